@@ -1,0 +1,79 @@
+"""The command line: one thin file a command, loaded only when that command runs."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from colonnade.errors import ColonnadeError
+
+# command -> its one-line help, so that `colonnade --help` imports nothing more
+COMMANDS = {
+    "run": "Run a workflow: events to histograms, fit, plots and report.",
+    "samples": "Make the simulated samples that the manifest describes.",
+    "datasets": "Check the manifest's datasets, or add one.",
+    "fit": "Fit what a run left: significance and limits.",
+    "plot": "Draw what a run left.",
+    "report": "Write the HTML page of a run.",
+    "new": "Write a runnable skeleton of an analysis.",
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a command's module on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"colonnade.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="colonnade")
+@click.pass_context
+def _program(context: click.Context, *, debug: bool) -> None:
+    """Columnar searches for new particles, from a dataset manifest to a limit."""
+    context.obj = {"debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an expected error becomes one sentence and a non-zero exit.
+
+    Raises
+    ------
+    SystemExit
+        Always, as a command-line program ends: 0 done, 2 wrong input, 3 events lost, 130 interrupted.
+    """
+    words: Any = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words or bool(os.environ.get("COLONNADE_DEBUG"))
+    words = [word for word in words if word != "--debug"]
+    try:
+        _program.main(args=words, prog_name="colonnade", standalone_mode=False)
+    except ColonnadeError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(0)

@@ -1,0 +1,167 @@
+"""From a JSON or YAML text to frozen, typed settings; a mistake is named by its path, value and remedy."""
+
+from __future__ import annotations
+
+__all__ = ["Settings", "parse_settings", "read_json", "read_yaml"]
+
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from colonnade.errors import ConfigError, nearest
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, unknown keys refused, numbers never made from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or is not JSON; the message gives line and column.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except OSError as error:
+        msg = f"{path} can't be read: {error.strerror or error}."
+        raise ConfigError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not a text file in UTF-8."
+        raise ConfigError(msg) from error
+    except json.JSONDecodeError as error:
+        msg = f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})."
+        raise ConfigError(msg) from error
+    except _DuplicateKeyError as error:
+        msg = f"{path}: the key {error} is written twice in one object; keep one."
+        raise ConfigError(msg) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file, safely: plain data only, no tags that build Python objects.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or is not YAML; the message gives line and column.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        msg = f"{path} can't be read: {error.strerror or error}."
+        raise ConfigError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not a text file in UTF-8."
+        raise ConfigError(msg) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        msg = f"{path}{where}: not valid YAML ({error.problem})."
+        raise ConfigError(msg) from error
+    except yaml.YAMLError as error:
+        msg = f"{path}: not valid YAML ({error})."
+        raise ConfigError(msg) from error
+
+
+def parse_settings(model: type[S], data: Any, source: str) -> S:
+    """Validate plain data against a settings model.
+
+    Parameters
+    ----------
+    model
+        The settings class.
+    data
+        What the JSON or YAML file holds.
+    source
+        What to call the data in messages, usually the file's path.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first offending path, its value and what is allowed, and how many more there are.
+    """
+    try:
+        # JSON mode: a list may stand for a tuple, as neither JSON nor YAML has tuples
+        return model.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        msg = f"{source}: {_sentence(model, problems[0])}{more}."
+        raise ConfigError(msg) from error
+
+
+def _sentence(model: type[BaseModel], problem: Any) -> str:
+    """Turn one pydantic problem into words."""
+    location = [part for part in problem["loc"] if not str(part).startswith("function-")]
+    path = ".".join(str(part) for part in location) or "the top level"
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        allowed = f"; allowed: {', '.join(sorted(known))}" if known else ""
+        return f"{path}: unknown key{nearest(str(location[-1]), known)}{allowed}"
+    if problem["type"] == "missing":
+        return f"{path}: this key is required"
+    reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    reason = reason[0].lower() + reason[1:] if not reason[:2].isupper() else reason
+    return f"{path} = {_short(problem['input'])}: {reason}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _fields_at(annotation: Any, location: list[Any]) -> list[str]:
+    """Return the keys a model knows at a path, following lists, mappings, optionals and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        names = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+        if not location:
+            return list(names)
+        if str(location[0]) in names:
+            return _fields_at(names[str(location[0])], location[1:])
+        # a tagged union puts the tag or the class's name into the path
+        return _fields_at(annotation, location[1:])
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        return [name for argument in arguments for name in _fields_at(argument, location)]
+    if arguments and location:
+        return [name for argument in arguments for name in _fields_at(argument, location[1:])]
+    return []
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise _DuplicateKeyError(repr(key))
+        seen[key] = value
+    return seen
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Plain YAML, without silently dropping a key that is written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                problem = f"the key {key!r} is written twice in one mapping"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
