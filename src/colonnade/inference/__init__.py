@@ -1,0 +1,35 @@
+"""ONNX classifiers on jagged input, scored inside the event loop.
+
+A model is one file: the graph, its normalisation and its `Card` (what it eats, in which order and units,
+what it was trained on, how well it does). `Classifier.load` refuses a file whose parts disagree;
+`Classifier.check` refuses one that does not match the processor; `Classifier.score` takes the processor's own
+observables, jagged where they are.
+"""
+
+from __future__ import annotations
+
+from colonnade.inference.card import (
+    CARD_KEY,
+    Card,
+    CollectionCard,
+    FeatureCard,
+    ParameterCard,
+    TrainingCard,
+)
+from colonnade.inference.classifier import Classifier
+from colonnade.inference.folds import IDENTITY, fold_of
+from colonnade.inference.inputs import Inputs, stack_inputs
+
+__all__ = [
+    "CARD_KEY",
+    "IDENTITY",
+    "Card",
+    "Classifier",
+    "CollectionCard",
+    "FeatureCard",
+    "Inputs",
+    "ParameterCard",
+    "TrainingCard",
+    "fold_of",
+    "stack_inputs",
+]

@@ -1,0 +1,187 @@
+"""What a model file says of itself: its features, outputs, folds, training and metrics."""
+
+from __future__ import annotations
+
+__all__ = ["CARD_KEY", "Card", "CollectionCard", "FeatureCard", "ParameterCard", "TrainingCard"]
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from colonnade.config import Settings
+from colonnade.errors import ConfigError, nearest
+from colonnade.inference.folds import FOLD_RULE
+
+# the key of the card among the ONNX file's metadata
+CARD_KEY = "colonnade.card"
+
+
+class FeatureCard(Settings):
+    """One input column: an observable's name and its unit."""
+
+    name: str
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.unit}]" if self.unit else self.name
+
+
+class CollectionCard(Settings):
+    """The features of the objects of one jagged collection.
+
+    With `leading` unset, the graph takes all objects of all events, `NAME [sum n, G]`, and their event's row,
+    `INDEX [sum n]`. With `leading` set, the first so many objects of each event become columns of `event`
+    instead, and objects that an event does not have get `fill` (None: not a number, which trees take as
+    missing).
+    """
+
+    name: str
+    index: str
+    features: tuple[FeatureCard, ...] = Field(min_length=1)
+    leading: int | None = Field(default=None, ge=1)
+    fill: tuple[float | None, ...] = ()
+
+    @model_validator(mode="after")
+    def _fill_matches(self) -> CollectionCard:
+        if self.leading is not None and len(self.fill) != len(self.features):
+            msg = f"collection {self.name} needs one fill value for each of its {len(self.features)} features"
+            raise ValueError(msg)
+        return self
+
+
+class ParameterCard(Settings):
+    """An input that is a hypothesis, such as a signal's mass, and the values it was trained on."""
+
+    name: str
+    unit: str = ""
+    values: tuple[float, ...] = Field(min_length=1)
+
+
+class TrainingCard(Settings):
+    """What the model was trained on, and by what."""
+
+    columns: str = ""
+    datasets: dict[str, int] = Field(default_factory=dict)
+    events: dict[str, int] = Field(default_factory=dict)
+    weighting: str = ""
+    normalisation: str = ""
+    seed: int = 0
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    time: str = ""
+
+
+class Card(Settings):
+    """The contract of a model file.
+
+    Attributes
+    ----------
+    event
+        Per-event features, in the order of the graph's columns; `parameters` and leading objects follow them.
+    collections
+        Jagged collections, each with its features in order.
+    parameters
+        Hypothesis inputs, appended to the event features.
+    outputs
+        What the columns of the graph's output mean.
+    missing
+        Whether a feature may be missing (not a number), as trees allow.
+    folds
+        How many networks the file holds; an event is scored by that of its own fold, which was not trained
+        on it.
+    graph_sha256
+        Digest of the graph's bytes, so that a damaged file is refused.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    kind: str
+    event: tuple[FeatureCard, ...] = ()
+    collections: tuple[CollectionCard, ...] = ()
+    parameters: tuple[ParameterCard, ...] = ()
+    outputs: tuple[str, ...] = ("score",)
+    missing: bool = False
+    folds: int = Field(default=1, ge=1)
+    fold_rule: str = FOLD_RULE
+    opset: int = 18
+    training: TrainingCard = TrainingCard()
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+    graph_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        names = [feature.name for feature in self.features()] + [
+            parameter.name for parameter in self.parameters
+        ]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            msg = f"the feature {repeated[0]} is listed twice"
+            raise ValueError(msg)
+        if not names:
+            msg = "a model needs at least one feature"
+            raise ValueError(msg)
+        if self.folds > 1 and self.fold_rule != FOLD_RULE:
+            msg = f"unknown rule for folds {self.fold_rule!r}; this version knows {FOLD_RULE!r}"
+            raise ValueError(msg)
+        return self
+
+    def features(self) -> tuple[FeatureCard, ...]:
+        """List every observable the model needs: per event first, then per object."""
+        objects = (collection.features for collection in self.collections)
+        return self.event + tuple(itertools.chain.from_iterable(objects))
+
+    def jagged(self) -> tuple[CollectionCard, ...]:
+        """List the collections whose objects all enter the graph."""
+        return tuple(collection for collection in self.collections if collection.leading is None)
+
+    def width(self) -> int:
+        """Count the columns of the graph's `event` input."""
+        slots = sum((c.leading or 0) * len(c.features) for c in self.collections)
+        return len(self.event) + len(self.parameters) + slots
+
+    def refuse_drift(
+        self, source: str, units: Mapping[str, str | None], features: Sequence[str] | None = None
+    ) -> None:
+        """Refuse observables that differ from the model's, naming the first difference.
+
+        Parameters
+        ----------
+        source
+            The model file, for the message.
+        units
+            The observables at hand and their units; None where no unit was declared.
+        features
+            The features in the order the analysis declares them, where it does.
+
+        Raises
+        ------
+        ConfigError
+            For a missing or renamed feature, another order, or another unit.
+        """
+        for feature in self.features():
+            if feature.name not in units:
+                known = ", ".join(sorted(units)) or "none"
+                msg = (
+                    f"{source} needs the observable {feature}, which the processor does not give"
+                    f"{nearest(feature.name, units) or f' (it gives {known})'}; rename it, or train again."
+                )
+                raise ConfigError(msg)
+            unit = units[feature.name]
+            if unit is not None and unit != feature.unit:
+                msg = (
+                    f"{source} was trained on {feature.name} in '{feature.unit}', but the processor gives "
+                    f"it in '{unit}'; convert it, or train the model again."
+                )
+                raise ConfigError(msg)
+        if features is None:
+            return
+        mine = [feature.name for feature in self.features()]
+        for place, (trained, declared) in enumerate(itertools.zip_longest(mine, features), start=1):
+            if trained != declared:
+                msg = (
+                    f"{source} has {trained or 'no feature'} as feature {place} where the analysis declares "
+                    f"{declared or 'none'}; declare the trained order, or train the model again."
+                )
+                raise ConfigError(msg)

@@ -1,0 +1,262 @@
+"""A trained model in the event loop: observables in, scores out."""
+
+from __future__ import annotations
+
+__all__ = ["Classifier"]
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.config import parse_settings
+from colonnade.errors import ConfigError, InputError
+from colonnade.inference.card import CARD_KEY, Card
+from colonnade.inference.folds import fold_of
+from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.onnx_file import OnnxFile, read_onnx
+
+# events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
+_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An ONNX model with its card.
+
+    It travels to workers as its path and digest; each process makes one single-threaded onnxruntime session
+    when it first scores, for parallelism comes from the workers.
+
+    Attributes
+    ----------
+    path
+        The model file.
+    digest
+        SHA-256 of the file, by which a worker knows it reads the same.
+    card
+        What the model says of itself.
+    """
+
+    path: Path
+    digest: str
+    card: Card
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """Open a model and refuse it unless its parts agree.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, incomplete, or not runnable by this onnxruntime.
+        ConfigError
+            If it has no card, or the card does not describe the graph.
+        """
+        place = Path(path).resolve()
+        file = read_onnx(place)
+        card = _card(place, file)
+        classifier = cls(place, file.digest, card)
+        classifier._session()
+        return classifier
+
+    def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
+        """Refuse a processor whose observables are not those the model was trained on.
+
+        Parameters
+        ----------
+        units
+            The processor's observables and their units; None where no unit is declared.
+        features
+            The features in the analysis' declared order, to refuse another one.
+
+        Raises
+        ------
+        ConfigError
+            Naming the first difference.
+        """
+        self.card.refuse_drift(str(self.path), units, features)
+
+    def score(
+        self,
+        observables: Mapping[str, Any],
+        identity: Mapping[str, Any] | Any = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> NDArray[np.float32]:
+        """Score events.
+
+        Parameters
+        ----------
+        observables
+            Columns by name, flat or jagged, as the card asks.
+        identity
+            What gives `run`, `luminosityBlock` and `event` of these events (the events themselves will do);
+            needed by a model of several folds, so that the network that did not see an event scores it.
+        parameters
+            A value, or one per event, for each hypothesis input.
+
+        Returns
+        -------
+        ndarray [N], or [N, outputs] for a model of several outputs
+
+        Raises
+        ------
+        MissingColumnError
+            If an observable is not there.
+        EventError
+            If a feature holds values that are no numbers; the message names the feature.
+        """
+        return self.score_variations([observables], [identity], parameters)[0]
+
+    def score_variations(
+        self,
+        variations: Sequence[Mapping[str, Any]],
+        identities: Sequence[Mapping[str, Any] | Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Score several variations of a chunk's events together, such as the nominal and shifted ones.
+
+        The variations may keep different events. Parameters and errors as in `score`; the result has one
+        array a variation.
+        """
+        parts = [stack_inputs(self.card, variation, parameters) for variation in variations]
+        folds = None
+        if self.card.folds > 1:
+            given = identities if identities is not None else [None] * len(parts)
+            folds = np.concatenate([fold_of({} if one is None else one, self.card.folds) for one in given])
+        scores = self.run(Inputs.join(parts), folds)
+        ends = np.cumsum([len(part) for part in parts])
+        return np.split(scores, ends[:-1])
+
+    def run(self, inputs: Inputs, folds: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Run the graph on stacked inputs.
+
+        Parameters
+        ----------
+        inputs
+            N events of this model's features.
+        folds
+            [N], each event's fold, for a model of several folds.
+        """
+        if self.card.folds == 1 or folds is None:
+            return self._run(inputs, None)
+        order = np.argsort(folds, kind="stable")
+        sorted_inputs = inputs.take(order)
+        sizes = np.bincount(folds, minlength=self.card.folds)
+        scores = self._run(sorted_inputs, sizes)
+        unsorted = np.empty_like(scores)
+        unsorted[order] = scores
+        return unsorted
+
+    def _run(self, inputs: Inputs, fold_sizes: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        session = self._session()
+        offsets = {name: np.concatenate([[0], np.cumsum(count)]) for name, count in inputs.counts.items()}
+        sizes = [len(inputs)] if fold_sizes is None else [int(size) for size in fold_sizes]
+        outputs: list[NDArray[np.float32]] = []
+        start = 0
+        for fold, size in enumerate(sizes):
+            for low in range(start, start + size, _BATCH):
+                high = min(low + _BATCH, start + size)
+                feed: dict[str, Any] = {"event": inputs.event[low:high]}
+                for collection in self.card.jagged():
+                    name = collection.name
+                    bounds = offsets[name]
+                    feed[name] = inputs.objects[name][bounds[low] : bounds[high]]
+                    feed[collection.index] = np.repeat(np.arange(high - low), inputs.counts[name][low:high])
+                if fold_sizes is not None:
+                    feed["fold"] = np.array(fold, dtype=np.int64)
+                outputs.append(session.run(None, feed)[0])
+            start += size
+        if not outputs:
+            shape = (0,) if len(self.card.outputs) == 1 else (0, len(self.card.outputs))
+            return np.zeros(shape, dtype=np.float32)
+        return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _session(self) -> Any:
+        # the process is part of the key: a forked worker makes its own
+        return _open_session(self.path, self.digest, os.getpid())
+
+
+@functools.lru_cache(maxsize=16)
+def _open_session(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - process is a key
+    """Make this process' session; kept, as making one costs as much as scoring thousands of events."""
+    import onnxruntime as ort  # noqa: PLC0415 - heavy, and only scoring needs it
+
+    file = read_onnx(path)
+    if file.digest != digest:
+        msg = f"The model {path} changed after the run began; start the run again."
+        raise InputError(msg)
+    card = _card(path, file)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        msg = (
+            f"onnxruntime {ort.__version__} can't run the model {path} (opset {file.opsets.get('', 0)}): "
+            f"{_first_line(error)}."
+        )
+        raise InputError(msg) from error
+    _match_graph(path, card, session)
+    return session
+
+
+def _card(path: Path, file: OnnxFile) -> Card:
+    """Take the card from a file and refuse one that does not describe this graph."""
+    if file.external:
+        msg = f"The model {path} keeps weights in another file; a model must be one file: export it again."
+        raise InputError(msg)
+    if CARD_KEY not in file.properties:
+        msg = f"The model {path} has no card, so its features are unknown; write it with `colonnade train`."
+        raise ConfigError(msg)
+    source = f"{path}, card"
+    try:
+        data = json.loads(file.properties[CARD_KEY])
+    except ValueError as error:
+        msg = f"{source}: not valid JSON; train the model again."
+        raise ConfigError(msg) from error
+    card = parse_settings(Card, data, source)
+    if card.graph_sha256 != file.graph_sha256:
+        msg = f"The model {path} is damaged: its graph is not the one its card describes; restore the file."
+        raise InputError(msg)
+    opset = file.opsets.get("", 0)
+    if opset != card.opset:
+        msg = f"The model {path} is of opset {opset} but its card says {card.opset}; export it again."
+        raise ConfigError(msg)
+    return card
+
+
+def _match_graph(path: Path, card: Card, session: Any) -> None:
+    """Refuse a card whose features don't fit the graph's inputs."""
+    expected: dict[str, int | None] = {"event": card.width()}
+    for collection in card.jagged():
+        expected[collection.name] = len(collection.features)
+        expected[collection.index] = None
+    if card.folds > 1:
+        expected["fold"] = None
+    found = {entry.name: entry.shape for entry in session.get_inputs()}
+    if set(found) != set(expected):
+        msg = (
+            f"The model {path} takes the inputs {', '.join(sorted(found))} but its card describes "
+            f"{', '.join(sorted(expected))}; export it again."
+        )
+        raise ConfigError(msg)
+    for name, width in expected.items():
+        if width is not None and (len(found[name]) != 2 or found[name][1] != width):
+            msg = (
+                f"The model {path} takes '{name}' with {found[name][-1]} columns but its card lists {width} "
+                "features; export it again."
+            )
+            raise ConfigError(msg)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
