@@ -1,0 +1,9 @@
+"""ROOT trees, RNTuples and parquet files to awkward events: one naming, GeV, only the columns that are touched."""
+
+from __future__ import annotations
+
+__all__ = ["SourceFile", "TransientInputError", "inspect_file", "learn_columns", "read_events"]
+
+from colonnade.events.faults import TransientInputError
+from colonnade.events.reading import inspect_file, learn_columns, read_events
+from colonnade.events.source import SourceFile

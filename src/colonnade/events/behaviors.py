@@ -1,0 +1,104 @@
+"""What events and their records can do beyond holding columns: metadata, and clear words for a missing column."""
+
+from __future__ import annotations
+
+__all__ = ["BEHAVIOR", "NoSuchColumn", "UnlearnedColumn"]
+
+from collections.abc import Mapping
+from typing import Any
+
+import awkward as ak
+import vector
+from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
+
+from colonnade.errors import ColonnadeError
+
+vector.register_awkward()
+
+
+class NoSuchColumn(AttributeError, IndexError):
+    """The file does not have this column; `hasattr` is False, as for any other missing attribute."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f"no column {column}")
+        self.column = column
+
+
+class UnlearnedColumn(ColonnadeError):
+    """The file has this column, but these events were read without it.
+
+    Not an AttributeError, so that `hasattr` does not answer no where the file says yes.
+    """
+
+    def __init__(self, column: str) -> None:
+        super().__init__(
+            f"The column {column} was not among those to be read; read these events with all columns."
+        )
+        self.column = column
+
+
+class _Columns:
+    """Mixed into every record of the events: looks a missing field up in what the file has."""
+
+    def __getattr__(self, where: str) -> Any:
+        try:
+            return super().__getattr__(where)  # type: ignore[misc]  # ak.Array comes after in the order
+        except AttributeError:
+            self._missing(where)
+            raise
+
+    def __getitem__(self, where: Any) -> Any:
+        if isinstance(where, str) and where not in self.layout.fields:  # type: ignore[attr-defined]
+            self._missing(where)
+        return super().__getitem__(where)  # type: ignore[misc]
+
+    def _missing(self, field: str) -> None:
+        """Raise for a field that is not held, if that can be told."""
+        if field.startswith("_") or hasattr(type(self), field):
+            return
+        known = self.attrs.get("@columns")  # type: ignore[attr-defined]
+        group = self.layout.purelist_parameter("group")  # type: ignore[attr-defined]
+        if known is None or group is None:
+            return
+        column = f"{group}_{field}" if group else field
+        if column in known or (not group and f"n{field}" in known):
+            raise UnlearnedColumn(column)
+        if not group and any(name.startswith(f"{field}_") for name in known):
+            raise UnlearnedColumn(column)
+        raise NoSuchColumn(column)
+
+
+class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward has no types
+    """The events of one entry range."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is known of these events: dataset, filename, entry range and the manifest's metadata."""
+        metadata: Mapping[str, Any] = self.attrs["metadata"]
+        return metadata
+
+
+class Group(_Columns, ak.Array):  # type: ignore[misc]
+    """A collection or a record per event that is no vector."""
+
+
+class Group2D(_Columns, MomentumArray2D):  # type: ignore[misc]
+    """Vectors in the transverse plane, such as MET."""
+
+
+class Group3D(_Columns, MomentumArray3D):  # type: ignore[misc]
+    """Momenta without a mass."""
+
+
+class Group4D(_Columns, MomentumArray4D):  # type: ignore[misc]
+    """Four-momenta."""
+
+
+#: Rides on the events, so that nothing is registered for arrays that are not ours.
+BEHAVIOR: dict[Any, Any] = {
+    ("*", "Events"): Events,
+    ("*", "Group"): Group,
+    ("*", "Momentum2D"): Group2D,
+    ("*", "Momentum3D"): Group3D,
+    ("*", "Momentum4D"): Group4D,
+}

@@ -1,0 +1,180 @@
+"""Opening input files, once per process."""
+
+from __future__ import annotations
+
+__all__ = ["Handle", "is_remote", "open_handle"]
+
+import collections
+import dataclasses
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import uproot
+
+from colonnade.errors import InputError, nearest
+from colonnade.events.catalog import Catalog, build_catalog
+from colonnade.events.faults import TransientInputError, is_transient, reason
+from colonnade.events.readers import Reader
+from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
+from colonnade.events.ttree import TTreeReader
+
+_OPEN_FILES = 8
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a path is a URL of a server."""
+    return "://" in path and not path.startswith("file://")
+
+
+@dataclasses.dataclass
+class Handle:
+    """An open tree with the schema it is read by, and the plans made for it."""
+
+    path: str
+    tree: str
+    reader: Reader
+    catalog: Catalog
+    stamp: tuple[int, ...] | None
+    plans: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+
+class _Cache:
+    """The files that one process holds open, least recently used closed first.
+
+    A file that was replaced since (another inode, size or modification time) is opened anew. Nothing is shared
+    with a forked child, whose descriptors would share their position with the parent's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._handles: collections.OrderedDict[tuple[str, str | None, str | None], Handle] = (
+            collections.OrderedDict()
+        )
+
+    def get(self, path: str, tree: str | None, schema: str | None) -> Handle:
+        key = (path, tree, schema)
+        stamp = _stamp(path)
+        with self._lock:
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                self._handles.clear()
+            handle = self._handles.get(key)
+            if handle is not None and handle.stamp == stamp:
+                self._handles.move_to_end(key)
+                return handle
+        handle = _open(path, tree, schema, stamp)
+        with self._lock:
+            self._handles[key] = handle
+            # dropped, not closed: another thread may still be reading; the last reference closes it
+            while len(self._handles) > _OPEN_FILES:
+                self._handles.popitem(last=False)
+        return handle
+
+
+_CACHE = _Cache()
+
+
+def open_handle(path: str, tree: str | None = None, schema: str | None = None) -> Handle:
+    """Open a tree, or return it where this process has it open already.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, damaged or has no such tree.
+    TransientInputError
+        If the file's server does not answer.
+    ConfigError
+        If there is no such schema.
+    """
+    return _CACHE.get(path, tree, schema)
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """Tell a local file from its replacement, at the price of one system call."""
+    if is_remote(path):
+        return None
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the path may be a file:// URL
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...] | None) -> Handle:
+    if not is_remote(path):
+        _check_local(path)
+    reader, name = _open_root(path, tree, schema)
+    if schema:
+        rules = find_schema(schema)
+    else:
+        rules = detect_schema(reader.names)
+    return Handle(path, name, reader, build_catalog(rules, reader.names), stamp)
+
+
+def _check_local(path: str) -> None:
+    """Say plainly what is wrong with a path before a library does it in its own words."""
+    place = Path(path)
+    if place.is_dir():
+        msg = f"{path} is a directory, not a file; name its files, for example {path}/*.root."
+        raise InputError(msg)
+    if not place.exists():
+        try:
+            siblings = [entry.name for entry in place.parent.iterdir()]
+        except OSError:
+            siblings = []
+        msg = f"{path} does not exist{nearest(place.name, siblings)}."
+        raise InputError(msg)
+    if not os.access(path, os.R_OK):
+        msg = f"{path} may not be read by this user: permission denied."
+        raise InputError(msg)
+    if place.stat().st_size == 0:
+        msg = f"{path} is empty (0 bytes); write or copy it again."
+        raise InputError(msg)
+
+
+def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
+    try:
+        directory = uproot.open(path, array_cache=None)
+        trees = _trees(directory)
+        name = _choose(path, tree, schema, trees)
+        return TTreeReader(directory, directory[name]), name
+    except InputError:
+        raise
+    # damaged bytes make uproot raise nearly anything
+    except Exception as error:
+        if is_transient(error, remote=is_remote(path)):
+            msg = f"{path} can't be opened at the moment: {reason(error)}."
+            raise TransientInputError(msg) from error
+        msg = f"{path} is not a ROOT file that can be opened, or is damaged: {reason(error)}."
+        raise InputError(msg) from error
+
+
+def _trees(directory: Any) -> list[str]:
+    return [
+        name
+        for name, kind in directory.classnames(cycle=False).items()
+        if kind.startswith("TTree") or kind.startswith("ROOT::RNTuple") or kind == "TNtuple"
+    ]
+
+
+def _choose(path: str, tree: str | None, schema: str | None, trees: list[str]) -> str:
+    """Choose the tree: the one asked for, else the one a schema expects, else the only one."""
+    if not trees:
+        msg = f"{path} holds no tree; it can't be read as events."
+        raise InputError(msg)
+    if tree:
+        if tree.partition(";")[0] in trees:
+            return tree
+        msg = f"{path} has no tree {tree!r}{nearest(tree, trees)}; it has {', '.join(trees[:8])}."
+        raise InputError(msg)
+    expected = find_schema(schema).trees if schema else [name for s in SCHEMAS.values() for name in s.trees]
+    for name in expected:
+        if name in trees:
+            return name
+    if len(trees) == 1:
+        return trees[0]
+    msg = f"{path} holds several trees ({', '.join(trees[:8])}); say which one to read."
+    raise InputError(msg)

@@ -1,0 +1,37 @@
+"""The kinds of files that can be read: one file a schema, registered here."""
+
+from __future__ import annotations
+
+__all__ = ["SCHEMAS", "Collection", "Scalar", "Schema", "detect_schema", "find_schema"]
+
+from collections.abc import Collection as Names
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.events.schemas.base import Collection, Scalar, Schema
+from colonnade.events.schemas.nanoaod import NANOAOD
+
+#: In the order in which they are tried; the last takes whatever the others do not know.
+SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (NANOAOD,)}
+
+
+def find_schema(name: str) -> Schema:
+    """Return the schema of a name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, naming those there are.
+    """
+    if name not in SCHEMAS:
+        msg = f"There is no schema {name!r}{nearest(name, SCHEMAS)}; known are {', '.join(SCHEMAS)}."
+        raise ConfigError(msg)
+    return SCHEMAS[name]
+
+
+def detect_schema(names: Names[str]) -> Schema:
+    """Return the schema whose signature a file's column names carry; NanoAOD where none does."""
+    present = frozenset(names)
+    for schema in SCHEMAS.values():
+        if schema.signature and schema.signature <= present:
+            return schema
+    return SCHEMAS["nanoaod"]

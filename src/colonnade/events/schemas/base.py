@@ -1,0 +1,96 @@
+"""What a schema is: a table from the columns a file has to NanoAOD's names in GeV."""
+
+from __future__ import annotations
+
+__all__ = ["MEV", "Collection", "Scalar", "Schema"]
+
+import dataclasses
+from collections.abc import Mapping
+
+#: What a value in MeV is divided by to be in GeV.
+MEV = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scalar:
+    """One value per event.
+
+    Attributes
+    ----------
+    name
+        The canonical name: ``genWeight``, or ``MET_pt`` for the field ``pt`` of ``events.MET``.
+    divisor
+        What the values are divided by: 1, or `MEV`.
+    """
+
+    name: str
+    divisor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """Objects per event: every source column that starts with a prefix is a field of one collection.
+
+    Attributes
+    ----------
+    name
+        The canonical name, such as ``Electron``.
+    prefix
+        How its source columns start, such as ``lep_``; the rest is the field's name.
+    count
+        The source column with the number of objects, where the file has one.
+    rename
+        Source field to canonical field (``E`` to ``energy``).
+    mev
+        The source fields in MeV.
+    hidden
+        Source fields that are no fields of the collection (the counter itself, for instance).
+    constants
+        Fields that are the same for every object and absent from the file, such as a muon's mass.
+    select
+        A source field and the value it must have: only those objects belong to this collection.
+    """
+
+    name: str
+    prefix: str
+    count: str | None = None
+    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mev: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    constants: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    select: tuple[str, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Schema:
+    """How one kind of file is read.
+
+    Attributes
+    ----------
+    name
+        What it is called in a manifest or workflow.
+    trees
+        The trees such files usually hold, most likely first.
+    signature
+        Source columns that tell this kind of file: all must be there for it to be recognised.
+    scalars
+        Source column to the event's value.
+    collections
+        The collections with a rule of their own.
+    grouped
+        Whether the columns without a rule are grouped as NanoAOD's names say (``nMuon`` and ``Muon_pt``
+        make the field ``pt`` of ``Muon``); otherwise they keep their names.
+    constants
+        Fields that are exact by physics and often left out: ``{"Photon": {"mass": 0.0}}``.
+    expected
+        Canonical columns an analysis may do without; a file without them is read, and a note says so.
+    """
+
+    name: str
+    trees: tuple[str, ...] = ()
+    signature: frozenset[str] = frozenset()
+    scalars: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
+    collections: tuple[Collection, ...] = ()
+    grouped: bool = False
+    constants: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    expected: tuple[str, ...] = ("run", "luminosityBlock", "event")
