@@ -1,0 +1,195 @@
+"""Compiled loops of the filling. Bin numbers are those of boost-histogram, to the last bit."""
+
+from __future__ import annotations
+
+__all__ = ["accumulate", "add_bins"]
+
+from typing import Any
+
+import boost_histogram as bh
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.histograms.columns import Column
+
+# places in the array of bin numbers that are no bin
+SKIP = -1
+NOT_A_NUMBER = -2
+
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+def add_bins(axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]) -> None:
+    """Add `stride` times the bin numbers along one axis (counting underflow as 0) to `bins`, in place.
+
+    What is not to be filled becomes -1, what is not a number -2.
+    """
+    traits = axis.traits
+    under, over = int(traits.underflow), int(traits.overflow)
+    plain = not traits.circular and not column.content.dtype.kind == "b"
+    if plain and isinstance(axis, bh.axis.Regular) and axis.transform is None:
+        content = np.asarray(column.content, dtype=np.float64)
+        low, high = axis.edges[0], axis.edges[-1]
+        _regular(content, low, high - low, axis.size, under, over, stride, bins)
+    elif plain and isinstance(axis, bh.axis.Variable):
+        content = np.asarray(column.content, dtype=np.float64)
+        _variable(content, axis.edges, under, over, stride, bins)
+    else:
+        _indexed(_indices(axis, column.content), axis.size, under, over, stride, bins)
+        if column.content.dtype.kind == "f":
+            bins[np.isnan(column.content) & (bins != SKIP)] = NOT_A_NUMBER
+    if column.missing is not None:
+        bins[column.missing] = SKIP
+
+
+def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Ask boost-histogram, which wants the type that the axis has."""
+    if isinstance(axis, bh.axis.Boolean):
+        content = content != 0
+    elif isinstance(axis, (bh.axis.Integer, bh.axis.IntCategory)) and content.dtype.kind == "f":
+        content = np.floor(np.nan_to_num(content)).astype(np.int64)
+    elif content.dtype.kind == "b":
+        content = content.astype(np.int64)
+    return np.asarray(axis.index(content), dtype=np.int64)
+
+
+@_compiled
+def _regular(
+    content: Any, low: float, width: float, size: int, under: int, over: int, stride: int, bins: Any
+) -> None:
+    for i in range(len(content)):
+        if bins[i] < 0:
+            continue
+        z = (content[i] - low) / width
+        if z < 1.0:
+            if z >= 0.0:
+                bins[i] += (int(z * size) + under) * stride
+            elif under:
+                pass
+            else:
+                bins[i] = SKIP
+        elif z != z:  # noqa: PLR0124 - how a number says that it is none
+            bins[i] = NOT_A_NUMBER
+        elif over:
+            bins[i] += (size + under) * stride
+        elif z == 1.0:  # without overflow the last edge belongs to the last bin
+            bins[i] += (size - 1 + under) * stride
+        else:
+            bins[i] = SKIP
+
+
+@_compiled
+def _variable(content: Any, edges: Any, under: int, over: int, stride: int, bins: Any) -> None:
+    size = len(edges) - 1
+    for i in range(len(content)):
+        if bins[i] < 0:
+            continue
+        x = content[i]
+        if x != x:  # noqa: PLR0124 - how a number says that it is none
+            bins[i] = NOT_A_NUMBER
+        elif x < edges[0]:
+            if not under:
+                bins[i] = SKIP
+        elif x >= edges[size]:
+            if over:
+                bins[i] += (size + under) * stride
+            elif x == edges[size]:
+                bins[i] += (size - 1 + under) * stride
+            else:
+                bins[i] = SKIP
+        else:
+            low, high = 0, size  # edges[low] <= x < edges[high]
+            while high - low > 1:
+                middle = (low + high) // 2
+                if x < edges[middle]:
+                    high = middle
+                else:
+                    low = middle
+            bins[i] += (low + under) * stride
+
+
+@_compiled
+def _indexed(indices: Any, size: int, under: int, over: int, stride: int, bins: Any) -> None:
+    for i in range(len(indices)):
+        if bins[i] < 0:
+            continue
+        index = indices[i]
+        if (index < 0 and not under) or (index >= size and not over):
+            bins[i] = SKIP
+        else:
+            bins[i] += (index + under) * stride
+
+
+def accumulate(
+    bins: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64] | None,
+    starts: npt.NDArray[np.int64],
+    members: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+    first: int,
+    values: npt.NDArray[np.float64],
+    variances: npt.NDArray[np.float64],
+) -> int:
+    """Add the weights of the events of each region to their bins, event by event in their order.
+
+    Parameters
+    ----------
+    bins
+        The bin of each entry; negative ones are no bin.
+    offsets
+        Where each event's entries start; None if there is one an event.
+    starts, members
+        The events of region r are ``members[starts[r]:starts[r + 1]]``.
+    weights
+        Shape (events, k).
+    first
+        Where the k variations start among those of the histogram.
+    values, variances
+        Shape (regions, bins, variations), changed in place.
+
+    Returns
+    -------
+    int
+        The entry that is not a number, where one is met; else -1.
+    """
+    if offsets is None:
+        return int(_accumulate_flat(bins, starts, members, weights, first, values, variances))
+    return int(_accumulate_jagged(bins, offsets, starts, members, weights, first, values, variances))
+
+
+@_compiled
+def _accumulate_flat(
+    bins: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
+) -> int:
+    for region in range(len(starts) - 1):
+        for m in range(starts[region], starts[region + 1]):
+            event = members[m]
+            b = bins[event]
+            if b >= 0:
+                for k in range(weights.shape[1]):
+                    weight = weights[event, k]
+                    values[region, b, first + k] += weight
+                    variances[region, b, first + k] += weight * weight
+            elif b == NOT_A_NUMBER:
+                return event
+    return -1
+
+
+@_compiled
+def _accumulate_jagged(
+    bins: Any, offsets: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
+) -> int:
+    for region in range(len(starts) - 1):
+        for m in range(starts[region], starts[region + 1]):
+            event = members[m]
+            for entry in range(offsets[event], offsets[event + 1]):
+                b = bins[entry]
+                if b >= 0:
+                    for k in range(weights.shape[1]):
+                        weight = weights[event, k]
+                        values[region, b, first + k] += weight
+                        variances[region, b, first + k] += weight * weight
+                elif b == NOT_A_NUMBER:
+                    return entry
+    return -1

@@ -1,0 +1,172 @@
+"""What a histogram is before anything is filled: a name, axes, labels, units, and the observables it shows."""
+
+from __future__ import annotations
+
+__all__ = ["Histogram", "full_axes"]
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import boost_histogram as bh
+import hist
+
+from colonnade.errors import ConfigError, nearest
+
+_AXES = (bh.axis.Regular, bh.axis.Variable, bh.axis.Integer, bh.axis.IntCategory, bh.axis.Boolean)
+_AXIS_TYPES = "Regular, Variable, Integer, IntCategory or Boolean"
+
+
+class Histogram:
+    """A histogram that an analysis declares; it holds no content.
+
+    Parameters
+    ----------
+    name
+        The histogram's name, unique within an analysis; part of a path in ROOT files, so without "/".
+    *axes
+        One or more axes of `hist` or `boost_histogram`: Regular, Variable, Integer, IntCategory or Boolean, of
+        fixed extent. Underflow and overflow are kept unless the axis says otherwise.
+    label, unit
+        What stands at the axis, for instance ``r"$m_{\\ell\\ell}$"`` and ``"GeV"``; a sequence of them where there
+        are several axes. An axis that brings its own label keeps it.
+    observables
+        The names of the observables on the axes; by default the histogram's own name. A jagged observable fills one
+        entry for each object, with the weight of the object's event.
+    regions
+        The regions the histogram is filled in; all, where it is not given.
+
+    Raises
+    ------
+    ConfigError
+        If the declaration contradicts itself.
+
+    Examples
+    --------
+    >>> from hist.axis import Regular
+    >>> mll = Histogram("mll", Regular(60, 0, 600), label=r"$m_{\\ell\\ell}$", unit="GeV")
+    >>> mll.axes[0].name, mll.axes[0].label
+    ('mll', '$m_{\\\\ell\\\\ell}$ [GeV]')
+    """
+
+    __slots__ = ("axes", "name", "observables", "regions")
+
+    name: str
+    axes: tuple[Any, ...]
+    observables: tuple[str, ...]
+    regions: tuple[str, ...] | None
+
+    def __init__(
+        self,
+        name: str,
+        *axes: Any,
+        label: str | Sequence[str] = "",
+        unit: str | Sequence[str] = "",
+        observables: Sequence[str] | None = None,
+        regions: Sequence[str] | None = None,
+    ) -> None:
+        what = f"histogram {name!r}"
+        if not name or "/" in name or name != name.strip():
+            msg = f"{what}: a histogram's name must be neither empty nor hold '/' or outer spaces."
+            raise ConfigError(msg)
+        names = (name,) if observables is None else tuple(observables)
+        labels = (label,) if isinstance(label, str) else tuple(label)
+        units = (unit,) if isinstance(unit, str) else tuple(unit)
+        if not axes or len(names) != len(axes):
+            msg = f"{what} has {len(axes)} axes but {len(names)} observables ({', '.join(names)}); give one for each."
+            raise ConfigError(msg)
+        if len(set(names)) != len(names) or {"region", "variation"} & set(names):
+            msg = f"{what}: its observables ({', '.join(names)}) must differ, and not be 'region' or 'variation'."
+            raise ConfigError(msg)
+        for kind, given in (("labels", labels), ("units", units)):
+            if len(given) not in (1, len(axes)):
+                msg = f"{what} has {len(axes)} axes but {len(given)} {kind}; give one for each."
+                raise ConfigError(msg)
+        if len(axes) > 1 and label and len(labels) == 1:
+            msg = f"{what} has {len(axes)} axes and one label; give a label for each axis."
+            raise ConfigError(msg)
+        labels = labels * len(axes) if len(labels) == 1 else labels
+        units = units * len(axes) if len(units) == 1 else units
+        built = tuple(
+            _named(axis, observable, text, quantity, what)
+            for axis, observable, text, quantity in zip(axes, names, labels, units, strict=True)
+        )
+        chosen = None if regions is None else tuple(regions)
+        for field, value in (("name", name), ("axes", built), ("observables", names), ("regions", chosen)):
+            object.__setattr__(self, field, value)
+
+    def __setattr__(self, field: str, value: object) -> None:
+        msg = f"a histogram's declaration is frozen; {field} can't be set."
+        raise AttributeError(msg)
+
+    def __delattr__(self, field: str) -> None:
+        msg = f"a histogram's declaration is frozen; {field} can't be deleted."
+        raise AttributeError(msg)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.name, self.axes, self.observables, self.regions)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Histogram):
+            return NotImplemented
+        mine = (self.name, self.observables, self.regions, self.axes)
+        return self is other or mine == (other.name, other.observables, other.regions, other.axes)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.observables, self.regions))
+
+    def __repr__(self) -> str:
+        axes = ", ".join(repr(axis) for axis in self.axes)
+        return f"Histogram({self.name!r}, {axes}, observables={self.observables!r}, regions={self.regions!r})"
+
+    def regions_among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the regions to fill, in the analysis's order.
+
+        Raises
+        ------
+        ConfigError
+            If the declaration names a region that the analysis does not have.
+        """
+        if self.regions is None:
+            return tuple(known)
+        for region in self.regions:
+            if region not in known:
+                msg = f"histogram {self.name!r} is declared for an unknown region {region!r}{nearest(region, known)}."
+                raise ConfigError(msg)
+        return tuple(region for region in known if region in self.regions)
+
+
+def full_axes(histogram: Histogram, regions: Sequence[str], variations: Sequence[str]) -> tuple[Any, ...]:
+    """Return the axes of the filled histogram: region, variation, then the declared ones."""
+    return (
+        hist.axis.StrCategory(regions, name="region", overflow=False),
+        hist.axis.StrCategory(variations, name="variation", overflow=False),
+        *(copy.copy(axis) for axis in histogram.axes),
+    )
+
+
+def _restore(
+    name: str, axes: tuple[Any, ...], observables: tuple[str, ...], regions: tuple[str, ...] | None
+) -> Histogram:
+    return Histogram(name, *axes, observables=observables, regions=regions)
+
+
+def _named(axis: Any, name: str, label: str, unit: str, what: str) -> Any:
+    """Rebuild an axis of hist or boost_histogram with a name and a label, leaving the given one alone."""
+    if not isinstance(axis, bh.axis.Axis):
+        msg = f"{what}: {axis!r} is not an axis; use {_AXIS_TYPES} of hist.axis."
+        raise ConfigError(msg)
+    if axis.traits.growth:
+        msg = (
+            f"{what}: the axis {name!r} grows with its input, so results could not be added; fix its extent."
+        )
+        raise ConfigError(msg)
+    if not isinstance(axis, _AXES):
+        msg = f"{what}: an axis of type {type(axis).__name__} can't be filled; use {_AXIS_TYPES}."
+        raise ConfigError(msg)
+    own = str(vars(axis).get("label", ""))
+    if own in ("", vars(axis).get("name", "")):
+        own = f"{label or name} [{unit}]" if unit else label or name
+    renamed = copy.copy(axis)
+    vars(renamed).update(name=name, label=own)
+    return hist.Hist(renamed).axes[0]  # of hist's own type, should boost_histogram's have been given

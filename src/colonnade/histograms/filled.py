@@ -1,0 +1,260 @@
+"""Many histograms over regions and variations in one block of memory: filled together, added at once."""
+
+from __future__ import annotations
+
+__all__ = ["HistogramSet", "combine"]
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hist
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import ConfigError, EventError, nearest
+from colonnade.histograms import _kernels
+from colonnade.histograms.columns import Column
+from colonnade.histograms.declaration import Histogram, full_axes
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class HistogramSet(Mapping[str, hist.Hist]):
+    """The filled histograms of a dataset (or a chunk of one), by name.
+
+    A mapping from a histogram's name to a `hist.Hist` with the axes "region", "variation" and the declared ones, and
+    Weight storage. All contents live in two arrays, so that a chunk's result costs little to make, to add and to
+    send; a `hist.Hist` is built (as a copy) when one is asked for.
+
+    Sets add with ``+`` and ``+=`` where declarations, regions and variations are the same.
+
+    Parameters
+    ----------
+    declared
+        The histograms.
+    regions
+        All regions of the analysis, in order.
+    variations
+        All variations, "nominal" first.
+    """
+
+    def __init__(
+        self, declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]
+    ) -> None:
+        self._declared = {histogram.name: histogram for histogram in declared}
+        if len(self._declared) != len(declared):
+            names = [histogram.name for histogram in declared]
+            twice = next(name for name in names if names.count(name) > 1)
+            msg = f"the histogram {twice!r} is declared twice; give each its own name."
+            raise ConfigError(msg)
+        self._regions = tuple(regions)
+        self._variations = tuple(variations)
+        self._offsets: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        size = 0
+        for histogram in declared:
+            extents = tuple(axis.extent for axis in histogram.axes)
+            shape = (len(histogram.regions_among(self._regions)), *extents, len(self._variations))
+            self._offsets[histogram.name], self._shapes[histogram.name] = size, shape
+            size += math.prod(shape)
+        self._values: Floats = np.zeros(size)
+        self._variances: Floats = np.zeros(size)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """All regions of the analysis."""
+        return self._regions
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """All variations, "nominal" first."""
+        return self._variations
+
+    @property
+    def declared(self) -> tuple[Histogram, ...]:
+        """The declarations."""
+        return tuple(self._declared.values())
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._declared
+
+    def __getitem__(self, name: str) -> hist.Hist:
+        histogram = self._declared[name]
+        axes = full_axes(histogram, histogram.regions_among(self._regions), self._variations)
+        filled = hist.Hist(*axes, storage=hist.storage.Weight())
+        view = filled.view(flow=True)
+        # here the variations run fastest, which is how they are filled; in the Hist they come second
+        view.value = np.moveaxis(self._block(self._values, name), -1, 1)
+        view.variance = np.moveaxis(self._block(self._variances, name), -1, 1)
+        return filled
+
+    def __repr__(self) -> str:
+        return f"HistogramSet({len(self)} histograms, {len(self._regions)} regions, {len(self._variations)} variations)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HistogramSet):
+            return NotImplemented
+        return (
+            self._alike(other)
+            and np.array_equal(self._values, other._values, equal_nan=True)
+            and np.array_equal(self._variances, other._variances, equal_nan=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, so no dictionary key
+
+    def __add__(self, other: HistogramSet) -> HistogramSet:
+        if not isinstance(other, HistogramSet):
+            return NotImplemented
+        self._require_alike(other)
+        return self._with(self._values + other._values, self._variances + other._variances)
+
+    def __iadd__(self, other: HistogramSet) -> HistogramSet:
+        if not isinstance(other, HistogramSet):
+            return NotImplemented
+        self._require_alike(other)
+        self._values += other._values
+        self._variances += other._variances
+        return self
+
+    def __mul__(self, factor: float) -> HistogramSet:
+        """Scale the contents, for instance to a luminosity; variances scale with the square."""
+        return self._with(self._values * factor, self._variances * factor**2)
+
+    __rmul__ = __mul__
+
+    def fill(
+        self,
+        observables: Mapping[str, Any],
+        masks: Mapping[str, Any],
+        weights: Floats,
+        first: int = 0,
+        where: str = "",
+    ) -> None:
+        """Add events to all histograms, in several variations at once.
+
+        Parameters
+        ----------
+        observables
+            Name to array of length n, flat or jagged, NumPy or awkward. A missing (None) value is not filled.
+        masks
+            Region to boolean array of length n. A region that is left out is not filled.
+        weights
+            Shape (n, k): the weights of k neighbouring variations.
+        first
+            The place of the first of these in `variations`.
+        where
+            Dataset, file and entries, for messages.
+
+        Raises
+        ------
+        ConfigError
+            If a histogram's observable is not among those given.
+        EventError
+            If an observable is not a number in an event that is to be filled.
+        """
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        members = {region: np.flatnonzero(np.asarray(mask)) for region, mask in masks.items()}
+        columns: dict[str, Column] = {}
+        for histogram in self._declared.values():
+            regions = histogram.regions_among(self._regions)
+            chosen = [members.get(region, _NONE) for region in regions]
+            for name in histogram.observables:
+                if name not in observables:
+                    known = nearest(name, observables)
+                    msg = f"histogram {histogram.name!r} needs the observable {name!r}, which is not produced{known}."
+                    raise ConfigError(msg)
+                if name not in columns:
+                    columns[name] = Column.of(observables[name], name, len(weights))
+            together = Column.together([columns[name] for name in histogram.observables], histogram.name)
+            bad = self._fill_one(histogram, together, chosen, weights, first)
+            if bad >= 0:
+                culprit = next(column.name for column in together if column.holds_nan_at(bad))
+                msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
+                raise EventError(f"{msg} {where}." if where else f"{msg}.")
+
+    def _fill_one(
+        self,
+        histogram: Histogram,
+        columns: list[Column],
+        members: list[Integers],
+        weights: Floats,
+        first: int,
+    ) -> int:
+        """Return the entry that is not a number, or -1."""
+        bins = np.zeros(len(columns[0].content), dtype=np.int64)
+        stride = 1
+        for axis, column in zip(reversed(histogram.axes), reversed(columns), strict=True):
+            _kernels.add_bins(axis, column, stride, bins)
+            stride *= axis.extent
+        starts = np.zeros(len(members) + 1, dtype=np.int64)
+        starts[1:] = np.cumsum([len(chosen) for chosen in members])
+        shape = (len(members), stride, len(self._variations))
+        values = self._block(self._values, histogram.name).reshape(shape)
+        variances = self._block(self._variances, histogram.name).reshape(shape)
+        everyone = np.concatenate(members) if members else _NONE
+        return _kernels.accumulate(
+            bins, columns[0].offsets, starts, everyone, weights, first, values, variances
+        )
+
+    def _block(self, contents: Floats, name: str) -> Floats:
+        shape, offset = self._shapes[name], self._offsets[name]
+        return contents[offset : offset + math.prod(shape)].reshape(shape)
+
+    def _with(self, values: Floats, variances: Floats) -> HistogramSet:
+        new = object.__new__(HistogramSet)
+        vars(new).update(vars(self), _values=values, _variances=variances)
+        return new
+
+    def _alike(self, other: HistogramSet) -> bool:
+        return (
+            self._variations == other._variations
+            and self._regions == other._regions
+            and list(self._declared.values()) == list(other._declared.values())
+        )
+
+    def _require_alike(self, other: HistogramSet) -> None:
+        if not self._alike(other):
+            msg = "results with different histograms, regions or variations can't be added; combine() can."
+            raise ConfigError(msg)
+
+
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+def combine(parts: Sequence[HistogramSet]) -> HistogramSet:
+    """Add sets whose variations differ, such as those of several datasets of one process, in the order given.
+
+    A variation that one part does not have leaves that part at its nominal value.
+
+    Parameters
+    ----------
+    parts
+        At least one set; histograms and regions are the same in all.
+
+    Raises
+    ------
+    ConfigError
+        If the histograms or the regions differ.
+    """
+    variations = list(dict.fromkeys(name for part in parts for name in part.variations))
+    total = HistogramSet(parts[0].declared, parts[0].regions, variations)
+    for part in parts:
+        if part.regions != total.regions or part.declared != total.declared:
+            msg = "results with different histograms or regions can't be combined."
+            raise ConfigError(msg)
+        # which of the part's variations stands for each of the total's
+        places = [
+            part.variations.index(name if name in part.variations else "nominal") for name in variations
+        ]
+        for name in total:
+            total._block(total._values, name)[...] += part._block(part._values, name)[..., places]
+            total._block(total._variances, name)[...] += part._block(part._variances, name)[..., places]
+    return total

@@ -1,0 +1,183 @@
+"""Filled histograms in files: uhi's serialisation in a ZIP archive for Python, TH1, TH2 and TH3 for ROOT."""
+
+from __future__ import annotations
+
+__all__ = ["load", "write_root", "write_zip"]
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hist
+
+from colonnade.errors import InputError, OutputError
+
+_FILE = "histograms.zip"
+Histograms = Mapping[str, Mapping[str, hist.Hist]]
+
+
+def write_zip(histograms: Histograms, path: Path | str) -> None:
+    """Write histograms as a ZIP archive in uhi's serialisation; `load` reads it.
+
+    The archive appears whole or not at all: it is written under a temporary name and renamed. The same histograms
+    give the same bytes.
+
+    Parameters
+    ----------
+    histograms
+        ``histograms[name][process]``.
+    path
+        The file to write.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written.
+    """
+    from uhi.io import zip as uhi_zip
+
+    with (
+        _replacing(Path(path)) as temporary,
+        _TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        # members have plain numbers as names, as a process may be called anything; the index says which is which
+        index = [
+            {"histogram": name, "process": process} for name in histograms for process in histograms[name]
+        ]
+        archive.writestr("index.json", json.dumps(index, indent=1))
+        for number, entry in enumerate(index):
+            uhi_zip.write(archive, str(number), histograms[entry["histogram"]][entry["process"]])
+
+
+def load(folder: Path | str) -> dict[str, dict[str, hist.Hist]]:
+    """Read what a run left in histograms.zip; nothing is unpickled.
+
+    Parameters
+    ----------
+    folder
+        The output folder of a run, or the archive itself.
+
+    Returns
+    -------
+    dict
+        ``histograms[name][process]``, each with the axes region, variation and the declared ones.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not an archive of histograms.
+    """
+    from uhi.io import zip as uhi_zip
+
+    path = Path(folder)
+    path = path / _FILE if path.is_dir() or path.suffix != ".zip" else path
+    if not path.is_file():
+        msg = f"{path} does not exist; give the output folder of a finished run."
+        raise InputError(msg)
+    histograms: dict[str, dict[str, hist.Hist]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for number, entry in enumerate(json.loads(archive.read("index.json"))):
+                read = hist.Hist(uhi_zip.read(archive, str(number)))
+                histograms.setdefault(entry["histogram"], {})[entry["process"]] = read
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+        msg = f"{path} can't be read as histograms ({error}); run the workflow again to write it anew."
+        raise InputError(msg) from error
+    return histograms
+
+
+def write_root(histograms: Histograms, path: Path | str) -> None:
+    """Write every histogram as TH1D, TH2D or TH3D with variances, underflow and overflow.
+
+    The keys are ``REGION/HISTOGRAM/PROCESS`` for the nominal result and ``REGION/HISTOGRAM/PROCESS__VARIATION`` for
+    the others. ROOT has no histograms of four or more axes: those are in the ZIP archive alone. The file appears
+    whole or not at all.
+
+    Parameters
+    ----------
+    histograms
+        ``histograms[name][process]``, each with the axes region, variation and one to three more.
+    path
+        The file to write.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written.
+    """
+    import uproot
+
+    with _replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
+        for key, histogram in _root_keys(histograms):
+            file[key] = histogram
+
+
+def _root_keys(histograms: Histograms) -> Iterator[tuple[str, hist.Hist]]:
+    regions = list(
+        dict.fromkeys(
+            region
+            for processes in histograms.values()
+            for histogram in processes.values()
+            for region in histogram.axes["region"]
+        )
+    )
+    for region in regions:
+        for name, processes in histograms.items():
+            for process, histogram in processes.items():
+                if region not in histogram.axes["region"] or not 3 <= histogram.ndim <= 5:
+                    continue
+                for variation in histogram.axes["variation"]:
+                    suffix = "" if variation == "nominal" else f"__{variation}"
+                    yield (
+                        f"{region}/{name}/{process}{suffix}",
+                        histogram[{"region": region, "variation": variation}],
+                    )
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[str]:
+    """Give a temporary name beside `path`, which takes its place when all went well."""
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        Path(temporary).chmod(0o666 & ~_umask())
+        yield temporary
+        Path(temporary).replace(path)
+    except OSError as error:
+        msg = f"{path} can't be written: {error.strerror or error}."
+        raise OutputError(msg) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # there is no way to read it without setting it
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+class _TimelessZipFile(zipfile.ZipFile):
+    """A ZIP archive that does not hold the time of writing, so that equal contents are equal bytes."""
+
+    def open(self, name: Any, mode: Any = "r", *args: Any, **words: Any) -> Any:
+        if mode == "w" and isinstance(name, str):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type, entry.external_attr = self.compression, 0o644 << 16
+            name = entry
+        return super().open(name, mode, *args, **words)
+
+    def writestr(self, name: Any, data: Any, *args: Any, **words: Any) -> None:
+        if isinstance(name, str):
+            with self.open(name, "w") as member:
+                member.write(data.encode() if isinstance(data, str) else data)
+        else:
+            super().writestr(name, data, *args, **words)

@@ -1,0 +1,9 @@
+"""The base of an analysis: objects, observables, regions, weights, variations, blinding and cutflow."""
+
+from __future__ import annotations
+
+__all__ = ["CutflowRow", "Objects", "Processor", "Region", "Scorer", "Shift", "cutflow_table"]
+
+from colonnade.processor.base import Processor, Scorer
+from colonnade.processor.cutflow import CutflowRow, cutflow_table
+from colonnade.processor.pieces import Objects, Region, Shift

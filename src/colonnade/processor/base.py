@@ -1,0 +1,424 @@
+"""The base class of an analysis, a coffea processor: what the analysis says becomes histograms and cutflows."""
+
+from __future__ import annotations
+
+__all__ = ["Processor", "Scorer"]
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+from coffea.analysis_tools import PackedSelection, Weights
+from coffea.processor import ProcessorABC
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.histograms import Histogram, HistogramSet
+from colonnade.processor import cutflow
+from colonnade.processor.corrections import Corrections, luminosity_mask
+from colonnade.processor.pieces import Objects, Region, Shift, as_mask
+from colonnade.processor.weights import CheckedWeights, finite
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+_MOST_CUTS = 64  # a PackedSelection keeps one bit a cut
+
+
+class Scorer(Protocol):
+    """What turns observables into further observables, such as a classifier into its score."""
+
+    def score(self, batches: Sequence[tuple[Any, Mapping[str, Any]]]) -> Sequence[Mapping[str, Any]]:
+        """Score all variations of a chunk in one call.
+
+        Parameters
+        ----------
+        batches
+            For each shift, the selected events and their observables.
+
+        Returns
+        -------
+        sequence
+            For each shift the observables to add.
+        """
+        ...
+
+
+@dataclass
+class _Selected:
+    """The events that pass the preselection under one shift."""
+
+    shift: Shift
+    events: Any
+    objects: Objects
+    generator: Floats
+    preselection: dict[str, Floats]  # rows of the cutflow
+    observables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What a chunk's metadata say."""
+
+    dataset: str
+    kind: str
+    where: str
+    luminosity_mask: str | None
+
+    @property
+    def is_data(self) -> bool:
+        return self.kind == "data"
+
+
+class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
+    """An analysis: events in, weighted histograms and cutflows of its regions out.
+
+    Derive from it, declare `histograms`, `regions` and `shifts`, and write `objects`, `observables`, `cuts` and
+    (optionally) `preselection` and `weights`. An instance keeps no state between chunks, so it may be sent anywhere.
+    It also runs in a plain coffea `Runner`.
+
+    Parameters of an analysis are keyword parameters of its ``__init__``, which passes the rest on::
+
+        def __init__(self, *, jet_pt: float = 40.0, **others):
+            super().__init__(**others)
+            self.jet_pt = jet_pt
+
+    Parameters
+    ----------
+    unblind
+        Whether data are filled in signal regions.
+    corrections
+        Name to path of the correctionlib files that `weights` or `objects` use as ``self.corrections[name]``.
+    scorer
+        What adds observables made from the others, see `Scorer`.
+
+    Raises
+    ------
+    ConfigError
+        If the declarations contradict each other, or a parameter is unknown.
+    """
+
+    histograms: ClassVar[Sequence[Histogram]] = ()
+    """The histograms to fill."""
+
+    regions: ClassVar[Mapping[str, Region]] = {}
+    """The regions, by name."""
+
+    shifts: ClassVar[tuple[str, ...]] = ()
+    """The sources of uncertainty that shift objects; for each the analysis runs again, up and down."""
+
+    def __init__(
+        self,
+        *,
+        unblind: bool = False,
+        corrections: Mapping[str, Path | str] | None = None,
+        scorer: Scorer | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            name, known = next(iter(unknown)), self.parameters()
+            msg = f"{type(self).__name__} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known)}."
+            raise ConfigError(msg)
+        self.unblind = unblind
+        self.corrections = Corrections(corrections or {})
+        self._scorer = scorer
+        _check_declarations(type(self))
+
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """Return the names of the keyword parameters, those of the analysis first."""
+        names: dict[str, None] = {}
+        for base in cls.__mro__:
+            if issubclass(base, Processor) and "__init__" in vars(base):
+                for parameter in inspect.signature(base.__init__).parameters.values():
+                    if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                        names.setdefault(parameter.name)
+        names.pop("self", None)
+        return tuple(names)
+
+    # what an analysis writes
+
+    def objects(self, events: Any, shift: Shift) -> Objects:
+        """Select and calibrate the objects of each event.
+
+        Parameters
+        ----------
+        events
+            All events of the chunk.
+        shift
+            ``shift["jet_energy_scale"]`` is by how many standard deviations to shift: +1, -1 or 0.
+        """
+        raise NotImplementedError
+
+    def preselection(self, objects: Objects) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
+        """Return the ordered cuts that every region starts with; events that fail one go no further.
+
+        The more events fail here, the less is computed.
+        """
+        return {}
+
+    def observables(self, events: Any, objects: Objects) -> Mapping[str, Any]:
+        """Return named arrays, one value or one list of values an event: what histograms and training use."""
+        raise NotImplementedError
+
+    def cuts(self, events: Any, objects: Objects, observables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return every cut that `regions` names: one truth value an event, where a missing one (None) is false."""
+        raise NotImplementedError
+
+    def weights(self, events: Any, objects: Objects, weights: Weights) -> None:
+        """Add weights of simulated events: ``weights.add("muon_id", nominal, up, down)``.
+
+        The generator's weight is already in. Data are not weighted.
+        """
+
+    # what the framework runs
+
+    def process(self, events: Any) -> dict[str, dict[str, Any]]:
+        """Turn a chunk of events into histograms and cutflows.
+
+        Parameters
+        ----------
+        events
+            Records in NanoAOD's names, with ``metadata`` that give at least ``dataset``, and ``kind`` ("data",
+            "background" or "signal"; without it, events that have no genWeight are data).
+
+        Returns
+        -------
+        dict
+            For the dataset: ``histograms`` (a `HistogramSet`, not scaled), ``cutflow`` (see `cutflow_table`),
+            ``events`` and ``sumw``, the number and the sum of generator weights of all events of the chunk. All of
+            it adds.
+
+            The rows of a cutflow up to the preselection carry the generator's weight alone, since the other weights
+            are only known for events that pass it. Of blinded data only what can't tell a signal region's yield is
+            kept: all events, and the last row of the other regions.
+
+        Raises
+        ------
+        EventError
+            If a weight or an observable that is filled is not a number.
+        ConfigError
+            If a region or histogram names something that the analysis does not produce.
+        """
+        chunk = _read_metadata(events)
+        generator = self._generator_weights(events, chunk)
+        selected = self._select(events, generator, chunk, self._shifts(chunk))
+        nominal = selected[0]
+        weights = self._weights(nominal, chunk)
+        names, matrix = weights.matrix()
+        variations = (*names, *(one.shift.variation for one in selected[1:]))
+        if len(set(variations)) != len(variations):
+            twice = next(name for name in variations if variations.count(name) > 1)
+            msg = f"the variation {twice!r} comes both from a weight and from a shift; rename one."
+            raise ConfigError(msg)
+        filled = HistogramSet(self.histograms, list(self.regions), variations)
+        counts: dict[str, dict[str, Floats]] = {}
+        first = 0
+        for one in selected:
+            if one is not nominal:
+                matrix = self._weights(one, chunk).weight()[:, np.newaxis]
+            selection = self._cuts(one)
+            masks = {name: selection.all(*region.cuts) for name, region in self.regions.items()}
+            if one is nominal:
+                counts = self._cutflow(one, selection, matrix[:, 0], chunk)
+            filled.fill(one.observables, self._open(masks, chunk), matrix, first, chunk.where)
+            first += matrix.shape[1]
+        return {
+            chunk.dataset: {
+                "histograms": filled,
+                "cutflow": counts,
+                "events": len(generator),
+                "sumw": float(generator.sum()),
+            }
+        }
+
+    def postprocess(self, accumulator: Any) -> Any:
+        """Return the accumulated result as it is."""
+        return accumulator
+
+    def columns(self, events: Any, shift: str = "nominal") -> dict[str, Any]:
+        """Return what is known of each selected event, instead of filling it: the input of a training.
+
+        Parameters
+        ----------
+        events
+            As in `process`.
+        shift
+            A name on the variation axis that stands for shifted objects, or "nominal".
+
+        Returns
+        -------
+        dict
+            Arrays with one entry for each event that passes the preselection: ``run``, ``luminosityBlock`` and
+            ``event`` where the input has them; ``weight``; ``regions``, a dict of region to boolean array;
+            ``observables``, a dict of name to array. Of blinded data, events in a signal region are left out.
+        """
+        chunk = _read_metadata(events)
+        generator = self._generator_weights(events, chunk)
+        (one,) = self._select(events, generator, chunk, [Shift.of(shift, tuple(self.shifts))])
+        selection = self._cuts(one)
+        masks = {name: selection.all(*region.cuts) for name, region in self.regions.items()}
+        hidden = np.zeros(len(one.generator), dtype=bool)
+        for name in masks.keys() - self._open(masks, chunk).keys():
+            hidden |= masks[name]
+        keep = ~hidden
+        identity = [name for name in ("run", "luminosityBlock", "event") if name in ak.fields(events)]
+        return {
+            **{name: np.asarray(one.events[name])[keep] for name in identity},
+            "weight": self._weights(one, chunk).weight()[keep],
+            "regions": {name: mask[keep] for name, mask in masks.items()},
+            "observables": {name: values[keep] for name, values in one.observables.items()},
+        }
+
+    def _shifts(self, chunk: _Chunk) -> list[Shift]:
+        known = tuple(self.shifts)
+        return [Shift(known=known)] if chunk.is_data else list(Shift.every(known))
+
+    def _generator_weights(self, events: Any, chunk: _Chunk) -> Floats:
+        if chunk.is_data or "genWeight" not in ak.fields(events):
+            return np.ones(len(events))
+        return finite(events.genWeight, "genWeight", len(events), chunk.where)
+
+    def _select(
+        self, events: Any, generator: Floats, chunk: _Chunk, shifts: Sequence[Shift]
+    ) -> list[_Selected]:
+        """Run the analysis up to its observables, for each shift."""
+        certified = self._certified(events, chunk)
+        everything = cutflow.row(generator)
+        selected = []
+        for shift in shifts:
+            objects = self.objects(events, shift)
+            if not isinstance(objects, Objects):
+                msg = f"{type(self).__name__}.objects returns a {type(objects).__name__}; return Objects(name=array)."
+                raise ConfigError(msg)
+            passed = np.ones(len(events), dtype=bool)
+            rows = {cutflow.ALL: everything}
+            for name, values in {**certified, **self.preselection(objects)}.items():
+                passed = passed & as_mask(values, name, len(events))
+                rows[name] = cutflow.row(generator[passed])
+            if passed.all():
+                one = _Selected(shift, events, objects, generator, rows)
+            else:
+                one = _Selected(shift, events[passed], objects[passed], generator[passed], rows)
+            one.observables = dict(self.observables(one.events, one.objects))
+            selected.append(one)
+        if self._scorer is not None:
+            scores = self._scorer.score([(one.events, one.observables) for one in selected])
+            for one, more in zip(selected, scores, strict=True):
+                one.observables.update(more)
+        return selected
+
+    def _certified(self, events: Any, chunk: _Chunk) -> dict[str, Mask]:
+        if not chunk.is_data or chunk.luminosity_mask is None:
+            return {}
+        missing = [name for name in ("run", "luminosityBlock") if name not in ak.fields(events)]
+        if missing:
+            msg = f"a luminosity mask is given for data without the column {missing[0]!r} {chunk.where}."
+            raise ConfigError(msg)
+        run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
+        return {"luminosity mask": np.asarray(luminosity_mask(chunk.luminosity_mask)(run, block))}
+
+    def _weights(self, one: _Selected, chunk: _Chunk) -> CheckedWeights:
+        weights = CheckedWeights(len(one.generator), chunk.where)
+        if not chunk.is_data:
+            weights.add("generator", one.generator)
+            self.weights(one.events, one.objects, weights)
+        return weights
+
+    def _cuts(self, one: _Selected) -> PackedSelection:
+        produced = self.cuts(one.events, one.objects, one.observables)
+        needed = dict.fromkeys(cut for region in self.regions.values() for cut in region.cuts)
+        if len(needed) > _MOST_CUTS:
+            msg = (
+                f"{type(self).__name__} uses {len(needed)} different cuts; at most {_MOST_CUTS} are possible."
+            )
+            raise ConfigError(msg)
+        for name, region in self.regions.items():
+            for cut in region.cuts:
+                if cut in one.preselection:
+                    msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
+                    raise ConfigError(msg)
+                if cut not in produced:
+                    msg = f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{nearest(cut, produced)}."
+                    raise ConfigError(msg)
+        selection = PackedSelection(dtype="uint64")
+        for cut in needed:
+            selection.add(cut, as_mask(produced[cut], cut, len(one.generator)))
+        return selection
+
+    def _open(self, masks: Mapping[str, Mask], chunk: _Chunk) -> dict[str, Mask]:
+        """Return the regions that may be looked at in these events."""
+        if self.unblind or not chunk.is_data:
+            return dict(masks)
+        return {name: mask for name, mask in masks.items() if not self.regions[name].signal}
+
+    def _cutflow(
+        self, one: _Selected, selection: PackedSelection, weights: Floats, chunk: _Chunk
+    ) -> dict[str, dict[str, Floats]]:
+        places = {cut: place for place, cut in enumerate(selection.names)}
+        required = [[places[cut] for cut in region.cuts] for region in self.regions.values()]
+        bits = np.zeros(len(weights), dtype=np.uint64)
+        for cut, place in places.items():
+            bits |= selection.all(cut).astype(np.uint64) << np.uint64(place)
+        sums = cutflow.region_counts(bits, required, weights)
+        counts = {
+            name: {**one.preselection, **dict(zip(region.cuts, sums[i], strict=True))}
+            for i, (name, region) in enumerate(self.regions.items())
+        }
+        opened = self._open(dict.fromkeys(self.regions, np.zeros(0, dtype=bool)), chunk)
+        if len(opened) == len(self.regions):
+            return counts
+        # Differences of rows would give the blinded yield: between a region's rows, and between regions that share
+        # all cuts but one. The last row of an open region is what its histograms show anyway.
+        for name, region in self.regions.items():
+            last = region.cuts[-1] if region.cuts and name in opened else None
+            kept = {cutflow.ALL: counts[name][cutflow.ALL]}
+            if last is not None:
+                kept[last] = np.concatenate([counts[name][last][:3], np.full(3, np.nan)])
+            counts[name] = kept
+        return counts
+
+
+def _read_metadata(events: Any) -> _Chunk:
+    metadata: Mapping[str, Any] = getattr(events, "metadata", None) or {}
+    dataset = str(metadata.get("dataset", "events"))
+    kind = metadata.get("kind") or ("background" if "genWeight" in ak.fields(events) else "data")
+    if kind not in ("data", "background", "signal"):
+        msg = f"dataset {dataset!r}: its kind is {kind!r}; allowed: data, background, signal."
+        raise ConfigError(msg)
+    words = [f"in dataset {dataset!r}"]
+    if metadata.get("filename"):
+        words.append(f"file {metadata['filename']}")
+    if metadata.get("entrystart") is not None:
+        words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
+    path = metadata.get("luminosity_mask")
+    return _Chunk(dataset, kind, ", ".join(words), None if path is None else str(path))
+
+
+def _check_declarations(analysis: type[Processor]) -> None:
+    """Find what is wrong before any event is read."""
+    for name, region in analysis.regions.items():
+        if not isinstance(region, Region):
+            msg = (
+                f"{analysis.__name__}.regions[{name!r}] is a {type(region).__name__}; use Region('cut', ...)."
+            )
+            raise ConfigError(msg)
+        if not name or "/" in name or "__" in name:
+            msg = f"{analysis.__name__}: a region can't be called {name!r}, as the name is part of a path; avoid '/' and '__'."
+            raise ConfigError(msg)
+    if isinstance(analysis.shifts, str) or len(set(analysis.shifts)) != len(tuple(analysis.shifts)):
+        msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
+        raise ConfigError(msg)
+    for histogram in analysis.histograms:
+        if not isinstance(histogram, Histogram):
+            msg = f"{analysis.__name__}.histograms holds a {type(histogram).__name__}; use Histogram(name, axis)."
+            raise ConfigError(msg)
+        histogram.regions_among(list(analysis.regions))
+    names = [histogram.name for histogram in analysis.histograms]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        msg = f"{analysis.__name__} declares the histogram {twice[0]!r} twice; give each its own name."
+        raise ConfigError(msg)

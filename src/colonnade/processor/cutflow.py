@@ -1,0 +1,139 @@
+"""How many events each cut leaves, raw and weighted, in order and with all other cuts applied (N-1)."""
+
+from __future__ import annotations
+
+__all__ = ["ALL", "CutflowRow", "cutflow_table", "region_counts", "row"]
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Counts = dict[str, dict[str, Floats]]
+
+ALL = "all events"
+"""The first row of each cutflow."""
+
+
+class NMinusOne(TypedDict):
+    """What all cuts of the region but one leave."""
+
+    raw: int
+    weighted: float
+    error: float
+
+
+class CutflowRow(TypedDict):
+    """One row of a cutflow: what is left after this cut and those above it."""
+
+    cut: str
+    raw: int
+    weighted: float
+    error: float
+    n_minus_one: NMinusOne | None
+
+
+def cutflow_table(
+    counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
+) -> dict[str, list[CutflowRow]]:
+    """Turn the counts of a result into rows.
+
+    Parameters
+    ----------
+    counts
+        ``result[dataset]["cutflow"]`` of a processor: region, then cut, then raw events, sum of weights and of
+        squared weights, and the same three with all cuts but this one.
+    scale
+        Factor from the sum of weights to expected events, see `colonnade.manifest.normalisation`.
+
+    Returns
+    -------
+    dict
+        Region to rows; errors are statistical, the square root of the sum of squared weights. ``n_minus_one`` is
+        None for the rows up to the preselection.
+    """
+    return {
+        region: [
+            CutflowRow(
+                cut=cut,
+                raw=round(float(sums[0])),
+                weighted=float(sums[1]) * scale,
+                error=math.sqrt(sums[2]) * abs(scale),
+                n_minus_one=None
+                if math.isnan(sums[3])
+                else NMinusOne(
+                    raw=round(float(sums[3])),
+                    weighted=float(sums[4]) * scale,
+                    error=math.sqrt(sums[5]) * abs(scale),
+                ),
+            )
+            for cut, sums in cuts.items()
+        ]
+        for region, cuts in counts.items()
+    }
+
+
+def row(weights: Floats) -> Floats:
+    """Return the sums of one row that has no N-1."""
+    return np.array([len(weights), weights.sum(), np.square(weights).sum(), np.nan, np.nan, np.nan])
+
+
+def region_counts(
+    bits: npt.NDArray[np.uint64], required: Sequence[Sequence[int]], weights: Floats
+) -> list[Floats]:
+    """Count the events of all regions in one pass.
+
+    Parameters
+    ----------
+    bits
+        Which cuts each event passes, one bit a cut.
+    required
+        For each region the places of its cuts among the bits, in order.
+    weights
+        Shape (events,).
+
+    Returns
+    -------
+    list
+        For each region an array of shape (cuts, 6): raw, weighted and squared sums after each cut, and the same
+        with all cuts but this one.
+    """
+    starts = np.cumsum([0, *(len(cuts) for cuts in required)]).astype(np.int64)
+    places = np.array([place for cuts in required for place in cuts], dtype=np.int64)
+    sums = np.zeros((len(places), 6))
+    _count(np.ascontiguousarray(bits, dtype=np.uint64), starts, places, weights, sums)
+    return [sums[starts[i] : starts[i + 1]] for i in range(len(required))]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count(bits: Any, starts: Any, places: Any, weights: Any, sums: Any) -> None:
+    one = np.uint64(1)
+    for event in range(len(bits)):
+        passed, weight = bits[event], weights[event]
+        square = weight * weight
+        for region in range(len(starts) - 1):
+            failed, culprit = 0, -1
+            for place in range(starts[region], starts[region + 1]):
+                if (passed >> np.uint64(places[place])) & one:
+                    if failed == 0:
+                        sums[place, 0] += 1.0
+                        sums[place, 1] += weight
+                        sums[place, 2] += square
+                else:
+                    failed += 1
+                    culprit = place
+                    if failed == 2:
+                        break
+            if failed == 0:
+                for place in range(starts[region], starts[region + 1]):
+                    sums[place, 3] += 1.0
+                    sums[place, 4] += weight
+                    sums[place, 5] += square
+            elif failed == 1:
+                sums[culprit, 3] += 1.0
+                sums[culprit, 4] += weight
+                sums[culprit, 5] += square

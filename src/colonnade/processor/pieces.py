@@ -1,0 +1,179 @@
+"""What an analysis is written with: regions, objects and shifts."""
+
+from __future__ import annotations
+
+__all__ = ["Objects", "Region", "Shift", "as_mask"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True, init=False)
+class Region:
+    """A region of an analysis: named cuts, in the order in which the cutflow applies them.
+
+    Parameters
+    ----------
+    *cuts
+        Names of cuts that the analysis's `cuts` produces.
+    signal
+        Whether the region is blinded: data are not filled in it until the analysis is unblinded.
+
+    Examples
+    --------
+    >>> Region("two muons", "opposite sign", signal=True).cuts
+    ('two muons', 'opposite sign')
+    """
+
+    cuts: tuple[str, ...]
+    signal: bool = False
+
+    def __init__(self, *cuts: str, signal: bool = False) -> None:
+        twice = [cut for cut in cuts if cuts.count(cut) > 1]
+        if twice:
+            msg = f"a region names the cut {twice[0]!r} twice; name each once."
+            raise ConfigError(msg)
+        if not all(isinstance(cut, str) and cut for cut in cuts):
+            msg = f"a region is made of names of cuts, but is given {cuts!r}."
+            raise ConfigError(msg)
+        object.__setattr__(self, "cuts", tuple(cuts))
+        object.__setattr__(self, "signal", bool(signal))
+
+
+@dataclass(frozen=True)
+class Shift:
+    """By how many standard deviations the objects are shifted: one source up or down, or none.
+
+    Attributes
+    ----------
+    source
+        The name of the source; empty for the nominal objects.
+    direction
+        +1 or -1; 0 for the nominal objects.
+    known
+        The sources that the analysis declares.
+
+    Examples
+    --------
+    >>> shift = Shift("jet_energy_scale", +1, known=("jet_energy_scale", "jet_resolution"))
+    >>> shift["jet_energy_scale"], shift["jet_resolution"], shift.variation
+    (1, 0, 'jet_energy_scale_up')
+    """
+
+    source: str = ""
+    direction: int = 0
+    known: tuple[str, ...] = ()
+
+    def __getitem__(self, source: str) -> int:
+        if source not in self.known:
+            msg = f"the analysis asks for the shift {source!r}, which it does not declare{nearest(source, self.known)}."
+            raise ConfigError(msg)
+        return self.direction if source == self.source else 0
+
+    @property
+    def variation(self) -> str:
+        """The name on the variation axis: "nominal", or the source with _up or _down."""
+        if not self.direction:
+            return "nominal"
+        return f"{self.source}_{'up' if self.direction > 0 else 'down'}"
+
+    @classmethod
+    def of(cls, variation: str, known: tuple[str, ...]) -> Shift:
+        """Return the shift that has a name on the variation axis.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of that name.
+        """
+        for shift in cls.every(known):
+            if shift.variation == variation:
+                return shift
+        names = [shift.variation for shift in cls.every(known)]
+        msg = f"there is no shift {variation!r}{nearest(variation, names)}; known: {', '.join(names)}."
+        raise ConfigError(msg)
+
+    @classmethod
+    def every(cls, known: tuple[str, ...]) -> Iterator[Shift]:
+        """Go through the nominal one and each source's up and down."""
+        yield cls(known=known)
+        for source in known:
+            yield cls(source, +1, known)
+            yield cls(source, -1, known)
+
+
+class Objects:
+    """The physics objects of some events, by name, jagged or flat; all have one entry an event.
+
+    Selecting events of it is free until an object is used.
+
+    Examples
+    --------
+    >>> objects = Objects(muons=ak.Array([[20.0, 30.0], [], [40.0]]))
+    >>> objects.muons.tolist()
+    [[20.0, 30.0], [], [40.0]]
+    >>> objects[np.array([True, False, True])].muons.tolist()
+    [[20.0, 30.0], [40.0]]
+    """
+
+    def __init__(self, **members: Any) -> None:
+        lengths = {name: len(member) for name, member in members.items()}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            msg = f"objects must all have one entry an event, but their lengths differ: {found}."
+            raise ConfigError(msg)
+        self._members = members
+        self._source: Objects | None = None
+        self._mask: npt.NDArray[np.bool_] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("_members", "_source", "_mask"):
+            raise AttributeError(name)  # asked by copy and pickle before there are any
+        if name not in self._members and self._source is not None and name in self._source:
+            self._members[name] = getattr(self._source, name)[self._mask]
+        if name not in self._members:
+            msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
+            raise AttributeError(msg)
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members if self._source is None else self._source)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members or (self._source is not None and name in self._source)
+
+    def __getitem__(self, mask: npt.NDArray[np.bool_]) -> Objects:
+        selected = Objects()
+        selected._source, selected._mask = self, mask
+        return selected
+
+
+def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
+    """Read a cut: one truth value an event, where a missing one (None) is false.
+
+    Raises
+    ------
+    ConfigError
+        If it is not that.
+    """
+    try:
+        mask = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
+    except (TypeError, ValueError) as error:
+        msg = f"the cut {name!r} does not have one truth value an event."
+        raise ConfigError(msg) from error
+    if isinstance(mask, np.ma.MaskedArray):
+        mask = mask.filled(False)
+    if mask.dtype != np.bool_ or mask.shape != (events,):
+        msg = (
+            f"the cut {name!r} must have one truth value for each of {events} events, "
+            f"but has shape {mask.shape} and type {mask.dtype}."
+        )
+        raise ConfigError(msg)
+    return mask
