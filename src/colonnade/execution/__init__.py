@@ -1,0 +1,21 @@
+"""A processor over many files: plan, executors, merging in a fixed order, ledger, cache."""
+
+from __future__ import annotations
+
+__all__ = [
+    "NO_PROGRESS",
+    "DatasetLedger",
+    "ExecutorSettings",
+    "Ledger",
+    "Loss",
+    "Progress",
+    "Result",
+    "RichProgress",
+    "run_datasets",
+]
+
+from colonnade.execution.ledger import DatasetLedger, Ledger, Loss
+from colonnade.execution.progress import NO_PROGRESS, Progress, RichProgress
+from colonnade.execution.result import Result
+from colonnade.execution.run import run_datasets
+from colonnade.execution.settings import ExecutorSettings

@@ -1,0 +1,267 @@
+"""Every expected event is processed or listed as lost, and what was processed is what normalises."""
+
+from __future__ import annotations
+
+__all__ = ["DatasetLedger", "Ledger", "Loss", "effective_sumw", "make_entry"]
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from colonnade.errors import InputError, LossError
+from colonnade.execution.plan import DatasetPlan, FilePlan
+from colonnade.output import write_json
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A range of entries that is not in the result.
+
+    Attributes
+    ----------
+    file
+        The file.
+    start, stop
+        Entries, `stop` excluded; None where the file could not be opened, so that nobody knows how many it has.
+    reason
+        Why, in one sentence.
+    """
+
+    file: str
+    start: int
+    stop: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class DatasetLedger:
+    """What became of one dataset.
+
+    Attributes
+    ----------
+    process, kind
+        As in the manifest.
+    files
+        Every file that the dataset names.
+    events_expected
+        Events that should be in the result; of a file that could not be opened, the average of the others is taken.
+    events_processed
+        Events that are in the result.
+    sumw_processed
+        Sum of their weights.
+    sumw
+        What the dataset is normalised by: the sum of weights that stands for the events in the result; 1 for data.
+    luminosity_lost
+        Of data whose luminosity is known, what the lost events stand for, in fb^-1.
+    lost
+        Every lost range.
+    """
+
+    process: str
+    kind: str
+    files: tuple[str, ...]
+    events_expected: int
+    events_processed: int
+    sumw_processed: float
+    sumw: float
+    luminosity_lost: float | None
+    lost: tuple[Loss, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
+        return {
+            **plain,
+            "files": list(self.files),
+            "lost": [vars(loss) for loss in self.lost],
+        }
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of every dataset of a run.
+
+    Attributes
+    ----------
+    allow_loss
+        The fraction of events that the workflow lets be lost.
+    datasets
+        By name.
+    """
+
+    allow_loss: float
+    datasets: Mapping[str, DatasetLedger]
+
+    @property
+    def lost_fraction(self) -> float:
+        """Fraction of the expected events that is not in the result."""
+        expected = sum(entry.events_expected for entry in self.datasets.values())
+        processed = sum(entry.events_processed for entry in self.datasets.values())
+        return 1 - processed / expected if expected > processed else 0.0
+
+    @property
+    def lost(self) -> list[tuple[str, Loss]]:
+        """Every lost range with its dataset."""
+        return [(name, loss) for name, entry in self.datasets.items() for loss in entry.lost]
+
+    @property
+    def too_much_lost(self) -> bool:
+        """Whether more is lost than the workflow allows."""
+        return bool(self.lost) and (self.allow_loss == 0 or self.lost_fraction > self.allow_loss)
+
+    def check(self) -> None:
+        """Refuse a result with more losses than allowed; call it when everything is written.
+
+        Raises
+        ------
+        LossError
+            Naming the first loss.
+        """
+        if not self.too_much_lost:
+            return
+        name, first = self.lost[0]
+        more = f" ({len(self.lost) - 1} more in ledger.json)" if len(self.lost) > 1 else ""
+        events = sum(entry.events_expected - entry.events_processed for entry in self.datasets.values())
+        msg = (
+            f"{events:,} events ({self.lost_fraction:.3%}) are lost, above allow_loss = {self.allow_loss:g}; "
+            f"dataset {name}, {first.file}: {first.reason.rstrip('.')}{more}. What is written is normalised to what "
+            "was processed; mend the input and run again with --resume, or allow the loss."
+        )
+        raise LossError(msg)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "allow_loss": self.allow_loss,
+            "lost_fraction": self.lost_fraction,
+            "datasets": {name: entry.as_json() for name, entry in self.datasets.items()},
+        }
+
+    def write(self, path: Path) -> None:
+        """Write `ledger.json`, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the file can't be written.
+        """
+        write_json(path, self.as_json())
+
+
+def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float) -> DatasetLedger:
+    """Close one dataset's account.
+
+    Parameters
+    ----------
+    plan
+        What was expected.
+    losses
+        Chunks that are not in the result, in order.
+    events
+        Events in the result.
+    sumw_processed
+        Sum of their weights.
+
+    Raises
+    ------
+    InputError
+        If the processed and the lost events do not add up to the expected ones, or the dataset can't be normalised.
+    """
+    lost_here = sum(loss.stop - loss.start for loss in losses if loss.stop is not None)
+    if events + lost_here != plan.events:
+        msg = (
+            f"Dataset {plan.name}: {events} events processed and {lost_here} lost are not the {plan.events} expected; "
+            "this is an error of colonnade, please report it."
+        )
+        raise InputError(msg)
+    unopened = [Loss(file.path, 0, None, file.problem) for file in plan.files if file.source is None]
+    guessed = round(_mean_entries(plan.files) * len(unopened))
+    expected = plan.events + guessed
+    is_data = plan.metadata.kind == "data"
+    sumw = 1.0 if is_data else effective_sumw(plan, losses, sumw_processed)
+    luminosity = plan.metadata.luminosity
+    missing = None
+    if is_data and luminosity is not None:
+        missing = luminosity * (1 - events / expected) if expected else 0.0
+    return DatasetLedger(
+        process=plan.metadata.process,
+        kind=plan.metadata.kind,
+        files=tuple(file.path for file in plan.files),
+        events_expected=expected,
+        events_processed=events,
+        sumw_processed=sumw_processed,
+        sumw=sumw,
+        luminosity_lost=missing,
+        lost=(*unopened, *losses),
+    )
+
+
+def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:
+    r"""Return the sum of generator weights that the processed events stand for.
+
+    A skim's files hold fewer events than were generated, so the events' own weights do not normalise them. With the
+    sum of weights S_f that file f's generator made, and n_f of its N_f entries processed,
+
+    .. math:: S = \sum_f S_f \, n_f / N_f .
+
+    S_f comes from the file's `Runs` tree. Where the manifest gives the whole dataset's sum instead, it is shared over
+    the files in proportion to their `Runs` sums, else to their entries; a file that could not be opened takes what
+    the manifest's sum leaves, where all others have a `Runs` sum, else an average share. Without either, S is the
+    sum of the weights of the processed events.
+
+    Parameters
+    ----------
+    plan
+        The dataset.
+    losses
+        Lost ranges of files that could be opened.
+    sumw_processed
+        Sum of the weights of the processed events.
+
+    Raises
+    ------
+    InputError
+        If some files have a `Runs` sum and others have not, and the manifest gives none.
+    """
+    opened = [file for file in plan.files if file.source is not None]
+    shares = _processed_shares(opened, losses)
+    runs = [file.source.sumw for file in opened if file.source is not None]
+    known = [value for value in runs if value is not None]
+    total = plan.metadata.sumw
+    if total is None:
+        if not known:
+            return sumw_processed
+        if len(known) < len(runs):
+            without = next(file.path for file, value in zip(opened, runs, strict=True) if value is None)
+            msg = (
+                f"Dataset {plan.name}: {len(runs) - len(known)} of its files have no sum of weights in a Runs tree "
+                f"(the first is {without}) and others do; give the whole sample's sumw in the manifest."
+            )
+            raise InputError(msg)
+        return math.fsum(value * share for value, share in zip(known, shares, strict=True))
+    if len(opened) == len(plan.files) and not losses:
+        return total
+    if len(known) == len(runs):
+        # what the manifest says the generator made, less what is known to be missing
+        of_opened = total if len(opened) == len(plan.files) else math.fsum(known)
+        scale = of_opened / math.fsum(known) if math.fsum(known) else 1.0
+        return scale * math.fsum(value * share for value, share in zip(known, shares, strict=True))
+    entries = [file.source.entries for file in opened if file.source is not None]
+    everything = sum(entries) + _mean_entries(plan.files) * (len(plan.files) - len(opened))
+    return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
+
+
+def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list[float]:
+    """Return, for each file, the share of its entries that is in the result; 1 for a file without entries."""
+    lost: dict[str, int] = {}
+    for loss in losses:
+        lost[loss.file] = lost.get(loss.file, 0) + (loss.stop or 0) - loss.start
+    entries = {file.path: file.source.entries for file in files if file.source is not None}
+    return [1 - lost.get(path, 0) / count if count else 1.0 for path, count in entries.items()]
+
+
+def _mean_entries(files: Sequence[FilePlan]) -> float:
+    entries = [file.source.entries for file in files if file.source is not None]
+    return sum(entries) / len(entries) if entries else 0.0

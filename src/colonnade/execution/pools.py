@@ -1,0 +1,246 @@
+"""Who works: this process, processes of this machine, or a Dask cluster, all in one thin shape.
+
+A pool takes tasks and additions, each with a tag, and tells which have ended. What a task made is a handle: the result
+itself where it lies in this process, a reference where it lies on a worker. Whoever drives a pool passes handles on and
+never looks into them, so one way of driving serves all three.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError"]
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+from colonnade.errors import ColonnadeError
+from colonnade.execution.merging import add
+from colonnade.execution.work import Job, Task, pack, process
+
+
+class WorkersLostError(ColonnadeError):
+    """The cluster is gone, or no worker can be had from it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task or addition that has ended: with a handle to what it made, or with an error."""
+
+    tag: Hashable
+    handle: Any = None
+    error: BaseException | None = None
+
+
+class Pool(Protocol):
+    """The shape of the three."""
+
+    name: str
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at once."""
+
+    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:
+        """Take in what all tasks share."""
+
+    def process(self, tag: Hashable, task: Task) -> None:
+        """Start a task."""
+
+    def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
+        """Start adding what the handles stand for; the parts, and the total, are given up."""
+
+    def completed(self, timeout: float) -> list[Done]:
+        """Wait for something to end, and return all that has."""
+
+    def fetch(self, handle: Any) -> Any:
+        """Return what a handle stands for."""
+
+    def close(self) -> None:
+        """End all work and remove what was made for it."""
+
+
+class _HerePool:
+    """A pool whose results come to this process, and are added in it, in place."""
+
+    def __init__(self) -> None:
+        self._ended: deque[Done] = deque()
+
+    def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
+        rest = list(parts)
+        total = rest.pop(0) if total is None else total
+        try:
+            for part in rest:
+                total = add(total, part)
+            self._ended.append(Done(tag, total))
+        except ColonnadeError as error:
+            self._ended.append(Done(tag, error=error))
+
+    def fetch(self, handle: Any) -> Any:
+        return handle
+
+    def _take(self) -> list[Done]:
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
+
+
+class InlinePool(_HerePool):
+    """This process, one task after the other."""
+
+    name = "iterative"
+    workers = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._job: Job | None = None
+        self._tasks: deque[tuple[Hashable, Task]] = deque()
+
+    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:  # noqa: ARG002 - the pools' shape
+        self._job = job
+
+    def process(self, tag: Hashable, task: Task) -> None:
+        self._tasks.append((tag, task))
+
+    def completed(self, timeout: float) -> list[Done]:
+        if not self._ended and self._tasks and self._job is not None:
+            tag, task = self._tasks.popleft()
+            try:
+                self._ended.append(Done(tag, process(self._job, task)))
+            except Exception as error:  # noqa: BLE001 - handed to the driver, as from any pool
+                self._ended.append(Done(tag, error=error))
+        elif not self._ended:
+            threading.Event().wait(timeout)
+        return self._take()
+
+    def close(self) -> None:
+        self._tasks.clear()
+
+
+# one thread a worker: as many workers as cores share them without getting in each other's way
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables that processes started in the block inherit."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class ProcessPool(_HerePool):
+    """Processes of this machine.
+
+    When a process dies, all that was in flight comes back as `BrokenProcessPool` and new processes are started. As
+    nobody can tell which task killed it, the driver tries those again one at a time.
+    """
+
+    name = "futures"
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self.workers = workers
+        self._blob = b""
+        self._pool: ProcessPoolExecutor | None = None
+        self._running: dict[Future[Any], Hashable] = {}
+        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+
+    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:
+        self._blob = pack(job, modules)
+        self._start()
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(
+            max_workers=self.workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self._blob,),
+        )
+
+    def process(self, tag: Hashable, task: Task) -> None:
+        if self._pool is None:
+            self._start()
+        with environment(**ONE_THREAD):  # a submission may start a process
+            try:
+                future = self._pool.submit(_process_here, task)  # type: ignore[union-attr]
+            except BrokenProcessPool as error:
+                self._ended.append(Done(tag, error=error))
+                self._renew()
+                return
+        self._running[future] = tag
+        future.add_done_callback(self._finished.put)
+
+    def completed(self, timeout: float) -> list[Done]:
+        with contextlib.suppress(queue.Empty):
+            self._take_in(self._finished.get(timeout=0 if self._ended else timeout))
+            while True:
+                self._take_in(self._finished.get_nowait())
+        return self._take()
+
+    def _take_in(self, future: Future[Any]) -> None:
+        tag = self._running.pop(future, None)
+        if tag is None:
+            return
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._renew()
+        self._ended.append(Done(tag, None if error else future.result(), error))
+
+    def _renew(self) -> None:
+        """Forget a broken pool; the next task starts a new one."""
+        if self._pool is not None and getattr(self._pool, "_broken", False):
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def close(self) -> None:
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - no public way to end them
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            if self._running:
+                for worker in processes:
+                    worker.terminate()
+            self._pool = None
+        self._running.clear()
+
+
+_jobs: list[bytes] = []
+
+
+def _start_worker(blob: bytes) -> None:
+    """Prepare a process: it leaves Ctrl-C to its parent, and ends when its parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, name="colonnade-parent", daemon=True).start()
+    _jobs[:] = [blob]
+
+
+def _process_here(task: Task) -> Any:
+    return process(_jobs[0], task)

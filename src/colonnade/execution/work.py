@@ -1,0 +1,189 @@
+"""What happens in a worker: one chunk read, processed and checked."""
+
+from __future__ import annotations
+
+__all__ = ["Job", "Task", "analysis_failed", "pack", "process", "unpack"]
+
+import functools
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
+from colonnade.events import SourceFile, TransientInputError, read_events
+from colonnade.execution.cache import ResultCache
+from colonnade.execution.faults import ChunkError, is_transient, sentence
+
+_FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all chunks of a run share; it travels to each worker once.
+
+    Attributes
+    ----------
+    processor
+        The analysis, with its `process`.
+    metadata
+        Of each dataset, as `events.metadata` gives it.
+    columns
+        The columns to read together, for each layout of the input; None: as the analysis asks for them.
+    cache
+        Where results are kept, if they are.
+    """
+
+    processor: Any
+    metadata: Mapping[str, Mapping[str, Any]]
+    columns: tuple[tuple[str, ...] | None, ...]
+    cache: ResultCache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One chunk, as a worker needs it.
+
+    Attributes
+    ----------
+    dataset
+        Name of the dataset.
+    source
+        The file.
+    start, stop
+        Entries, `stop` excluded.
+    layout
+        Index into the job's columns.
+    key
+        What the result is kept under; empty: it is not kept.
+    """
+
+    dataset: str
+    source: SourceFile
+    start: int
+    stop: int
+    layout: int
+    key: str = ""
+
+    @property
+    def where(self) -> str:
+        """Dataset, file and entries, for messages."""
+        return f"dataset {self.dataset}, {self.source.path}, entries {self.start}-{self.stop}"
+
+
+def pack(job: Job, modules: tuple[ModuleType, ...] = ()) -> bytes:
+    """Serialise a job for workers of this run, the analysis's own modules by value.
+
+    Parameters
+    ----------
+    job
+        What to send.
+    modules
+        Modules that a worker can't import: those of the user's project.
+    """
+    named = [module for module in modules if sys.modules.get(module.__name__) is module]
+    ours = [module for module in named if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
+    for module in ours:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        blob: bytes = cloudpickle.dumps(job)
+    finally:
+        for module in ours:
+            cloudpickle.unregister_pickle_by_value(module)
+    return blob
+
+
+@functools.lru_cache(maxsize=2)
+def unpack(blob: bytes) -> Job:
+    """Restore a job, once a process."""
+    job: Job = cloudpickle.loads(blob)
+    return job
+
+
+def process(job: Job | bytes, task: Task) -> Any:
+    """Return a chunk's result: kept from earlier, or by reading and processing its events.
+
+    Raises
+    ------
+    ChunkError
+        If there is no result; says why and whether trying again may help.
+    """
+    if isinstance(job, bytes):
+        job = unpack(job)
+    kept = job.cache.get(task.key) if job.cache is not None and task.key else None
+    if kept is not None:
+        return kept
+    result = _processed(job.processor, task, job.columns[task.layout], job.metadata[task.dataset])
+    if job.cache is not None and task.key:
+        job.cache.put(task.key, result)
+    return result
+
+
+def _processed(
+    processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]
+) -> Any:
+    try:
+        try:
+            return _attempt(processor, task, columns, metadata)
+        except (AttributeError, KeyError, MissingColumnError):
+            # These events may lead the analysis to a column that those it was learned on did not. Whether that is
+            # so, events that read each column when it is touched will tell.
+            if columns is None:
+                raise
+            return _attempt(processor, task, None, metadata)
+    except ChunkError:
+        raise
+    except (InputError, TransientInputError) as error:
+        raise ChunkError(sentence(error), transient=is_transient(error), of_input=True) from error
+    except ColonnadeError as error:
+        reason = sentence(error)
+        where = "" if task.source.path in reason else f" ({task.where})"
+        raise ChunkError(f"{reason.rstrip('.')}{where}.", transient=False, of_input=False) from error
+    except (OSError, MemoryError) as error:
+        reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
+        raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
+    except Exception as error:
+        raise ChunkError(analysis_failed(error, processor, task.where), transient=False, of_input=False) from error
+
+
+def _attempt(
+    processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]
+) -> Any:
+    events = read_events(task.source, task.start, task.stop, columns, metadata)
+    if len(events) != task.stop - task.start:
+        msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
+        raise InputError(msg)
+    return _checked(processor.process(events), task)
+
+
+def _checked(output: Any, task: Task) -> Any:
+    """Refuse a result that would make the sum wrong without anyone noticing."""
+    if not isinstance(output, Mapping) or set(output) != {task.dataset}:
+        keys = sorted(map(str, output)) if isinstance(output, Mapping) else type(output).__name__
+        msg = f"process() must return {{{task.dataset!r}: ...}} for {task.where}, not {keys}."
+        raise EventError(msg)
+    result = output[task.dataset]
+    events = result.get("events")
+    if events != task.stop - task.start:
+        msg = f"process() counted {events} events in {task.where}, where there are {task.stop - task.start}."
+        raise EventError(msg)
+    if not math.isfinite(result.get("sumw", math.nan)):
+        msg = f"The sum of weights is {result.get('sumw')} in {task.where}; the generator weights hold such values."
+        raise EventError(msg)
+    return result
+
+
+def analysis_failed(error: Exception, processor: Any, where: str) -> str:
+    """Return one sentence on an error that an analysis did not foresee, with the line of the analysis."""
+    trace, line = error.__traceback__, ""
+    modules = {base.__module__ for base in type(processor).__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORKS}
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") in modules:
+            line = f" at {frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"The analysis {type(processor).__name__} failed{line} on {where}: {sentence(error)}."
