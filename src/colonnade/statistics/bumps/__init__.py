@@ -1,0 +1,1 @@
+"""Bump fits: smooth backgrounds, peaks, costs, fits of one spectrum or thousands, and the checks of a fit."""

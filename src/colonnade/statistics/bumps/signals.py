@@ -1,0 +1,156 @@
+"""Peak shapes, with exact integrals over bins."""
+
+from __future__ import annotations
+
+__all__ = ["CrystalBall", "Gaussian", "Signal"]
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from colonnade.errors import ConfigError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Signal(ABC):
+    """A peak with fixed parameters; `with_values` gives another of the same form.
+
+    Attributes
+    ----------
+    mean, sigma : float
+        Position and width of the core, in the observable's unit.
+    """
+
+    mean: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        """Check the width."""
+        if not (self.sigma > 0 and math.isfinite(self.mean) and math.isfinite(self.sigma)):
+            msg = f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
+            raise ConfigError(msg)
+
+    @abstractmethod
+    def cumulative(self, x: Array) -> Array:
+        """Integral of the density from minus infinity to x."""
+
+    @abstractmethod
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        """Allowed range of each parameter in a fit, in units that do not depend on the range."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in order."""
+        return tuple(field.name for field in fields(self))
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Values of the parameters, in order."""
+        return tuple(float(getattr(self, name)) for name in self.names)
+
+    def with_values(self, *values: float) -> Signal:
+        """Return the same form with other parameters, in the order of `names`."""
+        return replace(self, **dict(zip(self.names, (float(value) for value in values), strict=True)))
+
+    def at(self, mean: float) -> Signal:
+        """Return the same peak elsewhere."""
+        return replace(self, mean=float(mean))
+
+    def fractions(self, edges: Array) -> Array:
+        """Part of the peak in each bin, shape (bins,), normalised to the range that the edges span.
+
+        Raises
+        ------
+        ConfigError
+            If no part of the peak lies in the range.
+        """
+        cumulative = self.cumulative(edges)
+        parts = np.diff(cumulative)
+        total = cumulative[-1] - cumulative[0]
+        if not total > 1e-12:
+            msg = (
+                f"the signal at {self.mean:g} of width {self.sigma:g} lies outside the fit range "
+                f"({edges[0]:g} to {edges[-1]:g}); choose a mass inside it."
+            )
+            raise ConfigError(msg)
+        return np.asarray(parts / total, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Gaussian(Signal):
+    """A Gaussian peak."""
+
+    def cumulative(self, x: Array) -> Array:
+        """Integral of the density from minus infinity to x."""
+        return np.asarray(ndtr((x - self.mean) / self.sigma), dtype=np.float64)
+
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        """Allowed range of each parameter in a fit."""
+        return {"mean": (None, None), "sigma": (1e-3 * self.sigma, 1e3 * self.sigma)}
+
+
+@dataclass(frozen=True)
+class CrystalBall(Signal):
+    """A Gaussian core with a power-law tail on each side (double-sided Crystal Ball).
+
+    Beyond alpha widths from the mean the density falls as (n / |alpha| - |alpha| + |t|)^-n, joined smoothly to
+    the core; J. Gaiser, SLAC-R-255 (1982), appendix F, on both sides.
+
+    Parameters
+    ----------
+    alpha_low, alpha_high : float
+        Where the tails begin, in widths from the mean, above 0.
+    n_low, n_high : float
+        Powers of the tails, above 1.
+    """
+
+    alpha_low: float = 1.5
+    n_low: float = 3.0
+    alpha_high: float = 1.5
+    n_high: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check the tails."""
+        super().__post_init__()
+        if min(self.alpha_low, self.alpha_high) <= 0 or min(self.n_low, self.n_high) <= 1:
+            msg = "a Crystal Ball needs both alpha above 0 and both powers n above 1, or its tails have no integral."
+            raise ConfigError(msg)
+
+    def cumulative(self, x: Array) -> Array:
+        """Integral of the density from minus infinity to x."""
+        t = (np.asarray(x, dtype=np.float64) - self.mean) / self.sigma
+        root = math.sqrt(2 * math.pi)
+        low, high = self._tail(self.alpha_low, self.n_low), self._tail(self.alpha_high, self.n_high)
+        core = root * (ndtr(self.alpha_high) - ndtr(-self.alpha_low))
+        total = low + core + high
+        left = self._tail(self.alpha_low, self.n_low, np.maximum(-t, self.alpha_low))
+        right = self._tail(self.alpha_high, self.n_high, np.maximum(t, self.alpha_high))
+        middle = low + root * (ndtr(np.clip(t, -self.alpha_low, self.alpha_high)) - ndtr(-self.alpha_low))
+        value = np.where(t < -self.alpha_low, left, np.where(t > self.alpha_high, total - right, middle))
+        return np.asarray(value / total, dtype=np.float64)
+
+    @staticmethod
+    def _tail(alpha: float, n: float, start: Array | None = None) -> Array:
+        """Integrate a tail of unit core height from `start` widths outwards."""
+        u = np.asarray(alpha if start is None else start, dtype=np.float64)
+        scale = math.exp(-0.5 * alpha**2)
+        edge = n / alpha - alpha
+        # A (B + u)^-n with A = (n/alpha)^n exp(-alpha^2/2), B = n/alpha - alpha, written without large powers
+        return np.asarray(scale * (n / alpha) / (n - 1) * ((edge + u) * alpha / n) ** (1 - n))
+
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        """Allowed range of each parameter in a fit."""
+        return {
+            "mean": (None, None),
+            "sigma": (1e-3 * self.sigma, 1e3 * self.sigma),
+            "alpha_low": (0.1, 6.0),
+            "n_low": (1.05, 100.0),
+            "alpha_high": (0.1, 6.0),
+            "n_high": (1.05, 100.0),
+        }
