@@ -1,0 +1,383 @@
+"""The statistical model as plain data: channels, samples, modifiers, parameters.
+
+Every format is read into this and written from it, and the likelihood is compiled from it. It says what
+HistFactory (CERN-OPEN-2012-016) and pyhf's schema 1.0.0 say, plus, per modifier, which interpolation is
+meant, as formats differ.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Channel",
+    "Interpolation",
+    "Kind",
+    "Model",
+    "Modifier",
+    "Parameter",
+    "Sample",
+    "make_model",
+]
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.errors import ConfigError, nearest
+
+Floats = NDArray[np.float64]
+Kind = Literal["normfactor", "normsys", "histosys", "lumi", "shapefactor", "shapesys", "staterror", "mcstat"]
+# normsys: "code1" exponential, "code4" polynomial then exponential (pyhf's and RooFit's), "lnN" Combine's
+# asymmetric log-normal; histosys: "code0" piecewise linear, "code4p" polynomial then linear (pyhf's and
+# Combine's)
+Interpolation = Literal["code0", "code1", "code4", "code4p", "lnN"]
+Constraint = Literal["none", "normal", "poisson"]
+
+
+@dataclass(frozen=True, slots=True)
+class Modifier:
+    """What one parameter does to one sample.
+
+    Attributes
+    ----------
+    kind : str
+        As in pyhf; `mcstat` is Combine's bin-wise uncertainty: an absolute error, added and not multiplied.
+    parameter : str
+        Name of the parameter or of the vector of parameters.
+    up, down : numpy.ndarray
+        normsys: one factor each. histosys: the whole template each.
+    errors : numpy.ndarray
+        shapesys, staterror, mcstat: absolute uncertainty of each bin.
+    interpolation : str
+        Of a normsys or histosys.
+    """
+
+    kind: Kind
+    parameter: str
+    up: Floats = field(default_factory=lambda: np.empty(0))
+    down: Floats = field(default_factory=lambda: np.empty(0))
+    errors: Floats = field(default_factory=lambda: np.empty(0))
+    interpolation: Interpolation = "code4"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process in one channel: expected events of each bin and what changes them."""
+
+    name: str
+    yields: Floats
+    modifiers: tuple[Modifier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One region: its samples, and the edges of its bins where they are known."""
+
+    name: str
+    samples: tuple[Sample, ...]
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def bins(self) -> int:
+        """Number of bins."""
+        return len(self.samples[0].yields)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter, or a vector of them (one a bin), and the measurement that constrains it.
+
+    Attributes
+    ----------
+    name : str
+        As in the modifiers.
+    inits, fixed : tuple
+        One entry a component.
+    bounds : tuple of pair of float
+        One pair a component.
+    constraint : {'none', 'normal', 'poisson'}
+        Its kind: normal(aux | value, width) or Poisson(aux | value * width).
+    auxdata, widths : tuple of float
+        What was measured, and the widths (standard deviations, or Poisson's scale factors).
+    scalar : bool
+        Whether it is a single number, so that it is called by its name without an index.
+    """
+
+    name: str
+    inits: tuple[float, ...]
+    bounds: tuple[tuple[float, float], ...]
+    fixed: tuple[bool, ...]
+    constraint: Constraint = "none"
+    auxdata: tuple[float, ...] = ()
+    widths: tuple[float, ...] = ()
+    scalar: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return len(self.inits)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of each component, as pyhf writes them: `name` or `name[0]`, `name[1]`..."""
+        return (self.name,) if self.scalar else tuple(f"{self.name}[{index}]" for index in range(self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A likelihood as data.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        In a fixed order, which is the order of the bins.
+    parameters : tuple of Parameter
+        In a fixed order, which is the order of the components.
+    poi : str
+        The parameter of interest, a scalar; empty where the source names none.
+    observations : mapping of str to numpy.ndarray
+        Observed events of each channel.
+    measurement : str
+        Name of the measurement.
+    """
+
+    channels: tuple[Channel, ...]
+    parameters: tuple[Parameter, ...]
+    poi: str
+    observations: Mapping[str, Floats]
+    measurement: str = "measurement"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all parameter components."""
+        return tuple(label for parameter in self.parameters for label in parameter.labels)
+
+    def parameter(self, name: str) -> Parameter:
+        """Return a parameter by its name.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of that name.
+        """
+        for each in self.parameters:
+            if each.name == name:
+                return each
+        msg = f"The model has no parameter {name}{nearest(name, [each.name for each in self.parameters])}."
+        raise ConfigError(msg)
+
+    def with_observations(self, observations: Mapping[str, Floats]) -> Model:
+        """Return the model with other observed events."""
+        return replace(self, observations=dict(observations))
+
+
+# what a parameter is unless its measurement says otherwise: initial value, bounds, constraint (pyhf's
+# defaults)
+_DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
+    "normfactor": (1.0, (0.0, 10.0), "none"),
+    "shapefactor": (1.0, (0.0, 10.0), "none"),
+    "normsys": (0.0, (-5.0, 5.0), "normal"),
+    "histosys": (0.0, (-5.0, 5.0), "normal"),
+    "lumi": (1.0, (0.0, 10.0), "normal"),
+    "shapesys": (1.0, (1e-10, 10.0), "poisson"),
+    "staterror": (1.0, (1e-10, 10.0), "normal"),
+    "mcstat": (0.0, (-7.0, 7.0), "normal"),
+}
+_SCALAR = ("normfactor", "normsys", "histosys", "lumi")
+
+
+def make_model(
+    channels: Iterable[Channel],
+    observations: Mapping[str, Floats],
+    poi: str,
+    *,
+    overrides: Mapping[str, Mapping[str, object]] | None = None,
+    measurement: str = "measurement",
+    source: str = "The model",
+) -> Model:
+    """Build a model from its channels: find its parameters and check that all fits together.
+
+    Parameters
+    ----------
+    channels, observations, poi, measurement
+        As in `Model`.
+    overrides
+        Parameter name -> what its measurement says (inits, bounds, auxdata, sigmas, factors, fixed), as in
+        pyhf.
+    source
+        What messages call the model.
+
+    Raises
+    ------
+    ConfigError
+        If sizes disagree, a parameter is used in two ways, the parameter of interest is nobody's, or events
+        are missing, negative, or all zero.
+    """
+    channels = tuple(channels)
+    _check_sizes(channels, source)
+    parameters = _parameters(channels, dict(overrides or {}), source)
+    if poi:
+        scalars = [each.name for each in parameters if each.scalar]
+        if poi not in scalars:
+            msg = f"{source}: no modifier defines the parameter of interest {poi!r}{nearest(poi, scalars)}."
+            raise ConfigError(msg)
+    events: dict[str, Floats] = {}
+    for channel in channels:
+        if channel.name not in observations:
+            msg = (
+                f"{source}: the channel {channel.name} has no observed events; add them to the observations."
+            )
+            raise ConfigError(msg)
+        seen = np.asarray(observations[channel.name], dtype=np.float64)
+        if len(seen) != channel.bins:
+            msg = f"{source}: {channel.name} has {channel.bins} bins but {len(seen)} observed counts."
+            raise ConfigError(msg)
+        if not np.all(seen >= 0) or not np.all(np.isfinite(seen)):
+            msg = (
+                f"{source}: the channel {channel.name} has an observed count that is negative or not a "
+                "number."
+            )
+            raise ConfigError(msg)
+        events[channel.name] = seen
+    if not any(seen.any() for seen in events.values()):
+        msg = f"{source}: every observed count is zero, so nothing can be fitted; give the observed events."
+        raise ConfigError(msg)
+    return Model(channels, parameters, poi, events, measurement)
+
+
+def _check_sizes(channels: tuple[Channel, ...], source: str) -> None:
+    names = [channel.name for channel in channels]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        msg = f"{source}: there are two channels named {twice}."
+        raise ConfigError(msg)
+    for channel in channels:
+        for sample in channel.samples:
+            where = f"{source}: the sample {sample.name} of channel {channel.name}"
+            if len(sample.yields) != channel.bins:
+                msg = f"{where} has {len(sample.yields)} bins, not {channel.bins}."
+                raise ConfigError(msg)
+            if not np.all(np.isfinite(sample.yields)):
+                msg = f"{where} has a yield that is not a number."
+                raise ConfigError(msg)
+            for modifier in sample.modifiers:
+                _check_modifier(modifier, channel.bins, where)
+
+
+def _check_modifier(modifier: Modifier, bins: int, where: str) -> None:
+    values = np.concatenate([modifier.up, modifier.down, modifier.errors])
+    if not np.all(np.isfinite(values)):
+        msg = f"{where}: the {modifier.kind} {modifier.parameter} has a value that is not a number."
+        raise ConfigError(msg)
+    expected = {"normsys": (1, 1, 0), "histosys": (bins, bins, 0)}.get(
+        modifier.kind, (0, 0, bins if modifier.kind in ("shapesys", "staterror", "mcstat") else 0)
+    )
+    if (len(modifier.up), len(modifier.down), len(modifier.errors)) != expected:
+        msg = f"{where}: the {modifier.kind} {modifier.parameter} does not have {bins} bins."
+        raise ConfigError(msg)
+    if modifier.kind == "normsys" and not np.all(values > 0):
+        msg = f"{where}: the normsys {modifier.parameter} has a factor that is not above 0."
+        raise ConfigError(msg)
+
+
+def _parameters(
+    channels: tuple[Channel, ...], overrides: dict[str, Mapping[str, object]], source: str
+) -> tuple[Parameter, ...]:
+    users: dict[str, list[tuple[Channel, Sample, Modifier]]] = {}
+    for channel in channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                users.setdefault(modifier.parameter, []).append((channel, sample, modifier))
+    return tuple(
+        _overridden(_default_parameter(name, used, source), overrides.get(name, {}), source)
+        for name, used in users.items()
+    )
+
+
+def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], source: str) -> Parameter:
+    kinds = {modifier.kind for _, _, modifier in used}
+    if len(kinds) > 1 and kinds != {"normsys", "histosys"}:
+        msg = (
+            f"{source}: the parameter {name} is used as {' and as '.join(sorted(kinds))}; give one "
+            "another name."
+        )
+        raise ConfigError(msg)
+    kind = used[0][2].kind
+    init, bounds, constraint = _DEFAULTS[kind]
+    auxdata: tuple[float, ...] = (init,)
+    widths: tuple[float, ...] = (1.0,)
+    fixed: tuple[bool, ...] = (False,)
+    if kind in _SCALAR:
+        size = 1
+    elif kind == "shapefactor":
+        sizes = {channel.bins for channel, _, _ in used}
+        if len(sizes) > 1:
+            msg = f"{source}: the shapefactor {name} is shared by channels of different numbers of bins."
+            raise ConfigError(msg)
+        size = sizes.pop()
+    elif kind == "shapesys":
+        if len(used) > 1:
+            msg = f"{source}: the shapesys {name} is on more than one sample; give each its own name."
+            raise ConfigError(msg)
+        widths, fixed = _shapesys(used[0][1].yields, used[0][2].errors)
+        auxdata, size = widths, len(widths)
+    else:
+        widths, fixed = _bin_errors(used, relative=kind == "staterror")
+        if kind == "mcstat":
+            widths = (1.0,) * len(widths)
+        auxdata, size = (init,) * len(widths), len(widths)
+    if constraint == "none":
+        auxdata, widths = (), ()
+    if len(fixed) != size:
+        fixed = (False,) * size
+    return Parameter(
+        name, (init,) * size, (bounds,) * size, fixed, constraint, auxdata, widths, scalar=kind in _SCALAR
+    )
+
+
+def _shapesys(yields: Floats, errors: Floats) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+    valid = (yields > 0) & (errors > 0)
+    factors = np.divide(yields, errors, out=np.ones_like(yields), where=valid) ** 2
+    return tuple(factors.tolist()), tuple((~valid).tolist())
+
+
+def _bin_errors(
+    used: list[tuple[Channel, Sample, Modifier]], *, relative: bool
+) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+    """Return the uncertainty, relative or absolute, of the summed samples in each bin of the channels."""
+    total: dict[str, Floats] = {}
+    variance: dict[str, Floats] = {}
+    for channel, sample, modifier in used:
+        total[channel.name] = total.get(channel.name, 0.0) + sample.yields
+        variance[channel.name] = variance.get(channel.name, 0.0) + modifier.errors**2
+    sums, errors = np.concatenate(list(total.values())), np.sqrt(np.concatenate(list(variance.values())))
+    if relative:
+        errors = np.divide(errors, sums, out=np.zeros_like(errors), where=sums > 0)
+    fixed = errors == 0
+    return tuple(np.where(fixed, 1.0, errors).tolist()), tuple(fixed.tolist())
+
+
+def _overridden(parameter: Parameter, config: Mapping[str, object], source: str) -> Parameter:
+    changed: dict[str, object] = {}
+    for key, value in config.items():
+        if key == "name":
+            continue
+        if key == "fixed":
+            changed["fixed"] = (bool(value),) * parameter.size
+            continue
+        target = "widths" if key in ("sigmas", "factors") else key
+        if target not in ("inits", "bounds", "auxdata", "widths") or not isinstance(value, list | tuple):
+            msg = f"{source}: the parameter {parameter.name} has the unknown setting {key}."
+            raise ConfigError(msg)
+        if target in ("auxdata", "widths") and parameter.constraint == "none":
+            msg = f"{source}: the parameter {parameter.name} is free, so it can't have {key}."
+            raise ConfigError(msg)
+        if len(value) != parameter.size:
+            msg = f"{source}: the parameter {parameter.name} has {len(value)} {key}, not {parameter.size}."
+            raise ConfigError(msg)
+        changed[target] = tuple(
+            (float(each[0]), float(each[1])) if target == "bounds" else float(each) for each in value
+        )
+    return replace(parameter, **changed)  # type: ignore[arg-type]  # the keys were checked just above

@@ -1,0 +1,245 @@
+"""What the workflow's YAML says about the statistical model; importable without pyhf."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChannelSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "NormalisationSettings",
+    "PruningSettings",
+    "StatisticalSettings",
+    "SystematicSettings",
+]
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from colonnade.config import Settings
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ChannelSettings(Settings):
+    """One channel of the likelihood: a region's histogram in a binning.
+
+    Attributes
+    ----------
+    histogram : str
+        Name of a declared histogram.
+    region : str, optional
+        The region it is filled in; without it the channel's own name.
+    rebin : int, optional
+        Merge so many neighbouring bins; the count of bins must be divisible by it.
+    edges : tuple of float, optional
+        New bin edges, each one of the histogram's; in place of `rebin`.
+    flow : bool
+        Whether underflow and overflow are added to the first and last bin.
+    processes : tuple of str
+        Names or globs of the backgrounds in this channel; without them every background.
+    """
+
+    histogram: str
+    region: str | None = None
+    rebin: Annotated[int, Field(ge=1)] | None = None
+    edges: tuple[float, ...] | None = None
+    flow: bool = True
+    processes: tuple[str, ...] = ("*",)
+
+    @model_validator(mode="after")
+    def _one_binning(self) -> ChannelSettings:
+        if self.rebin is not None and self.edges is not None:
+            msg = "give either rebin or edges, not both"
+            raise ValueError(msg)
+        if self.edges is not None and (
+            len(self.edges) < 2 or any(b <= a for a, b in zip(self.edges, self.edges[1:], strict=False))
+        ):
+            msg = "edges must be at least two increasing numbers"
+            raise ValueError(msg)
+        return self
+
+
+class SystematicSettings(Settings):
+    """One systematic uncertainty: what it moves, where, and by how much.
+
+    Entries of one name share one nuisance parameter, so they are fully correlated.
+
+    Attributes
+    ----------
+    name : str
+        Name of the nuisance parameter.
+    type : {'normsys', 'histosys', 'shapesys'}
+        Normalisation, correlated shape (and normalisation), or shape without correlation between bins.
+    processes, regions : tuple of str
+        Names or globs of the processes (signals too) and channels it applies to.
+    variation : str, optional
+        Name of a variation in the histograms: `VARIATION_up` and `VARIATION_down` are its templates. A
+        `normsys` takes their normalisation alone.
+    up, down : float, optional
+        Factors on the yield at plus and minus one standard deviation of a `normsys`; without `down` it is
+        1/up.
+    size : float, optional
+        Relative uncertainty of each bin of a `shapesys`.
+    symmetrise : {'one-sided', 'mean', 'none'}
+        `one-sided` mirrors a variation that has only an up template, and complains of nothing else; `mean`
+        makes every variation symmetric with the mean of both sides; `none` takes both sides as they are.
+    smooth : bool
+        Smooth the ratio of a `histosys` template to the nominal one (353QH, twice).
+    split : bool
+        Model the normalisation of a `histosys` by a normsys of the same name, and its shape by the rest.
+    decorrelate : {'none', 'channel', 'process'}
+        One nuisance parameter a channel or process, named NAME_CHANNEL or NAME_PROCESS.
+    """
+
+    name: str
+    type: Literal["normsys", "histosys", "shapesys"]
+    processes: tuple[str, ...] = ("*",)
+    regions: tuple[str, ...] = ("*",)
+    variation: str | None = None
+    up: Positive | None = None
+    down: Positive | None = None
+    size: Positive | None = None
+    symmetrise: Literal["one-sided", "mean", "none"] = "one-sided"
+    smooth: bool = False
+    split: bool = True
+    decorrelate: Literal["none", "channel", "process"] = "none"
+
+    @model_validator(mode="after")
+    def _complete(self) -> SystematicSettings:
+        if self.type == "histosys" and self.variation is None:
+            msg = f"the histosys {self.name} needs `variation`"
+            raise ValueError(msg)
+        if self.type == "normsys" and (self.variation is None) == (self.up is None):
+            msg = f"the normsys {self.name} needs either `up` (and `down`) or `variation`"
+            raise ValueError(msg)
+        if self.type == "shapesys" and self.size is None:
+            msg = f"the shapesys {self.name} needs `size`"
+            raise ValueError(msg)
+        if self.type != "normsys" and (self.up is not None or self.down is not None):
+            msg = f"`up` and `down` belong to a normsys, and {self.name} is a {self.type}"
+            raise ValueError(msg)
+        if self.type != "shapesys" and self.size is not None:
+            msg = f"`size` belongs to a shapesys, and {self.name} is a {self.type}"
+            raise ValueError(msg)
+        if self.smooth and self.type != "histosys":
+            msg = f"only a histosys is smoothed, and {self.name} is a {self.type}"
+            raise ValueError(msg)
+        return self
+
+
+class NormalisationSettings(Settings):
+    """A background normalisation that the fit finds, held by control regions.
+
+    Attributes
+    ----------
+    name : str
+        Name of the free parameter, 1 being the simulation's own normalisation.
+    processes, regions : tuple of str
+        Names or globs of what it multiplies.
+    control : tuple of str
+        Channels that determine it: each must be in the model and hold the process.
+    bounds : tuple of two float
+        Range of the parameter.
+    """
+
+    name: str
+    processes: tuple[str, ...]
+    regions: tuple[str, ...] = ("*",)
+    control: Annotated[tuple[str, ...], Field(min_length=1)]
+    bounds: tuple[float, float] = (0.0, 10.0)
+
+
+class StatisticalSettings(Settings):
+    """The uncertainty of a limited number of simulated events (one parameter a bin: Barlow-Beeston lite).
+
+    Attributes
+    ----------
+    enabled : bool
+        Whether it is in the model.
+    signal : bool
+        Whether the signal's own statistical uncertainty is added to the backgrounds'.
+    threshold : float
+        Bins of less relative uncertainty get no parameter.
+    """
+
+    enabled: bool = True
+    signal: bool = False
+    threshold: Annotated[float, Field(ge=0)] = 0.005
+
+
+class PruningSettings(Settings):
+    """Which systematic effects are too small to keep.
+
+    Attributes
+    ----------
+    normalisation : float
+        A normalisation effect below this relative size (both sides) is dropped.
+    shape : float
+        A shape effect below this relative size in every bin is dropped.
+    """
+
+    normalisation: Annotated[float, Field(ge=0)] = 0.0005
+    shape: Annotated[float, Field(ge=0)] = 0.0005
+
+
+class LimitSettings(Settings):
+    """How limits are set.
+
+    Attributes
+    ----------
+    level : float
+        Confidence level of the CLs upper limit.
+    method : {'auto', 'asymptotic', 'toys'}
+        `auto` adds toys where a channel expects too few events for the asymptotic formulas.
+    toys : int
+        Pseudo-experiments of each hypothesis at each tested signal strength.
+    seed : int
+        Seed of the pseudo-experiments.
+    few : float
+        Expected events, of signal at the limit plus background, below which `auto` takes toys: the smallest
+        total of the channels that together hold nine tenths of the sensitivity is compared with it.
+    """
+
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    method: Literal["auto", "asymptotic", "toys"] = "auto"
+    toys: Annotated[int, Field(ge=100)] = 2000
+    seed: int = 1
+    few: Annotated[float, Field(ge=0)] = 5.0
+
+
+class ModelSettings(Settings):
+    """The whole statistical model of an analysis.
+
+    Attributes
+    ----------
+    channels : mapping of str to ChannelSettings
+        The regions that enter the likelihood.
+    signals : tuple of str
+        Names or globs of signal processes; each is a model of its own.
+    poi : str
+        Name of the signal strength.
+    luminosity_uncertainty : float
+        Relative; 0 leaves it out. It applies to every simulated process but those normalised by the fit.
+    systematics, normalisations, statistical, pruning, limit
+        See the classes.
+    counting : mapping of str to float
+        Regions whose total yields are compared by S0's significance, each with its relative background
+        uncertainty.
+    empty_bins : {'merge', 'error'}
+        What happens to a bin without background: merged into its lower neighbour (the first into its upper),
+        or refused.
+    """
+
+    channels: Annotated[Mapping[str, ChannelSettings], Field(min_length=1)]
+    signals: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    poi: str = "mu"
+    luminosity_uncertainty: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    systematics: tuple[SystematicSettings, ...] = ()
+    normalisations: tuple[NormalisationSettings, ...] = ()
+    statistical: StatisticalSettings = StatisticalSettings()
+    pruning: PruningSettings = PruningSettings()
+    limit: LimitSettings = LimitSettings()
+    counting: Mapping[str, Annotated[float, Field(ge=0)]] = {}
+    empty_bins: Literal["merge", "error"] = "merge"

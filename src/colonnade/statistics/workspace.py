@@ -1,0 +1,232 @@
+"""pyhf's JSON workspaces (schema 1.0.0), in and out."""
+
+from __future__ import annotations
+
+__all__ = ["from_workspace", "read_workspace", "to_workspace", "validate_workspace"]
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colonnade.config import read_json
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
+
+_VERSION = "1.0.0"
+
+
+def to_workspace(model: Model) -> dict[str, Any]:
+    """Write a model as a pyhf workspace.
+
+    pyhf has one interpolation for all: code 4 for normsys and code 4p for histosys. A modifier that means
+    another one (a Combine card's) keeps its values at plus and minus one standard deviation;
+    docs/statistics.md says how far the two differ between and beyond.
+
+    Raises
+    ------
+    ConfigError
+        If the model holds Combine's bin-wise uncertainties; `formats.combine` turns them into staterror.
+    """
+    channels = [
+        {
+            "name": channel.name,
+            "samples": [
+                {
+                    "name": sample.name,
+                    "data": sample.yields.tolist(),
+                    "modifiers": [_modifier_spec(modifier) for modifier in sample.modifiers],
+                }
+                for sample in channel.samples
+            ],
+        }
+        for channel in model.channels
+    ]
+    kinds = {
+        modifier.parameter: modifier.kind
+        for channel in model.channels
+        for sample in channel.samples
+        for modifier in sample.modifiers
+    }
+    parameters = [_parameter_spec(each, kinds[each.name]) for each in model.parameters]
+    return {
+        "channels": channels,
+        "observations": [
+            {"name": channel.name, "data": model.observations[channel.name].tolist()}
+            for channel in model.channels
+        ],
+        "measurements": [
+            {
+                "name": model.measurement,
+                "config": {"poi": model.poi, "parameters": [each for each in parameters if len(each) > 1]},
+            }
+        ],
+        "version": _VERSION,
+    }
+
+
+def _modifier_spec(modifier: Modifier) -> dict[str, Any]:
+    data: Any = None
+    if modifier.kind == "normsys":
+        data = {"hi": float(modifier.up[0]), "lo": float(modifier.down[0])}
+    elif modifier.kind == "histosys":
+        data = {"hi_data": modifier.up.tolist(), "lo_data": modifier.down.tolist()}
+    elif modifier.kind in ("shapesys", "staterror"):
+        data = modifier.errors.tolist()
+    elif modifier.kind == "mcstat":
+        msg = (
+            f"The bin-wise uncertainty {modifier.parameter} follows Combine's rule, which pyhf does not "
+            "have; "
+            "turn it into a staterror first (colonnade.statistics.formats.combine.as_histfactory)."
+        )
+        raise ConfigError(msg)
+    return {"name": modifier.parameter, "type": modifier.kind, "data": data}
+
+
+def _parameter_spec(parameter: Parameter, kind: str) -> dict[str, Any]:
+    """Only what differs from pyhf's own defaults, so that a plain model stays a plain workspace."""
+    scalar = kind in ("normfactor", "normsys", "histosys", "lumi")
+    init = 0.0 if kind in ("normsys", "histosys") else 1.0
+    spec: dict[str, Any] = {"name": parameter.name}
+    bounds = {
+        "normsys": (-5.0, 5.0),
+        "histosys": (-5.0, 5.0),
+        "normfactor": (0.0, 10.0),
+        "shapefactor": (0.0, 10.0),
+    }
+    if kind == "lumi" or any(value != init for value in parameter.inits):
+        spec["inits"] = list(parameter.inits)
+    if kind == "lumi" or any(pair != bounds.get(kind, (1e-10, 10.0)) for pair in parameter.bounds):
+        spec["bounds"] = [list(pair) for pair in parameter.bounds]
+    if kind == "lumi" or (
+        kind in ("normsys", "histosys", "staterror") and any(v != init for v in parameter.auxdata)
+    ):
+        spec["auxdata"] = list(parameter.auxdata)
+    if kind == "lumi":
+        spec["sigmas"] = list(parameter.widths)
+    if kind == "shapesys" and parameter.auxdata != parameter.widths:
+        spec["auxdata"] = list(parameter.auxdata)
+    if scalar and any(parameter.fixed):
+        spec["fixed"] = True
+    return spec
+
+
+def validate_workspace(spec: Any, source: str) -> None:
+    """Check a workspace against pyhf's schema.
+
+    Raises
+    ------
+    ConfigError
+        If it is another format, or does not follow the schema; the message gives the path.
+    """
+    import pyhf
+
+    if isinstance(spec, Mapping) and "distributions" in spec and "metadata" in spec:
+        msg = (
+            f"{source} is a HS3 file, not a pyhf workspace; read it with --format hs3, or convert it with "
+            "`colonnade export`."
+        )
+        raise ConfigError(msg)
+    if isinstance(spec, Mapping) and "patches" in spec:
+        msg = f"{source} is a pyhf patchset, not a workspace; give it as --patchset beside its workspace."
+        raise ConfigError(msg)
+    if isinstance(spec, Mapping) and "channels" in spec and "measurements" not in spec:
+        msg = f"{source} is a bare pyhf model without measurements, so no parameter of interest is known."
+        raise ConfigError(msg)
+    try:
+        with warnings.catch_warnings():
+            # pyhf 0.7 resolves its schemas by a part of jsonschema that is to go
+            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+            pyhf.schema.validate(spec, "workspace.json", version=_VERSION)
+    except pyhf.exceptions.InvalidSpecification as error:
+        first = str(error).splitlines()[0].rstrip(".")
+        msg = f"{source} is not a valid pyhf workspace: {first[:300]}."
+        raise ConfigError(msg) from error
+
+
+def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "The workspace") -> Model:
+    """Read a model from a pyhf workspace.
+
+    Parameters
+    ----------
+    spec
+        The workspace as plain data.
+    measurement
+        Which measurement; without it the first.
+    source
+        What messages call it.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a workspace or can't be a model; see `make_model`.
+    """
+    validate_workspace(spec, source)
+    names = [each["name"] for each in spec["measurements"]]
+    if measurement is not None and measurement not in names:
+        msg = (
+            f"{source} has no measurement {measurement}{nearest(measurement, names)}; it has "
+            f"{', '.join(names)}."
+        )
+        raise ConfigError(msg)
+    chosen = spec["measurements"][names.index(measurement) if measurement else 0]
+    poi = chosen["config"]["poi"]
+    if not poi:
+        msg = f"{source}: the measurement {chosen['name']} names no parameter of interest."
+        raise ConfigError(msg)
+    channels = [
+        Channel(
+            channel["name"],
+            tuple(
+                Sample(
+                    sample["name"],
+                    np.asarray(sample["data"], dtype=np.float64),
+                    tuple(_modifier(modifier) for modifier in sample["modifiers"]),
+                )
+                for sample in channel["samples"]
+            ),
+        )
+        for channel in spec["channels"]
+    ]
+    observations = {each["name"]: np.asarray(each["data"], dtype=np.float64) for each in spec["observations"]}
+    overrides = {each["name"]: each for each in chosen["config"]["parameters"]}
+    for channel in channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                if modifier.kind == "lumi" and "auxdata" not in overrides.get(modifier.parameter, {}):
+                    msg = (
+                        f"{source}: the luminosity parameter {modifier.parameter} needs auxdata, sigmas, "
+                        "inits and "
+                        "bounds in the measurement."
+                    )
+                    raise ConfigError(msg)
+    return make_model(
+        channels, observations, poi, overrides=overrides, measurement=chosen["name"], source=source
+    )
+
+
+def _modifier(spec: Mapping[str, Any]) -> Modifier:
+    kind, name, data = spec["type"], spec["name"], spec["data"]
+    if kind == "normsys":
+        return Modifier(
+            "normsys", name, np.array([data["hi"]]), np.array([data["lo"]]), interpolation="code4"
+        )
+    if kind == "histosys":
+        up, down = (np.asarray(data[key], dtype=np.float64) for key in ("hi_data", "lo_data"))
+        return Modifier("histosys", name, up, down, interpolation="code4p")
+    if kind in ("shapesys", "staterror"):
+        return Modifier(kind, name, errors=np.asarray(data, dtype=np.float64))
+    return Modifier(kind, name)
+
+
+def read_workspace(path: Path, *, measurement: str | None = None) -> Model:
+    """Read a model from a pyhf workspace file.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or is not a workspace.
+    """
+    return from_workspace(read_json(path), measurement=measurement, source=str(path))
