@@ -141,6 +141,10 @@ class Card(Settings):
         slots = sum((c.leading or 0) * len(c.features) for c in self.collections)
         return len(self.event) + len(self.parameters) + slots
 
+    def parameter_columns(self) -> slice:
+        """Tell where the parameters stand among the columns of the graph's `event` input."""
+        return slice(len(self.event), len(self.event) + len(self.parameters))
+
     def refuse_drift(
         self, source: str, units: Mapping[str, str | None], features: Sequence[str] | None = None
     ) -> None:

@@ -185,7 +185,7 @@ class Classifier:
 @functools.lru_cache(maxsize=16)
 def _open_session(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - process is a key
     """Make this process' session; kept, as making one costs as much as scoring thousands of events."""
-    import onnxruntime as ort  # noqa: PLC0415 - heavy, and only scoring needs it
+    import onnxruntime as ort  # heavy, and only scoring needs it
 
     file = read_onnx(path)
     if file.digest != digest:

@@ -1,0 +1,31 @@
+"""From columns to a model file: weights, networks and trees, folds, export and card.
+
+A model is declared in `models/NAME.py` with the classes below and trained by `colonnade train`. Importing
+this package is light; torch and xgboost are imported by the modules that use them, when they are used.
+"""
+
+from __future__ import annotations
+
+from colonnade.training.declaration import (
+    Collection,
+    Dense,
+    Feature,
+    Model,
+    Optimisation,
+    Parameter,
+    SetNetwork,
+    Trees,
+    load_models,
+)
+
+__all__ = [
+    "Collection",
+    "Dense",
+    "Feature",
+    "Model",
+    "Optimisation",
+    "Parameter",
+    "SetNetwork",
+    "Trees",
+    "load_models",
+]

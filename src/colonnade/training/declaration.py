@@ -1,0 +1,378 @@
+"""What a model file `models/NAME.py` says: features, target, weighting, network or trees, folds.
+
+Declarations are checked when they are made, so a mistake is found before any event is read.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "NEGATIVE_POLICIES",
+    "NORMALISATIONS",
+    "WEIGHTINGS",
+    "Collection",
+    "Dense",
+    "Feature",
+    "Model",
+    "Optimisation",
+    "Parameter",
+    "SetNetwork",
+    "Trees",
+    "load_models",
+]
+
+import dataclasses
+import runpy
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from colonnade.errors import ColonnadeError, ConfigError, nearest
+from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
+
+# what each of them does is said in `training.weights`, `training.normalisation`
+WEIGHTINGS = (
+    "none",
+    "mc",
+    "background_ratio",
+    "signal_up_raw",
+    "signal_up_weighted",
+    "background_down_raw",
+    "background_down_weighted",
+    "equal_points",
+)
+NEGATIVE_POLICIES = ("absolute", "drop", "keep")
+NORMALISATIONS = ("none", "minmax", "zscore", "batch", "layer")
+ACTIVATIONS = ("relu", "silu", "tanh")
+POOLS = ("sum", "mean")
+
+
+def _known(what: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        msg = f"{what} = '{value}' is unknown{nearest(value, known)}; choose one of {', '.join(known)}."
+        raise ConfigError(msg)
+
+
+def _positive(what: str, value: float) -> None:
+    if not value > 0:
+        msg = f"{what} = {value} must be greater than 0."
+        raise ConfigError(msg)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An observable that the model takes, with its unit ('' for a pure number, 'GeV', 'rad', ...)."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Objects of a jagged collection and their features.
+
+    Attributes
+    ----------
+    name
+        The graph's input, such as `jets`.
+    features
+        Jagged observables that list the same objects.
+    leading
+        None: all objects enter the graph, whatever their number. A number: only the first so many, as
+        columns; that is what trees need, and what the padding baselines do.
+    fill
+        For `leading`: what stands for an object that is not there, one value or one a feature; None: missing.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    leading: int | None = None
+    fill: float | tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.features:
+            msg = f"Collection {self.name} has no features; name at least one jagged observable."
+            raise ConfigError(msg)
+
+    def fills(self) -> tuple[float | None, ...]:
+        """Give each feature's filling, where objects are laid side by side."""
+        if self.leading is None:
+            return ()
+        if isinstance(self.fill, tuple):
+            return self.fill
+        return (self.fill,) * len(self.features)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A hypothesis the model is told, such as the signal's mass; taken from the datasets' `signal` metadata.
+
+    Background events, which have none, get values drawn from the signal's.
+    """
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense network. `hidden` lists the hidden layers only: `()` is a logistic regression."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _known("activation", self.activation, ACTIVATIONS)
+        for width in self.hidden:
+            _positive("a hidden layer's width", width)
+
+
+@dataclass(frozen=True)
+class SetNetwork:
+    """A network on sets: a small network for each object, pooled by event, then a dense network.
+
+    Zaheer et al., "Deep Sets", NeurIPS 2017; Komiske, Metodiev and Thaler, "Energy Flow Networks",
+    JHEP 01 (2019) 121. Nothing is padded: objects of all events are one flat array and are added up by their
+    event's row.
+
+    Attributes
+    ----------
+    objects
+        Layers of the network that each object passes, all hidden.
+    pools
+        How an event's objects are brought together, `sum`, `mean` or both; their number is always given too.
+    hidden
+        Hidden layers of the network on the event's features and the pooled ones.
+    """
+
+    objects: tuple[int, ...] = (32, 32)
+    pools: tuple[str, ...] = POOLS
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _known("activation", self.activation, ACTIVATIONS)
+        for pool in self.pools:
+            _known("pools", pool, POOLS)
+        if not self.objects or not self.pools:
+            msg = "A SetNetwork needs at least one layer in `objects` and one pool in `pools`."
+            raise ConfigError(msg)
+        for width in self.objects + self.hidden:
+            _positive("a layer's width", width)
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Boosted trees (xgboost): `count` trees of `depth` levels, each worth `learning_rate`."""
+
+    count: int = 500
+    depth: int = 4
+    learning_rate: float = 0.1
+    subsample: float = 1.0
+    features: float = 1.0
+    minimum_weight: float = 1.0
+    l2: float = 1.0
+    patience: int = 30
+
+    def __post_init__(self) -> None:
+        for name in ("count", "depth", "learning_rate", "subsample", "features"):
+            _positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a network is trained (Adam).
+
+    Attributes
+    ----------
+    learning_rate, l2
+        Adam's step and the weight of the squared weights in the loss.
+    batch
+        Events a step; a batch must be large enough to hold signal.
+    epochs, patience
+        At most so many passes; stop after so many without a better validation loss. The best epoch is kept.
+    """
+
+    learning_rate: float = 1e-3
+    l2: float = 1e-5
+    batch: int = 4096
+    epochs: int = 100
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch", "epochs", "patience"):
+            _positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything about a model but its weights.
+
+    Attributes
+    ----------
+    event
+        Per-event features, in the order of the graph's columns.
+    collections
+        Jagged collections.
+    parameters
+        Hypotheses the model is told.
+    network
+        `Dense`, `SetNetwork` or `Trees`.
+    signals, backgrounds
+        Patterns of the processes to tell apart, among those of kind signal and background.
+    regions
+        Train on events of any of these regions; empty: on every event that the processor keeps.
+    weighting, negative_weights
+        Names from `training.weights`.
+    normalisation
+        Name from `training.normalisation`.
+    folds
+        How many networks share the work of never scoring an event they saw.
+    cut
+        Score above which the expected significance is quoted, beside the best one.
+    """
+
+    event: tuple[Feature, ...]
+    network: Dense | SetNetwork | Trees
+    collections: tuple[Collection, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    signals: tuple[str, ...] = ("*",)
+    backgrounds: tuple[str, ...] = ("*",)
+    regions: tuple[str, ...] = ()
+    weighting: str = "equal_points"
+    negative_weights: str = "absolute"
+    normalisation: str = "zscore"
+    folds: int = 2
+    seed: int = 1
+    cut: float = 0.85
+    optimisation: Optimisation = field(default_factory=Optimisation)
+
+    def __post_init__(self) -> None:
+        _known("weighting", self.weighting, WEIGHTINGS)
+        _known("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
+        _known("normalisation", self.normalisation, NORMALISATIONS)
+        _positive("folds", self.folds)
+        jagged = [collection.name for collection in self.collections if collection.leading is None]
+        if jagged and not isinstance(self.network, SetNetwork):
+            kind = type(self.network).__name__
+            msg = f"{kind} can't take all {jagged[0]} of an event; use SetNetwork, or give them `leading`."
+            raise ConfigError(msg)
+        if not jagged and isinstance(self.network, SetNetwork):
+            msg = "SetNetwork needs a collection without `leading`; use Dense where no objects enter."
+            raise ConfigError(msg)
+        if isinstance(self.network, Trees) and self.negative_weights == "keep":
+            msg = "Trees can't take negative weights; set negative_weights to absolute or drop."
+            raise ConfigError(msg)
+        if self._missing() and not isinstance(self.network, Trees):
+            msg = "Only Trees take missing values; give the collection's `fill` a number for each feature."
+            raise ConfigError(msg)
+
+    def _missing(self) -> bool:
+        return any(None in collection.fills() for collection in self.collections)
+
+    def with_(self, **changes: Any) -> Model:
+        """Return this declaration with some fields changed; `network__depth=3` changes a part of a part.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such field.
+        """
+        own: dict[str, Any] = {}
+        for name, value in changes.items():
+            head, _, tail = name.partition("__")
+            whole: Any = own.get(head, getattr(self, head, None)) if tail else self
+            names = (
+                [entry.name for entry in dataclasses.fields(whole)] if dataclasses.is_dataclass(whole) else []
+            )
+            if (tail or head) not in names:
+                msg = f"A model has no field '{name}'{nearest(tail or head, names)}."
+                raise ConfigError(msg)
+            own[head] = dataclasses.replace(whole, **{tail: value}) if tail else value
+        return dataclasses.replace(self, **own)
+
+    def card(self, name: str, values: dict[str, tuple[float, ...]]) -> Card:
+        """Write the features into a card.
+
+        Parameters
+        ----------
+        name
+            The model's name.
+        values
+            The values that each parameter took in training.
+        """
+
+        def cards(features: tuple[Feature, ...]) -> tuple[FeatureCard, ...]:
+            return tuple(FeatureCard(name=feature.name, unit=feature.unit) for feature in features)
+
+        try:
+            return Card(
+                name=name,
+                kind=type(self.network).__name__,
+                event=cards(self.event),
+                collections=tuple(
+                    CollectionCard(
+                        name=collection.name,
+                        index=index_name(collection.name),
+                        features=cards(collection.features),
+                        leading=collection.leading,
+                        fill=collection.fills(),
+                    )
+                    for collection in self.collections
+                ),
+                parameters=tuple(
+                    ParameterCard(name=p.name, unit=p.unit, values=values.get(p.name) or (0.0,))
+                    for p in self.parameters
+                ),
+                missing=isinstance(self.network, Trees),
+                folds=self.folds,
+            )
+        except ValueError as error:
+            msg = f"The model {name} declares features that can't be used: {_reason(error)}."
+            raise ConfigError(msg) from error
+
+
+def _reason(error: ValueError) -> str:
+    text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+    return text.removeprefix("Value error, ").rstrip(".")
+
+
+def index_name(collection: str) -> str:
+    """Name the graph's input that tells each object's event: `jets` -> `jet_event`."""
+    return f"{collection.removesuffix('s')}_event"
+
+
+def load_models(path: str | Path) -> dict[str, Model]:
+    """Run a model file and collect what it declares, `NAME = Model(...)`, in its order.
+
+    The one called `model` is what `colonnade train` trains; others are variants, for comparison.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run or declares no `model`.
+    """
+    place = Path(path)
+    if not place.is_file():
+        msg = f"There is no model file {place}."
+        raise ConfigError(msg)
+    try:
+        names = runpy.run_path(str(place))
+    except ColonnadeError as error:
+        msg = f"{place}: {error}"
+        raise ConfigError(msg) from error
+    except Exception as error:  # whatever the user's file raises
+        msg = f"The model file {place} can't be run: {type(error).__name__}: {error}."
+        raise ConfigError(msg) from error
+    models = {name: value for name, value in names.items() if isinstance(value, Model)}
+    for variants in names.values():
+        if isinstance(variants, dict):
+            models |= {str(key): value for key, value in variants.items() if isinstance(value, Model)}
+    if "model" not in models:
+        msg = f"{place} declares no `model = Model(...)`{nearest('model', models)}."
+        raise ConfigError(msg)
+    return models

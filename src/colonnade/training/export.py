@@ -1,0 +1,208 @@
+"""From trained networks or trees to one ONNX file: a graph for each fold, normalisation inside, a card."""
+
+from __future__ import annotations
+
+__all__ = ["OPSET", "combine_folds", "network_graph", "tree_graph", "write_model"]
+
+import hashlib
+import itertools
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, compose, helper
+
+from colonnade.errors import ConfigError
+from colonnade.inference import CARD_KEY, Card, Classifier
+from colonnade.output import replacing
+
+OPSET = 18
+# the newest that onnxmltools writes
+_TREE_OPSET = 15
+_OUTPUT = "score"
+
+
+def network_graph(network: Any, card: Card) -> onnx.ModelProto:
+    """Export a network, whose `forward` gives logits, as a graph that gives scores.
+
+    The dynamo exporter follows the network's operations, so pooling by `index_add` becomes ScatterND with
+    addition and takes any number of events and objects, none included.
+    """
+    import torch
+
+    class Score(torch.nn.Module):  # type: ignore[misc]  # torch is not analysed
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, event: Any, *objects: Any) -> Any:
+            return torch.sigmoid(self.network(event, *objects))
+
+    events = torch.export.Dim("events")
+    example = [torch.zeros(5, card.width())]
+    names, shapes = ["event"], []
+    for collection in card.jagged():
+        size = torch.export.Dim(f"{collection.name}_total")
+        example += [torch.zeros(7, len(collection.features)), torch.tensor([0, 0, 1, 2, 2, 2, 4])]
+        shapes += [{0: size}, {0: size}]
+        names += [collection.name, collection.index]
+    with _quiet():
+        program = torch.onnx.export(
+            Score().eval(),
+            tuple(example),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=[_OUTPUT],
+            dynamic_shapes=({0: events}, tuple(shapes)),
+            verbose=False,
+        )
+    model: onnx.ModelProto = program.model_proto
+    return _bare(model)
+
+
+def tree_graph(booster: Any, card: Card) -> onnx.ModelProto:
+    """Export boosted trees as a graph that gives the signal's probability [N]."""
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    with _quiet():
+        model = convert_xgboost(
+            booster,
+            initial_types=[("event", FloatTensorType([None, card.width()]))],
+            target_opset=_TREE_OPSET,
+        )
+    graph = model.graph
+    probabilities = graph.output[1].name
+    column, axis = f"{_OUTPUT}_column", f"{_OUTPUT}_axis"
+    graph.initializer.extend(
+        [
+            helper.make_tensor(column, TensorProto.INT64, [], [1]),
+            helper.make_tensor(axis, TensorProto.INT64, [1], [-1]),
+        ]
+    )
+    graph.node.append(helper.make_node("Gather", [probabilities, column], [_OUTPUT], axis=1))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, ["events"]))
+    if all(entry.domain for entry in model.opset_import):
+        # onnxmltools names only the domain of the trees; the Gather is of the default one
+        model.opset_import.append(helper.make_opsetid("", _TREE_OPSET))
+    return model
+
+
+def combine_folds(graphs: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """Put one graph a fold into one model that runs the graph of its scalar input `fold`.
+
+    Only the chosen branch is computed: If(fold == 0, first, If(fold == 1, second, ...)).
+    """
+    if len(graphs) == 1:
+        return graphs[0]
+    inputs = list(graphs[0].graph.input)
+    keep = {entry.name for entry in inputs}
+    branches = [_branch(model, place, keep) for place, model in enumerate(graphs)]
+    chosen = branches[-1]
+    for place in range(len(branches) - 2, -1, -1):
+        chosen = _choose(place, branches[place], chosen)
+    graph = helper.make_graph(
+        list(chosen.node),
+        "folds",
+        [*inputs, helper.make_tensor_value_info("fold", TensorProto.INT64, [])],
+        [helper.make_tensor_value_info(chosen.output[0].name, TensorProto.FLOAT, ["events"])],
+    )
+    opsets = {opset.domain: opset.version for model in graphs for opset in model.opset_import}
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
+        ir_version=max(model.ir_version for model in graphs),
+    )
+
+
+def _branch(model: onnx.ModelProto, place: int, keep: set[str]) -> onnx.GraphProto:
+    """Make a fold's graph a branch: its own names, and the inputs those of the graph around it."""
+    prefixed = compose.add_prefix_graph(model.graph, f"fold{place}/", rename_inputs=False)
+    graph = onnx.GraphProto()
+    graph.CopyFrom(prefixed)
+    del graph.input[:]
+    used = {name for node in graph.node for name in node.input}
+    assert used & keep  # noqa: S101 - the inputs kept their names
+    return graph
+
+
+def _choose(place: int, then: onnx.GraphProto, otherwise: onnx.GraphProto) -> onnx.GraphProto:
+    number, test, output = f"choose{place}/number", f"choose{place}/test", f"choose{place}/{_OUTPUT}"
+    nodes = [
+        helper.make_node(
+            "Constant", [], [number], value=helper.make_tensor(number, TensorProto.INT64, [], [place])
+        ),
+        helper.make_node("Equal", ["fold", number], [test]),
+        helper.make_node("If", [test], [output], then_branch=then, else_branch=otherwise),
+    ]
+    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    return helper.make_graph(nodes, f"choose{place}", [], [result])
+
+
+def write_model(path: Path, graphs: Sequence[onnx.ModelProto], card: Card) -> Classifier:
+    """Write the model and, beside it, its card as readable JSON; read it back as the event loop will.
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    ConfigError
+        If the exported graph is not valid ONNX or does not fit its card.
+    """
+    model = combine_folds(graphs)
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    digest = hashlib.sha256(model.graph.SerializeToString()).hexdigest()
+    card = card.model_copy(update={"graph_sha256": digest, "opset": opset})
+    helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+    try:
+        onnx.checker.check_model(model, full_check=False)
+    except onnx.checker.ValidationError as error:
+        msg = f"The exported model {path} is not valid ONNX: {str(error).splitlines()[0]}."
+        raise ConfigError(msg) from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        Classifier.load(temporary)
+    with replacing(path.with_suffix(".card.json")) as temporary:
+        temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return Classifier.load(path)
+
+
+def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what a graph does not need to run: the exporter's notes on each node, which name local files."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.metadata_props[:]
+    graph = copy.graph
+    for entry in itertools.chain(
+        [graph], graph.node, graph.initializer, graph.input, graph.output, graph.value_info
+    ):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    del graph.value_info[:]
+    return copy
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' warnings about their own internals and absent packages to themselves."""
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

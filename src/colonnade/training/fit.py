@@ -1,0 +1,257 @@
+"""Training a network: epochs, early stopping, the best one kept, and checkpoints to go on from."""
+
+from __future__ import annotations
+
+__all__ = ["Epoch", "Fitted", "fit_network"]
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from colonnade.errors import FitError
+from colonnade.output import replacing
+from colonnade.training.declaration import Model
+from colonnade.training.networks import build_network
+from colonnade.training.normalisation import fit_scale
+from colonnade.training.sample import Sample, Split
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch reached."""
+
+    number: int
+    loss: float
+    validation: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network at its best epoch, with its history."""
+
+    network: Any
+    history: tuple[Epoch, ...]
+    best: int
+
+
+class _Events:
+    """Events on a device, from which batches are gathered without padding."""
+
+    def __init__(self, sample: Sample, weights: NDArray[np.float64], device: str) -> None:
+        inputs = sample.inputs
+        self.names = [collection.name for collection in sample.card.jagged()]
+        self.event = torch.from_numpy(np.ascontiguousarray(inputs.event)).to(device)
+        self.objects = [torch.from_numpy(inputs.objects[name]).to(device) for name in self.names]
+        counts = [inputs.counts[name] for name in self.names]
+        self.counts = [torch.from_numpy(count).to(device) for count in counts]
+        self.starts = [torch.from_numpy(np.cumsum(count) - count).to(device) for count in counts]
+        self.target = torch.from_numpy(sample.target.astype(np.float32)).to(device)
+        self.weight = torch.from_numpy(weights.astype(np.float32)).to(device)
+        self.background = torch.from_numpy(np.flatnonzero(~sample.target)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def set_background(self, columns: slice, values: NDArray[np.float32]) -> None:
+        """Give background events the parameters drawn for them."""
+        drawn = torch.from_numpy(values).to(self.event.device)
+        for place in range(columns.start, columns.stop):
+            self.event[self.background, place] = drawn[:, place - columns.start]
+
+    def batch(self, rows: Any) -> tuple[Any, ...]:
+        """Gather events and their objects: (event, objects, index, objects, index, ...)."""
+        parts = [self.event[rows]]
+        for objects, counts, starts in zip(self.objects, self.counts, self.starts, strict=True):
+            count = counts[rows]
+            index = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), count)
+            first = torch.cumsum(count, 0) - count
+            place = torch.arange(len(index), device=rows.device) + (starts[rows] - first)[index]
+            parts += [objects[place], index]
+        return tuple(parts)
+
+
+def fit_network(
+    model: Model,
+    sample: Sample,
+    split: Split,
+    weigh: Callable[[Sample], NDArray[np.float64]],
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    key: str = "",
+    progress: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """Train one network.
+
+    The same arguments give the same network on one machine, whether or not the training was interrupted.
+
+    Parameters
+    ----------
+    model, sample, split
+        What to train, on which events.
+    weigh
+        Gives training weights of mean 1 for a part of the sample.
+    seed
+        Of weights, order of events and background parameters.
+    device
+        `cpu`, `cuda`, ...
+    checkpoint
+        Where the state is kept after each epoch; a training that finds its own goes on from there.
+    key
+        What the training depends on; a checkpoint of another key is not used.
+    progress
+        Called after each epoch.
+
+    Raises
+    ------
+    FitError
+        If the loss stops being a number.
+    """
+    train, validation = sample.take(split.train), sample.take(split.validation)
+    event_scale = fit_scale(model.normalisation, train.inputs.event)
+    scales = {name: fit_scale(model.normalisation, values) for name, values in train.inputs.objects.items()}
+    network = build_network(model, sample.card, event_scale, scales, seed).to(device)
+    weights = weigh(train)
+    learn, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
+    draw = _Parameters(train, weights)
+    check.set_background(draw.columns, draw(validation, (seed, 0)))
+    optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
+    state = _State(network, optimiser, checkpoint, key)
+    for number in range(len(state.history) + 1, model.optimisation.epochs + 1):
+        if len(state.history) - state.best >= model.optimisation.patience:
+            break
+        begin = time.perf_counter()
+        learn.set_background(draw.columns, draw(train, (seed, number)))
+        loss = _one_epoch(network, optimiser, learn, model.optimisation.batch, seed + 7919 * number)
+        validation_loss = _loss(network, check)
+        if not (math.isfinite(loss) and math.isfinite(validation_loss)):
+            msg = f"The loss became {loss} in epoch {number}; lower the learning rate or check the features."
+            raise FitError(msg)
+        epoch = Epoch(number, loss, validation_loss, time.perf_counter() - begin)
+        state.add(epoch)
+        if progress is not None:
+            progress(epoch)
+    network.load_state_dict(state.best_state)
+    network.eval()
+    return Fitted(network.cpu(), tuple(state.history), state.best)
+
+
+class _Parameters:
+    """Draws the hypothesis of background events from the signal's, as often as signal counts in training."""
+
+    def __init__(self, train: Sample, weights: NDArray[np.float64]) -> None:
+        self.columns = train.card.parameter_columns()
+        count = self.columns.stop - self.columns.start
+        values = train.inputs.event[train.target, self.columns]
+        self.values, inverse = (
+            np.unique(values, axis=0, return_inverse=True)
+            if count
+            else (np.zeros((1, 0), dtype=np.float32), np.zeros(len(values), dtype=np.int64))
+        )
+        shares = np.bincount(inverse.ravel(), weights=np.abs(weights[train.target]))
+        self.shares = shares / shares.sum()
+
+    def __call__(self, sample: Sample, seed: tuple[int, ...]) -> NDArray[np.float32]:
+        count = int((~sample.target).sum())
+        if self.values.shape[1] == 0:
+            return np.zeros((count, 0), dtype=np.float32)
+        drawn = np.random.default_rng(seed).choice(len(self.values), size=count, p=self.shares)
+        return np.asarray(self.values[drawn], dtype=np.float32)
+
+
+class _State:
+    """How far a training is: kept in memory and, if asked for, on disk."""
+
+    def __init__(self, network: Any, optimiser: Any, path: Path | None, key: str) -> None:
+        self.network, self.optimiser, self.path, self.key = network, optimiser, path, key
+        self.history: list[Epoch] = []
+        self.best = 0
+        self.best_state = copy.deepcopy(network.state_dict())
+        if path is not None and path.is_file():
+            self._resume(path)
+
+    def _resume(self, path: Path) -> None:
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+            if kept["key"] != self.key:
+                return
+            history = [Epoch(**entry) for entry in kept["history"]]
+            self.network.load_state_dict(kept["network"])
+            self.optimiser.load_state_dict(kept["optimiser"])
+            self.best_state, self.best, self.history = kept["best_state"], kept["best"], history
+        except Exception:  # a damaged checkpoint is only a training from the start
+            return
+
+    def add(self, epoch: Epoch) -> None:
+        """Note an epoch, keep the network if it is the best so far, and write the checkpoint."""
+        self.history.append(epoch)
+        if epoch.validation <= min(entry.validation for entry in self.history):
+            self.best = epoch.number
+            self.best_state = copy.deepcopy(self.network.state_dict())
+        if self.path is not None:
+            kept = {
+                "key": self.key,
+                "history": [asdict(entry) for entry in self.history],
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "best_state": self.best_state,
+                "best": self.best,
+            }
+            with replacing(self.path) as temporary:
+                torch.save(kept, temporary)
+
+
+def _groups(network: Any, l2: float) -> list[dict[str, Any]]:
+    """Penalise weights but not biases: the loss is C + l2 * sum w^2, whose gradient is 2 l2 w."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 2 * l2},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _one_epoch(network: Any, optimiser: Any, events: _Events, size: int, seed: int) -> float:
+    network.train()
+    device = events.target.device
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events))).to(device)
+    total = torch.zeros((), device=device)
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):
+        torch.manual_seed(seed)  # for dropout
+        for low in range(0, len(order), size):
+            rows = order[low : low + size]
+            optimiser.zero_grad(set_to_none=True)
+            logits = network(*events.batch(rows))
+            loss = _cross_entropy(logits, events.target[rows], events.weight[rows]) / len(rows)
+            loss.backward()
+            optimiser.step()
+            total += loss.detach() * len(rows)
+    return float(total) / len(order)
+
+
+def _loss(network: Any, events: _Events, size: int = 65536) -> float:
+    network.eval()
+    total = 0.0
+    with torch.no_grad():
+        rows = torch.arange(len(events), device=events.target.device)
+        for low in range(0, len(events), size):
+            part = rows[low : low + size]
+            logits = network(*events.batch(part))
+            total += float(_cross_entropy(logits, events.target[part], events.weight[part]))
+    return total / max(len(events), 1)
+
+
+def _cross_entropy(logits: Any, target: Any, weight: Any) -> Any:
+    """Add up the weighted binary cross entropy of the logits' sigmoid, stable for large logits."""
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, target, weight=weight, reduction="sum"
+    )

@@ -1,0 +1,225 @@
+"""How much each training event counts: balancing, negative weights, and what each choice costs.
+
+The weightings, by name. `w` is an event's weight, the number of events it stands for at the luminosity; N
+counts events, W adds weights, over the training events of signal (S) or background (B).
+
+==========================  ==================  ===========================
+name                        signal              background
+==========================  ==================  ===========================
+none                        1                   1
+mc                          w                   w
+background_ratio            1                   N_S / N_B
+signal_up_raw               w N_B / N_S         w
+signal_up_weighted          w W_B / W_S         w
+background_down_raw         w                   w N_S / N_B
+background_down_weighted    w                   w W_S / W_B
+equal_points                w / W_point         w (number of points) / W_B
+==========================  ==================  ===========================
+
+All but the last are those of the document SEEDS calls S0 (its sections 5.2.3 and 5.2.4, table 5.2). In the
+last one each signal point weighs the same, so that a point of small cross-section is learned as well as a
+large one. The result is scaled to a mean of 1, so that a learning rate means the same under each.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PolicyReport", "apply_policy", "compare_policies", "effective_number", "training_weights"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.errors import ConfigError, EventError, nearest
+from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS
+
+Floats = NDArray[np.float64]
+
+
+def effective_number(weights: Floats) -> float:
+    """Give the number of unweighted events with the same relative statistical error: (sum w)^2 / sum w^2."""
+    squares = float(np.sum(np.square(weights)))
+    return float(np.sum(weights)) ** 2 / squares if squares > 0 else 0.0
+
+
+def apply_policy(weights: Floats, classes: NDArray[np.int64], policy: str) -> Floats:
+    """Treat negative weights by a named policy.
+
+    Parameters
+    ----------
+    weights
+        [N].
+    classes
+        [N], the group (process) of each event; a policy keeps each group's sum of weights.
+    policy
+        `keep`: as they are. `drop`: negative weights become 0. `absolute`: |w|. The latter two are rescaled
+        by sum w / sum of what remains, group by group.
+
+    Raises
+    ------
+    EventError
+        If a group's weights are not finite, all zero, or add up to less than zero, so that no rescaling is
+        possible.
+    """
+    _known("negative_weights", policy, NEGATIVE_POLICIES)
+    if not np.isfinite(weights).all():
+        msg = (
+            f"{int((~np.isfinite(weights)).sum())} of {len(weights)} training weights are not finite numbers."
+        )
+        raise EventError(msg)
+    if policy == "keep":
+        return weights.copy()
+    treated = np.abs(weights) if policy == "absolute" else np.maximum(weights, 0.0)
+    for group in np.unique(classes):
+        chosen = classes == group
+        before, after = float(weights[chosen].sum()), float(treated[chosen].sum())
+        if before <= 0 and (weights[chosen] != 0).any():
+            msg = (
+                f"The weights of a training process add up to {before:g}, so they can't be made positive; "
+                "give it more events or leave it out."
+            )
+            raise EventError(msg)
+        if after > 0:
+            treated[chosen] *= before / after
+    return treated
+
+
+def training_weights(
+    weighting: str, weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64]
+) -> Floats:
+    """Weight training events by a named weighting.
+
+    Parameters
+    ----------
+    weighting
+        One of the names in the module's table.
+    weights
+        [N], expected events each stands for, after the policy on negative weights.
+    target
+        [N], true for signal.
+    points
+        [N], which signal point an event belongs to; not read for background.
+
+    Returns
+    -------
+    ndarray [N]
+        With mean 1.
+
+    Raises
+    ------
+    EventError
+        If signal or background has no events, or their weights add up to nothing.
+    """
+    _known("weighting", weighting, WEIGHTINGS)
+    for name, chosen in (("signal", target), ("background", ~target)):
+        if not chosen.any():
+            msg = f"There are no {name} events to train on; check the model's processes and regions."
+            raise EventError(msg)
+        if weighting not in ("none", "background_ratio") and weights[chosen].sum() <= 0:
+            total = weights[chosen].sum()
+            msg = f"The weights of the {name} training events add up to {total:g}, not to more than 0."
+            raise EventError(msg)
+    raw = float(target.sum()) / float((~target).sum())
+    if weighting in ("none", "background_ratio"):
+        result = np.ones(len(weights))
+        if weighting == "background_ratio":
+            result[~target] = raw
+    else:
+        result = weights.copy()
+        physical = float(weights[target].sum()) / float(weights[~target].sum())
+        if weighting.startswith("signal_up"):
+            result[target] /= raw if weighting.endswith("raw") else physical
+        elif weighting.startswith("background_down"):
+            result[~target] *= raw if weighting.endswith("raw") else physical
+        elif weighting == "equal_points":
+            result = _equal_points(weights, target, points)
+    return np.asarray(result / result.mean())
+
+
+def _equal_points(weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64]) -> Floats:
+    result = weights.copy()
+    present = np.unique(points[target])
+    for point in present:
+        chosen = target & (points == point)
+        total = weights[chosen].sum()
+        if total <= 0:
+            msg = (
+                f"The weights of signal point {point} add up to {total:g}, not to more than 0; leave it out."
+            )
+            raise EventError(msg)
+        result[chosen] /= total
+    result[~target] *= len(present) / weights[~target].sum()
+    return result
+
+
+@dataclass(frozen=True)
+class PolicyReport:
+    """What a policy on negative weights does to a process.
+
+    Attributes
+    ----------
+    process, policy
+        Which process under which policy.
+    negative
+        Share of its events that have a negative weight.
+    effective
+        Effective number of events.
+    bias
+        By feature, how far the weighted mean moves, in units of the weighted mean's statistical error under
+        `keep`.
+    """
+
+    process: str
+    policy: str
+    negative: float
+    effective: float
+    bias: dict[str, float]
+
+
+def compare_policies(
+    weights: Floats,
+    classes: NDArray[np.int64],
+    names: Sequence[str],
+    features: dict[str, Floats],
+) -> list[PolicyReport]:
+    """Report effective statistics and bias of each policy, for the processes that have negative weights.
+
+    The mean of a feature under `keep` is right (unbiased); the other policies keep the sum of weights but
+    move events' importance from where negative weights lie.
+    """
+    reports: list[PolicyReport] = []
+    for index, name in enumerate(names):
+        chosen = classes == index
+        own = weights[chosen]
+        if not (own < 0).any():
+            continue
+        group = np.zeros(len(own), dtype=np.int64)
+        for policy in NEGATIVE_POLICIES:
+            treated = apply_policy(own, group, policy)
+            bias = {}
+            for feature, values in features.items():
+                mean, error = _mean(values[chosen], own)
+                moved, _ = _mean(values[chosen], treated)
+                bias[feature] = (moved - mean) / error if error > 0 else 0.0
+            reports.append(
+                PolicyReport(name, policy, float((own < 0).mean()), effective_number(treated), bias)
+            )
+    return reports
+
+
+def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
+    """Weighted mean and its error, sqrt(sum w^2 (x - mean)^2) / |sum w|, over the values that are there."""
+    there = np.isfinite(values)
+    values, weights = values[there], weights[there]
+    total = float(weights.sum())
+    if total == 0:
+        return 0.0, 0.0
+    mean = float((weights * values).sum()) / total
+    return mean, float(np.sqrt(np.sum(np.square(weights * (values - mean))))) / abs(total)
+
+
+def _known(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        msg = f"{what} = '{value}' is unknown{nearest(value, known)}; choose one of {', '.join(known)}."
+        raise ConfigError(msg)
