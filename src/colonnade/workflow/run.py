@@ -1,0 +1,256 @@
+"""The steps of a run, in order: events, histograms, fit, plots, report."""
+
+from __future__ import annotations
+
+__all__ = ["run_workflow"]
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from colonnade.errors import ConfigError
+from colonnade.execution import Result, RichProgress, run_datasets
+from colonnade.histograms import write_root, write_zip
+from colonnade.manifest import Dataset, load_manifest
+from colonnade.output import replacing, write_json
+from colonnade.processor import Processor
+from colonnade.workflow.analysis import load_analysis
+from colonnade.workflow.provenance import (
+    digest,
+    environment,
+    file_digest,
+    histogram_digest,
+    read_provenance,
+)
+from colonnade.workflow.settings import Workflow
+from colonnade.workflow.summary import print_summary
+
+
+def run_workflow(workflow: Workflow, output: Path | None = None, *, console: Console | None = None) -> Path:
+    """Run a workflow and leave its result in a folder.
+
+    Parameters
+    ----------
+    workflow
+        From `load_workflow`.
+    output
+        The folder; by default ``results/NAME`` in the project's folder.
+    console
+        Where progress and the summary are printed.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ColonnadeError
+        For wrong settings and unusable input, before anything is written.
+    LossError
+        When everything is written, if more events were lost than the workflow allows.
+    """
+    console = console or Console()
+    settings = workflow.settings
+    directory = (output or workflow.root / "results" / workflow.name).absolute()
+    datasets = load_manifest(workflow.manifest).select(settings.datasets)
+    analysis = load_analysis(workflow.root, settings.processor)
+    processor = _make_processor(workflow, analysis)
+    with replacing(directory / ".writable") as probe:  # found out now, not after the event loop
+        probe.write_text("", encoding="utf-8")
+    (directory / ".writable").unlink()
+
+    run = _Run(workflow, directory, console)
+    console.print(f"[bold]{settings.title or workflow.name}[/bold]: {len(datasets)} datasets")
+    result = run.events(processor, datasets)
+    if settings.model is not None:
+        run.fit(result, datasets)
+    run.plots()
+    run.report()
+    print_summary(console, directory, result)
+    result.ledger.check()
+    return directory
+
+
+def _make_processor(workflow: Workflow, analysis: type[Processor]) -> Processor:
+    settings = workflow.settings
+    corrections = {}
+    for name, location in settings.corrections.items():
+        path = workflow.root / location
+        if not path.is_file():
+            msg = f"{workflow.path}: corrections.{name} = {location!r}: there is no file {path}."
+            raise ConfigError(msg)
+        corrections[name] = path
+    return analysis(unblind=settings.unblind, corrections=corrections, **settings.parameters)
+
+
+@dataclass
+class _Run:
+    """One run in progress: its folder, what is known of its origin, and which steps are done."""
+
+    workflow: Workflow
+    directory: Path
+    console: Console
+    provenance: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.workflow.settings
+        earlier = read_provenance(self.directory)
+        self.provenance = {
+            "name": self.workflow.name,
+            "title": settings.title or self.workflow.name,
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": None,
+            "workflow": str(self.workflow.path),
+            "unblinded": settings.unblind,
+            "config": settings.model_dump(mode="json", by_alias=True),
+            "environment": environment(),
+            "steps": earlier.get("steps", {}),
+        }
+
+    def events(self, processor: Processor, datasets: Sequence[Dataset]) -> Result:
+        """Process the events and write histograms, cutflows and the ledger."""
+        settings = self.workflow.settings
+        began = time.monotonic()
+        result = run_datasets(
+            processor,
+            datasets,
+            luminosity=settings.luminosity,
+            executor=settings.executor,
+            chunk_size=settings.chunk_size,
+            schema=settings.tree_schema,
+            allow_loss=settings.allow_loss,
+            progress=RichProgress(self.console),
+        )
+        self.provenance["inputs"] = {
+            "manifest": {"path": str(self.workflow.manifest), "sha256": file_digest(self.workflow.manifest)},
+            "processor": {
+                "path": settings.processor,
+                "sha256": file_digest(self.workflow.root / settings.processor.partition(":")[0]),
+            },
+            "corrections": {
+                name: {"path": path, "sha256": file_digest(self.workflow.root / path)}
+                for name, path in settings.corrections.items()
+            },
+            "datasets": {
+                dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True)
+                for dataset in datasets
+            },
+        }
+        self.provenance["seeds"] = {
+            dataset.name: dataset.metadata.generate.seed
+            for dataset in datasets
+            if dataset.metadata.generate is not None
+        }
+        bits = histogram_digest(result.histograms)
+        self.provenance["histograms_sha256"] = bits
+        result.write_cutflow(self.directory / "cutflow.json")
+        result.ledger.write(self.directory / "ledger.json")
+
+        def write() -> None:
+            write_zip(result.histograms, self.directory / "histograms.zip")
+            write_root(result.histograms, self.directory / "histograms.root")
+
+        self._step("histograms", (bits,), ("histograms.zip", "histograms.root"), write)
+        self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events")
+        return result
+
+    def fit(self, result: Result, datasets: Sequence[Dataset]) -> None:
+        """Build the likelihood, fit it, set limits."""
+        from colonnade.statistics import infer
+
+        settings = self.workflow.settings
+        model = settings.model
+        if model is None:
+            return
+        kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
+        points = {
+            dataset.metadata.process: {
+                "parameters": dict(dataset.metadata.signal),
+                "cross_section_pb": (dataset.metadata.xsec_pb or 0.0)
+                * dataset.metadata.k_factor
+                * dataset.metadata.filter_efficiency,
+            }
+            for dataset in datasets
+            if dataset.metadata.kind == "signal"
+        }
+
+        def act() -> None:
+            infer(
+                result.histograms,
+                model,
+                directory=self.directory,
+                kinds=kinds,
+                points=points,
+                luminosity=settings.luminosity,
+                unblind=settings.unblind,
+                workers=settings.executor.workers,
+            )
+
+        key = (
+            self.provenance["histograms_sha256"],
+            model.model_dump(mode="json"),
+            settings.luminosity,
+            settings.unblind,
+            kinds,
+            points,
+            self.provenance["environment"],
+        )
+        self._step("fit", key, ("workspace.json", "fit.json"), act)
+
+    def plots(self) -> None:
+        """Draw the figures."""
+        from colonnade.plotting import draw_run
+
+        settings = self.workflow.settings
+        self._save()  # the figures read what the run is called and scaled to
+        made = [self.directory / name for name in ("cutflow.json", "fit.json")]
+        key = (
+            self.provenance["histograms_sha256"],
+            [file_digest(path) for path in made if path.exists()],
+            settings.plots.model_dump(mode="json"),
+            self.provenance["environment"],
+        )
+        self._step("plots", key, ("plots",), lambda: draw_run(self.directory, settings.plots))
+
+    def report(self) -> None:
+        """Write the page, last, as it tells about everything else."""
+        from colonnade.report import write_report
+
+        self.provenance["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._save()
+        began = time.monotonic()
+        write_report(self.directory)
+        self._note("report", time.monotonic() - began, "report.html")
+
+    def _step(self, name: str, key: Sequence[Any], outputs: Sequence[str], act: Callable[[], object]) -> None:
+        """Do a step, unless what it depends on is unchanged and its output is there."""
+        wanted = digest(*key)
+        paths = [self.directory / output for output in outputs]
+        done = self.provenance["steps"].get(name, {})
+        if done.get("key") == wanted and all(path.exists() for path in paths):
+            self.console.print(f"  {name:<11} unchanged", highlight=False)
+            return
+        self.provenance["steps"].pop(name, None)
+        for path in paths:  # nothing stale stays beside what is new, should the step fail
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        began = time.monotonic()
+        act()
+        seconds = time.monotonic() - began
+        self.provenance["steps"][name] = {"key": wanted, "seconds": round(seconds, 3)}
+        self._note(name, seconds, ", ".join(outputs))
+
+    def _note(self, name: str, seconds: float, what: str) -> None:
+        self.console.print(f"  {name:<11} {seconds:6.1f} s  {what}", highlight=False)
+
+    def _save(self) -> None:
+        write_json(self.directory / "provenance.json", self.provenance)

@@ -1,0 +1,55 @@
+"""The few lines that a run ends with."""
+
+from __future__ import annotations
+
+__all__ = ["print_summary"]
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from colonnade.execution import Result
+
+
+def print_summary(console: Console, directory: Path, result: Result) -> None:
+    """Print what came out, what was lost, and where everything is."""
+    fit = directory / "fit.json"
+    if fit.exists():
+        console.print(_limits(json.loads(fit.read_text(encoding="utf-8"))))
+    lost = result.ledger.lost
+    if lost:
+        console.print(
+            f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of all events; see ledger.json[/red]"
+        )
+    else:
+        events = sum(entry.events_processed for entry in result.ledger.datasets.values())
+        console.print(f"[green]No event lost: {events:,} processed.[/green]", highlight=False)
+    console.print(f"Result: {directory}", soft_wrap=True, highlight=False)
+    console.print(f"Open:   {directory / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _limits(fit: dict[str, object]) -> Table:
+    table = Table(title="Signal points", title_justify="left", header_style="bold")
+    table.add_column("signal")
+    table.add_column("expected Z", justify="right")
+    table.add_column("expected limit on mu", justify="right")
+    table.add_column("68 % band", justify="right")
+    observed = not fit["blinded"]
+    if observed:
+        table.add_column("observed limit", justify="right")
+    points = fit["points"]
+    assert isinstance(points, list)  # noqa: S101 - for the type checker
+    for point in points:
+        limits = point["limit"]["expected"]
+        row = [
+            point["signal"],
+            f"{point['significance']['expected']:.2f}",
+            f"{limits[2]:.3g}",
+            f"{limits[1]:.3g} to {limits[3]:.3g}",
+        ]
+        if observed:
+            row.append(f"{point['limit']['observed']:.3g}")
+        table.add_row(*row)
+    return table
