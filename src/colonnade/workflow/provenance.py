@@ -16,10 +16,11 @@ import numpy as np
 from hist import Hist
 
 # the packages whose version can change a number or a picture
-_PACKAGES = """
-colonnade coffea awkward awkward-cpp uproot hist boost-histogram vector numpy scipy numba mt2
-correctionlib dask distributed onnxruntime pyhf iminuit cabinetry mplhep matplotlib
-""".split()
+_PACKAGES = (
+    "colonnade", "coffea", "awkward", "awkward-cpp", "uproot", "hist", "boost-histogram", "vector", "numpy",
+    "scipy", "numba", "mt2", "correctionlib", "dask", "distributed", "onnxruntime", "pyhf", "iminuit",
+    "cabinetry", "mplhep", "matplotlib",
+)  # fmt: skip
 
 
 def digest(*parts: Any) -> str:

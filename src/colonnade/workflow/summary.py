@@ -21,7 +21,7 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
     lost = result.ledger.lost
     if lost:
         console.print(
-            f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of all events; see ledger.json[/red]"
+            f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of events; see ledger.json[/]"
         )
     else:
         events = sum(entry.events_processed for entry in result.ledger.datasets.values())
