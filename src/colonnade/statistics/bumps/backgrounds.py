@@ -1,9 +1,10 @@
 """Smooth background shapes, each normalised on the range that is fitted.
 
-Every shape is, on a range, a sum of fixed functions of the observable (`Linear`: polynomials) or the exponential of
-one (`LogLinear`: the exponential family). So a fit needs only the functions' values at a few points of each bin:
-bin integrals, gradients and second derivatives follow, and thousands of fits share one table. Within a fit the
-functions are made orthonormal on the range, as powers of x or of log(x) are nearly parallel on a narrow one.
+Every shape is, on a range, a sum of fixed functions of the observable (`Linear`: polynomials) or the
+exponential of one (`LogLinear`: the exponential family). So a fit needs only the functions' values at a few
+points of each bin: bin integrals, gradients and second derivatives follow, and thousands of fits share one
+table. Within a fit the functions are made orthonormal on the range, as powers of x or of log(x) are nearly
+parallel on a narrow one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ Array = NDArray[np.float64]
 class Background(ABC):
     """A family of densities on a range.
 
-    The density is positive and integrates to one over the range, so that the yield is the number of events in it.
+    The density is positive and integrates to one over the range, so that the yield is the number of events in
+    it.
     """
 
     @property
@@ -63,8 +65,8 @@ class Background(ABC):
         coefficients : array of shape (functions,)
             What multiplies each function.
         content : array of shape (functions,)
-            For `linear`: integral of each function over the range. For `log`: integral of the density times each
-            function, which is the gradient of the yield.
+            For `linear`: integral of each function over the range. For `log`: integral of the density times
+            each function, which is the gradient of the yield.
 
         Returns
         -------
@@ -108,7 +110,7 @@ class Exponential(_LogLinear):
         """Names of the shape's parameters."""
         return ("c1",)
 
-    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002 - other shapes need the range
+    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1 and -x."""
         return np.stack([np.ones_like(x), -x], axis=-1)
 
@@ -127,7 +129,7 @@ class QuadraticExponential(_LogLinear):
         """Names of the shape's parameters."""
         return ("c1", "c2")
 
-    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002 - other shapes need the range
+    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1, -x and x^2."""
         return np.stack([np.ones_like(x), -x, x**2], axis=-1)
 
@@ -228,7 +230,7 @@ class Polynomial(Background):
 
 @dataclass(frozen=True)
 class Bernstein(Background):
-    """A polynomial that can't be negative: sum of f_i B_i(u), B_i Bernstein's of one order, fractions f_i >= 0.
+    """A polynomial that can't be negative: sum of f_i B_i(u), f_i >= 0, B_i Bernstein's of one order.
 
     Parameters
     ----------
@@ -315,7 +317,9 @@ def background(name: str, **options: float) -> Background:
     Polynomial(order=3)
     """
     if name not in _SHAPES:
-        msg = f"there is no background shape {name!r}{nearest(name, _SHAPES)}; there are {', '.join(_SHAPES)}."
+        msg = (
+            f"there is no background shape {name!r}{nearest(name, _SHAPES)}; there are {', '.join(_SHAPES)}."
+        )
         raise ConfigError(msg)
     try:
         return _SHAPES[name](**options)

@@ -53,8 +53,8 @@ class SignalFits:
     value, value_without : array of shape (rows,)
         Cost at the minimum, and with no signal.
     converged, at_limit : array of shape (rows,)
-        Which fits converged, and which of these at the most negative signal that leaves every bin's expectation 0
-        or more.
+        Which fits converged, and which of these at the most negative signal that leaves every bin's
+        expectation 0 or more.
     """
 
     signal: Array
@@ -77,7 +77,7 @@ class SignalFits:
 
 @dataclass(frozen=True, eq=False)
 class BumpFits(SignalFits):
-    """Signal-plus-background fits with the background free, and the background-only fits they are compared with.
+    """Signal-plus-background fits with the background free, and background-only fits to compare with.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ def fit_backgrounds(
     FitError
         If there are fewer fitted bins than parameters.
     """
-    values, costs = _prepare(table, counts, used, cost, variances, table.parameters)
+    values, costs = _prepare(table, counts, cost, variances, parameters=table.parameters, used=used)
     start = table.start(np.maximum(values, 0.0), costs.used)
     found = minimise(_BackgroundObjective(table, costs), start, _limits(table, signal=False))
     return _background(table, found)
@@ -209,7 +209,7 @@ def fit_signals(
     costs = Costs(cost, values, square, used)
     content = np.broadcast_to(np.asarray(background, dtype=np.float64), values.shape)
     parts = np.broadcast_to(np.asarray(template, dtype=np.float64), values.shape)
-    good = np.isfinite(content).all(axis=1)
+    good = np.asarray(np.isfinite(content).all(axis=1), dtype=np.bool_)
     content = np.where(good[:, None], content, 1.0)
     objective = _SignalObjective(costs, content, parts)
     if cost == "chi2":
@@ -258,7 +258,7 @@ def fit_bumps(
     FitError
         If there are fewer bins than parameters.
     """
-    values, costs = _prepare(table, counts, None, cost, variances, table.parameters + 1)
+    values, costs = _prepare(table, counts, cost, variances, parameters=table.parameters + 1)
     alone = background or fit_backgrounds(table, values, cost=cost, variances=variances)
     parts = np.asarray(template, dtype=np.float64)
     begin = np.where(
@@ -287,15 +287,18 @@ def fit_bumps(
 def _prepare(
     table: BackgroundTable,
     counts: ArrayLike,
-    used: NDArray[np.bool_] | None,
     cost: CostName,
     variances: ArrayLike | None,
+    *,
     parameters: int,
+    used: NDArray[np.bool_] | None = None,
 ) -> tuple[Array, Costs]:
     values = np.atleast_2d(np.asarray(counts, dtype=np.float64))
     square = None if variances is None else np.atleast_2d(np.asarray(variances, dtype=np.float64))
     if values.shape[1] != table.bins:
-        msg = f"the spectra have {values.shape[1]} bins and the background shape was tabulated on {table.bins}."
+        msg = (
+            f"the spectra have {values.shape[1]} bins and the background shape was tabulated on {table.bins}."
+        )
         raise FitError(msg)
     costs = Costs(cost, values, square, used)
     if int(costs.used.sum()) < parameters:
@@ -317,14 +320,15 @@ def _background(
     table: BackgroundTable, found: Minimum, converged: NDArray[np.bool_] | None = None
 ) -> BackgroundFits:
     good = found.converged if converged is None else converged
-    coefficients = _known(found.parameters, good)
+    safe = np.where(good[:, None], found.parameters, 0.0)
+    content = table.content(safe[:, : table.parameters])
     return BackgroundFits(
-        coefficients,
+        _known(found.parameters, good),
         _covariance(found, good),
-        np.where(good[:, None], table.content(np.where(good[:, None], found.parameters, 0.0)[:, : table.parameters]), np.nan),
+        _known(content, good),
         _known(found.value, good),
         good,
-    )  # fmt: skip
+    )
 
 
 def _covariance(found: Minimum, good: NDArray[np.bool_]) -> Array:

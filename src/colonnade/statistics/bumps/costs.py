@@ -1,17 +1,18 @@
 """What a fit minimises: three costs, each of the size of a chi-squared, for one spectrum or many.
 
-============== ====================================================== ==========================================
-name           cost of a bin with content n, sum w^2 = v, expected mu  use it for
-============== ====================================================== ==========================================
-`poisson`      2 [mu - n + n ln(n / mu)]                               data, toys, and the expectation at a luminosity
-`poisson_mc`   the same times n / v                                    weighted events, as many as were simulated
-`chi2`         (n - mu)^2 / v                                          weighted events (S1's formula)
-============== ====================================================== ==========================================
+============ ========================================== =======================================
+name         cost of a bin (content n, sum w^2 v)       use it for
+============ ========================================== =======================================
+poisson      2 [mu - n + n ln(n / mu)]                  data, toys, expectation at a luminosity
+poisson_mc   n / v times the same                       weighted events, as many as simulated
+chi2         (n - mu)^2 / v                             weighted events (S1's formula)
+============ ========================================== =======================================
 
-The first is Baker's and Cousins' likelihood ratio (NIM 221 (1984) 437), the second Bohm's and Zech's scaled Poisson
-(NIM A 748 (2014) 1), both as iminuit has them; the third is Cowan's (note "Error analysis with weighted events").
-A bin with v = 0 has no weight in `chi2`: drop it here, or merge it first (`Spectrum.merged`). In `poisson_mc` it
-takes the median scale of the others; in `poisson` an empty bin counts as what it is.
+The first is Baker's and Cousins' likelihood ratio (NIM 221 (1984) 437), the second Bohm's and Zech's scaled
+Poisson (NIM A 748 (2014) 1), both as iminuit has them; the third is Cowan's (note "Error analysis with
+weighted events"). A bin with v = 0 has no weight in `chi2`: drop it here, or merge it first
+(`Spectrum.merged`). In `poisson_mc` it takes the median scale of the others; in `poisson` an empty bin counts
+as what it is.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def check_cost(name: str) -> CostName:
     for known in get_args(CostName):
         if name == known:
             return known  # type: ignore[no-any-return]  # get_args is not typed
-    msg = f"there is no cost {name!r}{nearest(name, get_args(CostName))}; there are {', '.join(get_args(CostName))}."
+    msg = (
+        f"there is no cost {name!r}{nearest(name, get_args(CostName))}; there are "
+        f"{', '.join(get_args(CostName))}."
+    )
     raise ConfigError(msg)
 
 
@@ -79,14 +83,17 @@ class Costs:
             if name == "chi2":
                 factor = np.where(known, 1.0 / safe, 0.0)
             else:
-                scale = np.where(known, np.abs(counts) / safe, np.nan)
+                scale: Array = np.where(known, np.abs(counts) / safe, np.nan)
                 # as iminuit does: an empty bin is worth as much as the typical one
-                with np.errstate(all="ignore"):
-                    typical = np.array([np.median(row[~np.isnan(row)]) if known_row.any() else 1.0
-                                        for row, known_row in zip(scale, known, strict=True)])  # fmt: skip
-                factor = np.where(np.isnan(scale), typical[:, None], scale) * self.used
+                filled = known.any(axis=1)
+                typical = np.ones(len(counts))
+                typical[filled] = np.nanmedian(scale[filled], axis=1)
+                scale = np.where(np.isnan(scale), typical[:, None], scale)
+                factor = np.asarray(scale * self.used, dtype=np.float64)
         self.factor = factor
-        self.bins_used = (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
+        self.bins_used = (
+            (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
+        )
 
     def value(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
         """Cost of each row, shape (rows,); infinite where an expectation is below 0."""
@@ -119,7 +126,7 @@ class Costs:
         return first, second
 
     def minuit(self, expected: Any, names: list[str], edges: Array) -> Any:
-        """iminuit's cost function for the first row.
+        """Return iminuit's cost function for the first row.
 
         Parameters
         ----------
@@ -150,7 +157,9 @@ class Costs:
         data = self.counts[0]
         if self.name == "poisson_mc":
             scale = np.where(self.factor[0] > 0, self.factor[0], 1.0)
-            data = np.stack([data, np.where(self.counts[0] != 0, np.abs(self.counts[0]) / scale, 0.0)], axis=1)
+            data = np.stack(
+                [data, np.where(self.counts[0] != 0, np.abs(self.counts[0]) / scale, 0.0)], axis=1
+            )
         cost = ExtendedBinnedNLL(data, edges, cumulative, name=names)
         cost.mask = self.used
         return cost

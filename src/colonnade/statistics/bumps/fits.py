@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import FitError
 from colonnade.statistics.bumps.backgrounds import Background
+from colonnade.statistics.bumps.batch import fit_backgrounds, fit_bumps
 from colonnade.statistics.bumps.costs import CostName, Costs, check_cost
 from colonnade.statistics.bumps.results import BackgroundFit, BumpFit, Goodness, Parameter, SignalFit
 from colonnade.statistics.bumps.signals import Signal
@@ -25,6 +26,7 @@ from colonnade.statistics.bumps.table import BackgroundTable
 
 Array = NDArray[np.float64]
 Limits = Sequence[tuple[float | None, float | None]]
+_CALLS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +36,8 @@ class BothSignificances:
     Attributes
     ----------
     mc_statistics : BumpFit
-        Weighted chi-squared: how well the simulated events, as many as they are, show the signal (S1). It grows
-        with the number of simulated events.
+        Weighted chi-squared: how well the simulated events, as many as they are, show the signal (S1). It
+        grows with the number of simulated events.
     luminosity : BumpFit
         Poisson likelihood of the expected contents: what as much data as the weights stand for would show.
     """
@@ -66,7 +68,8 @@ def fit_background(
     cost
         `poisson`, `poisson_mc` or `chi2`.
     blind
-        A window whose bins are left out: a sideband fit. The shape is normalised on the whole range all the same.
+        A window whose bins are left out: a sideband fit. The shape is normalised on the whole range all the
+        same.
 
     Raises
     ------
@@ -76,15 +79,27 @@ def fit_background(
     spectrum.check_content()
     used = np.ones(len(spectrum.values), dtype=np.bool_) if blind is None else spectrum.outside(blind)
     if not np.any(spectrum.values[used] > 0):
-        msg = f"{spectrum.name}: the sidebands hold no event, so they can't fix the background; widen the range."
+        msg = (
+            f"{spectrum.name}: the sidebands hold no event, so they can't fix the background; widen the "
+            "range."
+        )
         raise FitError(msg)
     table = BackgroundTable(shape, spectrum.edges)
     costs = Costs(check_cost(cost), spectrum.values[None], spectrum.variances[None], used)
     _check_bins(spectrum, costs, table.parameters, shape.label)
     start = table.start(np.maximum(spectrum.values[None], 0.0), used)[0]
     limits: Limits = [(0.0, None) if shape.bounded else (None, None)] * table.parameters
+    newton = fit_backgrounds(table, spectrum.values, used=used, cost=cost, variances=spectrum.variances)
+    label = f"background {shape.label}"
+    _check_newton(spectrum, label, bool(newton.converged[0]))
     found = _minimise(
-        costs, spectrum, lambda values: table.content(values[None])[0], start, limits, f"background {shape.label}"
+        costs,
+        spectrum,
+        lambda values: table.content(values[None])[0],
+        start,
+        limits,
+        label=label,
+        again=newton.coefficients[0],
     )
     goodness = Goodness(float(found.fval), int(costs.bins_used[0]) - table.parameters)
     return BackgroundFit(
@@ -123,9 +138,23 @@ def fit_signal(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_
 
     start = np.array([max(float(spectrum.values.sum()), 1e-12), *signal.values])
     found = _minimise(
-        costs, spectrum, expected, start, limits, f"signal {type(signal).__name__}", ["yield", *signal.names]
+        costs,
+        spectrum,
+        expected,
+        start,
+        limits,
+        label=f"signal {type(signal).__name__}",
+        names=["yield", *signal.names],
     )
     values, errors = np.array(found.values), np.array(found.errors)
+    if not np.all((errors[1:3] > 0) & (errors[1:3] < width)):
+        msg = (
+            f"{spectrum.name}: the events between {spectrum.low:g} and {spectrum.high:g} do not determine "
+            "the "
+            f"mean and width of the peak (errors {errors[1]:.3g} and {errors[2]:.3g}); use more events or "
+            "narrower bins."
+        )
+        raise FitError(msg)
     parameters = tuple(
         Parameter(name, float(value), float(error))
         for name, value, error in zip(["yield", *signal.names], values, errors, strict=True)
@@ -188,8 +217,13 @@ def fit_bump(
             reach = base[template > 0] / template[template > 0]
             lowest = -float(reach.min()) * (1 - 1e-9)
         found = _minimise(
-            costs, spectrum, lambda values: base + values[0] * template, np.zeros(1), [(lowest, None)], "signal", ["S"]
-        )  # fmt: skip
+            costs,
+            spectrum,
+            lambda values: base + values[0] * template,
+            np.zeros(1),
+            [(lowest, None)],
+            label="signal",
+        )
         without = float(costs.value(base[None])[0])
         background = alone
     else:
@@ -197,16 +231,32 @@ def fit_bump(
         _check_bins(spectrum, costs, count + 1, f"{shape.label} and a signal")
         start = np.append(alone.coefficients, 0.0)
         limits: Limits = [*([(0.0, None) if shape.bounded else (None, None)] * count), (None, None)]
+        newton = fit_bumps(table, spectrum.values, template, cost=cost, variances=spectrum.variances)
+        label = f"signal on {shape.label}"
+        _check_newton(spectrum, label, bool(newton.converged[0]))
 
         def expected(values: Array) -> Array:
             return np.asarray(table.content(values[None, :count])[0] + values[count] * template)
 
-        found = _minimise(costs, spectrum, expected, start, limits, f"signal on {shape.label}")
+        found = _minimise(
+            costs,
+            spectrum,
+            expected,
+            start,
+            limits,
+            label=label,
+            again=np.append(newton.coefficients[0], newton.signal[0]),
+        )
         without = alone.goodness.chi2
         background = BackgroundFit(
-            spectrum, table, alone.used, np.array(found.values)[:count], np.array(found.covariance)[:count, :count],
-            Goodness(float(found.fval), int(costs.bins_used[0]) - count - 1), cost,
-        )  # fmt: skip
+            spectrum,
+            table,
+            alone.used,
+            np.array(found.values)[:count],
+            np.array(found.covariance)[:count, :count],
+            Goodness(float(found.fval), int(costs.bins_used[0]) - count - 1),
+            cost,
+        )
     free = len(found.values)
     size = Parameter("N_s (range)", float(found.values[free - 1]), float(found.errors[free - 1]))
     # the frozen background's parameters were fitted too, though not to these bins alone
@@ -243,16 +293,35 @@ def _check_bins(spectrum: Spectrum, costs: Costs, parameters: int, label: str) -
         raise FitError(msg)
 
 
+def _check_newton(spectrum: Spectrum, label: str, converged: bool) -> None:
+    if not converged:
+        msg = (
+            f"{spectrum.name}: the fit of {label} between {spectrum.low:g} and {spectrum.high:g} did not "
+            "converge "
+            "(no minimum with a positive expectation in every bin); try fewer parameters, another range, "
+            "wider bins "
+            "or a shape that can't be negative, such as Bernstein."
+        )
+        raise FitError(msg)
+
+
 def _minimise(
     costs: Costs,
     spectrum: Spectrum,
     expected: Callable[[Array], Array],
     start: Array,
     limits: Limits,
+    *,
     label: str,
     names: Sequence[str] | None = None,
+    again: Array | None = None,
 ) -> Any:
-    """Run MIGRAD and HESSE; once more from a simplex if they fail.
+    """Run MIGRAD and HESSE; once more from elsewhere if they fail.
+
+    Parameters
+    ----------
+    again
+        Where to begin the second time: Newton's minimum. Without it a simplex looks for a place.
 
     Raises
     ------
@@ -263,26 +332,37 @@ def _minimise(
 
     keys = list(names) if names else [f"a{index}" for index in range(len(start))]
     problem = Minuit(costs.minuit(expected, keys, spectrum.edges), *start, name=keys)
-    problem.strategy = 1
     problem.tol = 1e-3
     problem.limits = list(limits)
     with np.errstate(all="ignore"):
-        problem.migrad(ncall=20000)
-        if not problem.valid:
-            problem.simplex(ncall=20000).migrad(ncall=20000)
+        problem.migrad(ncall=_CALLS)
+        if not _sound(problem, costs, expected):
+            if again is None:
+                problem.simplex(ncall=_CALLS)
+            else:
+                problem.values = again
+            problem.migrad(ncall=_CALLS)
         problem.hesse()
-    state = problem.fmin
-    if not problem.valid or problem.covariance is None or not np.isfinite(problem.fval):
+        sound = _sound(problem, costs, expected)
+    if not sound or problem.covariance is None:
+        state = problem.fmin
         reason = (
             "too many calls"
             if state.has_reached_call_limit
             else "its estimated distance to the minimum stays large"
             if state.is_above_max_edm
-            else "the curvature is not positive"
+            else "the curvature is not positive, or an expectation is negative"
         )
         msg = (
-            f"{spectrum.name}: the fit of {label} between {spectrum.low:g} and {spectrum.high:g} did not converge "
+            f"{spectrum.name}: the fit of {label} between {spectrum.low:g} and {spectrum.high:g} did not "
+            "converge "
             f"({reason}); try fewer parameters, another range or wider bins."
         )
         raise FitError(msg)
     return problem
+
+
+def _sound(problem: Any, costs: Costs, expected: Callable[[Array], Array]) -> bool:
+    """Whether MIGRAD is content and no expectation is negative (iminuit's cost clips those)."""
+    value = costs.value(expected(np.array(problem.values))[None])[0]
+    return bool(problem.valid and np.isfinite(value))

@@ -64,9 +64,9 @@ def minimise(
 ) -> Minimum:
     """Minimise every row, by damped Newton steps with the exact Hessian.
 
-    Levenberg's and Marquardt's damping (D. Marquardt, SIAM J. Appl. Math. 11 (1963) 431): a step that does not
-    lower the function is refused and the damping raised; a lower limit holds a parameter by projection (D. Bertsekas,
-    SIAM J. Control Optim. 20 (1982) 221). Finished rows leave the work.
+    Levenberg's and Marquardt's damping (D. Marquardt, SIAM J. Appl. Math. 11 (1963) 431): a step that does
+    not lower the function is refused and the damping raised; a lower limit holds a parameter by projection
+    (D. Bertsekas, SIAM J. Control Optim. 20 (1982) 221). Finished rows leave the work.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def minimise(
     stale = active
     taken = 0
     diagonal = np.arange(count)
-    for taken in range(iterations + 1):  # noqa: B007 - reported
+    for taken in range(iterations + 1):
         if stale.size:
             gradient[stale], hessian[stale] = objective.derivatives(parameters[stale], stale)
             held[stale] = (parameters[stale] <= limit[stale]) & (gradient[stale] > 0)
@@ -129,10 +129,7 @@ def minimise(
         damping[accepted] = np.where(damping[accepted] > 1e-6, damping[accepted] / 10, 0.0)
         refused = active[~better]
         damping[refused] = np.maximum(10 * damping[refused], 1e-3)
-        hopeless = damping > 1e14
-        active = active[~hopeless[active]]
-        if not active.size:
-            break
+        active = active[damping[active] < 1e14]
     converged = np.isfinite(value) & positive & (np.abs(distance) < tolerance)
     return Minimum(parameters, value, hessian, distance, converged, held & converged[:, None], taken)
 

@@ -99,7 +99,9 @@ class BackgroundFit:
         values, _ = self.table.natural(self.coefficients)
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         names = ("yield", *self.table.shape.names)
-        return tuple(Parameter(*each) for each in zip(names, map(float, values), map(float, errors), strict=True))
+        return tuple(
+            Parameter(*each) for each in zip(names, map(float, values), map(float, errors), strict=True)
+        )
 
     @property
     def covariance(self) -> Array:
@@ -122,7 +124,7 @@ class BackgroundFit:
         return self.table.density(self.coefficients, np.asarray(x, dtype=np.float64))
 
     def events(self, window: tuple[float, float] | None = None) -> Parameter:
-        """Number of background events in a window (the whole range without one), with its error.
+        """Count background events in a window (the whole range without one), with the error.
 
         A bin that the window cuts is shared out by width.
         """
@@ -292,7 +294,10 @@ class BumpFit:
             "cost": self.cost,
             "frozen_background": self.frozen,
             "window": list(self.window),
-            "signal": {"shape": type(self.signal).__name__, **dict(zip(self.signal.names, self.signal.values, strict=True))},
+            "signal": {
+                "shape": type(self.signal).__name__,
+                **dict(zip(self.signal.names, self.signal.values, strict=True)),
+            },
             "n_signal_total": vars(self.n_signal_total),
             "n_signal": vars(self.n_signal),
             "n_background": vars(self.n_background),
@@ -307,7 +312,7 @@ class BumpFit:
             "background_only": self.background_only.to_dict(),
             "background": self.background.to_dict(),
             "pulls": [None if math.isnan(pull) else float(pull) for pull in self.pulls],
-        }  # fmt: skip
+        }
 
 
 def _overlap(edges: Array, window: tuple[float, float] | None) -> Array:
@@ -319,7 +324,7 @@ def _overlap(edges: Array, window: tuple[float, float] | None) -> Array:
 
 
 def _pulls(spectrum: Spectrum, expected: Array, cost: CostName) -> Array:
-    """Pulls with the error that the cost gives a bin: sqrt(expected) or sqrt(sum w^2)."""
+    """Return pulls, with the error that the cost gives a bin: sqrt(expected) or sqrt(sum w^2)."""
     variance = np.maximum(expected, 0.0) if cost == "poisson" else spectrum.variances
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(variance > 0, (spectrum.values - expected) / np.sqrt(variance), np.nan)

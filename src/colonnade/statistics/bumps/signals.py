@@ -33,7 +33,9 @@ class Signal(ABC):
     def __post_init__(self) -> None:
         """Check the width."""
         if not (self.sigma > 0 and math.isfinite(self.mean) and math.isfinite(self.sigma)):
-            msg = f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
+            msg = (
+                f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
+            )
             raise ConfigError(msg)
 
     @abstractmethod
@@ -42,7 +44,7 @@ class Signal(ABC):
 
     @abstractmethod
     def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Allowed range of each parameter in a fit, in units that do not depend on the range."""
+        """Return the allowed range of each parameter in a fit."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ class Gaussian(Signal):
         return np.asarray(ndtr((x - self.mean) / self.sigma), dtype=np.float64)
 
     def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Allowed range of each parameter in a fit."""
+        """Return the allowed range of each parameter in a fit."""
         return {"mean": (None, None), "sigma": (1e-3 * self.sigma, 1e3 * self.sigma)}
 
 
@@ -99,8 +101,8 @@ class Gaussian(Signal):
 class CrystalBall(Signal):
     """A Gaussian core with a power-law tail on each side (double-sided Crystal Ball).
 
-    Beyond alpha widths from the mean the density falls as (n / |alpha| - |alpha| + |t|)^-n, joined smoothly to
-    the core; J. Gaiser, SLAC-R-255 (1982), appendix F, on both sides.
+    Beyond alpha widths from the mean the density falls as (n / |alpha| - |alpha| + |t|)^-n, joined smoothly
+    to the core; J. Gaiser, SLAC-R-255 (1982), appendix F, on both sides.
 
     Parameters
     ----------
@@ -119,7 +121,10 @@ class CrystalBall(Signal):
         """Check the tails."""
         super().__post_init__()
         if min(self.alpha_low, self.alpha_high) <= 0 or min(self.n_low, self.n_high) <= 1:
-            msg = "a Crystal Ball needs both alpha above 0 and both powers n above 1, or its tails have no integral."
+            msg = (
+                "a Crystal Ball needs both alpha above 0 and both powers n above 1, or its tails have no "
+                "integral."
+            )
             raise ConfigError(msg)
 
     def cumulative(self, x: Array) -> Array:
@@ -145,7 +150,7 @@ class CrystalBall(Signal):
         return np.asarray(scale * (n / alpha) / (n - 1) * ((edge + u) * alpha / n) ** (1 - n))
 
     def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Allowed range of each parameter in a fit."""
+        """Return the allowed range of each parameter in a fit."""
         return {
             "mean": (None, None),
             "sigma": (1e-3 * self.sigma, 1e3 * self.sigma),

@@ -12,9 +12,9 @@ from scipy.special import xlogy
 def signed_significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
     r"""S0's Z, with the sign of the signal.
 
-    :math:`Z = \mathrm{sign}(s)\sqrt{2[(s+b)\ln(1+s/b) - s]}`: S0, Eq. 5.3 and S2; the root of the likelihood ratio of
-    a count s + b with and without signal (Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727), which holds for a
-    deficit as it does for an excess.
+    :math:`Z = \mathrm{sign}(s)\sqrt{2[(s+b)\ln(1+s/b) - s]}`: S0, Eq. 5.3 and S2; the root of the likelihood
+    ratio of a count s + b with and without signal (Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727), which
+    holds for a deficit as it does for an excess.
 
     Parameters
     ----------

@@ -73,7 +73,8 @@ class Spectrum:
             index = int(np.flatnonzero(bad)[0])
             msg = (
                 f"{name}: bin {index} ({self.edges[index]:g} to {self.edges[index + 1]:g}) holds "
-                f"{self.values[index]} +- sqrt({self.variances[index]}); remove events whose weight is not a number."
+                f"{self.values[index]} +- sqrt({self.variances[index]}); remove events whose weight is not "
+                "a number."
             )
             raise EventError(msg)
 
@@ -108,7 +109,10 @@ class Spectrum:
         weight = np.ones_like(entries) if weights is None else np.asarray(weights, dtype=np.float64)
         bad = ~(np.isfinite(entries) & np.isfinite(weight))
         if bad.any():
-            msg = f"{name}: {int(bad.sum())} of {entries.size} entries have a value or weight that is not a number."
+            msg = (
+                f"{name}: {int(bad.sum())} of {entries.size} entries have a value or weight that is not a "
+                "number."
+            )
             raise EventError(msg)
         values, _ = np.histogram(entries, edges, weights=weight)
         squares, _ = np.histogram(entries, edges, weights=weight**2)
@@ -214,10 +218,16 @@ class Spectrum:
             If it holds no event or its weights sum to nothing positive.
         """
         if not np.any(self.values != 0) and not np.any(self.variances > 0):
-            msg = f"{self.name}: no event lies between {self.low:g} and {self.high:g}; check the selection and the range."
+            msg = (
+                f"{self.name}: no event lies between {self.low:g} and {self.high:g}; check the selection "
+                "and the range."
+            )
             raise FitError(msg)
         if not np.any(self.values > 0):
-            msg = f"{self.name}: all weights are negative between {self.low:g} and {self.high:g}; check the weights."
+            msg = (
+                f"{self.name}: all weights are negative between {self.low:g} and {self.high:g}; check the "
+                "weights."
+            )
             raise FitError(msg)
         if not math.fsum(self.values) > 0:
             msg = f"{self.name}: the weights sum to {math.fsum(self.values):g}; a fit needs a positive sum."

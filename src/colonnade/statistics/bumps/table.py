@@ -1,4 +1,4 @@
-"""A background shape on given bins: expected contents and their derivatives, for one fit or thousands at once."""
+"""A background shape on given bins: contents and derivatives, for one fit or thousands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from colonnade.statistics.bumps.backgrounds import Background
 
 Array = NDArray[np.float64]
 
-# Gauss-Legendre points in a bin: four integrate a polynomial of degree 7 exactly; for exp(-x / 100) in bins of 20 the
-# relative error is 1e-14
+# Gauss-Legendre points in a bin: four integrate a polynomial of degree 7 exactly; for exp(-x / 100) in bins
+# of 20 the relative error is 1e-14
 _NODES = 4
 
 
@@ -76,7 +76,7 @@ class BackgroundTable:
             self._functions = np.einsum("kq,kqp->kp", self._weights, values)
 
     def expect(self, coefficients: Array) -> Expectation:
-        """Expected contents and gradients for coefficients of shape (rows, parameters)."""
+        """Return expected contents and gradients for coefficients of shape (rows, parameters)."""
         if self.shape.kind == "linear":
             content = coefficients @ self._functions.T
             gradient = np.broadcast_to(self._functions, (len(coefficients), *self._functions.shape))
@@ -85,27 +85,27 @@ class BackgroundTable:
             density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
         nodes = density.reshape(len(coefficients), self.bins, -1)
         functions = self._functions.reshape(self.bins, -1, self.parameters)
-        # (bins, rows, nodes) @ (bins, nodes, parameters)
+        # one small matrix product a bin
         with np.errstate(invalid="ignore", over="ignore"):
             gradient = np.matmul(nodes.transpose(1, 0, 2), functions).transpose(1, 0, 2)
         return Expectation(nodes.sum(axis=2), gradient, density)
 
     def content(self, coefficients: Array) -> Array:
-        """Expected contents, shape (rows, bins)."""
+        """Return expected contents, shape (rows, bins)."""
         if self.shape.kind == "linear":
             return np.asarray(coefficients @ self._functions.T)
         density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
         return np.asarray(density.reshape(len(coefficients), self.bins, -1).sum(axis=2))
 
     def curvature(self, expectation: Expectation, slope: Array) -> Array | float:
-        """Sum over bins of slope (rows, bins) times the content's second derivatives: (rows, parameters, parameters)."""
+        """Sum over bins of slope, shape (rows, bins), times the content's second derivatives."""
         if expectation.density is None:
             return 0.0
         weighted = expectation.density * np.repeat(slope, self._weights.shape[1], axis=1)
         return np.asarray((weighted @ self._pairs).reshape(len(slope), self.parameters, self.parameters))
 
     def start(self, counts: Array, used: NDArray[np.bool_]) -> Array:
-        """Guess coefficients from contents of shape (rows, bins), by weighted least squares over the used bins.
+        """Guess coefficients from contents of shape (rows, bins), by weighted least squares.
 
         For `log` the logarithm of the contents is fitted, each bin weighted by its content; for `linear` the
         contents, each bin weighted by the inverse of the mean content.
@@ -140,7 +140,7 @@ class BackgroundTable:
         return np.asarray(np.linalg.solve(normal + ridge, moment[..., None])[..., 0])
 
     def natural(self, coefficients: Array) -> tuple[Array, Array]:
-        """Reported parameters (yield, then the shape's) of one fit, and their derivatives by the coefficients."""
+        """Return the reported parameters (yield, then the shape's) of one fit, and their derivatives."""
         raw = np.linalg.solve(self._triangle, coefficients)
         if self.shape.kind == "log":
             # gradient of the yield with respect to the raw coefficients, whose first function is 1

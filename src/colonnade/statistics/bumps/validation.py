@@ -1,0 +1,409 @@
+"""Is a bump fit right? Order of the background, spurious signal, closure, Wilks' theorem."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Closure",
+    "FTest",
+    "FTestStep",
+    "SpuriousSignal",
+    "WilksCheck",
+    "check_wilks",
+    "closure",
+    "f_test",
+    "spurious_signal",
+]
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from colonnade.errors import FitError
+from colonnade.statistics.bumps.backgrounds import Background
+from colonnade.statistics.bumps.batch import BumpFits, fit_bumps
+from colonnade.statistics.bumps.costs import CostName
+from colonnade.statistics.bumps.fits import fit_background
+from colonnade.statistics.bumps.results import BackgroundFit
+from colonnade.statistics.bumps.signals import Signal
+from colonnade.statistics.bumps.spectrum import Spectrum
+from colonnade.statistics.bumps.table import BackgroundTable
+
+Array = NDArray[np.float64]
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class FTestStep:
+    """One shape of an F-test.
+
+    Attributes
+    ----------
+    fit : BackgroundFit
+        The shape's fit.
+    f, p : float or None
+        F statistic of the step from the shape before, and the probability of a larger one if the shape before
+        were enough; None for the first.
+    """
+
+    fit: BackgroundFit
+    f: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class FTest:
+    """Nested shapes of growing order.
+
+    Attributes
+    ----------
+    steps : tuple of FTestStep
+        One a shape.
+    chosen : int
+        Index of the first shape that the next one does not improve on significantly.
+    level : float
+        Probability below which a step counts as an improvement.
+    """
+
+    steps: tuple[FTestStep, ...]
+    chosen: int
+    level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a JSON file."""
+        return {
+            "level": self.level,
+            "chosen": self.steps[self.chosen].fit.table.shape.label,
+            "steps": [
+                {
+                    "shape": step.fit.table.shape.label,
+                    "goodness": step.fit.goodness.to_dict(),
+                    "f": step.f,
+                    "p": step.p,
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def f_test(
+    spectrum: Spectrum,
+    shapes: Sequence[Background],
+    *,
+    cost: CostName = "poisson",
+    blind: tuple[float, float] | None = None,
+    level: float = 0.05,
+) -> FTest:
+    r"""Choose the order of the background (R. A. Fisher; see Bevington and Robinson, 3rd ed., section 11.4).
+
+    For nested fits with :math:`\chi^2_1, n_1` and :math:`\chi^2_2, n_2` degrees of freedom
+    :math:`F = \frac{(\chi^2_1 - \chi^2_2) / (n_1 - n_2)}{\chi^2_2 / n_2}`.
+
+    Parameters
+    ----------
+    spectrum, cost, blind
+        As for `fit_background`.
+    shapes
+        Each must hold the one before it as a special case, say polynomials of rising order.
+    level
+        The next shape is taken while its p-value is below this.
+
+    Raises
+    ------
+    FitError
+        If fewer than two shapes are given, one does not add parameters, or a fit does not converge.
+    """
+    if len(shapes) < 2:
+        msg = "an F-test compares at least two background shapes; give more."
+        raise FitError(msg)
+    fits = [fit_background(spectrum, shape, cost=cost, blind=blind) for shape in shapes]
+    steps = [FTestStep(fits[0], None, None)]
+    for before, after in pairwise(fits):
+        added = before.goodness.ndf - after.goodness.ndf
+        if added <= 0 or after.goodness.ndf <= 0:
+            msg = (
+                f"the F-test can't step from {before.table.shape.label} to {after.table.shape.label}: the "
+                "second "
+                "must have more parameters, and fewer than there are bins."
+            )
+            raise FitError(msg)
+        gain = max(before.goodness.chi2 - after.goodness.chi2, 0.0)
+        f = (gain / added) / (after.goodness.chi2 / after.goodness.ndf) if after.goodness.chi2 > 0 else 0.0
+        steps.append(FTestStep(after, f, float(stats.f.sf(f, added, after.goodness.ndf))))
+    chosen = 0
+    while chosen + 1 < len(steps):
+        p = steps[chosen + 1].p
+        if p is None or p >= level:
+            break
+        chosen += 1
+    return FTest(tuple(steps), chosen, level)
+
+
+@dataclass(frozen=True, eq=False)
+class SpuriousSignal:
+    """Signal that a background shape fakes on background alone.
+
+    Attributes
+    ----------
+    means : array of shape (masses,)
+        Where a signal was looked for.
+    signal, error : array of shape (masses,)
+        Fitted signal events on the expected background, and the statistical error at its luminosity.
+    """
+
+    means: Array
+    signal: Array
+    error: Array
+
+    @property
+    def ratio(self) -> Array:
+        """Spurious signal over its statistical error, shape (masses,)."""
+        return self.signal / self.error
+
+    @property
+    def worst(self) -> float:
+        """Largest absolute ratio; a common limit is 0.2."""
+        return float(np.max(np.abs(self.ratio)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a JSON file."""
+        return {
+            "means": self.means.tolist(),
+            "signal": self.signal.tolist(),
+            "error": self.error.tolist(),
+            "worst": self.worst,
+        }
+
+
+def spurious_signal(
+    spectrum: Spectrum, shape: Background, signal: Signal, means: ArrayLike
+) -> SpuriousSignal:
+    """Fit a signal to the expected background, at each of several masses (ATLAS, arXiv:1408.7084, section 7).
+
+    Parameters
+    ----------
+    spectrum
+        Expected background: simulated events, weighted to the luminosity.
+    shape
+        The background shape under test.
+    signal
+        The peak, moved to each mass.
+    means
+        The masses.
+
+    Raises
+    ------
+    FitError
+        If a fit does not converge.
+    """
+    spectrum.check_content()
+    positions = np.atleast_1d(np.asarray(means, dtype=np.float64))
+    templates = np.array([signal.at(mean).fractions(spectrum.edges) for mean in positions])
+    table = BackgroundTable(shape, spectrum.edges)
+    # a bin whose weights sum to less than nothing expects nothing
+    counts = np.tile(np.maximum(spectrum.values, 0.0), (len(positions), 1))
+    fits = fit_bumps(table, counts, templates)
+    if not fits.converged.all():
+        bad = ", ".join(f"{mean:g}" for mean in positions[~fits.converged][:5])
+        msg = (
+            f"{spectrum.name}: the spurious-signal fits at {bad} did not converge; try fewer parameters or "
+            "wider bins."
+        )
+        raise FitError(msg)
+    return SpuriousSignal(positions, fits.signal, fits.error)
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """What toys with a known signal give back.
+
+    Attributes
+    ----------
+    injected : float
+        Signal events put into each toy on average.
+    signal, error : array of shape (toys,)
+        What the fits found; NaN where not converged.
+    """
+
+    injected: float
+    signal: Array
+    error: Array
+
+    @property
+    def failed(self) -> int:
+        """Number of toys whose fit did not converge."""
+        return int(np.isnan(self.signal).sum())
+
+    @property
+    def pulls(self) -> Array:
+        """(found - injected) / error of the converged toys."""
+        pulls = (self.signal - self.injected) / self.error
+        return pulls[np.isfinite(pulls)]
+
+    @property
+    def mean(self) -> float:
+        """Mean pull: 0 without bias."""
+        return float(self.pulls.mean())
+
+    @property
+    def mean_error(self) -> float:
+        """Statistical error of the mean."""
+        return float(self.pulls.std(ddof=1) / math.sqrt(len(self.pulls)))
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of the pulls: 1 if the errors are right."""
+        return float(self.pulls.std(ddof=1))
+
+    @property
+    def width_error(self) -> float:
+        """Statistical error of the width, of Gaussian pulls."""
+        return self.width / math.sqrt(2 * (len(self.pulls) - 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a JSON file."""
+        keys = ("injected", "mean", "mean_error", "width", "width_error", "failed")
+        return {"toys": len(self.signal), **{key: getattr(self, key) for key in keys}}
+
+
+def closure(
+    background: ArrayLike,
+    injected: float,
+    shape: Background,
+    signal: Signal,
+    edges: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    toys: int = 1000,
+    cost: CostName = "poisson",
+) -> Closure:
+    """Fit toys with an injected signal.
+
+    Parameters
+    ----------
+    background : array of shape (bins,)
+        Expected background.
+    injected
+        Expected signal events in the range.
+    shape, signal
+        What is fitted: the background free, the peak fixed but for its size.
+    edges : array of shape (bins + 1,)
+        The bins.
+    rng
+        Where the toys come from.
+    toys
+        How many.
+    cost
+        `poisson`, or `chi2` with the toys' counts as variances (Neyman), which is biased for small counts.
+    """
+    bins = np.asarray(edges, dtype=np.float64)
+    template = signal.fractions(bins)
+    expected = np.asarray(background, dtype=np.float64) + injected * template
+    fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost=cost)
+    return Closure(
+        injected,
+        np.concatenate([each.signal for each in fits]),
+        np.concatenate([each.error for each in fits]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class WilksCheck:
+    """Distribution of q from toys without signal, against the chi-squared that Wilks' theorem promises.
+
+    Attributes
+    ----------
+    q : array of shape (toys,)
+        Cost of H0 minus cost of H1 of the converged toys.
+    z : array of shape (toys,)
+        Its signed root.
+    failed : int
+        Toys whose fit did not converge.
+    """
+
+    q: Array
+    z: Array
+    failed: int
+
+    @property
+    def distance(self) -> float:
+        """Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared."""
+        return float(stats.kstest(self.q, "chi2", args=(1,)).statistic)
+
+    @property
+    def p(self) -> float:
+        """Probability of a larger distance if Wilks' theorem holds."""
+        return float(stats.kstest(self.q, "chi2", args=(1,)).pvalue)
+
+    def p_value(self, z: float) -> tuple[float, float]:
+        """One-sided p-value of an excess of z: from the toys, and by Wilks' theorem."""
+        return float((1 + (self.z >= z).sum()) / (1 + len(self.z))), float(stats.norm.sf(z))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a JSON file."""
+        return {
+            "toys": len(self.q),
+            "failed": self.failed,
+            "distance": self.distance,
+            "p": self.p,
+            "z_mean": float(self.z.mean()),
+            "z_width": float(self.z.std(ddof=1)),
+        }
+
+
+def check_wilks(
+    background: ArrayLike,
+    shape: Background,
+    signal: Signal,
+    edges: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    toys: int = 1000,
+) -> WilksCheck:
+    """Fit toys without signal and see whether q follows a chi-squared of one degree of freedom.
+
+    Parameters
+    ----------
+    background, shape, signal, edges, rng, toys
+        As for `closure`.
+    """
+    bins = np.asarray(edges, dtype=np.float64)
+    template = signal.fractions(bins)
+    expected = np.asarray(background, dtype=np.float64)
+    fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost="poisson")
+    q, z = (np.concatenate([getattr(each, key) for each in fits]) for key in ("q", "z"))
+    good = np.isfinite(z)
+    return WilksCheck(q[good], z[good], int((~good).sum()))
+
+
+def _fit_toys(
+    table: BackgroundTable,
+    template: Array,
+    expected: Array,
+    *,
+    rng: np.random.Generator,
+    toys: int,
+    cost: CostName,
+) -> list[BumpFits]:
+    """Draw and fit toys, a block at a time so that memory stays bounded.
+
+    Raises
+    ------
+    FitError
+        If an expectation is negative.
+    """
+    if not np.all(expected >= 0):
+        msg = "toys can't be drawn from a negative expectation; inject less of a negative signal."
+        raise FitError(msg)
+    fits = []
+    for first in range(0, toys, _BLOCK):
+        counts = rng.poisson(expected, size=(min(_BLOCK, toys - first), len(expected))).astype(np.float64)
+        fits.append(
+            fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts)
+        )
+    return fits
