@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["SourceFile", "TransientInputError", "inspect_file", "learn_columns", "read_events"]
+__all__ = ["SourceFile", "TransientInputError", "inspect_file", "learn_columns", "read_events", "use_events"]
 
 from colonnade.events.faults import TransientInputError
-from colonnade.events.reading import inspect_file, learn_columns, read_events
+from colonnade.events.reading import inspect_file, learn_columns, read_events, use_events
 from colonnade.events.source import SourceFile

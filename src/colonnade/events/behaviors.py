@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BEHAVIOR", "NoSuchColumn", "UnlearnedColumn"]
+__all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError"]
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from colonnade.errors import ColonnadeError
 vector.register_awkward()
 
 
-class NoSuchColumn(AttributeError, IndexError):
+class NoSuchColumnError(AttributeError, IndexError):
     """The file does not have this column; `hasattr` is False, as for any other missing attribute."""
 
     def __init__(self, column: str) -> None:
@@ -24,7 +24,7 @@ class NoSuchColumn(AttributeError, IndexError):
         self.column = column
 
 
-class UnlearnedColumn(ColonnadeError):
+class UnlearnedColumnError(ColonnadeError):
     """The file has this column, but these events were read without it.
 
     Not an AttributeError, so that `hasattr` does not answer no where the file says yes.
@@ -42,7 +42,7 @@ class _Columns:
 
     def __getattr__(self, where: str) -> Any:
         try:
-            return super().__getattr__(where)  # type: ignore[misc]  # ak.Array comes after in the order
+            return super().__getattr__(where)  # type: ignore[misc]  # of ak.Array, next in line
         except AttributeError:
             self._missing(where)
             raise
@@ -61,11 +61,9 @@ class _Columns:
         if known is None or group is None:
             return
         column = f"{group}_{field}" if group else field
-        if column in known or (not group and f"n{field}" in known):
-            raise UnlearnedColumn(column)
-        if not group and any(name.startswith(f"{field}_") for name in known):
-            raise UnlearnedColumn(column)
-        raise NoSuchColumn(column)
+        if column in known:
+            raise UnlearnedColumnError(column)
+        raise NoSuchColumnError(column)
 
 
 class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward has no types

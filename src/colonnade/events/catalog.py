@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Catalog", "Column", "build_catalog"]
+__all__ = ["Catalog", "Column", "Group", "build_catalog"]
 
 import dataclasses
 import functools
 
-from colonnade.events.schemas import Schema
+from colonnade.events.schemas import Collection, Schema
+from colonnade.events.schemas.base import MEV
 
-#: The coordinates that make a record a vector, longest first.
-_VECTORS = (
-    ("Momentum4D", frozenset({"pt", "eta", "phi", "mass"})),
-    ("Momentum4D", frozenset({"pt", "eta", "phi", "energy"})),
-    ("Momentum3D", frozenset({"pt", "eta", "phi"})),
-    ("Momentum2D", frozenset({"pt", "phi"})),
-)
+_AZIMUTHS = (frozenset({"pt", "phi"}), frozenset({"px", "py"}))
+_LONGITUDES = (frozenset({"eta"}), frozenset({"pz"}))
+_TEMPORALS = (frozenset({"mass"}), frozenset({"energy"}))
 #: Every field name that vector takes for a coordinate.
 _COORDINATES = frozenset(
     "x y z t px py pz E e energy rho pt phi theta eta tau M m mass".split()  # noqa: SIM905 - reads better
@@ -35,11 +32,13 @@ class Column:
     field
         Its name there (``pt``).
     source
-        The source column; None for a constant.
+        The source column; None for a constant, or for a counter that follows from the objects.
     divisor
         What the values are divided by to be in GeV.
     constant
         The value of a column that the file leaves out.
+    first
+        Whether the source has several values per event, of which the first is meant.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Column:
     source: str | None
     divisor: float = 1.0
     constant: float = 0.0
+    first: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Group:
     like
         A source column with one value per object.
     select
-        A source column with one value per object and the value that marks the members.
+        A source column with one value per object, and the value that marks the members.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Group:
     select: tuple[str, int] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Catalog:
     """All canonical columns of one file structure."""
 
@@ -95,9 +95,9 @@ class Catalog:
         return frozenset(self.columns)
 
     @functools.cached_property
-    def fields(self) -> frozenset[str]:
-        """What an event has at its top: scalars and groups."""
-        return frozenset(self.groups) | {c.name for c in self.columns.values() if c.group is None}
+    def known(self) -> frozenset[str]:
+        """All that can be asked of the events: columns and groups."""
+        return self.names | frozenset(self.groups)
 
 
 @functools.lru_cache(maxsize=64)
@@ -116,7 +116,9 @@ def build_catalog(schema: Schema, names: tuple[str, ...]) -> Catalog:
     Cached: the files of a dataset share their structure, so this is done once for all of them.
     """
     builder = _Builder(schema, names)
-    return builder.build()
+    left = builder.apply_rules()
+    builder.group(left) if schema.grouped else builder.keep(left)
+    return Catalog(schema.name, builder.columns, builder.groups)
 
 
 class _Builder:
@@ -127,83 +129,108 @@ class _Builder:
         self.columns: dict[str, Column] = {}
         self.groups: dict[str, Group] = {}
 
-    def build(self) -> Catalog:
-        used = self._ruled()
-        left = [name for name in self.names if name not in used]
-        if self.schema.grouped:
-            self._grouped(left)
-        else:
-            for name in left:
-                self._add(Column(name, None, name, name))
-        return Catalog(self.schema.name, self.columns, self.groups)
-
-    def _add(self, column: Column) -> None:
-        self.columns.setdefault(column.name, column)
-
-    def _ruled(self) -> set[str]:
-        """Add what the schema has a rule for; return the source columns that used up."""
+    def apply_rules(self) -> list[str]:
+        """Add what the schema has a rule for; return the other source columns."""
         used: set[str] = set()
-        flat: dict[str, list[Column]] = {}
+        records: dict[str, list[Column]] = {}
         for source, scalar in self.schema.scalars.items():
             if source not in self.present:
                 continue
             used.add(source)
             group, _, field = scalar.name.partition("_")
+            column = Column(
+                scalar.name,
+                group if field else None,
+                field or scalar.name,
+                source,
+                scalar.divisor,
+                first=scalar.first,
+            )
             if field:
-                flat.setdefault(group, []).append(Column(scalar.name, group, field, source, scalar.divisor))
+                records.setdefault(group, []).append(column)
             else:
-                self._add(Column(scalar.name, None, scalar.name, source, scalar.divisor))
-        for group, columns in flat.items():
-            self._add_group(group, columns, jagged=False)
-        return used
+                self._add(column)
+        for name, columns in records.items():
+            self._add_group(Group(name, jagged=False, vector=None, coordinates=()), columns)
+        for collection in self.schema.collections:
+            used.update(self._collect(collection))
+        return [name for name in self.names if name not in used]
 
-    def _grouped(self, names: list[str]) -> None:
+    def keep(self, names: list[str]) -> None:
+        """Add source columns under their own names."""
+        for name in names:
+            self._add(Column(name, None, name, name))
+
+    def group(self, names: list[str]) -> None:
         """Group names as NanoAOD does: by what stands before the first underscore."""
         members: dict[str, list[str]] = {}
         for name in names:
             prefix, _, field = name.partition("_")
-            if field and prefix:
+            # a value and a record can't share a name; the value keeps it
+            if prefix and field and prefix not in self.present and prefix not in self.groups:
                 members.setdefault(prefix, []).append(name)
+        grouped = {name for names_ in members.values() for name in names_}
         for name in names:
-            prefix, _, field = name.partition("_")
-            counted = f"n{prefix}"
-            if field and prefix:
-                if prefix in self.present or prefix in self.columns:
-                    # a value and a record can't share a name; the value keeps it
-                    self._add(Column(name, None, name, name))
-                elif prefix not in self.groups:
-                    fields = [Column(m, prefix, m[len(prefix) + 1 :], m) for m in members[prefix]]
-                    count = counted if counted in self.present else None
-                    self._add_group(prefix, fields, jagged=count is not None, count=count)
-            elif not (name.startswith("n") and name[1:] in members):
+            if name not in grouped and not (name.startswith("n") and name[1:] in members):
                 self._add(Column(name, None, name, name))
+        for prefix, sources in members.items():
+            count = f"n{prefix}" if f"n{prefix}" in self.present else None
+            columns = [Column(source, prefix, source[len(prefix) + 1 :], source) for source in sources]
+            self._add_group(
+                Group(prefix, jagged=count is not None, vector=None, coordinates=(), count=count), columns
+            )
 
-    def _add_group(
-        self,
-        name: str,
-        columns: list[Column],
-        *,
-        jagged: bool,
-        count: str | None = None,
-        select: tuple[str, int] | None = None,
-    ) -> None:
+    def _collect(self, rule: Collection) -> list[str]:
+        """Add a collection with a rule of its own; return the source columns that used up."""
+        sources = [name for name in self.names if name.startswith(rule.prefix)]
+        columns = []
+        for source in sources:
+            field = source[len(rule.prefix) :]
+            if not field or field in rule.hidden or source == rule.count:
+                continue
+            canonical = rule.rename.get(field, field)
+            divisor = MEV if field in rule.mev else 1.0
+            columns.append(Column(f"{rule.name}_{canonical}", rule.name, canonical, source, divisor))
+        if columns:
+            present = {column.field for column in columns}
+            columns += [
+                Column(f"{rule.name}_{field}", rule.name, field, None, constant=value)
+                for field, value in rule.constants.items()
+                if field not in present
+            ]
+            select = (f"{rule.prefix}{rule.select[0]}", rule.select[1]) if rule.select else None
+            count = rule.count if rule.count in self.present else None
+            self._add_group(
+                Group(rule.name, jagged=True, vector=None, coordinates=(), count=count, select=select),
+                columns,
+            )
+        return sources
+
+    def _add(self, column: Column) -> None:
+        self.columns.setdefault(column.name, column)
+
+    def _add_group(self, group: Group, columns: list[Column]) -> None:
+        """Add a group and its columns, filling in what is exact by physics and what follows from them."""
         fields = {column.field for column in columns}
-        for field, value in self.schema.constants.get(name, {}).items():
-            if field not in fields and jagged:
-                columns = [*columns, Column(f"{name}_{field}", name, field, None, constant=value)]
-                fields.add(field)
+        if group.jagged:
+            for field, value in self.schema.constants.get(group.name, {}).items():
+                if field not in fields:
+                    columns = [
+                        *columns,
+                        Column(f"{group.name}_{field}", group.name, field, None, constant=value),
+                    ]
+                    fields.add(field)
+            # a counter of all objects does not count the selected ones
+            source = None if group.select else group.count
+            self._add(Column(f"n{group.name}", None, f"n{group.name}", source))
         vector, coordinates = _vector(fields)
-        self.groups[name] = Group(
-            name=name,
-            jagged=jagged,
+        typical = {column.field: column.source for column in columns if column.source}
+        self.groups[group.name] = dataclasses.replace(
+            group,
             vector=vector,
-            coordinates=tuple(f"{name}_{field}" for field in coordinates),
-            count=count,
-            like=next((column.source for column in columns if column.source), None),
-            select=select,
+            coordinates=tuple(f"{group.name}_{field}" for field in coordinates),
+            like=typical.get("pt") or next(iter(typical.values()), None),
         )
-        if jagged:
-            self._add(Column(f"n{name}", None, f"n{name}", count))
         for column in columns:
             self._add(column)
 
@@ -211,7 +238,12 @@ class _Builder:
 def _vector(fields: set[str]) -> tuple[str | None, tuple[str, ...]]:
     """Tell which vector a record is by its fields; none where they are ambiguous, as for a vertex."""
     held = fields & _COORDINATES
-    for name, coordinates in _VECTORS:
-        if held == coordinates:
-            return name, tuple(sorted(coordinates))
+    for azimuth in _AZIMUTHS:
+        if held == azimuth:
+            return "Momentum2D", tuple(sorted(held))
+        for longitude in _LONGITUDES:
+            if held == azimuth | longitude:
+                return "Momentum3D", tuple(sorted(held))
+            if any(held == azimuth | longitude | temporal for temporal in _TEMPORALS):
+                return "Momentum4D", tuple(sorted(held))
     return None, ()

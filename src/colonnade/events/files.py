@@ -15,8 +15,9 @@ import uproot
 
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog
-from colonnade.events.faults import TransientInputError, is_transient, reason
+from colonnade.events.faults import translated
 from colonnade.events.readers import Reader
+from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.ttree import TTreeReader
 
@@ -105,12 +106,13 @@ def _stamp(path: str) -> tuple[int, ...] | None:
 
 def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...] | None) -> Handle:
     if not is_remote(path):
+        path = path.removeprefix("file://")
         _check_local(path)
-    reader, name = _open_root(path, tree, schema)
-    if schema:
-        rules = find_schema(schema)
+    if path.partition("?")[0].endswith((".parquet", ".parq")):
+        reader, name = _open_parquet(path), ""
     else:
-        rules = detect_schema(reader.names)
+        reader, name = _open_root(path, tree, schema)
+    rules = find_schema(schema) if schema else detect_schema(reader.names)
     return Handle(path, name, reader, build_catalog(rules, reader.names), stamp)
 
 
@@ -135,28 +137,30 @@ def _check_local(path: str) -> None:
         raise InputError(msg)
 
 
+def _open_parquet(path: str) -> Reader:
+    from colonnade.events.parquet import ParquetReader  # noqa: PLC0415 - pyarrow takes its time to load
+
+    with translated(
+        f"{path} is not a parquet file that can be opened, or is damaged", remote=is_remote(path)
+    ):
+        return ParquetReader(path)
+
+
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
-    try:
+    with translated(f"{path} is not a ROOT file that can be opened, or is damaged", remote=is_remote(path)):
         directory = uproot.open(path, array_cache=None)
-        trees = _trees(directory)
-        name = _choose(path, tree, schema, trees)
-        return TTreeReader(directory, directory[name]), name
-    except InputError:
-        raise
-    # damaged bytes make uproot raise nearly anything
-    except Exception as error:
-        if is_transient(error, remote=is_remote(path)):
-            msg = f"{path} can't be opened at the moment: {reason(error)}."
-            raise TransientInputError(msg) from error
-        msg = f"{path} is not a ROOT file that can be opened, or is damaged: {reason(error)}."
-        raise InputError(msg) from error
+        name = _choose(path, tree, schema, _trees(directory))
+        found = directory[name]
+        if found.classname.startswith("ROOT::RNTuple"):
+            return RNTupleReader(directory, found), name
+        return TTreeReader(directory, found, None if is_remote(path) else path), name
 
 
 def _trees(directory: Any) -> list[str]:
     return [
         name
         for name, kind in directory.classnames(cycle=False).items()
-        if kind.startswith("TTree") or kind.startswith("ROOT::RNTuple") or kind == "TNtuple"
+        if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))
     ]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Raw", "Reader"]
+__all__ = ["Raw", "Reader", "runs_total", "to_raw"]
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, Protocol
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
@@ -42,8 +44,50 @@ class Reader(Protocol):
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a column is jagged, and the awkward form of its values."""
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> Mapping[str, Raw]:
-        """Read columns of an entry range, all in one call."""
+    def read(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        *,
+        bare: Collection[str] = (),
+        executor: Executor | None = None,
+    ) -> Mapping[str, Raw]:
+        """Read columns of an entry range, all in one call.
+
+        Parameters
+        ----------
+        names
+            The source columns.
+        start, stop
+            The entry range.
+        bare
+            Jagged columns whose offsets the caller does not need; they may come without.
+        executor
+            Unpacks columns in parallel, where the format can use it.
+        """
 
     def total(self, name: str) -> float | None:
         """Return the sum of a column of the file's ``Runs`` tree; None where there is none."""
+
+
+def to_raw(layout: Any) -> Raw:
+    """Split an awkward layout into the outermost offsets and the values."""
+    if layout.is_list and layout.parameter("__array__") is None and not layout.is_regular:
+        layout = layout.to_ListOffsetArray64(start_at_zero=True)
+        offsets = np.asarray(layout.offsets.data)
+        return Raw(offsets, _plain(layout.content[: offsets[-1]]))
+    return Raw(None, _plain(layout))
+
+
+def _plain(layout: Any) -> Any:
+    plain = isinstance(layout, ak.contents.NumpyArray) and not layout.parameter("__array__")
+    return np.asarray(layout.data) if plain else layout
+
+
+def runs_total(directory: Any, name: str) -> float | None:
+    """Sum a column of a ROOT file's ``Runs`` tree; None where there is none."""
+    runs = directory.get("Runs")
+    if runs is None or not hasattr(runs, "num_entries") or name not in runs.keys():  # noqa: SIM118 - no dict
+        return None
+    return float(np.sum(runs[name].array(library="np"), dtype=np.float64))

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["inspect_file", "learn_columns", "read_events"]
+__all__ = ["inspect_file", "learn_columns", "read_events", "use_events"]
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import awkward as ak
 
-from colonnade.errors import InputError, MissingColumnError, nearest
-from colonnade.events.assemble import Chunk, build_plan, eager_events, virtual_events
-from colonnade.events.behaviors import NoSuchColumn
-from colonnade.events.faults import reason, translated
+from colonnade.errors import ColonnadeError, InputError, MissingColumnError, nearest
+from colonnade.events.assemble import Plan, build_plan, eager_events, virtual_events
+from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError
+from colonnade.events.catalog import Column
+from colonnade.events.chunk import Chunk
+from colonnade.events.faults import translated
 from colonnade.events.files import Handle, is_remote, open_handle
 from colonnade.events.readers import Raw
 from colonnade.events.schemas import find_schema
 from colonnade.events.source import SourceFile
 
+T = TypeVar("T")
+
 #: Events that an analysis is run on to learn which columns it touches.
 LEARNING_EVENTS = 1000
+#: Where the sum of the generator's weights of all events that were made is kept, newest name first.
+_SUMW = ("genEventSumw", "genEventSumw_")
 
 
 def inspect_file(path: str, tree: str | None = None, schema: str | None = None) -> SourceFile:
@@ -40,28 +48,24 @@ def inspect_file(path: str, tree: str | None = None, schema: str | None = None) 
         If the file is missing, unreadable, damaged or has no such tree.
     TransientInputError
         If its server does not answer at the moment.
+    ConfigError
+        If there is no such schema.
     """
-    handle = open_handle(str(path), tree, schema)
+    path = str(path)
+    handle = open_handle(path, tree, schema)
     reader, catalog = handle.reader, handle.catalog
-    rules = find_schema(catalog.schema)
-    lacking = [name for name in rules.expected if name not in catalog.columns]
-    notes = (
-        [f"{path} has no {', '.join(lacking)}: events can't be told apart or selected by run."]
-        if lacking
-        else []
-    )
     with translated(f"{path}: the Runs tree can't be read", remote=is_remote(path)):
-        sumw = reader.total("genEventSumw")
+        totals = [total for name in _SUMW if (total := reader.total(name)) is not None]
     return SourceFile(
-        path=str(path),
+        path=path,
         tree=handle.tree,
         entries=reader.entries,
         schema=catalog.schema,
         identity=reader.identity,
         size=reader.size,
         columns=catalog.names,
-        sumw=sumw,
-        notes=tuple(notes),
+        sumw=totals[0] if totals else None,
+        notes=_notes(handle),
     )
 
 
@@ -71,6 +75,8 @@ def read_events(
     stop: int,
     columns: Sequence[str] | None,
     metadata: Mapping[str, Any],
+    *,
+    threads: int = 1,
 ) -> ak.Array:
     """Read events of one file.
 
@@ -84,7 +90,9 @@ def read_events(
         The canonical columns to read, all in one go; None for events whose every column is read when it is
         touched, which is right for anything and slower.
     metadata
-        What ``events.metadata`` gives beside filename, entrystart and entrystop.
+        What ``events.metadata`` gives beside filename, treename, fileuuid, entrystart and entrystop.
+    threads
+        How many columns are unpacked at a time, for cores that have nothing else to do.
 
     Returns
     -------
@@ -101,14 +109,17 @@ def read_events(
         If its server does not answer at the moment.
     """
     handle = _open(source)
-    chunk = _chunk(handle, source, start, stop)
+    chunk = _chunk(handle, source, start, stop, _executor(threads))
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
-        return virtual_events(chunk, handle.catalog, attrs)
+        return virtual_events(chunk, handle.reader, attrs)
     key = tuple(columns)
-    plan = handle.plans.get(key)
+    plan: Plan | None = handle.plans.get(key)
     if plan is None:
-        plan = handle.plans[key] = build_plan(handle, key)
+        dataset = metadata.get("dataset")
+        chosen = [_column(handle, source, name, dataset) for name in dict.fromkeys(key)]
+        with translated(f"{source.path}, tree {source.tree} can't be read", remote=is_remote(source.path)):
+            plan = handle.plans[key] = build_plan(handle.catalog, handle.reader, chosen)
     return eager_events(chunk, plan, attrs)
 
 
@@ -135,32 +146,105 @@ def learn_columns(
     ------
     MissingColumnError
         If it asks for a column that the file does not have.
+    InputError, TransientInputError
+        As from `read_events`.
     """
     touched: set[str] = set()
     handle = _open(source)
     stop = min(source.entries, LEARNING_EVENTS)
-    chunk = _chunk(handle, source, 0, stop)
+    chunk = _chunk(handle, source, 0, stop, None)
     attrs = _attrs(source, 0, stop, metadata, handle)
     try:
-        use(virtual_events(chunk, handle.catalog, attrs, touched.add))
-    except NoSuchColumn as error:
-        known = handle.catalog.names | handle.catalog.fields
-        dataset = metadata.get("dataset")
-        where = f"dataset {dataset}, " if dataset else ""
-        msg = (
-            f"{where}{source.path}, tree {source.tree}: there is no column {error.column}"
-            f"{nearest(error.column, known)}, which the analysis asks for."
-        )
-        raise MissingColumnError(msg) from error
-    return tuple(sorted(touched))
+        use(virtual_events(chunk, handle.reader, attrs, touched.add))
+    except NoSuchColumnError as error:
+        raise _missing(handle, source, error.column, metadata.get("dataset")) from error
+    return _needed(handle, touched)
+
+
+def use_events(
+    use: Callable[[ak.Array], T],
+    source: SourceFile,
+    start: int,
+    stop: int,
+    columns: Sequence[str] | None,
+    metadata: Mapping[str, Any],
+    *,
+    threads: int = 1,
+) -> T:
+    """Read events with the learned columns and use them; where those don't suffice, with whatever it takes.
+
+    What an analysis touches may depend on the data (a rare event has a column looked at that the events it was
+    learned from did not). Then the same events are read again, each column when it is touched. An error of the
+    analysis itself comes up either way.
+
+    Parameters
+    ----------
+    use
+        The analysis. It may be called twice.
+    source, start, stop, columns, metadata, threads
+        As for `read_events`.
+
+    Raises
+    ------
+    MissingColumnError
+        If it asks for a column that the file does not have.
+    """
+    try:
+        if columns is not None:
+            events = read_events(source, start, stop, columns, metadata, threads=threads)
+            try:
+                return use(events)
+            # a missing column shows in many ways: as itself, as a vector without one of its coordinates, ...
+            except Exception as error:
+                if isinstance(error, ColonnadeError) and not isinstance(error, UnlearnedColumnError):
+                    raise
+        return use(read_events(source, start, stop, None, metadata, threads=threads))
+    except NoSuchColumnError as error:
+        raise _missing(_open(source), source, error.column, metadata.get("dataset")) from error
+
+
+def _needed(handle: Handle, touched: set[str]) -> tuple[str, ...]:
+    """Return the columns to read, from what was touched; a group's counter only if nothing else tells it."""
+    columns = {name for name in touched if not name.endswith(":")}
+    catalog = handle.catalog
+    counted = {catalog.columns[name].group for name in columns if catalog.columns[name].source is not None}
+    for name in touched:
+        group = name.removesuffix(":")
+        if name.endswith(":") and group not in counted:
+            columns.add(f"n{group}")
+    return tuple(sorted(columns))
+
+
+def _notes(handle: Handle) -> tuple[str, ...]:
+    """Say what a user should know of a file that can be read."""
+    expected = find_schema(handle.catalog.schema).expected
+    lacking = [name for name in expected if name not in handle.catalog.columns]
+    if not lacking:
+        return ()
+    return (f"{handle.path} has no {', '.join(lacking)}: its events can't be told apart or selected by run.",)
 
 
 def _open(source: SourceFile) -> Handle:
-    handle = open_handle(source.path, source.tree, source.schema)
+    handle = open_handle(source.path, source.tree or None, source.schema)
     if handle.reader.identity != source.identity:
-        msg = f"{source.path} is not the file that was planned with: it was replaced since; start the run again."
+        msg = f"{source.path} is not the file that was planned with: it was replaced; start the run again."
         raise InputError(msg)
     return handle
+
+
+def _column(handle: Handle, source: SourceFile, name: str, dataset: Any) -> Column:
+    column = handle.catalog.columns.get(name)
+    if column is None:
+        raise _missing(handle, source, name, dataset)
+    return column
+
+
+def _missing(handle: Handle, source: SourceFile, name: str, dataset: Any) -> MissingColumnError:
+    where = f"Dataset {dataset}, " if dataset else ""
+    tree = f", tree {source.tree}" if source.tree else ""
+    hint = nearest(name, handle.catalog.known)
+    msg = f"{where}{source.path}{tree}: there is no column {name}{hint}, which the analysis asks for."
+    return MissingColumnError(msg)
 
 
 def _attrs(
@@ -174,23 +258,34 @@ def _attrs(
         "entrystart": start,
         "entrystop": stop,
     }
-    return {"metadata": known, "@columns": handle.catalog.names}
+    # what starts with @ stays behind when events are pickled
+    return {"metadata": known, "@columns": handle.catalog.known}
 
 
-def _chunk(handle: Handle, source: SourceFile, start: int, stop: int) -> Chunk:
-    def read(names: Sequence[str]) -> Mapping[str, Raw]:
+@functools.lru_cache(maxsize=2)
+def _executor(threads: int) -> Executor | None:
+    return ThreadPoolExecutor(threads, thread_name_prefix="unpack") if threads > 1 else None
+
+
+def _chunk(handle: Handle, source: SourceFile, start: int, stop: int, executor: Executor | None) -> Chunk:
+    where = f"{source.path}, tree {source.tree}, entries {start} to {stop}"
+    if not 0 <= start <= stop <= source.entries:
+        msg = f"{where}: this tree has {source.entries} entries."
+        raise InputError(msg)
+    remote = is_remote(source.path)
+
+    def read(names: Sequence[str], bare: Collection[str]) -> Mapping[str, Raw]:
         try:
-            return handle.reader.read(names, start, stop)
+            return handle.reader.read(names, start, stop, bare=bare, executor=executor)
         except MemoryError:
             raise
         # damaged bytes make the libraries beneath raise nearly anything
         except Exception as error:
-            where = f"{source.path}, tree {source.tree}, entries {start} to {stop}"
+            # one by one, to name the one at fault
             for name in names:
-                with translated(f"{where}, branch {name} can't be read", remote=is_remote(source.path)):
+                with translated(f"{where}, branch {name} can't be read", remote=remote):
                     handle.reader.read([name], start, stop)
-            with translated(f"{where} can't be read", remote=is_remote(source.path)):
-                raise
-            raise AssertionError(reason(error)) from error
+            with translated(f"{where} can't be read", remote=remote):
+                raise error
 
-    return Chunk(handle, start, stop, read)
+    return Chunk(handle.catalog, stop - start, read, where)

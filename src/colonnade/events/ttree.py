@@ -1,16 +1,20 @@
-"""Reading a TTree with uproot."""
+"""Reading a TTree: plain columns from their baskets, all others by uproot."""
 
 from __future__ import annotations
 
 __all__ = ["TTreeReader"]
 
-from collections.abc import Mapping, Sequence
+import os
+import queue
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import awkward as ak
-import numpy as np
 
-from colonnade.events.readers import Raw
+from colonnade.events.baskets import PlainBranch, plain_branch, read_branches
+from colonnade.events.readers import Raw, runs_total, to_raw
 
 
 class TTreeReader:
@@ -22,44 +26,91 @@ class TTreeReader:
         The file, as uproot opens it.
     tree
         The tree in it.
+    path
+        The local path; None for a file on a server.
     """
 
-    def __init__(self, directory: Any, tree: Any) -> None:
+    def __init__(self, directory: Any, tree: Any, path: str | None) -> None:
         self._directory = directory
         self._tree = tree
+        # a branch inside another (of a split object) goes by its own name
+        self._branches = {branch.name: branch for branch in tree.itervalues(recursive=True)}
+        self._plain: dict[str, PlainBranch | None] = {}
         self.entries = int(tree.num_entries)
-        self.names: tuple[str, ...] = tuple(branch.name for branch in tree.branches)
+        self.names: tuple[str, ...] = tuple(self._branches)
         self.size = int(directory.file.fEND)
         self.identity = f"{directory.file.uuid}:{self.size}"
+        self._descriptor: int | None = None
+        if path is not None:
+            # read at positions, so that neither threads nor forked children share one
+            self._descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor)
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a branch is jagged, and the awkward form of its values."""
-        branch = self._tree[name]
+        plain = self._find(name)
+        if plain is not None:
+            return plain.jagged, ak.forms.numpyform.from_dtype(plain.native)
+        branch = self._branches[name]
         form = branch.interpretation.awkward_form(branch.file)
         jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
         return jagged, form.content if jagged else form
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> Mapping[str, Raw]:
-        """Read branches of an entry range in one call."""
-        arrays = self._tree.arrays(list(names), entry_start=start, entry_stop=stop, library="ak", how=dict)
-        return {name: to_raw(arrays[name].layout) for name in names}
+    def read(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        *,
+        bare: Collection[str] = (),
+        executor: Executor | None = None,
+    ) -> Mapping[str, Raw]:
+        """Read branches of an entry range in one call; `bare` ones without offsets."""
+        raws: dict[str, Raw] = {}
+        plain = [(branch, name not in bare) for name in names if (branch := self._find(name)) is not None]
+        for (branch, _), result in zip(
+            plain, read_branches(plain, start, stop, self._fetch, executor), strict=True
+        ):
+            if result is not None:
+                raws[branch.name] = Raw(*result)
+        others = [name for name in names if name not in raws]
+        if others:
+            raws.update(self._read_others(others, start, stop, executor))
+        return raws
 
     def total(self, name: str) -> float | None:
         """Sum a branch of the ``Runs`` tree."""
-        runs = self._directory.get("Runs")
-        if runs is None or not hasattr(runs, "num_entries") or name not in runs:
-            return None
-        return float(np.sum(runs[name].array(library="np"), dtype=np.float64))
+        return runs_total(self._directory, name)
 
+    def _find(self, name: str) -> PlainBranch | None:
+        if name not in self._plain:
+            self._plain[name] = plain_branch(self._branches[name])
+        return self._plain[name]
 
-def to_raw(layout: Any) -> Raw:
-    """Split an awkward layout into the outermost offsets and the values."""
-    if layout.is_list and layout.parameter("__array__") is None and not layout.is_regular:
-        layout = layout.to_ListOffsetArray64(start_at_zero=True)
-        offsets = np.asarray(layout.offsets.data)
-        return Raw(offsets, _plain(layout.content[: offsets[-1]]))
-    return Raw(None, _plain(layout))
+    def _fetch(self, ranges: list[tuple[int, int]]) -> list[Any]:
+        """Get the bytes of several ranges: one system call each here, one request for all from a server."""
+        if self._descriptor is not None:
+            return [os.pread(self._descriptor, end - begin, begin) for begin, end in ranges]
+        if not ranges:
+            return []
+        notifications: queue.Queue[Any] = queue.Queue()
+        chunks = self._directory.file.source.chunks(ranges, notifications=notifications)
+        packed = []
+        for chunk in chunks:
+            chunk.wait()
+            packed.append(bytes(chunk.raw_data))
+        return packed
 
-
-def _plain(layout: Any) -> Any:
-    return layout.data if isinstance(layout, ak.contents.NumpyArray) and not layout.parameters else layout
+    def _read_others(
+        self, names: Sequence[str], start: int, stop: int, executor: Executor | None
+    ) -> dict[str, Raw]:
+        wanted = {id(self._branches[name]) for name in names}
+        arrays = self._tree.arrays(
+            filter_branch=lambda branch: id(branch) in wanted,
+            entry_start=start,
+            entry_stop=stop,
+            decompression_executor=executor,
+            library="ak",
+            how=dict,
+        )
+        return {name: to_raw(arrays[name].layout) for name in names}

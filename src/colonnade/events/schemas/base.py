@@ -21,10 +21,13 @@ class Scalar:
         The canonical name: ``genWeight``, or ``MET_pt`` for the field ``pt`` of ``events.MET``.
     divisor
         What the values are divided by: 1, or `MEV`.
+    first
+        Whether the source has several values per event, of which the first is meant.
     """
 
     name: str
     divisor: float = 1.0
+    first: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

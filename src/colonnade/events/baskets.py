@@ -1,0 +1,301 @@
+"""Reading plain columns of a TTree: from its baskets straight into NumPy arrays.
+
+uproot says what a branch holds and where its baskets are. Reading them is done here for the branches that carry
+nearly all of an analysis's data, one number per event or per object: every column is read, decompressed and
+turned into native byte order once, without the list of objects being worked out again for each of its columns,
+and with nothing done per call that can be done once per file. All other branches are read by uproot itself.
+
+A basket is a key (its length, the length of the unpacked data, ...) followed by the packed data: the values of
+its events one after the other, big-endian, and for a varying number per event where each event's values start.
+Source: ROOT's TBasket and TKey, https://root.cern/doc/master/md__2github_2workspace_2io_2doc_2TFile_2ttree.html
+"""
+
+from __future__ import annotations
+
+__all__ = ["PlainBranch", "plain_branch", "read_branch"]
+
+import dataclasses
+import struct
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import cramjam
+import numpy as np
+import numpy.typing as npt
+import uproot
+
+from colonnade.errors import InputError
+
+#: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
+_KEY = struct.Struct(">ihiIhh")
+#: fVersion, fBufferSize, fNevBufSize, fNevBuf, fLast: the end of a basket's key, before a last byte
+_BASKET = struct.Struct(">Hiiii")
+#: algorithm, method, packed length, unpacked length (3 bytes each, little-endian)
+_BLOCK = 9
+
+Bytes = npt.NDArray[np.uint8]
+Fetch = Callable[[list[tuple[int, int]]], list[Any]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlainBranch:
+    """A branch with one number per event, or any number of them per event.
+
+    Attributes
+    ----------
+    name
+        The branch.
+    stored, native
+        Type of the numbers in the file and in memory.
+    jagged
+        Whether there is any number of them per event.
+    starts
+        The first event of each basket, and after the last one the number of events.
+    ranges
+        Where each basket starts and stops in the file.
+    """
+
+    name: str
+    stored: np.dtype[Any]
+    native: np.dtype[Any]
+    jagged: bool
+    starts: npt.NDArray[np.int64]
+    ranges: tuple[tuple[int, int], ...]
+
+    def overlapping(self, start: int, stop: int) -> range:
+        """Return the baskets that hold events of a range."""
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        last = int(np.searchsorted(self.starts, stop, side="left"))
+        return range(max(first, 0), min(last, len(self.ranges)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Basket:
+    """One unpacked basket: its values' bytes, and where in them each event starts."""
+
+    data: Bytes
+    border: int
+    keylen: int
+    events: int
+    #: the start of each event in bytes, counted from the key; none where every event has one value
+    byte_starts: npt.NDArray[np.int32] | None
+
+    def position(self, event: int) -> int:
+        """Return where an event's values start; for the number of events, where the last ones stop."""
+        if event >= self.events or self.byte_starts is None:
+            return self.border
+        return int(self.byte_starts[event]) - self.keylen
+
+
+def plain_branch(branch: Any) -> PlainBranch | None:
+    """Return what is needed to read a branch here, or None if it is left to uproot."""
+    interpretation = branch.interpretation
+    jagged = isinstance(interpretation, uproot.AsJagged)
+    if jagged and interpretation.header_bytes:
+        return None
+    numbers = interpretation.content if jagged else interpretation
+    if type(numbers) is not uproot.AsDtype or numbers.from_dtype.shape or numbers.from_dtype.names:
+        return None
+    count = branch.num_baskets
+    # baskets inside the tree's own record, of small or unfinished files
+    if branch.embedded_baskets or len(branch.entry_offsets) != count + 1:
+        return None
+    seeks = branch.member("fBasketSeek")[:count].tolist()
+    sizes = [branch.basket_compressed_bytes(number) for number in range(count)]
+    return PlainBranch(
+        name=branch.name,
+        stored=numbers.from_dtype,
+        native=numbers.to_dtype.newbyteorder("="),
+        jagged=jagged,
+        starts=np.asarray(branch.entry_offsets, dtype=np.int64),
+        ranges=tuple((seek, seek + size) for seek, size in zip(seeks, sizes, strict=True)),
+    )
+
+
+def read_branch(
+    branch: PlainBranch, start: int, stop: int, packed: list[Any], *, with_offsets: bool
+) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[Any]] | None:
+    """Unpack an entry range of a branch.
+
+    Parameters
+    ----------
+    branch
+        The branch.
+    start, stop
+        The entry range.
+    packed
+        The bytes of the baskets that overlap it, in order.
+    with_offsets
+        Whether the caller needs to know where each event's values start.
+
+    Returns
+    -------
+    tuple or None
+        Offsets (stop - start + 1 of them; None unless asked for and jagged) and values. None if the baskets
+        don't say where their events start, which leaves them to uproot.
+
+    Raises
+    ------
+    InputError
+        If the bytes contradict themselves.
+    """
+    pieces: list[Bytes] = []
+    offsets = np.zeros(stop - start + 1, np.int64) if branch.jagged and with_offsets else None
+    size = branch.stored.itemsize
+    values = 0
+    for number, raw in zip(branch.overlapping(start, stop), packed, strict=True):
+        basket = _unpack(branch, number, raw)
+        if branch.jagged and basket.byte_starts is None and basket.events:
+            return None
+        first = int(branch.starts[number])
+        low, high = max(start - first, 0), min(stop - first, basket.events)
+        if branch.jagged:
+            begin, end = basket.position(low), basket.position(high)
+        else:
+            begin, end = low * size, high * size
+        if not 0 <= begin <= end <= basket.border or begin % size or end % size:
+            _contradiction(branch, number)
+        if offsets is not None:
+            _fill_offsets(offsets, basket, (low, high), first - start, begin, size, values, branch, number)
+        pieces.append(basket.data[begin:end])
+        values += (end - begin) // size
+    return offsets, _join(branch, pieces, values)
+
+
+def _unpack(branch: PlainBranch, number: int, raw: Any) -> _Basket:
+    """Read a basket's key and unpack its data."""
+    begin, end = branch.ranges[number]
+    expected = int(branch.starts[number + 1] - branch.starts[number])
+    if len(raw) != end - begin or len(raw) < _KEY.size:
+        _contradiction(branch, number)
+    nbytes, _, objlen, _, keylen, _ = _KEY.unpack_from(raw, 0)
+    tail = keylen - _BASKET.size - 1
+    if nbytes != len(raw) or not _KEY.size <= tail or keylen > nbytes or objlen < 0:
+        _contradiction(branch, number)
+    _, _, _, events, last = _BASKET.unpack_from(raw, tail)
+    border = last - keylen
+    if events != expected or not 0 <= border <= objlen:
+        _contradiction(branch, number)
+    body = memoryview(raw)[keylen:]
+    data = np.frombuffer(body, np.uint8) if len(body) == objlen else _decompress(branch, number, body, objlen)
+    byte_starts = None
+    if border != objlen:
+        # a count, then one start per event, and one more that is not used
+        words = data[border : border + 4 * (events + 1)]
+        if len(words) != 4 * (events + 1):
+            _contradiction(branch, number)
+        byte_starts = words.view(">i4")[1:]
+    elif not branch.jagged and border != events * branch.stored.itemsize:
+        _contradiction(branch, number)
+    return _Basket(data, border, keylen, events, byte_starts)
+
+
+def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int) -> Bytes:
+    """Unpack the blocks of a basket (each at most 16 MB) one after the other."""
+    output = np.empty(objlen, np.uint8)
+    read = written = 0
+    while read < len(body):
+        header = body[read : read + _BLOCK]
+        if len(header) != _BLOCK:
+            _contradiction(branch, number)
+        packed = int.from_bytes(header[3:6], "little")
+        unpacked = int.from_bytes(header[6:9], "little")
+        read += _BLOCK
+        if written + unpacked > objlen or read + packed > len(body):
+            _contradiction(branch, number)
+        if bytes(header[:2]) == b"ZS":
+            target = output[written : written + unpacked]
+            if cramjam.zstd.decompress_into(body[read : read + packed], target) != unpacked:
+                _contradiction(branch, number)
+        else:
+            # the other algorithms, with their checksums, as uproot knows them
+            block = np.frombuffer(body[read - _BLOCK : read + packed], np.uint8)
+            chunk = uproot.source.chunk.Chunk.wrap(None, block)
+            cursor = uproot.source.cursor.Cursor(0)
+            result = uproot.compression.decompress(chunk, cursor, {}, len(block), unpacked)
+            output[written : written + unpacked] = result.raw_data
+        read += packed
+        written += unpacked
+    if written != objlen:
+        _contradiction(branch, number)
+    return output
+
+
+def _fill_offsets(
+    offsets: npt.NDArray[np.int64],
+    basket: _Basket,
+    events: tuple[int, int],
+    shift: int,
+    begin: int,
+    size: int,
+    values: int,
+    branch: PlainBranch,
+    number: int,
+) -> None:
+    """Write where the events of one basket stop, counted in values from the start of the range."""
+    low, high = events
+    target = offsets[low + shift + 1 : high + shift + 1]
+    if basket.byte_starts is None or not len(target):
+        return
+    inner = basket.byte_starts[low + 1 : high + 1]
+    target[: len(inner)] = inner
+    if len(inner) < len(target):
+        target[-1] = basket.border + basket.keylen
+    target -= basket.keylen + begin
+    if size & (size - 1) == 0:
+        target >>= size.bit_length() - 1
+    else:
+        target //= size
+    target += values
+    previous = offsets[low + shift : high + shift]
+    if np.any(target < previous):
+        _contradiction(branch, number)
+
+
+def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[Any]:
+    """Join the baskets' values in native byte order."""
+    if len(pieces) == 1 and pieces[0].flags.writeable and branch.native.itemsize == branch.stored.itemsize:
+        # a basket's own memory, which nobody else holds
+        whole = pieces[0].view(branch.native)
+        if branch.stored != branch.native:
+            whole.byteswap(inplace=True)
+        return whole
+    output = np.empty(values, branch.native)
+    done = 0
+    for piece in pieces:
+        part = piece.view(branch.stored)
+        output[done : done + len(part)] = part
+        done += len(part)
+    return output
+
+
+def _contradiction(branch: PlainBranch, number: int) -> None:
+    msg = (
+        f"basket {number} of branch {branch.name} contradicts itself: "
+        "the file is damaged; copy or make it again."
+    )
+    raise InputError(msg)
+
+
+def read_branches(
+    branches: list[tuple[PlainBranch, bool]],
+    start: int,
+    stop: int,
+    fetch: Fetch,
+    executor: Executor | None = None,
+) -> list[Any]:
+    """Read an entry range of several branches: one request for all bytes, then unpacked, in parallel if asked."""
+    numbers = [branch.overlapping(start, stop) for branch, _ in branches]
+    ranges = [branch.ranges[k] for (branch, _), ks in zip(branches, numbers, strict=True) for k in ks]
+    packed = fetch(ranges)
+    bounds = np.cumsum([0, *(len(ks) for ks in numbers)])
+
+    def unpack(index: int) -> Any:
+        branch, with_offsets = branches[index]
+        mine = packed[bounds[index] : bounds[index + 1]]
+        return read_branch(branch, start, stop, mine, with_offsets=with_offsets)
+
+    if executor is None:
+        return [unpack(index) for index in range(len(branches))]
+    return list(executor.map(unpack, range(len(branches))))
