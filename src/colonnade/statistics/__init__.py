@@ -16,6 +16,7 @@ __all__ = [
     "fit",
     "from_workspace",
     "hypothesis_test",
+    "infer",
     "read_workspace",
     "significance",
     "to_workspace",
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colonnade.statistics.fit import Discovery, FitResult, discovery, expected_discovery, fit
+    from colonnade.statistics.infer import infer
     from colonnade.statistics.likelihood import Likelihood
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
@@ -46,6 +48,7 @@ _HOME = {
     "discovery": "fit",
     "expected_discovery": "fit",
     "fit": "fit",
+    "infer": "infer",
     "from_workspace": "workspace",
     "hypothesis_test": "limits",
     "read_workspace": "workspace",

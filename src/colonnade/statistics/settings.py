@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ChannelSettings",
+    "CountingSettings",
     "LimitSettings",
     "ModelSettings",
     "NormalisationSettings",
@@ -13,7 +14,7 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -209,6 +210,27 @@ class LimitSettings(Settings):
     few: Annotated[float, Field(ge=0)] = 5.0
 
 
+class CountingSettings(Settings):
+    """A region whose total yields are compared as a counting experiment; a number alone is its `uncertainty`.
+
+    Attributes
+    ----------
+    histogram : str, optional
+        A histogram with one entry an event, whose sum is the yield; without it the first that holds the
+        region.
+    uncertainty : float
+        Relative uncertainty of the background, beside that of the number of simulated events.
+    """
+
+    histogram: str | None = None
+    uncertainty: Annotated[float, Field(ge=0)] = 0.2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return {"uncertainty": value} if isinstance(value, int | float) else value
+
+
 class ModelSettings(Settings):
     """The whole statistical model of an analysis.
 
@@ -224,9 +246,10 @@ class ModelSettings(Settings):
         Relative; 0 leaves it out. It applies to every simulated process but those normalised by the fit.
     systematics, normalisations, statistical, pruning, limit
         See the classes.
-    counting : mapping of str to float
-        Regions whose total yields are compared by S0's significance, each with its relative background
-        uncertainty.
+    counting : mapping of str to CountingSettings
+        Regions whose total yields are compared by S0's significance.
+    minimum_background : float
+        A bin that expects no more background than this is taken as empty.
     empty_bins : {'merge', 'error'}
         What happens to a bin without background: merged into its lower neighbour (the first into its upper),
         or refused.
@@ -241,5 +264,6 @@ class ModelSettings(Settings):
     statistical: StatisticalSettings = StatisticalSettings()
     pruning: PruningSettings = PruningSettings()
     limit: LimitSettings = LimitSettings()
-    counting: Mapping[str, Annotated[float, Field(ge=0)]] = {}
+    counting: Mapping[str, CountingSettings] = {}
+    minimum_background: Annotated[float, Field(ge=0)] = 0.0
     empty_bins: Literal["merge", "error"] = "merge"

@@ -1,0 +1,314 @@
+"""From a run's histograms and the workflow's model settings to one likelihood a signal point."""
+
+from __future__ import annotations
+
+__all__ = ["Builder", "BuiltModel"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.effects import modifiers_of
+from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
+from colonnade.statistics.settings import ModelSettings, NormalisationSettings
+from colonnade.statistics.templates import (
+    NOMINAL,
+    Decision,
+    Inputs,
+    Templates,
+    channel_templates,
+    matching,
+)
+
+Floats = NDArray[np.float64]
+LUMINOSITY = "lumi"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """The model of one signal point.
+
+    Attributes
+    ----------
+    signal : str
+        The signal process.
+    model : Model
+        Its observations are data where they may be seen, and the background's prediction elsewhere.
+    observed : frozenset of str
+        The channels whose observations are data.
+    decisions : tuple of Decision
+        What was done to the templates.
+    """
+
+    signal: str
+    model: Model
+    observed: frozenset[str]
+    decisions: tuple[Decision, ...]
+
+
+class Builder:
+    """Builds the models of all signal points; what they share is made once.
+
+    Parameters
+    ----------
+    inputs
+        The histograms.
+    settings
+        The model.
+
+    Attributes
+    ----------
+    signals : list of str
+        The signal processes chosen by the settings.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a histogram, region, process, variation or channel that is not there.
+    """
+
+    def __init__(self, inputs: Inputs, settings: ModelSettings) -> None:
+        self.inputs, self.settings = inputs, settings
+        self.signals = matching(settings.signals, inputs.of_kind("signal"), "The model's signals")
+        if not self.signals:
+            msg = "The model has no signal: no process of kind signal was filled; add one to the manifest."
+            raise ConfigError(msg)
+        self._decisions: list[Decision] = []
+        self._templates = [
+            channel_templates(inputs, settings, name, self._decisions) for name in settings.channels
+        ]
+        self._check()
+        self._backgrounds = {each.channel: self._background_samples(each) for each in self._templates}
+
+    def build(self, signal: str) -> BuiltModel:
+        """Build the model of one signal point.
+
+        Raises
+        ------
+        ConfigError
+            If the signal is unknown or has no events in any channel.
+        """
+        if signal not in self.signals:
+            msg = f"The model has no signal {signal!r}{nearest(signal, self.signals)}."
+            raise ConfigError(msg)
+        decisions = list(self._decisions)
+        channels = []
+        for templates in self._templates:
+            sample = self._sample(templates, signal, decisions, signal=True)
+            channels.append(
+                Channel(templates.channel, (sample, *self._backgrounds[templates.channel]), templates.edges)
+            )
+        if not any(channel.samples[0].yields.any() for channel in channels):
+            msg = f"The signal {signal} has no events in any channel of the model; add a channel it reaches."
+            raise ConfigError(msg)
+        observations, observed = self._observations(channels, decisions)
+        relative = self.settings.luminosity_uncertainty
+        overrides: dict[str, dict[str, object]] = {
+            each.name: {"bounds": [each.bounds]} for each in self.settings.normalisations
+        }
+        if relative:
+            overrides[LUMINOSITY] = {
+                "auxdata": [1.0],
+                "sigmas": [relative],
+                "inits": [1.0],
+                "bounds": [[max(0.0, 1 - 10 * relative), 1 + 10 * relative]],
+            }
+        model = make_model(
+            channels,
+            observations,
+            self.settings.poi,
+            overrides=overrides,
+            measurement="colonnade",
+            source=f"The model of {signal}",
+        )
+        return BuiltModel(signal, model, observed, tuple(decisions))
+
+    # ---- checking
+
+    def _check(self) -> None:
+        names = list(self.settings.channels)
+        processes = [
+            *self.inputs.of_kind("background"),
+            *self.inputs.of_kind("signal"),
+        ]
+        for systematic in self.settings.systematics:
+            what = f"The systematic {systematic.name}"
+            matching(systematic.processes, processes, what)
+            matching(systematic.regions, names, what)
+            if systematic.name in (self.settings.poi, LUMINOSITY):
+                msg = f"{what} has the name of another parameter of the model; call it otherwise."
+                raise ConfigError(msg)
+        backgrounds = self.inputs.of_kind("background")
+        for each in self.settings.normalisations:
+            self._check_normalisation(each, names, backgrounds)
+
+    def _check_normalisation(
+        self, normalisation: NormalisationSettings, names: list[str], backgrounds: list[str]
+    ) -> None:
+        what = f"The normalisation {normalisation.name}"
+        chosen = matching(normalisation.processes, backgrounds, what)
+        matching(normalisation.regions, names, what)
+        by_channel = {each.channel: each.by_process for each in self._templates}
+        for region in matching(normalisation.control, names, f"{what}, control"):
+            if not any(
+                by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0
+                for process in chosen
+            ):
+                msg = (
+                    f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't "
+                    "determine it."
+                )
+                raise ConfigError(msg)
+
+    # ---- samples
+
+    def _background_samples(self, templates: Templates) -> tuple[Sample, ...]:
+        samples = []
+        for process in templates.by_process:
+            if self.inputs.processes[process].kind != "background":
+                continue
+            sample = self._sample(templates, process, self._decisions, signal=False)
+            if sample.yields.any():
+                samples.append(sample)
+            else:
+                self._decisions.append(
+                    Decision("left out", process, templates.channel, "no events were selected")
+                )
+        return self._with_statistics(templates, samples)
+
+    def _sample(
+        self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool
+    ) -> Sample:
+        channel = templates.channel
+        by_variation = templates.by_process.get(process)
+        if by_variation is None:
+            zeros = np.zeros(len(templates.edges) - 1)
+            by_variation = {NOMINAL: (zeros, zeros)}
+        values = by_variation[NOMINAL][0]
+        negative = values < 0
+        if negative.any():
+            decisions.append(
+                Decision(
+                    "negative bin",
+                    process,
+                    channel,
+                    f"{int(negative.sum())} bins of {len(values)} were below 0 (in all "
+                    f"{values[negative].sum():.3g} "
+                    "events) and are taken as 0; their statistical uncertainty is kept",
+                )
+            )
+        nominal = np.where(negative, 0.0, values)
+        modifiers: list[Modifier] = []
+        free = [
+            each
+            for each in self.settings.normalisations
+            if not signal
+            and process in matching(each.processes, self.inputs.of_kind("background"), "")
+            and channel in matching(each.regions, self.settings.channels, "")
+        ]
+        if signal:
+            modifiers.append(Modifier("normfactor", self.settings.poi))
+        modifiers += [Modifier("normfactor", each.name) for each in free]
+        if self.settings.luminosity_uncertainty and not free:
+            modifiers.append(Modifier("lumi", LUMINOSITY))
+        if nominal.any():
+            variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
+            modifiers += self._systematics(channel, process, nominal, variations, decisions)
+        if (
+            signal
+            and self.settings.statistical.enabled
+            and self.settings.statistical.signal
+            and nominal.any()
+        ):
+            errors = np.sqrt(by_variation[NOMINAL][1])
+            modifiers.append(Modifier("staterror", f"staterror_{channel}", errors=errors))
+        return Sample(process, nominal, tuple(modifiers))
+
+    def _systematics(
+        self,
+        channel: str,
+        process: str,
+        nominal: Floats,
+        variations: Mapping[str, Floats],
+        decisions: list[Decision],
+    ) -> list[Modifier]:
+        processes = [*self.inputs.of_kind("background"), *self.inputs.of_kind("signal")]
+        modifiers = []
+        for systematic in self.settings.systematics:
+            if process in matching(systematic.processes, processes, "") and channel in matching(
+                systematic.regions, self.settings.channels, ""
+            ):
+                modifiers += modifiers_of(
+                    systematic,
+                    channel,
+                    process,
+                    nominal,
+                    variations,
+                    pruning=self.settings.pruning,
+                    decisions=decisions,
+                )
+        return modifiers
+
+    def _with_statistics(self, templates: Templates, samples: list[Sample]) -> tuple[Sample, ...]:
+        """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
+        if not self.settings.statistical.enabled:
+            return tuple(samples)
+        variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in samples}
+        total = np.sum([sample.yields for sample in samples], axis=0)
+        relative = np.sqrt(np.sum(list(variances.values()), axis=0)) / np.where(total > 0, total, 1.0)
+        small = relative < self.settings.statistical.threshold
+        if small.any():
+            self._decisions.append(
+                Decision(
+                    "pruned",
+                    "statistics",
+                    templates.channel,
+                    f"{int(small.sum())} bins of {len(small)} have less than "
+                    f"{self.settings.statistical.threshold:g} relative uncertainty",
+                )
+            )
+        if small.all():
+            return tuple(samples)
+        return tuple(
+            Sample(
+                sample.name,
+                sample.yields,
+                (
+                    *sample.modifiers,
+                    Modifier(
+                        "staterror",
+                        f"staterror_{templates.channel}",
+                        errors=np.where(small, 0.0, np.sqrt(variances[sample.name])),
+                    ),
+                ),
+            )
+            for sample in samples
+        )
+
+    # ---- data
+
+    def _observations(
+        self, channels: list[Channel], decisions: list[Decision]
+    ) -> tuple[dict[str, Floats], frozenset[str]]:
+        data = self.inputs.of_kind("data")
+        observations: dict[str, Floats] = {}
+        observed = set()
+        for templates, channel in zip(self._templates, channels, strict=True):
+            region = self.settings.channels[channel.name].region or channel.name
+            blind = region in self.inputs.signal_regions and not self.inputs.unblind
+            seen = [templates.by_process[name][NOMINAL][0] for name in data if name in templates.by_process]
+            if seen and not blind:
+                observations[channel.name] = np.sum(seen, axis=0)
+                observed.add(channel.name)
+                continue
+            observations[channel.name] = np.sum([sample.yields for sample in channel.samples[1:]], axis=0)
+            reason = "its data are blinded" if seen else "there are no data"
+            decisions.append(
+                Decision(
+                    "asimov data", "", channel.name, f"the predicted background stands for data, as {reason}"
+                )
+            )
+        return observations, frozenset(observed)

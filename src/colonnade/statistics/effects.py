@@ -1,0 +1,201 @@
+"""Systematic uncertainties as modifiers: symmetrised, smoothed and pruned, each decision recorded."""
+
+from __future__ import annotations
+
+__all__ = ["modifiers_of"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.model import Modifier
+from colonnade.statistics.settings import PruningSettings, SystematicSettings
+from colonnade.statistics.templates import Decision
+
+Floats = NDArray[np.float64]
+# a normalisation effect can't take the yield to zero or below, where its logarithm ends
+_LEAST = 0.01
+
+
+def modifiers_of(
+    systematic: SystematicSettings,
+    channel: str,
+    process: str,
+    nominal: Floats,
+    variations: Mapping[str, Floats],
+    *,
+    pruning: PruningSettings,
+    decisions: list[Decision],
+) -> list[Modifier]:
+    """Return what a systematic uncertainty does to one process in one channel.
+
+    Parameters
+    ----------
+    systematic
+        Its settings.
+    channel, process
+        Where.
+    nominal
+        The nominal template, no bin negative and not all zero.
+    variations
+        The process's templates by variation name.
+    pruning
+        Effects smaller than this are left out.
+    decisions
+        Everything done is added here.
+
+    Raises
+    ------
+    ConfigError
+        If the variation is in none of the process's histograms.
+    """
+    name = systematic.name
+    if systematic.decorrelate != "none":
+        name = f"{name}_{channel if systematic.decorrelate == 'channel' else process}"
+    if systematic.type == "shapesys":
+        size = systematic.size or 0.0
+        return [Modifier("shapesys", f"{name}_{channel}_{process}", errors=size * nominal)]
+    if systematic.up is not None:
+        return [_stated(name, systematic)]
+    effect = _Effect(systematic, name, f"{process} in {channel}", nominal, variations, pruning, decisions)
+    return effect.modifiers()
+
+
+def _stated(name: str, systematic: SystematicSettings) -> Modifier:
+    """Return the normsys of factors written in the settings."""
+    up = systematic.up or 1.0
+    down = systematic.down or 1 / up
+    if systematic.symmetrise == "mean":
+        up = float(np.sqrt(up / down))
+        down = 1 / up
+    return _normsys(name, up, down)
+
+
+def _normsys(name: str, up: float, down: float) -> Modifier:
+    return Modifier("normsys", name, np.array([up]), np.array([down]), interpolation="code4")
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """The effect of one filled variation on one process in one channel."""
+
+    systematic: SystematicSettings
+    name: str
+    where: str
+    nominal: Floats
+    variations: Mapping[str, Floats]
+    pruning: PruningSettings
+    decisions: list[Decision]
+
+    def note(self, kind: str, what: str) -> None:
+        decision = Decision(kind, self.name, self.where, what)
+        if decision not in self.decisions:
+            self.decisions.append(decision)
+
+    def modifiers(self) -> list[Modifier]:
+        systematic, nominal = self.systematic, self.nominal
+        sides = self._both_sides()
+        norms = [self._ratio(side) for side in sides]
+        if systematic.symmetrise == "mean":
+            mean = float(np.sqrt(norms[0] / norms[1]))
+            norms = [mean, 1 / mean]
+        if systematic.type == "normsys" or len(nominal) == 1:
+            return self._normalisation(norms)
+        shapes = [self._shape(side) for side in sides]
+        if systematic.symmetrise == "mean":
+            half = (shapes[0] - shapes[1]) / 2
+            shapes = [np.maximum(nominal + half, 0), np.maximum(nominal - half, 0)]
+        shape = Modifier("histosys", self.name, shapes[0], shapes[1], interpolation="code4p")
+        threshold = self.pruning.shape
+        if not systematic.split:
+            threshold = min(threshold, self.pruning.normalisation)
+        kept = self._normalisation(norms) if systematic.split else []
+        change = np.maximum(np.abs(shape.up - nominal), np.abs(shape.down - nominal))
+        if np.all(change <= threshold * nominal + 1e-12 * nominal.sum()):
+            self.note("pruned", f"the shape effect is below {threshold:g} of every bin")
+            return kept
+        return [*kept, shape]
+
+    def _both_sides(self) -> tuple[Floats, Floats]:
+        variation = self.systematic.variation
+        up, down = (self.variations.get(f"{variation}_{side}") for side in ("up", "down"))
+        given = up if up is not None else down
+        if given is None:
+            known = {each.removesuffix("_up").removesuffix("_down") for each in self.variations}
+            filled = sorted(known - {"nominal"})
+            listed = f"; filled: {', '.join(filled)}" if filled else "; none was filled"
+            msg = (
+                f"The systematic {self.systematic.name}: the variation {variation!r} of {self.where} was not "
+                f"filled{nearest(str(variation), filled)}{listed}."
+            )
+            raise ConfigError(msg)
+        given = np.maximum(given, 0.0)
+        if up is None or down is None:
+            if self.systematic.symmetrise == "none":
+                missing = "up" if up is None else "down"
+                msg = (
+                    f"The systematic {self.systematic.name}: {self.where} has no {variation}_{missing}; "
+                    "fill it, or "
+                    "choose another `symmetrise` than none."
+                )
+                raise ConfigError(msg)
+            self.note("symmetrised", "only one side was filled; the other mirrors its shape and yield")
+            mirrored = _mirror(given, self.nominal)
+            return (mirrored, given) if up is None else (given, mirrored)
+        if self.systematic.symmetrise == "mean":
+            self.note("symmetrised", "both sides were replaced by their mean effect")
+        return given, np.maximum(down, 0.0)
+
+    def _ratio(self, template: Floats) -> float:
+        ratio = float(template.sum() / self.nominal.sum())
+        if ratio < _LEAST:
+            self.note(
+                "negative yield", f"a variation leaves less than {_LEAST:g} of the yield, which is taken"
+            )
+            return _LEAST
+        return ratio
+
+    def _normalisation(self, norms: list[float]) -> list[Modifier]:
+        up, down = norms
+        threshold = self.pruning.normalisation
+        if max(abs(up - 1), abs(down - 1)) < threshold:
+            self.note("pruned", f"the normalisation effect is below {threshold:g}")
+            return []
+        if (up - 1) * (down - 1) > 0 and min(abs(up - 1), abs(down - 1)) > threshold:
+            self.note("one-sided", "both variations move the yield the same way; kept as they are")
+        return [_normsys(self.name, up, down)]
+
+    def _shape(self, template: Floats) -> Floats:
+        nominal, shape = self.nominal, template
+        total = template.sum()
+        if self.systematic.split:
+            shape = template * nominal.sum() / total if total > 0 else nominal
+        if self.systematic.smooth:
+            if len(nominal) < 3:
+                self.note("smoothed", "not smoothed, as there are fewer than three bins")
+                return shape
+            self.note("smoothed", "the ratio to the nominal template was smoothed (353QH, twice)")
+            shape = _smoothed(shape, nominal)
+            if self.systematic.split and shape.sum() > 0:
+                shape = shape * nominal.sum() / shape.sum()
+        return np.asarray(shape)
+
+
+def _mirror(template: Floats, nominal: Floats) -> Floats:
+    """Mirror yield and shape: the yield by its inverse ratio, the shape by the opposite difference."""
+    ratio = template.sum() / nominal.sum()
+    if ratio <= 0:
+        return nominal
+    shape = np.maximum(2 * nominal - template / ratio, 0.0)
+    scale = nominal.sum() / shape.sum() if shape.sum() > 0 else 1.0
+    return np.asarray(shape * scale / ratio)
+
+
+def _smoothed(template: Floats, nominal: Floats) -> Floats:
+    from cabinetry.smooth import smooth_353QH_twice
+
+    ratio = np.divide(template, nominal, out=np.ones_like(nominal), where=nominal > 0)
+    return np.asarray(np.maximum(np.asarray(smooth_353QH_twice(ratio)), 0.0) * nominal)

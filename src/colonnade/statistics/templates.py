@@ -1,0 +1,305 @@
+"""Templates of the likelihood's channels, cut out of a run's histograms."""
+
+from __future__ import annotations
+
+__all__ = ["Decision", "Inputs", "Process", "Templates", "channel_templates", "matching"]
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.settings import ChannelSettings, ModelSettings
+
+Floats = NDArray[np.float64]
+NOMINAL = "nominal"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that was done to the model without being asked for by name; every one is in the report.
+
+    Attributes
+    ----------
+    kind : str
+        `merged bins`, `negative bin`, `symmetrised`, `smoothed`, `pruned`, `left out`, `asimov data`...
+    subject : str
+        The uncertainty or process it is about, or nothing.
+    where : str
+        Channel, and process where the subject is an uncertainty.
+    what : str
+        What was done and why; the same words for the same decision, so that they can be told together.
+    """
+
+    kind: str
+    subject: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the model needs to know of a process.
+
+    Attributes
+    ----------
+    kind : {'data', 'background', 'signal'}
+        Its kind.
+    parameters : mapping
+        Of a signal point, such as m_Zprime.
+    cross_section_pb : float, optional
+        Of a signal point, with k-factor and filter efficiency: a limit on the signal strength times this is
+        one on the cross-section.
+    """
+
+    kind: Literal["data", "background", "signal"]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    cross_section_pb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A run's histograms and what they mean.
+
+    Attributes
+    ----------
+    histograms : mapping
+        Histogram name -> process -> `hist.Hist` with axes region, variation and one more; scaled to the
+        luminosity.
+    processes : mapping of str to Process
+        Every process that may be in the histograms.
+    luminosity : float
+        In fb^-1.
+    signal_regions : frozenset of str
+        Regions that are blinded.
+    unblind : bool
+        Whether data may be looked at in them.
+    """
+
+    histograms: Mapping[str, Mapping[str, Any]]
+    processes: Mapping[str, Process]
+    luminosity: float
+    signal_regions: frozenset[str] = frozenset()
+    unblind: bool = False
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the processes of a kind that are in some histogram, in the order of `processes`."""
+        filled = {name for by_process in self.histograms.values() for name in by_process}
+        return [name for name, each in self.processes.items() if each.kind == kind and name in filled]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The templates of one channel: process -> variation -> (values, variances), each of shape (bins,).
+
+    Attributes
+    ----------
+    channel : str
+        Its name.
+    edges : tuple of float
+        Edges of the bins.
+    by_process : mapping
+        The templates.
+    axis_label : str
+        Label of the axis, for plots.
+    """
+
+    channel: str
+    edges: tuple[float, ...]
+    by_process: Mapping[str, Mapping[str, tuple[Floats, Floats]]]
+    axis_label: str = ""
+
+
+def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[str]:
+    """Return the known names that match any of the patterns, in their own order.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern matches nothing.
+    """
+    names = list(known)
+    for pattern in patterns:
+        if pattern != "*" and not fnmatch.filter(names, pattern):
+            known_names = f"; known: {', '.join(names)}" if names else ""
+            msg = f"{what}: {pattern!r} is unknown{nearest(pattern, names)}{known_names}."
+            raise ConfigError(msg)
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def channel_templates(
+    inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision]
+) -> Templates:
+    """Cut a channel's templates out of the histograms: region, binning, flow, empty bins.
+
+    Parameters
+    ----------
+    inputs, settings
+        The histograms and the model.
+    name
+        The channel's.
+    decisions
+        What is done to bins is added here.
+
+    Raises
+    ------
+    ConfigError
+        If the histogram or region is unknown, the binning does not fit, or no background is in the channel.
+    """
+    channel = settings.channels[name]
+    where = f"The model's channel {name}"
+    if channel.histogram not in inputs.histograms:
+        hint = nearest(channel.histogram, inputs.histograms)
+        msg = f"{where} asks for the histogram {channel.histogram!r}, which was not filled{hint}."
+        raise ConfigError(msg)
+    by_process = inputs.histograms[channel.histogram]
+    backgrounds = [each for each in inputs.of_kind("background") if each in by_process]
+    backgrounds = matching(channel.processes, backgrounds, where)
+    wanted = [*backgrounds, *(each for kind in ("signal", "data") for each in inputs.of_kind(kind))]
+    region = channel.region or name
+    templates: dict[str, dict[str, tuple[Floats, Floats]]] = {}
+    edges: Floats = np.empty(0)
+    label = ""
+    for process in wanted:
+        filled = by_process.get(process)
+        if filled is None:
+            continue
+        if inputs.processes[process].kind == "data" and region not in list(filled.axes["region"]):
+            continue
+        edges, templates[process] = _cut(filled, channel, region, where)
+        label = filled.axes[2].label
+    if not backgrounds:
+        msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."
+        raise ConfigError(msg)
+    total = np.sum([templates[process][NOMINAL][0] for process in backgrounds], axis=0)
+    groups = _groups(total, settings, where, edges, decisions, name)
+    starts = [group[0] for group in groups]
+    merged = {
+        process: {
+            variation: (np.add.reduceat(values, starts), np.add.reduceat(variances, starts))
+            for variation, (values, variances) in by_variation.items()
+        }
+        for process, by_variation in templates.items()
+    }
+    bounds = (*edges[starts].tolist(), float(edges[-1]))
+    return Templates(name, bounds, merged, label)
+
+
+def _cut(
+    filled: Any, channel: ChannelSettings, region: str, where: str
+) -> tuple[Floats, dict[str, tuple[Floats, Floats]]]:
+    if filled.ndim != 3:
+        msg = (
+            f"{where}: the histogram {channel.histogram} has {filled.ndim - 2} axes; a channel needs one "
+            "with one axis."
+        )
+        raise ConfigError(msg)
+    regions = list(filled.axes["region"])
+    if region not in regions:
+        msg = (
+            f"{where}: the histogram {channel.histogram} was not filled in the region "
+            f"{region!r}{nearest(region, regions)}."
+        )
+        raise ConfigError(msg)
+    axis = filled.axes[2]
+    fine = np.asarray(axis.edges, dtype=np.float64)
+    view = filled.view(flow=True)[regions.index(region)]
+    low, high = int(axis.traits.underflow), int(axis.traits.overflow)
+    bounds = _bounds(fine, channel, where)
+    result = {}
+    for index, variation in enumerate(filled.axes["variation"]):
+        result[variation] = tuple(
+            _rebinned(np.asarray(each[index], dtype=np.float64), low, high, bounds, flow=channel.flow)
+            for each in (view["value"], view["variance"])
+        )
+        if not all(np.all(np.isfinite(each)) for each in result[variation]):
+            msg = f"{where}: the histogram {channel.histogram} holds a number that is not finite."
+            raise ConfigError(msg)
+    return fine[bounds], result  # type: ignore[return-value]  # a pair by construction
+
+
+def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.intp]:
+    """Return which of the fine edges are edges of the channel."""
+    bins = len(fine) - 1
+    if channel.edges is not None:
+        tolerance = 1e-9 * (fine[-1] - fine[0])
+        found = np.array([np.argmin(np.abs(fine - edge)) for edge in channel.edges], dtype=np.intp)
+        for edge, index in zip(channel.edges, found, strict=True):
+            if abs(fine[index] - edge) > tolerance:
+                msg = (
+                    f"{where}: {edge:g} is no bin edge of the histogram {channel.histogram}; the nearest is "
+                    f"{fine[index]:g}."
+                )
+                raise ConfigError(msg)
+        return found
+    step = channel.rebin or 1
+    if bins % step:
+        msg = (
+            f"{where}: the {bins} bins of {channel.histogram} can't be merged by {step}; give a divisor "
+            f"of {bins}."
+        )
+        raise ConfigError(msg)
+    return np.arange(0, bins + 1, step)
+
+
+def _rebinned(values: Floats, low: int, high: int, bounds: NDArray[np.intp], *, flow: bool) -> Floats:
+    size = len(values) - low - high
+    inside = values[low : low + size]
+    result = np.add.reduceat(inside[: bounds[-1]], bounds[:-1])
+    if flow:
+        result[0] += inside[: bounds[0]].sum() + (values[0] if low else 0.0)
+        result[-1] += inside[bounds[-1] :].sum() + (values[-1] if high else 0.0)
+    return np.asarray(result)
+
+
+def _groups(
+    total: Floats,
+    settings: ModelSettings,
+    where: str,
+    edges: Floats,
+    decisions: list[Decision],
+    name: str,
+) -> list[list[int]]:
+    """Merge bins without background into their lower neighbour, the first into its upper."""
+    groups = [[index] for index in range(len(total))]
+    limit = settings.minimum_background
+
+    def content(group: list[int]) -> float:
+        return float(total[group].sum())
+
+    if content([index for group in groups for index in group]) <= limit:
+        msg = (
+            f"{where} expects {total.sum():.3g} background events in all, too few for a likelihood; leave "
+            "it out."
+        )
+        raise ConfigError(msg)
+    empty = next((group for group in groups if content(group) <= limit), None)
+    if empty is not None and settings.empty_bins == "error":
+        msg = (
+            f"{where} expects {content(empty):.3g} background events between {edges[empty[0]]:g} and "
+            f"{edges[empty[0] + 1]:g}; use wider bins, or `empty_bins: merge`."
+        )
+        raise ConfigError(msg)
+    position = len(groups) - 1
+    while position > 0:
+        if content(groups[position]) <= limit:
+            groups[position - 1] += groups.pop(position)
+        position -= 1
+    while len(groups) > 1 and content(groups[0]) <= limit:
+        groups[0] += groups.pop(1)
+    decisions.extend(
+        Decision(
+            "merged bins",
+            "",
+            name,
+            f"{len(group)} bins became one, {edges[group[0]]:g} to {edges[group[-1] + 1]:g}, as one of them "
+            f"expects no more than {limit:g} background events",
+        )
+        for group in groups
+        if len(group) > 1
+    )
+    return groups
