@@ -240,7 +240,8 @@ def test_add_refuses_and_leaves_the_file_alone(tmp_path: Path) -> None:
     assert list(load_manifest(path).datasets["zll"].files) == ["new.root"]
 
 
-def test_add_into_a_missing_folder(tmp_path: Path) -> None:
+def test_add_into_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
     with pytest.raises(OutputError, match="can't be written"):
         add_dataset(tmp_path / "none/datasets.json", "zll", ZLL["files"], ZLL["metadata"])
 

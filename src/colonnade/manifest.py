@@ -24,47 +24,59 @@ import json
 import math
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, create_model, field_validator
 
 from colonnade.config import Settings, parse_settings, read_json
-from colonnade.errors import ConfigError, EventError, InputError, OutputError, nearest
+from colonnade.errors import ConfigError, EventError, InputError, nearest
+from colonnade.output import replacing
 
 Kind = Literal["data", "background", "signal"]
-Pair = Annotated[tuple[float, float], Field()]
+Range = tuple[float, float | None]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _GLOB = re.compile(r"[*?\[]")
 
 
 class Filter(Settings):
-    """Which generated events are kept, by what is true in them.
+    """Which hard processes are kept, before showers; kept events only are written and counted.
 
-    The cross-section of what is kept is `xsec_pb * filter_efficiency`; the file's sum of weights counts kept
-    events only.
+    The cross-section of what is kept is `xsec_pb * filter_efficiency`. A range is a lower and an upper bound,
+    the upper one null where there is none.
 
     Attributes
     ----------
     leptons
-        At least this many prompt electrons and muons with pT > 8 GeV and |eta| < 2.7.
+        At least this many electrons and muons with pT > 8 GeV and |eta| < 2.7.
+    mll
+        Mass of the two hardest electrons or muons, in GeV.
+    met
+        Transverse momentum of everything invisible together, in GeV.
+    mt2
+        m_T2 of the two hardest electrons or muons and what is invisible, taken as massless, in GeV.
     boson_pt
-        Lowest and highest transverse momentum of the hard process's first W, Z or H, in GeV.
+        Transverse momentum of the hard process's first Z, W or H, in GeV.
+    invert
+        Keep exactly what would have been dropped.
     """
 
     leptons: int = Field(default=0, ge=0, le=4)
-    boson_pt: Pair | None = None
+    mll: Range | None = None
+    met: Range | None = None
+    mt2: Range | None = None
+    boson_pt: Range | None = None
+    invert: bool = False
 
-    @field_validator("boson_pt")
+    @field_validator("mll", "met", "mt2", "boson_pt")
     @classmethod
-    def _ordered(cls, value: Pair | None) -> Pair | None:
-        if value is not None and not 0 <= value[0] < value[1]:
-            msg = "must be a lower and a higher transverse momentum in GeV"
+    def _ordered(cls, value: Range | None) -> Range | None:
+        if value is not None and (value[0] < 0 or (value[1] is not None and value[1] <= value[0])):
+            msg = "must be a lower and a higher bound in GeV, or null for the higher"
             raise ValueError(msg)
         return value
 
@@ -85,7 +97,8 @@ class Generate(Settings):
     filter
         Which generated events are kept.
     weight
-        `unit`, or `shat_squared`: each event weighs its squared partonic energy squared, scaled to mean 1.
+        `unit`, or `shat_squared`: the matrix element is multiplied by (s-hat / TeV^2)^2 while sampling, so
+        events still weigh the same.
     negative_weights
         The share of events that carry a negative weight, as next-to-leading-order generators make them.
     content
@@ -461,7 +474,8 @@ def add_dataset(
         content[name] = {"files": dict(files), "metadata": dict(metadata)}
     manifest = _parse(content, path)
     indent = _indent_of(path)
-    _write_whole(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
 
@@ -469,24 +483,6 @@ def _indent_of(path: Path) -> int:
     """Return the indentation that the file's author chose."""
     match = re.search(r"^( +)\"", path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else None
     return len(match[1]) if match else 2
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.absolute().parent, prefix=f".{path.name}.", encoding="utf-8", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-        # a temporary file is private; the manifest is as readable as it was
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        msg = f"{path} can't be written: {error.strerror or error}."
-        raise OutputError(msg) from error
 
 
 def relative_files(paths: Sequence[str], folder: Path) -> list[str]:

@@ -1,0 +1,380 @@
+"""The parametrised detector: from true particles to what an analysis sees, for all events of a batch at once.
+
+What is left out: pile-up and multiparton interactions (the soft term's resolution stands for them), jet
+directions (not smeared), tails of the jet response, jets taken for electrons or photons, triggers.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Collection", "simulate"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from colonnade.samples import response
+from colonnade.samples.generator import Batch
+from colonnade.samples.jets import cluster, distance_within, energy_correlations, flavour
+from colonnade.samples.missing import Seen, missing_momentum
+from colonnade.samples.particles import Bools, Floats, Ints, Particles, Truth, classify, pairs_within_events
+
+CALORIMETER_ETA, MUON_ETA, DRESSING_CONE = 4.9, 2.7, 0.1
+FAT_JET_RADIUS, FAT_JET_MINIMUM = 1.0, 150.0
+# a prompt photon with more than this share of its momentum around it is part of a jet
+PHOTON_ISOLATION = 0.2
+Columns = Mapping[str, np.ndarray[Any, Any]]
+Response = Callable[[Floats, Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A jagged collection as flat columns.
+
+    Attributes
+    ----------
+    counts
+        Objects of each event; None for one value an event.
+    columns
+        Name to values.
+    """
+
+    counts: Ints | None
+    columns: Columns
+
+
+@dataclass(frozen=True)
+class _Lepton:
+    """What tells electrons from muons: mass in GeV, resolution, efficiency and charge-flip rate."""
+
+    mass: float
+    resolution: Response
+    efficiency: Response
+    flip: Callable[[Floats], Floats]
+
+
+_ELECTRON = _Lepton(
+    0.00051099895, response.electron_resolution, response.electron_efficiency, response.charge_flip_rate
+)
+_MUON = _Lepton(0.1056583755, response.muon_resolution, response.muon_efficiency, np.zeros_like)
+
+
+def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -> dict[str, Collection]:
+    """Return what the detector makes of a batch.
+
+    Parameters
+    ----------
+    batch
+        Generated events.
+    content
+        Collections beside the usual ones: `FatJet`, `Particle`.
+    rng
+        Source of all smearing.
+
+    Returns
+    -------
+    dict
+        Electron, Muon, Tau, Photon, Jet (hardest first), MET, GenMET, GenBoson and what `content` names; GeV,
+        radians and cm.
+    """
+    particles, truth = batch.particles, classify(batch.particles)
+    visible = (particles.status > 0) & particles.visible & (np.abs(particles.eta) < CALORIMETER_ETA)
+    code = np.abs(particles.pdg)
+    prompt_lepton = truth.prompt | truth.from_tau
+    electron = visible & (code == 11)
+    muon = visible & (code == 13) & (np.abs(particles.eta) < MUON_ETA)
+    dressed, dressing = _dress(particles, electron & prompt_lepton, visible & truth.prompt & (code == 22))
+    around = visible & (code != 11) & (code != 13) & ~dressing & (particles.pt > response.ISOLATION_MINIMUM)
+    photon = visible & truth.prompt & (code == 22) & ~dressing & (particles.pt > 8.0)
+    photon[photon] = _isolation(particles, photon, around)[0] < PHOTON_ISOLATION
+    seen = Seen(len(batch))
+    collections = {
+        "Electron": _leptons(_ELECTRON, dressed, truth, electron, around, rng, seen),
+        "Muon": _leptons(_MUON, particles, truth, muon, around, rng, seen),
+        "Photon": _photons(particles, photon, around, rng, seen),
+    }
+    rest = visible & ~photon & ~dressing & ~((code == 11) & prompt_lepton) & ~((code == 13) & prompt_lepton)
+    hadrons = particles.take(rest)
+    collections |= _jets(hadrons, particles, truth, rng, seen)
+    seen.add_soft(hadrons)
+    collections["MET"] = Collection(None, missing_momentum(seen, response.SOFT_RESOLUTION, rng))
+    collections |= _generated(batch, hidden=(particles.status > 0) & ~particles.visible)
+    if "FatJet" in content:
+        collections["FatJet"] = _fat_jets(hadrons, rng)
+    if "Particle" in content:
+        collections["Particle"] = _stable(particles, visible)
+    return collections
+
+
+def _dress(particles: Particles, electron: Bools, photon: Bools) -> tuple[Particles, Bools]:
+    """Add photons to the prompt electrons that radiated them; return also which photons were used."""
+    electrons, photons = np.flatnonzero(electron), np.flatnonzero(photon)
+    left, right = pairs_within_events(_per_event(particles, electron), _per_event(particles, photon))
+    left, right = electrons[left], photons[right]
+    eta, phi = particles.eta, particles.phi
+    near = distance_within(eta[left], phi[left], eta[right], phi[right], DRESSING_CONE)
+    left, right = left[near], right[near]
+    right, first = np.unique(right, return_index=True)  # a photon between two electrons counts once
+    left = left[first]
+    used = np.zeros(len(photon), dtype=bool)
+    used[right] = True
+    columns = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
+    for values in columns.values():
+        np.add.at(values, left, values[right])
+    kept = {
+        name: getattr(particles, name) for name in ("counts", "pdg", "status", "mother", "vx", "vy", "vz")
+    }
+    return Particles(**kept, **columns, charge=particles.charge, visible=particles.visible), used
+
+
+def _per_event(particles: Particles, mask: Bools) -> Ints:
+    return np.bincount(particles.event[mask], minlength=len(particles.counts))
+
+
+def _isolation(particles: Particles, candidate: Bools, around: Bools) -> tuple[Floats, Ints]:
+    """Return, of each candidate, the pT sum around it over its own pT, and the candidates of each event."""
+    chosen, others = np.flatnonzero(candidate), np.flatnonzero(around)
+    counts = _per_event(particles, candidate)
+    left, right = pairs_within_events(counts, _per_event(particles, around))
+    eta, phi, pt = particles.eta, particles.phi, particles.pt
+    one, other = chosen[left], others[right]
+    near = distance_within(eta[one], phi[one], eta[other], phi[other], response.ISOLATION_CONE) & (
+        one != other
+    )
+    total = np.bincount(left[near], weights=pt[other[near]], minlength=len(chosen))
+    return total / pt[chosen], counts
+
+
+def _leptons(
+    kind: _Lepton,
+    particles: Particles,
+    truth: Truth,
+    candidate: Bools,
+    around: Bools,
+    rng: np.random.Generator,
+    seen: Seen,
+) -> Collection:
+    """Smear electrons or muons, keep the identified ones, note the prompt ones for the missing momentum."""
+    isolation, _ = _isolation(particles, candidate, around)
+    where = np.flatnonzero(candidate)
+    event, eta, phi = particles.event[where], particles.eta[where], particles.phi[where]
+    true_pt = np.maximum(particles.pt[where], 1e-3)
+    resolution = kind.resolution(true_pt, eta)
+    pt = true_pt * np.maximum(1.0 + resolution * rng.standard_normal(len(where)), 0.1)
+    prompt = (truth.prompt | truth.from_tau)[where]
+    seen.add(event[prompt], pt[prompt], phi[prompt], (resolution * pt)[prompt])
+    kept = rng.random(len(where)) < kind.efficiency(pt, eta)
+    flip = rng.random(len(where)) < kind.flip(eta)
+    charge = np.where(flip, -1, 1) * np.sign(particles.charge[where])
+    d0, z0 = _impact(particles, where)
+    d0_error, z0_error = response.impact_resolution(pt, eta), response.z0_resolution(pt, eta) * np.cosh(eta)
+    columns = {
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "mass": np.full(len(where), kind.mass),
+        "charge": charge.astype(np.int32),
+        "pfRelIso03_all": isolation * true_pt / pt,
+        "dxy": d0 + d0_error * rng.standard_normal(len(where)),
+        "dxyErr": d0_error,
+        "dz": z0 + z0_error * rng.standard_normal(len(where)),
+        "dzErr": z0_error,
+        "genPartFlav": _origin(particles, truth, where),
+    }
+    return _sorted(event, columns, kept, len(particles.counts))
+
+
+def _impact(particles: Particles, where: Ints) -> tuple[Floats, Floats]:
+    """Return transverse and longitudinal impact parameter in cm of straight tracks."""
+    x, y, z = particles.vx[where], particles.vy[where], particles.vz[where]
+    px, py, pz = particles.px[where], particles.py[where], particles.pz[where]
+    pt_squared = np.maximum(px**2 + py**2, 1e-12)
+    d0 = (x * py - y * px) / np.sqrt(pt_squared)
+    z0 = z - (x * px + y * py) / pt_squared * pz
+    return d0 / 10.0, z0 / 10.0
+
+
+def _origin(particles: Particles, truth: Truth, where: Ints) -> Ints:
+    """Return NanoAOD's code for where a lepton comes from: 1 prompt, 15 tau, 5 bottom, 4 charm, 3 lighter."""
+    mother = particles.mother[where]
+    conditions = [truth.prompt[where], truth.from_tau[where], truth.bottom[mother], truth.charm[mother]]
+    return np.select(conditions, [1, 15, 5, 4], 3).astype(np.int32)
+
+
+def _photons(
+    particles: Particles, candidate: Bools, around: Bools, rng: np.random.Generator, seen: Seen
+) -> Collection:
+    isolation, _ = _isolation(particles, candidate, around)
+    where = np.flatnonzero(candidate)
+    event, eta, phi = particles.event[where], particles.eta[where], particles.phi[where]
+    true_pt = particles.pt[where]
+    resolution = response.electron_resolution(true_pt, eta)
+    pt = true_pt * np.maximum(1.0 + resolution * rng.standard_normal(len(where)), 0.1)
+    seen.add(event, pt, phi, resolution * pt)
+    kept = rng.random(len(where)) < response.photon_efficiency(pt, eta)
+    columns: dict[str, Any] = {
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "mass": np.zeros(len(where)),
+        "pfRelIso03_all": isolation * true_pt / pt,
+        "genPartFlav": np.ones(len(where), dtype=np.int32),
+    }
+    return _sorted(event, columns, kept, len(particles.counts))
+
+
+def _jets(
+    hadrons: Particles, particles: Particles, truth: Truth, rng: np.random.Generator, seen: Seen
+) -> dict[str, Collection]:
+    """Cluster and smear jets, tag them, and find hadronic taus among them and in the record."""
+    jets = cluster(hadrons, 0.4, response.JET_MINIMUM / 2)
+    event = np.repeat(np.arange(len(jets.counts)), jets.counts)
+    resolution = response.jet_resolution(jets.pt)
+    scale = np.maximum(1.0 + resolution * rng.standard_normal(len(event)), 0.1)
+    pt, eta, phi = jets.pt * scale, jets.eta, jets.phi
+    kept = pt > response.JET_MINIMUM
+    seen.add(event[kept], pt[kept], phi[kept], (resolution * pt)[kept])
+    seen.remove_soft(event[kept], jets.px[kept], jets.py[kept])
+    kind = flavour(jets, particles, truth)
+    efficiency = np.where(np.abs(eta) < 2.5, response.btag_efficiency(kind, pt), 0.0)
+    drawn = rng.random(len(event))
+    tagged = drawn < efficiency
+    # a flat score on each side of the working point, 0.5: above it with exactly the table's efficiency
+    above = 1.0 - 0.5 * drawn / np.maximum(efficiency, 1e-12)
+    below = 0.5 * (1.0 - drawn) / np.maximum(1.0 - efficiency, 1e-12)
+    columns = {
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "mass": jets.mass * scale,
+        "btag": np.where(tagged, above, below),
+        "hadronFlavour": kind.astype(np.int32),
+        "nConstituents": jets.constituents.astype(np.int32),
+    }
+    events = len(jets.counts)
+    return {
+        "Jet": _sorted(event, columns, kept, events),
+        "Tau": _taus(particles, truth, (event[kept], {name: columns[name][kept] for name in columns}), rng),
+    }
+
+
+def _taus(
+    particles: Particles, truth: Truth, jets: tuple[Ints, Columns], rng: np.random.Generator
+) -> Collection:
+    """Return identified hadronic taus, and jets taken for one."""
+    taus = np.flatnonzero(truth.hadronic_tau)
+    child = np.flatnonzero((truth.tau_index >= 0) & (np.abs(particles.pdg) == 16))
+    momentum = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
+    for values in momentum.values():
+        np.subtract.at(values, truth.tau_index[child], values[child])
+    px, py, pz, energy = (values[taus] for values in momentum.values())
+    charged = (truth.tau_index >= 0) & (particles.charge != 0)
+    tracks = np.bincount(truth.tau_index[charged], minlength=len(particles.pdg))[taus]
+    prongs = np.where(tracks > 1, 3, 1)
+    true_pt = np.maximum(np.hypot(px, py), 1e-3)
+    eta, phi = np.arcsinh(pz / true_pt), np.arctan2(py, px)
+    scale = np.maximum(1.0 + response.tau_resolution(true_pt) * rng.standard_normal(len(taus)), 0.1)
+    mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0.0))
+    found = rng.random(len(taus)) < response.tau_efficiency(prongs, true_pt * scale, eta)
+    jet_event, jet = jets
+    prongs_of_jet = np.where(rng.random(len(jet_event)) < 0.5, 1, 3)
+    away = _far_from(
+        jet_event, jet["eta"], jet["phi"], particles.event[taus], eta, phi, len(particles.counts)
+    )
+    # each number of prongs has its own chance, so the sum of both is spread over the draw of prongs
+    chance = 2.0 * np.where(prongs_of_jet == 1, response.TAU_FAKE_RATE[1], response.TAU_FAKE_RATE[3])
+    fake = away & (np.abs(jet["eta"]) < 2.5) & (rng.random(len(jet_event)) < chance)
+    sign = np.where(rng.random(len(jet_event)) < 0.5, -1.0, 1.0)
+    both = {
+        "pt": (true_pt * scale, jet["pt"]),
+        "eta": (eta, jet["eta"]),
+        "phi": (phi, jet["phi"]),
+        "mass": (mass * scale, np.minimum(jet["mass"], 1.5)),
+        "charge": (particles.charge[taus], sign),
+        "prongs": (prongs, prongs_of_jet),
+        "genPartFlav": (np.full(len(taus), 5), np.zeros(len(jet_event))),
+    }
+    columns = {name: np.concatenate(parts) for name, parts in both.items()}
+    for name in ("charge", "prongs", "genPartFlav"):
+        columns[name] = columns[name].astype(np.int32)
+    event = np.concatenate((particles.event[taus], jet_event))
+    return _sorted(event, columns, np.concatenate((found, fake)), len(particles.counts))
+
+
+def _far_from(
+    event1: Ints, eta1: Floats, phi1: Floats, event2: Ints, eta2: Floats, phi2: Floats, events: int
+) -> Bools:
+    """Tell the first items that have none of the second within 0.4; both sorted by event."""
+    first, second = np.bincount(event1, minlength=events), np.bincount(event2, minlength=events)
+    left, right = pairs_within_events(first, second)
+    order1, order2 = np.argsort(event1, kind="stable"), np.argsort(event2, kind="stable")
+    left, right = order1[left], order2[right]
+    far = np.ones(len(event1), dtype=bool)
+    far[left[distance_within(eta1[left], phi1[left], eta2[right], phi2[right], 0.4)]] = False
+    return far
+
+
+def _fat_jets(hadrons: Particles, rng: np.random.Generator) -> Collection:
+    """Cluster large jets, ungroomed as there is no pile-up; D2 is of the true constituents."""
+    jets = cluster(hadrons, FAT_JET_RADIUS, FAT_JET_MINIMUM * 0.7)
+    event = np.repeat(np.arange(len(jets.counts)), jets.counts)
+    scale = np.maximum(1.0 + response.jet_resolution(jets.pt) * rng.standard_normal(len(event)), 0.1)
+    mass = jets.mass * np.maximum(
+        1.0 + response.FAT_JET_MASS_RESOLUTION * rng.standard_normal(len(event)), 0.1
+    )
+    second, third = energy_correlations(jets, hadrons)
+    columns: dict[str, Any] = {
+        "pt": jets.pt * scale,
+        "eta": jets.eta,
+        "phi": jets.phi,
+        "mass": mass * scale,
+        "D2": third / np.maximum(second, 1e-9) ** 3,
+        "nConstituents": jets.constituents.astype(np.int32),
+    }
+    return _sorted(event, columns, columns["pt"] > FAT_JET_MINIMUM, len(jets.counts))
+
+
+def _stable(particles: Particles, visible: Bools) -> Collection:
+    """Return the true stable particles that leave a trace in the tracker's acceptance."""
+    kept = particles.take(visible & (np.abs(particles.eta) < 2.5) & (particles.pt > 0.5))
+    squared = kept.energy**2 - kept.px**2 - kept.py**2 - kept.pz**2
+    columns = {
+        "pt": kept.pt,
+        "eta": kept.eta,
+        "phi": kept.phi,
+        "mass": np.sqrt(np.maximum(squared, 0.0)),
+        "charge": np.sign(kept.charge).astype(np.int32),
+        "pdgId": kept.pdg.astype(np.int32),
+    }
+    return _sorted(kept.event, columns, np.ones(len(kept.pdg), dtype=bool), len(kept.counts))
+
+
+def _generated(batch: Batch, hidden: Bools) -> dict[str, Collection]:
+    """Return true missing momentum and the hard process's boson, one value an event."""
+    particles = batch.particles
+    event = particles.event[hidden]
+    x = np.bincount(event, weights=particles.px[hidden], minlength=len(batch))
+    y = np.bincount(event, weights=particles.py[hidden], minlength=len(batch))
+    boson, has = np.maximum(batch.boson, 0), batch.boson >= 0
+    squared = particles.energy**2 - particles.px**2 - particles.py**2 - particles.pz**2
+    columns = {
+        "pt": particles.pt[boson],
+        "eta": particles.eta[boson],
+        "phi": particles.phi[boson],
+        "mass": np.sqrt(np.maximum(squared[boson], 0.0)),
+    }
+    columns = {name: np.where(has, values, 0.0) for name, values in columns.items()}
+    columns["pdgId"] = np.where(has, particles.pdg[boson], 0).astype(np.int32)
+    return {
+        "GenMET": Collection(None, {"pt": np.hypot(x, y), "phi": np.arctan2(y, x)}),
+        "GenBoson": Collection(None, columns),
+    }
+
+
+def _sorted(event: Ints, columns: Columns, kept: Bools, events: int) -> Collection:
+    """Keep some objects, hardest first in each event."""
+    order = np.flatnonzero(kept)
+    order = order[np.lexsort((-columns["pt"][order], event[order]))]
+    counts = np.bincount(event[order], minlength=events)
+    return Collection(counts, {name: values[order] for name, values in columns.items()})

@@ -1,0 +1,306 @@
+"""Making the samples a manifest describes: in parallel, in fixed blocks, each file whole or not at all."""
+
+from __future__ import annotations
+
+__all__ = ["BLOCK", "Made", "make_samples"]
+
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from colonnade.errors import ColonnadeError, ConfigError, InputError
+from colonnade.manifest import Dataset, Generate, Manifest
+from colonnade.output import replacing
+from colonnade.samples.detector import simulate
+from colonnade.samples.generator import BASE, Generator, require_extra
+from colonnade.samples.ntuple import Block, Provenance, join, read_provenance, write_ntuple
+
+# events that share one Pythia and one stream of random numbers: fixed, so that the number of processes
+# changes nothing; large, as starting Pythia costs as much as 500 events
+BLOCK = 5000
+_SOURCES = ("detector", "generator", "jets", "missing", "ntuple", "particles", "production", "response")
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one dataset.
+
+    Attributes
+    ----------
+    dataset
+        The manifest's entry.
+    path
+        The file.
+    provenance
+        What the file says about itself.
+    skipped
+        Whether it was there already.
+    """
+
+    dataset: Dataset
+    path: Path
+    provenance: Provenance
+    skipped: bool
+
+    @property
+    def warning(self) -> str:
+        """Say so if the manifest's filter efficiency is not what the generator found; else empty."""
+        found, error = self.provenance.filter_efficiency, self.provenance.filter_error
+        stated = self.dataset.metadata.filter_efficiency
+        if abs(found - stated) <= max(5.0 * error, 1e-9):
+            return ""
+        return (
+            f"{self.dataset.name}: the manifest says filter_efficiency {stated:.4g}, the generator finds "
+            f"{found:.4g} +- {error:.2g}"
+        )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One file to make."""
+
+    dataset: Dataset
+    generate: Generate
+    path: Path
+    fingerprint: str
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """Number and size of each block."""
+        total = self.generate.events
+        return [(number, min(BLOCK, total - first)) for number, first in enumerate(range(0, total, BLOCK))]
+
+
+def make_samples(
+    manifest: Manifest,
+    names: Sequence[str] = ("*",),
+    *,
+    workers: int = 1,
+    events: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Made]:
+    """Make the simulated datasets that are missing or whose settings changed.
+
+    Parameters
+    ----------
+    manifest
+        Which datasets exist, and how they are made.
+    names
+        Names or globs; datasets without `generate` are passed over.
+    workers
+        Processes; 1 works in this one. The content does not depend on it.
+    events
+        Make this many events of each dataset instead of the manifest's number.
+    force
+        Make files again that are up to date, and overwrite files that were not made here.
+    progress
+        Called with a dataset's name and how many more of its events are made.
+
+    Returns
+    -------
+    list of Made
+        In the manifest's order.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, the extra `samples` is not installed, or Pythia refuses a setting.
+    InputError
+        If a file is in the way, or a dataset's settings make no events.
+    OutputError
+        If a file can't be written.
+    """
+    for module in ("pythia8mc", "fastjet"):
+        require_extra(module)
+    if workers < 1 or (events is not None and events < 1):
+        msg = "The numbers of workers and of events must be at least 1."
+        raise ConfigError(msg)
+    plans = [_plan(dataset, events) for dataset in manifest.select(names) if dataset.metadata.generate]
+    made = {plan.dataset.name: _existing(plan, force=force) for plan in plans}
+    todo = [plan for plan in plans if made[plan.dataset.name] is None]
+    for made_now in _make(todo, workers, progress or (lambda _name, _events: None)):
+        made[made_now.dataset.name] = made_now
+    return [result for result in made.values() if result is not None]
+
+
+def _plan(dataset: Dataset, events: int | None) -> _Plan:
+    generate = dataset.metadata.generate
+    if generate is None:
+        msg = f"Dataset {dataset.name} does not say how it is made."
+        raise ConfigError(msg)
+    if events is not None:
+        generate = generate.model_copy(update={"events": events})
+    path = Path(dataset.expand()[0][0])
+    return _Plan(dataset, generate, path, _fingerprint(generate))
+
+
+def _fingerprint(generate: Generate) -> str:
+    """Hash everything that a file's content depends on."""
+    folder = Path(__file__).parent
+    parts = [generate.model_dump_json(), json.dumps(_versions(), sort_keys=True)]
+    parts += [(folder / f"{name}.py").read_text(encoding="utf-8") for name in _SOURCES]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("pythia8mc", "fastjet")}
+
+
+def _existing(plan: _Plan, *, force: bool) -> Made | None:
+    """Return the file that is there already, if it is what the manifest asks for."""
+    if force or not plan.path.exists():
+        return None
+    found = read_provenance(plan.path)
+    if found is None:
+        msg = (
+            f"Dataset {plan.dataset.name}: {plan.path} is there but was not made by colonnade samples; "
+            "move it away, or add --force to overwrite it."
+        )
+        raise InputError(msg)
+    if found.fingerprint != plan.fingerprint:
+        return None
+    return Made(plan.dataset, plan.path, found, skipped=True)
+
+
+def _make(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Made]:
+    if not plans:
+        return
+    with _blocks(plans, workers, progress) as blocks:
+        for plan in plans:
+            note = {
+                "fingerprint": plan.fingerprint,
+                "generate": plan.generate.model_dump(mode="json") | {"base": list(BASE)},
+                "versions": _versions(),
+            }
+            own = (next(blocks) for _ in plan.blocks)
+            with replacing(plan.path) as temporary:
+                provenance = write_ntuple(temporary, own, note)
+            yield Made(plan.dataset, plan.path, provenance, skipped=False)
+
+
+@contextmanager
+def _blocks(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Iterator[Block]]:
+    """Give every block of every plan, in order, made here or by worker processes."""
+    tasks = [(plan, number, size) for plan in plans for number, size in plan.blocks]
+    if workers == 1:
+        yield (
+            make_block(plan.generate, plan.dataset.name, number, size, _beat(progress, plan.dataset.name))
+            for plan, number, size in tasks
+        )
+        return
+    with tempfile.TemporaryDirectory(prefix="colonnade-samples-") as folder:
+        pulse = Path(folder)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_leave_interrupts_to_parent)
+        try:
+            futures = [
+                pool.submit(_remote_block, plan.generate, plan.dataset.name, number, size, pulse)
+                for plan, number, size in tasks
+            ]
+            yield _in_order(futures, _Watch(pulse, progress))
+        finally:
+            # the workers look for this folder between batches, and stop when it is gone
+            (pulse / "alive").unlink(missing_ok=True)
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _beat(progress: Progress, name: str) -> Callable[[int], None]:
+    return lambda events: progress(name, events)
+
+
+def _in_order(futures: list[Future[Block]], watch: _Watch) -> Iterator[Block]:
+    for future in futures:
+        while True:
+            try:
+                block = future.result(timeout=0.2)
+            except TimeoutError:
+                watch.look()
+                continue
+            except BrokenProcessPool as error:
+                msg = "A worker process died, perhaps for want of memory; try fewer --workers."
+                raise InputError(msg) from error
+            watch.look()
+            yield block
+            break
+
+
+class _Watch:
+    """Reads how far the workers are: each block has a file that grows by a byte an event batch."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        (folder / "alive").touch()
+        self._folder, self._progress = folder, progress
+        self._seen: dict[str, int] = {}
+
+    def look(self) -> None:
+        for path in self._folder.glob("*.beat"):
+            events = sum(int(line) for line in path.read_text().split("\n")[:-1])
+            new = events - self._seen.get(path.name, 0)
+            if new:
+                self._seen[path.name] = events
+                self._progress(path.name.rsplit(".", 2)[0], new)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _StoppedError(ColonnadeError):
+    """The parent process does not want the block any more."""
+
+
+def _remote_block(generate: Generate, name: str, number: int, size: int, pulse: Path) -> Block:
+    """Make a block in a worker process."""
+
+    def beat(events: int) -> None:
+        if not (pulse / "alive").exists():
+            msg = "stopped"
+            raise _StoppedError(msg)
+        with (pulse / f"{name}.{number}.beat").open("a") as file:
+            file.write(f"{events}\n")
+
+    return make_block(generate, name, number, size, beat)
+
+
+def make_block(generate: Generate, name: str, number: int, size: int, beat: Callable[[int], None]) -> Block:
+    """Make one block of a dataset; the same for the same settings, whoever makes it.
+
+    Parameters
+    ----------
+    generate
+        The manifest's settings.
+    name
+        The dataset's, for messages.
+    number, size
+        Which block, and how many events it holds.
+    beat
+        Called with the number of events of each batch that is done.
+    """
+    # two independent streams of this dataset's seed and this block (numpy's SeedSequence)
+    for_pythia, for_detector = np.random.SeedSequence((generate.seed, number)).spawn(2)
+    seed = 1 + int(for_pythia.generate_state(1, np.uint64)[0] % 899_999_999)
+    rng = np.random.default_rng(for_detector)
+    generator = Generator(generate, seed, name)
+    weights, parts = [], []
+    for batch in generator.batches(size):
+        signs = np.where(rng.random(len(batch)) < generate.negative_weights, -1.0, 1.0)
+        weights.append(batch.weights * signs)
+        parts.append(simulate(batch, generate.content, rng))
+        beat(len(batch))
+    kept, seen = generator.filtered
+    return Block(
+        number, number * BLOCK + 1, np.concatenate(weights), join(parts), generator.cross_section, kept, seen
+    )
