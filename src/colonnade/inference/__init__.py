@@ -19,12 +19,14 @@ from colonnade.inference.card import (
 from colonnade.inference.classifier import Classifier
 from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.scorer import ClassifierScorer
 
 __all__ = [
     "CARD_KEY",
     "IDENTITY",
     "Card",
     "Classifier",
+    "ClassifierScorer",
     "CollectionCard",
     "FeatureCard",
     "Inputs",

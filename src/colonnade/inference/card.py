@@ -52,7 +52,10 @@ class CollectionCard(Settings):
 
 
 class ParameterCard(Settings):
-    """An input that is a hypothesis, such as a signal's mass, and the values it was trained on."""
+    """An input that is a hypothesis, such as a signal's mass, and the values it was trained on.
+
+    Of several parameters, the values at one place belong together: they are those of one signal point.
+    """
 
     name: str
     unit: str = ""
@@ -70,7 +73,6 @@ class TrainingCard(Settings):
     seed: int = 0
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
-    time: str = ""
 
 
 class Card(Settings):

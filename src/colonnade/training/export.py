@@ -77,6 +77,7 @@ def tree_graph(booster: Any, card: Card) -> onnx.ModelProto:
             target_opset=_TREE_OPSET,
         )
     graph = model.graph
+    graph.name = "trees"  # onnxmltools draws one at random
     probabilities = graph.output[1].name
     column, axis = f"{_OUTPUT}_column", f"{_OUTPUT}_axis"
     graph.initializer.extend(

@@ -1,0 +1,315 @@
+"""Training columns: what a processor computes for its histograms, written as parquet, one file a process.
+
+The columns come from `Processor.columns`, the same code that fills histograms, run by any executor. Each
+file has one row an event: `run`, `luminosityBlock`, `event`; `dataset`; `weight`, the events it stands for
+at the luminosity; `regions`, whose bit i tells whether it is in region i; and the observables, those of
+jagged collections as lists. `columns.json` beside them says what they are and where they come from.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COLUMNS_FILE", "ColumnBlock", "ColumnsCard", "ProcessCard", "read_card", "write_columns"]
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from pydantic import Field
+
+from colonnade.config import Settings, parse_settings, read_json
+from colonnade.errors import ConfigError, InputError, MissingColumnError, nearest
+from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, run_datasets
+from colonnade.inference import IDENTITY
+from colonnade.manifest import Dataset
+from colonnade.output import replacing, write_json
+
+COLUMNS_FILE = "columns.json"
+_MOST_REGIONS = 64  # bits of a column
+
+
+class ProcessCard(Settings):
+    """One file of the columns."""
+
+    kind: str
+    file: str
+    sha256: str
+    events: int
+    expected: float
+    signal: dict[str, float | str] = Field(default_factory=dict)
+
+
+class ColumnsCard(Settings):
+    """What columns are, and where they come from.
+
+    Attributes
+    ----------
+    luminosity
+        In fb^-1, to which weights are scaled.
+    regions
+        Names of the bits of `regions`.
+    observables
+        Their columns, and whether one is jagged.
+    units
+        Where the processor declares them.
+    processes
+        The files.
+    ledger
+        What became of every event.
+    provenance
+        Workflow, parameters, versions.
+    """
+
+    format: int = 1
+    luminosity: float
+    regions: tuple[str, ...]
+    observables: dict[str, bool]
+    units: dict[str, str | None] = Field(default_factory=dict)
+    processes: dict[str, ProcessCard]
+    ledger: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Identify the content, whatever the time or place it was made."""
+        files = {name: process.sha256 for name, process in self.processes.items()}
+        text = json.dumps([self.luminosity, self.regions, files], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ColumnBlock:
+    """Rows of one or more chunks; adds and scales as histograms do, so that execution merges it in order."""
+
+    def __init__(self, tables: Sequence[Any]) -> None:
+        self.tables = list(tables)
+
+    def __iadd__(self, other: ColumnBlock) -> ColumnBlock:
+        self.tables += other.tables
+        return self
+
+    def __add__(self, other: ColumnBlock) -> ColumnBlock:
+        return ColumnBlock(self.tables + other.tables)
+
+    def __mul__(self, factor: float) -> ColumnBlock:
+        import pyarrow.compute as pc
+
+        scaled = []
+        for table in self.tables:
+            place = table.schema.get_field_index("weight")
+            scaled.append(table.set_column(place, "weight", pc.multiply(table.column(place), factor)))
+        return ColumnBlock(scaled)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ColumnBlock:
+        return ColumnBlock(self.tables)  # tables never change
+
+    def table(self) -> Any:
+        """Return all rows as one arrow table."""
+        import pyarrow as pa
+
+        return pa.concat_tables(self.tables).unify_dictionaries().combine_chunks()
+
+
+class _Dump:
+    """Put before an analysis among a class's bases, it makes `process` return columns."""
+
+    dumped: Sequence[str] | None
+    wanted_regions: Sequence[str]
+
+    def process(self, events: Any) -> dict[str, dict[str, Any]]:
+        dataset = events.metadata["dataset"]
+        produced = self.columns(events)  # type: ignore[attr-defined]  # the analysis's
+        is_data = events.metadata.get("kind") == "data" or "genWeight" not in ak.fields(events)
+        sumw = len(events) if is_data else np.asarray(events.genWeight, dtype=np.float64).sum()
+        table = _table(produced, dataset, self.dumped, self.wanted_regions)
+        result = {"histograms": {"columns": ColumnBlock([table])}, "events": len(events), "sumw": float(sumw)}
+        return {dataset: result}
+
+
+def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequence[str]) -> Any:
+    """Make a processor of the same analysis that gives columns; its class derives from the analysis's.
+
+    So execution finds the modules of the user's project that workers need, as it does for the analysis
+    itself.
+    """
+    kind = type("Columns", (_Dump, type(processor)), {})
+    dump = copy.copy(processor)
+    dump.__class__ = kind
+    dump.dumped, dump.wanted_regions = observables, tuple(regions)
+    return dump
+
+
+def _table(
+    produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str]
+) -> Any:
+    import pyarrow as pa
+
+    given = produced["observables"]
+    names = sorted(given) if observables is None else list(observables)
+    for name in names:
+        if name not in given:
+            hint = nearest(name, given)
+            msg = f"The model needs the observable '{name}', which the processor does not give{hint}."
+            raise MissingColumnError(msg)
+    weight = np.asarray(produced["weight"], dtype=np.float64)
+    bits = np.zeros(len(weight), dtype=np.uint64)
+    for place, mask in enumerate(produced["regions"].values()):
+        bits |= np.asarray(mask, dtype=np.uint64) << np.uint64(place)
+    keep = np.ones(len(weight), dtype=bool)
+    if wanted:
+        keep = np.any([np.asarray(produced["regions"][name]) for name in wanted], axis=0)
+    columns: dict[str, Any] = {
+        name: pa.array(np.asarray(produced[name], dtype=np.int64)[keep])
+        for name in IDENTITY
+        if name in produced
+    }
+    columns["dataset"] = pa.array([dataset] * int(keep.sum()), type=pa.string()).dictionary_encode()
+    columns["weight"] = pa.array(weight[keep])
+    columns["regions"] = pa.array(bits[keep])
+    for name in names:
+        values = ak.values_astype(ak.fill_none(ak.Array(given[name]), np.nan, axis=-1), np.float32)[keep]
+        columns[name] = ak.to_arrow(ak.drop_parameters(values), extensionarray=False)
+    return pa.table(columns)
+
+
+def write_columns(
+    processor: Any,
+    datasets: Sequence[Dataset],
+    folder: Path,
+    *,
+    luminosity: float,
+    observables: Sequence[str] | None = None,
+    regions: Sequence[str] = (),
+    units: Mapping[str, str | None] | None = None,
+    executor: ExecutorSettings | None = None,
+    chunk_size: int = 100_000,
+    schema: str | None = None,
+    allow_loss: float = 0.0,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> ColumnsCard:
+    """Run an analysis over datasets and write its columns.
+
+    Parameters
+    ----------
+    processor
+        The analysis.
+    datasets
+        What to read.
+    folder
+        Where the files go; those of an earlier call are replaced.
+    luminosity
+        To which weights are scaled, in fb^-1.
+    observables
+        Which to write; None: all.
+    regions
+        Keep events of any of these; empty: all that pass the preselection.
+    units
+        Units of observables, for the card.
+    executor, chunk_size, schema, allow_loss, progress
+        As in `run_datasets`.
+    provenance
+        What to note.
+
+    Raises
+    ------
+    ConfigError
+        If a region is unknown.
+    MissingColumnError
+        If the processor does not give an observable.
+    LossError
+        If more events were lost than allowed.
+    """
+    declared = list(getattr(processor, "regions", {}))
+    for name in regions:
+        if name not in declared:
+            hint = nearest(name, declared)
+            msg = f"The model asks for the region '{name}', which the processor does not have{hint}."
+            raise ConfigError(msg)
+    if len(declared) > _MOST_REGIONS:
+        msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
+        raise ConfigError(msg)
+    result = run_datasets(
+        _dumping(processor, observables, regions),
+        datasets,
+        luminosity=luminosity,
+        executor=executor,
+        chunk_size=chunk_size,
+        schema=schema,
+        allow_loss=allow_loss,
+        progress=progress,
+    )
+    about = {dataset.metadata.process: dataset.metadata for dataset in datasets}
+    blocks: Mapping[str, Any] = result.histograms["columns"]
+    processes: dict[str, ProcessCard] = {}
+    jagged: dict[str, bool] = {}
+    for name in sorted(blocks):
+        table = blocks[name].table()
+        jagged = _jagged(table)
+        file = f"{name}.parquet"
+        digest = _write(table, folder / file)
+        processes[name] = ProcessCard(
+            kind=about[name].kind,
+            file=file,
+            sha256=digest,
+            events=table.num_rows,
+            expected=float(np.asarray(table["weight"]).sum()),
+            signal=dict(about[name].signal),
+        )
+    card = ColumnsCard(
+        luminosity=luminosity,
+        regions=tuple(declared),
+        observables=jagged,
+        units={name: (units or {}).get(name) for name in jagged},
+        processes=processes,
+        ledger=result.ledger.as_json(),
+        provenance=dict(provenance or {}),
+    )
+    write_json(folder / COLUMNS_FILE, card.model_dump(mode="json"))
+    result.ledger.check()
+    return card
+
+
+def _jagged(table: Any) -> dict[str, bool]:
+    import pyarrow as pa
+
+    plain = {*IDENTITY, "dataset", "weight", "regions"}
+    lists = (pa.types.is_list, pa.types.is_large_list)
+    return {
+        field.name: any(is_list(field.type) for is_list in lists)
+        for field in table.schema
+        if field.name not in plain
+    }
+
+
+def _write(table: Any, path: Path) -> str:
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+        with temporary.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_card(folder: Path) -> ColumnsCard:
+    """Read what a folder of columns says of itself, and check that its files are there.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no columns.
+    InputError
+        If a file is missing.
+    """
+    path = folder / COLUMNS_FILE
+    if not path.is_file():
+        msg = f"{folder} holds no training columns (no {COLUMNS_FILE}); write them with `colonnade columns`."
+        raise ConfigError(msg)
+    card = parse_settings(ColumnsCard, read_json(path), str(path))
+    for process in card.processes.values():
+        if not (folder / process.file).is_file():
+            msg = f"The training columns {folder / process.file} are missing; write the columns again."
+            raise InputError(msg)
+    return card

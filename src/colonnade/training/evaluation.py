@@ -1,0 +1,283 @@
+"""How good a model is: ROC, significance against the cut, calibration, importance, training against test.
+
+All numbers are of events that the scoring network was not trained on, weighted to the luminosity. A
+significance is computed by a function that the caller passes, (signal, background, background's
+uncertainty) -> Z, as `colonnade.statistics.asimov_significance` is.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Point",
+    "Significance",
+    "accuracy",
+    "area_under_curve",
+    "calibration",
+    "distributions",
+    "importance",
+    "points_of",
+    "roc",
+    "significance_scan",
+]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from colonnade.inference import Inputs
+from colonnade.training.sample import Sample
+
+Floats = NDArray[np.float64]
+Significance = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
+Score = Callable[[Inputs, NDArray[np.int64]], NDArray[np.float32]]
+"""(inputs, rows of the sample) -> scores"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Scores of one signal point against all background.
+
+    Attributes
+    ----------
+    signal
+        The process.
+    parameters
+        The hypothesis at which all events were scored.
+    rows
+        [n], rows of the sample.
+    score, weight, target
+        [n].
+    """
+
+    signal: str
+    parameters: tuple[float, ...]
+    rows: NDArray[np.int64]
+    score: Floats
+    weight: Floats
+    target: NDArray[np.bool_]
+
+
+def points_of(
+    sample: Sample, score: Score, rows: NDArray[np.int64] | None = None, scale: float = 1.0
+) -> list[Point]:
+    """Score each signal point, and background under its hypothesis.
+
+    Parameters
+    ----------
+    sample
+        Events.
+    score
+        What scores them.
+    rows
+        Use these events only; None: all.
+    scale
+        By which weights are multiplied, to make up for events left out.
+    """
+    chosen = np.arange(len(sample)) if rows is None else rows
+    target, process = sample.target[chosen], sample.process[chosen]
+    background = chosen[~target]
+    columns = sample.card.parameter_columns()
+    known: dict[tuple[float, ...], Floats] = {}
+    points = []
+    for name, parameters in sample.points().items():
+        own = chosen[target & (process == sample.processes.index(name))]
+        if parameters not in known:
+            known[parameters] = _scores(sample, score, background, columns, parameters)
+        signal = _scores(sample, score, own, columns, parameters)
+        both = np.concatenate([background, own])
+        points.append(
+            Point(
+                signal=name,
+                parameters=parameters,
+                rows=both,
+                score=np.concatenate([known[parameters], signal]),
+                weight=sample.weight[both] * scale,
+                target=sample.target[both],
+            )
+        )
+    return points
+
+
+def _scores(
+    sample: Sample, score: Score, rows: NDArray[np.int64], columns: slice, parameters: tuple[float, ...]
+) -> Floats:
+    inputs = sample.inputs.take(rows)
+    inputs.event[:, columns] = parameters  # take copies
+    return np.asarray(score(inputs, rows), dtype=np.float64)
+
+
+def roc(score: Floats, weight: Floats, target: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return false and true positive rates of every cut, from (0, 0) to (1, 1); equal scores are one step."""
+    order = np.argsort(-score, kind="stable")
+    score, weight, target = score[order], weight[order], target[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+    rates = []
+    for chosen in (~target, target):
+        passed = np.cumsum(np.where(chosen, weight, 0.0))
+        rates.append(np.concatenate([[0.0], passed[last] / passed[-1]]))
+    return rates[0], rates[1]
+
+
+def area_under_curve(score: Floats, weight: Floats, target: NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve, by trapezoids."""
+    false, true = roc(score, weight, target)
+    return float(np.trapezoid(true, false))
+
+
+def accuracy(score: Floats, target: NDArray[np.bool_], threshold: float = 0.5) -> float:
+    """Return the share of events, each counted once, on the right side of a threshold."""
+    return float(((score > threshold) == target).mean())
+
+
+def significance_scan(
+    score: Floats,
+    weight: Floats,
+    target: NDArray[np.bool_],
+    significance: Significance,
+    background_error: float,
+    cuts: ArrayLike | None = None,
+    most_statistical_error: float = 0.3,
+) -> list[dict[str, float | None]]:
+    """Give the expected significance of events with score > cut, for many cuts.
+
+    Parameters
+    ----------
+    score, weight, target
+        [n].
+    significance
+        See the module.
+    background_error
+        Relative uncertainty of the background; its statistical one is added in quadrature.
+    cuts
+        By default 0, 0.01, ... 0.99 and quantiles of the signal's scores.
+    most_statistical_error
+        Beyond this relative statistical error of the background no significance is quoted: it would be
+        chance's.
+
+    Returns
+    -------
+    list of dict
+        cut, signal, background, background_statistical, z (None where it is not quoted).
+    """
+    if cuts is None:
+        quantiles = np.quantile(score[target], np.linspace(0.02, 0.98, 49)) if target.any() else np.zeros(0)
+        cuts = np.unique(np.concatenate([np.linspace(0, 0.99, 100), quantiles]))
+    edges = np.asarray(cuts, dtype=np.float64)
+    s, _ = _above(score[target], weight[target], edges)
+    b, squares = _above(score[~target], weight[~target], edges)
+    error = np.sqrt(squares)
+    fine = (b > 0) & (s >= 0) & (error <= most_statistical_error * b)
+    z = np.full(len(edges), np.nan)
+    if fine.any():
+        z[fine] = significance(s[fine], b[fine], np.hypot(background_error * b[fine], error[fine]))
+    return [
+        {
+            "cut": float(edges[i]),
+            "signal": float(s[i]),
+            "background": float(b[i]),
+            "background_statistical": float(error[i]),
+            "z": float(z[i]) if np.isfinite(z[i]) else None,
+        }
+        for i in range(len(edges))
+    ]
+
+
+def _above(score: Floats, weight: Floats, cuts: Floats) -> tuple[Floats, Floats]:
+    """Sum weights and their squares of the events with score > cut, [cuts] each."""
+    order = np.argsort(score)
+    first = np.searchsorted(score[order], cuts, side="right")
+    sums = []
+    for values in (weight[order], np.square(weight[order])):
+        tail = np.concatenate([np.cumsum(values[::-1])[::-1], [0.0]])
+        sums.append(tail[first])
+    return sums[0], sums[1]
+
+
+def best(scan: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the scan's entry of highest significance."""
+    return dict(max(scan, key=lambda entry: -1.0 if entry["z"] is None else entry["z"]))
+
+
+def calibration(
+    score: Floats, weight: Floats, target: NDArray[np.bool_], bins: int = 10
+) -> list[dict[str, float]]:
+    """Compare the score with the share of signal in training weights, bin by bin."""
+    place = np.clip((score * bins).astype(int), 0, bins - 1)
+    table = []
+    for number in range(bins):
+        chosen = place == number
+        total = float(weight[chosen].sum())
+        if total > 0:
+            table.append(
+                {
+                    "score": float((score[chosen] * weight[chosen]).sum() / total),
+                    "signal_share": float(weight[chosen & target].sum() / total),
+                    "weight": total,
+                }
+            )
+    return table
+
+
+def distributions(point: Point, sample: Sample, bins: int = 50) -> dict[str, Any]:
+    """Histogram the scores of each process: events counted once, and scaled to the luminosity."""
+    edges = np.linspace(0, 1, bins + 1)
+    process = sample.process[point.rows]
+    table = {}
+    for index in np.unique(process):
+        chosen = process == index
+        counts, _ = np.histogram(point.score[chosen], edges)
+        scaled, _ = np.histogram(point.score[chosen], edges, weights=point.weight[chosen])
+        table[sample.processes[index]] = {"events": counts.tolist(), "scaled": scaled.tolist()}
+    return {"edges": edges.tolist(), "processes": table}
+
+
+def importance(
+    sample: Sample, score: Score, rows: NDArray[np.int64], weight: Floats, seed: int = 1
+) -> dict[str, float]:
+    """Tell how much area under the ROC curve is lost when a feature is shuffled among events or objects.
+
+    Parameters
+    ----------
+    sample, score, rows
+        Events, what scores them, which of them to use.
+    weight
+        [rows], for the area.
+    """
+    rng = np.random.default_rng(seed)
+    inputs = sample.inputs.take(rows)
+    target = sample.target[rows]
+    columns = sample.card.parameter_columns()
+    if columns.stop > columns.start:
+        # each background event stands for the hypothesis of some signal event
+        background = np.flatnonzero(~target)
+        drawn = rng.choice(np.flatnonzero(target), size=len(background))
+        inputs.event[background, columns] = inputs.event[drawn, columns]
+    reference = area_under_curve(np.asarray(score(inputs, rows), dtype=np.float64), weight, target)
+
+    def loss(values: NDArray[np.float32], column: int) -> float:
+        kept = values[:, column].copy()
+        values[:, column] = rng.permutation(kept)
+        area = area_under_curve(np.asarray(score(inputs, rows), dtype=np.float64), weight, target)
+        values[:, column] = kept
+        return reference - area
+
+    table = {feature.name: loss(inputs.event, place) for place, feature in enumerate(sample.card.event)}
+    table |= {
+        parameter.name: loss(inputs.event, columns.start + place)
+        for place, parameter in enumerate(sample.card.parameters)
+    }
+    start = columns.stop
+    for collection in sample.card.collections:
+        if collection.leading is None:
+            for place, feature in enumerate(collection.features):
+                table[feature.name] = loss(inputs.objects[collection.name], place)
+        else:
+            for number in range(collection.leading):
+                for place, feature in enumerate(collection.features):
+                    column = start + number * len(collection.features) + place
+                    table[f"{feature.name}_{number + 1}"] = loss(inputs.event, column)
+            start += collection.leading * len(collection.features)
+    return dict(sorted(table.items(), key=lambda entry: -entry[1]))

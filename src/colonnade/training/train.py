@@ -1,0 +1,350 @@
+"""Training a declared model from columns to a model file: folds, export, checks, evaluation, card."""
+
+from __future__ import annotations
+
+__all__ = ["Progress", "Trained", "train_model", "weigher"]
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.inference import Classifier, Inputs, TrainingCard, fold_of
+from colonnade.output import write_json
+from colonnade.training.declaration import Model, Trees
+from colonnade.training.evaluation import (
+    Point,
+    Significance,
+    accuracy,
+    area_under_curve,
+    best,
+    calibration,
+    distributions,
+    importance,
+    points_of,
+    roc,
+    significance_scan,
+)
+from colonnade.training.sample import Sample, Split, split_events
+from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
+
+_PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
+# how many events at most the slow parts of an evaluation use
+_IMPORTANCE_EVENTS = 20_000
+_ROC_POINTS = 200
+
+
+class Progress(Protocol):
+    """What a training tells while it works."""
+
+    def begin(self, what: str, rounds: int) -> None:
+        """Announce a training of at most so many rounds (epochs or trees)."""
+
+    def round(self, number: int, loss: float, validation: float) -> None:
+        """Tell what a round reached."""
+
+    def end(self) -> None:
+        """Tell that the training has ended."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes
+    ----------
+    classifier
+        The model as it was written and read back.
+    evaluation
+        What `evaluation.json` holds.
+    """
+
+    classifier: Classifier
+    evaluation: dict[str, Any]
+
+
+def weigher(model: Model) -> Callable[[Sample], NDArray[np.float64]]:
+    """Return what gives the training weights, of mean 1, of a part of a model's sample."""
+
+    def weigh(part: Sample) -> NDArray[np.float64]:
+        treated = apply_policy(part.weight, part.process, model.negative_weights)
+        return training_weights(model.weighting, treated, part.target, part.process)
+
+    return weigh
+
+
+def train_model(
+    name: str,
+    model: Model,
+    sample: Sample,
+    *,
+    output: Path,
+    work: Path,
+    significance: Significance,
+    background_error: float = 0.2,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train every fold of a model, export, verify, evaluate on events never trained on, and write the model.
+
+    Interrupted, it goes on where it was when called again with the same arguments.
+
+    Parameters
+    ----------
+    name
+        Of the model; its file is `output/NAME.onnx`, its card `output/NAME.card.json`.
+    model, sample
+        What to train on what.
+    output
+        Where the model goes.
+    work
+        Where checkpoints and `evaluation.json` go.
+    significance, background_error
+        See `training.evaluation`.
+    device, threads
+        Where to train, with how many threads (trees; torch's are the process's own).
+    progress
+        What is told meanwhile.
+
+    Raises
+    ------
+    EventError
+        If a class has no events, or weights can't be used.
+    FitError
+        If a training diverges, or the exported graph does not score as the trained model.
+    """
+    from colonnade.training import export
+
+    fits: list[Any] = []
+    graphs: list[Any] = []
+    for fold in range(model.folds):
+        split = split_events(sample.identity, model.folds, fold)
+        fitted = _fit(name, model, sample, split, fold, work, device, threads, progress)
+        fits.append(fitted)
+        to_graph = export.tree_graph if isinstance(model.network, Trees) else export.network_graph
+        graphs.append(to_graph(fitted, sample.card))
+    card = sample.card.model_copy(update={"training": _training_card(model, sample)})
+    draft = export.write_model(work / f"{name}.onnx", graphs, card)
+    differences = _verify(model, fits, draft, sample)
+    evaluation = _evaluate(model, draft, sample, significance, background_error)
+    evaluation["differences"] = differences
+    metrics = {**_summary(evaluation), **{f"difference_{key}": value for key, value in differences.items()}}
+    classifier = export.write_model(
+        output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics})
+    )
+    write_json(work / "evaluation.json", evaluation)
+    return Trained(classifier, evaluation)
+
+
+def _fit(
+    name: str,
+    model: Model,
+    sample: Sample,
+    split: Split,
+    fold: int,
+    work: Path,
+    device: str,
+    threads: int,
+    progress: Progress | None,
+) -> Any:
+    """Train the network or trees of one fold."""
+    seed = 1000 * model.seed + fold
+    key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
+    what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
+    rounds = model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs
+    if progress is not None:
+        progress.begin(what, rounds)
+    try:
+        if isinstance(model.network, Trees):
+            from colonnade.training.trees import fit_trees
+
+            return fit_trees(
+                model,
+                sample,
+                split,
+                weigher(model),
+                seed=seed,
+                device=device,
+                threads=threads,
+                checkpoint=work / f"fold{fold}.json",
+                key=key,
+                progress=None if progress is None else progress.round,
+            )
+        from colonnade.training.fit import Epoch, fit_network
+
+        def told(epoch: Epoch) -> None:
+            if progress is not None:
+                progress.round(epoch.number, epoch.loss, epoch.validation)
+
+        return fit_network(
+            model,
+            sample,
+            split,
+            weigher(model),
+            seed=seed,
+            device=device,
+            checkpoint=work / f"fold{fold}.pt",
+            key=key,
+            progress=told,
+        ).network
+    finally:
+        if progress is not None:
+            progress.end()
+
+
+def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
+    """Give the events that are scored by a network that never saw them, and what makes up for the others."""
+    if model.folds > 1:
+        return np.arange(len(sample)), 1.0
+    rows = split_events(sample.identity, 1, 0).test
+    return rows, len(sample) / len(rows)
+
+
+def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> dict[str, float]:
+    """Compare onnxruntime with what was trained, and jagged with padded and masked, on held-out events."""
+    from colonnade.training import verification
+
+    worst = {"onnx": 0.0}
+    for fold, fitted in enumerate(fits):
+        rows = split_events(sample.identity, model.folds, fold).test[:20_000]
+        inputs = _complete(sample, rows)
+        scores = classifier.run(inputs, np.full(len(rows), fold, dtype=np.int64))
+        if isinstance(model.network, Trees):
+            trained = verification.tree_scores(fitted, inputs)
+        else:
+            trained = verification.network_scores(fitted, inputs)
+            padded = verification.padded_scores(fitted, inputs)
+            if sample.card.jagged():
+                difference = verification.require_equal("Jagged and padded scores", scores, padded)
+                worst["padded"] = max(worst.get("padded", 0.0), difference)
+        difference = verification.require_equal("Trained and exported model", scores, trained)
+        worst["onnx"] = max(worst["onnx"], difference)
+    return worst
+
+
+def _complete(sample: Sample, rows: NDArray[np.int64]) -> Inputs:
+    """Take events, with the hypotheses of background filled in turn from the signal points."""
+    inputs = sample.inputs.take(rows)
+    columns = sample.card.parameter_columns()
+    points = np.array(list(sample.points().values()), dtype=np.float32)
+    turn = points[np.arange(len(rows)) % len(points)]
+    inputs.event[:, columns] = np.where(np.isnan(inputs.event[:, columns]), turn, inputs.event[:, columns])
+    return inputs
+
+
+def _evaluate(
+    model: Model, classifier: Classifier, sample: Sample, significance: Significance, background_error: float
+) -> dict[str, Any]:
+    folds = fold_of(sample.identity, model.folds) if model.folds > 1 else None
+
+    def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return classifier.run(inputs, None if folds is None else folds[rows])
+
+    def seen(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        # the next fold's network was trained on (most of) these
+        return classifier.run(inputs, None if folds is None else (folds[rows] + 1) % model.folds)
+
+    rows, scale = _held_out(model, sample)
+    other = rows if model.folds > 1 else split_events(sample.identity, 1, 0).train
+    points = points_of(sample, score, rows, scale)
+    trained = {point.signal: point for point in points_of(sample, seen, other)}
+    weigh = weigher(model)
+    few = np.random.default_rng(model.seed).permutation(rows)[:_IMPORTANCE_EVENTS]
+    weights = np.abs(weigh(sample.take(few)))
+    complete = _complete(sample, rows)
+    features = dict(
+        zip([f.name for f in sample.card.event], sample.inputs.event.T.astype(np.float64), strict=False)
+    )
+    return {
+        "luminosity": sample.luminosity,
+        "background_error": background_error,
+        "cut": model.cut,
+        "points": [
+            _point(model, point, trained[point.signal], sample, significance, background_error)
+            for point in points
+        ],
+        "calibration": calibration(
+            np.asarray(score(complete, rows), dtype=np.float64),
+            np.abs(weigh(sample.take(rows))),
+            sample.target[rows],
+        ),
+        "importance": importance(sample, score, few, weights, model.seed),
+        "negative_weights": [
+            asdict(report)
+            for report in compare_policies(sample.weight, sample.process, sample.processes, features)
+        ],
+        "effective_events": {
+            name: effective_number(sample.weight[sample.process == place])
+            for place, name in enumerate(sample.processes)
+        },
+    }
+
+
+def _point(
+    model: Model,
+    point: Point,
+    trained: Point,
+    sample: Sample,
+    significance: Significance,
+    background_error: float,
+) -> dict[str, Any]:
+    weight = np.abs(point.weight)
+    false, true = roc(point.score, weight, point.target)
+    thin = np.unique(np.searchsorted(true, np.linspace(0, 1, _ROC_POINTS)).clip(0, len(true) - 1))
+    scan = significance_scan(point.score, point.weight, point.target, significance, background_error)
+    at_cut = significance_scan(
+        point.score, point.weight, point.target, significance, background_error, cuts=[model.cut]
+    )
+    return {
+        "signal": point.signal,
+        "parameters": dict(zip([p.name for p in model.parameters], point.parameters, strict=True)),
+        "auc": float(np.trapezoid(true, false)),
+        "auc_training": area_under_curve(trained.score, np.abs(trained.weight), trained.target),
+        "accuracy": accuracy(point.score, point.target),
+        "roc": {"false": false[thin].tolist(), "true": true[thin].tolist()},
+        "significance": scan,
+        "best": best(scan),
+        "at_cut": at_cut[0],
+        "distributions": distributions(point, sample),
+        "distributions_training": distributions(trained, sample),
+    }
+
+
+def _summary(evaluation: dict[str, Any]) -> dict[str, float | None]:
+    metrics: dict[str, float | None] = {}
+    for point in evaluation["points"]:
+        metrics[f"auc_{point['signal']}"] = round(point["auc"], 6)
+        metrics[f"significance_{point['signal']}"] = point["best"]["z"]
+    return metrics
+
+
+def _training_card(model: Model, sample: Sample) -> TrainingCard:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    hyperparameters: dict[str, Any] = {
+        "network": {"kind": type(model.network).__name__, **asdict(model.network)}
+    }
+    if not isinstance(model.network, Trees):
+        hyperparameters["optimisation"] = asdict(model.optimisation)
+    return TrainingCard(
+        columns=sample.digest,
+        datasets={name: int((sample.process == place).sum()) for place, name in enumerate(sample.processes)},
+        events={"signal": int(sample.target.sum()), "background": int((~sample.target).sum())},
+        weighting=f"{model.weighting}, negative weights: {model.negative_weights}",
+        normalisation=model.normalisation,
+        seed=model.seed,
+        hyperparameters=hyperparameters,
+        versions=versions,
+    )
