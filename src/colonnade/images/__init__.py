@@ -1,0 +1,20 @@
+"""Jagged particles and jets to event images, kept as their non-empty cells until a batch is needed."""
+
+from __future__ import annotations
+
+__all__ = [
+    "COMPRESSIONS",
+    "GRID",
+    "LAYERS",
+    "Grid",
+    "ImageBatch",
+    "SparseImages",
+    "compress",
+    "jet_width",
+    "layer_means",
+    "make_images",
+]
+
+from colonnade.images.compression import COMPRESSIONS, ImageBatch, compress
+from colonnade.images.grid import GRID, LAYERS, Grid
+from colonnade.images.sparse import SparseImages, jet_width, layer_means, make_images
