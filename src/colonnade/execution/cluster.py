@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Hashable, Sequence
-from types import ModuleType
 from typing import Any
 
 import dask
@@ -20,6 +19,7 @@ from distributed import Client, Future, LocalCluster
 
 from colonnade.execution.merging import fold
 from colonnade.execution.pools import ONE_THREAD, Done, WorkersLostError
+from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.work import Job, Task, pack, process
 
@@ -36,8 +36,8 @@ _CONFIG = {
 def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     """Start a cluster on this machine, or connect to the one that the settings name.
 
-    The cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder that goes
-    with it.
+    The cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder
+    that goes with it.
 
     Raises
     ------
@@ -82,7 +82,9 @@ class DaskPool:
 
     name = "dask"
 
-    def __init__(self, client: Client, cluster: LocalCluster | None = None, folder: str | None = None) -> None:
+    def __init__(
+        self, client: Client, cluster: LocalCluster | None = None, folder: str | None = None
+    ) -> None:
         self._client = client
         self._cluster = cluster
         self._folder = folder
@@ -96,9 +98,11 @@ class DaskPool:
     def workers(self) -> int:
         return max(1, sum(self._client.nthreads().values()))
 
-    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:
+    def begin(self, job: Job, code: ProjectCode) -> list[str]:
+        """Take in the job, and send it along with the first task of each worker."""
         # a task, not a scattered value: when the worker that holds it is lost, it is made again
-        self._job = self._client.submit(bytes, pack(job, modules), key=f"colonnade-job-{self._run}")
+        self._job = self._client.submit(bytes, pack(job, code), key=f"colonnade-job-{self._run}")
+        return []
 
     def process(self, tag: Hashable, task: Task) -> None:
         self._submit(tag, "chunk", 0, process, self._job, task)

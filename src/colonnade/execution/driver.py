@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["Outcome", "drive"]
+__all__ = ["Assignment", "Outcome", "drive"]
 
 import heapq
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from colonnade.errors import ColonnadeError, EventError
 from colonnade.execution.faults import ChunkError, back_off, sentence
 from colonnade.execution.ledger import Loss
 from colonnade.execution.merging import Addition, MergeTree
-from colonnade.execution.plan import Chunk, Plan
+from colonnade.execution.plan import Chunk, DatasetPlan
 from colonnade.execution.pools import Done, Pool
 from colonnade.execution.progress import Progress
 from colonnade.execution.work import Task
@@ -26,22 +26,49 @@ _RESTARTS = 5
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """One dataset to be done.
+
+    Attributes
+    ----------
+    plan
+        Its files and chunks.
+    layouts
+        For each file, the index into the job's columns.
+    keys
+        What each chunk's result is kept under; empty where nothing is kept.
+    """
+
+    plan: DatasetPlan
+    layouts: Mapping[int, int]
+    keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one dataset: its merged result (None: nothing) and what is lost."""
 
     result: Any
-    losses: tuple[Loss, ...]
-    events: int
-    sumw: float
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def events(self) -> int:
+        """Events in the result."""
+        return 0 if self.result is None else int(self.result["events"])
+
+    @property
+    def sumw(self) -> float:
+        """Sum of their generator weights."""
+        return 0.0 if self.result is None else float(self.result["sumw"])
 
 
 @dataclass(frozen=True)
 class _Item:
-    """A chunk of a dataset on its way through a pool; `round` counts the restarts of the dataset's sum."""
+    """A chunk of a dataset on its way through a pool; `turn` counts the restarts of the dataset's sum."""
 
     dataset: int
     chunk: int
-    round: int
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -50,60 +77,74 @@ class _Step:
 
     dataset: int
     addition: Addition
-    round: int
+    turn: int
 
 
+@dataclass
 class _DatasetWork:
     """One dataset in the making."""
 
-    def __init__(self, chunks: int) -> None:
-        self.chunks = chunks
-        self.tree = MergeTree(chunks)
-        self.round = 0
-        self.lost: dict[int, str] = {}
-        self.counted: set[int] = set()
+    assignment: Assignment
+    tree: MergeTree = field(init=False)
+    turn: int = 0
+    lost: dict[int, str] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.tree = MergeTree(self.chunks)
+        # a task needs no list of the thousand columns that its file has
+        self.sources = [
+            None if file.source is None else replace(file.source, columns=frozenset(), notes=())
+            for file in self.assignment.plan.files
+        ]
+
+    @property
+    def chunks(self) -> int:
+        return len(self.assignment.plan.chunks)
 
     def restart(self) -> None:
         self.tree = MergeTree(self.chunks)
-        self.round += 1
+        self.turn += 1
         self.lost.clear()
+
+    def task(self, number: int) -> Task:
+        chunk = self.assignment.plan.chunks[number]
+        source = self.sources[chunk.file]
+        assert source is not None  # noqa: S101 - chunks are made of files that were opened
+        key = self.assignment.keys[number] if self.assignment.keys else ""
+        layout = self.assignment.layouts[chunk.file]
+        return Task(self.assignment.plan.name, source, chunk.start, chunk.stop, layout, key)
+
+    def outcome(self, result: Any) -> Outcome:
+        losses = []
+        for number in sorted(self.lost):
+            chunk = self.assignment.plan.chunks[number]
+            path = self.assignment.plan.files[chunk.file].path
+            losses.append(Loss(path, chunk.start, chunk.stop, self.lost[number]))
+        return Outcome(result, tuple(losses))
 
 
 class _Driver:
     """The state of one run."""
 
     def __init__(
-        self,
-        pool: Pool,
-        plan: Plan,
-        layouts: Mapping[tuple[int, int], int],
-        retries: int,
-        progress: Progress,
+        self, pool: Pool, assignments: Sequence[Assignment], retries: int, progress: Progress
     ) -> None:
-        self.pool, self.plan, self.layouts, self.retries, self.progress = pool, plan, layouts, retries, progress
-        self.work = [_DatasetWork(len(dataset.chunks)) for dataset in plan.datasets]
+        self.pool, self.retries, self.progress = pool, retries, progress
+        self.work = [_DatasetWork(assignment) for assignment in assignments]
         self.queue: deque[_Item] = deque(
             _Item(place, chunk, 0) for place, work in enumerate(self.work) for chunk in range(work.chunks)
         )
-        self.later: list[tuple[float, int, _Item]] = []
+        self.later: list[tuple[float, int, int, _Item]] = []
         self.attempts: dict[tuple[int, int], int] = {}
         self.suspects: deque[_Item] = deque()
+        self.alone: _Item | None = None
         self.flying: set[_Item] = set()
         self.adding = 0
         self.results: dict[int, Any] = {}
-        self.sources = [
-            [None if file.source is None else file.source for file in dataset.files] for dataset in plan.datasets
-        ]
-        self._slim()
 
-    def _slim(self) -> None:
-        """A task needs no list of the thousand columns a file has."""
-        for sources in self.sources:
-            for number, source in enumerate(sources):
-                if source is not None:
-                    sources[number] = replace(source, columns=frozenset())
-
-    def run(self) -> None:
+    def run(self) -> list[Outcome]:
+        self._gather()  # a dataset without chunks is done
         while len(self.results) < len(self.work):
             self._submit()
             timeout = 0.5
@@ -112,70 +153,71 @@ class _Driver:
             for done in self.pool.completed(timeout):
                 if isinstance(done.tag, _Step):
                     self._added(done.tag, done)
-                else:
-                    self._processed(done.tag, done)  # type: ignore[arg-type]  # the only other tag
+                elif isinstance(done.tag, _Item):
+                    self._processed(done.tag, done)
             self._gather()
+        return [work.outcome(self.results[place]) for place, work in enumerate(self.work)]
 
     def _submit(self) -> None:
-        """Keep the workers busy, and no more: what waits in the pool is out of our hands and in its memory."""
+        """Keep the workers busy, and no more: what waits in the pool takes its memory."""
         now = time.monotonic()
         while self.later and self.later[0][0] <= now:
-            self.queue.appendleft(heapq.heappop(self.later)[2])
-        if self.suspects:
+            self.queue.appendleft(heapq.heappop(self.later)[3])
+        if self.suspects or self.alone is not None:
             # one of these killed a process: alone, it is known by its deed
             if not self.flying:
-                self._start(self.suspects.popleft())
+                self.alone = self.suspects.popleft()
+                self._start(self.alone)
             return
         window = 2 * self.pool.workers + 2
         while self.queue and len(self.flying) < window:
             self._start(self.queue.popleft())
 
     def _start(self, item: _Item) -> None:
-        if item.round != self.work[item.dataset].round:
-            return
-        dataset = self.plan.datasets[item.dataset]
-        chunk = dataset.chunks[item.chunk]
-        source = self.sources[item.dataset][chunk.file]
-        assert source is not None  # noqa: S101 - chunks are made of files that were opened
-        task = Task(dataset.name, source, chunk.start, chunk.stop, self.layouts[item.dataset, chunk.file])
-        self.flying.add(item)
-        self.pool.process(item, task)
+        work = self.work[item.dataset]
+        if item.turn == work.turn:
+            self.flying.add(item)
+            self.pool.process(item, work.task(item.chunk))
+        elif item is self.alone:
+            self.alone = None
 
     def _processed(self, item: _Item, done: Done) -> None:
-        alone = len(self.flying) == 1 and not self.queue
         self.flying.discard(item)
+        alone = item is self.alone
+        if alone:
+            self.alone = None
         work = self.work[item.dataset]
-        if item.round != work.round:
+        if item.turn != work.turn:
             return
         if done.error is None:
-            self._count(item)
+            if item.chunk not in work.shown:
+                work.shown.add(item.chunk)
+                self.progress.advance(self._chunk(item).events)
             self._add(item.dataset, work.tree.offer(item.chunk, done.handle))
         else:
             self._failed(item, done.error, alone=alone)
 
-    def _count(self, item: _Item) -> None:
-        work = self.work[item.dataset]
-        if item.chunk not in work.counted:
-            work.counted.add(item.chunk)
-            self.progress.advance(self._chunk(item).events)
-
     def _chunk(self, item: _Item) -> Chunk:
-        return self.plan.datasets[item.dataset].chunks[item.chunk]
+        return self.work[item.dataset].assignment.plan.chunks[item.chunk]
 
     def _failed(self, item: _Item, error: BaseException, *, alone: bool) -> None:
-        fault = _fault(error)
-        if isinstance(error, BrokenProcessPool) and not alone:
+        died = isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+        if died and not alone:
             self.suspects.append(item)
             return
+        fault = _fault(error, died=died)
         if not fault.transient and not fault.of_input:
             raise EventError(fault.reason) from error
         place = item.dataset, item.chunk
         self.attempts[place] = attempt = self.attempts.get(place, 0) + 1
-        if fault.transient and attempt <= self.retries:
-            if isinstance(error, BrokenProcessPool):
+        # a worker that died of a chunk when it had nothing else to do will do so again
+        retries = min(self.retries, 1) if died else self.retries
+        if fault.transient and attempt <= retries:
+            if died:
                 self.suspects.append(item)
-                return
-            heapq.heappush(self.later, (time.monotonic() + back_off(attempt), item.chunk, item))
+            else:
+                due = time.monotonic() + back_off(attempt)
+                heapq.heappush(self.later, (due, item.dataset, item.chunk, item))
             return
         reason = fault.reason
         if fault.transient and attempt > 1:
@@ -184,24 +226,25 @@ class _Driver:
 
     def _lose(self, item: _Item, reason: str) -> None:
         work, chunk = self.work[item.dataset], self._chunk(item)
-        dataset = self.plan.datasets[item.dataset]
         work.lost[item.chunk] = reason
-        if item.chunk not in work.counted:
-            work.counted.add(item.chunk)
+        if item.chunk not in work.shown:
+            work.shown.add(item.chunk)
             self.progress.advance(0, lost=chunk.events)
-            path = dataset.files[chunk.file].path
-            self.progress.say(f"Lost: dataset {dataset.name}, {path}, entries {chunk.start}-{chunk.stop}: {reason}")
+            plan = work.assignment.plan
+            where = f"dataset {plan.name}, {plan.files[chunk.file].path}, entries {chunk.start}-{chunk.stop}"
+            self.progress.say(f"Lost: {where}: {reason}")
         self._add(item.dataset, work.tree.skip(item.chunk))
 
     def _add(self, dataset: int, additions: Sequence[Addition]) -> None:
         for addition in additions:
             self.adding += 1
-            self.pool.fold(_Step(dataset, addition, self.work[dataset].round), addition.total, addition.parts)
+            step = _Step(dataset, addition, self.work[dataset].turn)
+            self.pool.fold(step, addition.total, addition.parts)
 
     def _added(self, step: _Step, done: Done) -> None:
         self.adding -= 1
         work = self.work[step.dataset]
-        if step.round != work.round:
+        if step.turn != work.turn:
             return
         if done.error is None:
             self._add(step.dataset, work.tree.added(step.addition, done.handle))
@@ -211,71 +254,65 @@ class _Driver:
             self._restart(step.dataset, done.error)
 
     def _restart(self, dataset: int, error: BaseException) -> None:
-        """Make a dataset's sum anew: workers that held parts of it are gone and the parts can't be made again there."""
+        """Make a dataset's sum anew.
+
+        Workers that held parts of it are gone, and the parts can't be made again there: their input is, too.
+        """
         work = self.work[dataset]
-        if work.round >= _RESTARTS:
-            fault = _fault(error)
-            msg = f"Dataset {self.plan.datasets[dataset].name}: its results can't be added: {fault.reason}"
+        if work.turn >= _RESTARTS:
+            msg = f"Dataset {work.assignment.plan.name}: its results can't be added: {sentence(error)}"
             raise EventError(msg) from error
         work.restart()
-        self.queue.extend(_Item(dataset, chunk, work.round) for chunk in range(work.chunks))
+        self.queue.extend(_Item(dataset, chunk, work.turn) for chunk in range(work.chunks))
 
     def _gather(self) -> None:
         for place, work in enumerate(self.work):
             if work.tree.finished and place not in self.results:
+                root, work.tree.root = work.tree.root, None
                 try:
-                    self.results[place] = None if work.tree.root is None else self.pool.fetch(work.tree.root)
-                except Exception as error:  # noqa: BLE001 - a lost worker raises many kinds
+                    self.results[place] = None if root is None else self.pool.fetch(root)
+                except ColonnadeError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the loss of a worker has many names
                     self._restart(place, error)
-                work.tree.root = None
-
-    def outcome(self, place: int) -> Outcome:
-        dataset, work, result = self.plan.datasets[place], self.work[place], self.results[place]
-        losses = []
-        for number in sorted(work.lost):
-            chunk = dataset.chunks[number]
-            losses.append(Loss(dataset.files[chunk.file].path, chunk.start, chunk.stop, work.lost[number]))
-        events = 0 if result is None else int(result["events"])
-        return Outcome(result, tuple(losses), events, 0.0 if result is None else float(result["sumw"]))
 
 
-def _fault(error: BaseException) -> ChunkError:
+def _fault(error: BaseException, *, died: bool) -> ChunkError:
     """Return any error of a task as what stopped a chunk."""
     if isinstance(error, ChunkError):
         return error
-    if isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker":
-        reason = "The worker process died while it worked on these events; it was killed, or ran out of memory."
+    if died:
+        reason = (
+            "The worker process died each time it worked on these events; it was killed or ran out of memory."
+        )
         return ChunkError(reason, transient=True, of_input=True)
     return ChunkError(sentence(error), transient=True, of_input=True)
 
 
 def drive(
-    pool: Pool,
-    plan: Plan,
-    layouts: Mapping[tuple[int, int], int],
-    retries: int,
-    progress: Progress,
+    pool: Pool, assignments: Sequence[Assignment], *, retries: int, progress: Progress
 ) -> list[Outcome]:
-    """Have every chunk of a plan processed and added.
+    """Have every chunk of the datasets processed and added.
 
     Parameters
     ----------
     pool
         Who works; it has taken in the job.
-    plan
+    assignments
         What to do.
-    layouts
-        (dataset, file) to index into the job's columns.
     retries
         How often a chunk is tried again after an error that may pass.
     progress
         What is told meanwhile.
+
+    Returns
+    -------
+    list
+        What became of each dataset.
 
     Raises
     ------
     EventError
         If the analysis fails, or returns what does not add.
     """
-    driver = _Driver(pool, plan, layouts, retries, progress)
-    driver.run()
-    return [driver.outcome(place) for place in range(len(plan.datasets))]
+    return _Driver(pool, assignments, retries, progress).run()

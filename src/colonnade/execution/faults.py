@@ -48,16 +48,16 @@ class ChunkError(Exception):
         return _chunk_error, (self.reason, self.transient, self.of_input)
 
 
-def _chunk_error(reason: str, transient: bool, of_input: bool) -> ChunkError:  # noqa: FBT001 - for pickle
+def _chunk_error(reason: str, transient: bool, of_input: bool) -> ChunkError:
     return ChunkError(reason, transient=transient, of_input=of_input)
 
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same work may succeed when it is tried again.
 
-    A dropped connection, a time-out, an I/O error of a device or too little memory may pass; a missing file, a
-    missing branch, damaged bytes or an error of the analysis will not. An error that was raised from a passing one
-    passes too.
+    A dropped connection, a time-out, an I/O error of a device or too little memory may pass; a missing
+    file, a missing branch, damaged bytes or an error of the analysis will not. An error that was raised
+    from a passing one passes too.
     """
     if isinstance(error, TransientInputError):
         return True

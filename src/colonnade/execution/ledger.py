@@ -24,7 +24,8 @@ class Loss:
     file
         The file.
     start, stop
-        Entries, `stop` excluded; None where the file could not be opened, so that nobody knows how many it has.
+        Entries, `stop` excluded; None where the file could not be opened, so that nobody knows how many it
+        has.
     reason
         Why, in one sentence.
     """
@@ -46,13 +47,15 @@ class DatasetLedger:
     files
         Every file that the dataset names.
     events_expected
-        Events that should be in the result; of a file that could not be opened, the average of the others is taken.
+        Events that should be in the result; of a file that could not be opened, the average of the others
+        is taken.
     events_processed
         Events that are in the result.
     sumw_processed
         Sum of their weights.
     sumw
-        What the dataset is normalised by: the sum of weights that stands for the events in the result; 1 for data.
+        What the dataset is normalised by: the sum of weights that stands for the events in the result; 1
+        for data.
     luminosity_lost
         Of data whose luminosity is known, what the lost events stand for, in fb^-1.
     lost
@@ -150,7 +153,9 @@ class Ledger:
         write_json(path, self.as_json())
 
 
-def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float) -> DatasetLedger:
+def make_entry(
+    plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float
+) -> DatasetLedger:
     """Close one dataset's account.
 
     Parameters
@@ -167,7 +172,8 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
     Raises
     ------
     InputError
-        If the processed and the lost events do not add up to the expected ones, or the dataset can't be normalised.
+        If the processed and the lost events do not add up to the expected ones, or the dataset can't be
+        normalised.
     """
     lost_here = sum(loss.stop - loss.start for loss in losses if loss.stop is not None)
     if events + lost_here != plan.events:
@@ -201,15 +207,15 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:
     r"""Return the sum of generator weights that the processed events stand for.
 
-    A skim's files hold fewer events than were generated, so the events' own weights do not normalise them. With the
-    sum of weights S_f that file f's generator made, and n_f of its N_f entries processed,
+    A skim's files hold fewer events than were generated, so the events' own weights do not normalise them.
+    With the sum of weights S_f that file f's generator made, and n_f of its N_f entries processed,
 
     .. math:: S = \sum_f S_f \, n_f / N_f .
 
-    S_f comes from the file's `Runs` tree. Where the manifest gives the whole dataset's sum instead, it is shared over
-    the files in proportion to their `Runs` sums, else to their entries; a file that could not be opened takes what
-    the manifest's sum leaves, where all others have a `Runs` sum, else an average share. Without either, S is the
-    sum of the weights of the processed events.
+    S_f comes from the file's `Runs` tree. Where the manifest gives the whole dataset's sum instead, it is
+    shared over the files in proportion to their `Runs` sums, else to their entries; a file that could not
+    be opened takes what the manifest's sum leaves, where all others have a `Runs` sum, else an average
+    share. Without either, S is the sum of the weights of the processed events.
 
     Parameters
     ----------

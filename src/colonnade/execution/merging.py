@@ -1,9 +1,10 @@
 """Adding chunk results in one fixed order, whatever order they arrive in.
 
-Floating-point addition is not associative, so the sum's bits depend on the order. Here it depends on nothing but the
-number of chunks of a dataset: chunks are added from left to right in blocks of `FAN_IN`, blocks from left to right in
-blocks of blocks, and so on up. A block is added up as its chunks arrive, so that one sum a level is alive, not a block
-of them; and the depth of the tree, with it the memory, is the same for 33 and for 1024 chunks.
+Floating-point addition is not associative, so the sum's bits depend on the order. Here it depends on
+nothing but the number of chunks of a dataset: chunks are added from left to right in blocks of `FAN_IN`,
+blocks from left to right in blocks of blocks, and so on up. A block is added up as its chunks arrive, so
+that one sum a level is alive, not a block of them; and the depth of the tree, with it the memory, is the
+same for 33 and for 1024 chunks.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def fold(total: Any, *results: Any) -> Any:
 def add(total: Any, part: Any) -> Any:
     """Add one chunk result to another, in place where the type allows it.
 
-    Histograms (whatever has `+=`), arrays and numbers add; dictionaries add key by key, a key that one side lacks
-    counting as nothing; lists and tuples add element by element; texts, truths and None must agree.
+    Histograms (whatever has `+=`), arrays and numbers add; dictionaries add key by key, a key that one side
+    lacks counting as nothing; lists and tuples add element by element; texts, truths and None must agree.
 
     Raises
     ------
@@ -105,8 +106,9 @@ _NOTHING = object()
 class MergeTree:
     """The order in which one dataset's chunk results are added.
 
-    The tree holds handles (results here, or references to results on workers) and never looks into them. `offer` and
-    `added` return the additions that can be made now; the caller makes each and hands its result to `added`.
+    The tree holds handles (results here, or references to results on workers) and never looks into them.
+    `offer` and `added` return the additions that can be made now; the caller makes each and hands its
+    result to `added`.
 
     Parameters
     ----------

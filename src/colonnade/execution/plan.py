@@ -118,8 +118,8 @@ def make_plan(
 ) -> Plan:
     """Open every file once, in parallel, and split each into chunks.
 
-    A file that can't be opened becomes part of the plan with its problem, to be written to the ledger; a dataset
-    without a single usable file or event is an error.
+    A file that can't be opened becomes part of the plan with its problem, to be written to the ledger; a
+    dataset without a single usable file or event is an error.
 
     Parameters
     ----------
@@ -164,7 +164,9 @@ def make_plan(
     for dataset in {item[0].name: item[0] for item in work}.values():
         files = found[dataset.name]
         _require_events(dataset, files)
-        plans.append(DatasetPlan(dataset.name, dataset.metadata, files, _chunks(files, chunk_size), _extra(dataset)))
+        plans.append(
+            DatasetPlan(dataset.name, dataset.metadata, files, _chunks(files, chunk_size), _extra(dataset))
+        )
     return Plan(plans)
 
 
@@ -189,7 +191,9 @@ def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
         msg = f"Dataset {dataset.name}: {problems[0]}{more}"
         raise InputError(msg)
     if not problems and not any(file.source.entries for file in files if file.source is not None):
-        msg = f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
+        msg = (
+            f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
+        )
         raise InputError(msg)
 
 

@@ -1,8 +1,8 @@
 """Who works: this process, processes of this machine, or a Dask cluster, all in one thin shape.
 
-A pool takes tasks and additions, each with a tag, and tells which have ended. What a task made is a handle: the result
-itself where it lies in this process, a reference where it lies on a worker. Whoever drives a pool passes handles on and
-never looks into them, so one way of driving serves all three.
+A pool takes tasks and additions, each with a tag, and tells which have ended. What a task made is a handle:
+the result itself where it lies in this process, a reference where it lies on a worker. Whoever drives a
+pool passes handles on and never looks into them, so one way of driving serves all three.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Protocol
 
 from colonnade.errors import ColonnadeError
 from colonnade.execution.merging import add
+from colonnade.execution.project import ProjectCode
 from colonnade.execution.work import Job, Task, pack, process
 
 
@@ -50,8 +50,8 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many tasks can run at once."""
 
-    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:
-        """Take in what all tasks share."""
+    def begin(self, job: Job, code: ProjectCode) -> list[str]:
+        """Take in what all tasks share; return what the user should know."""
 
     def process(self, tag: Hashable, task: Task) -> None:
         """Start a task."""
@@ -105,8 +105,10 @@ class InlinePool(_HerePool):
         self._job: Job | None = None
         self._tasks: deque[tuple[Hashable, Task]] = deque()
 
-    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:  # noqa: ARG002 - the pools' shape
+    def begin(self, job: Job, code: ProjectCode) -> list[str]:  # noqa: ARG002 - the pools' shape
+        """Take in the job; this process has its code."""
         self._job = job
+        return []
 
     def process(self, tag: Hashable, task: Task) -> None:
         self._tasks.append((tag, task))
@@ -116,7 +118,7 @@ class InlinePool(_HerePool):
             tag, task = self._tasks.popleft()
             try:
                 self._ended.append(Done(tag, process(self._job, task)))
-            except Exception as error:  # noqa: BLE001 - handed to the driver, as from any pool
+            except Exception as error:
                 self._ended.append(Done(tag, error=error))
         elif not self._ended:
             threading.Event().wait(timeout)
@@ -153,8 +155,8 @@ def environment(**variables: str) -> Iterator[None]:
 class ProcessPool(_HerePool):
     """Processes of this machine.
 
-    When a process dies, all that was in flight comes back as `BrokenProcessPool` and new processes are started. As
-    nobody can tell which task killed it, the driver tries those again one at a time.
+    When a process dies, all that was in flight comes back as `BrokenProcessPool` and new processes are
+    started. As nobody can tell which task killed it, the driver tries those again one at a time.
     """
 
     name = "futures"
@@ -167,9 +169,11 @@ class ProcessPool(_HerePool):
         self._running: dict[Future[Any], Hashable] = {}
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
-    def begin(self, job: Job, modules: tuple[ModuleType, ...]) -> None:
-        self._blob = pack(job, modules)
+    def begin(self, job: Job, code: ProjectCode) -> list[str]:
+        """Take in the job and start the processes."""
+        self._blob = pack(job, code)
         self._start()
+        return []
 
     def _start(self) -> None:
         self._pool = ProcessPoolExecutor(

@@ -1,70 +1,262 @@
-"""The modules of the user's project that an analysis is made of."""
+"""The modules of the user's project that an analysis is made of: found, hashed, and taken along to workers.
+
+An analysis is a class in a module of a project that is not installed. Workers get the text of that module, and of
+all that it imports from the project, as it was when the run started: so they need no checkout, and editing a file
+during a run changes nothing in it.
+"""
 
 from __future__ import annotations
 
-__all__ = ["project_modules"]
+__all__ = ["ProjectCode", "SourceModule", "collect_code", "install"]
 
 import ast
+import contextlib
+import functools
+import hashlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import site
 import sys
 import sysconfig
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 
-def project_modules(processor: Any) -> tuple[ModuleType, ...]:
-    """Return the modules of a processor's class and its bases, and what these import, that belong to no package.
+@dataclass(frozen=True)
+class SourceModule:
+    """A module as its text.
 
-    A worker has the installed packages; these it has not. `colonnade` itself counts as installed.
+    Attributes
+    ----------
+    name
+        Dotted.
+    path
+        Where it lies on the machine that planned the run.
+    text
+        Its bytes.
+    is_package
+        Whether it is an ``__init__.py``.
     """
-    found: dict[str, ModuleType] = {}
+
+    name: str
+    path: str
+    text: bytes
+    is_package: bool
+
+    @property
+    def meaning(self) -> str:
+        """Digest of what the text does: comments, docstrings and layout do not count."""
+        return hashlib.sha256(_meaning(self.text).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ProjectCode:
+    """The modules of an analysis that belong to no installed package, by name."""
+
+    modules: tuple[SourceModule, ...] = ()
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Digest of the exact text."""
+        total = hashlib.sha256()
+        for module in self.modules:
+            total.update(f"{module.name}\0{module.path}\0{len(module.text)}\0".encode())
+            total.update(module.text)
+        return total.hexdigest()
+
+    def meanings(self) -> dict[str, str]:
+        """Return the digest of what each module does."""
+        return {module.name: module.meaning for module in self.modules}
+
+
+def collect_code(processor: Any) -> ProjectCode:
+    """Return the modules of a processor's class and its bases, and what these import, transitively.
+
+    Imports inside functions are followed too. Installed packages, `colonnade` among them, are not part of it: a
+    worker has its own.
+    """
+    found: dict[str, SourceModule] = {}
     waiting = [base.__module__ for base in type(processor).__mro__]
+    seen: set[str] = set()
     while waiting:
         name = waiting.pop()
-        module = sys.modules.get(name)
-        if module is None or name in found or not _is_of_project(module):
+        if name in seen or name == "__main__":
             continue
-        found[name] = module
-        waiting.extend(imported_names(module))
-    return tuple(found[name] for name in sorted(found))
+        seen.add(name)
+        source = _source(name)
+        if source is not None:
+            found[name] = source
+            waiting.extend(_imported_names(source))
+    return ProjectCode(tuple(found[name] for name in sorted(found)))
 
 
-def _is_of_project(module: ModuleType) -> bool:
-    if module.__name__.partition(".")[0] in {"colonnade", "builtins"} or module.__name__ in sys.stdlib_module_names:
+def _source(name: str) -> SourceModule | None:
+    """Return the module's text if it belongs to the project."""
+    top = name.partition(".")[0]
+    if top == "colonnade" or top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return None
+    module = sys.modules.get(name)
+    try:
+        # of a package that is not of the project, nothing is imported to look for its parts
+        if module is None and not _of_project(importlib.util.find_spec(top)):
+            return None
+        spec = getattr(module, "__spec__", None) or importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py") or not _of_project(spec):
+        return None
+    path = Path(spec.origin).resolve()
+    return SourceModule(name, str(path), path.read_bytes(), spec.submodule_search_locations is not None)
+
+
+def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
+    if spec is None:
         return False
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return False
-    path = Path(file).resolve()
-    return not any(path.is_relative_to(folder) for folder in _installed())
+    places = list(spec.submodule_search_locations or ())
+    if spec.origin is not None and spec.has_location:
+        places = [spec.origin]
+    installed = _installed()
+    return any(
+        not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places
+    )
 
 
 def _installed() -> list[Path]:
-    folders = [*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()]
-    own = {"stdlib", "platstdlib", "purelib", "platlib"}
-    folders = [sysconfig.get_paths()[name] for name in own] + folders[len(sysconfig.get_paths()) :]
-    return [Path(folder).resolve() for folder in folders]
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = [sysconfig.get_paths()[name] for name in names]
+    return [Path(folder).resolve() for folder in (*folders, *site.getsitepackages(), site.getusersitepackages())]
 
 
-def imported_names(module: ModuleType) -> list[str]:
-    """Return the full names of the modules that a module's source imports anywhere, inside functions too."""
-    file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py"):
-        return []
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+def _imported_names(source: SourceModule) -> list[str]:
+    """Return the full names of all that a module's text imports anywhere, and their parents."""
+    package = source.name if source.is_package else source.name.rpartition(".")[0]
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source.text)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                parts = alias.name.split(".")
-                names.extend(".".join(parts[:length]) for length in range(1, len(parts) + 1))
+            names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, package) if package else base
+                with contextlib.suppress(ImportError):
+                    base = importlib.util.resolve_name("." * node.level + base, package)
             names.append(base)
             names.extend(f"{base}.{alias.name}" for alias in node.names)
-    return names
+    parents = [name[:place] for name in names for place, letter in enumerate(name) if letter == "."]
+    return [name for name in (*names, *parents) if name]
+
+
+def _meaning(text: bytes) -> str:
+    """Return a text that changes only when the code does something else."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body[0] = ast.copy_location(ast.Pass(), first)
+    return ast.dump(tree, include_attributes=False)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that came along with a job, and the namespaces they lie in."""
+
+    def __init__(self, files: dict[str, tuple[str, bool]]) -> None:
+        self._files = files
+
+    def names(self) -> set[str]:
+        """Return the names of the modules and of the namespaces above them."""
+        parts = [name.split(".") for name in self._files]
+        return {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return where a module's text lies here."""
+        del path, target
+        if fullname in self._files:
+            location, is_package = self._files[fullname]
+            places = [str(Path(location).parent)] if is_package else None
+            return importlib.util.spec_from_file_location(
+                fullname, location, submodule_search_locations=places
+            )
+        inside = [name for name in self._files if name.startswith(f"{fullname}.")]
+        if not inside:
+            return None
+        spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+        spec.submodule_search_locations = sorted({str(Path(self._files[name][0]).parent) for name in inside})
+        return spec
+
+
+class _Visitors:
+    """The modules that came along to this process: which are in place, and what was loaded of the others."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._active = ""
+        self._finder: _Finder | None = None
+        self._loaded: dict[str, dict[str, ModuleType]] = {}
+        self._files: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._folders: list[tempfile.TemporaryDirectory[str]] = []
+
+    def install(self, code: ProjectCode) -> None:
+        digest = code.digest
+        with self._lock:
+            if digest == self._active:
+                return
+            if digest not in self._files:
+                self._files[digest] = self._place(code)
+            self._set_aside()
+            sys.modules.update(self._loaded.get(digest, {}))
+            self._finder, self._active = _Finder(self._files[digest]), digest
+            sys.meta_path.insert(0, self._finder)
+
+    def _set_aside(self) -> None:
+        """Take the active modules out of the way, keeping them for the next task of their job."""
+        if self._finder is None:
+            return
+        sys.meta_path.remove(self._finder)
+        names = self._finder.names()
+        self._loaded[self._active] = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+
+    def _place(self, code: ProjectCode) -> dict[str, tuple[str, bool]]:
+        """Return where each text lies on this machine; what is not here already goes to a private folder."""
+        files = {}
+        folder: Path | None = None
+        for module in code.modules:
+            location = Path(module.path)
+            try:
+                here = location.read_bytes() == module.text
+            except OSError:
+                here = False
+            if not here:
+                if folder is None:
+                    self._folders.append(tempfile.TemporaryDirectory(prefix="colonnade-code-"))
+                    folder = Path(self._folders[-1].name)
+                location = folder.joinpath(*module.name.split("."))
+                location = location / "__init__.py" if module.is_package else location.with_suffix(".py")
+                location.parent.mkdir(parents=True, exist_ok=True)
+                location.write_bytes(module.text)
+            files[module.name] = str(location), module.is_package
+        return files
+
+
+_visitors = _Visitors()
+
+
+def install(code: ProjectCode) -> None:
+    """Make the modules that came along with a job importable in this worker process.
+
+    Two jobs on one worker may bring different texts under one name; the modules of the job at work are in place, so
+    a worker with several threads should not serve two runs at once.
+    """
+    if code.modules:
+        _visitors.install(code)

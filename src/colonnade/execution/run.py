@@ -6,18 +6,20 @@ __all__ = ["run_datasets"]
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from types import ModuleType
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from colonnade.errors import ColonnadeError, EventError, InputError
+from colonnade.errors import ColonnadeError, EventError, InputError, OutputError
 from colonnade.events import SourceFile, learn_columns
-from colonnade.execution.driver import Outcome, drive
+from colonnade.execution.cache import ResultCache
+from colonnade.execution.driver import Assignment, Outcome, drive
+from colonnade.execution.identity import chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.ledger import DatasetLedger, Ledger, make_entry
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool
 from colonnade.execution.progress import NO_PROGRESS, Progress
-from colonnade.execution.project import project_modules
+from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.work import Job, analysis_failed
@@ -33,11 +35,13 @@ def run_datasets(
     chunk_size: int = 100_000,
     schema: str | None = None,
     allow_loss: float = 0.0,
+    cache: ResultCache | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Result:
     """Run an analysis over datasets.
 
-    The result's bits depend on the input, the analysis and `chunk_size`, not on the executor or the workers.
+    The result's bits depend on the input, the analysis and `chunk_size`; not on the executor, the number of workers,
+    or on what was kept of earlier runs.
 
     Parameters
     ----------
@@ -55,6 +59,8 @@ def run_datasets(
         The layout of the files, where neither the manifest nor the tree says it.
     allow_loss
         The fraction of events that may be lost; see `Ledger.check`, which the caller calls when all is written.
+    cache
+        Where results of chunks are kept; so a run that was interrupted goes on where it was.
     progress
         What is told while it works.
 
@@ -70,24 +76,203 @@ def run_datasets(
     EventError
         If events hold values that would make the result wrong, or the analysis fails on them.
     """
-    settings = executor or ExecutorSettings()
+    run = _Run(processor, executor or ExecutorSettings(), cache, progress)
     started = time.monotonic()
-    plan = _planned(datasets, chunk_size, schema, settings, progress)
-    layouts, columns = _learned(processor, plan)
+    plan = run.plan(datasets, chunk_size, schema)
+    run.look_up(plan)
+    assignments, columns = run.learn(plan)
     planned = time.monotonic()
-    job = Job(processor, {dataset.name: dataset.event_metadata() for dataset in plan.datasets}, columns)
-    modules = project_modules(processor)
-    named = {dataset.name: dataset for dataset in plan.datasets}
-    outcomes = dict(zip(named, _driven(plan, settings, job, modules, layouts, progress), strict=True))
-    ledger = Ledger(allow_loss, {name: _entry(dataset, outcomes[name]) for name, dataset in named.items()})
+    outcomes = run.outcomes(plan, assignments, columns)
+    entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
+    ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
     histograms, cutflow = collect(plan, results, ledger, luminosity)
+    processed = sum(outcome.events for outcome in outcomes.values())
     timing = Timing(
         planning=planned - started,
         events=time.monotonic() - planned,
-        processed=sum(outcome.events for outcome in outcomes.values()),
+        processed=processed - run.kept_events,
+        kept=run.kept_events,
     )
     return Result(histograms, cutflow, ledger, timing)
+
+
+@dataclass
+class _Run:
+    """One run: what it is given, and what it finds kept from earlier ones."""
+
+    processor: Any
+    settings: ExecutorSettings
+    cache: ResultCache | None
+    progress: Progress
+    code: ProjectCode = field(init=False)
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    kept_events: int = 0
+    missing_chunks: int = 0
+
+    def __post_init__(self) -> None:
+        self.code = collect_code(self.processor)
+
+    def plan(self, datasets: Sequence[Dataset], chunk_size: int, schema: str | None) -> Plan:
+        """Open the files."""
+
+        def advance(count: int, total: int) -> None:
+            if count == 1:
+                self.progress.begin("files", total)
+            self.progress.advance(1)
+
+        try:
+            plan = make_plan(
+                datasets, chunk_size, schema=schema, retries=self.settings.retries, advance=advance
+            )
+        finally:
+            self.progress.end()
+        for dataset in plan.datasets:
+            for file in dataset.files:
+                if file.source is None:
+                    self.progress.say(f"Lost: dataset {dataset.name}, {file.problem}")
+            for note in dict.fromkeys(
+                note for file in dataset.files if file.source is not None for note in file.source.notes
+            ):
+                self.progress.say(f"Note: dataset {dataset.name}, {note}")
+        return plan
+
+    def look_up(self, plan: Plan) -> None:
+        """Find what is kept of earlier runs."""
+        self.missing_chunks = plan.chunks
+        identity = identify(self.processor, self.code)
+        if self.cache is not None and identity is None:
+            self.progress.say(
+                "Note: no result is kept, as the analysis holds something that can't be told apart."
+            )
+            self.cache = None
+        if self.cache is None or identity is None:
+            return
+        try:
+            self.cache.prepare()
+        except OutputError as error:
+            self.progress.say(f"Note: {error}")
+            self.cache = None
+            return
+        self.cache = replace(self.cache, declared=tuple(getattr(self.processor, "histograms", ())))
+        present = self.cache.present()
+        for dataset in plan.datasets:
+            base = dataset_key(identity, dataset)
+            self.keys[dataset.name] = keys = [chunk_key(base, dataset, chunk) for chunk in dataset.chunks]
+            whole = self.cache.get(merged_key(keys)) if keys else None
+            if whole is not None:
+                self.kept[dataset.name] = whole
+                self.missing_chunks -= len(keys)
+                self.kept_events += dataset.events
+                continue
+            here = [chunk for chunk, key in zip(dataset.chunks, keys, strict=True) if key in present]
+            self.missing_chunks -= len(here)
+            self.kept_events += sum(chunk.events for chunk in here)
+
+    def learn(self, plan: Plan) -> tuple[list[Assignment], tuple[tuple[str, ...], ...]]:
+        """Find the columns that the analysis reads, once for each structure of the input.
+
+        Returns
+        -------
+        assignments
+            The datasets of which something is to be done.
+        columns
+            The columns of each layout that the assignments name.
+        """
+        known: dict[tuple[Any, ...], int] = {}
+        columns: list[tuple[str, ...]] = []
+        assignments = []
+        for dataset in plan.datasets:
+            if dataset.name in self.kept:
+                continue
+            layouts = {}
+            for number, file in enumerate(dataset.files):
+                source = file.source
+                if source is None or not source.entries:
+                    continue
+                # data and simulation take different ways through an analysis
+                structure = (source.schema, source.columns, dataset.metadata.kind)
+                if structure not in known:
+                    known[structure] = len(columns)
+                    columns.append(self._learn(source, dataset))
+                layouts[number] = known[structure]
+            assignments.append(Assignment(dataset, layouts, self.keys.get(dataset.name, ())))
+        return assignments, tuple(columns)
+
+    def _learn(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
+        try:
+            return learn_columns(source, self.processor.process, dataset.event_metadata())
+        except ColonnadeError:
+            raise
+        except Exception as error:
+            where = f"dataset {dataset.name}, the first events of {source.path}"
+            msg = analysis_failed(error, self.processor, where)
+            raise EventError(msg) from error
+
+    def outcomes(
+        self, plan: Plan, assignments: list[Assignment], columns: tuple[tuple[str, ...], ...]
+    ) -> dict[str, Outcome]:
+        """Do what is not kept, and keep it."""
+        found = {name: Outcome(result) for name, result in self.kept.items()}
+        if assignments:
+            metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
+            job = Job(self.processor, metadata, columns, self.cache)
+            done = self._drive(assignments, job)
+            found |= {
+                assignment.plan.name: outcome
+                for assignment, outcome in zip(assignments, done, strict=True)
+            }
+            self._keep(found)
+        return found
+
+    def _drive(self, assignments: list[Assignment], job: Job) -> list[Outcome]:
+        pool = self._open()
+        try:
+            for note in pool.begin(job, self.code):
+                self.progress.say(f"Note: {note}")
+            self.progress.begin("events", sum(assignment.plan.events for assignment in assignments))
+            return drive(pool, assignments, retries=self.settings.retries, progress=self.progress)
+        except KeyboardInterrupt:
+            self.progress.end()
+            self.progress.say(self._interrupted(assignments))
+            raise
+        finally:
+            self.progress.end()
+            pool.close()
+
+    def _interrupted(self, assignments: list[Assignment]) -> str:
+        if self.cache is None:
+            return "Interrupted; nothing is kept, as the run has no cache."
+        present = self.cache.present()
+        total = sum(len(assignment.keys) for assignment in assignments)
+        safe = sum(key in present for assignment in assignments for key in assignment.keys)
+        return (
+            f"Interrupted; the results of {safe:,} of {total:,} chunks are safe in {self.cache.folder}. "
+            "The same command with --resume does the rest."
+        )
+
+    def _keep(self, outcomes: dict[str, Outcome]) -> None:
+        """Keep each dataset's sum, so that an unchanged run reads one result a dataset."""
+        if self.cache is None:
+            return
+        for name, outcome in outcomes.items():
+            if name not in self.kept and outcome.result is not None and not outcome.losses:
+                self.cache.put(merged_key(self.keys[name]), outcome.result)
+        self.cache.trim()
+
+    def _open(self) -> Pool:
+        """Start who works; for results that are all kept, this process will do."""
+        settings = self.settings
+        if settings.kind == "iterative" or not self.missing_chunks:
+            return InlinePool()
+        workers = settings.workers or max(1, len(os.sched_getaffinity(0)))
+        workers = min(workers, self.missing_chunks)
+        if settings.kind == "futures":
+            return ProcessPool(workers)
+        from colonnade.execution.cluster import open_cluster
+
+        return open_cluster(settings, workers)
 
 
 def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
@@ -95,94 +280,3 @@ def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
         msg = f"Dataset {dataset.name}: no event could be processed; {outcome.losses[0].reason}"
         raise InputError(msg)
     return make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
-
-
-def _planned(
-    datasets: Sequence[Dataset], chunk_size: int, schema: str | None, settings: ExecutorSettings, progress: Progress
-) -> Plan:
-    begun = False
-
-    def advance(count: int, total: int) -> None:
-        nonlocal begun
-        if not begun:
-            progress.begin("files", total)
-            begun = True
-        progress.advance(1)
-
-    try:
-        plan = make_plan(datasets, chunk_size, schema=schema, retries=settings.retries, advance=advance)
-    finally:
-        progress.end()
-    for dataset in plan.datasets:
-        for file in dataset.files:
-            if file.source is None:
-                progress.say(f"Lost: dataset {dataset.name}, {file.problem}")
-    return plan
-
-
-def _learned(
-    processor: Any, plan: Plan
-) -> tuple[dict[tuple[int, int], int], tuple[tuple[str, ...] | None, ...]]:
-    """Find the columns that the analysis reads, once for each structure of the input, by running it on a few events.
-
-    Returns
-    -------
-    layouts
-        (dataset, file) to index into the columns.
-    columns
-        The columns of each layout.
-    """
-    known: dict[tuple[Any, ...], int] = {}
-    columns: list[tuple[str, ...]] = []
-    layouts: dict[tuple[int, int], int] = {}
-    for place, dataset in enumerate(plan.datasets):
-        for number, file in enumerate(dataset.files):
-            source = file.source
-            if source is None or not source.entries:
-                continue
-            # data and simulation take different paths through an analysis, and so may signals
-            structure = (source.schema, source.columns, dataset.metadata.kind)
-            if structure not in known:
-                known[structure] = len(columns)
-                columns.append(_learn(processor, source, dataset))
-            layouts[place, number] = known[structure]
-    return layouts, tuple(columns)
-
-
-def _learn(processor: Any, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
-    try:
-        return learn_columns(source, processor.process, dataset.event_metadata())
-    except ColonnadeError:
-        raise
-    except Exception as error:
-        msg = analysis_failed(error, processor, f"dataset {dataset.name}, the first events of {source.path}")
-        raise EventError(msg) from error
-
-
-def _driven(
-    plan: Plan,
-    settings: ExecutorSettings,
-    job: Job,
-    modules: tuple[ModuleType, ...],
-    layouts: Mapping[tuple[int, int], int],
-    progress: Progress,
-) -> list[Outcome]:
-    workers = settings.workers or max(1, len(os.sched_getaffinity(0)))
-    pool = _open(settings, min(workers, max(1, plan.chunks)))
-    try:
-        pool.begin(job, modules)
-        progress.begin("events", plan.events)
-        return drive(pool, plan, layouts, settings.retries, progress)
-    finally:
-        progress.end()
-        pool.close()
-
-
-def _open(settings: ExecutorSettings, workers: int) -> Pool:
-    if settings.kind == "iterative":
-        return InlinePool()
-    if settings.kind == "futures":
-        return ProcessPool(workers)
-    from colonnade.execution.cluster import open_cluster
-
-    return open_cluster(settings, workers)

@@ -17,8 +17,8 @@ class ExecutorSettings(Settings):
     Attributes
     ----------
     kind
-        `dask`: a cluster made for the run on this machine, or the one of `scheduler`; `futures`: processes of this
-        machine without Dask; `iterative`: this process, one chunk after the other.
+        `dask`: a cluster made for the run on this machine, or the one of `scheduler`; `futures`: processes
+        of this machine without Dask; `iterative`: this process, one chunk after the other.
     workers
         Processes on this machine; None: one for each core this process may use.
     scheduler

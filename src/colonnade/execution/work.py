@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Job", "Task", "analysis_failed", "pack", "process", "unpack"]
+__all__ = ["Job", "Task", "analysis_failed", "pack", "process", "unpack", "version_difference"]
 
 import functools
 import math
-import sys
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -18,6 +17,8 @@ from colonnade.errors import ColonnadeError, EventError, InputError, MissingColu
 from colonnade.events import SourceFile, TransientInputError, read_events
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.faults import ChunkError, is_transient, sentence
+from colonnade.execution.project import ProjectCode, install
+from colonnade.execution.versions import versions
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
 
@@ -75,33 +76,65 @@ class Task:
         return f"dataset {self.dataset}, {self.source.path}, entries {self.start}-{self.stop}"
 
 
-def pack(job: Job, modules: tuple[ModuleType, ...] = ()) -> bytes:
-    """Serialise a job for workers of this run, the analysis's own modules by value.
+def pack(job: Job, code: ProjectCode) -> bytes:
+    """Serialise a job for workers of this run, with the text of the analysis's own modules.
 
     Parameters
     ----------
     job
         What to send.
-    modules
+    code
         Modules that a worker can't import: those of the user's project.
     """
-    named = [module for module in modules if sys.modules.get(module.__name__) is module]
-    ours = [module for module in named if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
-    for module in ours:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        blob: bytes = cloudpickle.dumps(job)
-    finally:
-        for module in ours:
-            cloudpickle.unregister_pickle_by_value(module)
+    blob: bytes = cloudpickle.dumps((code, versions(), cloudpickle.dumps(job)))
     return blob
 
 
-@functools.lru_cache(maxsize=2)
-def unpack(blob: bytes) -> Job:
-    """Restore a job, once a process."""
-    job: Job = cloudpickle.loads(blob)
+@functools.lru_cache(maxsize=4)
+def _opened(blob: bytes) -> tuple[ProjectCode, Mapping[str, str], bytes]:
+    code, wanted, inside = cloudpickle.loads(blob)
+    return code, wanted, inside
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(inside: bytes) -> Job:
+    job: Job = cloudpickle.loads(inside)
     return job
+
+
+def unpack(blob: bytes) -> Job:
+    """Restore a job in a worker, once a process.
+
+    Raises
+    ------
+    ChunkError
+        If the worker has other versions of what can change a number.
+    """
+    code, wanted, inside = _opened(blob)
+    difference = version_difference(wanted, versions())
+    if difference:
+        raise ChunkError(f"A worker on {platform.node()} {difference}", transient=False, of_input=False)
+    install(code)
+    return _loaded(inside)
+
+
+def version_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """Return in what two sets of installed packages differ, as the end of a sentence; empty where they agree.
+
+    Examples
+    --------
+    >>> version_difference({"awkward": "2.14.0"}, {"awkward": "2.13.1"})
+    'has awkward 2.13.1 where this process has 2.14.0; install the same versions in both places.'
+    """
+    different = [name for name in wanted if found.get(name) != wanted[name]]
+    if not different:
+        return ""
+    name = different[0]
+    more = f" (and differs in {', '.join(different[1:])})" if len(different) > 1 else ""
+    return (
+        f"has {name} {found.get(name, 'not at all')} where this process has {wanted[name]}{more}; "
+        "install the same versions in both places."
+    )
 
 
 def process(job: Job | bytes, task: Task) -> Any:
@@ -130,8 +163,8 @@ def _processed(
         try:
             return _attempt(processor, task, columns, metadata)
         except (AttributeError, KeyError, MissingColumnError):
-            # These events may lead the analysis to a column that those it was learned on did not. Whether that is
-            # so, events that read each column when it is touched will tell.
+            # These events may lead the analysis to a column that those it was learned on did not. Whether
+            # that is so, events that read each column when it is touched will tell.
             if columns is None:
                 raise
             return _attempt(processor, task, None, metadata)
@@ -147,12 +180,12 @@ def _processed(
         reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
     except Exception as error:
-        raise ChunkError(analysis_failed(error, processor, task.where), transient=False, of_input=False) from error
+        raise ChunkError(
+            analysis_failed(error, processor, task.where), transient=False, of_input=False
+        ) from error
 
 
-def _attempt(
-    processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]
-) -> Any:
+def _attempt(processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Any:
     events = read_events(task.source, task.start, task.stop, columns, metadata)
     if len(events) != task.stop - task.start:
         msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
@@ -180,7 +213,11 @@ def _checked(output: Any, task: Task) -> Any:
 def analysis_failed(error: Exception, processor: Any, where: str) -> str:
     """Return one sentence on an error that an analysis did not foresee, with the line of the analysis."""
     trace, line = error.__traceback__, ""
-    modules = {base.__module__ for base in type(processor).__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORKS}
+    modules = {
+        base.__module__
+        for base in type(processor).__mro__
+        if base.__module__.partition(".")[0] not in _FRAMEWORKS
+    }
     while trace is not None:
         frame = trace.tb_frame
         if frame.f_globals.get("__name__") in modules:

@@ -1,0 +1,44 @@
+"""`colonnade cache`: what is kept of earlier runs, and how to be rid of it."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from pathlib import Path
+
+import click
+
+
+@click.command("cache")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The cache; by default .colonnade/cache in this folder or the nearest one above that has it.",
+)
+@click.option("--clear", is_flag=True, help="Remove every kept result.")
+def command(folder: Path | None, *, clear: bool) -> None:
+    """Show how many results are kept, or remove them; the next run makes again what it needs."""
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from colonnade.errors import InputError
+    from colonnade.execution.cache import CacheSettings, ResultCache
+
+    name = CacheSettings().folder
+    here = Path.cwd()
+    found = folder or next((place / name for place in (here, *here.parents) if (place / name).is_dir()), None)
+    if found is None or not found.is_dir():
+        msg = f"There is no cache {found or f'{name} in {here} or above'}; a run makes one, or name it with --folder."
+        raise InputError(msg)
+    cache = ResultCache(found)
+    console = Console(soft_wrap=True, highlight=False)
+    if clear:
+        console.print(f"{found}: removed {cache.clear():,} results.", markup=False)
+        return
+    report = cache.report()
+    line = f"{found}: {report.entries:,} results, {report.size / 1e6:,.1f} MB"
+    if report.oldest is not None:
+        used = datetime.fromtimestamp(report.oldest).astimezone()
+        line += f", the oldest last used {used:%Y-%m-%d %H:%M}"
+    console.print(f"{line}.", markup=False)
