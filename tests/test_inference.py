@@ -1,4 +1,4 @@
-"""Classifiers: scores against a plain loop over events, and the ways a model file or its input can be wrong."""
+"""Classifiers: scores against a loop over events, and the ways a model file or its input can be wrong."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_columns_of_the_wrong_kind(toy):
         toy.score(events | {"jet_pt": events["mll"]})
     with pytest.raises(EventError, match="mll has lists of values but the model toy takes one value"):
         toy.score(events | {"mll": events["jet_pt"]})
-    with pytest.raises(EventError, match="jet_pt and jet_eta of jets differ in their number"):
+    with pytest.raises(EventError, match="jet_pt and jet_eta of jets have different numbers"):
         toy.score(events | {"jet_eta": events["jet_eta"][:, :1]})
     with pytest.raises(EventError, match="mll has 3 events but dphi has 2"):
         toy.score(events | {"dphi": events["dphi"][:2]})

@@ -20,6 +20,7 @@ from colonnade.inference.classifier import Classifier
 from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.scorer import ClassifierScorer
+from colonnade.inference.units import declared_units
 
 __all__ = [
     "CARD_KEY",
@@ -32,6 +33,7 @@ __all__ = [
     "Inputs",
     "ParameterCard",
     "TrainingCard",
+    "declared_units",
     "fold_of",
     "stack_inputs",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ClassifierScorer"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from colonnade.inference.classifier import Classifier
 from colonnade.inference.folds import fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.units import declared_units
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,22 @@ class ClassifierScorer:
             for label, _ in self._hypotheses()
             for output in self._outputs()
         )
+
+    def check_units(self, histograms: Iterable[Any]) -> None:
+        """Refuse a model trained in other units than the analysis's histograms declare.
+
+        Names are checked when events are scored, for only then it is known what the analysis computes; that
+        is before any worker starts, when columns are learned.
+
+        Raises
+        ------
+        ConfigError
+            Naming the feature and both units.
+        """
+        declared: dict[str, str | None] = dict.fromkeys(
+            feature.name for feature in self.classifier.card.features()
+        )
+        self.classifier.check(declared | declared_units(histograms))
 
     def score(self, batches: Sequence[tuple[Any, Mapping[str, Any]]]) -> list[dict[str, NDArray[np.float32]]]:
         """Score all variations of a chunk.

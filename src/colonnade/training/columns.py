@@ -8,7 +8,15 @@ jagged collections as lists. `columns.json` beside them says what they are and w
 
 from __future__ import annotations
 
-__all__ = ["COLUMNS_FILE", "ColumnBlock", "ColumnsCard", "ProcessCard", "read_card", "write_columns"]
+__all__ = [
+    "COLUMNS_FILE",
+    "ColumnBlock",
+    "ColumnsCard",
+    "ProcessCard",
+    "find_columns",
+    "read_card",
+    "write_columns",
+]
 
 import copy
 import hashlib
@@ -22,7 +30,7 @@ import numpy as np
 from pydantic import Field
 
 from colonnade.config import Settings, parse_settings, read_json
-from colonnade.errors import ConfigError, InputError, MissingColumnError, nearest
+from colonnade.errors import ColonnadeError, ConfigError, InputError, MissingColumnError, nearest
 from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, run_datasets
 from colonnade.inference import IDENTITY
 from colonnade.manifest import Dataset
@@ -291,6 +299,19 @@ def _write(table: Any, path: Path) -> str:
         pq.write_table(table, temporary, compression="zstd")
         with temporary.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def find_columns(folder: Path, key: str) -> ColumnsCard | None:
+    """Return the columns in a folder if they are whole and were made under this key, else nothing."""
+    try:
+        card = read_card(folder)
+    except ColonnadeError:
+        return None
+    for process in card.processes.values():
+        with (folder / process.file).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != process.sha256:
+                return None
+    return card if card.provenance.get("key") == key else None
 
 
 def read_card(folder: Path) -> ColumnsCard:

@@ -274,6 +274,12 @@ class Model:
     def _missing(self) -> bool:
         return any(None in collection.fills() for collection in self.collections)
 
+    def features(self) -> tuple[Feature, ...]:
+        """List every observable the model takes."""
+        return self.event + tuple(
+            feature for collection in self.collections for feature in collection.features
+        )
+
     def with_(self, **changes: Any) -> Model:
         """Return this declaration with some fields changed; `network__depth=3` changes a part of a part.
 

@@ -1,0 +1,137 @@
+"""`colonnade train`: from a model's declaration to its .onnx file."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command("train")
+@click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--workflow",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The workflow that makes the columns; by default workflows/NAME.yaml beside the models' folder.",
+)
+@click.option(
+    "--columns",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Train on these columns as they are, instead of making them.",
+)
+@click.option("--variant", default="model", show_default=True, help="Which of the file's models to train.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where NAME.onnx goes; by default beside the model's declaration.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
+@click.option(
+    "--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="For making the columns.")
+def command(
+    model: Path,
+    workflow: Path | None,
+    columns: Path | None,
+    variant: str,
+    output: Path | None,
+    device: str,
+    threads: int | None,
+    executor: str | None,
+    workers: int | None,
+) -> None:
+    """Train MODEL, a models/NAME.py: columns, training, export, checks, evaluation, card.
+
+    Interrupted, it goes on where it was when called again.
+    """
+    from rich.console import Console
+
+    from colonnade.cli.columns import make_columns
+    from colonnade.errors import ConfigError, nearest
+    from colonnade.statistics import asimov_significance
+    from colonnade.training import load_models
+    from colonnade.training.loading import read_sample
+    from colonnade.training.progress import TrainingProgress
+    from colonnade.training.train import train_model
+    from colonnade.workflow import load_workflow
+
+    console = Console()
+    models = load_models(model)
+    if variant not in models:
+        msg = f"{model} declares no '{variant}'{nearest(variant, models)}; it declares: {', '.join(models)}."
+        raise ConfigError(msg)
+    if columns is None:
+        path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
+        loaded = load_workflow(path).override(executor=executor, workers=workers)
+        columns = loaded.root / "columns" / loaded.name
+        make_columns(loaded, tuple(models.values()), columns, console)
+    name = model.stem if variant == "model" else f"{model.stem}_{variant}"
+    sample = read_sample(columns, models[variant], name)
+    trained = train_model(
+        name,
+        models[variant],
+        sample,
+        output=(output or model.resolve().parent),
+        work=columns / "training" / name,
+        significance=asimov_significance,
+        device=_device(device),
+        threads=_threads(threads),
+        progress=TrainingProgress(console),
+    )
+    _print(console, trained)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    from colonnade.errors import ConfigError
+
+    if wanted != "auto":
+        try:
+            torch.zeros(1, device=wanted)
+        except (RuntimeError, AssertionError) as error:
+            msg = f"--device {wanted} can't be used here: {str(error).splitlines()[0].rstrip('.')}."
+            raise ConfigError(msg) from error
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _threads(wanted: int | None) -> int:
+    import os
+
+    import torch
+
+    count = wanted or max(1, len(os.sched_getaffinity(0)))
+    torch.set_num_threads(count)
+    return count
+
+
+def _print(console: Console, trained: Any) -> None:
+    from rich.table import Table
+
+    table = Table(title=str(trained.classifier.path))
+    for column in ("signal", "AUC", "AUC in training", "best Z", "at score >", "signal events", "background"):
+        table.add_column(column, justify="left" if column == "signal" else "right")
+    for point in trained.evaluation["points"]:
+        best = point["best"]
+        z = "-" if best["z"] is None else f"{best['z']:.3g}"
+        table.add_row(
+            point["signal"],
+            f"{point['auc']:.4f}",
+            f"{point['auc_training']:.4f}",
+            z,
+            f"{best['cut']:.3f}",
+            f"{best['signal']:.3g}",
+            f"{best['background']:.3g}",
+        )
+    console.print(table)
