@@ -1,5 +1,7 @@
 """Compiled loops of the filling. Bin numbers are those of boost-histogram, to the last bit."""
 
+# ruff: noqa: PLR0917 - compiled loops take arrays and numbers, not objects
+
 from __future__ import annotations
 
 __all__ = ["accumulate", "add_bins"]
@@ -7,17 +9,15 @@ __all__ = ["accumulate", "add_bins"]
 from typing import Any
 
 import boost_histogram as bh
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from colonnade.histograms.columns import Column
+from colonnade.kinematics._compiled import compiled
 
 # places in the array of bin numbers that are no bin
 SKIP = -1
 NOT_A_NUMBER = -2
-
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def add_bins(axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]) -> None:
@@ -27,7 +27,7 @@ def add_bins(axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]
     """
     traits = axis.traits
     under, over = int(traits.underflow), int(traits.overflow)
-    plain = not traits.circular and not column.content.dtype.kind == "b"
+    plain = not traits.circular and column.content.dtype.kind != "b"
     if plain and isinstance(axis, bh.axis.Regular) and axis.transform is None:
         content = np.asarray(column.content, dtype=np.float64)
         low, high = axis.edges[0], axis.edges[-1]
@@ -54,7 +54,7 @@ def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.asarray(axis.index(content), dtype=np.int64)
 
 
-@_compiled
+@compiled
 def _regular(
     content: Any, low: float, width: float, size: int, under: int, over: int, stride: int, bins: Any
 ) -> None:
@@ -79,7 +79,7 @@ def _regular(
             bins[i] = SKIP
 
 
-@_compiled
+@compiled
 def _variable(content: Any, edges: Any, under: int, over: int, stride: int, bins: Any) -> None:
     size = len(edges) - 1
     for i in range(len(content)):
@@ -88,28 +88,17 @@ def _variable(content: Any, edges: Any, under: int, over: int, stride: int, bins
         x = content[i]
         if x != x:  # noqa: PLR0124 - how a number says that it is none
             bins[i] = NOT_A_NUMBER
-        elif x < edges[0]:
-            if not under:
-                bins[i] = SKIP
-        elif x >= edges[size]:
-            if over:
-                bins[i] += (size + under) * stride
-            elif x == edges[size]:
-                bins[i] += (size - 1 + under) * stride
-            else:
-                bins[i] = SKIP
+            continue
+        index = np.searchsorted(edges, x, side="right") - 1
+        if index == size and not over and x == edges[size]:
+            index = size - 1  # without overflow the last edge belongs to the last bin
+        if (index < 0 and not under) or (index >= size and not over):
+            bins[i] = SKIP
         else:
-            low, high = 0, size  # edges[low] <= x < edges[high]
-            while high - low > 1:
-                middle = (low + high) // 2
-                if x < edges[middle]:
-                    high = middle
-                else:
-                    low = middle
-            bins[i] += (low + under) * stride
+            bins[i] += (index + under) * stride
 
 
-@_compiled
+@compiled
 def _indexed(indices: Any, size: int, under: int, over: int, stride: int, bins: Any) -> None:
     for i in range(len(indices)):
         if bins[i] < 0:
@@ -154,11 +143,11 @@ def accumulate(
         The entry that is not a number, where one is met; else -1.
     """
     if offsets is None:
-        return int(_accumulate_flat(bins, starts, members, weights, first, values, variances))
-    return int(_accumulate_jagged(bins, offsets, starts, members, weights, first, values, variances))
+        return _accumulate_flat(bins, starts, members, weights, first, values, variances)
+    return _accumulate_jagged(bins, offsets, starts, members, weights, first, values, variances)
 
 
-@_compiled
+@compiled
 def _accumulate_flat(
     bins: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
 ) -> int:
@@ -176,7 +165,7 @@ def _accumulate_flat(
     return -1
 
 
-@_compiled
+@compiled
 def _accumulate_jagged(
     bins: Any, offsets: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
 ) -> int:

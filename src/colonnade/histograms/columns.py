@@ -1,4 +1,4 @@
-"""An observable as flat numbers: whatever array the analysis gave, its content, its offsets, what is missing."""
+"""An observable as flat numbers: its content, its offsets, what is missing."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ class Column:
             msg = f"the observable {name!r} holds {column.content.dtype}, not numbers, so it can't be filled."
             raise ConfigError(msg)
         if column.events != events:
-            msg = (
-                f"the observable {name!r} has {column.events} entries for {events} events; give one for each."
-            )
+            msg = f"the observable {name!r} has {column.events} entries for {events} events."
             raise ConfigError(msg)
         return column
 
@@ -67,7 +65,7 @@ class Column:
             msg = f"the observable {name!r} is a {type(values).__name__}, not an array."
             raise ConfigError(msg) from error
         if layout.purelist_depth not in (1, 2) or layout.fields or layout.is_union:
-            msg = f"the observable {name!r} is of type {ak.Array(layout).type.content}; numbers or lists of numbers fill."
+            msg = f"the observable {name!r} is of type {ak.Array(layout).type.content}; only numbers and lists of them fill."
             raise ConfigError(msg)
         if layout.purelist_depth == 1:
             content, missing = _numbers(layout)

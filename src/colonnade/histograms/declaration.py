@@ -49,12 +49,13 @@ class Histogram:
     ('mll', '$m_{\\\\ell\\\\ell}$ [GeV]')
     """
 
-    __slots__ = ("axes", "name", "observables", "regions")
+    __slots__ = ("axes", "name", "observables", "regions", "units")
 
     name: str
     axes: tuple[Any, ...]
     observables: tuple[str, ...]
     regions: tuple[str, ...] | None
+    units: tuple[str, ...]
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Histogram:
             for axis, observable, text, quantity in zip(axes, names, labels, units, strict=True)
         )
         chosen = None if regions is None else tuple(regions)
-        for field, value in (("name", name), ("axes", built), ("observables", names), ("regions", chosen)):
+        for field, value in zip(self.__slots__, (built, name, names, chosen, units), strict=True):
             object.__setattr__(self, field, value)
 
     def __setattr__(self, field: str, value: object) -> None:
@@ -104,7 +105,7 @@ class Histogram:
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, self.axes, self.observables, self.regions)
+        return _restore, (self.name, self.axes, self.observables, self.regions, self.units)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Histogram):
@@ -145,10 +146,8 @@ def full_axes(histogram: Histogram, regions: Sequence[str], variations: Sequence
     )
 
 
-def _restore(
-    name: str, axes: tuple[Any, ...], observables: tuple[str, ...], regions: tuple[str, ...] | None
-) -> Histogram:
-    return Histogram(name, *axes, observables=observables, regions=regions)
+def _restore(name: str, axes: tuple[Any, ...], observables: Any, regions: Any, units: Any) -> Histogram:
+    return Histogram(name, *axes, unit=units, observables=observables, regions=regions)
 
 
 def _named(axis: Any, name: str, label: str, unit: str, what: str) -> Any:

@@ -18,6 +18,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
+from colonnade.kinematics import take
 from colonnade.processor import cutflow
 from colonnade.processor.corrections import Corrections, luminosity_mask
 from colonnade.processor.pieces import Objects, Region, Shift, as_mask
@@ -29,20 +30,24 @@ _MOST_CUTS = 64  # a PackedSelection keeps one bit a cut
 
 
 class Scorer(Protocol):
-    """What turns observables into further observables, such as a classifier into its score."""
+    """What makes a further observable of the others: a classifier, see `colonnade.inference.Classifier`."""
 
-    def score(self, batches: Sequence[tuple[Any, Mapping[str, Any]]]) -> Sequence[Mapping[str, Any]]:
+    def score_variations(
+        self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any]
+    ) -> Sequence[npt.NDArray[Any]]:
         """Score all variations of a chunk in one call.
 
         Parameters
         ----------
-        batches
-            For each shift, the selected events and their observables.
+        variations
+            For each shift, the observables of the selected events.
+        identities
+            For each shift, these events, which give `run`, `luminosityBlock` and `event`.
 
         Returns
         -------
         sequence
-            For each shift the observables to add.
+            For each shift, one score an event.
         """
         ...
 
@@ -92,8 +97,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Whether data are filled in signal regions.
     corrections
         Name to path of the correctionlib files that `weights` or `objects` use as ``self.corrections[name]``.
-    scorer
-        What adds observables made from the others, see `Scorer`.
+    scorers
+        Name of a further observable to what makes it of the others, see `Scorer`.
 
     Raises
     ------
@@ -115,7 +120,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         *,
         unblind: bool = False,
         corrections: Mapping[str, Path | str] | None = None,
-        scorer: Scorer | None = None,
+        scorers: Mapping[str, Scorer] | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -124,7 +129,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             raise ConfigError(msg)
         self.unblind = unblind
         self.corrections = Corrections(corrections or {})
-        self._scorer = scorer
+        self.scorers = dict(scorers or {})
         _check_declarations(type(self))
 
     @classmethod
@@ -139,7 +144,23 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         names.pop("self", None)
         return tuple(names)
 
+    @classmethod
+    def units(cls) -> dict[str, str]:
+        """Return the unit of each observable that a histogram shows; empty for a number without one."""
+        return {
+            observable: unit
+            for histogram in cls.histograms
+            for observable, unit in zip(histogram.observables, histogram.units, strict=True)
+        }
+
     # what an analysis writes
+
+    def skim(self, events: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
+        """Return ordered cuts on what no shift concerns, applied before objects are made: a trigger, a pair of leptons.
+
+        The more events fail here, the less is computed.
+        """
+        return {}
 
     def objects(self, events: Any, shift: Shift) -> Objects:
         """Select and calibrate the objects of each event.
@@ -147,17 +168,14 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Parameters
         ----------
         events
-            All events of the chunk.
+            The events that pass `skim`.
         shift
             ``shift["jet_energy_scale"]`` is by how many standard deviations to shift: +1, -1 or 0.
         """
         raise NotImplementedError
 
     def preselection(self, objects: Objects) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
-        """Return the ordered cuts that every region starts with; events that fail one go no further.
-
-        The more events fail here, the less is computed.
-        """
+        """Return the ordered cuts that every region starts with; events that fail one go no further."""
         return {}
 
     def observables(self, events: Any, objects: Objects) -> Mapping[str, Any]:
@@ -286,29 +304,28 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         self, events: Any, generator: Floats, chunk: _Chunk, shifts: Sequence[Shift]
     ) -> list[_Selected]:
         """Run the analysis up to its observables, for each shift."""
-        certified = self._certified(events, chunk)
-        everything = cutflow.row(generator)
+        rows = {cutflow.ALL: cutflow.row(generator)}
+        events, generator, _ = _apply(self._certified(events, chunk), events, generator, None, rows)
+        events, generator, _ = _apply(self.skim(events), events, generator, None, rows)
         selected = []
         for shift in shifts:
             objects = self.objects(events, shift)
             if not isinstance(objects, Objects):
                 msg = f"{type(self).__name__}.objects returns a {type(objects).__name__}; return Objects(name=array)."
                 raise ConfigError(msg)
-            passed = np.ones(len(events), dtype=bool)
-            rows = {cutflow.ALL: everything}
-            for name, values in {**certified, **self.preselection(objects)}.items():
-                passed = passed & as_mask(values, name, len(events))
-                rows[name] = cutflow.row(generator[passed])
-            if passed.all():
-                one = _Selected(shift, events, objects, generator, rows)
-            else:
-                one = _Selected(shift, events[passed], objects[passed], generator[passed], rows)
+            one = _Selected(shift, events, objects, generator, dict(rows))
+            cuts = self.preselection(objects)
+            one.events, one.generator, one.objects = _apply(
+                cuts, events, generator, objects, one.preselection
+            )
             one.observables = dict(self.observables(one.events, one.objects))
             selected.append(one)
-        if self._scorer is not None:
-            scores = self._scorer.score([(one.events, one.observables) for one in selected])
-            for one, more in zip(selected, scores, strict=True):
-                one.observables.update(more)
+        for name, scorer in self.scorers.items():
+            scores = scorer.score_variations(
+                [one.observables for one in selected], [one.events for one in selected]
+            )
+            for one, score in zip(selected, scores, strict=True):
+                one.observables[name] = score
         return selected
 
     def _certified(self, events: Any, chunk: _Chunk) -> dict[str, Mask]:
@@ -380,6 +397,23 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                 kept[last] = np.concatenate([counts[name][last][:3], np.full(3, np.nan)])
             counts[name] = kept
         return counts
+
+
+def _apply(
+    cuts: Mapping[str, Any], events: Any, generator: Floats, objects: Any, rows: dict[str, Floats]
+) -> tuple[Any, Floats, Any]:
+    """Drop the events that fail a cut and add the cuts' rows to a cutflow."""
+    passed = None
+    for name, values in cuts.items():
+        mask = as_mask(values, name, len(generator))
+        if name in rows:
+            msg = f"the cut {name!r} is applied twice; name it in one of skim and preselection."
+            raise ConfigError(msg)
+        passed = mask if passed is None else passed & mask
+        rows[name] = cutflow.row(generator[passed])
+    if passed is None or passed.all():
+        return events, generator, objects
+    return take(events, passed), generator[passed], None if objects is None else objects[passed]
 
 
 def _read_metadata(events: Any) -> _Chunk:

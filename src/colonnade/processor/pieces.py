@@ -4,15 +4,18 @@ from __future__ import annotations
 
 __all__ = ["Objects", "Region", "Shift", "as_mask"]
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.kinematics import take
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, init=False)
@@ -70,12 +73,39 @@ class Shift:
     source: str = ""
     direction: int = 0
     known: tuple[str, ...] = ()
+    _done: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, source: str) -> int:
         if source not in self.known:
             msg = f"the analysis asks for the shift {source!r}, which it does not declare{nearest(source, self.known)}."
             raise ConfigError(msg)
         return self.direction if source == self.source else 0
+
+    def once(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that no shift concerns, once for all shifts of a chunk.
+
+        Parameters
+        ----------
+        function
+            For instance the selection of leptons, where only jets are shifted.
+        *arguments
+            Usually the events.
+
+        Examples
+        --------
+        >>> nominal, up, down = Shift.every(("jet_energy_scale",))
+        >>> events = [1, 2]
+        >>> def muons(events):
+        ...     return list(events)
+        >>> nominal.once(muons, events) is up.once(muons, events)
+        True
+        """
+        key = (function, *map(id, arguments))
+        if key not in self._done:
+            # the arguments are kept with the result, so that no other object takes their identity
+            self._done[key] = (function(*arguments), arguments)
+        result: T = self._done[key][0]
+        return result
 
     @property
     def variation(self) -> str:
@@ -103,16 +133,17 @@ class Shift:
     @classmethod
     def every(cls, known: tuple[str, ...]) -> Iterator[Shift]:
         """Go through the nominal one and each source's up and down."""
-        yield cls(known=known)
+        done: dict[Any, Any] = {}
+        yield cls("", 0, known, done)
         for source in known:
-            yield cls(source, +1, known)
-            yield cls(source, -1, known)
+            yield cls(source, +1, known, done)
+            yield cls(source, -1, known, done)
 
 
 class Objects:
     """The physics objects of some events, by name, jagged or flat; all have one entry an event.
 
-    Selecting events of it is free until an object is used.
+    Selecting events of them costs nothing until an object is used.
 
     Examples
     --------
@@ -137,7 +168,7 @@ class Objects:
         if name.startswith("__") or name in ("_members", "_source", "_mask"):
             raise AttributeError(name)  # asked by copy and pickle before there are any
         if name not in self._members and self._source is not None and name in self._source:
-            self._members[name] = getattr(self._source, name)[self._mask]
+            self._members[name] = take(getattr(self._source, name), self._mask)
         if name not in self._members:
             msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
             raise AttributeError(msg)

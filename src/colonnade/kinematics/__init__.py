@@ -1,0 +1,60 @@
+"""Observables of jagged collections: vector and awkward on the surface, compiled loops beneath.
+
+All functions take awkward arrays of vectors (lists of records, or one record an event), vector's NumPy arrays, and
+where it makes sense plain numbers. GeV and radians. Results with one number an event are NumPy arrays; jagged ones, and
+those with missing entries, are awkward arrays.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "assign",
+    "cos_theta_collins_soper",
+    "cos_theta_eta",
+    "count",
+    "delta_eta",
+    "delta_phi",
+    "delta_r",
+    "event_sum",
+    "ht",
+    "invariant_mass",
+    "leading",
+    "merge",
+    "mt2",
+    "near",
+    "propagate",
+    "pt_sum",
+    "select",
+    "sort_by_pt",
+    "take",
+    "total_transverse_mass",
+    "transverse_energy",
+    "transverse_mass",
+    "vector_sum",
+]
+
+from colonnade.kinematics.angles import (
+    cos_theta_collins_soper,
+    cos_theta_eta,
+    delta_eta,
+    delta_phi,
+    delta_r,
+)
+from colonnade.kinematics.collections import (
+    assign,
+    count,
+    leading,
+    merge,
+    near,
+    select,
+    sort_by_pt,
+    take,
+)
+from colonnade.kinematics.masses import (
+    invariant_mass,
+    mt2,
+    total_transverse_mass,
+    transverse_energy,
+    transverse_mass,
+)
+from colonnade.kinematics.sums import event_sum, ht, propagate, pt_sum, vector_sum

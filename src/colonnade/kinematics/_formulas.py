@@ -1,0 +1,129 @@
+"""Compiled formulas, entry by entry. What they mean, and where they come from, stands with the public functions."""
+
+from __future__ import annotations
+
+__all__ = [
+    "add_momentum",
+    "angle",
+    "collins_soper",
+    "distance",
+    "momentum_of",
+    "pair_mass",
+    "transverse_mass",
+]
+
+import math
+from typing import Any
+
+import numpy as np
+
+from colonnade.kinematics._compiled import compiled
+
+_TURN = 2.0 * math.pi
+
+
+@compiled
+def angle(first: Any, second: Any) -> Any:
+    """Difference of azimuths in [-pi, pi)."""
+    out = np.empty(len(first))
+    for i in range(len(first)):
+        out[i] = (first[i] - second[i] + math.pi) % _TURN - math.pi
+    return out
+
+
+@compiled
+def distance(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
+    """Distance in pseudorapidity and azimuth."""
+    out = np.empty(len(eta1))
+    for i in range(len(eta1)):
+        eta = eta1[i] - eta2[i]
+        phi = (phi1[i] - phi2[i] + math.pi) % _TURN - math.pi
+        out[i] = math.sqrt(eta * eta + phi * phi)
+    return out
+
+
+@compiled
+def add_momentum(pt: Any, eta: Any, phi: Any, mass: Any, total: Any) -> None:
+    """Add four-momenta to `total`, rows px, py, pz, E."""
+    for i in range(len(pt)):
+        pz = pt[i] * math.sinh(eta[i])
+        total[0, i] += pt[i] * math.cos(phi[i])
+        total[1, i] += pt[i] * math.sin(phi[i])
+        total[2, i] += pz
+        total[3, i] += math.sqrt(pt[i] * pt[i] + pz * pz + mass[i] * mass[i])
+
+
+@compiled
+def momentum_of(total: Any) -> Any:
+    """Rows pt, eta, phi, mass of rows px, py, pz, E."""
+    out = np.empty((4, total.shape[1]))
+    for i in range(total.shape[1]):
+        px, py, pz, energy = total[0, i], total[1, i], total[2, i], total[3, i]
+        pt = math.sqrt(px * px + py * py)
+        square = energy * energy - px * px - py * py - pz * pz
+        out[0, i] = pt
+        out[1, i] = 0.0 if pz == 0.0 else math.asinh(pz / pt)
+        out[2, i] = math.atan2(py, px)
+        # rounding can leave a massless sum slightly space-like
+        out[3, i] = math.sqrt(square) if square > 0.0 else 0.0
+    return out
+
+
+@compiled
+def pair_mass(first: Any, second: Any) -> Any:
+    """Mass of two four-momenta, rows pt, eta, phi, mass.
+
+    m^2 = m1^2 + m2^2 + 2 (E1 E2 - p1 p2), where the bracket is written with transverse energies and the differences
+    of rapidity and azimuth, which do not cancel for light, collimated or fast objects.
+    """
+    out = np.empty(first.shape[1])
+    for i in range(first.shape[1]):
+        a, b = first[0, i], second[0, i]
+        m1, m2 = first[3, i], second[3, i]
+        et1, et2 = math.sqrt(a * a + m1 * m1), math.sqrt(b * b + m2 * m2)
+        # rapidity: sinh(y) = pt sinh(eta) / et
+        y1 = math.asinh(a * math.sinh(first[1, i]) / et1) if m1 != 0.0 else first[1, i]
+        y2 = math.asinh(b * math.sinh(second[1, i]) / et2) if m2 != 0.0 else second[1, i]
+        rapid = math.sinh(0.5 * (y1 - y2))
+        turn = math.sin(0.5 * (first[2, i] - second[2, i]))
+        # cosh(dy) = 1 + 2 sinh^2(dy / 2) and cos(dphi) = 1 - 2 sin^2(dphi / 2); what is left, et1 et2 - pt1 pt2, is
+        # the quotient of its difference of squares
+        scale = et1 * et2 + a * b
+        light = (m1 * m1 * b * b + m2 * m2 * a * a + m1 * m1 * m2 * m2) / scale if scale > 0.0 else 0.0
+        bracket = light + 2.0 * et1 * et2 * rapid * rapid + 2.0 * a * b * turn * turn
+        out[i] = math.sqrt(m1 * m1 + m2 * m2 + 2.0 * bracket)
+    return out
+
+
+@compiled
+def transverse_mass(pt1: Any, phi1: Any, mass1: Any, pt2: Any, phi2: Any, mass2: Any) -> Any:
+    """Transverse mass of two momenta; the difference of products is written so that it does not cancel."""
+    out = np.empty(len(pt1))
+    for i in range(len(pt1)):
+        a, b, m1, m2 = pt1[i], pt2[i], mass1[i], mass2[i]
+        product = a * b
+        energies = math.sqrt((a * a + m1 * m1) * (b * b + m2 * m2))
+        # energies - product, as the quotient of its difference of squares
+        rest = m1 * m1 * b * b + m2 * m2 * a * a + m1 * m1 * m2 * m2
+        light = rest / (energies + product) if rest > 0.0 else 0.0
+        turn = math.sin(0.5 * (phi1[i] - phi2[i]))
+        out[i] = math.sqrt(m1 * m1 + m2 * m2 + 2.0 * (light + 2.0 * product * turn * turn))
+    return out
+
+
+@compiled
+def collins_soper(minus: Any, plus: Any) -> Any:
+    """Cosine of the polar angle in the Collins-Soper frame; rows pt, eta, phi, mass."""
+    out = np.empty(minus.shape[1])
+    for i in range(minus.shape[1]):
+        pz1, pz2 = minus[0, i] * math.sinh(minus[1, i]), plus[0, i] * math.sinh(plus[1, i])
+        e1 = math.sqrt(minus[0, i] ** 2 + pz1 * pz1 + minus[3, i] ** 2)
+        e2 = math.sqrt(plus[0, i] ** 2 + pz2 * pz2 + plus[3, i] ** 2)
+        px = minus[0, i] * math.cos(minus[2, i]) + plus[0, i] * math.cos(plus[2, i])
+        py = minus[0, i] * math.sin(minus[2, i]) + plus[0, i] * math.sin(plus[2, i])
+        square = (e1 + e2) ** 2 - px * px - py * py - (pz1 + pz2) ** 2
+        mass = math.sqrt(max(square, 0.0))
+        # with p+- = (E +- pz) / sqrt 2, 2 (p1+ p2- - p1- p2+) = 2 (pz1 E2 - E1 pz2)
+        cosine = 2.0 * (pz1 * e2 - e1 * pz2) / (mass * math.sqrt(mass * mass + px * px + py * py))
+        out[i] = math.copysign(1.0, pz1 + pz2) * cosine
+    return out

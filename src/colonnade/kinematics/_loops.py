@@ -1,0 +1,142 @@
+"""Compiled loops over lists of objects: flat buffers and offsets in, flat buffers and offsets out."""
+
+from __future__ import annotations
+
+__all__ = [
+    "gather_lists",
+    "merge_order",
+    "near_any",
+    "nth",
+    "select_entries",
+    "sort_entries",
+    "sum_lists",
+    "take_events",
+]
+
+from typing import Any
+
+import numpy as np
+
+from colonnade.kinematics._compiled import compiled
+
+
+@compiled
+def gather_lists(starts: Any, stops: Any, places: Any) -> Any:
+    """Offsets and entries of the lists at some places; a negative place is an empty list."""
+    offsets = np.empty(len(places) + 1, dtype=np.int64)
+    offsets[0] = 0
+    for i in range(len(places)):
+        count = stops[places[i]] - starts[places[i]] if places[i] >= 0 else 0
+        offsets[i + 1] = offsets[i] + count
+    index = np.empty(offsets[-1], dtype=np.int64)
+    for i in range(len(places)):
+        first = starts[places[i]] if places[i] >= 0 else 0
+        for k in range(offsets[i], offsets[i + 1]):
+            index[k] = first + k - offsets[i]
+    return offsets, index
+
+
+@compiled
+def select_entries(offsets: Any, keep: Any) -> Any:
+    """Offsets and places of the entries that are kept."""
+    new = np.empty(len(offsets), dtype=np.int64)
+    index = np.empty(len(keep), dtype=np.int64)
+    new[0] = 0
+    count = 0
+    for i in range(len(offsets) - 1):
+        for k in range(offsets[i], offsets[i + 1]):
+            index[count] = k
+            count += keep[k]
+        new[i + 1] = count
+    return new, index[:count].copy()
+
+
+@compiled
+def take_events(offsets: Any, keep: Any) -> Any:
+    """Offsets and places of the entries of the events that are kept."""
+    events, total = 0, 0
+    for i in range(len(keep)):
+        if keep[i]:
+            events += 1
+            total += offsets[i + 1] - offsets[i]
+    new = np.empty(events + 1, dtype=np.int64)
+    index = np.empty(total, dtype=np.int64)
+    new[0] = 0
+    event, count = 0, 0
+    for i in range(len(keep)):
+        if keep[i]:
+            for k in range(offsets[i], offsets[i + 1]):
+                index[count] = k
+                count += 1
+            event += 1
+            new[event] = count
+    return new, index
+
+
+@compiled
+def nth(offsets: Any, rank: int) -> Any:
+    """Place of each event's entry of a rank, -1 where there are fewer."""
+    places = np.empty(len(offsets) - 1, dtype=np.int64)
+    for i in range(len(places)):
+        place = offsets[i] + rank if rank >= 0 else offsets[i + 1] + rank
+        places[i] = place if offsets[i] <= place < offsets[i + 1] else -1
+    return places
+
+
+@compiled
+def sort_entries(offsets: Any, key: Any) -> Any:
+    """Places of the entries, each event's by falling key; equal ones stay in their order."""
+    order = np.arange(offsets[-1])
+    for i in range(len(offsets) - 1):
+        for k in range(offsets[i] + 1, offsets[i + 1]):  # lists are short: insertion is the fastest
+            moved = order[k]
+            j = k - 1
+            while j >= offsets[i] and key[order[j]] < key[moved]:
+                order[j + 1] = order[j]
+                j -= 1
+            order[j + 1] = moved
+    return order
+
+
+@compiled
+def merge_order(first: Any, second: Any) -> Any:
+    """Offsets and places of two collections' entries event by event, where the second's are stored after the first's."""
+    offsets = first + second
+    index = np.empty(offsets[-1], dtype=np.int64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        for k in range(first[i], first[i + 1]):
+            index[count] = k
+            count += 1
+        for k in range(second[i], second[i + 1]):
+            index[count] = first[-1] + k
+            count += 1
+    return offsets, index
+
+
+@compiled
+def sum_lists(offsets: Any, values: Any) -> Any:
+    """Sum of each event's values, from the first to the last."""
+    sums = np.zeros(len(offsets) - 1)
+    for i in range(len(sums)):
+        for k in range(offsets[i], offsets[i + 1]):
+            sums[i] += values[k]
+    return sums
+
+
+@compiled
+def near_any(
+    offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, others_phi: Any, radius: float
+) -> Any:
+    """Whether each entry has one of the event's others within a radius in eta and phi."""
+    near = np.zeros(offsets[-1], dtype=np.bool_)
+    limit = radius * radius
+    for i in range(len(offsets) - 1):
+        for k in range(offsets[i], offsets[i + 1]):
+            for j in range(others[i], others[i + 1]):
+                a = eta[k] - others_eta[j]
+                b = (phi[k] - others_phi[j] + np.pi) % (2.0 * np.pi) - np.pi
+                if a * a + b * b < limit:
+                    near[k] = True
+                    break
+    return near

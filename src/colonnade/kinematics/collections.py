@@ -1,0 +1,258 @@
+"""Jagged collections: selecting objects and events, ordering, counting, taking the leading one, merging."""
+
+from __future__ import annotations
+
+__all__ = ["assign", "count", "leading", "merge", "near", "select", "sort_by_pt", "take"]
+
+from collections.abc import Callable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import ConfigError
+from colonnade.kinematics import _loops
+from colonnade.kinematics._views import Columns, View, flat, rewrap, unwrap, view
+
+
+def select(collection: ak.Array, keep: Callable[[Any], Any] | Any) -> ak.Array:
+    """Keep the objects that pass a cut; no column is copied until it is used.
+
+    Parameters
+    ----------
+    collection
+        A list of objects for each event.
+    keep
+        The cut: a function of the objects that returns one truth value an object, or a jagged array of them. The
+        function sees the objects of all events in a row, each attribute a flat NumPy array, which is what makes it
+        fast; it should not look at neighbours.
+
+    Returns
+    -------
+    ak.Array
+        As many events, fewer objects.
+
+    Examples
+    --------
+    >>> muons = ak.Array([[{"pt": 30.0, "eta": 0.5}, {"pt": 5.0, "eta": 0.1}], [{"pt": 40.0, "eta": -3.0}]])
+    >>> select(muons, lambda muon: (muon.pt > 20) & (abs(muon.eta) < 2.5)).pt.tolist()
+    [[30.0], []]
+    """
+    seen = _jagged(collection)
+    mask = np.asarray(keep(Columns(seen)) if callable(keep) else flat(keep))
+    if mask.dtype != np.bool_ or mask.shape != (seen.size,):
+        msg = (
+            f"a cut on objects must give one truth value for each of {seen.size} objects, "
+            f"but has shape {mask.shape} and type {mask.dtype}."
+        )
+        raise ConfigError(msg)
+    offsets, places = _loops.select_entries(seen.offsets, mask)
+    return rewrap(seen, seen.content, offsets, _compose(seen, places))
+
+
+def take(array: Any, events: npt.NDArray[np.bool_]) -> Any:
+    """Keep the events that a mask says; works on collections, records, numbers and NumPy arrays.
+
+    Examples
+    --------
+    >>> take(ak.Array([[1.0, 2.0], [], [3.0]]), np.array([True, True, False])).tolist()
+    [[1.0, 2.0], []]
+    """
+    if isinstance(array, np.ndarray):
+        return array[events]
+    try:
+        seen = view(array)
+    except ConfigError:  # deeper lists, unions
+        return array[events]
+    if seen.offsets is None:
+        places = np.flatnonzero(events)
+        return rewrap(seen, seen.content, None, _compose(seen, places))
+    offsets, places = _loops.take_events(seen.offsets, events)
+    return rewrap(seen, seen.content, offsets, _compose(seen, places))
+
+
+def assign(collection: Any, **columns: Callable[[Any], Any] | Any) -> ak.Array:
+    """Replace or add columns; the others are not copied.
+
+    Parameters
+    ----------
+    collection
+        Objects, jagged or one an event.
+    **columns
+        Name to values: a function of the objects that returns one value an object (see `select`), or an array of
+        them, flat or jagged.
+
+    Examples
+    --------
+    >>> jets = ak.Array([[{"pt": 50.0}, {"pt": 40.0}], [{"pt": 30.0}]])
+    >>> assign(jets, pt=lambda jet: jet.pt * 1.1, tagged=[[True, False], [True]]).tagged.tolist()
+    [[True, False], [True]]
+    """
+    seen = view(collection)
+    objects = Columns(seen)
+    new = {}
+    for name, given in columns.items():
+        values = np.asarray(given(objects) if callable(given) else flat(given))
+        if values.shape != (seen.size,):
+            msg = f"the new column {name!r} must have {seen.size} values, one an object, but has shape {values.shape}."
+            raise ConfigError(msg)
+        new[name] = ak.contents.NumpyArray(values)
+    names = [*(name for name in seen.fields if name not in new), *new]
+    kept = [new[name] if name in new else _entries(seen, name) for name in names]
+    content = ak.contents.RecordArray(kept, names, length=seen.size, parameters=seen.content.parameters)
+    if seen.missing is None:
+        return rewrap(seen, content, seen.offsets, None)
+    return rewrap(seen, content, seen.offsets, np.where(seen.missing, -1, np.arange(seen.size)))
+
+
+def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt.NDArray[np.int64]:
+    """Count the objects of each event, all or those that pass a cut (see `select`).
+
+    Examples
+    --------
+    >>> count(ak.Array([[{"pt": 50.0}, {"pt": 20.0}], []]), lambda jet: jet.pt > 30).tolist()
+    [1, 0]
+    """
+    offsets = _jagged(collection if keep is None else select(collection, keep)).offsets
+    return np.diff(offsets)  # type: ignore[arg-type]  # a jagged one has offsets
+
+
+def leading(collection: ak.Array, rank: int = 0) -> ak.Array:
+    """Return one object an event: the first, the second (rank 1), ... the last (rank -1).
+
+    Returns
+    -------
+    ak.Array
+        One record an event, missing (None) where an event has fewer objects.
+
+    Examples
+    --------
+    >>> leading(ak.Array([[{"pt": 50.0}, {"pt": 20.0}], []])).pt.tolist()
+    [50.0, None]
+    """
+    seen = _jagged(collection)
+    return rewrap(seen, seen.content, None, _compose(seen, _loops.nth(seen.offsets, rank)))
+
+
+def sort_by_pt(collection: ak.Array) -> ak.Array:
+    """Order each event's objects by falling transverse momentum; equal ones stay in their order.
+
+    Examples
+    --------
+    >>> sort_by_pt(ak.Array([[{"pt": 20.0}, {"pt": 50.0}]])).pt.tolist()
+    [[50.0, 20.0]]
+    """
+    seen = _jagged(collection)
+    order = _loops.sort_entries(seen.offsets, seen.coordinate("pt"))
+    return rewrap(seen, seen.content, seen.offsets, _compose(seen, order))
+
+
+def merge(
+    *collections: ak.Array,
+    fields: tuple[str, ...] = ("pt", "eta", "phi", "mass", "charge"),
+    tag: str = "kind",
+) -> ak.Array:
+    """Put the objects of several collections into one, ordered by falling transverse momentum.
+
+    Parameters
+    ----------
+    *collections
+        Of as many events each.
+    fields
+        The columns to take over, which all must have.
+    tag
+        The name of a further column: 0 for objects of the first collection, 1 for the second, ...
+
+    Examples
+    --------
+    >>> electrons, muons = ak.Array([[{"pt": 30.0}], []]), ak.Array([[{"pt": 50.0}], [{"pt": 20.0}]])
+    >>> merge(electrons, muons, fields=("pt",)).to_list()
+    [[{'pt': 50.0, 'kind': 1}, {'pt': 30.0, 'kind': 0}], [{'pt': 20.0, 'kind': 1}]]
+    """
+    views = [_jagged(collection) for collection in collections]
+    columns = {name: np.concatenate([seen.column(name) for seen in views]) for name in fields}
+    kinds = np.repeat(np.arange(len(views), dtype=np.int8), [seen.size for seen in views])
+    offsets, index = views[0].offsets, np.arange(views[0].size)
+    stored = views[0].size
+    for seen in views[1:]:
+        if len(seen.offsets) != len(offsets):  # type: ignore[arg-type]  # jagged ones have offsets
+            msg = "collections of different numbers of events can't be merged."
+            raise ConfigError(msg)
+        offsets, order = _loops.merge_order(offsets, seen.offsets)
+        index = np.concatenate([index, stored + np.arange(seen.size)])[order]
+        stored += seen.size
+    pt = np.ascontiguousarray(columns["pt"][index], dtype=np.float64)
+    index = index[_loops.sort_entries(offsets, pt)]
+    names = [*fields, tag]
+    content = ak.contents.RecordArray(
+        [ak.contents.NumpyArray(column) for column in (*columns.values(), kinds)],
+        names,
+        parameters={"__record__": _record_name(names)},
+    )
+    return rewrap(views[0], content, offsets, index)
+
+
+def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:
+    """Tell for each object whether one of the event's others is within a radius: the input of overlap removal.
+
+    The distance is that of `delta_r`.
+
+    Returns
+    -------
+    ak.Array
+        Jagged truth values, for instance for ``select(jets, ~near(jets, leptons, 0.4))``.
+
+    Examples
+    --------
+    >>> jets = ak.Array([[{"eta": 0.0, "phi": 0.0}, {"eta": 2.0, "phi": 0.0}]])
+    >>> near(jets, ak.Array([[{"eta": 0.1, "phi": 0.1}]]), 0.4).tolist()
+    [[True, False]]
+    """
+    seen, other = _jagged(collection), _jagged(others)
+    if len(seen.offsets) != len(other.offsets):  # type: ignore[arg-type]  # jagged ones have offsets
+        msg = "collections of different numbers of events can't be compared."
+        raise ConfigError(msg)
+    found = _loops.near_any(
+        seen.offsets,
+        seen.coordinate("eta"),
+        seen.coordinate("phi"),
+        other.offsets,
+        other.coordinate("eta"),
+        other.coordinate("phi"),
+        float(radius),
+    )
+    near_one: ak.Array = unwrap(found, seen.offsets, None)
+    return near_one
+
+
+def _jagged(collection: Any) -> View:
+    seen = view(collection)
+    if seen.offsets is None:
+        msg = "expected a collection, a list of objects for each event, but got one entry an event."
+        raise ConfigError(msg)
+    return seen
+
+
+def _compose(seen: View, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Turn places among a view's entries into places in its content; negative ones stay so."""
+    if seen.missing is not None:
+        index = np.where(seen.missing, -1, np.arange(seen.size) if seen.index is None else seen.index)
+        return np.where(places < 0, -1, index[places]) if len(index) else np.full(len(places), -1)
+    if seen.index is None:
+        return places
+    if len(places) and places.min() < 0:
+        return np.where(places < 0, -1, seen.index[places]) if seen.size else places
+    return seen.index[places]
+
+
+def _entries(seen: View, name: str) -> Any:
+    """Return a column's layout in the order of the view's entries, not read yet where it is virtual."""
+    content = seen.content.content(name)
+    if seen.index is None:
+        return content[: seen.size] if content.length != seen.size else content
+    return ak.contents.IndexedArray.simplified(ak.index.Index64(np.maximum(seen.index, 0)), content)
+
+
+def _record_name(names: list[str]) -> str:
+    return "Momentum4D" if {"pt", "eta", "phi", "mass"} <= set(names) else "Momentum"
