@@ -27,32 +27,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from colonnade.statistics.fit import Discovery, FitResult, discovery, expected_discovery, fit
-    from colonnade.statistics.infer import infer
+    from colonnade.statistics.counting import asimov_significance, significance
+    from colonnade.statistics.fitting import Discovery, FitResult, discovery, expected_discovery, fit
     from colonnade.statistics.likelihood import Likelihood
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
     from colonnade.statistics.settings import ModelSettings
-    from colonnade.statistics.significance import asimov_significance, significance
+    from colonnade.statistics.step import infer
     from colonnade.statistics.workspace import from_workspace, read_workspace, to_workspace
 
 _HOME = {
-    "Discovery": "fit",
-    "FitResult": "fit",
+    "Discovery": "fitting",
+    "FitResult": "fitting",
     "HypothesisTest": "limits",
     "Likelihood": "likelihood",
     "Model": "model",
     "ModelSettings": "settings",
     "UpperLimits": "limits",
-    "asimov_significance": "significance",
-    "discovery": "fit",
-    "expected_discovery": "fit",
-    "fit": "fit",
-    "infer": "infer",
+    "asimov_significance": "counting",
+    "discovery": "fitting",
+    "expected_discovery": "fitting",
+    "fit": "fitting",
+    "infer": "step",
     "from_workspace": "workspace",
     "hypothesis_test": "limits",
     "read_workspace": "workspace",
-    "significance": "significance",
+    "significance": "counting",
     "to_workspace": "workspace",
     "upper_limits": "limits",
 }

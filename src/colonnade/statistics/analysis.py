@@ -12,13 +12,13 @@ import numpy as np
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
-from colonnade.statistics.fit import Discovery, FitResult, discovery, expected_discovery, fit, poi_index
+from colonnade.statistics.counting import asimov_significance, significance
+from colonnade.statistics.fitting import Discovery, FitResult, discovery, expected_discovery, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
 from colonnade.statistics.minimise import minimise
 from colonnade.statistics.model import Model, make_model
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.significance import asimov_significance, significance
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
 
 

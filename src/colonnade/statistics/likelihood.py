@@ -509,9 +509,11 @@ def _spans(model: Model) -> dict[tuple[str, str], int]:
 
 
 def _deviance(count: Floats, rate: Floats) -> Floats:
-    """Return rate - count + count log(count / rate), half the Poisson deviance."""
-    ratio = np.divide(count, rate)
-    return np.asarray(rate - count + xlogy(count, ratio))
+    """Return rate - count + count log(count / rate), half the Poisson deviance, without losing digits."""
+    excess = (count - rate) / rate
+    near = np.abs(excess) < 1e-3
+    series = excess**2 * (1 / 2 - excess * (1 / 6 - excess * (1 / 12 - excess / 20)))
+    return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
 
 
 def _safe(values: Floats) -> Floats:

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from colonnade.errors import FitError
-from colonnade.statistics.fit import fit_at, poi_index
+from colonnade.statistics.fitting import fit_at, poi_index
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.minimise import minimise
 

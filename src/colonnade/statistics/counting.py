@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from colonnade.errors import FitError
 
-# below this relative size of s/b (or of the uncertainty) the closed forms lose their digits to cancellation
-_TINY = 1e-4
+# below this s/b the closed form loses digits to cancellation, and four terms of its series are exact to 1e-13
+_SMALL = 1e-3
 
 
 def significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
@@ -40,11 +40,7 @@ def significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64
     0.55
     """
     s, b = _yields(signal, background)
-    ratio = s / b
-    # b[(1+r) ln(1+r) - r] = b r^2 [1/2 - r/6 + r^2/12 - ...]
-    series = ratio**2 * (0.5 - ratio / 6 + ratio**2 / 12)
-    exact = (1 + ratio) * np.log1p(ratio) - ratio
-    return np.asarray(np.sqrt(2 * b * np.where(ratio < _TINY, series, np.maximum(exact, 0))))
+    return np.asarray(np.sqrt(2 * _half_square(s, b)))
 
 
 def asimov_significance(
@@ -78,18 +74,21 @@ def asimov_significance(
     if not np.all(error >= 0):
         msg = f"A background uncertainty is {_first(error, ~(error >= 0))}; it must be 0 or more."
         raise FitError(msg)
-    s, b, error = np.broadcast_arrays(s, b, error)
-    variance = error**2
-    known = error < _TINY * np.sqrt(b)
-    weak = s < _TINY * b
-    var = np.where(known, b, variance)  # any value that keeps the unused branch finite
-    total = s + b
-    first = total * np.log(total * (b + var) / (b**2 + total * var))
-    second = b**2 / var * np.log1p(var * s / (b * (b + var)))
-    exact = np.sqrt(2 * np.maximum(first - second, 0))
-    # for a weak signal the exact form cancels; its limit is s / sqrt(b + sigma^2)
-    result = np.where(weak, s / np.sqrt(b + variance), exact)
-    return np.asarray(np.where(known, significance(s, b), result))
+    # Eq. 20 is the difference of two known-background forms, which loses no digits for a weak signal or a
+    # small uncertainty: the second background is b (b + sigma^2) / sigma^2
+    variance = np.broadcast_to(error**2, np.broadcast_shapes(s.shape, b.shape, error.shape))
+    known = variance == 0
+    other = b * (b + variance) / np.where(known, 1.0, variance)
+    square = _half_square(s, b) - np.where(known, 0.0, _half_square(s, other))
+    return np.asarray(np.sqrt(2 * np.maximum(square, 0)))
+
+
+def _half_square(s: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (s + b) ln(1 + s/b) - s, half the square of `significance`."""
+    ratio = s / b
+    series = ratio**2 * (0.5 - ratio * (1 / 6 - ratio * (1 / 12 - ratio / 20)))
+    exact = (1 + ratio) * np.log1p(ratio) - ratio
+    return np.asarray(b * np.where(ratio < _SMALL, series, exact))
 
 
 def _yields(signal: ArrayLike, background: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
