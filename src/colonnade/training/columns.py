@@ -142,7 +142,7 @@ def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequenc
     So execution finds the modules of the user's project that workers need, as it does for the analysis
     itself.
     """
-    kind = type("Columns", (_Dump, type(processor)), {})
+    kind = type("Columns", (_Dump, type(processor)), {"__module__": __name__})
     dump = copy.copy(processor)
     dump.__class__ = kind
     dump.dumped, dump.wanted_regions = observables, tuple(regions)
@@ -178,7 +178,7 @@ def _table(
     columns["regions"] = pa.array(bits[keep])
     for name in names:
         values = ak.values_astype(ak.fill_none(ak.Array(given[name]), np.nan, axis=-1), np.float32)[keep]
-        columns[name] = ak.to_arrow(ak.drop_parameters(values), extensionarray=False)
+        columns[name] = ak.to_arrow(ak.without_parameters(values), extensionarray=False)
     return pa.table(columns)
 
 

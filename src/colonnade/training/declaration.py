@@ -256,6 +256,13 @@ class Model:
         _known("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
         _known("normalisation", self.normalisation, NORMALISATIONS)
         _positive("folds", self.folds)
+        names = [feature.name for feature in self.features()] + [each.name for each in self.parameters]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None or not names:
+            msg = (
+                f"The feature {repeated} is listed twice." if names else "A model needs at least one feature."
+            )
+            raise ConfigError(msg)
         jagged = [collection.name for collection in self.collections if collection.leading is None]
         if jagged and not isinstance(self.network, SetNetwork):
             kind = type(self.network).__name__
