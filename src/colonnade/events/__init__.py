@@ -1,4 +1,4 @@
-"""ROOT trees, RNTuples and parquet files to awkward events: one naming, GeV, only the columns that are touched."""
+"""ROOT trees, RNTuples and parquet files to awkward events: one naming, GeV, only the touched columns."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Plan", "build_plan", "eager_events", "virtual_events"]
+__all__ = ["LazyPlan", "Plan", "build_lazy_plan", "build_plan", "eager_events", "virtual_events"]
 
 import dataclasses
 import functools
@@ -68,7 +68,7 @@ def build_plan(catalog: Catalog, reader: Reader, columns: Sequence[Column]) -> P
         if column.name.startswith("n") and column.name[1:] in catalog.groups:
             grouped.setdefault(column.name[1:], [])
     members = tuple(_member(catalog, reader, catalog.groups[name], held) for name, held in grouped.items())
-    sources, bare = _sources(catalog, scalars, members)
+    sources, bare = _sources(scalars, members)
     return Plan(sources, bare, tuple(scalars), members)
 
 
@@ -90,9 +90,7 @@ def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column
     )
 
 
-def _sources(
-    catalog: Catalog, scalars: Sequence[Column], members: Sequence[Member]
-) -> tuple[tuple[str, ...], frozenset[str]]:
+def _sources(scalars: Sequence[Column], members: Sequence[Member]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the source columns, and which of them need not say where their events start."""
     sources = dict.fromkeys(column.source for column in scalars if column.source)
     needed: set[str | None] = set()
@@ -145,41 +143,30 @@ def _record(chunk: Chunk, member: Member) -> Any:
     return ak.contents.ListOffsetArray(ak.index.Index64(chunk.offsets(group)), record)
 
 
-def virtual_events(
-    chunk: Chunk,
-    reader: Reader,
-    attrs: dict[str, Any],
-    touched: Callable[[str], None] | None = None,
-) -> ak.Array:
-    """Put events together whose every column is read when it is touched.
+@dataclasses.dataclass(frozen=True)
+class LazyPlan:
+    """The form of events whose columns are read when they are touched; the same for every chunk."""
 
-    Parameters
-    ----------
-    chunk
-        The entry range.
-    reader
-        The open file.
-    attrs
-        Rides on the events.
-    touched
-        Called with the name of each column that is read, and of each group whose offsets are.
-    """
-    note = touched or _ignore
-    catalog = chunk.catalog
-    buffers: dict[str, Callable[[], Any]] = {}
-    forms: dict[str, Any] = {}
+    form: Any
+    leaves: tuple[tuple[Column, Any], ...]
+
+
+def build_lazy_plan(catalog: Catalog, reader: Reader) -> LazyPlan:
+    """Find the form of all columns of a file."""
+    leaves = []
+    fields: dict[str, Any] = {}
     members: dict[str, dict[str, Any]] = {name: {} for name in catalog.groups}
     for column in catalog.columns.values():
         try:
             form = _leaf_form(reader, catalog, column)
         # a column of a type that the library does not know: it is missed only if it is asked for
-        except Exception:  # noqa: BLE001, S112
+        except Exception:  # noqa: S112
             continue
+        leaves.append((column, form))
         if column.group is None:
-            forms[column.field] = form
+            fields[column.field] = form
         else:
             members[column.group][column.field] = form
-        buffers.update(_leaf_buffers(chunk, column, form, note))
     for name, group in catalog.groups.items():
         parameters = {"__record__": group.vector or "Group", "group": name}
         form = ak.forms.RecordForm(
@@ -187,10 +174,36 @@ def virtual_events(
         )
         if group.jagged:
             form = ak.forms.ListOffsetForm("i64", form, form_key=f"{name}:list")
+        fields[name] = form
+    events = ak.forms.RecordForm(list(fields.values()), list(fields), parameters=_EVENTS, form_key=":")
+    return LazyPlan(events, tuple(leaves))
+
+
+def virtual_events(
+    chunk: Chunk, plan: LazyPlan, attrs: dict[str, Any], touched: Callable[[str], None] | None = None
+) -> ak.Array:
+    """Put events together whose every column is read when it is touched.
+
+    Parameters
+    ----------
+    chunk
+        The entry range.
+    plan
+        The form of the events.
+    attrs
+        Rides on the events.
+    touched
+        Called with the name of each column that is read; and, with a colon after it, with the name of each
+        group whose offsets are.
+    """
+    note = touched or _ignore
+    buffers: dict[str, Callable[[], Any]] = {}
+    for column, form in plan.leaves:
+        buffers.update(_leaf_buffers(chunk, column, form, note))
+    for name, group in chunk.catalog.groups.items():
+        if group.jagged:
             buffers[f"{name}:list-offsets"] = functools.partial(_offsets, chunk, group, note)
-        forms[name] = form
-    events = ak.forms.RecordForm(list(forms.values()), list(forms), parameters=_EVENTS, form_key=":")
-    return ak.from_buffers(events, chunk.length, buffers, behavior=BEHAVIOR, attrs=attrs)
+    return ak.from_buffers(plan.form, chunk.length, buffers, behavior=BEHAVIOR, attrs=attrs)
 
 
 def _ignore(_: str) -> None:

@@ -1,13 +1,13 @@
 """Reading plain columns of a TTree: from its baskets straight into NumPy arrays.
 
-uproot says what a branch holds and where its baskets are. Reading them is done here for the branches that carry
-nearly all of an analysis's data, one number per event or per object: every column is read, decompressed and
-turned into native byte order once, without the list of objects being worked out again for each of its columns,
+uproot says what a branch holds and where its baskets are. Reading them is done here for the branches that
+carry nearly all of an analysis's data, one number per event or per object: every column is read, decompressed
+and turned into native byte order once, without working out the list of objects again for each of its columns,
 and with nothing done per call that can be done once per file. All other branches are read by uproot itself.
 
-A basket is a key (its length, the length of the unpacked data, ...) followed by the packed data: the values of
-its events one after the other, big-endian, and for a varying number per event where each event's values start.
-Source: ROOT's TBasket and TKey, https://root.cern/doc/master/md__2github_2workspace_2io_2doc_2TFile_2ttree.html
+A basket is a key (its length, the length of the unpacked data, ...) followed by the packed data: the values
+of its events one after the other, big-endian, and where the number per event varies, each event's start.
+Source: ROOT's reference guide, classes TKey and TBasket, https://root.cern/doc/master/classTBasket.html
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ import dataclasses
 import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NoReturn
 
 import cramjam
 import numpy as np
 import numpy.typing as npt
 import uproot
-
-from colonnade.errors import InputError
 
 #: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
 _KEY = struct.Struct(">ihiIhh")
@@ -36,6 +34,10 @@ _BLOCK = 9
 
 Bytes = npt.NDArray[np.uint8]
 Fetch = Callable[[list[tuple[int, int]]], list[Any]]
+
+
+class DamagedError(ValueError):
+    """The bytes of a file contradict themselves."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,6 +89,18 @@ class _Basket:
             return self.border
         return int(self.byte_starts[event]) - self.keylen
 
+    def stops(self, low: int, high: int) -> npt.NDArray[np.int64]:
+        """Return where the values of a range of events stop."""
+        if self.byte_starts is None or low == high:
+            return np.zeros(high - low, np.int64)
+        stops = np.empty(high - low, np.int64)
+        # where an event stops the next one starts; the last one of the basket stops at the border
+        starts = self.byte_starts[low + 1 : high + 1]
+        np.subtract(starts, self.keylen, out=stops[: len(starts)])
+        if high == self.events:
+            stops[-1] = self.border
+        return stops
+
 
 def plain_branch(branch: Any) -> PlainBranch | None:
     """Return what is needed to read a branch here, or None if it is left to uproot."""
@@ -137,7 +151,7 @@ def read_branch(
 
     Raises
     ------
-    InputError
+    DamagedError
         If the bytes contradict themselves.
     """
     pieces: list[Bytes] = []
@@ -157,10 +171,24 @@ def read_branch(
         if not 0 <= begin <= end <= basket.border or begin % size or end % size:
             _contradiction(branch, number)
         if offsets is not None:
-            _fill_offsets(offsets, basket, (low, high), first - start, begin, size, values, branch, number)
+            window = offsets[first + low - start : first + high - start + 1]
+            window[1:] = basket.stops(low, high)
+            window[1:] -= begin
+            _divide(window[1:], size)
+            window[1:] += values
+            if np.any(window[1:] < window[:-1]):
+                _contradiction(branch, number)
         pieces.append(basket.data[begin:end])
         values += (end - begin) // size
     return offsets, _join(branch, pieces, values)
+
+
+def _divide(numbers: npt.NDArray[np.int64], size: int) -> None:
+    """Divide in place; by a shift where that is the same, as it is ten times faster."""
+    if size & (size - 1):
+        numbers //= size
+    else:
+        numbers >>= size.bit_length() - 1
 
 
 def _unpack(branch: PlainBranch, number: int, raw: Any) -> _Basket:
@@ -205,7 +233,7 @@ def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int)
         if written + unpacked > objlen or read + packed > len(body):
             _contradiction(branch, number)
         if bytes(header[:2]) == b"ZS":
-            target = output[written : written + unpacked]
+            target = output.data[written : written + unpacked]
             if cramjam.zstd.decompress_into(body[read : read + packed], target) != unpacked:
                 _contradiction(branch, number)
         else:
@@ -220,37 +248,6 @@ def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int)
     if written != objlen:
         _contradiction(branch, number)
     return output
-
-
-def _fill_offsets(
-    offsets: npt.NDArray[np.int64],
-    basket: _Basket,
-    events: tuple[int, int],
-    shift: int,
-    begin: int,
-    size: int,
-    values: int,
-    branch: PlainBranch,
-    number: int,
-) -> None:
-    """Write where the events of one basket stop, counted in values from the start of the range."""
-    low, high = events
-    target = offsets[low + shift + 1 : high + shift + 1]
-    if basket.byte_starts is None or not len(target):
-        return
-    inner = basket.byte_starts[low + 1 : high + 1]
-    target[: len(inner)] = inner
-    if len(inner) < len(target):
-        target[-1] = basket.border + basket.keylen
-    target -= basket.keylen + begin
-    if size & (size - 1) == 0:
-        target >>= size.bit_length() - 1
-    else:
-        target //= size
-    target += values
-    previous = offsets[low + shift : high + shift]
-    if np.any(target < previous):
-        _contradiction(branch, number)
 
 
 def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[Any]:
@@ -270,12 +267,9 @@ def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[
     return output
 
 
-def _contradiction(branch: PlainBranch, number: int) -> None:
-    msg = (
-        f"basket {number} of branch {branch.name} contradicts itself: "
-        "the file is damaged; copy or make it again."
-    )
-    raise InputError(msg)
+def _contradiction(branch: PlainBranch, number: int) -> NoReturn:
+    msg = f"basket {number} of {branch.name} contradicts itself, so the file is damaged; copy or make it again"
+    raise DamagedError(msg)
 
 
 def read_branches(
@@ -285,7 +279,7 @@ def read_branches(
     fetch: Fetch,
     executor: Executor | None = None,
 ) -> list[Any]:
-    """Read an entry range of several branches: one request for all bytes, then unpacked, in parallel if asked."""
+    """Read an entry range of several branches: one request for all bytes; unpacked in parallel if asked."""
     numbers = [branch.overlapping(start, stop) for branch, _ in branches]
     ranges = [branch.ranges[k] for (branch, _), ks in zip(branches, numbers, strict=True) for k in ks]
     packed = fetch(ranges)

@@ -1,11 +1,11 @@
-"""What events and their records can do beyond holding columns: metadata, and clear words for a missing column."""
+"""What events can do beyond holding columns: metadata, and clear words for a missing one."""
 
 from __future__ import annotations
 
 __all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError"]
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import vector
@@ -31,33 +31,41 @@ class UnlearnedColumnError(ColonnadeError):
     """
 
     def __init__(self, column: str) -> None:
-        super().__init__(
-            f"The column {column} was not among those to be read; read these events with all columns."
-        )
+        super().__init__(f"The column {column} was not among those to be read; read these events with all columns.")
         self.column = column
 
 
-class _Columns:
+if TYPE_CHECKING:
+    _Base = ak.Array
+else:
+    _Base = object
+
+
+class _Columns(_Base):
     """Mixed into every record of the events: looks a missing field up in what the file has."""
 
     def __getattr__(self, where: str) -> Any:
         try:
-            return super().__getattr__(where)  # type: ignore[misc]  # of ak.Array, next in line
+            return super().__getattr__(where)
         except AttributeError:
-            self._missing(where)
+            # a property that fails inside is not a missing column
+            if not where.startswith("_") and not hasattr(type(self), where):
+                self._missing(where)
             raise
 
     def __getitem__(self, where: Any) -> Any:
-        if isinstance(where, str) and where not in self.layout.fields:  # type: ignore[attr-defined]
-            self._missing(where)
-        return super().__getitem__(where)  # type: ignore[misc]
+        field = where[0] if isinstance(where, tuple) and where else where
+        if isinstance(field, str):
+            if field not in self.layout.fields:
+                self._missing(field)
+            if isinstance(where, tuple) and len(where) > 1 and isinstance(where[1], str):
+                return self[field][where[1:]]
+        return super().__getitem__(where)
 
     def _missing(self, field: str) -> None:
         """Raise for a field that is not held, if that can be told."""
-        if field.startswith("_") or hasattr(type(self), field):
-            return
-        known = self.attrs.get("@columns")  # type: ignore[attr-defined]
-        group = self.layout.purelist_parameter("group")  # type: ignore[attr-defined]
+        known = self.attrs.get("@columns")
+        group = self.layout.purelist_parameter("group")
         if known is None or group is None:
             return
         column = f"{group}_{field}" if group else field
@@ -66,7 +74,7 @@ class _Columns:
         raise NoSuchColumnError(column)
 
 
-class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward has no types
+class Events(_Columns, ak.Array):
     """The events of one entry range."""
 
     @property
@@ -76,19 +84,19 @@ class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward has no types
         return metadata
 
 
-class Group(_Columns, ak.Array):  # type: ignore[misc]
+class Group(_Columns, ak.Array):
     """A collection or a record per event that is no vector."""
 
 
-class Group2D(_Columns, MomentumArray2D):  # type: ignore[misc]
+class Group2D(_Columns, MomentumArray2D):
     """Vectors in the transverse plane, such as MET."""
 
 
-class Group3D(_Columns, MomentumArray3D):  # type: ignore[misc]
+class Group3D(_Columns, MomentumArray3D):
     """Momenta without a mass."""
 
 
-class Group4D(_Columns, MomentumArray4D):  # type: ignore[misc]
+class Group4D(_Columns, MomentumArray4D):
     """Four-momenta."""
 
 

@@ -1,4 +1,4 @@
-"""From a file's source columns and a schema to the canonical columns: which exist, and what each is made of."""
+"""From a file's source columns and a schema to the canonical columns: which exist, and of what."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _TEMPORALS = (frozenset({"mass"}), frozenset({"energy"}))
 _COORDINATES = frozenset(
     "x y z t px py pz E e energy rho pt phi theta eta tau M m mass".split()  # noqa: SIM905 - reads better
 )
+#: Fields that are surely one number per object.
+_TYPICAL = ("pt", "px", "eta", "charge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,9 +178,7 @@ class _Builder:
         for prefix, sources in members.items():
             count = f"n{prefix}" if f"n{prefix}" in self.present else None
             columns = [Column(source, prefix, source[len(prefix) + 1 :], source) for source in sources]
-            self._add_group(
-                Group(prefix, jagged=count is not None, vector=None, coordinates=(), count=count), columns
-            )
+            self._add_group(Group(prefix, jagged=count is not None, vector=None, coordinates=(), count=count), columns)
 
     def _collect(self, rule: Collection) -> list[str]:
         """Add a collection with a rule of its own; return the source columns that used up."""
@@ -229,7 +229,7 @@ class _Builder:
             group,
             vector=vector,
             coordinates=tuple(f"{group.name}_{field}" for field in coordinates),
-            like=typical.get("pt") or next(iter(typical.values()), None),
+            like=next((typical[f] for f in _TYPICAL if f in typical), None) or next(iter(typical.values()), None),
         )
         for column in columns:
             self._add(column)

@@ -65,11 +65,18 @@ def is_transient(error: BaseException, *, remote: bool = False) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first sentence of what an error says, without a trailing stop."""
+    """Return what an error says as part of a sentence, without a trailing stop."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0].rstrip(".:") if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines()]
+    # uproot continues a sentence on the next line, and adds the file's path and hints after that
+    kept: list[str] = []
+    for line in lines:
+        if kept and (not line or not kept[-1].endswith(",")):
+            break
+        if line:
+            kept.append(line)
+    text = " ".join(kept).rstrip(".,:") or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

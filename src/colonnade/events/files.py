@@ -7,6 +7,7 @@ __all__ = ["Handle", "is_remote", "open_handle"]
 import collections
 import dataclasses
 import os
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.ttree import TTreeReader
 
 _OPEN_FILES = 8
+#: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
+_HEADER = struct.Struct(">4siiq")
+_LARGE = 1_000_000
 
 
 def is_remote(path: str) -> bool:
@@ -44,16 +48,14 @@ class Handle:
 class _Cache:
     """The files that one process holds open, least recently used closed first.
 
-    A file that was replaced since (another inode, size or modification time) is opened anew. Nothing is shared
-    with a forked child, whose descriptors would share their position with the parent's.
+    A file that was replaced since (another inode, size or modification time) is opened anew. Nothing is
+    shared with a forked child, whose descriptors would share their position with the parent's.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._handles: collections.OrderedDict[tuple[str, str | None, str | None], Handle] = (
-            collections.OrderedDict()
-        )
+        self._handles: collections.OrderedDict[tuple[str, str | None, str | None], Handle] = collections.OrderedDict()
 
     def get(self, path: str, tree: str | None, schema: str | None) -> Handle:
         key = (path, tree, schema)
@@ -68,9 +70,11 @@ class _Cache:
                 return handle
         handle = _open(path, tree, schema, stamp)
         with self._lock:
+            # under what was asked, and under what it turned out to be, which is how it is asked for next
             self._handles[key] = handle
             # dropped, not closed: another thread may still be reading; the last reference closes it
-            while len(self._handles) > _OPEN_FILES:
+            self._handles[path, handle.tree or None, handle.catalog.schema] = handle
+            while len(self._handles) > 2 * _OPEN_FILES:
                 self._handles.popitem(last=False)
         return handle
 
@@ -108,7 +112,7 @@ def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...
     if not is_remote(path):
         path = path.removeprefix("file://")
         _check_local(path)
-    if path.partition("?")[0].endswith((".parquet", ".parq")):
+    if _is_parquet(path):
         reader, name = _open_parquet(path), ""
     else:
         reader, name = _open_root(path, tree, schema)
@@ -129,20 +133,35 @@ def _check_local(path: str) -> None:
             siblings = []
         msg = f"{path} does not exist{nearest(place.name, siblings)}."
         raise InputError(msg)
-    if not os.access(path, os.R_OK):
-        msg = f"{path} may not be read by this user: permission denied."
+    with translated(f"{path} can't be opened"):
+        size = place.stat().st_size
+        with place.open("rb") as file:
+            start = file.read(_HEADER.size)
+    if not size:
+        msg = f"{path} is empty (0 bytes); copy or make it again."
         raise InputError(msg)
-    if place.stat().st_size == 0:
-        msg = f"{path} is empty (0 bytes); write or copy it again."
+    if not start.startswith((b"root", b"PAR1")):
+        msg = f"{path} is neither a ROOT nor a parquet file: it starts with {start[:8]!r}."
         raise InputError(msg)
+    if start.startswith(b"root") and len(start) == _HEADER.size:
+        _, version, _, end = _HEADER.unpack(start)
+        end = end if version >= _LARGE else end >> 32
+        if size < end:
+            msg = f"{path} is cut short: it has {size} of {end} bytes; copy or make it again."
+            raise InputError(msg)
+
+
+def _is_parquet(path: str) -> bool:
+    if is_remote(path):
+        return path.partition("?")[0].endswith((".parquet", ".parq"))
+    with Path(path).open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def _open_parquet(path: str) -> Reader:
-    from colonnade.events.parquet import ParquetReader  # noqa: PLC0415 - pyarrow takes its time to load
+    from colonnade.events.parquet import ParquetReader
 
-    with translated(
-        f"{path} is not a parquet file that can be opened, or is damaged", remote=is_remote(path)
-    ):
+    with translated(f"{path} is not a parquet file that can be opened, or is damaged", remote=is_remote(path)):
         return ParquetReader(path)
 
 

@@ -26,27 +26,25 @@ class ParquetReader:
     """
 
     def __init__(self, path: str) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - only for those who read parquet
+        import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(_source(path))
         metadata = self._file.metadata
         self.entries = int(metadata.num_rows)
-        self.names: tuple[str, ...] = tuple(self._file.schema_arrow.names)
-        self._starts = np.cumsum(
-            [0] + [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        )
+        self._schema = self._file.schema_arrow
+        self.names: tuple[str, ...] = tuple(self._schema.names)
+        self._starts = np.cumsum([0] + [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
         self.size, self.identity = _identity(path, metadata)
         # a row group is decoded as a whole: keep the last ones for the next entry range in them
         self._last: tuple[Any, Any] = (None, None)
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a column is jagged, and the awkward form of its values."""
-        empty = self._file.schema_arrow.empty_table().select([name])
-        raw = _raw(empty.column(name), 0, 0)
+        import pyarrow as pa
+
+        raw = _raw(pa.chunked_array([], self._schema.field(name).type), 0, 0)
         content = raw.content
-        form = (
-            ak.forms.numpyform.from_dtype(content.dtype) if isinstance(content, np.ndarray) else content.form
-        )
+        form = ak.forms.numpyform.from_dtype(content.dtype) if isinstance(content, np.ndarray) else content.form
         return raw.offsets is not None, form
 
     def read(
@@ -93,7 +91,7 @@ def _source(path: str) -> Any:
     """Return what pyarrow opens: a path, or an open remote file."""
     if "://" not in path:
         return path
-    import fsspec  # noqa: PLC0415 - only for remote files
+    import fsspec
 
     return fsspec.open(path, "rb").open()
 

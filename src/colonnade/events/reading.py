@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 import awkward as ak
 
 from colonnade.errors import ColonnadeError, InputError, MissingColumnError, nearest
-from colonnade.events.assemble import Plan, build_plan, eager_events, virtual_events
+from colonnade.events.assemble import (
+    LazyPlan,
+    Plan,
+    build_lazy_plan,
+    build_plan,
+    eager_events,
+    virtual_events,
+)
 from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
@@ -112,7 +119,7 @@ def read_events(
     chunk = _chunk(handle, source, start, stop, _executor(threads))
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
-        return virtual_events(chunk, handle.reader, attrs)
+        return virtual_events(chunk, _lazy_plan(handle), attrs)
     key = tuple(columns)
     plan: Plan | None = handle.plans.get(key)
     if plan is None:
@@ -155,7 +162,7 @@ def learn_columns(
     chunk = _chunk(handle, source, 0, stop, None)
     attrs = _attrs(source, 0, stop, metadata, handle)
     try:
-        use(virtual_events(chunk, handle.reader, attrs, touched.add))
+        use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add))
     except NoSuchColumnError as error:
         raise _missing(handle, source, error.column, metadata.get("dataset")) from error
     return _needed(handle, touched)
@@ -173,8 +180,8 @@ def use_events(
 ) -> T:
     """Read events with the learned columns and use them; where those don't suffice, with whatever it takes.
 
-    What an analysis touches may depend on the data (a rare event has a column looked at that the events it was
-    learned from did not). Then the same events are read again, each column when it is touched. An error of the
+    What an analysis touches may depend on the data: a rare event may need a column that the events it was
+    learned from did not. Then the same events are read again, each column when it is touched. An error of the
     analysis itself comes up either way.
 
     Parameters
@@ -232,6 +239,14 @@ def _open(source: SourceFile) -> Handle:
     return handle
 
 
+def _lazy_plan(handle: Handle) -> LazyPlan:
+    plan: LazyPlan | None = handle.plans.get(None)
+    if plan is None:
+        with translated(f"{handle.path} can't be read", remote=is_remote(handle.path)):
+            plan = handle.plans[None] = build_lazy_plan(handle.catalog, handle.reader)
+    return plan
+
+
 def _column(handle: Handle, source: SourceFile, name: str, dataset: Any) -> Column:
     column = handle.catalog.columns.get(name)
     if column is None:
@@ -247,9 +262,7 @@ def _missing(handle: Handle, source: SourceFile, name: str, dataset: Any) -> Mis
     return MissingColumnError(msg)
 
 
-def _attrs(
-    source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle
-) -> dict[str, Any]:
+def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
     known = {
         **metadata,
         "filename": source.path,
@@ -280,12 +293,12 @@ def _chunk(handle: Handle, source: SourceFile, start: int, stop: int, executor: 
         except MemoryError:
             raise
         # damaged bytes make the libraries beneath raise nearly anything
-        except Exception as error:
+        except Exception:
             # one by one, to name the one at fault
             for name in names:
                 with translated(f"{where}, branch {name} can't be read", remote=remote):
                     handle.reader.read([name], start, stop)
             with translated(f"{where} can't be read", remote=remote):
-                raise error
+                raise
 
     return Chunk(handle.catalog, stop - start, read, where)

@@ -76,4 +76,4 @@ def _childless(ntuple: Any) -> None:
         if hasattr(field, "_fields") and all(
             ntuple.all_fields[child].is_anonymous and child not in children for child in below
         ):
-            field._fields = []  # noqa: SLF001 - what uproot would find, see above
+            field._fields = []

@@ -33,8 +33,8 @@ class TTreeReader:
     def __init__(self, directory: Any, tree: Any, path: str | None) -> None:
         self._directory = directory
         self._tree = tree
-        # a branch inside another (of a split object) goes by its own name
-        self._branches = {branch.name: branch for branch in tree.itervalues(recursive=True)}
+        # a branch inside another (of a split object) goes by its own name; the outer one holds no data
+        self._branches = {branch.name: branch for branch in tree.itervalues(recursive=True) if not branch.branches}
         self._plain: dict[str, PlainBranch | None] = {}
         self.entries = int(tree.num_entries)
         self.names: tuple[str, ...] = tuple(self._branches)
@@ -68,9 +68,7 @@ class TTreeReader:
         """Read branches of an entry range in one call; `bare` ones without offsets."""
         raws: dict[str, Raw] = {}
         plain = [(branch, name not in bare) for name in names if (branch := self._find(name)) is not None]
-        for (branch, _), result in zip(
-            plain, read_branches(plain, start, stop, self._fetch, executor), strict=True
-        ):
+        for (branch, _), result in zip(plain, read_branches(plain, start, stop, self._fetch, executor), strict=True):
             if result is not None:
                 raws[branch.name] = Raw(*result)
         others = [name for name in names if name not in raws]
@@ -101,9 +99,7 @@ class TTreeReader:
             packed.append(bytes(chunk.raw_data))
         return packed
 
-    def _read_others(
-        self, names: Sequence[str], start: int, stop: int, executor: Executor | None
-    ) -> dict[str, Raw]:
+    def _read_others(self, names: Sequence[str], start: int, stop: int, executor: Executor | None) -> dict[str, Raw]:
         wanted = {id(self._branches[name]) for name in names}
         arrays = self._tree.arrays(
             filter_branch=lambda branch: id(branch) in wanted,
@@ -111,6 +107,5 @@ class TTreeReader:
             entry_stop=stop,
             decompression_executor=executor,
             library="ak",
-            how=dict,
         )
-        return {name: to_raw(arrays[name].layout) for name in names}
+        return {name: to_raw(arrays.layout.content(name)) for name in names}

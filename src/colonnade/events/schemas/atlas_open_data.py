@@ -1,8 +1,8 @@
 """ATLAS 13 TeV Open Data, the flat ntuples with the tree ``mini``.
 
-Momenta are in MeV. Electrons and muons come as one collection, ``lep``, told apart by ``lep_type``; both are
-read as ``Electron`` and ``Muon``, and together, in the file's order, as ``Lepton``. Source: ATLAS Collaboration,
-ATL-OREACH-PUB-2020-001, "Review of the 13 TeV ATLAS Open Data release".
+Momenta are in MeV. Electrons and muons come as one collection, ``lep``, told apart by ``lep_type``; they are
+read as ``Electron`` and ``Muon``, and together, in the file's order, as ``Lepton`` with ``absPdgId``. Source:
+ATLAS Collaboration, ATL-OREACH-PUB-2020-001, "Review of the 13 TeV ATLAS Open Data release".
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def _leptons(name: str, select: tuple[str, int] | None = None) -> Collection:
         name,
         prefix="lep_",
         count="lep_n",
-        rename=_RENAME,
+        # ak.Array has a type of its own
+        rename={**_RENAME, "type": "absPdgId"},
         mev=_LEPTON_MEV,
         hidden=frozenset({"n"} if select is None else {"n", "type"}),
         select=select,

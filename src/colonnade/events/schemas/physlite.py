@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["PHYSLITE"]
 
-from colonnade.events.schemas.base import MEV, Collection, Scalar, Schema
+from colonnade.events.schemas.base import Collection, Scalar, Schema
 
 #: Particle Data Group, Review of Particle Physics (2024), in GeV.
 _MUON_MASS = 0.1056583755
@@ -21,9 +21,7 @@ _MEV = frozenset({"pt", "m", "px", "py", "pz"}) | frozenset(_ISOLATION.split())
 
 def _objects(name: str, prefix: str, constants: dict[str, float] | None = None) -> Collection:
     # of energy and mass one is enough; the energy of a light particle has no digits left for its mass
-    return Collection(
-        name, prefix, rename={"m": "mass"}, mev=_MEV, hidden=frozenset({"e"}), constants=constants or {}
-    )
+    return Collection(name, prefix, rename={"m": "mass"}, mev=_MEV, hidden=frozenset({"e"}), constants=constants or {})
 
 
 def _missing_momentum(name: str, prefix: str) -> Collection:
