@@ -219,9 +219,7 @@ def test_large_values_that_cancel_or_add_up_are_numbers(toy):
 
 def test_columns_of_the_wrong_kind(toy):
     events = made([1, 2, 0])
-    with pytest.raises(
-        EventError, match="jet_pt has one value an event but the model toy takes a list of jets"
-    ):
+    with pytest.raises(EventError, match="jet_pt has one value an event but the model toy takes a list of jets"):
         toy.score(events | {"jet_pt": events["mll"]})
     with pytest.raises(EventError, match="mll has lists of values but the model toy takes one value"):
         toy.score(events | {"mll": events["jet_pt"]})
@@ -232,9 +230,7 @@ def test_columns_of_the_wrong_kind(toy):
     with pytest.raises(EventError, match="mll does not hold numbers"):
         toy.score(events | {"mll": ak.Array(["a", "b", "c"])})
     del events["jet_pt"]
-    with pytest.raises(
-        MissingColumnError, match=r"needs the observable jet_pt \[GeV\].*did you mean jet_eta"
-    ):
+    with pytest.raises(MissingColumnError, match=r"needs the observable jet_pt \[GeV\].*did you mean jet_eta"):
         toy.score(events)
 
 
@@ -274,9 +270,7 @@ def with_card(model, card):
     import hashlib
 
     digest = hashlib.sha256(copy.graph.SerializeToString()).hexdigest()
-    helper.set_model_props(
-        copy, {CARD_KEY: card.model_copy(update={"graph_sha256": digest}).model_dump_json()}
-    )
+    helper.set_model_props(copy, {CARD_KEY: card.model_copy(update={"graph_sha256": digest}).model_dump_json()})
     return copy.SerializeToString()
 
 

@@ -88,9 +88,7 @@ def write_events(path: Path, count: int, mean_met: float, mean_jets: float, seed
         total = counts.sum()
         columns = {"pt": rng.exponential(scale, total), "eta": rng.normal(0, 1.5, total)}
         columns |= {"phi": rng.uniform(-3, 3, total), "mass": np.full(total, 0.1)}
-        return {
-            f"{kind}_{name}": ak.unflatten(values.astype("f4"), counts) for name, values in columns.items()
-        }
+        return {f"{kind}_{name}": ak.unflatten(values.astype("f4"), counts) for name, values in columns.items()}
 
     weights = np.where(rng.random(count) < 0.1, -1.5, 1.5).astype("f4")
     with uproot.recreate(path) as file:
@@ -104,14 +102,9 @@ def write_events(path: Path, count: int, mean_met: float, mean_jets: float, seed
             "MET_pt": rng.exponential(mean_met, count).astype("f4"),
             "MET_phi": rng.uniform(-3, 3, count).astype("f4"),
         }
-        kinds = {
-            name: getattr(values, "dtype", None) or ak.type(values).content
-            for name, values in columns.items()
-        }
+        kinds = {name: getattr(values, "dtype", None) or ak.type(values).content for name, values in columns.items()}
         file.mktree("Events", kinds).extend(columns)
-        file.mktree("Runs", {"genEventSumw": "f8"}).extend(
-            {"genEventSumw": np.array([weights.sum(dtype="f8")])}
-        )
+        file.mktree("Runs", {"genEventSumw": "f8"}).extend({"genEventSumw": np.array([weights.sum(dtype="f8")])})
 
 
 @pytest.fixture(scope="session")

@@ -220,8 +220,6 @@ def test_no_event_passes(folder, models):
 
 def test_an_unknown_observable_or_region_is_found_before_events_are_read(workflow, models, tmp_path):
     wrong = models["model"].with_(event=(Feature("leading_pT", "GeV"),))
-    with pytest.raises(
-        MissingColumnError, match=r"'leading_pT', which the processor does not give \(did you mean"
-    ):
+    with pytest.raises(MissingColumnError, match=r"'leading_pT', which the processor does not give \(did you mean"):
         make_columns(workflow, (wrong,), tmp_path, Console(quiet=True))
     assert not list(tmp_path.iterdir())

@@ -29,14 +29,10 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the columns go; by default columns/NAME in the project's folder.",
 )
-@click.option(
-    "--executor", type=click.Choice(["dask", "futures", "iterative"]), help="Instead of the workflow's."
-)
+@click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="Instead of the workflow's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://10.0.0.1:8786.")
-@click.option(
-    "--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable)."
-)
+@click.option("--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable).")
 def command(
     workflow: Path,
     model: Path | None,
@@ -61,9 +57,7 @@ def command(
     make_columns(loaded, tuple(models), output or loaded.root / "columns" / loaded.name, Console())
 
 
-def make_columns(
-    workflow: Workflow, models: tuple[Model, ...], folder: Path, console: Console
-) -> ColumnsCard:
+def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, console: Console) -> ColumnsCard:
     """Write what models need (without models: everything), unless it is there and nothing changed.
 
     Parameters
@@ -132,9 +126,7 @@ def make_columns(
         },
     )
     rows = sum(process.events for process in card.processes.values())
-    console.print(
-        f"  columns     {rows:,} events of {len(card.processes)} processes in {folder}", highlight=False
-    )
+    console.print(f"  columns     {rows:,} events of {len(card.processes)} processes in {folder}", highlight=False)
     return card
 
 

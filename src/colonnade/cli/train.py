@@ -31,13 +31,9 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where NAME.onnx goes; by default beside the model's declaration.",
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one."
-)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
-@click.option(
-    "--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns."
-)
+@click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns.")
 def command(
     model: Path,

@@ -114,9 +114,7 @@ class Card(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
-        names = [feature.name for feature in self.features()] + [
-            parameter.name for parameter in self.parameters
-        ]
+        names = [feature.name for feature in self.features()] + [parameter.name for parameter in self.parameters]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             msg = f"the feature {repeated[0]} is listed twice"
@@ -147,9 +145,7 @@ class Card(Settings):
         """Tell where the parameters stand among the columns of the graph's `event` input."""
         return slice(len(self.event), len(self.event) + len(self.parameters))
 
-    def refuse_drift(
-        self, source: str, units: Mapping[str, str | None], features: Sequence[str] | None = None
-    ) -> None:
+    def refuse_drift(self, source: str, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
         """Refuse observables that differ from the model's, naming the first difference.
 
         Parameters

@@ -70,9 +70,7 @@ def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.
     return flat
 
 
-def stack_inputs(
-    card: Card, observables: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
-) -> Inputs:
+def stack_inputs(card: Card, observables: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Inputs:
     """Stack the observables that a model needs, in its order.
 
     Parameters
@@ -141,9 +139,7 @@ def _column(feature: FeatureCard, observables: Mapping[str, Any]) -> Any:
 
 def _flat(card: Card, feature: FeatureCard, column: Any) -> Floats:
     if column.ndim != 1:
-        msg = (
-            f"Feature {feature.name} has lists of values but the model {card.name} takes one value an event."
-        )
+        msg = f"Feature {feature.name} has lists of values but the model {card.name} takes one value an event."
         raise EventError(msg)
     return _numbers(card, feature, column)
 
@@ -169,9 +165,7 @@ def _numbers(card: Card, feature: FeatureCard, column: Any) -> Floats:
     return values
 
 
-def _lists(
-    card: Card, collection: CollectionCard, columns: Mapping[str, Any]
-) -> tuple[Floats, NDArray[np.int64]]:
+def _lists(card: Card, collection: CollectionCard, columns: Mapping[str, Any]) -> tuple[Floats, NDArray[np.int64]]:
     """Flatten the features of a collection's objects to [sum n, G], with the counts [N]."""
     stacked: Floats | None = None
     counts: NDArray[np.int64] | None = None
@@ -189,9 +183,7 @@ def _lists(
             counts = number
         elif not np.array_equal(number, counts):
             first = collection.features[0].name
-            msg = (
-                f"Features {first} and {feature.name} of {collection.name} have different numbers of objects."
-            )
+            msg = f"Features {first} and {feature.name} of {collection.name} have different numbers of objects."
             raise EventError(msg)
         values = _numbers(card, feature, ak.flatten(column, axis=1))
         if stacked is None:

@@ -119,8 +119,7 @@ def _any_external(message: memoryview, kind: str, depth: int) -> bool:
         raise _WireError(msg)
     if kind == "tensor":
         return any(
-            field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1)
-            for field, value in _fields(message)
+            field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1) for field, value in _fields(message)
         )
     inside = _INSIDE[kind]
     return any(

@@ -54,9 +54,7 @@ class ClassifierScorer:
         ConfigError
             Naming the feature and both units.
         """
-        declared: dict[str, str | None] = dict.fromkeys(
-            feature.name for feature in self.classifier.card.features()
-        )
+        declared: dict[str, str | None] = dict.fromkeys(feature.name for feature in self.classifier.card.features())
         self.classifier.check(declared | declared_units(histograms))
 
     def score(self, batches: Sequence[tuple[Any, Mapping[str, Any]]]) -> list[dict[str, NDArray[np.float32]]]:

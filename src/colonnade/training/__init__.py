@@ -13,10 +13,11 @@ from colonnade.training.declaration import (
     Model,
     Optimisation,
     Parameter,
+    Search,
     SetNetwork,
     Trees,
-    load_models,
 )
+from colonnade.training.model_files import load_models, load_searches
 
 __all__ = [
     "Collection",
@@ -25,7 +26,9 @@ __all__ = [
     "Model",
     "Optimisation",
     "Parameter",
+    "Search",
     "SetNetwork",
     "Trees",
     "load_models",
+    "load_searches",
 ]

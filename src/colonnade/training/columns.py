@@ -149,9 +149,7 @@ def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequenc
     return dump
 
 
-def _table(
-    produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str]
-) -> Any:
+def _table(produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str]) -> Any:
     import pyarrow as pa
 
     given = produced["observables"]
@@ -169,9 +167,7 @@ def _table(
     if wanted:
         keep = np.any([np.asarray(produced["regions"][name]) for name in wanted], axis=0)
     columns: dict[str, Any] = {
-        name: pa.array(np.asarray(produced[name], dtype=np.int64)[keep])
-        for name in IDENTITY
-        if name in produced
+        name: pa.array(np.asarray(produced[name], dtype=np.int64)[keep]) for name in IDENTITY if name in produced
     }
     columns["dataset"] = pa.array([dataset] * int(keep.sum()), type=pa.string()).dictionary_encode()
     columns["weight"] = pa.array(weight[keep])
@@ -286,9 +282,7 @@ def _jagged(table: Any) -> dict[str, bool]:
     plain = {*IDENTITY, "dataset", "weight", "regions"}
     lists = (pa.types.is_list, pa.types.is_large_list)
     return {
-        field.name: any(is_list(field.type) for is_list in lists)
-        for field in table.schema
-        if field.name not in plain
+        field.name: any(is_list(field.type) for is_list in lists) for field in table.schema if field.name not in plain
     }
 
 

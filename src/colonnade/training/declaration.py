@@ -15,21 +15,19 @@ __all__ = [
     "Model",
     "Optimisation",
     "Parameter",
+    "Search",
     "SetNetwork",
     "Trees",
-    "load_models",
 ]
 
 import dataclasses
-import runpy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from colonnade.errors import ColonnadeError, ConfigError, nearest
+from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
 
 # what each of them does is said in `training.weights`, `training.normalisation`
@@ -209,6 +207,32 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Hyper-parameters to try.
+
+    Attributes
+    ----------
+    axes
+        Field of the model (`optimisation__learning_rate`, `network__hidden`, ...) to the values it takes.
+    count
+        So many combinations, drawn at random; None: all.
+    base
+        Which of the file's models is varied.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    count: int | None = None
+    seed: int = 1
+    base: str = "model"
+
+    def __post_init__(self) -> None:
+        for name, values in self.axes.items():
+            if not values:
+                msg = f"The search's axis {name} has no values."
+                raise ConfigError(msg)
+
+
+@dataclass(frozen=True)
 class Model:
     """Everything about a model but its weights.
 
@@ -259,9 +283,7 @@ class Model:
         names = [feature.name for feature in self.features()] + [each.name for each in self.parameters]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None or not names:
-            msg = (
-                f"The feature {repeated} is listed twice." if names else "A model needs at least one feature."
-            )
+            msg = f"The feature {repeated} is listed twice." if names else "A model needs at least one feature."
             raise ConfigError(msg)
         jagged = [collection.name for collection in self.collections if collection.leading is None]
         if jagged and not isinstance(self.network, SetNetwork):
@@ -283,9 +305,15 @@ class Model:
 
     def features(self) -> tuple[Feature, ...]:
         """List every observable the model takes."""
-        return self.event + tuple(
-            feature for collection in self.collections for feature in collection.features
-        )
+        return self.event + tuple(feature for collection in self.collections for feature in collection.features)
+
+    def what_is_read(self) -> Model:
+        """Return a declaration that reads the same events and features, whatever is done with them."""
+        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions")
+        plain = {name: getattr(self, name) for name in kept}
+        # a kind of network decides which inputs it takes, its size does not
+        plain["network"] = type(self.network)()
+        return Model(**plain)
 
     def with_(self, **changes: Any) -> Model:
         """Return this declaration with some fields changed; `network__depth=3` changes a part of a part.
@@ -299,9 +327,7 @@ class Model:
         for name, value in changes.items():
             head, _, tail = name.partition("__")
             whole: Any = own.get(head, getattr(self, head, None)) if tail else self
-            names = (
-                [entry.name for entry in dataclasses.fields(whole)] if dataclasses.is_dataclass(whole) else []
-            )
+            names = [entry.name for entry in dataclasses.fields(whole)] if dataclasses.is_dataclass(whole) else []
             if (tail or head) not in names:
                 msg = f"A model has no field '{name}'{nearest(tail or head, names)}."
                 raise ConfigError(msg)
@@ -357,35 +383,3 @@ def _reason(error: ValueError) -> str:
 def index_name(collection: str) -> str:
     """Name the graph's input that tells each object's event: `jets` -> `jet_event`."""
     return f"{collection.removesuffix('s')}_event"
-
-
-def load_models(path: str | Path) -> dict[str, Model]:
-    """Run a model file and collect what it declares, `NAME = Model(...)`, in its order.
-
-    The one called `model` is what `colonnade train` trains; others are variants, for comparison.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be run or declares no `model`.
-    """
-    place = Path(path)
-    if not place.is_file():
-        msg = f"There is no model file {place}."
-        raise ConfigError(msg)
-    try:
-        names = runpy.run_path(str(place))
-    except ColonnadeError as error:
-        msg = f"{place}: {error}"
-        raise ConfigError(msg) from error
-    except Exception as error:  # whatever the user's file raises
-        msg = f"The model file {place} can't be run: {type(error).__name__}: {error}."
-        raise ConfigError(msg) from error
-    models = {name: value for name, value in names.items() if isinstance(value, Model)}
-    for variants in names.values():
-        if isinstance(variants, dict):
-            models |= {str(key): value for key, value in variants.items() if isinstance(value, Model)}
-    if "model" not in models:
-        msg = f"{place} declares no `model = Model(...)`{nearest('model', models)}."
-        raise ConfigError(msg)
-    return models

@@ -60,9 +60,7 @@ class Point:
     target: NDArray[np.bool_]
 
 
-def points_of(
-    sample: Sample, score: Score, rows: NDArray[np.int64] | None = None, scale: float = 1.0
-) -> list[Point]:
+def points_of(sample: Sample, score: Score, rows: NDArray[np.int64] | None = None, scale: float = 1.0) -> list[Point]:
     """Score each signal point, and background under its hypothesis.
 
     Parameters
@@ -201,9 +199,7 @@ def best(scan: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
     return dict(max(scan, key=lambda entry: -1.0 if entry["z"] is None else entry["z"]))
 
 
-def calibration(
-    score: Floats, weight: Floats, target: NDArray[np.bool_], bins: int = 10
-) -> list[dict[str, float]]:
+def calibration(score: Floats, weight: Floats, target: NDArray[np.bool_], bins: int = 10) -> list[dict[str, float]]:
     """Compare the score with the share of signal in training weights, bin by bin."""
     place = np.clip((score * bins).astype(int), 0, bins - 1)
     table = []

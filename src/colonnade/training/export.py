@@ -136,9 +136,7 @@ def _branch(model: onnx.ModelProto, place: int, keep: set[str]) -> onnx.GraphPro
 def _choose(place: int, then: onnx.GraphProto, otherwise: onnx.GraphProto) -> onnx.GraphProto:
     number, test, output = f"choose{place}/number", f"choose{place}/test", f"choose{place}/{_OUTPUT}"
     nodes = [
-        helper.make_node(
-            "Constant", [], [number], value=helper.make_tensor(number, TensorProto.INT64, [], [place])
-        ),
+        helper.make_node("Constant", [], [number], value=helper.make_tensor(number, TensorProto.INT64, [], [place])),
         helper.make_node("Equal", ["fold", number], [test]),
         helper.make_node("If", [test], [output], then_branch=then, else_branch=otherwise),
     ]
@@ -182,9 +180,7 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     del copy.metadata_props[:]
     graph = copy.graph
-    for entry in itertools.chain(
-        [graph], graph.node, graph.initializer, graph.input, graph.output, graph.value_info
-    ):
+    for entry in itertools.chain([graph], graph.node, graph.initializer, graph.input, graph.output, graph.value_info):
         del entry.metadata_props[:]
         entry.doc_string = ""
     del graph.value_info[:]
@@ -194,9 +190,7 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporters' warnings about their own internals and absent packages to themselves."""
-    loggers = [
-        logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")
-    ]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -252,6 +252,4 @@ def _loss(network: Any, events: _Events, size: int = 65536) -> float:
 
 def _cross_entropy(logits: Any, target: Any, weight: Any) -> Any:
     """Add up the weighted binary cross entropy of the logits' sigmoid, stable for large logits."""
-    return torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, target, weight=weight, reduction="sum"
-    )
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")

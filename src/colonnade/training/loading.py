@@ -45,18 +45,14 @@ def read_sample(folder: Path, model: Model, name: str) -> Sample:
     chosen = _processes(card, model)
     _match_features(card, model, folder)
     signals = [(entry, process) for entry, process in chosen.items() if process.kind == "signal"]
-    hypotheses = sorted(
-        {tuple(_value(process, entry, p.name) for p in model.parameters) for entry, process in signals}
-    )
+    hypotheses = sorted({tuple(_value(process, entry, p.name) for p in model.parameters) for entry, process in signals})
     parameters = {p.name: tuple(row[place] for row in hypotheses) for place, p in enumerate(model.parameters)}
     features = model.card(name, parameters)
     bits = _bits(card.regions, model.regions)
     names = tuple(chosen)
     parts = [_one(folder, model, features, entry, process, bits) for entry, process in chosen.items()]
     rows = [len(part["weight"]) for part in parts]
-    targets = [
-        np.full(size, process.kind == "signal") for size, process in zip(rows, chosen.values(), strict=True)
-    ]
+    targets = [np.full(size, process.kind == "signal") for size, process in zip(rows, chosen.values(), strict=True)]
     sample = Sample(
         card=features,
         inputs=Inputs.join([part["inputs"] for part in parts]),
@@ -99,9 +95,7 @@ def _match_features(card: ColumnsCard, model: Model, folder: Path) -> None:
     jagged = {feature.name: True for collection in model.collections for feature in collection.features}
     wanted = {feature.name: False for feature in model.event} | jagged
     units = {feature.name: feature.unit for feature in model.event}
-    units |= {
-        feature.name: feature.unit for collection in model.collections for feature in collection.features
-    }
+    units |= {feature.name: feature.unit for collection in model.collections for feature in collection.features}
     for name, is_jagged in wanted.items():
         if name not in card.observables:
             hint = nearest(name, card.observables)

@@ -98,9 +98,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
         super().__init__()
         self.names = [collection.name for collection in card.jagged()]
         self.event_norm = _Normalise(normalisation, event_scale)
-        self.object_norms = nn.ModuleDict(
-            {name: _Normalise(normalisation, object_scales[name]) for name in self.names}
-        )
+        self.object_norms = nn.ModuleDict({name: _Normalise(normalisation, object_scales[name]) for name in self.names})
         self.pools = nn.ModuleDict()
         width = card.width()
         if isinstance(model, SetNetwork):
@@ -129,9 +127,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
         return self.head(torch.cat(parts, dim=1))[:, 0]
 
 
-def build_network(
-    model: Model, card: Card, event_scale: Scale, object_scales: dict[str, Scale], seed: int
-) -> Any:
+def build_network(model: Model, card: Card, event_scale: Scale, object_scales: dict[str, Scale], seed: int) -> Any:
     """Make a network with weights drawn from a seed, leaving torch's own random state as it was."""
     assert isinstance(model.network, Dense | SetNetwork)  # noqa: S101 - the caller chose by this type
     with torch.random.fork_rng(devices=[]):

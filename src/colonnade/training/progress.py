@@ -60,6 +60,4 @@ class TrainingProgress:
             self._bars = None
         if self._last:
             seconds = time.monotonic() - self._started
-            self._console.print(
-                f"  {self._what}: {self._last}, {seconds:.1f} s", highlight=False, markup=False
-            )
+            self._console.print(f"  {self._what}: {self._last}, {seconds:.1f} s", highlight=False, markup=False)

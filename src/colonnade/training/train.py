@@ -137,9 +137,7 @@ def train_model(
     evaluation = _evaluate(model, draft, sample, significance, background_error)
     evaluation["differences"] = differences
     metrics = {**_summary(evaluation), **{f"difference_{key}": value for key, value in differences.items()}}
-    classifier = export.write_model(
-        output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics})
-    )
+    classifier = export.write_model(output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics}))
     write_json(work / "evaluation.json", evaluation)
     return Trained(classifier, evaluation)
 
@@ -260,16 +258,13 @@ def _evaluate(
     few = np.random.default_rng(model.seed).permutation(rows)[:_IMPORTANCE_EVENTS]
     weights = np.abs(weigh(sample.take(few)))
     complete = _complete(sample, rows)
-    features = dict(
-        zip([f.name for f in sample.card.event], sample.inputs.event.T.astype(np.float64), strict=False)
-    )
+    features = dict(zip([f.name for f in sample.card.event], sample.inputs.event.T.astype(np.float64), strict=False))
     return {
         "luminosity": sample.luminosity,
         "background_error": background_error,
         "cut": model.cut,
         "points": [
-            _point(model, point, trained[point.signal], sample, significance, background_error)
-            for point in points
+            _point(model, point, trained[point.signal], sample, significance, background_error) for point in points
         ],
         "calibration": calibration(
             np.asarray(score(complete, rows), dtype=np.float64),
@@ -278,8 +273,7 @@ def _evaluate(
         ),
         "importance": importance(sample, score, few, weights, model.seed),
         "negative_weights": [
-            asdict(report)
-            for report in compare_policies(sample.weight, sample.process, sample.processes, features)
+            asdict(report) for report in compare_policies(sample.weight, sample.process, sample.processes, features)
         ],
         "effective_events": {
             name: effective_number(sample.weight[sample.process == place])
@@ -333,9 +327,7 @@ def _training_card(model: Model, sample: Sample) -> TrainingCard:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    hyperparameters: dict[str, Any] = {
-        "network": {"kind": type(model.network).__name__, **asdict(model.network)}
-    }
+    hyperparameters: dict[str, Any] = {"network": {"kind": type(model.network).__name__, **asdict(model.network)}}
     if not isinstance(model.network, Trees):
         hyperparameters["optimisation"] = asdict(model.optimisation)
     return TrainingCard(

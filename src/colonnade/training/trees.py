@@ -116,9 +116,7 @@ def _matrix(sample: Sample, weights: NDArray[np.float64], rng: np.random.Generat
         # background has no hypothesis of its own: it gets one of the signal's, as often as signal counts
         event = event.copy()
         chances = np.abs(weights[sample.target])
-        rows = rng.choice(
-            np.flatnonzero(sample.target), size=int((~sample.target).sum()), p=chances / chances.sum()
-        )
+        rows = rng.choice(np.flatnonzero(sample.target), size=int((~sample.target).sum()), p=chances / chances.sum())
         event[~sample.target, columns] = event[rows, columns]
     names = [TREE_FEATURE.format(place) for place in range(event.shape[1])]
     return xgboost.DMatrix(

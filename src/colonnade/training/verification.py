@@ -89,8 +89,6 @@ def require_equal(what: str, first: NDArray[np.float32], second: NDArray[np.floa
     """
     difference = float(np.abs(first - second).max(initial=0.0))
     if not difference <= TOLERANCE:
-        msg = (
-            f"{what} differ by {difference:.2g} on held-out events, above {TOLERANCE:g}; nothing is written."
-        )
+        msg = f"{what} differ by {difference:.2g} on held-out events, above {TOLERANCE:g}; nothing is written."
         raise FitError(msg)
     return difference

@@ -64,9 +64,7 @@ def apply_policy(weights: Floats, classes: NDArray[np.int64], policy: str) -> Fl
     """
     _known("negative_weights", policy, NEGATIVE_POLICIES)
     if not np.isfinite(weights).all():
-        msg = (
-            f"{int((~np.isfinite(weights)).sum())} of {len(weights)} training weights are not finite numbers."
-        )
+        msg = f"{int((~np.isfinite(weights)).sum())} of {len(weights)} training weights are not finite numbers."
         raise EventError(msg)
     if policy == "keep":
         return weights.copy()
@@ -85,9 +83,7 @@ def apply_policy(weights: Floats, classes: NDArray[np.int64], policy: str) -> Fl
     return treated
 
 
-def training_weights(
-    weighting: str, weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64]
-) -> Floats:
+def training_weights(weighting: str, weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64]) -> Floats:
     """Weight training events by a named weighting.
 
     Parameters
@@ -144,9 +140,7 @@ def _equal_points(weights: Floats, target: NDArray[np.bool_], points: NDArray[np
         chosen = target & (points == point)
         total = weights[chosen].sum()
         if total <= 0:
-            msg = (
-                f"The weights of signal point {point} add up to {total:g}, not to more than 0; leave it out."
-            )
+            msg = f"The weights of signal point {point} add up to {total:g}, not to more than 0; leave it out."
             raise EventError(msg)
         result[chosen] /= total
     result[~target] *= len(present) / weights[~target].sum()
@@ -202,9 +196,7 @@ def compare_policies(
                 mean, error = _mean(values[chosen], own)
                 moved, _ = _mean(values[chosen], treated)
                 bias[feature] = (moved - mean) / error if error > 0 else 0.0
-            reports.append(
-                PolicyReport(name, policy, float((own < 0).mean()), effective_number(treated), bias)
-            )
+            reports.append(PolicyReport(name, policy, float((own < 0).mean()), effective_number(treated), bias))
     return reports
 
 

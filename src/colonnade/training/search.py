@@ -1,0 +1,235 @@
+"""Searching hyper-parameters: every point of a grid or points drawn at random, in parallel, resumable.
+
+Each trial trains one network (the first fold's) and is judged on events it never saw. Its result is one JSON file
+under a hash of all it depends on, so a search that was interrupted goes on, and a larger one uses the smaller one's
+trials. `search.json` brings them together.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Trial", "run_search", "trials_of"]
+
+import functools
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colonnade.config import read_json
+from colonnade.inference import Inputs
+from colonnade.output import write_json
+from colonnade.training.declaration import Model, Search, Trees
+from colonnade.training.evaluation import (
+    Significance,
+    accuracy,
+    area_under_curve,
+    best,
+    points_of,
+    significance_scan,
+)
+from colonnade.training.loading import read_sample
+from colonnade.training.sample import Sample, split_events
+from colonnade.training.train import weigher
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a search: what it changes in the model, and the model it makes."""
+
+    changes: Mapping[str, Any]
+    model: Model
+
+    def key(self, digest: str) -> str:
+        """Identify the trial by everything its result depends on."""
+        text = json.dumps([repr(self.model), digest])
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def trials_of(search: Search, model: Model) -> list[Trial]:
+    """List a search's trials: all combinations of its axes, or as many of them as it asks for, drawn at random.
+
+    Raises
+    ------
+    ConfigError
+        If an axis names no field of the model, or a value is not allowed.
+    """
+    names = list(search.axes)
+    combinations = list(itertools.product(*search.axes.values()))
+    if search.count is not None and search.count < len(combinations):
+        chosen = np.random.default_rng(search.seed).choice(len(combinations), size=search.count, replace=False)
+        combinations = [combinations[place] for place in sorted(chosen)]
+    changes = [dict(zip(names, values, strict=True)) for values in combinations]
+    return [Trial(change, model.with_(**change)) for change in changes]
+
+
+def run_search(
+    name: str,
+    search: Search,
+    model: Model,
+    columns: Path,
+    folder: Path,
+    *,
+    significance: Significance,
+    background_error: float = 0.2,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Run a search on a Dask cluster and write `folder/search.json`.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    search, model
+        What to vary in what.
+    columns
+        The training columns; workers read them from there.
+    folder
+        Where results go.
+    significance, background_error
+        See `training.evaluation`.
+    workers
+        Processes of the cluster made for this; 0: no cluster, one trial after the other in this process.
+    scheduler
+        Address of a running cluster to use instead.
+    progress
+        Called with the numbers of trials done and of all.
+
+    Returns
+    -------
+    dict
+        What `search.json` holds.
+    """
+    trials = trials_of(search, model)
+    digest = read_sample(columns, model, name).digest
+    paths = [folder / "trials" / f"{trial.key(digest)}.json" for trial in trials]
+    waiting = [(trial, path) for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
+    done = len(trials) - len(waiting)
+    job = functools.partial(_run_trial, name, columns, significance, background_error)
+    for (trial, path), metrics in _results(job, waiting, workers, scheduler):
+        write_json(path, {"changes": _plain(trial.changes), **metrics})
+        done += 1
+        if progress is not None:
+            progress(done, len(trials))
+    content = {
+        "model": name,
+        "axes": {axis: [_plain(value) for value in values] for axis, values in search.axes.items()},
+        "cut": model.cut,
+        "background_error": background_error,
+        "columns": digest,
+        "trials": [read_json(path) for path in paths],
+    }
+    write_json(folder / "search.json", content)
+    return content
+
+
+def _results(job: Any, waiting: list[tuple[Trial, Path]], workers: int | None, scheduler: str | None) -> Any:
+    """Give each trial with its result, as they come."""
+    if not waiting:
+        return
+    if workers == 0:
+        for item in waiting:
+            yield item, job(item[0].model)
+        return
+    from distributed import Client, LocalCluster, as_completed
+
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield from _gathered(client, as_completed, job, waiting)
+        return
+    count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
+    with (
+        LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield from _gathered(client, as_completed, job, waiting)
+
+
+def _gathered(client: Any, as_completed: Any, job: Any, waiting: list[tuple[Trial, Path]]) -> Any:
+    futures = {client.submit(job, trial.model, pure=False): (trial, path) for trial, path in waiting}
+    for future, metrics in as_completed(futures, with_results=True):
+        yield futures[future], metrics
+
+
+@functools.lru_cache(maxsize=1)
+def _sample(columns: Path, model: Model, name: str) -> Sample:
+    """Read a sample once a process; trials that differ in hyper-parameters alone share it."""
+    return read_sample(columns, model, name)
+
+
+def _run_trial(
+    name: str, columns: Path, significance: Significance, background_error: float, model: Model
+) -> dict[str, Any]:
+    """Train and judge one trial, on one thread."""
+    sample = _sample(columns, model.what_is_read(), name)
+    split = split_events(sample.identity, model.folds, 0)
+    seed = 1000 * model.seed
+    if isinstance(model.network, Trees):
+        from colonnade.training.trees import fit_trees
+        from colonnade.training.verification import tree_scores
+
+        booster = fit_trees(model, sample, split, weigher(model), seed=seed)
+        rounds = booster.num_boosted_rounds()
+        predict = functools.partial(tree_scores, booster)
+    else:
+        import torch
+
+        from colonnade.training.fit import fit_network
+        from colonnade.training.verification import network_scores
+
+        torch.set_num_threads(1)
+        fitted = fit_network(model, sample, split, weigher(model), seed=seed)
+        rounds = len(fitted.history)
+        predict = functools.partial(network_scores, fitted.network)
+
+    def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:  # noqa: ARG001 - the shape of a Score
+        return predict(inputs)
+
+    points = points_of(sample, score, split.test, len(sample) / len(split.test))
+    trained = {point.signal: point for point in points_of(sample, score, split.train)}
+    results = []
+    for point in points:
+        scan = significance_scan(point.score, point.weight, point.target, significance, background_error)
+        cut = significance_scan(
+            point.score, point.weight, point.target, significance, background_error, cuts=[model.cut]
+        )
+        seen = trained[point.signal]
+        results.append(
+            {
+                "signal": point.signal,
+                "auc": area_under_curve(point.score, np.abs(point.weight), point.target),
+                "auc_training": area_under_curve(seen.score, np.abs(seen.weight), seen.target),
+                "accuracy": accuracy(point.score, point.target),
+                "at_cut": cut[0],
+                "best": best(scan),
+            }
+        )
+    return {"rounds": rounds, "points": results, **_means(results)}
+
+
+def _means(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Average over the signal points; a significance that can't be quoted counts as 0."""
+    return {
+        "auc": float(np.mean([entry["auc"] for entry in results])),
+        "auc_training": float(np.mean([entry["auc_training"] for entry in results])),
+        "accuracy": float(np.mean([entry["accuracy"] for entry in results])),
+        "significance_at_cut": float(np.mean([entry["at_cut"]["z"] or 0.0 for entry in results])),
+        "significance_best": float(np.mean([entry["best"]["z"] or 0.0 for entry in results])),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Make a change JSON: tuples become lists, declarations their text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
