@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError"]
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import awkward as ak
 import vector
@@ -35,13 +35,11 @@ class UnlearnedColumnError(ColonnadeError):
         self.column = column
 
 
-if TYPE_CHECKING:
-    _Base = ak.Array
-else:
-    _Base = object
+#: ak.Array comes next in line in every class that this is mixed into
+_Base: Any = object
 
 
-class _Columns(_Base):
+class _Columns(_Base):  # type: ignore[misc]  # as above
     """Mixed into every record of the events: looks a missing field up in what the file has."""
 
     def __getattr__(self, where: str) -> Any:
@@ -74,7 +72,7 @@ class _Columns(_Base):
         raise NoSuchColumnError(column)
 
 
-class Events(_Columns, ak.Array):
+class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward and vector come without types
     """The events of one entry range."""
 
     @property
@@ -84,19 +82,19 @@ class Events(_Columns, ak.Array):
         return metadata
 
 
-class Group(_Columns, ak.Array):
+class Group(_Columns, ak.Array):  # type: ignore[misc]  # awkward and vector come without types
     """A collection or a record per event that is no vector."""
 
 
-class Group2D(_Columns, MomentumArray2D):
+class Group2D(_Columns, MomentumArray2D):  # type: ignore[misc]  # awkward and vector come without types
     """Vectors in the transverse plane, such as MET."""
 
 
-class Group3D(_Columns, MomentumArray3D):
+class Group3D(_Columns, MomentumArray3D):  # type: ignore[misc]  # awkward and vector come without types
     """Momenta without a mass."""
 
 
-class Group4D(_Columns, MomentumArray4D):
+class Group4D(_Columns, MomentumArray4D):  # type: ignore[misc]  # awkward and vector come without types
     """Four-momenta."""
 
 
