@@ -24,9 +24,7 @@ def draw_columns(events: int, seed: int) -> dict[str, object]:
     # 0: one hard lepton or none, 1: Z to leptons, 2: top pairs with two leptons
     process = rng.choice(3, events, p=[0.62, 0.33, 0.05])
     muons = rng.random(events) < 0.5  # flavour of the pair, or of the single lepton
-    hidden = np.where(
-        process == 2, rng.exponential(70, events), np.where(process == 0, rng.exponential(35, events), 0)
-    )
+    hidden = np.where(process == 2, rng.exponential(70, events), np.where(process == 0, rng.exponential(35, events), 0))
     met = np.hypot(hidden + rng.normal(0, 18, events), rng.normal(0, 18, events))
     jets = _collection(rng, rng.poisson(np.where(process == 2, 4.5, 2.2)), hardness=45.0, floor=15.0)
     bottom = np.repeat(process == 2, ak.num(jets).to_numpy()) & (rng.random(ak.count(jets.pt)) < 0.4)
@@ -95,10 +93,13 @@ def _leptons(rng, hard, soft, mass):
     pt = ak.flatten(leptons.pt).to_numpy()
     pt = np.where(prompt, pt + 15, 3 + pt * 0.25).astype(np.float32)
     error = np.full(number, 0.002, np.float32)
+    # a pair is of opposite charge, or nearly always
+    charge = np.where(prompt & (rank == 1), -1, rng.choice([-1, 1], number)).astype(np.int32)
+    charge = np.where(prompt & (rank == 0) & (np.repeat(hard, counts) == 2), 1, charge).astype(np.int32)
     return _with(
         leptons,
         pt=pt,
-        charge=rng.choice(np.array([-1, 1], np.int32), number),
+        charge=charge,
         dxy=(rng.normal(0, 1, number) * np.where(prompt, 0.002, 0.02)).astype(np.float32),
         dxyErr=error,
         dz=(rng.normal(0, 1, number) * np.where(prompt, 0.005, 0.05)).astype(np.float32),

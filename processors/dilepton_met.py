@@ -49,9 +49,7 @@ def signal_regions(flavour: str) -> dict[str, Region]:
         f"SR1_{flavour}": Region(*pair, "mll > 110", "MET < 100", signal=True),
         f"SR2_{flavour}": Region(*pair, "mll > 110", "100 < MET < 150", signal=True),
         f"SR3_{flavour}": Region(*pair, "mll > 110", "MET > 150", signal=True),
-        f"CC_{flavour}": Region(
-            *pair, "MET significance > 10", "mT > 160", "mll > 120", "mT2 > 110", signal=True
-        ),
+        f"CC_{flavour}": Region(*pair, "MET significance > 10", "mT > 160", "mll > 120", "mT2 > 110", signal=True),
     }
 
 
@@ -84,12 +82,8 @@ class DileptonMET(Processor):
         Histogram("lep2_phi", Regular(32, -3.2, 3.2), label=r"second lepton $\phi$"),
         Histogram("dphi_ll", Regular(32, 0, 3.2), label=r"$|\Delta\phi(\ell, \ell)|$"),
         Histogram("dphi_ll_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi(\ell\ell, E_T^{miss})|$"),
-        Histogram(
-            "dphi_leading_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(leading lepton, $E_T^{miss}$)"
-        ),
-        Histogram(
-            "dphi_closest_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(closest lepton, $E_T^{miss}$)"
-        ),
+        Histogram("dphi_leading_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(leading lepton, $E_T^{miss}$)"),
+        Histogram("dphi_closest_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(closest lepton, $E_T^{miss}$)"),
     )
 
     shifts = ("jet_energy_scale",)
@@ -142,9 +136,7 @@ class DileptonMET(Processor):
         jets, met = events.Jet, events.MET
         if shift["jet_energy_scale"]:
             sigma = shift["jet_energy_scale"]
-            jets = assign(
-                jets, pt=lambda jet: jet.pt * (1 + sigma * np.hypot(JES_CONSTANT, JES_NOISE / jet.pt))
-            )
+            jets = assign(jets, pt=lambda jet: jet.pt * (1 + sigma * np.hypot(JES_CONSTANT, JES_NOISE / jet.pt)))
             met = propagate(met, events.Jet, jets)
         jets = select(jets, lambda jet: (jet.pt >= 30) & (abs(jet.eta) < 4.5))
         jets = sort_by_pt(select(jets, ~near(jets, leptons, 0.4)))

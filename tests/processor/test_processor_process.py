@@ -78,9 +78,17 @@ def test_fills():
     jets = events.Jet[events.Jet.pt > 30]
     ht = ak.sum(jets.pt, axis=1)
     mask = ak.num(jets) >= 2
-    ref = hist.Hist(Regular(20, 0, 400), storage="weight").fill(ht[mask], weight=np.asarray(events.genWeight[mask], dtype=float) * 0.9)
+    ref = hist.Hist(Regular(20, 0, 400), storage="weight").fill(
+        ht[mask], weight=np.asarray(events.genWeight[mask], dtype=float) * 0.9
+    )
     assert np.array_equal(h["two", "nominal", :].view(flow=True), ref.view(flow=True))
-    assert list(h.axes["variation"]) == ["nominal", "jet_id_up", "jet_id_down", "jet_energy_scale_up", "jet_energy_scale_down"]
+    assert list(h.axes["variation"]) == [
+        "nominal",
+        "jet_id_up",
+        "jet_id_down",
+        "jet_energy_scale_up",
+        "jet_energy_scale_down",
+    ]
 
 
 def test_blind_and_empty():

@@ -55,9 +55,7 @@ def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 @compiled
-def _regular(
-    content: Any, low: float, width: float, size: int, under: int, over: int, stride: int, bins: Any
-) -> None:
+def _regular(content: Any, low: float, width: float, size: int, under: int, over: int, stride: int, bins: Any) -> None:
     for i in range(len(content)):
         if bins[i] < 0:
             continue

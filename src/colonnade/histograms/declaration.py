@@ -156,9 +156,7 @@ def _named(axis: Any, name: str, label: str, unit: str, what: str) -> Any:
         msg = f"{what}: {axis!r} is not an axis; use {_AXIS_TYPES} of hist.axis."
         raise ConfigError(msg)
     if axis.traits.growth:
-        msg = (
-            f"{what}: the axis {name!r} grows with its input, so results could not be added; fix its extent."
-        )
+        msg = f"{what}: the axis {name!r} grows with its input, so results could not be added; fix its extent."
         raise ConfigError(msg)
     if not isinstance(axis, _AXES):
         msg = f"{what}: an axis of type {type(axis).__name__} can't be filled; use {_AXIS_TYPES}."

@@ -40,9 +40,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         All variations, "nominal" first.
     """
 
-    def __init__(
-        self, declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]
-    ) -> None:
+    def __init__(self, declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]) -> None:
         self._declared = {histogram.name: histogram for histogram in declared}
         if len(self._declared) != len(declared):
             names = [histogram.name for histogram in declared]
@@ -200,9 +198,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         values = self._block(self._values, histogram.name).reshape(shape)
         variances = self._block(self._variances, histogram.name).reshape(shape)
         everyone = np.concatenate(members) if members else _NONE
-        return _kernels.accumulate(
-            bins, columns[0].offsets, starts, everyone, weights, first, values, variances
-        )
+        return _kernels.accumulate(bins, columns[0].offsets, starts, everyone, weights, first, values, variances)
 
     def _block(self, contents: Floats, name: str) -> Floats:
         shape, offset = self._shapes[name], self._offsets[name]
@@ -251,9 +247,7 @@ def combine(parts: Sequence[HistogramSet]) -> HistogramSet:
             msg = "results with different histograms or regions can't be combined."
             raise ConfigError(msg)
         # which of the part's variations stands for each of the total's
-        places = [
-            part.variations.index(name if name in part.variations else "nominal") for name in variations
-        ]
+        places = [part.variations.index(name if name in part.variations else "nominal") for name in variations]
         for name in total:
             total._block(total._values, name)[...] += part._block(part._values, name)[..., places]
             total._block(total._variances, name)[...] += part._block(part._variances, name)[..., places]

@@ -46,9 +46,7 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
         _TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         # members have plain numbers as names, as a process may be called anything; the index says which is which
-        index = [
-            {"histogram": name, "process": process} for name in histograms for process in histograms[name]
-        ]
+        index = [{"histogram": name, "process": process} for name in histograms for process in histograms[name]]
         archive.writestr("index.json", json.dumps(index, indent=1))
         for number, entry in enumerate(index):
             uhi_zip.write(archive, str(number), histograms[entry["histogram"]][entry["process"]])

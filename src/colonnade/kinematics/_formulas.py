@@ -70,22 +70,21 @@ def momentum_of(total: Any) -> Any:
 
 
 @compiled
-def pair_mass(first: Any, second: Any) -> Any:
-    """Mass of two four-momenta, rows pt, eta, phi, mass.
+def pair_mass(pt1: Any, eta1: Any, phi1: Any, mass1: Any, pt2: Any, eta2: Any, phi2: Any, mass2: Any) -> Any:
+    """Mass of two four-momenta.
 
     m^2 = m1^2 + m2^2 + 2 (E1 E2 - p1 p2), where the bracket is written with transverse energies and the differences
     of rapidity and azimuth, which do not cancel for light, collimated or fast objects.
     """
-    out = np.empty(first.shape[1])
-    for i in range(first.shape[1]):
-        a, b = first[0, i], second[0, i]
-        m1, m2 = first[3, i], second[3, i]
+    out = np.empty(len(pt1))
+    for i in range(len(pt1)):
+        a, b, m1, m2 = pt1[i], pt2[i], mass1[i], mass2[i]
         et1, et2 = math.sqrt(a * a + m1 * m1), math.sqrt(b * b + m2 * m2)
         # rapidity: sinh(y) = pt sinh(eta) / et
-        y1 = math.asinh(a * math.sinh(first[1, i]) / et1) if m1 != 0.0 else first[1, i]
-        y2 = math.asinh(b * math.sinh(second[1, i]) / et2) if m2 != 0.0 else second[1, i]
+        y1 = math.asinh(a * math.sinh(eta1[i]) / et1) if m1 != 0.0 else eta1[i]
+        y2 = math.asinh(b * math.sinh(eta2[i]) / et2) if m2 != 0.0 else eta2[i]
         rapid = math.sinh(0.5 * (y1 - y2))
-        turn = math.sin(0.5 * (first[2, i] - second[2, i]))
+        turn = math.sin(0.5 * (phi1[i] - phi2[i]))
         # cosh(dy) = 1 + 2 sinh^2(dy / 2) and cos(dphi) = 1 - 2 sin^2(dphi / 2); what is left, et1 et2 - pt1 pt2, is
         # the quotient of its difference of squares
         scale = et1 * et2 + a * b
@@ -112,15 +111,15 @@ def transverse_mass(pt1: Any, phi1: Any, mass1: Any, pt2: Any, phi2: Any, mass2:
 
 
 @compiled
-def collins_soper(minus: Any, plus: Any) -> Any:
-    """Cosine of the polar angle in the Collins-Soper frame; rows pt, eta, phi, mass."""
-    out = np.empty(minus.shape[1])
-    for i in range(minus.shape[1]):
-        pz1, pz2 = minus[0, i] * math.sinh(minus[1, i]), plus[0, i] * math.sinh(plus[1, i])
-        e1 = math.sqrt(minus[0, i] ** 2 + pz1 * pz1 + minus[3, i] ** 2)
-        e2 = math.sqrt(plus[0, i] ** 2 + pz2 * pz2 + plus[3, i] ** 2)
-        px = minus[0, i] * math.cos(minus[2, i]) + plus[0, i] * math.cos(plus[2, i])
-        py = minus[0, i] * math.sin(minus[2, i]) + plus[0, i] * math.sin(plus[2, i])
+def collins_soper(pt1: Any, eta1: Any, phi1: Any, mass1: Any, pt2: Any, eta2: Any, phi2: Any, mass2: Any) -> Any:
+    """Cosine of the first's polar angle in the Collins-Soper frame of the pair."""
+    out = np.empty(len(pt1))
+    for i in range(len(pt1)):
+        pz1, pz2 = pt1[i] * math.sinh(eta1[i]), pt2[i] * math.sinh(eta2[i])
+        e1 = math.sqrt(pt1[i] ** 2 + pz1 * pz1 + mass1[i] ** 2)
+        e2 = math.sqrt(pt2[i] ** 2 + pz2 * pz2 + mass2[i] ** 2)
+        px = pt1[i] * math.cos(phi1[i]) + pt2[i] * math.cos(phi2[i])
+        py = pt1[i] * math.sin(phi1[i]) + pt2[i] * math.sin(phi2[i])
         square = (e1 + e2) ** 2 - px * px - py * py - (pz1 + pz2) ** 2
         mass = math.sqrt(max(square, 0.0))
         # with p+- = (E +- pz) / sqrt 2, 2 (p1+ p2- - p1- p2+) = 2 (pz1 E2 - E1 pz2)

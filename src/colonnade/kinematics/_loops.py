@@ -125,9 +125,7 @@ def sum_lists(offsets: Any, values: Any) -> Any:
 
 
 @compiled
-def near_any(
-    offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, others_phi: Any, radius: float
-) -> Any:
+def near_any(offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, others_phi: Any, radius: float) -> Any:
     """Whether each entry has one of the event's others within a radius in eta and phi."""
     near = np.zeros(offsets[-1], dtype=np.bool_)
     limit = radius * radius

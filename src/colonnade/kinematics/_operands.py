@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.kinematics._views import View, joined, view
+from colonnade.kinematics._views import Missing, View, joined, view
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Missing = npt.NDArray[np.bool_] | None
 
 
 def operands(
@@ -34,13 +33,12 @@ def operands(
     views = [view(argument) for argument in arguments]
     offsets, missing, repeats = joined(views)
     rows = [
-        [_row(one, name, repeat, numbers=numbers) for name in names]
-        for one, repeat in zip(views, repeats, strict=True)
+        [_row(one, name, repeat, numbers=numbers) for name in names] for one, repeat in zip(views, repeats, strict=True)
     ]
     return rows, offsets, missing
 
 
-def momenta(arguments: Sequence[Any]) -> tuple[list[Floats], Integers | None, Missing]:
+def momenta(arguments: Sequence[Any]) -> tuple[list[list[Floats]], Integers | None, Missing]:
     """Return rows pt, eta, phi, mass of each argument; the last is zero for a vector without a mass."""
     views = [view(argument) for argument in arguments]
     offsets, missing, repeats = joined(views)
@@ -48,13 +46,11 @@ def momenta(arguments: Sequence[Any]) -> tuple[list[Floats], Integers | None, Mi
     for one, repeat in zip(views, repeats, strict=True):
         columns = [_row(one, name, repeat) for name in ("pt", "eta", "phi")]
         columns.append(_row(one, "mass", repeat) if one.has_mass else np.zeros(len(columns[0])))
-        rows.append(np.stack(columns))
+        rows.append(columns)
     return rows, offsets, missing
 
 
-def masses(
-    arguments: Sequence[Any], *, massless: bool
-) -> tuple[list[list[Floats]], Integers | None, Missing]:
+def masses(arguments: Sequence[Any], *, massless: bool) -> tuple[list[list[Floats]], Integers | None, Missing]:
     """Return pt, phi, mass of each argument; the mass is zero for a vector without one, or if told so."""
     views = [view(argument) for argument in arguments]
     offsets, missing, repeats = joined(views)

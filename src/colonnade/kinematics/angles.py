@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from colonnade.kinematics import _formulas
+from colonnade.kinematics._arrays import unwrap
 from colonnade.kinematics._operands import momenta, operands
-from colonnade.kinematics._views import unwrap
 
 
 def delta_phi(first: Any, second: Any) -> Any:
@@ -100,4 +100,4 @@ def cos_theta_collins_soper(minus: Any, plus: Any) -> Any:
         The negatively and the positively charged object: four-momenta in GeV, flat or jagged.
     """
     (one, other), offsets, missing = momenta((minus, plus))
-    return unwrap(_formulas.collins_soper(one, other), offsets, missing)
+    return unwrap(_formulas.collins_soper(*one, *other), offsets, missing)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
-from colonnade.kinematics._views import Columns, View, flat, rewrap, unwrap, view
+from colonnade.kinematics._arrays import Columns, rewrap, unwrap
+from colonnade.kinematics._views import View, flat, view
 
 
 def select(collection: ak.Array, keep: Callable[[Any], Any] | Any) -> ak.Array:
@@ -65,6 +66,8 @@ def take(array: Any, events: npt.NDArray[np.bool_]) -> Any:
         seen = view(array)
     except ConfigError:  # deeper lists, unions
         return array[events]
+    if seen.offsets is None and not seen.fields:
+        return unwrap(seen.numbers()[events], None, None if seen.missing is None else seen.missing[events])
     if seen.offsets is None:
         places = np.flatnonzero(events)
         return rewrap(seen, seen.content, None, _compose(seen, places))
@@ -185,11 +188,8 @@ def merge(
     pt = np.ascontiguousarray(columns["pt"][index], dtype=np.float64)
     index = index[_loops.sort_entries(offsets, pt)]
     names = [*fields, tag]
-    content = ak.contents.RecordArray(
-        [ak.contents.NumpyArray(column) for column in (*columns.values(), kinds)],
-        names,
-        parameters={"__record__": _record_name(names)},
-    )
+    layouts = [ak.contents.NumpyArray(column) for column in (*columns.values(), kinds)]
+    content = ak.contents.RecordArray(layouts, names, parameters={"__record__": _record_name(names)})
     return rewrap(views[0], content, offsets, index)
 
 
@@ -248,9 +248,12 @@ def _compose(seen: View, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 
 def _entries(seen: View, name: str) -> Any:
     """Return a column's layout in the order of the view's entries, not read yet where it is virtual."""
+    kept = seen.kept(name)
+    if kept is not None:
+        return ak.contents.NumpyArray(kept)
     content = seen.content.content(name)
     if seen.index is None:
-        return content[: seen.size] if content.length != seen.size else content
+        return content if content.length == seen.size else content[: seen.size]
     return ak.contents.IndexedArray.simplified(ak.index.Index64(np.maximum(seen.index, 0)), content)
 
 

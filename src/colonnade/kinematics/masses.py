@@ -11,8 +11,8 @@ import numpy as np
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
+from colonnade.kinematics._arrays import unwrap
 from colonnade.kinematics._operands import masses, momenta
-from colonnade.kinematics._views import unwrap
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -41,10 +41,10 @@ def invariant_mass(*objects: Any) -> Any:
         raise ConfigError(msg)
     rows, offsets, missing = momenta(objects)
     if len(rows) == 2:
-        return unwrap(_formulas.pair_mass(rows[0], rows[1]), offsets, missing)
-    total = np.zeros((4, rows[0].shape[1]))
+        return unwrap(_formulas.pair_mass(*rows[0], *rows[1]), offsets, missing)
+    total = np.zeros((4, len(rows[0][0])))
     for row in rows:
-        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
+        _formulas.add_momentum(*row, total)
     return unwrap(_formulas.momentum_of(total)[3], offsets, missing)
 
 
@@ -157,8 +157,6 @@ def mt2(
 
     invisible = invisible_mass if isinstance(invisible_mass, tuple) else (invisible_mass, invisible_mass)
     (one, other, met), offsets, missing = masses((first, second, missing_momentum), massless=massless)
-    (px1, py1), (px2, py2), (px, py) = (
-        (row[0] * np.cos(row[1]), row[0] * np.sin(row[1])) for row in (one, other, met)
-    )
+    (px1, py1), (px2, py2), (px, py) = ((row[0] * np.cos(row[1]), row[0] * np.sin(row[1])) for row in (one, other, met))
     values = package.mt2_ufunc(one[2], px1, py1, other[2], px2, py2, px, py, *invisible, precision)
     return unwrap(np.asarray(values, dtype=np.float64), offsets, missing)

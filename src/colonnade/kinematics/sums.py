@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
+from colonnade.kinematics._arrays import Columns, records
 from colonnade.kinematics._operands import momenta
-from colonnade.kinematics._views import Columns, View, rewrap, view
+from colonnade.kinematics._views import View, view
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,24 +82,17 @@ def vector_sum(*objects: Any) -> ak.Array:
     --------
     >>> import vector
     >>> one, other = (vector.array({"pt": [45.0], "eta": [0.0], "phi": [phi], "mass": [0.0]}) for phi in (0.0, 0.2))
-    >>> vector_sum(one, other).pt.to_numpy().round(3).tolist()
+    >>> vector_sum(one, other).pt.round(3).tolist()
     [89.55]
     """
     rows, offsets, missing = momenta(objects)
-    total = np.zeros((4, rows[0].shape[1]))
+    total = np.zeros((4, len(rows[0][0])))
     for row in rows:
-        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
-    names = ["pt", "eta", "phi", "mass"]
-    columns = [ak.contents.NumpyArray(column) for column in _formulas.momentum_of(total)]
-    content: Any = ak.contents.RecordArray(columns, names, parameters={"__record__": "Momentum4D"})
-    if missing is not None:
-        content = ak.contents.ByteMaskedArray(
-            ak.index.Index8(missing.view(np.int8)), content, valid_when=False
-        )
-    if offsets is not None:
-        content = ak.contents.ListOffsetArray(ak.index.Index64(offsets), content)
-    behavior = next((one.behavior for one in objects if isinstance(one, ak.Array) and one.behavior), None)
-    return ak.Array(content, behavior=behavior)
+        _formulas.add_momentum(*row, total)
+    columns = dict(zip(("pt", "eta", "phi", "mass"), _formulas.momentum_of(total), strict=True))
+    views = [view(one) for one in objects]
+    like = next((one for one in views if one.behavior), views[0])
+    return records(like, "Momentum4D", columns, offsets, missing)
 
 
 def event_sum(values: Any, of: Callable[[Any], Any] | None = None) -> Floats:
@@ -159,9 +153,7 @@ def propagate(met: Any, before: Any, after: Any) -> ak.Array:
         one = view(objects)
         x, y = (_event_sum(one, component) for component in _plane(one))
         px, py = px + sign * x, py + sign * y
-    columns = [ak.contents.NumpyArray(column) for column in (np.hypot(px, py), np.arctan2(py, px))]
-    content = ak.contents.RecordArray(columns, ["pt", "phi"], parameters={"__record__": "Momentum2D"})
-    return rewrap(seen, content, None, None)
+    return records(seen, "Momentum2D", {"pt": np.hypot(px, py), "phi": np.arctan2(py, px)}, None, None)
 
 
 def _plane(seen: View) -> tuple[Floats, Floats]:

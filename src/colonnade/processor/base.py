@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from coffea.analysis_tools import PackedSelection, Weights
+from coffea.analysis_tools import Weights
 from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
@@ -21,12 +21,11 @@ from colonnade.histograms import Histogram, HistogramSet
 from colonnade.kinematics import take
 from colonnade.processor import cutflow
 from colonnade.processor.corrections import Corrections, luminosity_mask
-from colonnade.processor.pieces import Objects, Region, Shift, as_mask
+from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
 from colonnade.processor.weights import CheckedWeights, finite
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-_MOST_CUTS = 64  # a PackedSelection keeps one bit a cut
 
 
 class Scorer(Protocol):
@@ -300,9 +299,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             return np.ones(len(events))
         return finite(events.genWeight, "genWeight", len(events), chunk.where)
 
-    def _select(
-        self, events: Any, generator: Floats, chunk: _Chunk, shifts: Sequence[Shift]
-    ) -> list[_Selected]:
+    def _select(self, events: Any, generator: Floats, chunk: _Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
         """Run the analysis up to its observables, for each shift."""
         rows = {cutflow.ALL: cutflow.row(generator)}
         events, generator, _ = _apply(self._certified(events, chunk), events, generator, None, rows)
@@ -315,15 +312,11 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                 raise ConfigError(msg)
             one = _Selected(shift, events, objects, generator, dict(rows))
             cuts = self.preselection(objects)
-            one.events, one.generator, one.objects = _apply(
-                cuts, events, generator, objects, one.preselection
-            )
+            one.events, one.generator, one.objects = _apply(cuts, events, generator, objects, one.preselection)
             one.observables = dict(self.observables(one.events, one.objects))
             selected.append(one)
         for name, scorer in self.scorers.items():
-            scores = scorer.score_variations(
-                [one.observables for one in selected], [one.events for one in selected]
-            )
+            scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
             for one, score in zip(selected, scores, strict=True):
                 one.observables[name] = score
         return selected
@@ -345,26 +338,20 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             self.weights(one.events, one.objects, weights)
         return weights
 
-    def _cuts(self, one: _Selected) -> PackedSelection:
+    def _cuts(self, one: _Selected) -> Selection:
         produced = self.cuts(one.events, one.objects, one.observables)
         needed = dict.fromkeys(cut for region in self.regions.values() for cut in region.cuts)
-        if len(needed) > _MOST_CUTS:
-            msg = (
-                f"{type(self).__name__} uses {len(needed)} different cuts; at most {_MOST_CUTS} are possible."
-            )
-            raise ConfigError(msg)
         for name, region in self.regions.items():
             for cut in region.cuts:
                 if cut in one.preselection:
                     msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
                     raise ConfigError(msg)
                 if cut not in produced:
-                    msg = f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{nearest(cut, produced)}."
+                    msg = (
+                        f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{nearest(cut, produced)}."
+                    )
                     raise ConfigError(msg)
-        selection = PackedSelection(dtype="uint64")
-        for cut in needed:
-            selection.add(cut, as_mask(produced[cut], cut, len(one.generator)))
-        return selection
+        return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
 
     def _open(self, masks: Mapping[str, Mask], chunk: _Chunk) -> dict[str, Mask]:
         """Return the regions that may be looked at in these events."""
@@ -373,14 +360,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return {name: mask for name, mask in masks.items() if not self.regions[name].signal}
 
     def _cutflow(
-        self, one: _Selected, selection: PackedSelection, weights: Floats, chunk: _Chunk
+        self, one: _Selected, selection: Selection, weights: Floats, chunk: _Chunk
     ) -> dict[str, dict[str, Floats]]:
-        places = {cut: place for place, cut in enumerate(selection.names)}
-        required = [[places[cut] for cut in region.cuts] for region in self.regions.values()]
-        bits = np.zeros(len(weights), dtype=np.uint64)
-        for cut, place in places.items():
-            bits |= selection.all(cut).astype(np.uint64) << np.uint64(place)
-        sums = cutflow.region_counts(bits, required, weights)
+        sums = cutflow.region_counts(selection, [region.cuts for region in self.regions.values()], weights)
         counts = {
             name: {**one.preselection, **dict(zip(region.cuts, sums[i], strict=True))}
             for i, (name, region) in enumerate(self.regions.items())
@@ -436,9 +418,7 @@ def _check_declarations(analysis: type[Processor]) -> None:
     """Find what is wrong before any event is read."""
     for name, region in analysis.regions.items():
         if not isinstance(region, Region):
-            msg = (
-                f"{analysis.__name__}.regions[{name!r}] is a {type(region).__name__}; use Region('cut', ...)."
-            )
+            msg = f"{analysis.__name__}.regions[{name!r}] is a {type(region).__name__}; use Region('cut', ...)."
             raise ConfigError(msg)
         if not name or "/" in name or "__" in name:
             msg = f"{analysis.__name__}: a region can't be called {name!r}, as the name is part of a path; avoid '/' and '__'."

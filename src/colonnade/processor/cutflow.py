@@ -8,9 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from colonnade.kinematics._compiled import compiled
+from colonnade.processor.pieces import Selection
 
 Floats = npt.NDArray[np.float64]
 Counts = dict[str, dict[str, Floats]]
@@ -37,9 +39,7 @@ class CutflowRow(TypedDict):
     n_minus_one: NMinusOne | None
 
 
-def cutflow_table(
-    counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
-) -> dict[str, list[CutflowRow]]:
+def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0) -> dict[str, list[CutflowRow]]:
     """Turn the counts of a result into rows.
 
     Parameters
@@ -82,17 +82,15 @@ def row(weights: Floats) -> Floats:
     return np.array([len(weights), weights.sum(), np.square(weights).sum(), np.nan, np.nan, np.nan])
 
 
-def region_counts(
-    bits: npt.NDArray[np.uint64], required: Sequence[Sequence[int]], weights: Floats
-) -> list[Floats]:
+def region_counts(selection: Selection, regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:
     """Count the events of all regions in one pass.
 
     Parameters
     ----------
-    bits
-        Which cuts each event passes, one bit a cut.
-    required
-        For each region the places of its cuts among the bits, in order.
+    selection
+        The cuts of each event.
+    regions
+        For each region its cuts, in order.
     weights
         Shape (events,).
 
@@ -102,14 +100,14 @@ def region_counts(
         For each region an array of shape (cuts, 6): raw, weighted and squared sums after each cut, and the same
         with all cuts but this one.
     """
-    starts = np.cumsum([0, *(len(cuts) for cuts in required)]).astype(np.int64)
-    places = np.array([place for cuts in required for place in cuts], dtype=np.int64)
+    starts = np.cumsum([0, *(len(cuts) for cuts in regions)]).astype(np.int64)
+    places = np.array([place for cuts in regions for place in selection.places(cuts)], dtype=np.int64)
     sums = np.zeros((len(places), 6))
-    _count(np.ascontiguousarray(bits, dtype=np.uint64), starts, places, weights, sums)
-    return [sums[starts[i] : starts[i + 1]] for i in range(len(required))]
+    _count(selection.bits, starts, places, np.ascontiguousarray(weights), sums)
+    return [sums[starts[i] : starts[i + 1]] for i in range(len(regions))]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _count(bits: Any, starts: Any, places: Any, weights: Any, sums: Any) -> None:
     one = np.uint64(1)
     for event in range(len(bits)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Objects", "Region", "Shift", "as_mask"]
+__all__ = ["Objects", "Region", "Selection", "Shift", "as_mask"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -184,6 +184,46 @@ class Objects:
         selected = Objects()
         selected._source, selected._mask = self, mask
         return selected
+
+
+class Selection:
+    """Named cuts on some events, kept as one bit a cut, as coffea's PackedSelection does; read-only, so built at once.
+
+    Parameters
+    ----------
+    cuts
+        Name to boolean array, at most 64.
+    events
+        Length of the arrays.
+
+    Attributes
+    ----------
+    bits
+        Shape (events,): which cuts each event passes.
+
+    Raises
+    ------
+    ConfigError
+        If there are too many cuts.
+    """
+
+    def __init__(self, cuts: Mapping[str, npt.NDArray[np.bool_]], events: int) -> None:
+        if len(cuts) > 64:
+            msg = f"the regions use {len(cuts)} different cuts; at most 64 are possible, so join some."
+            raise ConfigError(msg)
+        self._places = {cut: place for place, cut in enumerate(cuts)}
+        self.bits = np.zeros(events, dtype=np.uint64)
+        for place, mask in enumerate(cuts.values()):
+            self.bits |= mask.astype(np.uint64) << np.uint64(place)
+
+    def places(self, cuts: Iterable[str]) -> list[int]:
+        """Return which bits stand for some cuts."""
+        return [self._places[cut] for cut in cuts]
+
+    def all(self, *cuts: str) -> npt.NDArray[np.bool_]:
+        """Return the events that pass all of some cuts."""
+        required = np.uint64(sum(1 << place for place in self.places(cuts)))
+        return (self.bits & required) == required
 
 
 def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:

@@ -92,10 +92,7 @@ class CheckedWeights(Weights):  # type: ignore[misc]  # coffea has no types
             name,
             self._read(weight, name),
             list(modifierNames),
-            [
-                self._read(up, f"{name}_{word} (up)")
-                for word, up in zip(modifierNames, weightsUp, strict=True)
-            ],
+            [self._read(up, f"{name}_{word} (up)") for word, up in zip(modifierNames, weightsUp, strict=True)],
             [
                 None if values is None else self._read(values, f"{name}_{word} (down)")
                 for word, values in zip(modifierNames, down, strict=True)
