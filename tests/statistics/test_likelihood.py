@@ -90,9 +90,7 @@ def test_the_minimum_is_minuits_or_lower(random_workspace, seed):
     assert -2 * ours == pytest.approx(float(value), abs=1e-3)
     # parameters may be degenerate here, what they predict is not
     theirs = model.expected_data(best, include_auxdata=False)
-    np.testing.assert_allclose(
-        model.expected_data(found.values[parameters, 0])[: len(theirs)], theirs, rtol=5e-3
-    )
+    np.testing.assert_allclose(model.expected_data(found.values[parameters, 0])[: len(theirs)], theirs, rtol=5e-3)
 
 
 def test_a_batch_is_the_fits_one_by_one(random_workspace):

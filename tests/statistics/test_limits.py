@@ -140,12 +140,8 @@ def test_errors_are_those_of_minuit(random_workspace):
 
 def test_a_free_direction_is_named():
     spec = dict(
-        pyhf.Workspace.build(
-            pyhf.simplemodels.uncorrelated_background([1.0], [50.0], [7.0]), [50.0, 50.0**2 / 7**2]
-        )
+        pyhf.Workspace.build(pyhf.simplemodels.uncorrelated_background([1.0], [50.0], [7.0]), [50.0, 50.0**2 / 7**2])
     )
-    spec["channels"][0]["samples"][0]["modifiers"].append(
-        {"name": "free", "type": "normfactor", "data": None}
-    )
+    spec["channels"][0]["samples"][0]["modifiers"].append({"name": "free", "type": "normfactor", "data": None})
     with pytest.raises(FitError, match=r"don't constrain (mu|free)"):
         fit(Likelihood(from_workspace(spec)))

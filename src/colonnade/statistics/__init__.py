@@ -18,6 +18,7 @@ __all__ = [
     "hypothesis_test",
     "infer",
     "read_workspace",
+    "refit",
     "significance",
     "to_workspace",
     "upper_limits",
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
     from colonnade.statistics.settings import ModelSettings
-    from colonnade.statistics.step import infer
+    from colonnade.statistics.step import infer, refit
     from colonnade.statistics.workspace import from_workspace, read_workspace, to_workspace
 
 _HOME = {
@@ -52,6 +53,7 @@ _HOME = {
     "from_workspace": "workspace",
     "hypothesis_test": "limits",
     "read_workspace": "workspace",
+    "refit": "step",
     "significance": "counting",
     "to_workspace": "workspace",
     "upper_limits": "limits",

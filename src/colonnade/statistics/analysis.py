@@ -241,13 +241,9 @@ def _restricted(model: Model, channels: frozenset[str]) -> Model:
     """Return the model of some of the channels; the parameter of interest goes where no signal is left."""
     kept = tuple(channel for channel in model.channels if channel.name in channels)
     used = {m.parameter for channel in kept for sample in channel.samples for m in sample.modifiers}
-    reduced = make_model(
-        kept, model.observations, model.poi if model.poi in used else "", source="The control regions"
-    )
+    reduced = make_model(kept, model.observations, model.poi if model.poi in used else "", source="The control regions")
     own = {each.name: each for each in model.parameters}
-    parameters = tuple(
-        own[each.name] if own[each.name].size == each.size else each for each in reduced.parameters
-    )
+    parameters = tuple(own[each.name] if own[each.name].size == each.size else each for each in reduced.parameters)
     return replace(reduced, parameters=parameters)
 
 
@@ -259,12 +255,7 @@ def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> li
             name = next((each for each in inputs.histograms if _has(inputs.histograms[each], region)), None)
         if name is None or name not in inputs.histograms or not _has(inputs.histograms[name], region):
             known = sorted(
-                {
-                    each
-                    for by in inputs.histograms.values()
-                    for one in by.values()
-                    for each in one.axes["region"]
-                }
+                {each for by in inputs.histograms.values() for one in by.values() for each in one.axes["region"]}
             )
             msg = f"The counting region {region!r} is in no histogram{nearest(region, known)}."
             raise ConfigError(msg)
@@ -277,7 +268,8 @@ def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> li
         b = sum(yields[process][0] for process in inputs.of_kind("background") if process in yields)
         if b <= 0:
             msg = (
-                f"The counting region {region} expects {b:.3g} background events, so it has no significance."
+                f"The counting region {region} expects {b:.3g} background events, so it has no "
+                "significance."
             )
             raise ConfigError(msg)
         variance = sum(yields[process][1] for process in inputs.of_kind("background") if process in yields)

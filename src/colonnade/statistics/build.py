@@ -77,9 +77,7 @@ class Builder:
             msg = "The model has no signal: no process of kind signal was filled; add one to the manifest."
             raise ConfigError(msg)
         self._decisions: list[Decision] = []
-        self._templates = [
-            channel_templates(inputs, settings, name, self._decisions) for name in settings.channels
-        ]
+        self._templates = [channel_templates(inputs, settings, name, self._decisions) for name in settings.channels]
         self._check()
         self._backgrounds = {each.channel: self._background_samples(each) for each in self._templates}
 
@@ -154,8 +152,7 @@ class Builder:
         by_channel = {each.channel: each.by_process for each in self._templates}
         for region in matching(normalisation.control, names, f"{what}, control"):
             if not any(
-                by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0
-                for process in chosen
+                by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0 for process in chosen
             ):
                 msg = (
                     f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't "
@@ -174,14 +171,10 @@ class Builder:
             if sample.yields.any():
                 samples.append(sample)
             else:
-                self._decisions.append(
-                    Decision("left out", process, templates.channel, "no events were selected")
-                )
+                self._decisions.append(Decision("left out", process, templates.channel, "no events were selected"))
         return self._with_statistics(templates, samples)
 
-    def _sample(
-        self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool
-    ) -> Sample:
+    def _sample(self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool) -> Sample:
         channel = templates.channel
         by_variation = templates.by_process.get(process)
         if by_variation is None:
@@ -217,12 +210,7 @@ class Builder:
         if nominal.any():
             variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
             modifiers += self._systematics(channel, process, nominal, variations, decisions)
-        if (
-            signal
-            and self.settings.statistical.enabled
-            and self.settings.statistical.signal
-            and nominal.any()
-        ):
+        if signal and self.settings.statistical.enabled and self.settings.statistical.signal and nominal.any():
             errors = np.sqrt(by_variation[NOMINAL][1])
             modifiers.append(Modifier("staterror", f"staterror_{channel}", errors=errors))
         return Sample(process, nominal, tuple(modifiers))
@@ -307,8 +295,6 @@ class Builder:
             observations[channel.name] = np.sum([sample.yields for sample in channel.samples[1:]], axis=0)
             reason = "its data are blinded" if seen else "there are no data"
             decisions.append(
-                Decision(
-                    "asimov data", "", channel.name, f"the predicted background stands for data, as {reason}"
-                )
+                Decision("asimov data", "", channel.name, f"the predicted background stands for data, as {reason}")
             )
         return observations, frozenset(observed)

@@ -43,9 +43,7 @@ def significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64
     return np.asarray(np.sqrt(2 * _half_square(s, b)))
 
 
-def asimov_significance(
-    signal: ArrayLike, background: ArrayLike, background_error: ArrayLike
-) -> NDArray[np.float64]:
+def asimov_significance(signal: ArrayLike, background: ArrayLike, background_error: ArrayLike) -> NDArray[np.float64]:
     r"""Median discovery significance of a signal on a background known with an uncertainty.
 
     Eq. 20 of G. Cowan's note "Discovery sensitivity for a counting experiment with background uncertainty"

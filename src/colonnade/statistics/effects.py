@@ -152,9 +152,7 @@ class _Effect:
     def _ratio(self, template: Floats) -> float:
         ratio = float(template.sum() / self.nominal.sum())
         if ratio < _LEAST:
-            self.note(
-                "negative yield", f"a variation leaves less than {_LEAST:g} of the yield, which is taken"
-            )
+            self.note("negative yield", f"a variation leaves less than {_LEAST:g} of the yield, which is taken")
             return _LEAST
         return ratio
 
@@ -195,7 +193,7 @@ def _mirror(template: Floats, nominal: Floats) -> Floats:
 
 
 def _smoothed(template: Floats, nominal: Floats) -> Floats:
-    from cabinetry.smooth import smooth_353QH_twice
+    from cabinetry.smooth import smooth_353qh_twice
 
     ratio = np.divide(template, nominal, out=np.ones_like(nominal), where=nominal > 0)
-    return np.asarray(np.maximum(np.asarray(smooth_353QH_twice(ratio)), 0.0) * nominal)
+    return np.asarray(np.maximum(np.asarray(smooth_353qh_twice(ratio)), 0.0) * nominal)

@@ -172,16 +172,12 @@ def fit_at(
         If a fit does not converge.
     """
     index = poi_index(likelihood)
-    begin = np.broadcast_to(
-        likelihood.inits[:, None] if start is None else start, (len(likelihood.inits), len(poi))
-    )
+    begin = np.broadcast_to(likelihood.inits[:, None] if start is None else start, (len(likelihood.inits), len(poi)))
     begin = begin.copy()
     begin[index] = poi
     fixed = likelihood.fixed.copy()
     fixed[index] = True
-    return minimise(
-        likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict
-    )
+    return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
 
 
 def asimov_data(likelihood: Likelihood, poi: float, data: Floats | None = None) -> tuple[Floats, Floats]:

@@ -151,9 +151,7 @@ class Likelihood:
                     key = -1 - par if modifier.interpolation == "code0" else par
                     shapes.append((key, cells, odd, even))
                 else:
-                    components = (
-                        par + span.get((modifier.parameter, channel.name), 0) + np.arange(channel.bins)
-                    )
+                    components = par + span.get((modifier.parameter, channel.name), 0) + np.arange(channel.bins)
                     if modifier.kind == "mcstat":
                         stat.append((cells, components, modifier.errors))
                     else:
@@ -218,9 +216,7 @@ class Likelihood:
         self._shape_par = np.array([key if key >= 0 else -1 - key for key in keys], dtype=np.intp)
         self._shape_smooth = np.array([key >= 0 for key in keys], dtype=bool)
         cell = np.concatenate([shape[1] for shape in shapes]) if shapes else np.empty(0, dtype=np.intp)
-        col = (
-            np.concatenate([np.full(len(shape[1]), column[shape[0]]) for shape in shapes]) if shapes else cell
-        )
+        col = np.concatenate([np.full(len(shape[1]), column[shape[0]]) for shape in shapes]) if shapes else cell
         odd = np.concatenate([shape[2] for shape in shapes]) if shapes else np.empty(0)
         even = np.concatenate([shape[3] for shape in shapes]) if shapes else np.empty(0)
         size = (len(self._nominal), len(keys))
@@ -243,9 +239,7 @@ class Likelihood:
         for layer in self._layers:
             used = np.flatnonzero(layer < ones)
             self._layer_gradients.append(
-                sparse.csr_array(
-                    (np.ones(len(used)), (layer[used], used)), shape=(len(self.labels), len(layer))
-                )
+                sparse.csr_array((np.ones(len(used)), (layer[used], used)), shape=(len(self.labels), len(layer)))
             )
 
     def _compile_stat(self, stat: list[tuple[Ints, Ints, Floats]]) -> None:
@@ -352,9 +346,7 @@ class Likelihood:
         aux[self._normal_aux] = rng.normal(
             theta[self._normal][:, None], self._sigma[:, None], (len(self._normal), count)
         )
-        aux[self._poisson_aux] = rng.poisson(
-            (theta[self._poisson] * self._tau)[:, None], (len(self._poisson), count)
-        )
+        aux[self._poisson_aux] = rng.poisson((theta[self._poisson] * self._tau)[:, None], (len(self._poisson), count))
         return data
 
     def nll(self, theta: Floats, data: Floats) -> Floats:
@@ -399,9 +391,7 @@ class Likelihood:
         gradient = np.asarray(self._row_gradient @ (state.slopes * row[self._factor_row]))
         if len(self._shape_par):
             scaled = by_cell * state.scale
-            gradient += self._shape_gradient @ (
-                self._odd_t @ scaled + state.even_slopes * (self._even_t @ scaled)
-            )
+            gradient += self._shape_gradient @ (self._odd_t @ scaled + state.even_slopes * (self._even_t @ scaled))
         plain = by_cell * state.cells
         extended = np.concatenate([theta, np.ones((1, theta.shape[1]))])
         for layer, matrix in zip(self._layers, self._layer_gradients, strict=True):
@@ -410,13 +400,9 @@ class Likelihood:
             gradient[self._stat_par[self._stat_bins]] += (by_bin * state.stat)[self._stat_bins]
         aux = data[self.bins :]
         if len(self._normal):
-            gradient[self._normal] += (theta[self._normal] - aux[self._normal_aux]) / self._sigma[
-                :, None
-            ] ** 2
+            gradient[self._normal] += (theta[self._normal] - aux[self._normal_aux]) / self._sigma[:, None] ** 2
         if len(self._poisson):
-            gradient[self._poisson] += self._tau[:, None] - aux[self._poisson_aux] / _safe(
-                theta[self._poisson]
-            )
+            gradient[self._poisson] += self._tau[:, None] - aux[self._poisson_aux] / _safe(theta[self._poisson])
         return gradient
 
     def jacobian(self, theta: Floats) -> Floats:

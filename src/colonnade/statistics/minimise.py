@@ -159,9 +159,7 @@ def _newton(likelihood: Likelihood, data: Floats, start: Floats, space: _Space) 
     return Minimum(theta, nll, converged & np.isfinite(nll))
 
 
-def _step(
-    space: _Space, here: Floats, gradient: Floats, hessian: Floats, damping: Floats
-) -> tuple[Floats, Floats]:
+def _step(space: _Space, here: Floats, gradient: Floats, hessian: Floats, damping: Floats) -> tuple[Floats, Floats]:
     """Return the damped Newton step inside the bounds, and the expected decrease it promises."""
     low, high = space.low, space.high
     slack = 1e-12 * (1 + np.abs(here))

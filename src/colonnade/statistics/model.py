@@ -227,7 +227,8 @@ def make_model(
     for channel in channels:
         if channel.name not in observations:
             msg = (
-                f"{source}: the channel {channel.name} has no observed events; add them to the observations."
+                f"{source}: the channel {channel.name} has no observed events; add them to the "
+                "observations."
             )
             raise ConfigError(msg)
         seen = np.asarray(observations[channel.name], dtype=np.float64)
@@ -332,9 +333,7 @@ def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], 
         auxdata, widths = (), ()
     if len(fixed) != size:
         fixed = (False,) * size
-    return Parameter(
-        name, (init,) * size, (bounds,) * size, fixed, constraint, auxdata, widths, scalar=kind in _SCALAR
-    )
+    return Parameter(name, (init,) * size, (bounds,) * size, fixed, constraint, auxdata, widths, scalar=kind in _SCALAR)
 
 
 def _shapesys(yields: Floats, errors: Floats) -> tuple[tuple[float, ...], tuple[bool, ...]]:

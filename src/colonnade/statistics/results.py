@@ -72,9 +72,7 @@ def patchset(
                     f"{mine['name']}."
                 )
                 raise ConfigError(msg)
-            patch.append(
-                {"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]}
-            )
+            patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
         patch += [
             {"op": "replace", "path": f"/{key}", "value": spec[key]}
             for key in ("observations", "measurements")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["infer"]
+__all__ = ["infer", "refit"]
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from colonnade.config import parse_settings, read_json
+from colonnade.errors import ConfigError, InputError
 from colonnade.statistics.analysis import AnalysisResult, analyse
 from colonnade.statistics.results import write_analysis
 from colonnade.statistics.settings import ModelSettings
@@ -75,6 +77,60 @@ def infer(
     return result
 
 
+def refit(directory: Path) -> AnalysisResult:
+    """Do the statistics step again on what a run left in its folder.
+
+    The model, the luminosity, what the processes are and whether data may be seen are read from
+    provenance.json.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run.
+    ConfigError
+        If the run's workflow has no model, or the model does not fit the histograms.
+    FitError
+        If a fit does not converge.
+    OutputError
+        If a file can't be written.
+    """
+    from colonnade.histograms import load
+
+    path = directory / "provenance.json"
+    if not path.is_file():
+        msg = f"{directory} holds no run: there is no {path.name}; give the output folder of `colonnade run`."
+        raise InputError(msg)
+    provenance = read_json(path)
+    try:
+        config, datasets = provenance["config"], provenance["inputs"]["datasets"].values()
+        model, luminosity = config["model"], float(config["luminosity"])
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = f"{path} does not say which model and datasets made this run ({error}); run the workflow again."
+        raise InputError(msg) from error
+    if model is None:
+        msg = f"{path}: the workflow of this run has no `model`, so there is nothing to fit."
+        raise ConfigError(msg)
+    kinds = {each["process"]: each["kind"] for each in datasets}
+    points = {
+        each["process"]: {
+            "parameters": each.get("signal", {}),
+            "cross_section_pb": each["xsec_pb"] * each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0),
+        }
+        for each in datasets
+        if each["kind"] == "signal" and each.get("xsec_pb") is not None
+    }
+    return infer(
+        load(directory),
+        parse_settings(ModelSettings, model, f"{path}: config.model"),
+        directory=directory,
+        kinds=kinds,
+        points=points,
+        luminosity=luminosity,
+        unblind=bool(config.get("unblind", False)),
+        signal_regions=provenance.get("signal_regions"),
+    )
+
+
 def _empty_regions(histograms: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str]) -> set[str]:
     """Return the regions in which no data were filled, although there are data."""
     content: dict[str, float] = {}
@@ -82,7 +138,10 @@ def _empty_regions(histograms: Mapping[str, Mapping[str, Any]], kinds: Mapping[s
         for process, filled in by_process.items():
             if kinds.get(process) != "data":
                 continue
-            sums = filled.values(flow=True).reshape(len(filled.axes["region"]), -1).sum(axis=1)
-            for region, total in zip(filled.axes["region"], sums, strict=True):
+            regions = list(filled.axes["region"])
+            # the category axes may have an overflow bin of their own
+            values = filled.values(flow=True)[: len(regions)]
+            sums = values.reshape(len(regions), -1).sum(axis=1)
+            for region, total in zip(regions, sums, strict=True):
                 content[region] = content.get(region, 0.0) + float(total)
     return {region for region, total in content.items() if total == 0}

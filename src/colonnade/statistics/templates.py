@@ -131,9 +131,7 @@ def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[s
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def channel_templates(
-    inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision]
-) -> Templates:
+def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision]) -> Templates:
     """Cut a channel's templates out of the histograms: region, binning, flow, empty bins.
 
     Parameters

@@ -54,8 +54,7 @@ def to_workspace(model: Model) -> dict[str, Any]:
     return {
         "channels": channels,
         "observations": [
-            {"name": channel.name, "data": model.observations[channel.name].tolist()}
-            for channel in model.channels
+            {"name": channel.name, "data": model.observations[channel.name].tolist()} for channel in model.channels
         ],
         "measurements": [
             {
@@ -100,9 +99,7 @@ def _parameter_spec(parameter: Parameter, kind: str) -> dict[str, Any]:
         spec["inits"] = list(parameter.inits)
     if kind == "lumi" or any(pair != bounds.get(kind, (1e-10, 10.0)) for pair in parameter.bounds):
         spec["bounds"] = [list(pair) for pair in parameter.bounds]
-    if kind == "lumi" or (
-        kind in ("normsys", "histosys", "staterror") and any(v != init for v in parameter.auxdata)
-    ):
+    if kind == "lumi" or (kind in ("normsys", "histosys", "staterror") and any(v != init for v in parameter.auxdata)):
         spec["auxdata"] = list(parameter.auxdata)
     if kind == "lumi":
         spec["sigmas"] = list(parameter.widths)
@@ -202,17 +199,13 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
                         "bounds in the measurement."
                     )
                     raise ConfigError(msg)
-    return make_model(
-        channels, observations, poi, overrides=overrides, measurement=chosen["name"], source=source
-    )
+    return make_model(channels, observations, poi, overrides=overrides, measurement=chosen["name"], source=source)
 
 
 def _modifier(spec: Mapping[str, Any]) -> Modifier:
     kind, name, data = spec["type"], spec["name"], spec["data"]
     if kind == "normsys":
-        return Modifier(
-            "normsys", name, np.array([data["hi"]]), np.array([data["lo"]]), interpolation="code4"
-        )
+        return Modifier("normsys", name, np.array([data["hi"]]), np.array([data["lo"]]), interpolation="code4")
     if kind == "histosys":
         up, down = (np.asarray(data[key], dtype=np.float64) for key in ("hi_data", "lo_data"))
         return Modifier("histosys", name, up, down, interpolation="code4p")

@@ -1,0 +1,462 @@
+import json
+
+import hist
+import numpy as np
+import pyhf
+import pytest
+
+from colonnade.config import parse_settings
+from colonnade.errors import ConfigError, InputError
+from colonnade.histograms import write_zip
+from colonnade.statistics import Likelihood, from_workspace, infer, refit, upper_limits
+from colonnade.statistics.analysis import analyse
+from colonnade.statistics.build import Builder
+from colonnade.statistics.results import fit_summary, write_analysis
+from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.templates import Inputs, Process
+
+
+def small_settings(**changes):
+    settings = {
+        "channels": {"SR": {"histogram": "x"}, "CR": {"histogram": "x", "rebin": 4}},
+        "systematics": [],
+        "statistical": {"enabled": False},
+    }
+    return parse_settings(ModelSettings, settings | changes, "settings")
+
+
+def small_inputs(changes=None, variations=(), **meaning):
+    """Two regions, four bins, one signal, one background; `changes` puts (process, region, variation) -> bins."""
+    axes = [
+        hist.axis.StrCategory(["SR", "CR"], name="region"),
+        hist.axis.StrCategory(["nominal", *variations], name="variation"),
+        hist.axis.Regular(4, 0, 4, name="x", label="x"),
+    ]
+    content = {
+        "signal": {"SR": [1.0, 2.0, 3.0, 4.0], "CR": [0.0, 0.0, 0.0, 0.0]},
+        "background": {"SR": [40.0, 30.0, 20.0, 10.0], "CR": [100.0, 90.0, 80.0, 70.0]},
+    }
+    filled = {}
+    for process, by_region in content.items():
+        filled[process] = hist.Hist(*axes, storage=hist.storage.Weight())
+        view = filled[process].view()
+        for index, region in enumerate(("SR", "CR")):
+            view["value"][index] = by_region[region]
+            view["variance"][index] = 1.0
+    for (process, region, variation), values in (changes or {}).items():
+        if process not in filled:
+            filled[process] = hist.Hist(*axes, storage=hist.storage.Weight())
+        place = (["SR", "CR"].index(region), ["nominal", *variations].index(variation))
+        filled[process].view()["value"][place] = values
+    kinds = {"signal": "signal", "background": "background", "other": "background", "data": "data"}
+    processes = {name: Process(kinds[name]) for name in filled}
+    return Inputs({"x": filled}, processes, 10.0, frozenset({"SR"}), **meaning)
+
+
+def built(inputs, settings):
+    return Builder(inputs, settings).build("signal")
+
+
+def channel(model, name):
+    return next(each for each in model.channels if each.name == name)
+
+
+def modifiers(model, channel_name, sample):
+    samples = {each.name: each for each in channel(model, channel_name).samples}
+    return {(each.kind, each.parameter): each for each in samples[sample].modifiers}
+
+
+# ---- the whole
+
+
+def test_a_search_from_histograms_to_limits(make_inputs, search_settings, tmp_path):
+    result = analyse(make_inputs(), search_settings)
+    assert [point.signal for point in result.points] == ["DH_mZp130", "DH_mZp500"]
+    light, heavy = result.points
+    assert light.expected.z > heavy.expected.z > 0
+    assert list(heavy.limits.expected) == sorted(heavy.limits.expected)
+    assert heavy.limits.expected[2] > light.limits.expected[2]
+    assert result.blinded
+    assert light.observed is None
+    write_analysis(result, tmp_path)
+    summary = json.loads((tmp_path / "fit.json").read_text())
+    assert summary["blinded"] is True
+    assert summary["points"][1]["parameters"] == {"m_Zprime": 500, "model": "DH"}
+    assert summary["points"][0]["limit"] == {"expected": list(light.limits.expected), "observed": None}
+    assert summary["points"][0]["mu_hat"] is None
+    counted = {(each["region"], each["signal"]): each for each in summary["counting"]}
+    # made with 30 signal events of m_Z' 130 and half the backgrounds' total of 138; 20 and 10 per cent uncertainty
+    ee = counted["CC_ee", "DH_mZp130"]
+    assert (ee["s"], ee["b"]) == pytest.approx((30.0, 69.0))
+    assert ee["sigma_b"] == pytest.approx(np.hypot(0.2 * 69, 1.0), rel=0.05)
+    assert ee["z"] > counted["CC_mm", "DH_mZp130"]["z_with_uncertainty"] > ee["z_with_uncertainty"]
+    names = [each["name"] for each in summary["parameters"]]
+    assert "mu_ttbar" in names
+    assert "lumi" in names
+
+
+def test_the_workspace_and_its_patches_are_pyhfs(make_inputs, search_settings, tmp_path):
+    inputs = make_inputs(points=(130, 300, 500), bins=6)
+    settings = search_settings.model_copy(
+        update={"channels": {k: v.model_copy(update={"rebin": 3}) for k, v in search_settings.channels.items()}}
+    )
+    result = analyse(inputs, settings)
+    write_analysis(result, tmp_path)
+    spec = json.loads((tmp_path / "workspace.json").read_text())
+    workspace = pyhf.Workspace(spec)
+    patches = pyhf.PatchSet(json.loads((tmp_path / "patchset.json").read_text()))
+    patches.verify(spec)
+    assert {patch.name for patch in patches} == {"DH_mZp300", "DH_mZp500"}
+    patched = patches.apply(spec, "DH_mZp500")
+    limit = upper_limits(Likelihood(from_workspace(patched)), observed=False).expected[2]
+    assert limit == pytest.approx(result.points[2].limits.expected[2], rel=1e-5)
+    model = workspace.model()
+    cls = pyhf.infer.hypotest(result.points[0].limits.expected[2], workspace.data(model), model, return_expected=True)[
+        1
+    ]
+    assert float(cls) == pytest.approx(0.05, rel=2e-3)
+
+
+def test_a_run_can_be_fitted_again(make_inputs, search_settings, tmp_path):
+    inputs = make_inputs(points=(130,), bins=6)
+    channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
+    settings = search_settings.model_copy(update={"channels": channels})
+    kinds = {name: each.kind for name, each in inputs.processes.items()}
+    points = {"DH_mZp130": {"parameters": {"m_Zprime": 130}, "cross_section_pb": 0.3}}
+    first = infer(inputs.histograms, settings, directory=tmp_path, kinds=kinds, points=points, luminosity=139.0)
+    before = json.loads((tmp_path / "fit.json").read_text())
+    write_zip(inputs.histograms, tmp_path / "histograms.zip")
+    provenance = {
+        "config": {"model": settings.model_dump(mode="json"), "luminosity": 139.0, "unblind": False},
+        "inputs": {
+            "datasets": {
+                name: {"process": name, "kind": kind}
+                | ({"xsec_pb": 0.15, "k_factor": 2.0, "signal": {"m_Zprime": 130}} if kind == "signal" else {})
+                for name, kind in kinds.items()
+            }
+        },
+    }
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    again = refit(tmp_path)
+    assert again.points[0].limits.expected == pytest.approx(first.points[0].limits.expected, rel=1e-6)
+    assert json.loads((tmp_path / "fit.json").read_text())["points"][0]["cross_section_pb"] == 0.3
+    assert before["points"][0]["cross_section_pb"] == 0.3
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        refit(tmp_path)
+
+
+# ---- blinding
+
+
+def test_blinded_data_are_replaced_by_the_fitted_background(make_inputs, search_settings):
+    """Data twice the simulation in the control regions: the prediction of the signal regions follows."""
+    inputs = make_inputs(data=True, bins=6)
+    channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
+    update = {"channels": channels, "luminosity_uncertainty": 0.2}
+    settings = search_settings.model_copy(update=update)
+    inputs.histograms["mt2"]["data"].view(flow=True)["value"] *= 2
+    result = analyse(inputs, settings)
+    assert result.blinded
+    assert result.observed_channels == ("CR_ee", "CR_em", "CR_mm")
+    model = result.reference.model
+    control = {name: float(model.observations[name].sum()) for name in ("CR_ee", "SR1_ee")}
+    nominal = {each.name: float(sum(sample.yields.sum() for sample in each.samples[1:])) for each in model.channels}
+    assert control["CR_ee"] == pytest.approx(2 * nominal["CR_ee"], rel=0.05)
+    assert control["SR1_ee"] == pytest.approx(2 * nominal["SR1_ee"], rel=0.15)
+    summary = json.dumps(fit_summary(result))
+    assert all(point["limit"]["observed"] is None for point in json.loads(summary)["points"])
+
+
+def test_nothing_of_blinded_data_reaches_a_result(make_inputs, search_settings):
+    """Whatever is filled as data in a signal region, every number stays the same."""
+    channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
+    settings = search_settings.model_copy(update={"channels": channels})
+    summaries = []
+    for factor in (0.0, 1.0, 50.0):
+        inputs = make_inputs(data=True, bins=6, points=(130,))
+        regions = list(inputs.histograms["mt2"]["data"].axes["region"])
+        view = inputs.histograms["mt2"]["data"].view(flow=True)
+        for index, region in enumerate(regions):
+            if region in inputs.signal_regions:
+                view["value"][index] *= factor
+        summaries.append(fit_summary(analyse(inputs, settings)))
+    assert summaries[0] == summaries[1] == summaries[2]
+
+
+def test_unblinded_results_are_observed(make_inputs, search_settings):
+    channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
+    settings = search_settings.model_copy(update={"channels": channels})
+    result = analyse(make_inputs(data=True, unblind=True, bins=6, points=(130,)), settings)
+    assert not result.blinded
+    point = result.points[0]
+    assert point.limits.observed is not None
+    # the data were drawn without a signal
+    assert abs(point.mu_hat) < 4 * point.mu_error
+    assert point.limits.expected[0] / 3 < point.limits.observed < point.limits.expected[4] * 3
+
+
+def test_without_signal_regions_empty_data_are_blind(make_inputs, search_settings, tmp_path):
+    inputs = make_inputs(data=True, bins=6, points=(130,))
+    channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
+    settings = search_settings.model_copy(update={"channels": channels})
+    regions = list(inputs.histograms["mt2"]["data"].axes["region"])
+    for index, region in enumerate(regions):
+        if region in inputs.signal_regions:
+            inputs.histograms["mt2"]["data"].view(flow=True)["value"][index] = 0.0
+    kinds = {name: each.kind for name, each in inputs.processes.items()}
+    result = infer(inputs.histograms, settings, directory=tmp_path, kinds=kinds, points={}, luminosity=1.0)
+    assert result.observed_channels == ("CR_ee", "CR_em", "CR_mm")
+
+
+# ---- the model
+
+
+def test_templates_are_cut_rebinned_and_keep_their_flow():
+    inputs = small_inputs()
+    filled = inputs.histograms["x"]["background"]
+    filled.view(flow=True)["value"][0, 0, 0] = 5.0
+    filled.view(flow=True)["value"][0, 0, -1] = 7.0
+    settings = {"channels": {"SR": {"histogram": "x", "edges": [1, 2, 4]}, "CR": {"histogram": "x", "rebin": 2}}}
+    model = built(inputs, small_settings(**settings)).model
+    signal, background = channel(model, "SR").samples
+    # 40 lies below the first edge, and is kept with the underflow
+    assert background.yields.tolist() == [30 + 40 + 5, 20 + 10 + 7]
+    assert signal.yields.tolist() == [3, 7]
+    assert channel(model, "SR").edges == (1.0, 2.0, 4.0)
+    without = {"channels": {"SR": {"histogram": "x", "edges": [1, 2, 4], "flow": False}}}
+    model = built(inputs, small_settings(**without)).model
+    assert channel(model, "SR").samples[1].yields.tolist() == [30, 30]
+
+
+def test_empty_bins_are_merged_and_told():
+    changes = {("background", "SR", "nominal"): [0.0, 30.0, 0.0, 0.0]}
+    result = built(small_inputs(changes), small_settings())
+    sample = channel(result.model, "SR").samples[1]
+    assert sample.yields.tolist() == [30.0]
+    assert channel(result.model, "SR").edges == (0.0, 4.0)
+    assert any(each.kind == "merged bins" and each.where == "SR" for each in result.decisions)
+    changes = {("background", "SR", "nominal"): [10.0, 0.0, 0.0, 5.0]}
+    result = built(small_inputs(changes), small_settings())
+    assert channel(result.model, "SR").samples[1].yields.tolist() == [10.0, 5.0]
+    assert channel(result.model, "SR").edges == (0.0, 3.0, 4.0)
+    with pytest.raises(ConfigError, match="between 1 and 2"):
+        built(small_inputs(changes), small_settings(empty_bins="error"))
+    with pytest.raises(ConfigError, match="too few for a likelihood"):
+        built(small_inputs({("background", "SR", "nominal"): [0.0] * 4}), small_settings())
+
+
+def test_negative_bins_are_zero_and_told():
+    changes = {
+        ("other", "SR", "nominal"): [-1.0, 2.0, 3.0, -0.5],
+        ("other", "CR", "nominal"): [1.0, 1.0, 1.0, 1.0],
+    }
+    result = built(small_inputs(changes), small_settings())
+    assert channel(result.model, "SR").samples[2].yields.tolist() == [0.0, 2.0, 3.0, 0.0]
+    (decision,) = (each for each in result.decisions if each.kind == "negative bin")
+    assert "2 bins of 4" in decision.what
+    assert "-1.5 events" in decision.what
+
+
+def test_systematics_split_into_yield_and_shape():
+    changes = {
+        ("background", "SR", "shift_up"): [44.0, 36.0, 24.0, 16.0],
+        ("background", "SR", "shift_down"): [36.0, 24.0, 16.0, 4.0],
+        ("background", "CR", "shift_up"): [110.0, 99.0, 88.0, 77.0],
+        ("background", "CR", "shift_down"): [90.0, 81.0, 72.0, 63.0],
+    }
+    systematics = [{"name": "s", "type": "histosys", "variation": "shift", "processes": ["background"]}]
+    result = built(small_inputs(changes, ("shift_up", "shift_down")), small_settings(systematics=systematics))
+    found = modifiers(result.model, "SR", "background")
+    assert (float(found["normsys", "s"].up[0]), float(found["normsys", "s"].down[0])) == (1.2, 0.8)
+    np.testing.assert_allclose(found["histosys", "s"].up, np.array([44, 36, 24, 16]) / 1.2)
+    np.testing.assert_allclose(found["histosys", "s"].down, np.array([36, 24, 16, 4]) / 0.8)
+    # the control region has one bin, so no shape
+    assert set(modifiers(result.model, "CR", "background")) == {("normsys", "s")}
+    # at +-1 yield times shape is the template
+    likelihood = Likelihood(result.model)
+    for value, expected in ((1.0, [44, 36, 24, 16]), (-1.0, [36, 24, 16, 4])):
+        theta = likelihood.inits.copy()
+        theta[likelihood.labels.index("s")] = value
+        np.testing.assert_allclose(likelihood.expected_samples(theta)["SR"]["background"], expected)
+
+
+def test_one_sided_variations_are_mirrored_and_told():
+    changes = {
+        ("background", "SR", "shift_up"): [44.0, 36.0, 24.0, 16.0],
+        ("background", "CR", "shift_up"): [100.0, 90.0, 80.0, 70.0],
+    }
+    systematics = [{"name": "s", "type": "histosys", "variation": "shift", "processes": ["background"]}]
+    result = built(small_inputs(changes, ("shift_up",)), small_settings(systematics=systematics))
+    found = modifiers(result.model, "SR", "background")
+    norm, shape = found["normsys", "s"], found["histosys", "s"]
+    assert float(norm.down[0]) == pytest.approx(1 / 1.2)
+    nominal = np.array([40.0, 30.0, 20.0, 10.0])
+    np.testing.assert_allclose(shape.down - nominal, nominal - shape.up, atol=1e-9)
+    assert {each.kind for each in result.decisions} >= {"symmetrised", "pruned"}
+    none = [systematics[0] | {"symmetrise": "none"}]
+    with pytest.raises(ConfigError, match="has no shift_down"):
+        built(small_inputs(changes, ("shift_up",)), small_settings(systematics=none))
+
+
+def test_the_mean_of_both_sides():
+    changes = {
+        ("background", "SR", "shift_up"): [44.0, 36.0, 24.0, 16.0],
+        ("background", "SR", "shift_down"): [40.0, 30.0, 20.0, 10.0],
+    }
+    systematics = [
+        {
+            "name": "s",
+            "type": "histosys",
+            "variation": "shift",
+            "processes": ["background"],
+            "regions": ["SR"],
+            "symmetrise": "mean",
+        }
+    ]
+    result = built(small_inputs(changes, ("shift_up", "shift_down")), small_settings(systematics=systematics))
+    found = modifiers(result.model, "SR", "background")
+    norm, shape = found["normsys", "s"], found["histosys", "s"]
+    assert float(norm.up[0]) == pytest.approx(np.sqrt(1.2))
+    assert float(norm.up[0] * norm.down[0]) == pytest.approx(1.0)
+    np.testing.assert_allclose((shape.up + shape.down) / 2, [40, 30, 20, 10])
+
+
+def test_smoothing_removes_what_is_noise():
+    rng = np.random.default_rng(3)
+    axes = [
+        hist.axis.StrCategory(["SR"], name="region"),
+        hist.axis.StrCategory(["nominal", "s_up", "s_down"], name="variation"),
+        hist.axis.Regular(20, 0, 1, name="x", label="x"),
+    ]
+    nominal = np.full(20, 100.0)
+    truth = np.linspace(0.9, 1.1, 20)
+    background = hist.Hist(*axes, storage=hist.storage.Weight())
+    background.view()["value"][0, 0] = nominal
+    background.view()["value"][0, 1] = nominal * truth * rng.normal(1, 0.05, 20)
+    background.view()["value"][0, 2] = nominal / truth * rng.normal(1, 0.05, 20)
+    signal = hist.Hist(*axes, storage=hist.storage.Weight())
+    signal.view()["value"][0, 0] = 1.0
+    inputs = Inputs(
+        {"x": {"signal": signal, "background": background}},
+        {"signal": Process("signal"), "background": Process("background")},
+        1.0,
+    )
+    spread = {}
+    for smooth in (False, True):
+        settings = {
+            "channels": {"SR": {"histogram": "x"}},
+            "systematics": [
+                {
+                    "name": "s",
+                    "type": "histosys",
+                    "variation": "s",
+                    "processes": ["background"],
+                    "smooth": smooth,
+                }
+            ],
+        }
+        result = built(inputs, small_settings(**settings))
+        shape = modifiers(result.model, "SR", "background")["histosys", "s"]
+        assert shape.up.sum() == pytest.approx(2000.0)
+        spread[smooth] = np.std(shape.up / nominal - truth)
+        assert any(each.kind == "smoothed" for each in result.decisions) is smooth
+    assert spread[True] < 0.6 * spread[False]
+
+
+def test_luminosity_spares_what_the_fit_normalises():
+    normalisations = [{"name": "k", "processes": ["background"], "control": ["CR"]}]
+    settings = small_settings(luminosity_uncertainty=0.02, normalisations=normalisations)
+    model = built(small_inputs(), settings).model
+    assert set(modifiers(model, "SR", "background")) == {("normfactor", "k")}
+    assert set(modifiers(model, "SR", "signal")) == {("normfactor", "mu"), ("lumi", "lumi")}
+    assert model.parameter("lumi").widths == (0.02,)
+
+
+def test_the_statistical_uncertainty_is_that_of_the_sum():
+    changes = {
+        ("other", "SR", "nominal"): [10.0, 10.0, 10.0, 10.0],
+        ("other", "CR", "nominal"): [1.0, 1.0, 1.0, 1.0],
+    }
+    inputs = small_inputs(changes)
+    inputs.histograms["x"]["other"].view()["variance"][0] = 3.0
+    statistical = {"statistical": {"enabled": True, "threshold": 0.05}}
+    model = built(inputs, small_settings(**statistical)).model
+    parameter = model.parameter("staterror_SR")
+    relative = np.sqrt(1.0 + 3.0) / np.array([50.0, 40.0, 30.0, 20.0])
+    # the first bin's is below the threshold, and the second's at it
+    np.testing.assert_allclose(np.array(parameter.widths)[2:], relative[2:])
+    assert parameter.fixed[0]
+    assert not any(parameter.fixed[2:])
+
+
+def test_decorrelation_names_its_parameters():
+    systematic = {"name": "s", "type": "normsys", "up": 1.1}
+    for how, names in (("channel", {"s_SR", "s_CR"}), ("process", {"s_signal", "s_background"}), ("none", {"s"})):
+        settings = small_settings(systematics=[systematic | {"decorrelate": how}])
+        model = built(small_inputs(), settings).model
+        found = {each.name for each in model.parameters} - {"mu"}
+        assert found == names
+
+
+# ---- what is wrong is said
+
+BAD = [
+    ({"channels": {"SR": {"histogram": "y"}}}, "asks for the histogram 'y'"),
+    ({"channels": {"SSR": {"histogram": "x"}}}, r"not filled in the region 'SSR' \(did you mean SR"),
+    ({"channels": {"SR": {"histogram": "x", "rebin": 3}}}, "can't be merged by 3"),
+    ({"channels": {"SR": {"histogram": "x", "edges": [0, 1.5, 4]}}}, "1.5 is no bin edge"),
+    ({"channels": {"SR": {"histogram": "x", "processes": ["backgroud"]}}}, r"did you mean background"),
+    ({"signals": ["signall"]}, "did you mean signal"),
+    (
+        {"systematics": [{"name": "s", "type": "normsys", "up": 1.1, "processes": ["bg"]}]},
+        "The systematic s: 'bg' is unknown",
+    ),
+    (
+        {"systematics": [{"name": "s", "type": "normsys", "up": 1.1, "regions": ["SSR"]}]},
+        "The systematic s: 'SSR' is unknown",
+    ),
+    ({"systematics": [{"name": "mu", "type": "normsys", "up": 1.1}]}, "name of another parameter"),
+    (
+        {"systematics": [{"name": "s", "type": "histosys", "variation": "sift"}]},
+        r"the variation 'sift' of .* was not filled \(did you mean shift",
+    ),
+    (
+        {"normalisations": [{"name": "k", "processes": ["background"], "control": ["RC"]}]},
+        "The normalisation k, control: 'RC' is unknown",
+    ),
+    ({"counting": {"CC": 0.1}}, "The counting region 'CC' is in no histogram"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD)
+def test_a_model_that_does_not_fit_the_histograms(changes, message):
+    inputs = small_inputs(variations=("shift_up", "shift_down"))
+    with pytest.raises(ConfigError, match=message) as caught:
+        analyse(inputs, small_settings(**changes))
+    assert str(caught.value).count("\n") == 0
+
+
+BAD_SETTINGS = [
+    ({"channels": {}}, "channels"),
+    ({"channels": {"SR": {"histogram": "x", "rebin": 2, "edges": [0, 1]}}}, "either rebin or edges"),
+    ({"systematics": [{"name": "s", "type": "histosys"}]}, "needs `variation`"),
+    ({"systematics": [{"name": "s", "type": "normsys"}]}, "needs either `up`"),
+    ({"systematics": [{"name": "s", "type": "shapesys"}]}, "needs `size`"),
+    ({"systematics": [{"name": "s", "type": "nromsys", "up": 1.1}]}, "normsys"),
+    ({"systematics": [{"name": "s", "type": "normsys", "upp": 1.1}]}, "did you mean up"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS)
+def test_settings_that_are_wrong(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        small_settings(**changes)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    inputs = small_inputs({("background", "SR", "nominal"): [1.0, np.nan, 1.0, 1.0]})
+    with pytest.raises(ConfigError, match="not finite"):
+        analyse(inputs, small_settings())
