@@ -1,0 +1,236 @@
+"""Bins chosen by the statistical error of the simulation in them, and frozen for every later use.
+
+Two methods, from raw scores or from a finely binned histogram:
+
+- `equal_signal`: as many bins of equal signal as the errors allow;
+- `right_to_left`: from the highest score down, each bin as narrow as the errors allow and with more signal
+  than the one above it.
+
+Both come from the heavy-neutral-lepton document, which asks for a relative error below 0.15 in each bin.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Binning", "Sample", "equal_signal", "from_histogram", "right_to_left"]
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from colonnade.errors import FitError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores and weights, or the content of fine bins.
+
+    Attributes
+    ----------
+    scores : float array, shape (entries,)
+        Scores of events, or lower edges of fine bins (-inf for the underflow).
+    weights : float array, shape (entries,)
+        Weights of the events, or contents of the bins.
+    variances : float array, shape (entries,)
+        Squared weights, or variances of the bins.
+    """
+
+    scores: Floats
+    weights: Floats
+    variances: Floats
+
+    @classmethod
+    def of(cls, scores: ArrayLike, weights: ArrayLike | None = None) -> Sample:
+        """Take raw scores, of weight 1 unless weights are given.
+
+        Raises
+        ------
+        FitError
+            If the shapes differ, or a score or weight is not a number.
+        """
+        x = np.asarray(scores, dtype=np.float64)
+        w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
+        if x.ndim != 1 or x.shape != w.shape:
+            msg = f"scores and weights must be lists of equal length, but have shapes {x.shape} and {w.shape}."
+            raise FitError(msg)
+        if np.isnan(x).any() or not np.isfinite(w).all():
+            msg = "bins can't be chosen: a score or weight is not a number."
+            raise FitError(msg)
+        return cls(x, w, w**2)
+
+
+def from_histogram(histogram: Any) -> Sample:
+    """Take a one-dimensional weighted `hist.Hist`, flow included; later edges are among its own."""
+    edges = np.asarray(histogram.axes[0].edges, dtype=np.float64)
+    starts = np.concatenate([[-np.inf], edges])
+    values, variances = np.asarray(histogram.values(flow=True)), np.asarray(histogram.variances(flow=True))
+    if len(values) != len(starts):
+        msg = "bins can't be chosen from a histogram whose axis has no underflow or overflow."
+        raise FitError(msg)
+    return Sample(starts, values.astype(np.float64), variances.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Frozen bins; the outermost are open, so that no event is ever outside.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        The inner edges, increasing; n edges make n + 1 bins. A score on an edge belongs above it.
+    method : str
+        How they were chosen.
+    error : float
+        The relative statistical error that no bin of signal or background exceeded.
+    """
+
+    edges: tuple[float, ...]
+    method: str
+    error: float
+
+    def __len__(self) -> int:
+        return len(self.edges) + 1
+
+    def fill(self, sample: Sample) -> tuple[Floats, Floats]:
+        """Return contents and variances of the bins, each of shape (bins,)."""
+        index = np.searchsorted(np.asarray(self.edges), sample.scores, side="right")
+        contents, variances = (
+            np.bincount(index, each, minlength=len(self)).astype(np.float64)
+            for each in (sample.weights, sample.variances)
+        )
+        return contents, variances
+
+
+def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, start: int = 30) -> Binning:
+    """Choose as many bins of (nearly) equal signal as the errors allow, at most `start`.
+
+    Parameters
+    ----------
+    signal, background
+        What is expected.
+    error
+        Largest relative statistical error of a bin's signal and of its background.
+    start
+        The number of bins to begin with; fewer are tried until every bin satisfies the bound and holds positive
+        signal and background.
+
+    Raises
+    ------
+    FitError
+        If not even a single bin satisfies the bound.
+    """
+    cells = _cells(signal, background, error)
+    total = cells.sums[-1, 0]
+    # with negative weights the running sum may fall again: the first crossing counts
+    running = np.maximum.accumulate(cells.sums[1:, 0])
+    for bins in range(start, 0, -1):
+        wanted = total * np.arange(1, bins) / bins
+        cuts = np.unique(np.searchsorted(running, wanted * (1 - 1e-12)) + 1)
+        cuts = cuts[(cuts > 0) & (cuts < len(cells.scores))]
+        if len(cuts) == bins - 1 and cells.satisfied(cuts):
+            return cells.binning(cuts, "equal signal")
+    raise FitError(cells.impossible())
+
+
+def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15) -> Binning:
+    """Choose bins from the highest score down.
+
+    Each bin is widened to lower scores until signal and background have a relative error below the bound,
+    background is positive, and there is more signal than in the bin above. What is left at the low end joins the
+    lowest bin.
+
+    Parameters
+    ----------
+    signal, background
+        What is expected.
+    error
+        Largest relative statistical error of a bin's signal and of its background.
+
+    Raises
+    ------
+    FitError
+        If not even a single bin satisfies the bound.
+    """
+    cells = _cells(signal, background, error)
+    cuts = _scan(cells.sums, error)
+    # what is left at the low end may be negative in sum and spoil the bin it joins, which then joins the next
+    while not cells.satisfied(cuts):
+        if not len(cuts):
+            raise FitError(cells.impossible())
+        cuts = cuts[1:]
+    return cells.binning(cuts, "right to left")
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Signal and background by distinct score, as running sums, so that a bin is a difference of two rows.
+
+    ``sums[i]`` holds s, b, and their variances of all cells below the i-th.
+    """
+
+    scores: Floats
+    sums: Floats
+    error: float
+
+    def satisfied(self, cuts: NDArray[np.int64]) -> bool:
+        rows = self.sums[np.concatenate([[0], cuts, [len(self.scores)]])]
+        return all(_good(*bin_, self.error) for bin_ in np.diff(rows, axis=0))
+
+    def binning(self, cuts: NDArray[np.int64], method: str) -> Binning:
+        return Binning(tuple(self.scores[cuts].tolist()), method, self.error)
+
+    def impossible(self) -> str:
+        s, b, s2, b2 = self.sums[-1]
+        return (
+            f"no bin has relative statistical errors below {self.error:g}: all events together hold signal "
+            f"{s:.4g} +- {np.sqrt(s2):.2g} and background {b:.4g} +- {np.sqrt(b2):.2g}; simulate more events or "
+            "allow a larger error."
+        )
+
+
+def _cells(signal: Sample, background: Sample, error: float) -> _Cells:
+    if not error > 0:
+        msg = f"the relative error of a bin must be allowed to be above 0, but error = {error:g}."
+        raise FitError(msg)
+    if not len(signal.scores) or not len(background.scores):
+        msg = "bins can't be chosen without signal and background events."
+        raise FitError(msg)
+    scores, index = np.unique(np.concatenate([signal.scores, background.scores]), return_inverse=True)
+    of_signal, of_background = index[: len(signal.scores)], index[len(signal.scores) :]
+    sums = np.zeros((len(scores) + 1, 4))
+    columns = (
+        (of_signal, signal.weights),
+        (of_background, background.weights),
+        (of_signal, signal.variances),
+        (of_background, background.variances),
+    )
+    for column, (where, values) in enumerate(columns):
+        sums[1:, column] = np.cumsum(np.bincount(where, values, minlength=len(scores)))
+    return _Cells(scores, sums, error)
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def _good(s: float, b: float, s2: float, b2: float, error: float) -> bool:  # pragma: no cover - compiled
+    return s > 0 and b > 0 and np.sqrt(max(s2, 0.0)) < error * s and np.sqrt(max(b2, 0.0)) < error * b
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def _scan(sums: Floats, error: float) -> NDArray[np.int64]:  # pragma: no cover - compiled
+    """Return where bins begin, from the left, the lowest without the leftover."""
+    cuts = np.empty(len(sums), dtype=np.int64)
+    count = 0
+    end = len(sums) - 1
+    before = 0.0
+    for begin in range(len(sums) - 2, -1, -1):
+        content = sums[end] - sums[begin]
+        if content[0] > before and _good(content[0], content[1], content[2], content[3], error):
+            cuts[count] = begin
+            count += 1
+            before, end = content[0], begin
+    # the lowest bin reaches down to whatever is left
+    kept = cuts[: max(count - 1, 0)]
+    return kept[::-1].copy()
