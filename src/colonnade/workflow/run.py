@@ -142,8 +142,7 @@ class _Run:
                 for name, path in settings.corrections.items()
             },
             "datasets": {
-                dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True)
-                for dataset in datasets
+                dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },
         }
         self.provenance["seeds"] = {
@@ -151,6 +150,7 @@ class _Run:
             for dataset in datasets
             if dataset.metadata.generate is not None
         }
+        self.provenance["signal_regions"] = [name for name, region in processor.regions.items() if region.signal]
         bits = histogram_digest(result.histograms)
         self.provenance["histograms_sha256"] = bits
         result.write_cutflow(self.directory / "cutflow.json")
@@ -193,7 +193,7 @@ class _Run:
                 points=points,
                 luminosity=settings.luminosity,
                 unblind=settings.unblind,
-                workers=settings.executor.workers,
+                signal_regions=self.provenance["signal_regions"],
             )
 
         key = (
@@ -201,6 +201,7 @@ class _Run:
             model.model_dump(mode="json"),
             settings.luminosity,
             settings.unblind,
+            self.provenance["signal_regions"],
             kinds,
             points,
             self.provenance["environment"],

@@ -20,9 +20,7 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
         console.print(_limits(json.loads(fit.read_text(encoding="utf-8"))))
     lost = result.ledger.lost
     if lost:
-        console.print(
-            f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of events; see ledger.json[/]"
-        )
+        console.print(f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of events; see ledger.json[/]")
     else:
         events = sum(entry.events_processed for entry in result.ledger.datasets.values())
         console.print(f"[green]No event lost: {events:,} processed.[/green]", highlight=False)
