@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["run_workflow"]
 
+import os
 import shlex
 import shutil
 import sys
@@ -221,7 +222,25 @@ class _Run:
             settings.plots.model_dump(mode="json"),
             self.provenance["environment"],
         )
-        self._step("plots", key, ("plots",), lambda: draw_run(self.directory, settings.plots))
+        progress = RichProgress(self.console)
+        drawn = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal drawn
+            if not drawn:
+                progress.begin("plots", total)
+            progress.advance(done - drawn)
+            drawn = done
+
+        def act() -> None:
+            try:
+                draw_run(
+                    self.directory, settings.plots, settings.executor.workers or len(os.sched_getaffinity(0)), advance
+                )
+            finally:
+                progress.end()
+
+        self._step("plots", key, ("plots",), act)
 
     def report(self) -> None:
         """Write the page, last, as it tells about everything else."""
