@@ -183,13 +183,13 @@ class _Effect:
 
 
 def _mirror(template: Floats, nominal: Floats) -> Floats:
-    """Mirror yield and shape: the yield by its inverse ratio, the shape by the opposite difference."""
+    """Mirror yield and shape around the nominal template, each by its difference."""
     ratio = template.sum() / nominal.sum()
     if ratio <= 0:
         return nominal
     shape = np.maximum(2 * nominal - template / ratio, 0.0)
     scale = nominal.sum() / shape.sum() if shape.sum() > 0 else 1.0
-    return np.asarray(shape * scale / ratio)
+    return np.asarray(shape * scale * max(2 - ratio, _LEAST))
 
 
 def _smoothed(template: Floats, nominal: Floats) -> Floats:

@@ -1,0 +1,106 @@
+"""Published numbers, from the real files, through the project's own way from events to a fit."""
+
+import math
+from pathlib import Path
+
+import hist
+import numpy as np
+import pytest
+import uproot
+
+from colonnade.config import parse_settings
+from colonnade.statistics import Likelihood, discovery, fit
+from colonnade.statistics.build import Builder
+from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.templates import Inputs, Process
+
+REGION, BINS = "Signal_region", [200, 300, 400, 500, 600]
+
+
+def filled(columns_by_variation):
+    axes = [
+        hist.axis.StrCategory([REGION], name="region"),
+        hist.axis.StrCategory(list(columns_by_variation), name="variation"),
+        hist.axis.Variable(BINS, name="jet_pt", label="jet pt", underflow=False, overflow=False),
+    ]
+    result = hist.Hist(*axes, storage=hist.storage.Weight())
+    for variation, (events, weight) in columns_by_variation.items():
+        chosen = events["lep_charge"] > 0
+        result.fill(region=REGION, variation=variation, jet_pt=events["jet_pt"][chosen] / 1.0, weight=weight[chosen])
+    return result
+
+
+@pytest.fixture(scope="module")
+def tutorial():
+    """cabinetry's tutorial: its ntuples, its configuration in our words."""
+    folder = Path(__file__).parents[3] / "shared" / "data" / "statistics"
+    if not folder.is_dir():
+        pytest.skip("the folder of real files is absent")
+    with uproot.open(folder / "cabinetry_prediction.root") as file:
+        signal, background, varied = (
+            file[name].arrays(library="np") for name in ("signal", "background", "background_varied")
+        )
+    with uproot.open(folder / "cabinetry_data.root") as file:
+        data = file["pseudodata"].arrays(library="np")
+    histograms = {
+        "Signal": filled({"nominal": (signal, signal["weight"])}),
+        "Background": filled(
+            {
+                "nominal": (background, background["weight"]),
+                "Modeling_up": (varied, varied["weight"]),
+                "WeightBasedModeling_up": (background, background["weight_up"]),
+                "WeightBasedModeling_down": (background, 0.7 * background["weight"]),
+            }
+        ),
+        "Data": filled({"nominal": (data, np.ones(len(data["jet_pt"])))}),
+    }
+    kinds = {"Signal": "signal", "Background": "background", "Data": "data"}
+    processes = {name: Process(kind) for name, kind in kinds.items()}
+    inputs = Inputs({"jet_pt": histograms}, processes, 1.0, frozenset({REGION}), unblind=True)
+    shapes = {"type": "histosys", "processes": ["Background"]}
+    settings = {
+        "channels": {REGION: {"histogram": "jet_pt", "flow": False}},
+        "poi": "Signal_norm",
+        "systematics": [
+            {"name": "Luminosity", "type": "normsys", "up": 1.05, "down": 0.95},
+            {"name": "Modeling", "variation": "Modeling"} | shapes,
+            {"name": "WeightBasedModeling", "variation": "WeightBasedModeling"} | shapes,
+        ],
+        "statistical": {"threshold": 0.0, "signal": True},
+        "pruning": {"normalisation": 0.0, "shape": 0.0},
+    }
+    built = Builder(inputs, parse_settings(ModelSettings, settings, "tutorial")).build("Signal")
+    return Likelihood(built.model)
+
+
+def as_minuit_says(value, error, lower, upper):
+    """MINUIT fits a bounded parameter by the sine of another, and gives the mean of the two sides of its error."""
+    half = (upper - lower) / 2
+    angle = math.asin((value - lower) / half - 1)
+    width = error / (half * math.cos(angle))
+    sides = [abs(half * (math.sin(angle + sign * width) - math.sin(angle))) for sign in (1, -1)]
+    return sum(sides) / 2
+
+
+def test_cabinetrys_best_fit(tutorial):
+    """The numbers of cabinetry's integration test."""
+    result = fit(tutorial)
+    assert result.value("Signal_norm") == pytest.approx(1.68953317, rel=2e-4)  # MINUIT stops there
+    error = as_minuit_says(result.value("Signal_norm"), result.error("Signal_norm"), 0, 10)
+    assert error == pytest.approx(0.93885915, rel=1e-3)
+    published = {
+        "Luminosity": (-0.0880332, 0.99129285),
+        "Modeling": (-0.32457145, 0.55547829),
+        "WeightBasedModeling": (-0.58582788, 0.62723287),
+    }
+    for name, (value, error) in published.items():
+        assert result.value(name) == pytest.approx(value, abs=5e-4)
+        error_there = as_minuit_says(result.value(name), result.error(name), -5, 5)
+        assert error_there == pytest.approx(error, rel=2e-3)
+    gammas = [1.00102289, 0.98910429, 1.01970061, 0.98296235]
+    found = [result.value(f"staterror_{REGION}[{index}]") for index in range(4)]
+    np.testing.assert_allclose(found, gammas, atol=1e-4)
+
+
+def test_cabinetrys_significance(tutorial):
+    assert discovery(tutorial).z == pytest.approx(1.80118813, rel=1e-4)
