@@ -1,8 +1,8 @@
 """Figures: plain arrays drawn with mplhep, and what a run left turned into such arrays.
 
 Two layers. `stack`, `curves`, `flow` and `plane` take arrays and return a `matplotlib.figure.Figure`, without
-pyplot and without any state; `run` reads a run's folder, chooses what to draw and saves it. matplotlib is imported
-when something is drawn, not before.
+pyplot and without any state; `run` reads a run's folder, chooses what to draw and saves it. matplotlib is
+imported when something is drawn, not before.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ def __getattr__(name: str) -> Any:
     if name != "draw_run":
         msg = f"module 'colonnade.plotting' has no attribute {name!r}"
         raise AttributeError(msg)
-    from colonnade.plotting.run import draw_run  # noqa: PLC0415 - settings must stay light
+    from colonnade.plotting.run import draw_run
 
     return draw_run

@@ -14,9 +14,11 @@ from colonnade.config import Settings
 class ProcessStyle(Settings):
     """How one process looks in every picture and table."""
 
-    title: str = Field(default="", description="name in legends, with LaTeX between dollars; else made from its name")
+    title: str = Field(default="", description="in legends, LaTeX between dollars; else made from its name")
     colour: str = Field(
-        default="", pattern=r"^(#[0-9a-fA-F]{6})?$", description="#rrggbb; else the next one of a colour-blind safe set"
+        default="",
+        pattern=r"^(#[0-9a-fA-F]{6})?$",
+        description="#rrggbb; else of a colour-blind safe set",
     )
 
 
@@ -34,13 +36,13 @@ class PlotSettings(Settings):
     )
     region_titles: dict[str, str] = Field(default={}, description="region -> the title drawn in its pictures")
     experiment: str = Field(default="colonnade", description="the bold word in the corner")
-    status: str = Field(default="", description="beside it, such as Internal; Simulation where there are no data")
-    energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy in TeV; null leaves it out")
+    status: str = Field(default="", description="beside it; Simulation where there are no data")
+    energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy, TeV; null: not shown")
     scale: Literal["auto", "linear", "log"] = Field(default="auto", description="of the event axis")
-    signal_scale: float | None = Field(default=None, gt=0, description="factor on overlaid signals; null: where needed")
+    signal_scale: float | None = Field(default=None, gt=0, description="on drawn signals; null: where needed")
     panel: Literal["auto", "ratio", "significance", "none"] = Field(
-        default="auto", description="below the stack; auto: data over prediction, or without data significance by bin"
+        default="auto", description="auto: data over prediction; without data, significance by bin"
     )
-    overflow: bool = Field(default=False, description="add what lies outside the axis to its first and last bin")
+    overflow: bool = Field(default=False, description="add what lies outside the axis to the outer bins")
     formats: tuple[Literal["png", "pdf"], ...] = Field(default=("png", "pdf"), min_length=1)
     resolution: int = Field(default=150, ge=50, le=600, description="dots per inch of the PNG")

@@ -1,0 +1,217 @@
+"""The pictures of a whole run: yields, cutflows, significances and limits."""
+
+from __future__ import annotations
+
+__all__ = ["cutflow_pictures", "limit_pictures", "significance_pictures", "yields_picture"]
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from colonnade.plotting.contents import Band, Component, Curve, Kept, Stack
+from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.looks import parameter_label, region_title, signals_by_model, with_unit
+from colonnade.plotting.palette import literal
+from colonnade.plotting.picture import Picture, path_part
+from colonnade.plotting.views import CutRow, Interval, Point
+from colonnade.plotting.yields import RegionYields, merged_cutflow
+
+
+def yields_picture(run: Drawing) -> Iterator[Picture]:
+    """Draw all regions' yields side by side."""
+    tables = [each for each in run.yields.values() if each.processes or each.data is not None]
+    if not tables:
+        return
+    count = len(tables)
+    backgrounds = _components(run, tables, run.backgrounds)
+    signals = _components(run, tables, run.signals)
+    totals = [each.total for each in tables]
+    data = np.asarray([np.nan if each.data is None else each.data for each in tables], dtype=float)
+    seen = bool(np.isfinite(data).any())
+    stack = Stack(
+        edges=np.arange(count + 1.0),
+        bins=tuple(region_title(each.region, run.settings) for each in tables),
+        backgrounds=backgrounds,
+        down=np.asarray([np.hypot(each.error, each.down) if each else 0.0 for each in totals]),
+        up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
+        signals=signals,
+        data=data if seen else None,
+    )
+    yield Picture(
+        "yields", "yields", f"Events in each of {count} regions, by process", stack, run.caption(data=seen),
+        {"panel": "ratio" if seen else "none", "scale": run.settings.scale, "rotate": count > 5},
+    )  # fmt: skip
+
+
+def _components(run: Drawing, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
+    found = []
+    for name in names:
+        values = [each.processes[name].value if name in each.processes else 0.0 for each in tables]
+        if any(name in each.processes for each in tables):
+            found.append(Component(run.looks[name].title, np.asarray(values), run.looks[name].colour))
+    return tuple(found)
+
+
+def cutflow_pictures(run: Drawing, region: str) -> Iterator[Picture]:
+    """Draw what is left after each cut of a region, and what each cut keeps (N-1)."""
+    rows = {name: merged_cutflow(run.folder, [name], region) for name in (*run.backgrounds, *run.signals)}
+    rows = {name: each for name, each in rows.items() if each}
+    if not rows:
+        return
+    cuts = list(dict.fromkeys(row.cut for each in rows.values() for row in each))
+    title = region_title(region, run.settings)
+    if len(cuts) > 1 and any(name in rows for name in run.backgrounds):
+        backgrounds = merged_cutflow(run.folder, run.backgrounds, region)
+        errors = _column(backgrounds, cuts, "error")
+        stack = Stack(
+            edges=np.arange(len(cuts) + 1.0),
+            bins=tuple(literal(cut) for cut in cuts),
+            backgrounds=_cut_components(run, rows, run.backgrounds, cuts),
+            down=errors,
+            up=errors,
+            signals=_cut_components(run, rows, run.signals, cuts),
+        )
+        yield Picture(
+            f"cutflow/{path_part(region)}", "cutflow", f"Expected events after each cut of region {region}", stack,
+            run.caption(title, data=False), {"scale": "log", "rotate": True}, region,
+        )  # fmt: skip
+    yield from _n_minus_one(run, region, title)
+
+
+def _cut_components(
+    run: Drawing, rows: Mapping[str, Sequence[CutRow]], names: Sequence[str], cuts: Sequence[str]
+) -> tuple[Component, ...]:
+    return tuple(
+        Component(run.looks[name].title, _column(rows[name], cuts, "weighted"), run.looks[name].colour)
+        for name in names
+        if name in rows
+    )
+
+
+def _column(rows: Sequence[CutRow], cuts: Sequence[str], what: str) -> Any:
+    known = {row.cut: float(getattr(row, what)) for row in rows}
+    return np.asarray([known.get(cut, 0.0) for cut in cuts])
+
+
+def _n_minus_one(run: Drawing, region: str, title: str) -> Iterator[Picture]:
+    groups = [("Background", run.backgrounds, "#4a4f57")]
+    groups += [(run.looks[name].title, [name], run.looks[name].colour) for name in run.signals]
+    tables = [(words, merged_cutflow(run.folder, names, region), colour) for words, names, colour in groups]
+    cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.n_minus_one is not None))
+    if not cuts:
+        return
+    kept = tuple(Kept(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
+    yield Picture(
+        f"n_minus_one/{path_part(region)}", "n_minus_one",
+        f"What each cut of region {region} keeps of the events that pass all the others",
+        (tuple(literal(cut) for cut in cuts), kept), run.caption(title, data=False), {}, region,
+    )  # fmt: skip
+
+
+def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
+    """Return the final yield over that without each cut, between 0 and 1."""
+    final = rows[-1].weighted
+    without = {row.cut: row.n_minus_one.weighted for row in rows if row.n_minus_one is not None}
+    fractions = [final / without[cut] if without.get(cut, 0) > 0 else np.nan for cut in cuts]
+    return np.clip(np.asarray(fractions), 0, 1)
+
+
+def significance_pictures(run: Drawing) -> Iterator[Picture]:
+    """Draw the significance of all models against their parameter."""
+    groups = _points_by_model(run)
+    curves = []
+    keys: set[str] = set()
+    for model, points in groups.items():
+        have = [(x, point) for x, _, point in points if point.significance is not None]
+        values = [(x, _median(point.significance), point) for x, point in have]
+        good = [(x, value, point) for x, value, point in values if value is not None]
+        if not good:
+            continue
+        keys.update(key for _, key, _ in points)
+        seen = [
+            np.nan if p.significance is None or p.significance.observed is None else p.significance.observed
+            for *_, p in good
+        ]
+        observed = np.asarray(seen, dtype=float)
+        curves.append(
+            Curve(
+                model, np.asarray([x for x, *_ in good]), np.asarray([value for _, value, _ in good]),
+                observed if np.isfinite(observed).any() else None,
+            )
+        )  # fmt: skip
+    if curves:
+        yield Picture(
+            "significance", "significance", "Expected significance of each signal point", tuple(curves),
+            run.caption(data=any(curve.observed is not None for curve in curves)),
+            {"label": _x_label(keys)},
+        )  # fmt: skip
+
+
+def limit_pictures(run: Drawing) -> Iterator[Picture]:
+    """Draw each model's limits against its parameter: on the cross-section where it is known, else on mu."""
+    level = 0.95 if run.folder.fit is None else run.folder.fit.level
+    for model, points in _points_by_model(run).items():
+        good = [(x, key, point) for x, key, point in points if _has_band(point.limit)]
+        if not good:
+            continue
+        scale = np.asarray([1.0 if p.cross_section_pb is None else p.cross_section_pb for *_, p in good])
+        physical = all(point.cross_section_pb is not None for *_, point in good)
+        scale = scale if physical else np.ones(len(good))
+        expected = np.asarray([point.limit.expected for *_, point in good if point.limit is not None], dtype=float)
+        seen = [np.nan if p.limit is None or p.limit.observed is None else p.limit.observed for *_, p in good]
+        observed = np.asarray(seen, dtype=float) * scale
+        what = r"\sigma" if physical else r"\mu"
+        band = Band(
+            np.asarray([x for x, *_ in good]), expected * scale[:, None],
+            observed if np.isfinite(observed).any() else None, scale,
+            r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
+        )  # fmt: skip
+        yield Picture(
+            f"limit_{path_part(model)}", "limit", f"Upper limits on {model} at {level:.0%} confidence level", band,
+            run.caption(model, data=band.observed is not None),
+            {
+                "label": _x_label({key for _, key, _ in good}),
+                "quantity": f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
+            },
+        )  # fmt: skip
+
+
+def _has_band(limit: Interval | None) -> bool:
+    return limit is not None and isinstance(limit.expected, tuple) and len(limit.expected) == 5
+
+
+def _median(interval: Interval | None) -> float | None:
+    if interval is None or interval.expected is None:
+        return None
+    if isinstance(interval.expected, tuple):
+        return interval.expected[len(interval.expected) // 2]
+    return interval.expected
+
+
+def _points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
+    """Return for each model its points with the parameter they differ in, in increasing order."""
+    fit = run.folder.fit
+    known = {} if fit is None else {point.signal: point for point in fit.points}
+    groups: dict[str, list[tuple[float, str, Point]]] = {}
+    for group in signals_by_model(run.folder).values():
+        points = [(signal, known[signal.name]) for signal in group if signal.name in known]
+        if not points:
+            continue
+        keys = [key for key in points[0][0].parameters if all(key in signal.parameters for signal, _ in points)]
+        # the parameter that varies; where several do, the one with most values
+        keys.sort(key=lambda key: -len({signal.parameters[key] for signal, _ in points}))
+        title = points[0][0].model_title
+        groups[title] = [
+            (signal.parameters[keys[0]] if keys else float(number), keys[0] if keys else "", point)
+            for number, (signal, point) in enumerate(points)
+        ]
+        groups[title].sort(key=lambda each: each[0])
+    return groups
+
+
+def _x_label(keys: set[str]) -> str:
+    if len(keys) != 1:
+        return "Signal parameter"
+    key = next(iter(keys))
+    return with_unit(*parameter_label(key)) if key else "Signal point"

@@ -1,0 +1,128 @@
+"""What is shown of a run's JSON files, checked when read."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Counting",
+    "CutRow",
+    "Cutflow",
+    "DatasetAccount",
+    "FitSummary",
+    "Interval",
+    "LedgerView",
+    "Loss",
+    "Parameter",
+    "Point",
+]
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, RootModel
+
+
+class _View(BaseModel):
+    """What is shown of a result; a later version of the file may hold more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Loss(_View):
+    """A range of entries that is not in the result."""
+
+    file: str
+    start: int | None = None
+    stop: int | None = None
+    reason: str = ""
+
+
+class DatasetAccount(_View):
+    """What became of one dataset."""
+
+    process: str
+    kind: str
+    files: tuple[str, ...] = ()
+    events_expected: int = 0
+    events_processed: int = 0
+    sumw_processed: float = 0.0
+    lost: tuple[Loss, ...] = ()
+
+
+class LedgerView(_View):
+    """What became of every dataset: ledger.json."""
+
+    allow_loss: float = 0.0
+    lost_fraction: float = 0.0
+    datasets: Mapping[str, DatasetAccount] = {}
+
+    @property
+    def too_much_lost(self) -> bool:
+        """Whether more is lost than the workflow allows."""
+        lost = any(entry.lost for entry in self.datasets.values())
+        return lost and (self.allow_loss == 0 or self.lost_fraction > self.allow_loss)
+
+
+class _Counts(_View):
+    raw: int
+    weighted: float
+    error: float
+
+
+class CutRow(_Counts):
+    """What is left after a cut and those before it; `n_minus_one` is what all the other cuts leave."""
+
+    cut: str
+    n_minus_one: _Counts | None = None
+
+
+class Cutflow(RootModel[dict[str, dict[str, tuple[CutRow, ...]]]]):
+    """cutflow.json: dataset, then region, then rows."""
+
+
+class Interval(_View):
+    """An expected value with its bands (-2 to +2 standard deviations), or alone; and the observed one."""
+
+    expected: tuple[float, ...] | float | None = None
+    observed: float | None = None
+
+
+class Point(_View):
+    """The result for one signal point."""
+
+    signal: str
+    parameters: Mapping[str, Any] = {}
+    significance: Interval | None = None
+    limit: Interval | None = None
+    mu_hat: Any = None
+    cross_section_pb: float | None = None
+
+
+class Counting(_View):
+    """One region's total yields compared with a signal."""
+
+    region: str
+    signal: str
+    s: float
+    b: float
+    sigma_b: float = 0.0
+    z: float | None = None
+    z_with_uncertainty: float | None = None
+
+
+class Parameter(_View):
+    """A fitted parameter."""
+
+    name: str
+    bestfit: float
+    error: float | None = None
+
+
+class FitSummary(_View):
+    """fit.json."""
+
+    luminosity: float | None = None
+    blinded: bool = True
+    level: float = 0.95
+    points: tuple[Point, ...] = ()
+    counting: tuple[Counting, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
