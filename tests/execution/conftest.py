@@ -30,11 +30,10 @@ class Pairs(Processor):
     """Two muons."""
 
     histograms = [
-        Histogram("mass", Regular(40, 0, 200)),
+        Histogram("leading", Regular(40, 0, 200)),
         Histogram("pt", Regular(30, 0, 90)),
     ]
     regions = {{"pair": Region("two"), "opposite": Region("two", "opposite")}}
-    shifts = ("muon_scale",)
 
     def __init__(self, *, lowest=5.0, **others):
         super().__init__(**others)
@@ -43,12 +42,11 @@ class Pairs(Processor):
     def objects(self, events, shift):
         """Muons above threshold."""
         muons = events.Muon
-        muons = ak.with_field(muons, muons.pt * (1 + 0.01 * shift["muon_scale"]), "pt")
         return Objects(muons=muons[muons.pt > threshold(self.lowest)])
 
     def observables(self, events, objects):
-        pairs = ak.mask(objects.muons, ak.num(objects.muons) >= 2)
-        return {{"mass": (pairs[:, 0] + pairs[:, 1]).mass, "pt": objects.muons.pt}}
+        pt = objects.muons.pt
+        return {{"leading": ak.max(pt, axis=1), "pt": pt}}
 
     def cuts(self, events, objects, observables):
         # exactly two of them
@@ -96,7 +94,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.syspath_prepend(tmp_path)
     made = Project(tmp_path, "analyses_of_a_test")
     yield made
@@ -148,7 +146,7 @@ def write_events(path: Path, events: int, seed: int, *, weight: float = 1.0, run
 def simulated(tmp_path: Path) -> Callable[..., Dataset]:
     """Make a simulated dataset of several files."""
 
-    def make(name: str = "zll", sizes: tuple[int, ...] = (700, 500), runs: bool = False, **more: Any) -> Dataset:
+    def make(name: str = "zll", sizes: tuple[int, ...] = (300, 200), runs: bool = False, **more: Any) -> Dataset:
         files = {}
         for number, size in enumerate(sizes):
             path = tmp_path / f"{name}_{number}.root"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 __all__ = [
     "NO_PROGRESS",
+    "CacheSettings",
     "DatasetLedger",
     "ExecutorSettings",
     "Ledger",
     "Loss",
     "Progress",
     "Result",
+    "ResultCache",
     "RichProgress",
     "run_datasets",
 ]
 
+from colonnade.execution.cache import CacheSettings, ResultCache
 from colonnade.execution.ledger import DatasetLedger, Ledger, Loss
 from colonnade.execution.progress import NO_PROGRESS, Progress, RichProgress
 from colonnade.execution.result import Result

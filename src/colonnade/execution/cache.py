@@ -59,8 +59,8 @@ class CacheReport:
 class ResultCache:
     """Results under the hash of all they depend on.
 
-    A result is written to a temporary file and renamed, so a reader sees a whole one or none, and two runs that make
-    the same one do no harm. A write that fails is not an error: the result is only not kept.
+    A result is written to a temporary file and renamed, so a reader sees a whole one or none, and two runs
+    that make the same one do no harm. A write that fails is not an error: the result is only not kept.
 
     Attributes
     ----------

@@ -11,21 +11,20 @@ import queue
 import shutil
 import tempfile
 import uuid
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster
 
 from colonnade.execution.merging import fold
-from colonnade.execution.pools import ONE_THREAD, Done, WorkersLostError
+from colonnade.execution.pools import Done, WorkersLostError, worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.work import Job, Task, pack, process
 
 _CONFIG = {
-    "distributed.nanny.pre-spawn-environ": {**ONE_THREAD, "MALLOC_TRIM_THRESHOLD_": "65536"},
-    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.scheduler.allowed-failures": 2,
     "distributed.scheduler.work-stealing": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
@@ -46,6 +45,7 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     """
     if settings.scheduler is not None:
         return _connect(settings.scheduler)
+    worker_processes()
     folder = tempfile.mkdtemp(prefix="colonnade-dask-")
     try:
         with dask.config.set(_CONFIG):
@@ -82,9 +82,7 @@ class DaskPool:
 
     name = "dask"
 
-    def __init__(
-        self, client: Client, cluster: LocalCluster | None = None, folder: str | None = None
-    ) -> None:
+    def __init__(self, client: Client, cluster: LocalCluster | None = None, folder: str | None = None) -> None:
         self._client = client
         self._cluster = cluster
         self._folder = folder
@@ -96,7 +94,9 @@ class DaskPool:
 
     @property
     def workers(self) -> int:
-        return max(1, sum(self._client.nthreads().values()))
+        """Threads of all workers."""
+        threads: Mapping[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job, and send it along with the first task of each worker."""
@@ -105,9 +105,11 @@ class DaskPool:
         return []
 
     def process(self, tag: Hashable, task: Task) -> None:
+        """Have a task done by a worker."""
         self._submit(tag, "chunk", 0, process, self._job, task)
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
+        """Have results added where they are."""
         # before new chunks, so that results do not pile up
         self._submit(tag, "add", 10, fold, total, *parts)
 
@@ -119,6 +121,7 @@ class DaskPool:
         future.add_done_callback(lambda ended: self._finished.put(ended.key))
 
     def completed(self, timeout: float) -> list[Done]:
+        """Wait for workers."""
         ended = []
         with contextlib.suppress(queue.Empty):
             ended.append(self._done(self._finished.get(timeout=timeout)))
@@ -139,9 +142,11 @@ class DaskPool:
         raise WorkersLostError(msg)
 
     def fetch(self, handle: Any) -> Any:
+        """Bring a result here."""
         return handle.result()
 
     def close(self) -> None:
+        """Leave the cluster, and end it where it is ours."""
         self._tags.clear()
         self._job = None
         with contextlib.suppress(OSError, TimeoutError, RuntimeError, asyncio.CancelledError):

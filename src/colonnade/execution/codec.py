@@ -1,7 +1,8 @@
 """A chunk result as bytes and back, to the last bit, without pickle.
 
-A file is a line of text that names the format, a digest of what follows, the length of a JSON text, that text, and
-the arrays, one after the other. The JSON text is the result with each array replaced by its place.
+A file is a line of text that names the format, a digest of what follows, the length of a JSON text, that
+text, and the arrays, one after the other. The JSON text is the result with each array replaced by its
+place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hist
@@ -36,14 +37,15 @@ def encode(result: Any) -> bytes:
     Parameters
     ----------
     result
-        Dictionaries with text keys, lists, tuples, texts, numbers, arrays of numbers, `hist.Hist`, `HistogramSet`.
+        Dictionaries with text keys, lists, tuples, texts, numbers, arrays of numbers, `hist.Hist`,
+        `HistogramSet`.
 
     Raises
     ------
     TypeError
         If it holds anything else.
     """
-    arrays: list[np.ndarray[Any, Any]] = []
+    arrays: Arrays = []
     skeleton = json.dumps(_taken_apart(result, arrays)).encode()
     blocks = [len(skeleton).to_bytes(8, "little"), skeleton]
     blocks.extend(np.ascontiguousarray(array).tobytes() for array in arrays)
@@ -77,40 +79,72 @@ def decode(blob: bytes, declared: Sequence[Histogram] = ()) -> Any:
     return _Assembly(memoryview(plain)[8 + size :], declared).put_together(skeleton)
 
 
-def _taken_apart(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    if value is None or isinstance(value, bool | str):
+Arrays = list[np.ndarray[Any, Any]]
+
+
+def _taken_apart(value: Any, arrays: Arrays) -> Any:
+    """Return a value as JSON can write it, its arrays put aside."""
+    if value is None or isinstance(value, bool | str) or type(value) in {int, float}:
         return value
-    if isinstance(value, np.generic):
-        return {_MARK: "scalar", "value": _taken_apart(np.asarray(value), arrays)}
-    if isinstance(value, int | float):
-        return value
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in _KINDS:
-            msg = f"an array of {value.dtype} can't be kept"
-            raise TypeError(msg)
-        arrays.append(value)
-        return {_MARK: "array", "type": value.dtype.newbyteorder("<").str, "shape": list(value.shape)}
-    if isinstance(value, HistogramSet):
-        inside = {
-            "regions": list(value.regions),
-            "variations": list(value.variations),
-            "values": value._values,  # noqa: SLF001 - the two arrays are the set, see its class
-            "variances": value._variances,  # noqa: SLF001
-        }
-        return {_MARK: "set", "names": list(value), "value": _taken_apart(inside, arrays)}
-    if isinstance(value, hist.Hist):
-        return {_MARK: "hist", "value": _taken_apart(value._to_uhi_(), arrays)}  # noqa: SLF001 - uhi's protocol
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            msg = "a key that is no text can't be kept"
-            raise TypeError(msg)
-        inside = {key: _taken_apart(item, arrays) for key, item in value.items()}
-        return {_MARK: "dict", "value": inside} if _MARK in inside else inside
-    if isinstance(value, list | tuple):
-        items = [_taken_apart(item, arrays) for item in value]
-        return items if isinstance(value, list) else {_MARK: "tuple", "value": items}
+    for kinds, write in _WRITERS:
+        if isinstance(value, kinds):
+            return write(value, arrays)
     msg = f"a {type(value).__name__} can't be kept"
     raise TypeError(msg)
+
+
+def _scalar(value: np.generic, arrays: Arrays) -> Any:
+    return {_MARK: "scalar", "value": _array(np.asarray(value), arrays)}
+
+
+def _array(value: np.ndarray[Any, Any], arrays: Arrays) -> Any:
+    if value.dtype.kind not in _KINDS:
+        msg = f"an array of {value.dtype} can't be kept"
+        raise TypeError(msg)
+    plain = value.astype(value.dtype.newbyteorder("<"), copy=False)
+    arrays.append(plain)
+    return {_MARK: "array", "type": plain.dtype.str, "shape": list(value.shape)}
+
+
+def _set(value: HistogramSet, arrays: Arrays) -> Any:
+    inside = {
+        "regions": list(value.regions),
+        "variations": list(value.variations),
+        "values": value._values,  # noqa: SLF001 - the two arrays are the set, see its class
+        "variances": value._variances,  # noqa: SLF001
+    }
+    return {_MARK: "set", "names": list(value), "value": _taken_apart(inside, arrays)}
+
+
+def _hist(value: hist.Hist, arrays: Arrays) -> Any:
+    return {_MARK: "hist", "value": _taken_apart(value._to_uhi_(), arrays)}
+
+
+def _dict(value: Mapping[Any, Any], arrays: Arrays) -> Any:
+    if not all(isinstance(key, str) for key in value):
+        msg = "a key that is no text can't be kept"
+        raise TypeError(msg)
+    inside = {key: _taken_apart(item, arrays) for key, item in value.items()}
+    return {_MARK: "dict", "value": inside} if _MARK in inside else inside
+
+
+def _list(value: list[Any], arrays: Arrays) -> Any:
+    return [_taken_apart(item, arrays) for item in value]
+
+
+def _tuple(value: tuple[Any, ...], arrays: Arrays) -> Any:
+    return {_MARK: "tuple", "value": [_taken_apart(item, arrays) for item in value]}
+
+
+_WRITERS: tuple[tuple[type, Callable[[Any, Arrays], Any]], ...] = (
+    (np.generic, _scalar),
+    (np.ndarray, _array),
+    (HistogramSet, _set),
+    (hist.Hist, _hist),
+    (Mapping, _dict),
+    (list, _list),
+    (tuple, _tuple),
+)
 
 
 class _Assembly:
@@ -131,17 +165,16 @@ class _Assembly:
             return {key: self.put_together(item) for key, item in value.items()}
         if mark == "array":
             return self._array(np.dtype(value["type"]), tuple(value["shape"]))
-        inside = value["value"]
         if mark == "dict":
-            return {key: self.put_together(item) for key, item in inside.items()}
-        inside = self.put_together(inside)
-        if mark == "scalar":
-            return inside[()]
-        if mark == "tuple":
-            return tuple(inside)
+            return {key: self.put_together(item) for key, item in value["value"].items()}
+        return self._made(mark, value, self.put_together(value["value"]))
+
+    def _made(self, mark: str, value: Mapping[str, Any], inside: Any) -> Any:
+        if mark == "set":
+            return self._set(value["names"], inside)
         if mark == "hist":
             return hist.Hist(inside)
-        return self._set(value["names"], inside)
+        return inside[()] if mark == "scalar" else tuple(inside)
 
     def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         count = math.prod(shape)

@@ -127,9 +127,7 @@ class _DatasetWork:
 class _Driver:
     """The state of one run."""
 
-    def __init__(
-        self, pool: Pool, assignments: Sequence[Assignment], retries: int, progress: Progress
-    ) -> None:
+    def __init__(self, pool: Pool, assignments: Sequence[Assignment], retries: int, progress: Progress) -> None:
         self.pool, self.retries, self.progress = pool, retries, progress
         self.work = [_DatasetWork(assignment) for assignment in assignments]
         self.queue: deque[_Item] = deque(
@@ -273,7 +271,7 @@ class _Driver:
                     self.results[place] = None if root is None else self.pool.fetch(root)
                 except ColonnadeError:
                     raise
-                except Exception as error:  # noqa: BLE001 - the loss of a worker has many names
+                except Exception as error:
                     self._restart(place, error)
 
 
@@ -282,16 +280,12 @@ def _fault(error: BaseException, *, died: bool) -> ChunkError:
     if isinstance(error, ChunkError):
         return error
     if died:
-        reason = (
-            "The worker process died each time it worked on these events; it was killed or ran out of memory."
-        )
+        reason = "The worker process died each time it worked on these events; it was killed or ran out of memory."
         return ChunkError(reason, transient=True, of_input=True)
     return ChunkError(sentence(error), transient=True, of_input=True)
 
 
-def drive(
-    pool: Pool, assignments: Sequence[Assignment], *, retries: int, progress: Progress
-) -> list[Outcome]:
+def drive(pool: Pool, assignments: Sequence[Assignment], *, retries: int, progress: Progress) -> list[Outcome]:
     """Have every chunk of the datasets processed and added.
 
     Parameters

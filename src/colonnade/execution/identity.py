@@ -42,7 +42,7 @@ class AnalysisIdentity:
     parts: Mapping[str, Any]
 
 
-class _Unidentified(Exception):
+class _UnidentifiedError(Exception):
     """Something in the analysis has no stable identity."""
 
 
@@ -52,8 +52,8 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
     Parameters
     ----------
     processor
-        The analysis. Its attributes count, by value; a path of a file counts by the file's content, and so do the
-        paths of its corrections and of its classifier.
+        The analysis. Its attributes count, by value; a path of a file counts by the file's content, and so
+        do the paths of its corrections and of its classifier.
     code
         Its modules.
     """
@@ -69,7 +69,7 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
             "python": platform.python_version_tuple()[:2],
             "format": _FORMAT,
         }
-    except _Unidentified:
+    except _UnidentifiedError:
         return None
     return AnalysisIdentity(_hash(parts), parts)
 
@@ -127,26 +127,34 @@ def _plain(value: Any) -> Any:
 
     Raises
     ------
-    _Unidentified
+    _UnidentifiedError
         If that is not possible.
     """
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | Path):
-        place = Path(value)
-        is_file = len(str(value)) < 4096 and "\0" not in str(value) and place.is_file()
-        return ["file", _file(place)] if is_file else str(value)
+        return _text_or_file(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _container(value)
+    return _pickled(value)
+
+
+def _text_or_file(value: str | Path) -> Any:
+    try:
+        is_file = Path(value).is_file()
+    except (OSError, ValueError):  # too long, or with a NUL: no path
+        is_file = False
+    return ["file", _file(Path(value))] if is_file else str(value)
+
+
+def _container(value: Any) -> Any:
     if isinstance(paths := getattr(value, "paths", None), Mapping):  # corrections
-        return {str(name): _plain(Path(path)) for name, path in paths.items()}
+        value = {name: Path(path) for name, path in paths.items()}
     if isinstance(value, Mapping):
         return sorted(([_plain(key), _plain(item)] for key, item in value.items()), key=json.dumps)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in value), key=json.dumps)
-    if isinstance(digest := getattr(value, "digest", None), str):  # a classifier
-        return [type(value).__qualname__, digest]
-    return _pickled(value)
+    return [_plain(item) for item in value]
 
 
 def _pickled(value: Any) -> str:
@@ -154,7 +162,7 @@ def _pickled(value: Any) -> str:
     try:
         return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
     except Exception as error:
-        raise _Unidentified from error
+        raise _UnidentifiedError from error
 
 
 def _file(path: Path) -> str:
@@ -162,7 +170,7 @@ def _file(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise _Unidentified from error
+        raise _UnidentifiedError from error
 
 
 def _hash(value: Any) -> str:

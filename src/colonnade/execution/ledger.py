@@ -153,9 +153,7 @@ class Ledger:
         write_json(path, self.as_json())
 
 
-def make_entry(
-    plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float
-) -> DatasetLedger:
+def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float) -> DatasetLedger:
     """Close one dataset's account.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Chunk", "DatasetPlan", "FilePlan", "Plan", "make_plan", "split"]
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,7 +104,7 @@ def split(entries: int, chunk_size: int) -> list[tuple[int, int]]:
     """
     count = math.ceil(entries / chunk_size)
     edges = [entries * position // count for position in range(count + 1)] if count else []
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def make_plan(
@@ -145,7 +146,7 @@ def make_plan(
     """
     look = inspect or inspect_file
     work = [
-        (dataset, path, tree, dataset.metadata.schema or schema)  # type: ignore[truthy-function]
+        (dataset, path, tree, dataset.metadata.schema or schema)
         for dataset in datasets
         for path, tree in dataset.expand()
     ]
@@ -164,15 +165,11 @@ def make_plan(
     for dataset in {item[0].name: item[0] for item in work}.values():
         files = found[dataset.name]
         _require_events(dataset, files)
-        plans.append(
-            DatasetPlan(dataset.name, dataset.metadata, files, _chunks(files, chunk_size), _extra(dataset))
-        )
+        plans.append(DatasetPlan(dataset.name, dataset.metadata, files, _chunks(files, chunk_size), _extra(dataset)))
     return Plan(plans)
 
 
-def _inspect_patiently(
-    look: Inspect, path: str, tree: str | None, schema: str | None, retries: int
-) -> FilePlan:
+def _inspect_patiently(look: Inspect, path: str, tree: str | None, schema: str | None, retries: int) -> FilePlan:
     attempt = 0
     while True:
         attempt += 1
@@ -191,9 +188,7 @@ def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
         msg = f"Dataset {dataset.name}: {problems[0]}{more}"
         raise InputError(msg)
     if not problems and not any(file.source.entries for file in files if file.source is not None):
-        msg = (
-            f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
-        )
+        msg = f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
         raise InputError(msg)
 
 
@@ -207,6 +202,6 @@ def _chunks(files: Sequence[FilePlan], chunk_size: int) -> list[Chunk]:
 
 
 def _extra(dataset: Dataset) -> dict[str, Any]:
-    """A path relative to the manifest means nothing on a worker."""
+    """Return metadata with an absolute path, as one relative to the manifest means nothing on a worker."""
     mask = dataset.luminosity_mask
     return {} if mask is None else {"luminosity_mask": str(mask)}

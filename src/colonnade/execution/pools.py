@@ -7,7 +7,7 @@ pool passes handles on and never looks into them, so one way of driving serves a
 
 from __future__ import annotations
 
-__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError"]
+__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError", "worker_processes"]
 
 import contextlib
 import multiprocessing
@@ -20,6 +20,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any, Protocol
 
 from colonnade.errors import ColonnadeError
@@ -95,7 +96,7 @@ class _HerePool:
 
 
 class InlinePool(_HerePool):
-    """This process, one task after the other."""
+    """The calling process, one task after the other."""
 
     name = "iterative"
     workers = 1
@@ -111,9 +112,11 @@ class InlinePool(_HerePool):
         return []
 
     def process(self, tag: Hashable, task: Task) -> None:
+        """Queue a task."""
         self._tasks.append((tag, task))
 
     def completed(self, timeout: float) -> list[Done]:
+        """Do the next task."""
         if not self._ended and self._tasks and self._job is not None:
             tag, task = self._tasks.popleft()
             try:
@@ -125,6 +128,7 @@ class InlinePool(_HerePool):
         return self._take()
 
     def close(self) -> None:
+        """Forget the tasks."""
         self._tasks.clear()
 
 
@@ -152,6 +156,19 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def worker_processes() -> Any:
+    """Return the way processes are started: forked from one that has imported what a worker needs.
+
+    The imports take some seconds, and a worker that is started anew should not pay them again. The process
+    that is forked from has nothing of the caller's state and runs no threads of ours.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["colonnade.execution.work", "colonnade.processor", "coffea.processor"])
+    with environment(**ONE_THREAD):
+        forkserver.ensure_running()
+    return context
+
+
 class ProcessPool(_HerePool):
     """Processes of this machine.
 
@@ -172,31 +189,32 @@ class ProcessPool(_HerePool):
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job and start the processes."""
         self._blob = pack(job, code)
-        self._start()
+        self._pool = self._started()
         return []
 
-    def _start(self) -> None:
-        self._pool = ProcessPoolExecutor(
+    def _started(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
             max_workers=self.workers,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=worker_processes(),
             initializer=_start_worker,
             initargs=(self._blob,),
         )
 
     def process(self, tag: Hashable, task: Task) -> None:
+        """Hand a task to a process."""
         if self._pool is None:
-            self._start()
-        with environment(**ONE_THREAD):  # a submission may start a process
-            try:
-                future = self._pool.submit(_process_here, task)  # type: ignore[union-attr]
-            except BrokenProcessPool as error:
-                self._ended.append(Done(tag, error=error))
-                self._renew()
-                return
+            self._pool = self._started()
+        try:
+            future = self._pool.submit(_process_here, task)
+        except BrokenProcessPool as error:
+            self._ended.append(Done(tag, error=error))
+            self._renew()
+            return
         self._running[future] = tag
         future.add_done_callback(self._finished.put)
 
     def completed(self, timeout: float) -> list[Done]:
+        """Wait for processes, or take what was added here."""
         with contextlib.suppress(queue.Empty):
             self._take_in(self._finished.get(timeout=0 if self._ended else timeout))
             while True:
@@ -219,6 +237,7 @@ class ProcessPool(_HerePool):
             self._pool = None
 
     def close(self) -> None:
+        """End the processes, at work or not."""
         if self._pool is not None:
             processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - no public way to end them
             self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,8 +1,8 @@
 """The modules of the user's project that an analysis is made of: found, hashed, and taken along to workers.
 
-An analysis is a class in a module of a project that is not installed. Workers get the text of that module, and of
-all that it imports from the project, as it was when the run started: so they need no checkout, and editing a file
-during a run changes nothing in it.
+An analysis is a class in a module of a project that is not installed. Workers get the text of that module,
+and of all that it imports from the project, as it was when the run started: so they need no checkout, and
+editing a file during a run changes nothing in it.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class ProjectCode:
 def collect_code(processor: Any) -> ProjectCode:
     """Return the modules of a processor's class and its bases, and what these import, transitively.
 
-    Imports inside functions are followed too. Installed packages, `colonnade` among them, are not part of it: a
-    worker has its own.
+    Imports inside functions are followed too. Installed packages, `colonnade` among them, are not part of
+    it: a worker has its own.
     """
     found: dict[str, SourceModule] = {}
     waiting = [base.__module__ for base in type(processor).__mro__]
@@ -122,9 +122,7 @@ def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
     if spec.origin is not None and spec.has_location:
         places = [spec.origin]
     installed = _installed()
-    return any(
-        not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places
-    )
+    return any(not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places)
 
 
 def _installed() -> list[Path]:
@@ -185,9 +183,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname in self._files:
             location, is_package = self._files[fullname]
             places = [str(Path(location).parent)] if is_package else None
-            return importlib.util.spec_from_file_location(
-                fullname, location, submodule_search_locations=places
-            )
+            return importlib.util.spec_from_file_location(fullname, location, submodule_search_locations=places)
         inside = [name for name in self._files if name.startswith(f"{fullname}.")]
         if not inside:
             return None
@@ -255,8 +251,8 @@ _visitors = _Visitors()
 def install(code: ProjectCode) -> None:
     """Make the modules that came along with a job importable in this worker process.
 
-    Two jobs on one worker may bring different texts under one name; the modules of the job at work are in place, so
-    a worker with several threads should not serve two runs at once.
+    Two jobs on one worker may bring different texts under one name; the modules of the job at work are in
+    place, so a worker with several threads should not serve two runs at once.
     """
     if code.modules:
         _visitors.install(code)

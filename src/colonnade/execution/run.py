@@ -40,8 +40,8 @@ def run_datasets(
 ) -> Result:
     """Run an analysis over datasets.
 
-    The result's bits depend on the input, the analysis and `chunk_size`; not on the executor, the number of workers,
-    or on what was kept of earlier runs.
+    The result's bits depend on the input, the analysis and `chunk_size`; not on the executor, the number of
+    workers, or on what was kept of earlier runs.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def run_datasets(
     schema
         The layout of the files, where neither the manifest nor the tree says it.
     allow_loss
-        The fraction of events that may be lost; see `Ledger.check`, which the caller calls when all is written.
+        The fraction of events that may be lost; see `Ledger.check`, which the caller calls when all is
+        written.
     cache
         Where results of chunks are kept; so a run that was interrupted goes on where it was.
     progress
@@ -123,9 +124,7 @@ class _Run:
             self.progress.advance(1)
 
         try:
-            plan = make_plan(
-                datasets, chunk_size, schema=schema, retries=self.settings.retries, advance=advance
-            )
+            plan = make_plan(datasets, chunk_size, schema=schema, retries=self.settings.retries, advance=advance)
         finally:
             self.progress.end()
         for dataset in plan.datasets:
@@ -143,9 +142,7 @@ class _Run:
         self.missing_chunks = plan.chunks
         identity = identify(self.processor, self.code)
         if self.cache is not None and identity is None:
-            self.progress.say(
-                "Note: no result is kept, as the analysis holds something that can't be told apart."
-            )
+            self.progress.say("Note: no result is kept, as the analysis holds something that can't be told apart.")
             self.cache = None
         if self.cache is None or identity is None:
             return
@@ -219,10 +216,7 @@ class _Run:
             metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
             job = Job(self.processor, metadata, columns, self.cache)
             done = self._drive(assignments, job)
-            found |= {
-                assignment.plan.name: outcome
-                for assignment, outcome in zip(assignments, done, strict=True)
-            }
+            found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
             self._keep(found)
         return found
 

@@ -113,7 +113,8 @@ def unpack(blob: bytes) -> Job:
     code, wanted, inside = _opened(blob)
     difference = version_difference(wanted, versions())
     if difference:
-        raise ChunkError(f"A worker on {platform.node()} {difference}", transient=False, of_input=False)
+        msg = f"A worker on {platform.node()} {difference}"
+        raise ChunkError(msg, transient=False, of_input=False)
     install(code)
     return _loaded(inside)
 
@@ -156,9 +157,7 @@ def process(job: Job | bytes, task: Task) -> Any:
     return result
 
 
-def _processed(
-    processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]
-) -> Any:
+def _processed(processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Any:
     try:
         try:
             return _attempt(processor, task, columns, metadata)
@@ -175,14 +174,13 @@ def _processed(
     except ColonnadeError as error:
         reason = sentence(error)
         where = "" if task.source.path in reason else f" ({task.where})"
-        raise ChunkError(f"{reason.rstrip('.')}{where}.", transient=False, of_input=False) from error
+        reason = f"{reason.rstrip('.')}{where}."
+        raise ChunkError(reason, transient=False, of_input=False) from error
     except (OSError, MemoryError) as error:
         reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
     except Exception as error:
-        raise ChunkError(
-            analysis_failed(error, processor, task.where), transient=False, of_input=False
-        ) from error
+        raise ChunkError(analysis_failed(error, processor, task.where), transient=False, of_input=False) from error
 
 
 def _attempt(processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Any:
@@ -214,9 +212,7 @@ def analysis_failed(error: Exception, processor: Any, where: str) -> str:
     """Return one sentence on an error that an analysis did not foresee, with the line of the analysis."""
     trace, line = error.__traceback__, ""
     modules = {
-        base.__module__
-        for base in type(processor).__mro__
-        if base.__module__.partition(".")[0] not in _FRAMEWORKS
+        base.__module__ for base in type(processor).__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORKS
     }
     while trace is not None:
         frame = trace.tb_frame

@@ -1,0 +1,272 @@
+"""Results are kept under what they depend on, and under nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from colonnade.cli.cache import command
+from colonnade.errors import InputError
+from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+from colonnade.manifest import Dataset
+
+
+class Counter:
+    """Runs the analysis of a project and counts the chunks that are really processed."""
+
+    def __init__(self, project: Any, cache: ResultCache, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.project, self.cache, self.count = project, cache, 0
+        from colonnade.execution import work
+
+        before = work.read_events
+
+        def counted(*arguments: Any) -> Any:
+            self.count += 1
+            return before(*arguments)
+
+        monkeypatch.setattr(work, "read_events", counted)
+
+    def __call__(self, datasets: list[Dataset], **parameters: Any) -> tuple[int, Any]:
+        self.count = 0
+        chunk_size = parameters.pop("chunk_size", 100)
+        result = run_datasets(
+            self.project.load()(**parameters),
+            datasets,
+            luminosity=1.0,
+            executor=ExecutorSettings(kind="iterative"),
+            chunk_size=chunk_size,
+            cache=self.cache,
+        )
+        return self.count, result
+
+
+@pytest.fixture
+def run(pairs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter:
+    return Counter(pairs, ResultCache(tmp_path / "cache"), monkeypatch)
+
+
+def test_a_second_run_does_no_event_work_and_has_the_same_bits(
+    run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes]
+) -> None:
+    datasets = [simulated(), simulated("ww", (120,))]
+    count, first = run(datasets)
+    assert count == 7
+    assert first.timing.kept == 0
+    again, second = run(datasets)
+    assert again == 0
+    assert bits(second.histograms) == bits(first.histograms)
+    assert second.cutflow == first.cutflow
+    assert second.ledger == first.ledger
+    assert second.timing.kept == 620
+    assert second.timing.processed == 0
+
+
+def test_chunks_that_are_kept_need_not_be_whole_datasets(
+    run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes]
+) -> None:
+    small, large = simulated(sizes=(300,)), simulated(sizes=(300, 200))
+    assert run([small])[0] == 3
+    count, result = run([large])
+    assert count == 2
+    run.cache.clear()
+    assert bits(run([large])[1].histograms) == bits(result.histograms)
+
+
+def test_adding_a_dataset_runs_only_that(run: Counter, simulated: Callable[..., Dataset]) -> None:
+    zll = simulated()
+    run([zll])
+    assert run([zll, simulated("ww", (120,))])[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after"),
+    [
+        ("analysis", '"two": two,', '"two": two & (two | True),'),
+        ("analysis", "Regular(30, 0, 90)", "Regular(31, 0, 90)"),
+        ("neighbour", "lowest + 1.0", "lowest + 2.0"),
+    ],
+)
+def test_editing_code_that_matters_runs_again(
+    run: Counter, simulated: Callable[..., Dataset], what: str, before: str, after: str
+) -> None:
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    path = getattr(run.project, what)
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    assert run(datasets)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after"),
+    [
+        ("analysis", "# exactly two of them", "# two"),
+        ("analysis", '"""Two muons."""', '"""Two muons and more words."""'),
+        ("neighbour", '"""Return the threshold in GeV."""', '"""Return it."""'),
+        ("neighbour", "return lowest + 1.0", "return (\n        lowest\n        + 1.0\n    )  # in GeV"),
+    ],
+)
+def test_editing_a_comment_or_a_docstring_does_not(
+    run: Counter, simulated: Callable[..., Dataset], what: str, before: str, after: str
+) -> None:
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    path = getattr(run.project, what)
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    assert run(datasets)[0] == 0
+
+
+def test_each_parameter_counts(run: Counter, simulated: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset = simulated(sizes=(100,))
+    correction = tmp_path / "correction.json"
+    correction.write_text("{}")
+    run([dataset])
+    assert run([dataset], lowest=6.0)[0] == 1
+    assert run([dataset], unblind=True)[0] == 1
+    assert run([dataset], corrections={"id": correction})[0] == 1
+    assert run([dataset], corrections={"id": correction})[0] == 0
+    correction.write_text('{"changed": true}')
+    assert run([dataset], corrections={"id": correction})[0] == 1
+    assert run([dataset], chunk_size=50)[0] == 2
+    assert run([dataset])[0] == 0
+
+
+def test_the_manifest_entry_and_the_file_count(
+    run: Counter, simulated: Callable[..., Dataset], tmp_path: Path, write_events: Callable[..., None]
+) -> None:
+    dataset = simulated(sizes=(100,))
+    run([dataset])
+    other = dataset.metadata.model_copy(update={"process": "other"})
+    assert run([dataclasses.replace(dataset, metadata=other)])[0] == 1
+    write_events(tmp_path / "zll_0.root", 100, seed=77)
+    assert run([dataset])[0] == 1
+
+
+def test_a_file_that_was_moved_is_the_same(run: Counter, simulated: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset = simulated(sizes=(100,))
+    run([dataset])
+    (tmp_path / "zll_0.root").rename(tmp_path / "moved.root")
+    assert run([dataclasses.replace(dataset, files={"moved.root": "Events"})])[0] == 0
+
+
+def test_versions_count(run: Counter, simulated: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    from colonnade.execution import identity
+
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    here = identity.versions()
+    for name in ("awkward", "colonnade", "numpy"):
+        monkeypatch.setattr(identity, "versions", lambda name=name: {**here, name: "0.0"})
+        assert run(datasets)[0] == 1
+    monkeypatch.setattr(identity, "_framework", lambda: "an edited framework")
+    assert run(datasets)[0] == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_damaged_result_is_made_again(
+    run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes], damage: str
+) -> None:
+    datasets = [simulated(sizes=(250,))]
+    _, first = run(datasets)
+    for path in run.cache.folder.rglob("*.result"):
+        blob = bytearray(path.read_bytes())
+        if damage == "flip":
+            blob[len(blob) // 2] ^= 1
+        path.write_bytes(b"" if damage == "empty" else blob if damage == "flip" else blob[:-5])
+    count, second = run(datasets)
+    assert count == 3
+    assert bits(second.histograms) == bits(first.histograms)
+    assert run(datasets)[0] == 0
+
+
+def test_a_cache_that_cant_be_written_is_only_a_note(
+    run: Counter, simulated: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    (tmp_path / "occupied").write_text("a file")
+    run.cache = ResultCache(tmp_path / "occupied")
+    assert run([simulated(sizes=(100,))])[0] == 1
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    cache.prepare()
+    for age, key in enumerate(("aa1", "bb2", "cc3", "dd4")):
+        assert cache.put(key, {"text": os.urandom(2000).hex()})
+        os.utime(cache._path(key), (1000 + age, 1000 + age))
+    assert cache.get("aa1") is not None  # used: now the most recent
+    size = cache._path("aa1").stat().st_size
+    assert cache.report().entries == 4
+    dataclasses.replace(cache, limit=int(2.5 * size)).trim()
+    assert cache.present() == {"aa1", "dd4"}
+
+
+def test_writing_keeps_within_the_limit(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path, limit=40_000)
+    cache.prepare()
+    for number in range(60):
+        cache.put(f"{number:04x}", {"text": os.urandom(1000).hex()})
+    assert 20_000 < cache.report().size < 45_000
+
+
+def test_two_writers_and_an_evicter_do_no_harm(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path, limit=20_000)
+    cache.prepare()
+
+    def work(seed: int) -> int:
+        mine = dataclasses.replace(cache)
+        wrong = 0
+        for number in range(150):
+            key = f"{number % 20:04x}"
+            mine.put(key, {"key": key, "data": key * 200})
+            found = mine.get(key)
+            wrong += found is not None and found != {"key": key, "data": key * 200}
+            if number % 10 == seed:
+                mine.trim()
+        return wrong
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) == 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ResultCache(tmp_path)
+    cache.prepare()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert not cache.put("aa", {"x": 1})
+    assert not cache.put("bb", object())
+    assert cache.report().entries == 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_the_cache_is_private(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "deep" / "cache")
+    cache.prepare()
+    cache.put("aa", {})
+    assert cache.folder.stat().st_mode & 0o777 == 0o700
+    assert cache._path("aa").stat().st_mode & 0o077 == 0
+
+
+def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ResultCache(tmp_path / ".colonnade" / "cache")
+    cache.prepare()
+    cache.put("aa", {"x": 1})
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert "1 results" in CliRunner().invoke(command, []).output
+    assert "removed 1" in CliRunner().invoke(command, ["--clear"]).output
+    assert "0 results" in CliRunner().invoke(command, ["--folder", str(cache.folder)]).output
+    missing = CliRunner().invoke(command, ["--folder", str(tmp_path / "none")])
+    assert isinstance(missing.exception, InputError)
