@@ -6,23 +6,22 @@ __all__ = ["HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from colonnade.errors import FitError
 from colonnade.statistics.fitting import fit_at, poi_index
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import minimise
+from colonnade.statistics.minimise import Minimum, minimise
 
 Floats = NDArray[np.float64]
 SIGMAS = (-2, -1, 0, 1, 2)
-# relative precision of a limit
-PRECISION = 1e-5
-_LARGEST = 1e7
+_LARGEST, _SMALLEST = 1e7, 1e-12
+_ROUNDS = 60
+# a last step of this relative size leaves an error of about its square
+_STEP = 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,60 +65,76 @@ class UpperLimits:
     fits: int
 
 
-class _Tests:
-    """The statistic q-tilde (Eq. 16 of arXiv:1007.1727) of one data set, remembering where its fits ended."""
+@dataclass(frozen=True, slots=True)
+class _Roots:
+    """Square roots of q-tilde at some signal strengths, and their derivatives by the signal strength."""
 
-    def __init__(self, likelihood: Likelihood, data: Floats, start: Floats | None = None) -> None:
-        self.likelihood, self.data = likelihood, data[:, None]
+    roots: Floats
+    slopes: Floats
+
+
+class _Scan:
+    """The statistic q-tilde (Eq. 16 of arXiv:1007.1727) of the data and of the background's Asimov data.
+
+    Many signal strengths are fitted at once. The derivative of q-tilde needs no other fit: at the conditional minimum
+    it is twice the likelihood's own derivative by the signal strength.
+    """
+
+    def __init__(self, likelihood: Likelihood, data: Floats, *, observed: bool) -> None:
+        self.likelihood, self.seen = likelihood, data[:, None]
         self.poi = poi_index(likelihood)
-        lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
-        # the bounds of a workspace's signal strength are a fit's convenience: a limit may lie beyond
-        lower[self.poi], upper[self.poi] = max(0.0, lower[self.poi]), np.inf
-        begin = likelihood.inits.copy() if start is None else start.copy()
-        begin[self.poi] = max(begin[self.poi], 0.0)
-        free = minimise(likelihood, self.data, start=begin[:, None], lower=lower, upper=upper)
-        self.best, self.nll = free.values[:, 0], float(free.nll[0])
-        self.known = {float(self.best[self.poi]): self.best}
+        self.background = fit_at(likelihood, np.zeros(1), self.seen).values[:, 0]
+        self.expected = likelihood.expected_data(self.background)[:, None]
         self.fits = 1
+        # parameters of the last fits, from which the next go on
+        self._last: dict[str, Floats] = {}
+        self.free: Minimum | None = None
+        if observed:
+            # the bounds of a workspace's signal strength are a fit's convenience: a limit may lie beyond
+            lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
+            lower[self.poi], upper[self.poi] = max(0.0, lower[self.poi]), np.inf
+            begin = self.background.copy()
+            begin[self.poi] = max(likelihood.inits[self.poi], 0.0)
+            self.free = minimise(likelihood, self.seen, start=begin[:, None], lower=lower, upper=upper)
+            self.fits += 1
 
-    def root_q(self, poi: float) -> float:
-        """Return the square root of q-tilde at a signal strength."""
-        if poi <= self.best[self.poi]:
-            return 0.0
-        found = fit_at(self.likelihood, np.array([poi]), self.data, self._start(poi)[:, None])
-        self.known[poi] = found.values[:, 0]
-        self.fits += 1
-        return float(np.sqrt(max(0.0, 2 * (float(found.nll[0]) - self.nll))))
+    @property
+    def best(self) -> float:
+        """The fitted signal strength, 0 or above."""
+        return 0.0 if self.free is None else float(self.free.values[self.poi, 0])
 
-    def _start(self, poi: float) -> Floats:
-        """Go on from the two nearest fits, in a straight line where they lie on both sides."""
-        below = max((each for each in self.known if each <= poi), default=None)
-        above = min((each for each in self.known if each > poi), default=None)
-        if above is None or below is None:
-            nearest = min(self.known, key=lambda each: abs(each - poi))
-            return self.known[nearest]
-        share = (poi - below) / (above - below)
-        start = (1 - share) * self.known[below] + share * self.known[above]
-        return np.asarray(start)
+    def asimov(self, poi: Floats) -> _Roots:
+        """Evaluate on the Asimov data, which their own parameters describe perfectly: the free fit's value is 0."""
+        return self._evaluate("asimov", self.expected, poi, 0.0)
 
+    def data(self, poi: Floats) -> _Roots:
+        """Evaluate on the data; 0 below the fitted signal strength."""
+        least = 0.0 if self.free is None else float(self.free.nll[0])
+        result = self._evaluate("data", self.seen, poi, least)
+        below = poi <= self.best
+        return _Roots(np.where(below, 0.0, result.roots), np.where(below, 0.0, result.slopes))
 
-def _background_asimov(likelihood: Likelihood, data: Floats) -> tuple[Floats, Floats]:
-    """Return Asimov data without signal, the other parameters fitted to the data, and those parameters."""
-    theta = fit_at(likelihood, np.zeros(1), data[:, None]).values[:, 0]
-    return likelihood.expected_data(theta), theta
-
-
-def _expected_cls(root_a: float, sigma: float) -> float:
-    """Return CLs of background data that fluctuate by `sigma`, from the root of q-tilde of their Asimov."""
-    return float(norm.sf(root_a - sigma) / norm.sf(-sigma))
+    def _evaluate(self, name: str, data: Floats, poi: Floats, least: float) -> _Roots:
+        start = self._last.get(name)
+        if start is None or start.shape[1] != len(poi):
+            start = self.background[:, None] if start is None else start[:, :1]
+        found = fit_at(self.likelihood, poi, data, start)
+        self._last[name] = found.values
+        self.fits += len(poi)
+        slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(poi))))[self.poi]
+        roots = np.sqrt(np.maximum(0.0, 2 * (found.nll - least)))
+        return _Roots(roots, np.divide(slope, roots, out=np.zeros_like(slope), where=roots > 0))
 
 
-def _observed_cls(root: float, root_a: float) -> float:
+def _observed_cls(root: Floats, root_a: Floats) -> Floats:
     """Return CLs from the roots of q-tilde of data and Asimov data: Eqs. 65, 66 of arXiv:1007.1727."""
-    if root_a == 0:
-        return 1.0
-    distance = root - root_a if root <= root_a else (root**2 - root_a**2) / (2 * root_a)
-    return float(np.exp(norm.logsf(distance + root_a) - norm.logsf(distance)))
+    distance = _distance(root, root_a)
+    return np.asarray(np.exp(norm.logsf(distance + root_a) - norm.logsf(distance)))
+
+
+def _distance(root: Floats, root_a: Floats) -> Floats:
+    safe = np.where(root_a > 0, root_a, 1.0)
+    return np.asarray(np.where(root <= root_a, root - root_a, (root**2 - root_a**2) / (2 * safe)))
 
 
 def hypothesis_test(
@@ -144,12 +159,11 @@ def hypothesis_test(
         If a fit does not converge.
     """
     seen = likelihood.observed if data is None else data
-    asimov, theta = _background_asimov(likelihood, seen)
-    root_a = _Tests(likelihood, asimov, theta).root_q(poi)
-    expected = tuple(_expected_cls(root_a, sigma) for sigma in SIGMAS)
-    if not observed:
-        return HypothesisTest(poi, None, expected)
-    return HypothesisTest(poi, _observed_cls(_Tests(likelihood, seen, theta).root_q(poi), root_a), expected)
+    scan = _Scan(likelihood, seen, observed=observed)
+    at = np.array([poi])
+    root_a = scan.asimov(at).roots[0]
+    cls = None if scan.free is None else float(_observed_cls(scan.data(at).roots, np.array([root_a]))[0])
+    return HypothesisTest(poi, cls, tuple(float(norm.sf(root_a - sigma) / norm.sf(-sigma)) for sigma in SIGMAS))
 
 
 def upper_limits(
@@ -179,33 +193,45 @@ def upper_limits(
     """
     seen = likelihood.observed if data is None else data
     alpha = 1 - level
-    asimov, theta = _background_asimov(likelihood, seen)
-    background = _Tests(likelihood, asimov, theta)
-    targets = {sigma: sigma + float(norm.isf(alpha * norm.sf(-sigma))) for sigma in SIGMAS}
-    guess = _scale(likelihood, theta, asimov)
-    expected: dict[int, float] = {}
-    for sigma in (0, 1, 2, -1, -2):
-        target = targets[sigma]
-        expected[sigma] = _root(partial(_above, background, target), target * guess)
-        # the root of q-tilde is close to linear in the signal strength: the next guess scales the last answer
-        guess = expected[sigma] / target
+    scan = _Scan(likelihood, seen, observed=observed)
+    sigmas = np.array(SIGMAS, dtype=np.float64)
+    # CLs of the median and its fluctuations is alpha where the root of q-tilde is this
+    targets = sigmas + norm.isf(alpha * norm.sf(-sigmas))
+
+    def excess(poi: Floats) -> tuple[Floats, Floats]:
+        at = scan.asimov(poi)
+        return at.roots - targets, at.slopes
+
+    expected = _increasing_roots(excess, targets * _scale(likelihood, scan.background, scan.expected[:, 0]))
     limit = None
-    fits = background.fits + 1
     if observed:
-        tests = _Tests(likelihood, seen, theta)
 
-        def excess(poi: float) -> float:
-            cls = _observed_cls(tests.root_q(poi), background.root_q(poi))
-            # its logarithm, by the normal quantile, is close to linear too
-            return float(norm.isf(max(cls, 1e-300)) - norm.isf(alpha))
+        def beyond(poi: Floats) -> tuple[Floats, Floats]:
+            a, d = scan.asimov(poi), scan.data(poi)
+            return _observed_excess(a, d, alpha)
 
-        limit = _root(excess, max(expected[0], tests.best[tests.poi] + expected[-1]))
-        fits = background.fits + tests.fits + 1
-    return UpperLimits(limit, tuple(expected[sigma] for sigma in SIGMAS), level, fits)
+        guess = np.array([max(expected[2], scan.best + expected[1])])
+        limit = float(_increasing_roots(beyond, guess)[0])
+    return UpperLimits(limit, tuple(float(each) for each in expected), level, scan.fits)
 
 
-def _above(tests: _Tests, target: float, poi: float) -> float:
-    return tests.root_q(poi) - target
+def _observed_excess(a: _Roots, d: _Roots, alpha: float) -> tuple[Floats, Floats]:
+    """Return the normal quantile of CLs less that of alpha, close to linear in the signal strength, and its slope."""
+    safe = np.where(a.roots > 0, a.roots, 1.0)
+    inside = d.roots <= a.roots
+    distance = _distance(d.roots, a.roots)
+    by_d = np.where(inside, 1.0, d.roots / safe)
+    by_a = np.where(inside, -1.0, -(d.roots**2 + a.roots**2) / (2 * safe**2))
+    slope = by_d * d.slopes + by_a * a.slopes
+    log_cls = norm.logsf(distance + a.roots) - norm.logsf(distance)
+    # d log sf(x) = -hazard(x) dx
+    change = -_hazard(distance + a.roots) * (slope + a.slopes) + _hazard(distance) * slope
+    quantile = norm.isf(np.exp(np.minimum(log_cls, -1e-12)))
+    return quantile - norm.isf(alpha), -change / _hazard(quantile)
+
+
+def _hazard(x: Floats) -> Floats:
+    return np.asarray(np.exp(norm.logpdf(x) - norm.logsf(x)))
 
 
 def _scale(likelihood: Likelihood, theta: Floats, asimov: Floats) -> float:
@@ -223,30 +249,43 @@ def _scale(likelihood: Likelihood, theta: Floats, asimov: Floats) -> float:
     return float(np.sqrt(variance)) if np.isfinite(variance) and variance > 0 else 1.0
 
 
-def _root(function: Callable[[float], float], guess: float) -> float:
-    """Find where an increasing function crosses 0, from a bracket grown around a guess above 0."""
-    low = high = max(guess, 1e-9)
-    value = function(guess)
-    if value < 0:
-        factor = 1.1
-        while value < 0:
-            low, high = high, high * factor
-            factor *= 1.5
-            value = function(high)
-            if high > _LARGEST:
-                msg = (
-                    f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside "
-                    "its "
-                    "background, or is in no bin of the model."
-                )
-                raise FitError(msg)
-    else:
-        factor = 1.1
-        while value >= 0:
-            low, high = low / factor, low
-            factor *= 1.5
-            value = function(low)
-            if low < 1e-12:
-                msg = "Every signal strength is excluded, however small; the model can't describe these data."
-                raise FitError(msg)
-    return float(brentq(function, low, high, rtol=PRECISION, xtol=1e-12))
+def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess: Floats) -> Floats:
+    """Find where increasing functions of positive numbers cross 0, all at once.
+
+    Newton's steps from the given derivatives, kept inside a bracket that every evaluation tightens; it begins as
+    everything above 0, where the functions are negative, so that nothing is evaluated at 0.
+
+    Parameters
+    ----------
+    function
+        Values and derivatives at (n,) arguments, one function each.
+    guess
+        Where to begin, shape (n,).
+    """
+    at = np.maximum(guess, 1e-9)
+    low, high = np.zeros_like(at), np.full_like(at, np.inf)
+    for _ in range(_ROUNDS):
+        value, slope = function(at)
+        low, high = np.where(value < 0, at, low), np.where(value >= 0, at, high)
+        if np.any(low > _LARGEST):
+            msg = (
+                f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside its background, "
+                "or is in no bin of the model."
+            )
+            raise FitError(msg)
+        if np.any(high < _SMALLEST):
+            msg = "Every signal strength is excluded, however small; the model can't describe these data."
+            raise FitError(msg)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = at - value / slope
+        # a step out of the bracket, or too far where its other end is unknown, is replaced by a safe one
+        fallback = np.where(np.isinf(high), 4 * at, np.where(low > 0, np.sqrt(low * high), high / 8))
+        most = np.where(np.isinf(high), 8 * at, high)
+        good = np.isfinite(step) & (slope > 0) & (step > low) & (step <= most)
+        following = np.where(good, step, fallback)
+        # Newton's error is the square of its step: this one is the last that matters
+        if np.all(good & (np.abs(following - at) < _STEP * at)):
+            return following
+        at = following
+    msg = f"The root finding of a limit did not converge in {_ROUNDS} rounds; the likelihood is not smooth there."
+    raise FitError(msg)

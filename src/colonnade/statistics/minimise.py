@@ -129,34 +129,38 @@ def _newton(likelihood: Likelihood, data: Floats, start: Floats, space: _Space) 
     theta = start.copy()
     batch = theta.shape[1]
     chosen = space.chosen
-    nll = np.empty(batch)
     converged = np.zeros(batch, dtype=bool)
     damping = np.zeros(batch)
     active = np.arange(batch)
-    value = likelihood.nll(theta, data)
+    value, gradient, hessian = _derivatives(likelihood, theta, data, chosen)
     for _ in range(_STEPS):
-        here, seen = theta[:, active], data[:, active]
-        _, gradient, hessian = likelihood.derivatives(here, seen)
-        step, distance = _step(
-            space, here[chosen], gradient[chosen], hessian[:, chosen[:, None], chosen], damping[active]
-        )
+        here = theta[chosen[:, None], active]
+        step, distance = _step(space, here, gradient[:, active], hessian[active], damping[active])
         done = (distance < TOLERANCE) & (damping[active] < 1e-3)
-        trial = here.copy()
-        trial[chosen] = np.clip(here[chosen] + step, space.low, space.high)
-        trial_value = likelihood.nll(trial, seen)
+        trial = theta[:, active]
+        trial[chosen] = np.clip(here + step, space.low, space.high)
+        new = _derivatives(likelihood, trial, data[:, active], chosen)
         # at the minimum rounding decides the sign of the difference
-        better = trial_value <= value[active] + 1e-13 * (1 + np.abs(value[active]))
-        theta[:, active[better]] = trial[:, better]
-        value[active[better]] = trial_value[better]
+        better = new[0] <= value[active] + 1e-13 * (1 + np.abs(value[active]))
         good, bad = active[better], active[~better]
+        theta[:, good] = trial[:, better]
+        value[good], gradient[:, good], hessian[good] = new[0][better], new[1][:, better], new[2][better]
         damping[good] = np.where(damping[good] < 1e-4, 0, damping[good] / 8)
         damping[bad] = np.maximum(damping[bad] * 4, 1e-2)
         converged[active[done]] = True
         active = active[~done & (damping[active] < 1e12)]
         if len(active) == 0:
             break
-    nll[:] = value
-    return Minimum(theta, nll, converged & np.isfinite(nll))
+    return Minimum(theta, value, converged & np.isfinite(value))
+
+
+def _derivatives(
+    likelihood: Likelihood, theta: Floats, data: Floats, chosen: NDArray[np.intp]
+) -> tuple[Floats, Floats, Floats]:
+    value, gradient, hessian = likelihood.derivatives(theta, data)
+    if len(chosen) < len(theta):
+        gradient, hessian = gradient[chosen], hessian[:, chosen[:, None], chosen]
+    return value, gradient, hessian
 
 
 def _step(space: _Space, here: Floats, gradient: Floats, hessian: Floats, damping: Floats) -> tuple[Floats, Floats]:
@@ -165,16 +169,17 @@ def _step(space: _Space, here: Floats, gradient: Floats, hessian: Floats, dampin
     slack = 1e-12 * (1 + np.abs(here))
     held = ((here <= low + slack) & (gradient > 0)) | ((here >= high - slack) & (gradient < 0))
     size = here.shape[0]
-    diagonal = np.einsum("bii->bi", hessian)
-    diagonal *= 1 + damping[:, None]
-    diagonal += 1e-12
+    index = np.arange(size)
+    diagonal = hessian[:, index, index] * (1 + damping[:, None]) + 1e-12
+    hessian = hessian.copy()
+    hessian[:, index, index] = diagonal
     moving = (~held).T
     step = np.zeros_like(here)
     # a parameter that a step would carry over its bound is put on it, and the others solve again
     for _ in range(3):
         mask = moving[:, :, None] & moving[:, None, :]
         matrix = np.where(mask, hessian, 0.0)
-        matrix[:, np.arange(size), np.arange(size)] += np.where(moving, 0.0, 1.0)
+        matrix[:, index, index] += np.where(moving, 0.0, 1.0)
         pinned = np.where(moving.T, 0.0, step)
         right = -(gradient + np.einsum("bij,jb->ib", hessian, pinned))
         right = np.where(moving.T, right, 0.0).T
