@@ -7,21 +7,23 @@ import pickle
 from pathlib import Path
 
 import awkward as ak
+import hist
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError
+from colonnade.histograms import Histogram
 from colonnade.inference import (
     CARD_KEY,
     Card,
     Classifier,
-    ClassifierScorer,
     CollectionCard,
     FeatureCard,
     ParameterCard,
     fold_of,
+    scorers_of,
     stack_inputs,
 )
 from colonnade.inference.folds import mix
@@ -412,14 +414,21 @@ def test_a_scorer_names_each_hypothesis(folder):
         }
     )
     model = write_model(folder / "hypotheses.onnx", [graph_of(), graph_of(0.3)], card)
-    scorer = ClassifierScorer(model)
-    assert scorer.names() == ("score_0.5", "score_2")
-    batches = [(identity(4, 1), made([1, 0, 2, 5], 1)), (identity(2, 2), made([3, 0], 2))]
-    for (who, events), added in zip(batches, scorer.score(batches), strict=True):
-        for name, value in (("score_0.5", 0.5), ("score_2", 2.0)):
-            assert np.array_equal(added[name], model.score(events, who, {"dphi": value}))
+    scorers = scorers_of(model)
+    assert list(scorers) == ["score_0.5", "score_2"]
+    events, who = [made([1, 0, 2, 5], 1), made([3, 0], 2)], [identity(4, 1), identity(2, 2)]
+    for scorer, value in zip(scorers.values(), (0.5, 2.0), strict=True):
+        for place, scores in enumerate(scorer.score_variations(events, who)):
+            assert np.array_equal(scores, model.score(events[place], who[place], {"dphi": value}))
     with pytest.raises(MissingColumnError, match="needs a value of its parameter dphi"):
-        model.score(batches[0][1], batches[0][0])
+        model.score(events[0], who[0])
+
+
+def test_a_scorer_of_other_units_is_refused(toy):
+    axis = hist.axis.Regular(3, 0, 1)
+    assert scorers_of(toy, "s", [Histogram("mll", axis, unit="GeV")]) == {"s": toy}
+    with pytest.raises(ConfigError, match="mll in 'GeV', but the processor gives it in 'MeV'"):
+        scorers_of(toy, "s", [Histogram("mll", axis, unit="MeV")])
 
 
 def test_a_card_without_sense_is_refused():

@@ -18,6 +18,8 @@ COMMANDS = {
     "run": "Run a workflow: events to histograms, fit, plots and report.",
     "samples": "Make the simulated samples that the manifest describes.",
     "datasets": "Check the manifest's datasets, or add one.",
+    "columns": "Write the training columns of an analysis.",
+    "train": "Train a model and write its .onnx file.",
     "fit": "Fit what a run left: significance and limits.",
     "plot": "Draw what a run left.",
     "report": "Write the HTML page of a run.",

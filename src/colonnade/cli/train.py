@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from colonnade.training import Model
+
 
 @click.command("train")
 @click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
+@click.option("--search", metavar="NAME", help="Run one of the file's searches instead of training.")
 @click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
-@click.option("--workers", type=click.IntRange(min=1), help="For making the columns.")
+@click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
 def command(
     model: Path,
     workflow: Path | None,
@@ -43,6 +46,7 @@ def command(
     output: Path | None,
     device: str,
     threads: int | None,
+    search: str | None,
     executor: str | None,
     workers: int | None,
 ) -> None:
@@ -71,6 +75,9 @@ def command(
         loaded = load_workflow(path).override(executor=executor, workers=workers)
         columns = loaded.root / "columns" / loaded.name
         make_columns(loaded, tuple(models.values()), columns, console)
+    if search is not None:
+        _search(console, model, models, search, columns, workers)
+        return
     name = model.stem if variant == "model" else f"{model.stem}_{variant}"
     sample = read_sample(columns, models[variant], name)
     trained = train_model(
@@ -85,6 +92,51 @@ def command(
         progress=TrainingProgress(console),
     )
     _print(console, trained)
+
+
+def _search(
+    console: Console, path: Path, models: dict[str, Model], wanted: str, columns: Path, workers: int | None
+) -> None:
+    from rich.progress import Progress
+
+    from colonnade.errors import ConfigError, nearest
+    from colonnade.statistics import asimov_significance
+    from colonnade.training import load_searches
+    from colonnade.training.search import run_search
+
+    searches = load_searches(path)
+    if wanted not in searches:
+        known = ", ".join(searches) or "none"
+        msg = f"{path} declares no search '{wanted}'{nearest(wanted, searches)}; it declares: {known}."
+        raise ConfigError(msg)
+    search = searches[wanted]
+    folder = columns / "searches" / f"{path.stem}_{wanted}"
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"search {wanted}", total=None)
+        result = run_search(
+            path.stem,
+            search,
+            models[search.base],
+            columns,
+            folder,
+            significance=asimov_significance,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _print_search(console, result, folder)
+
+
+def _print_search(console: Console, result: dict[str, Any], folder: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{folder / 'search.json'}, the ten best")
+    for column in (*result["axes"], "AUC", "accuracy", f"Z, score > {result['cut']:g}", "best Z"):
+        table.add_column(column, justify="right")
+    order = sorted(result["trials"], key=lambda trial: -float(trial["significance_best"]))
+    for trial in order[:10]:
+        numbers = [trial[key] for key in ("auc", "accuracy", "significance_at_cut", "significance_best")]
+        table.add_row(*(str(trial["changes"][axis]) for axis in result["axes"]), *(f"{each:.4g}" for each in numbers))
+    console.print(table)
 
 
 def _device(wanted: str) -> str:

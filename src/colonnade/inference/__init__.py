@@ -19,7 +19,7 @@ from colonnade.inference.card import (
 from colonnade.inference.classifier import Classifier
 from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
-from colonnade.inference.scorer import ClassifierScorer
+from colonnade.inference.scorer import Hypothesis, scorers_of
 from colonnade.inference.units import declared_units
 
 __all__ = [
@@ -27,13 +27,14 @@ __all__ = [
     "IDENTITY",
     "Card",
     "Classifier",
-    "ClassifierScorer",
     "CollectionCard",
     "FeatureCard",
+    "Hypothesis",
     "Inputs",
     "ParameterCard",
     "TrainingCard",
     "declared_units",
     "fold_of",
+    "scorers_of",
     "stack_inputs",
 ]

@@ -140,7 +140,7 @@ def _equal_points(weights: Floats, target: NDArray[np.bool_], points: NDArray[np
         chosen = target & (points == point)
         total = weights[chosen].sum()
         if total <= 0:
-            msg = f"The weights of signal point {point} add up to {total:g}, not to more than 0; leave it out."
+            msg = f"The weights of a signal point add up to {total:g}, not to more than 0; leave it out."
             raise EventError(msg)
         result[chosen] /= total
     result[~target] *= len(present) / weights[~target].sum()

@@ -1,0 +1,106 @@
+"""One declaration from events to columns, training, model file and scores inside the event loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from colonnade.cli import main
+from colonnade.errors import ConfigError, MissingColumnError
+from colonnade.execution import ExecutorSettings, run_datasets
+from colonnade.inference import Classifier, scorers_of
+from colonnade.manifest import load_manifest
+from colonnade.workflow.analysis import load_analysis
+
+pytest.importorskip("torch", reason="needs the train extra")
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def model(mini):
+    """Trees, for they are exported in no time; what follows does not depend on the kind of model."""
+    assert call("train", mini / "models" / "mini.py", "--variant", "trees", "--threads", 1) == 0
+    return Classifier.load(mini / "models" / "mini_trees.onnx")
+
+
+def scored_run(mini, model):
+    analysis = load_analysis(mini, "processors/mini.py")
+    return run_datasets(
+        analysis(scorers=scorers_of(model, histograms=analysis.histograms)),
+        load_manifest(mini / "datasets.json").select(["*"]),
+        luminosity=10.0,
+        executor=ExecutorSettings(kind="iterative"),
+        chunk_size=333,
+    )
+
+
+def test_the_event_loop_scores_what_was_trained(mini, model):
+    result = scored_run(mini, model)
+    for process in ("top", "zll", "S_100", "S_300"):
+        table = pq.read_table(mini / "columns" / "mini" / f"{process}.parquet")
+        observables = {name: _column(table[name]) for name in ("met", "leading_pt", "jet_pt", "jet_eta")}
+        identity = {name: np.asarray(table[name]) for name in ("run", "luminosityBlock", "event")}
+        scores = model.score(observables, identity)
+        weight = np.asarray(table["weight"])
+        expected, _ = np.histogram(scores, bins=20, range=(0, 1), weights=weight)
+        filled = result.histograms["score"][process]
+        nominal = filled[{"variation": "nominal", "region": sum}]
+        assert nominal.values() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        shifted = filled[{"variation": "jet_energy_scale_up", "region": sum}]
+        assert shifted.sum().value == pytest.approx(weight.sum())
+        assert not np.allclose(shifted.values(), nominal.values())
+        # with jets 5 % harder, the trees give other scores: the same as when the columns are changed so
+        observables["jet_pt"] = observables["jet_pt"] * np.float32(1.05)
+        moved, _ = np.histogram(model.score(observables, identity), bins=20, range=(0, 1), weights=weight)
+        # an event or two may lie on a tree's threshold, where the two orders of rounding part
+        assert np.abs(shifted.values() - moved).sum() < 3 * np.abs(weight).max()
+
+
+def _column(column):
+    import awkward as ak
+
+    return ak.from_arrow(column.combine_chunks())
+
+
+def test_a_processor_whose_features_drifted_is_refused(mini, model):
+    card = model.card
+    renamed = card.model_copy(update={"event": (card.event[0].model_copy(update={"name": "mett"}), card.event[1])})
+    drifted = Classifier(model.path, model.digest, renamed)
+    with pytest.raises(MissingColumnError, match=r"needs the observable mett .GeV., .*did you mean met"):
+        scored_run(mini, drifted)
+    other = card.model_copy(update={"event": (card.event[0].model_copy(update={"unit": "MeV"}), card.event[1])})
+    with pytest.raises(ConfigError, match="met in 'MeV', but the processor gives it in 'GeV'"):
+        scored_run(mini, Classifier(model.path, model.digest, other))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--variant", "treees"), "declares no 'treees' (did you mean trees?)"),
+        (("--search", "grid"), "declares no search 'grid'"),
+        (("--columns", "nowhere"), "nowhere holds no training columns"),
+        (("--device", "cuda:7"), "--device cuda:7 can't be used here"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_sentence(mini, model, arguments, words, capsys):
+    assert call("train", mini / "models" / "mini.py", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert words in error.replace("\n", " ")
+    assert "Traceback" not in error
+
+
+def test_columns_of_every_observable_without_a_model(mini, tmp_path, capsys):
+    (mini / "models" / "mini.py").rename(mini / "models" / "elsewhere.py")
+    try:
+        assert call("columns", mini / "workflows" / "mini.yaml", "--output", tmp_path, "--datasets", "S_*") == 0
+    finally:
+        (mini / "models" / "elsewhere.py").rename(mini / "models" / "mini.py")
+    assert "1,0" in capsys.readouterr().out or list(tmp_path.glob("*.parquet"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["S_100.parquet", "S_300.parquet", "columns.json"]

@@ -1,0 +1,102 @@
+"""Searches: their trials, results and resuming."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rich.console import Console
+
+from colonnade.cli.columns import make_columns
+from colonnade.errors import ConfigError
+from colonnade.statistics import asimov_significance
+from colonnade.training import Search, load_models
+from colonnade.training import search as module
+from colonnade.training.search import run_search, trials_of
+from colonnade.workflow import load_workflow
+
+pytest.importorskip("torch", reason="needs the train extra")
+
+GRID = Search({"optimisation__learning_rate": (1e-3, 1e-2), "network__hidden": ((2,), (4, 4))})
+
+
+@pytest.fixture(scope="module")
+def models(mini):
+    models = load_models(mini / "models" / "mini.py")
+    return {name: model.with_(optimisation__epochs=2) if name == "model" else model for name, model in models.items()}
+
+
+@pytest.fixture(scope="module")
+def columns(mini, models, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search_columns")
+    workflow = load_workflow(mini / "workflows" / "mini.yaml")
+    make_columns(workflow, tuple(models.values()), folder, Console(quiet=True))
+    return folder
+
+
+def test_a_grid_has_every_combination(models):
+    trials = trials_of(GRID, models["model"])
+    assert [(t.model.optimisation.learning_rate, t.model.network.hidden) for t in trials] == [
+        (1e-3, (2,)),
+        (1e-3, (4, 4)),
+        (1e-2, (2,)),
+        (1e-2, (4, 4)),
+    ]
+    assert len({trial.key("a") for trial in trials} | {trials[0].key("b")}) == 5
+
+
+def test_a_random_search_draws_distinct_combinations(models):
+    search = Search({"seed": tuple(range(20)), "cut": (0.5, 0.9)}, count=7, seed=3)
+    trials = trials_of(search, models["model"])
+    assert len({json.dumps(trial.changes) for trial in trials}) == 7
+    assert [trial.changes for trial in trials_of(search, models["model"])] == [trial.changes for trial in trials]
+    assert [t.changes for t in trials_of(Search(search.axes, 7, 4), models["model"])] != [t.changes for t in trials]
+
+
+def test_an_unknown_axis_is_refused(models):
+    with pytest.raises(ConfigError, match=r"no field 'network__hiden' \(did you mean hidden"):
+        trials_of(Search({"network__hiden": ((1,),)}), models["model"])
+
+
+def run(columns, models, folder, search=GRID, base="model", **options):
+    return run_search(
+        "mini", search, models[base], columns, folder, significance=asimov_significance, **{"workers": 0, **options}
+    )
+
+
+def test_a_search_is_resumable_and_says_what_it_found(columns, models, tmp_path, monkeypatch):
+    calls, real = [], module._run_trial
+
+    def counted(*arguments):
+        calls.append(arguments[-1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_run_trial", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(columns, models, tmp_path)
+    told = []
+    result = run(columns, models, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert len(calls) == 5  # the two that were done are not done again
+    assert told == [(3, 4), (4, 4)]
+    assert json.loads((tmp_path / "search.json").read_text()) == result
+    assert result["axes"]["network__hidden"] == [[2], [4, 4]]
+    assert [trial["changes"]["network__hidden"] for trial in result["trials"]] == [[2], [4, 4], [2], [4, 4]]
+    for trial in result["trials"]:
+        assert 0 < trial["auc"] < 1
+        assert 0 < trial["accuracy"] < 1
+        assert trial["significance_best"] >= trial["significance_at_cut"] >= 0
+        assert [point["signal"] for point in trial["points"]] == ["S_100", "S_300"]
+    assert result == run(columns, models, tmp_path)
+    assert len(calls) == 5
+
+
+def test_trees_are_searched_on_dask_workers(columns, models, tmp_path):
+    from distributed import LocalCluster
+
+    search = Search({"network__depth": (1, 2)}, base="trees")
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        result = run(columns, models, tmp_path, search, "trees", scheduler=cluster.scheduler_address, workers=1)
+    assert [trial["changes"] for trial in result["trials"]] == [{"network__depth": 1}, {"network__depth": 2}]
+    assert result["trials"] == run(columns, models, tmp_path / "alone", search, "trees")["trials"]
