@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = ["PlainBranch", "plain_branch", "read_branch"]
 
 import dataclasses
+import itertools
 import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -40,38 +41,6 @@ class DamagedError(ValueError):
     """The bytes of a file contradict themselves."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PlainBranch:
-    """A branch with one number per event, or any number of them per event.
-
-    Attributes
-    ----------
-    name
-        The branch.
-    stored, native
-        Type of the numbers in the file and in memory.
-    jagged
-        Whether there is any number of them per event.
-    starts
-        The first event of each basket, and after the last one the number of events.
-    ranges
-        Where each basket starts and stops in the file.
-    """
-
-    name: str
-    stored: np.dtype[Any]
-    native: np.dtype[Any]
-    jagged: bool
-    starts: npt.NDArray[np.int64]
-    ranges: tuple[tuple[int, int], ...]
-
-    def overlapping(self, start: int, stop: int) -> range:
-        """Return the baskets that hold events of a range."""
-        first = int(np.searchsorted(self.starts, start, side="right")) - 1
-        last = int(np.searchsorted(self.starts, stop, side="left"))
-        return range(max(first, 0), min(last, len(self.ranges)))
-
-
 @dataclasses.dataclass(frozen=True)
 class _Basket:
     """One unpacked basket: its values' bytes, and where in them each event starts."""
@@ -81,7 +50,7 @@ class _Basket:
     keylen: int
     events: int
     #: the start of each event in bytes, counted from the key; none where every event has one value
-    byte_starts: npt.NDArray[np.int32] | None
+    byte_starts: npt.NDArray[np.signedinteger[Any]] | None
 
     def position(self, event: int) -> int:
         """Return where an event's values start; for the number of events, where the last ones stop."""
@@ -102,6 +71,41 @@ class _Basket:
         return stops
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlainBranch:
+    """A branch with one number per event, or any number of them per event.
+
+    Attributes
+    ----------
+    name
+        The branch.
+    stored, native
+        Type of the numbers in the file and in memory.
+    jagged
+        Whether there is any number of them per event.
+    starts
+        The first event of each basket, and after the last one the number of events.
+    ranges
+        Where each basket starts and stops in the file.
+    embedded
+        The baskets after those, which small or unfinished files keep in the tree's own record.
+    """
+
+    name: str
+    stored: np.dtype[Any]
+    native: np.dtype[Any]
+    jagged: bool
+    starts: npt.NDArray[np.int64]
+    ranges: tuple[tuple[int, int], ...]
+    embedded: tuple[_Basket, ...] = ()
+
+    def overlapping(self, start: int, stop: int) -> range:
+        """Return the baskets that hold events of a range."""
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        last = int(np.searchsorted(self.starts, stop, side="left"))
+        return range(max(first, 0), min(last, len(self.ranges) + len(self.embedded)))
+
+
 def plain_branch(branch: Any) -> PlainBranch | None:
     """Return what is needed to read a branch here, or None if it is left to uproot."""
     interpretation = branch.interpretation
@@ -111,10 +115,9 @@ def plain_branch(branch: Any) -> PlainBranch | None:
     numbers = interpretation.content if jagged else interpretation
     if type(numbers) is not uproot.AsDtype or numbers.from_dtype.shape or numbers.from_dtype.names:
         return None
-    count = branch.num_baskets
-    # baskets inside the tree's own record, of small or unfinished files
-    if branch.embedded_baskets or len(branch.entry_offsets) != count + 1:
+    if len(branch.entry_offsets) != branch.num_baskets + 1:
         return None
+    count = branch.num_baskets - len(branch.embedded_baskets)
     seeks = branch.member("fBasketSeek")[:count].tolist()
     sizes = [branch.basket_compressed_bytes(number) for number in range(count)]
     return PlainBranch(
@@ -124,7 +127,17 @@ def plain_branch(branch: Any) -> PlainBranch | None:
         jagged=jagged,
         starts=np.asarray(branch.entry_offsets, dtype=np.int64),
         ranges=tuple((seek, seek + size) for seek, size in zip(seeks, sizes, strict=True)),
+        embedded=tuple(_embedded(branch.basket(number)) for number in range(count, branch.num_baskets)),
     )
+
+
+def _embedded(basket: Any) -> _Basket:
+    """Return a basket that uproot has unpacked."""
+    starts = None if basket.byte_offsets is None else np.asarray(basket.byte_offsets)[:-1]
+    data = np.array(basket.data, np.uint8)
+    # it stays for the next reading, so it is not to be turned into native byte order in place
+    data.flags.writeable = False
+    return _Basket(data, len(data), 0, basket.num_entries, starts)
 
 
 def read_branch(
@@ -158,8 +171,11 @@ def read_branch(
     offsets = np.zeros(stop - start + 1, np.int64) if branch.jagged and with_offsets else None
     size = branch.stored.itemsize
     values = 0
-    for number, raw in zip(branch.overlapping(start, stop), packed, strict=True):
-        basket = _unpack(branch, number, raw)
+    stored = len(branch.ranges)
+    raws = iter(packed)
+    for number in branch.overlapping(start, stop):
+        inside = number >= stored
+        basket = branch.embedded[number - stored] if inside else _unpack(branch, number, next(raws))
         if branch.jagged and basket.byte_starts is None and basket.events:
             return None
         first = int(branch.starts[number])
@@ -280,10 +296,9 @@ def read_branches(
     executor: Executor | None = None,
 ) -> list[Any]:
     """Read an entry range of several branches: one request for all bytes; unpacked in parallel if asked."""
-    numbers = [branch.overlapping(start, stop) for branch, _ in branches]
-    ranges = [branch.ranges[k] for (branch, _), ks in zip(branches, numbers, strict=True) for k in ks]
-    packed = fetch(ranges)
-    bounds = np.cumsum([0, *(len(ks) for ks in numbers)])
+    wanted = [_ranges(branch, start, stop) for branch, _ in branches]
+    packed = fetch([extent for extents in wanted for extent in extents])
+    bounds = list(itertools.accumulate(map(len, wanted), initial=0))
 
     def unpack(index: int) -> Any:
         branch, with_offsets = branches[index]
@@ -293,3 +308,8 @@ def read_branches(
     if executor is None:
         return [unpack(index) for index in range(len(branches))]
     return list(executor.map(unpack, range(len(branches))))
+
+
+def _ranges(branch: PlainBranch, start: int, stop: int) -> tuple[tuple[int, int], ...]:
+    numbers = branch.overlapping(start, stop)
+    return branch.ranges[numbers.start : numbers.stop]

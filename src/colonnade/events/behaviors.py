@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-__all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError"]
+__all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError", "missing_sentence"]
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import awkward as ak
 import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
-from colonnade.errors import ColonnadeError
+from colonnade.errors import MissingColumnError, nearest
 
 vector.register_awkward()
 
 
 class NoSuchColumnError(AttributeError, IndexError):
-    """The file does not have this column; `hasattr` is False, as for any other missing attribute."""
+    """The file does not have this column.
 
-    def __init__(self, column: str) -> None:
-        super().__init__(f"no column {column}")
-        self.column = column
-
-
-class UnlearnedColumnError(ColonnadeError):
-    """The file has this column, but these events were read without it.
-
-    Not an AttributeError, so that `hasattr` does not answer no where the file says yes.
+    An AttributeError, so that `hasattr` says no, and an IndexError, as awkward's own of a missing field.
     """
 
-    def __init__(self, column: str) -> None:
-        super().__init__(f"The column {column} was not among those to be read; read these events with all columns.")
+    def __init__(self, sentence: str, column: str = "") -> None:
+        super().__init__(sentence)
         self.column = column
+
+
+class UnlearnedColumnError(MissingColumnError):
+    """The file has this column, but these events were read without it.
+
+    Not an AttributeError, so that `hasattr` does not say no where the file says yes.
+    """
 
 
 #: ak.Array comes next in line in every class that this is mixed into
@@ -67,9 +66,22 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         if known is None or group is None:
             return
         column = f"{group}_{field}" if group else field
+        metadata = self.attrs.get("metadata", {})
         if column in known:
-            raise UnlearnedColumnError(column)
-        raise NoSuchColumnError(column)
+            msg = f"{metadata.get('filename')}: these events were read without the column {column}."
+            raise UnlearnedColumnError(msg)
+        msg = missing_sentence(metadata, column, known)
+        raise NoSuchColumnError(msg, column)
+
+
+def missing_sentence(metadata: Mapping[str, Any], column: str, known: Collection[str]) -> str:
+    """Say that a file does not have a column, and which come near."""
+    dataset = f"Dataset {metadata['dataset']}, " if metadata.get("dataset") else ""
+    tree = f", tree {metadata['treename']}" if metadata.get("treename") else ""
+    return (
+        f"{dataset}{metadata.get('filename')}{tree}: there is no column {column}{nearest(column, known)}, "
+        "which the analysis asks for."
+    )
 
 
 class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward and vector come without types

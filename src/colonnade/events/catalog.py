@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Catalog", "Column", "Group", "build_catalog"]
+__all__ = ["Catalog", "Column", "Group", "build_catalog", "uncounted"]
 
 import dataclasses
 import functools
@@ -103,7 +103,7 @@ class Catalog:
 
 
 @functools.lru_cache(maxsize=64)
-def build_catalog(schema: Schema, names: tuple[str, ...]) -> Catalog:
+def build_catalog(schema: Schema, names: tuple[str, ...], lists: frozenset[str] = frozenset()) -> Catalog:
     """Apply a schema to the names of a file's source columns.
 
     Parameters
@@ -112,20 +112,34 @@ def build_catalog(schema: Schema, names: tuple[str, ...]) -> Catalog:
         The rules.
     names
         The source columns, in the file's order.
+    lists
+        The prefixes whose columns are lists without a counter beside them.
 
     Notes
     -----
     Cached: the files of a dataset share their structure, so this is done once for all of them.
     """
-    builder = _Builder(schema, names)
+    builder = _Builder(schema, names, lists)
     left = builder.apply_rules()
     builder.group(left) if schema.grouped else builder.keep(left)
     return Catalog(schema.name, builder.columns, builder.groups)
 
 
+def uncounted(names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the columns that share a prefix without a counter, which may be lists all the same."""
+    present = frozenset(names)
+    members: dict[str, list[str]] = {}
+    for name in names:
+        prefix, _, field = name.partition("_")
+        if prefix and field and prefix not in present and f"n{prefix}" not in present:
+            members.setdefault(prefix, []).append(name)
+    return members
+
+
 class _Builder:
-    def __init__(self, schema: Schema, names: tuple[str, ...]) -> None:
+    def __init__(self, schema: Schema, names: tuple[str, ...], lists: frozenset[str]) -> None:
         self.schema = schema
+        self.lists = lists
         self.names = names
         self.present = frozenset(names)
         self.columns: dict[str, Column] = {}
@@ -178,7 +192,12 @@ class _Builder:
         for prefix, sources in members.items():
             count = f"n{prefix}" if f"n{prefix}" in self.present else None
             columns = [Column(source, prefix, source[len(prefix) + 1 :], source) for source in sources]
-            self._add_group(Group(prefix, jagged=count is not None, vector=None, coordinates=(), count=count), columns)
+            self._add_group(
+                Group(
+                    prefix, jagged=count is not None or prefix in self.lists, vector=None, coordinates=(), count=count
+                ),
+                columns,
+            )
 
     def _collect(self, rule: Collection) -> list[str]:
         """Add a collection with a rule of its own; return the source columns that used up."""

@@ -15,7 +15,7 @@ from typing import Any
 import uproot
 
 from colonnade.errors import InputError, nearest
-from colonnade.events.catalog import Catalog, build_catalog
+from colonnade.events.catalog import Catalog, build_catalog, uncounted
 from colonnade.events.faults import translated
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
@@ -117,7 +117,13 @@ def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...
     else:
         reader, name = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
-    return Handle(path, name, reader, build_catalog(rules, reader.names), stamp)
+    with translated(f"{path}, tree {name}: the types of its columns can't be read", remote=is_remote(path)):
+        lists = frozenset(
+            prefix
+            for prefix, members in uncounted(reader.names).items()
+            if rules.grouped and all(reader.form(member)[0] for member in members)
+        )
+    return Handle(path, name, reader, build_catalog(rules, reader.names, lists), stamp)
 
 
 def _check_local(path: str) -> None:

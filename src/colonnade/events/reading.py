@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import awkward as ak
 
-from colonnade.errors import ColonnadeError, InputError, MissingColumnError, nearest
+from colonnade.errors import ColonnadeError, InputError, MissingColumnError
 from colonnade.events.assemble import (
     LazyPlan,
     Plan,
@@ -20,7 +20,7 @@ from colonnade.events.assemble import (
     eager_events,
     virtual_events,
 )
-from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError
+from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
 from colonnade.events.faults import translated
@@ -123,8 +123,7 @@ def read_events(
     key = tuple(columns)
     plan: Plan | None = handle.plans.get(key)
     if plan is None:
-        dataset = metadata.get("dataset")
-        chosen = [_column(handle, source, name, dataset) for name in dict.fromkeys(key)]
+        chosen = _columns(handle, key, attrs["metadata"])
         with translated(f"{source.path}, tree {source.tree} can't be read", remote=is_remote(source.path)):
             plan = handle.plans[key] = build_plan(handle.catalog, handle.reader, chosen)
     return eager_events(chunk, plan, attrs)
@@ -164,7 +163,7 @@ def learn_columns(
     try:
         use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add))
     except NoSuchColumnError as error:
-        raise _missing(handle, source, error.column, metadata.get("dataset")) from error
+        raise MissingColumnError(str(error)) from error
     return _needed(handle, touched)
 
 
@@ -207,7 +206,7 @@ def use_events(
                     raise
         return use(read_events(source, start, stop, None, metadata, threads=threads))
     except NoSuchColumnError as error:
-        raise _missing(_open(source), source, error.column, metadata.get("dataset")) from error
+        raise MissingColumnError(str(error)) from error
 
 
 def _needed(handle: Handle, touched: set[str]) -> tuple[str, ...]:
@@ -247,19 +246,12 @@ def _lazy_plan(handle: Handle) -> LazyPlan:
     return plan
 
 
-def _column(handle: Handle, source: SourceFile, name: str, dataset: Any) -> Column:
-    column = handle.catalog.columns.get(name)
-    if column is None:
-        raise _missing(handle, source, name, dataset)
-    return column
-
-
-def _missing(handle: Handle, source: SourceFile, name: str, dataset: Any) -> MissingColumnError:
-    where = f"Dataset {dataset}, " if dataset else ""
-    tree = f", tree {source.tree}" if source.tree else ""
-    hint = nearest(name, handle.catalog.known)
-    msg = f"{where}{source.path}{tree}: there is no column {name}{hint}, which the analysis asks for."
-    return MissingColumnError(msg)
+def _columns(handle: Handle, names: Sequence[str], metadata: Mapping[str, Any]) -> list[Column]:
+    known = handle.catalog.columns
+    for name in names:
+        if name not in known:
+            raise MissingColumnError(missing_sentence(metadata, name, handle.catalog.known))
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
