@@ -122,47 +122,41 @@ class DileptonMET(Processor):
             ),
         )
 
-    def leptons(self, events):
-        """Electrons and muons, hardest first; `kind` tells which."""
-        return merge(self.electrons(events), self.muons(events))
-
     def skim(self, events):
         """Exactly two leptons."""
         return {"two leptons": count(self.electrons(events)) + count(self.muons(events)) == 2}
 
+    def lepton_pair(self, events):
+        """The leptons, hardest first; `kind` tells electrons from muons."""
+        leptons = merge(self.electrons(events), self.muons(events))
+        lep1, lep2 = leading(leptons, 0), leading(leptons, 1)
+        return {"leptons": leptons, "lepton1": lep1, "lepton2": lep2, "mll": invariant_mass(lep1, lep2)}
+
     def objects(self, events, shift):
         """Two leptons, jets apart from them, and missing momentum, which follows the jets' energy scale."""
-        leptons = shift.once(self.leptons, events)
         jets, met = events.Jet, events.MET
         if shift["jet_energy_scale"]:
             sigma = shift["jet_energy_scale"]
             jets = assign(jets, pt=lambda jet: jet.pt * (1 + sigma * np.hypot(JES_CONSTANT, JES_NOISE / jet.pt)))
             met = propagate(met, events.Jet, jets)
-        jets = select(jets, lambda jet: (jet.pt >= 30) & (abs(jet.eta) < 4.5))
-        jets = sort_by_pt(select(jets, ~near(jets, leptons, 0.4)))
-        jets = assign(jets, tagged=lambda jet: (jet.btag > BTAG_WORKING_POINT) & (abs(jet.eta) < 2.5))
         return Objects(
-            lepton1=leading(leptons, 0),
-            lepton2=leading(leptons, 1),
-            taggable_jets=select(jets, lambda jet: abs(jet.eta) < 2.5),
-            jets=select(jets, lambda jet: jet.tagged | (jet.pt >= 40)),
-            b_jets=select(jets, lambda jet: jet.tagged),
-            light_jets=select(jets, lambda jet: ~jet.tagged & (jet.pt >= 40)),
+            **shift.once(self.lepton_pair, events),
             met=met,
+            all_jets=jets,
+            clean_jets=lambda objects: clean_jets(objects.all_jets, objects.leptons),
+            jets=lambda objects: select(objects.clean_jets, lambda jet: jet.tagged | (jet.pt >= 40)),
+            b_jets=lambda objects: select(objects.clean_jets, lambda jet: jet.tagged),
+            light_jets=lambda objects: select(objects.jets, lambda jet: ~jet.tagged),
         )
 
     def preselection(self, objects):
-        """Leptons that fired the triggers, no light resonances, missing momentum."""
+        """Leptons hard enough for the triggers, no light resonance, missing momentum."""
         lep1, lep2 = objects.lepton1, objects.lepton2
-        electron1, electron2 = lep1.kind == ELECTRON, lep2.kind == ELECTRON
-        ee, mm = electron1 & electron2, ~electron1 & ~electron2
-        em, me = electron1 & ~electron2, ~electron1 & electron2
+        # leading, second: ee 25, 25; mumu 27, 20; emu 25, 20; mue 27, 25 GeV
+        second_cut = np.where(lep2.kind == lep1.kind, np.where(lep1.kind == MUON, 20, 25), np.where(lep1.kind == MUON, 25, 20))
         return {
-            "lepton pT": (ee & (lep1.pt > 25) & (lep2.pt > 25))
-            | (mm & (lep1.pt > 27) & (lep2.pt > 20))
-            | (em & (lep1.pt > 25) & (lep2.pt > 20))
-            | (me & (lep1.pt > 27) & (lep2.pt > 25)),
-            "mll > 10": invariant_mass(lep1, lep2) > 10,
+            "lepton pT": (lep1.pt > np.where(lep1.kind == MUON, 27, 25)) & (lep2.pt > second_cut),
+            "mll > 10": objects.mll > 10,
             "MET": objects.met.pt > self.min_met,
         }
 
@@ -173,7 +167,7 @@ class DileptonMET(Processor):
         to_lep1, to_lep2 = abs(delta_phi(lep1, met)), abs(delta_phi(lep2, met))
         scalar = ht(lep1, lep2, jets)
         return {
-            "mll": invariant_mass(lep1, lep2),
+            "mll": objects.mll,
             "mt2": mt2(lep1, lep2, met, massless=True),
             "mt": transverse_mass(pair, met),
             "mt_ll": transverse_mass(lep1, lep2),
@@ -240,8 +234,16 @@ class DileptonMET(Processor):
             ("b_tagging", BTAG_UNCERTAINTY, bottom),
             ("mistagging", MISTAG_UNCERTAINTY, not_bottom),
         ):
-            up, down = (tagging_weight(select(objects.taggable_jets, concerned), s) for s in (sigma, -sigma))
+            jets = select(objects.clean_jets, lambda jet: (abs(jet.eta) < 2.5) & concerned(jet))  # noqa: B023
+            up, down = tagging_weight(jets, sigma), tagging_weight(jets, -sigma)
             weights.add(name, nominal, up, down)
+
+
+def clean_jets(jets, leptons):
+    """Jets of at least 30 GeV that are no lepton, hardest first; `tagged` tells which hold a b-hadron, it seems."""
+    jets = select(jets, lambda jet: (jet.pt >= 30) & (abs(jet.eta) < 4.5))
+    jets = sort_by_pt(select(jets, ~near(jets, leptons, 0.4)))
+    return assign(jets, tagged=lambda jet: (jet.btag > BTAG_WORKING_POINT) & (abs(jet.eta) < 2.5))
 
 
 def bottom(jet):

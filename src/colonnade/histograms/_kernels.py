@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.histograms.columns import Column
-from colonnade.kinematics._compiled import compiled
+from colonnade.kinematics.compiled import compiled
 
 # places in the array of bin numbers that are no bin
 SKIP = -1

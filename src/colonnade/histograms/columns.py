@@ -7,11 +7,11 @@ __all__ = ["Column"]
 from dataclasses import dataclass, replace
 from typing import Any
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError
+from colonnade.kinematics.views import view
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,15 @@ class Column:
         ConfigError
             If the array is not of numbers, is nested deeper, or is of another length.
         """
-        if isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray) and values.ndim == 1:
+        if isinstance(values, np.ndarray) and values.ndim == 1 and not isinstance(values, np.ma.MaskedArray):
             column = cls(name, values)
         else:
-            column = cls._of_layout(values, name)
+            try:
+                seen = view(values)
+                column = cls(name, seen.numbers(), seen.offsets, seen.missing)
+            except ConfigError as error:
+                msg = f"the observable {name!r} can't be filled: {error}"
+                raise ConfigError(msg) from error
         if column.content.dtype.kind not in "biuf":
             msg = f"the observable {name!r} holds {column.content.dtype}, not numbers, so it can't be filled."
             raise ConfigError(msg)
@@ -55,27 +60,6 @@ class Column:
             msg = f"the observable {name!r} has {column.events} entries for {events} events."
             raise ConfigError(msg)
         return column
-
-    @classmethod
-    def _of_layout(cls, values: Any, name: str) -> Column:
-        try:
-            layout = ak.to_layout(values, regulararray=True)
-            layout = ak.materialize(ak.Array(layout)).layout if layout.is_record is False else layout
-        except TypeError as error:
-            msg = f"the observable {name!r} is a {type(values).__name__}, not an array."
-            raise ConfigError(msg) from error
-        if layout.purelist_depth not in (1, 2) or layout.fields or layout.is_union:
-            msg = f"the observable {name!r} is of type {ak.Array(layout).type.content}; only numbers and lists of them fill."
-            raise ConfigError(msg)
-        if layout.purelist_depth == 1:
-            content, missing = _numbers(layout)
-            return cls(name, content, None, missing)
-        if layout.is_option:  # a missing list has no objects
-            layout = ak.fill_none(ak.Array(layout), [], axis=0).layout
-        packed = ak.from_regular(ak.Array(layout), axis=1).layout.to_ListOffsetArray64(start_at_zero=True)
-        offsets = np.asarray(packed.offsets.data, dtype=np.int64)
-        content, missing = _numbers(packed.content[: offsets[-1]])
-        return cls(name, content, offsets, missing)
 
     @property
     def events(self) -> int:
@@ -118,12 +102,3 @@ class Column:
     def holds_nan_at(self, place: int) -> bool:
         """Tell whether the value at a place is not a number."""
         return self.content.dtype.kind == "f" and bool(np.isnan(self.content[place]))
-
-
-def _numbers(layout: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-    """Return the values of a flat layout and which of them are missing."""
-    flat = ak.to_numpy(ak.Array(layout), allow_missing=True)
-    if isinstance(flat, np.ma.MaskedArray):
-        missing = np.ma.getmaskarray(flat)
-        return flat.filled(0), (missing if missing.any() else None)
-    return np.asarray(flat), None

@@ -8,6 +8,7 @@ those with missing entries, are awkward arrays.
 from __future__ import annotations
 
 __all__ = [
+    "accelerate",
     "assign",
     "cos_theta_collins_soper",
     "cos_theta_eta",
@@ -41,6 +42,7 @@ from colonnade.kinematics.angles import (
     delta_r,
 )
 from colonnade.kinematics.collections import (
+    accelerate,
     assign,
     count,
     leading,

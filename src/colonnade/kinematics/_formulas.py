@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.kinematics._compiled import compiled
+from colonnade.kinematics.compiled import compiled
 
 _TURN = 2.0 * math.pi
 
@@ -73,24 +73,22 @@ def momentum_of(total: Any) -> Any:
 def pair_mass(pt1: Any, eta1: Any, phi1: Any, mass1: Any, pt2: Any, eta2: Any, phi2: Any, mass2: Any) -> Any:
     """Mass of two four-momenta.
 
-    m^2 = m1^2 + m2^2 + 2 (E1 E2 - p1 p2), where the bracket is written with transverse energies and the differences
-    of rapidity and azimuth, which do not cancel for light, collimated or fast objects.
+    m^2 = m1^2 + m2^2 + 2 (E1 E2 - p1 p2), written so that neither fast nor nearly parallel objects lose digits: first
+    the longitudinal part E1 E2 - pz1 pz2 as the quotient of its difference of squares, then the azimuth by its half.
     """
     out = np.empty(len(pt1))
     for i in range(len(pt1)):
-        a, b, m1, m2 = pt1[i], pt2[i], mass1[i], mass2[i]
-        et1, et2 = math.sqrt(a * a + m1 * m1), math.sqrt(b * b + m2 * m2)
-        # rapidity: sinh(y) = pt sinh(eta) / et
-        y1 = math.asinh(a * math.sinh(eta1[i]) / et1) if m1 != 0.0 else eta1[i]
-        y2 = math.asinh(b * math.sinh(eta2[i]) / et2) if m2 != 0.0 else eta2[i]
-        rapid = math.sinh(0.5 * (y1 - y2))
+        a, b = pt1[i], pt2[i]
+        et1, et2 = a * a + mass1[i] * mass1[i], b * b + mass2[i] * mass2[i]
+        pz1, pz2 = a * math.sinh(eta1[i]), b * math.sinh(eta2[i])
+        e1, e2 = math.sqrt(et1 + pz1 * pz1), math.sqrt(et2 + pz2 * pz2)
+        if pz1 * pz2 > 0.0:
+            longitudinal = (et1 * et2 + et1 * pz2 * pz2 + et2 * pz1 * pz1) / (e1 * e2 + pz1 * pz2)
+        else:
+            longitudinal = e1 * e2 - pz1 * pz2
         turn = math.sin(0.5 * (phi1[i] - phi2[i]))
-        # cosh(dy) = 1 + 2 sinh^2(dy / 2) and cos(dphi) = 1 - 2 sin^2(dphi / 2); what is left, et1 et2 - pt1 pt2, is
-        # the quotient of its difference of squares
-        scale = et1 * et2 + a * b
-        light = (m1 * m1 * b * b + m2 * m2 * a * a + m1 * m1 * m2 * m2) / scale if scale > 0.0 else 0.0
-        bracket = light + 2.0 * et1 * et2 * rapid * rapid + 2.0 * a * b * turn * turn
-        out[i] = math.sqrt(m1 * m1 + m2 * m2 + 2.0 * bracket)
+        square = mass1[i] ** 2 + mass2[i] ** 2 + 2.0 * (longitudinal - a * b + 2.0 * a * b * turn * turn)
+        out[i] = math.sqrt(square) if square > 0.0 else 0.0
     return out
 
 

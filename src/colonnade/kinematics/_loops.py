@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.kinematics._compiled import compiled
+from colonnade.kinematics.compiled import compiled
 
 
 @compiled

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.kinematics._views import Missing, View, joined, view
+from colonnade.kinematics.views import Missing, View, joined, view
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

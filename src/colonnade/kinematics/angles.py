@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from colonnade.kinematics import _formulas
-from colonnade.kinematics._arrays import unwrap
+from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics._operands import momenta, operands
 
 

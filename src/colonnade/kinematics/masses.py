@@ -11,7 +11,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
-from colonnade.kinematics._arrays import unwrap
+from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics._operands import masses, momenta
 
 

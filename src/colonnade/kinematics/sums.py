@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
-from colonnade.kinematics._arrays import Columns, records
+from colonnade.kinematics.arrays import Columns, records
 from colonnade.kinematics._operands import momenta
-from colonnade.kinematics._views import View, view
+from colonnade.kinematics.views import View, view
 
 Floats = npt.NDArray[np.float64]
 
@@ -158,8 +158,8 @@ def propagate(met: Any, before: Any, after: Any) -> ak.Array:
 
 def _plane(seen: View) -> tuple[Floats, Floats]:
     """Return px and py of each entry."""
-    pt, phi = seen.coordinate("pt"), seen.coordinate("phi")
-    return pt * np.cos(phi), pt * np.sin(phi)
+    pt, (cosine, sine) = seen.coordinate("pt"), seen.direction()
+    return pt * cosine, pt * sine
 
 
 def _event_sum(seen: View, values: Floats) -> Floats:

@@ -13,16 +13,15 @@ from typing import Any, ClassVar, Protocol
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from coffea.analysis_tools import Weights
 from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
-from colonnade.kinematics import take
+from colonnade.kinematics import accelerate, take
 from colonnade.processor import cutflow
 from colonnade.processor.corrections import Corrections, luminosity_mask
 from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
-from colonnade.processor.weights import CheckedWeights, finite
+from colonnade.processor.weights import Weights, finite
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -221,6 +220,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             If a region or histogram names something that the analysis does not produce.
         """
         chunk = _read_metadata(events)
+        events = accelerate(events)
         generator = self._generator_weights(events, chunk)
         selected = self._select(events, generator, chunk, self._shifts(chunk))
         nominal = selected[0]
@@ -274,6 +274,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             ``observables``, a dict of name to array. Of blinded data, events in a signal region are left out.
         """
         chunk = _read_metadata(events)
+        events = accelerate(events)
         generator = self._generator_weights(events, chunk)
         (one,) = self._select(events, generator, chunk, [Shift.of(shift, tuple(self.shifts))])
         selection = self._cuts(one)
@@ -331,8 +332,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
         return {"luminosity mask": np.asarray(luminosity_mask(chunk.luminosity_mask)(run, block))}
 
-    def _weights(self, one: _Selected, chunk: _Chunk) -> CheckedWeights:
-        weights = CheckedWeights(len(one.generator), chunk.where)
+    def _weights(self, one: _Selected, chunk: _Chunk) -> Weights:
+        nominal = not one.shift.direction
+        weights = Weights(len(one.generator), chunk.where, variations=nominal)
         if not chunk.is_data:
             weights.add("generator", one.generator)
             self.weights(one.events, one.objects, weights)

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.kinematics._compiled import compiled
+from colonnade.kinematics.compiled import compiled
 from colonnade.processor.pieces import Selection
 
 Floats = npt.NDArray[np.float64]

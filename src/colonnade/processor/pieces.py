@@ -143,19 +143,20 @@ class Shift:
 class Objects:
     """The physics objects of some events, by name, jagged or flat; all have one entry an event.
 
-    Selecting events of them costs nothing until an object is used.
+    A member may be a function of the other members. It is called when the member is first used: for the events that
+    are left by then, or never.
 
     Examples
     --------
-    >>> objects = Objects(muons=ak.Array([[20.0, 30.0], [], [40.0]]))
-    >>> objects.muons.tolist()
-    [[20.0, 30.0], [], [40.0]]
-    >>> objects[np.array([True, False, True])].muons.tolist()
-    [[20.0, 30.0], [40.0]]
+    >>> objects = Objects(jets=ak.Array([[20.0, 30.0], [], [40.0]]), hard=lambda those: those.jets[those.jets > 25])
+    >>> objects.hard.tolist()
+    [[30.0], [], [40.0]]
+    >>> objects[np.array([True, False, True])].hard.tolist()
+    [[30.0], [40.0]]
     """
 
     def __init__(self, **members: Any) -> None:
-        lengths = {name: len(member) for name, member in members.items()}
+        lengths = {name: len(member) for name, member in members.items() if not callable(member)}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items())
             msg = f"objects must all have one entry an event, but their lengths differ: {found}."
@@ -167,11 +168,24 @@ class Objects:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("_members", "_source", "_mask"):
             raise AttributeError(name)  # asked by copy and pickle before there are any
-        if name not in self._members and self._source is not None and name in self._source:
-            self._members[name] = take(getattr(self._source, name), self._mask)
         if name not in self._members:
+            self._members[name] = self._selected(name)
+        member = self._members[name]
+        if callable(member):
+            member = self._members[name] = member(self)
+        return member
+
+    def _selected(self, name: str) -> Any:
+        """Take the selected events of a member, or the function that will make it."""
+        if name not in self or self._source is None:
             msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
             raise AttributeError(msg)
+        member = self._source._raw(name)
+        return member if callable(member) else take(member, self._mask)
+
+    def _raw(self, name: str) -> Any:
+        if name not in self._members:
+            self._members[name] = self._selected(name)
         return self._members[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,24 +1,27 @@
-"""Event weights and their variations, checked when they are added: no weight that is not finite gets through."""
+"""Event weights and their variations, checked when they are added: no weight that is not finite passes."""
 
 from __future__ import annotations
 
-__all__ = ["CheckedWeights", "finite"]
+__all__ = ["Weights", "finite"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from coffea.analysis_tools import Weights
 
 from colonnade.errors import ConfigError, EventError
 
 Floats = npt.NDArray[np.float64]
 
 
-class CheckedWeights(Weights):  # type: ignore[misc]  # coffea has no types
-    """coffea's Weights, refusing what is not finite and naming it.
+class Weights:
+    """The product of event weights, with variations up and down: what an analysis's `weights` fills.
+
+    It is used as `coffea.analysis_tools.Weights` is, and gives the same numbers; but a weight that is missing, infinite
+    or not a number is an error that names it, variations may be given as functions, which are only called where
+    variations are wanted, and the names of variations end in ``_up`` and ``_down``.
 
     Parameters
     ----------
@@ -26,29 +29,35 @@ class CheckedWeights(Weights):  # type: ignore[misc]  # coffea has no types
         Number of events.
     where
         Dataset, file and entries, for messages.
+    variations
+        Whether variations are wanted; for shifted objects they are not.
     """
 
-    def __init__(self, size: int, where: str) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, where: str = "", *, variations: bool = True) -> None:
         self._size = size
         self._where = where
+        self._wanted = variations
+        self._total: Floats = np.ones(size)
+        self._ratios: dict[str, Floats] = {}
+        self._names: set[str] = set()
 
     def add(
         self,
         name: str,
         weight: Any,
-        weightUp: Any = None,
-        weightDown: Any = None,
-        shift: bool = False,  # noqa: N803
+        weightUp: Any = None,  # noqa: N803 - coffea's names
+        weightDown: Any = None,  # noqa: N803
+        shift: bool = False,
     ) -> None:
-        """Multiply the weights by one more, with its variations up and down, as coffea does.
+        """Multiply the weights by one more, with its variations.
 
         Parameters
         ----------
         name
             The weight's name; its variations are called ``NAME_up`` and ``NAME_down``.
         weight, weightUp, weightDown
-            One value an event. With only `weightUp`, down is the inverse ratio.
+            One value an event, or for the variations a function without arguments that returns them. With only
+            `weightUp`, down is the inverse ratio.
         shift
             Whether up and down are differences from the nominal weight.
 
@@ -59,18 +68,14 @@ class CheckedWeights(Weights):  # type: ignore[misc]  # coffea has no types
         ConfigError
             If there is not one value an event, or the name is taken.
         """
-        if name in self._names:
-            msg = f"the weight {name!r} is added twice; give each its own name."
-            raise ConfigError(msg)
-        up = None if weightUp is None else self._read(weightUp, f"{name} (up)")
-        down = None if weightDown is None else self._read(weightDown, f"{name} (down)")
-        super().add(name, self._read(weight, name), up, down, shift)
+        nominal = self._multiply(name, weight)
+        self._vary(name, nominal, weightUp, weightDown, shift=shift)
 
     def add_multivariation(
         self,
         name: str,
         weight: Any,
-        modifierNames: Sequence[str],  # noqa: N803 - coffea's name
+        modifierNames: Sequence[str],  # noqa: N803 - coffea's names
         weightsUp: Sequence[Any],  # noqa: N803
         weightsDown: Sequence[Any] | None = None,  # noqa: N803
         shift: bool = False,
@@ -82,48 +87,72 @@ class CheckedWeights(Weights):  # type: ignore[misc]  # coffea has no types
         EventError
             If a value is missing, infinite or not a number.
         ConfigError
-            If there is not one value an event, or the name is taken.
+            If there is not one value an event, the name is taken, or the numbers of variations differ.
         """
-        if name in self._names:
-            msg = f"the weight {name!r} is added twice; give each its own name."
+        downs = [None] * len(weightsUp) if weightsDown is None else list(weightsDown)
+        if not len(modifierNames) == len(weightsUp) == len(downs):
+            msg = f"the weight {name!r} has {len(modifierNames)} sources, {len(weightsUp)} up and {len(downs)} down."
             raise ConfigError(msg)
-        down = [None] * len(weightsUp) if weightsDown is None else list(weightsDown)
-        super().add_multivariation(
-            name,
-            self._read(weight, name),
-            list(modifierNames),
-            [self._read(up, f"{name}_{word} (up)") for word, up in zip(modifierNames, weightsUp, strict=True)],
-            [
-                None if values is None else self._read(values, f"{name}_{word} (down)")
-                for word, values in zip(modifierNames, down, strict=True)
-            ],
-            shift,
-        )
+        nominal = self._multiply(name, weight)
+        for source, up, down in zip(modifierNames, weightsUp, downs, strict=True):
+            self._vary(f"{name}_{source}", nominal, up, down, shift=shift)
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """The names of the variations, in the order in which they were added."""
+        return tuple(self._ratios)
+
+    def weight(self, variation: str = "nominal") -> Floats:
+        """Return the product of all weights, shape (events,), nominal or varied.
+
+        Raises
+        ------
+        EventError
+            If the product of finite weights is not finite.
+        """
+        total = self._total if variation == "nominal" else self._total * self._ratios[variation]
+        if not np.isfinite(total).all():
+            msg = f"the product of the weights, variation {variation}, is not finite {self._where}."
+            raise EventError(msg)
+        return total
 
     def matrix(self) -> tuple[tuple[str, ...], Floats]:
         """Return the names of all variations, "nominal" first, and the weights, shape (events, variations)."""
-        # coffea keeps them in a set, whose order differs from process to process
-        modifiers = sorted(
-            self.variations,
-            key=lambda word: (word.removesuffix("Up").removesuffix("Down"), word[-2:] != "Up"),
-        )
-        matrix = np.empty((1 + len(modifiers), self._size))
-        matrix[0] = self.weight()
-        for row, modifier in enumerate(modifiers, 1):
-            matrix[row] = self.weight(modifier)
-        names = ("nominal", *(_snake(modifier) for modifier in modifiers))
-        if not np.isfinite(matrix).all():
-            row = int(np.argmin(np.isfinite(matrix).all(axis=1)))
-            msg = f"the product of the weights, variation {names[row]}, is not finite {self._where}."
-            raise EventError(msg)
-        return names, np.ascontiguousarray(matrix.T)
+        names = ("nominal", *self._ratios)
+        matrix = np.empty((self._size, len(names)))
+        for column, name in enumerate(names):
+            matrix[:, column] = self.weight(name)
+        return names, matrix
 
-    def _read(self, values: Any, name: str) -> Floats:
-        return finite(values, name, self._size, self._where)
+    def _multiply(self, name: str, weight: Any) -> Floats:
+        if name in self._names:
+            msg = f"the weight {name!r} is added twice; give each its own name."
+            raise ConfigError(msg)
+        self._names.add(name)
+        nominal = finite(weight, name, self._size, self._where)
+        self._total = self._total * nominal
+        return nominal
+
+    def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool) -> None:
+        if not self._wanted:
+            return
+        for word, sign, given in (("up", 1.0, up), ("down", -1.0, down)):
+            if given is None:
+                continue
+            values = finite(given() if callable(given) else given, f"{name} ({word})", self._size, self._where)
+            values = nominal + sign * values if shift else values
+            # an event of weight 0 stays without weight
+            self._ratios[f"{name}_{word}"] = np.divide(values, nominal, out=np.ones(self._size), where=nominal != 0.0)
+        if up is not None and down is None:
+            ratio = self._ratios[f"{name}_up"]
+            if not ratio.all():
+                msg = f"the weight {name!r} is varied up to 0, so down must be given too {self._where}."
+                raise EventError(msg)
+            self._ratios[f"{name}_down"] = 1.0 / ratio
 
 
 def finite(values: Any, name: str, events: int, where: str) -> Floats:
-    """Copy a weight into 64-bit numbers, one an event.
+    """Read a weight as 64-bit numbers, one an event.
 
     Raises
     ------
@@ -145,17 +174,9 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
             f"but has shape {read.shape} and type {read.dtype}."
         )
         raise ConfigError(msg)
-    weights = np.array(read, dtype=np.float64)
+    weights = read.astype(np.float64, copy=False)
     bad = events - int(np.count_nonzero(np.isfinite(weights)))
     if bad:
         msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {events} events {where}."
         raise EventError(msg)
     return weights
-
-
-def _snake(modifier: str) -> str:
-    """Return colonnade's name of a variation, NAME_up, for coffea's NAMEUp."""
-    for word in ("Up", "Down"):
-        if modifier.endswith(word):
-            return f"{modifier.removesuffix(word)}_{word.lower()}"
-    return modifier

@@ -1,0 +1,196 @@
+"""Results as callers get them: NumPy for one number an event, awkward for the rest; stored columns come first."""
+
+from __future__ import annotations
+
+__all__ = ["Columns", "records", "stored_first", "unwrap", "wrap"]
+
+import functools
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.kinematics import _loops
+from colonnade.kinematics.views import Integers, Missing, View, view
+
+
+class Columns:
+    """All objects of all events in a row: each attribute is a flat NumPy array."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, seen: View) -> None:
+        self._view = seen
+
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._view.column(name)
+
+
+def wrap(seen: View) -> ak.Array:
+    """Make an array of a view of records; awkward's own layout is only built when something asks for it.
+
+    Building layouts costs more than the loops of this room, and most arrays only pass from one function here to the
+    next, which looks at the view.
+    """
+    if seen.kind is None:
+        return stored_first(ak.Array(seen.layout(), behavior=seen.behavior, attrs=seen.attrs), seen)
+    array = object.__new__(_kind(seen.kind))
+    vars(array).update(_EMPTY, _behavior=seen.behavior, _attrs=seen.attrs, _view=seen, _seen=None)
+    return array
+
+
+def records(
+    like: View, name: str, columns: dict[str, npt.NDArray[Any]], offsets: Integers | None, missing: Missing
+) -> ak.Array:
+    """Make new records, behaving as those of a view do."""
+    layouts = [ak.contents.NumpyArray(column) for column in columns.values()]
+    content = ak.contents.RecordArray(layouts, list(columns), parameters={"__record__": name})
+    made = View(content, len(content), offsets, None, missing, like)
+    if like.offsets is not None or list(like.fields) != list(columns):
+        made.kind = None  # it may be another class
+    return wrap(made)
+
+
+def unwrap(values: npt.NDArray[Any], offsets: Integers | None, missing: Missing) -> Any:
+    """Return numbers: NumPy for one an event, awkward where jagged or missing."""
+    if offsets is None and missing is None:
+        return values
+    numbers = View(values, len(values), offsets, None, missing)
+    numbers.kind = ak.Array
+    return wrap(numbers)
+
+
+# what awkward's constructor sets beside layout, behavior and attrs
+_EMPTY = {"_cpp_type": None, "_numbaview": None, "_generator": None, "_lookup": None}
+
+
+class _StoredFirst:
+    """Mixed into what this room returns: a stored column is the column, read once, without asking vector for it.
+
+    With one object an event it is a NumPy array.
+    """
+
+    def _stored(self, name: str) -> Any:
+        seen = view(self)
+        if seen.holds_numbers(name):
+            return unwrap(seen.column(name), seen.offsets, seen.missing)
+        # the collections of events: the same one each time, so that its columns are gathered once
+        inner = vars(self).setdefault("_inner", {})
+        if name not in inner or inner[name][0] is not seen:
+            inner[name] = (seen, stored_first(self[name]))  # type: ignore[index]  # of ak.Array
+        return inner[name][1]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_layout":  # not built yet, see `wrap`
+            state = vars(self)
+            state["_layout"] = state["_seen"] = state["_view"].layout()
+            return state["_layout"]
+        if not name.startswith("_") and name in view(self).fields:
+            return self._stored(name)
+        return super().__getattr__(name)  # type: ignore[misc]  # ak.Array comes after
+
+    def __len__(self) -> int:
+        seen = view(self)
+        return seen.size if seen.offsets is None else len(seen.offsets) - 1
+
+    def __getitem__(self, where: Any) -> Any:
+        if isinstance(where, _StoredFirst):
+            kept = self._where(view(where))
+        elif isinstance(where, np.ndarray) and where.dtype == np.bool_ and where.shape == (len(self),):
+            kept = _events(view(self), where)
+        else:
+            kept = None
+        if kept is None:
+            return super().__getitem__(where)  # type: ignore[misc]  # ak.Array comes after
+        return wrap(kept) if kept.fields else unwrap(kept.numbers(), kept.offsets, kept.missing)
+
+    def _where(self, mask: View) -> View | None:
+        """Return the objects for which a jagged mask is true, if it is one of this array."""
+        seen = view(self)
+        if mask.fields or mask.missing is not None or seen.offsets is None or not same_lists(seen, mask):
+            return None
+        keep = mask.numbers()
+        return objects(seen, keep) if keep.dtype == np.bool_ else None
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if method == "__call__" and not options and ufunc.nout == 1:
+            fast = _elementwise(ufunc, inputs)
+            if fast is not NotImplemented:
+                return fast
+        return super().__array_ufunc__(ufunc, method, *inputs, **options)  # type: ignore[misc]  # ak.Array's
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # as the ordinary array it stands for: this class is made at run time
+        plain = ak.Array(self.layout, behavior=self.behavior, attrs=self.attrs)  # type: ignore[attr-defined]
+        return plain.__reduce_ex__(protocol)
+
+
+def objects(seen: View, keep: npt.NDArray[np.bool_]) -> View:
+    """Return the entries that a mask keeps, in their lists."""
+    offsets, places = _loops.select_entries(seen.offsets, keep)
+    return seen.part(places, offsets)
+
+
+def _events(seen: View, keep: npt.NDArray[np.bool_]) -> View:
+    """Return the events that a mask keeps."""
+    if seen.offsets is None:
+        return seen.part(np.flatnonzero(keep))
+    offsets, places = _loops.take_events(seen.offsets, keep)
+    return seen.part(places, offsets)
+
+
+def _elementwise(ufunc: Any, inputs: tuple[Any, ...]) -> Any:
+    """Apply a function to numbers of the same lists, or of one an event, in a row; else say NotImplemented."""
+    views = []
+    for one in inputs:
+        if isinstance(one, bool | int | float | np.generic):
+            continue
+        plain = isinstance(one, np.ndarray) and one.ndim == 1 and not isinstance(one, np.ma.MaskedArray)
+        if not plain and not isinstance(one, _StoredFirst):
+            return NotImplemented
+        seen = view(one)
+        if seen.fields or seen.missing is not None:
+            return NotImplemented
+        views.append(seen)
+    first = views[0]
+    if not all(same_lists(first, other) for other in views[1:]):
+        return NotImplemented
+    values = iter(views)
+    rows = [one if isinstance(one, bool | int | float | np.generic) else next(values).numbers() for one in inputs]
+    return unwrap(ufunc(*rows), first.offsets, None)
+
+
+def same_lists(one: View, other: View) -> bool:
+    """Tell whether two collections have as many objects in each event; or if they have one an event, as many."""
+    if one.offsets is None or other.offsets is None:
+        return one.offsets is other.offsets and one.size == other.size
+    return one.offsets is other.offsets or np.array_equal(one.offsets, other.offsets)
+
+
+def _coordinate(name: str) -> property:
+    def get(self: Any) -> Any:
+        if name in view(self).fields:
+            return self._stored(name)
+        return getattr(super(_StoredFirst, self), name)  # worked out by vector
+
+    return property(get, doc=f"The stored {name}, or the one that vector works out.")
+
+
+def stored_first(array: ak.Array, seen: View | None = None) -> ak.Array:
+    """Make an array look its columns up before it asks vector."""
+    array.__class__ = _kind(type(array))
+    if seen is not None:
+        seen.kind = type(array)
+        vars(array).update(_view=seen, _seen=array.layout)
+    return array
+
+
+@functools.lru_cache(maxsize=64)
+def _kind(kind: type) -> type:
+    if issubclass(kind, _StoredFirst):
+        return kind
+    known = {name: _coordinate(name) for name in ("pt", "eta", "phi", "mass") if hasattr(kind, name)}
+    return type(kind.__name__, (_StoredFirst, kind), known)
