@@ -24,29 +24,30 @@ from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
 
-# names that the field writes in one way; a workflow may say otherwise
+# names that the field writes in one way; a workflow may say otherwise. Formulas only where letters won't do: they
+# take long to draw
 _TITLES = {
     "data": "Data",
     "zll": r"$Z/\gamma^{*}\to\ell\ell$",
     "zee": r"$Z/\gamma^{*}\to ee$",
     "zmumu": r"$Z/\gamma^{*}\to\mu\mu$",
     "ztautau": r"$Z/\gamma^{*}\to\tau\tau$",
-    "zjets": "$Z$+jets",
-    "wjets": "$W$+jets",
+    "zjets": "Z+jets",
+    "wjets": "W+jets",
     "ttbar": r"$t\bar{t}$",
     "tt": r"$t\bar{t}$",
     "singletop": "Single top",
-    "ww": "$WW$",
-    "wz": "$WZ$",
-    "zz": "$ZZ$",
-    "zgamma": r"$Z\gamma$",
-    "wgamma": r"$W\gamma$",
-    "gammajets": r"$\gamma$+jets",
+    "ww": "WW",
+    "wz": "WZ",
+    "zz": "ZZ",
+    "zgamma": "Zγ",
+    "wgamma": "Wγ",
+    "gammajets": "γ+jets",
     "qcd": "Multijet",
     "diboson": "Diboson",
 }
 _MODELS = {"DH": "Dark Higgs", "LV": "Light vector", "EFT": "Effective theory"}
-_FLAVOURS = {"ee": "$ee$", "mm": r"$\mu\mu$", "em": r"$e\mu$", "me": r"$\mu e$"}
+_FLAVOURS = {"mm": "μμ", "em": "eμ", "me": "μe"}
 
 
 @dataclass(frozen=True)

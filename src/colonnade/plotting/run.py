@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["draw_run", "read_index", "workflow_settings"]
 
+import gc
+import importlib
 import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
@@ -128,12 +130,19 @@ def _draw_all(pictures: list[Picture], target: Path, settings: PlotSettings, wor
         return
     # forking would copy the threads' locks of a running cluster
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
         try:
             yield from pool.map(draw, pictures, chunksize=4)
         except BrokenProcessPool as error:
             msg = f"A process that draws pictures in {target} was killed, perhaps for memory; try fewer workers."
             raise OutputError(msg) from error
+
+
+def _start() -> None:
+    """Prepare a worker: what is loaded now stays, and need not be searched for garbage again and again."""
+    importlib.import_module("colonnade.plotting.stack")
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def _draw(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 __all__ = ["Panel", "data_errors", "stacked"]
 
-from typing import Literal
+from typing import Any, Literal
 
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, StepPatch
 from mplhep.error_estimation import poisson_interval
 from numpy.typing import NDArray
 
@@ -93,7 +93,10 @@ def stacked(
         panel = "none"
     if panel == "significance" and not any(np.isfinite(each).any() for each in stack.significances):
         panel = "none"
-    figure, main, below = canvas(5.4 if panel == "none" else 6.0, panel=panel != "none")
+    # names at an angle need room below the frame
+    bottom = 0.62 if not rotate else 0.3 + 0.042 * max((len(name) for name in stack.bins), default=0)
+    height = (4.78 if panel == "none" else 5.38) + bottom
+    figure, main, below = canvas(height, panel=panel != "none", bottom=bottom)
     logarithmic = scale == "log" or (scale == "auto" and _spans(stack))
     factor = signal_scale or (1.0 if logarithmic else _visible_scale(stack))
     _draw_main(main, stack, factor)
@@ -120,6 +123,12 @@ def stacked(
     return figure
 
 
+def _stairs(axes: Axes, values: Floats, edges: Floats, **look: Any) -> None:
+    """Draw steps like `Axes.stairs`, without measuring their extent: the ranges are set anyway, and it takes long."""
+    look = {"baseline": 0, "fill": False, **look}
+    axes.add_artist(StepPatch(values, edges, **look))
+
+
 def _draw_main(axes: Axes, stack: Stack, factor: float) -> None:
     if stack.backgrounds:
         mplhep.histplot(
@@ -127,13 +136,14 @@ def _draw_main(axes: Axes, stack: Stack, factor: float) -> None:
             color=[each.colour for each in stack.backgrounds], ax=axes, flow="none", zorder=1,
         )  # fmt: skip
         total = stack.total
-        axes.stairs(total, stack.edges, color="#222222", linewidth=0.8, zorder=2)
-        axes.stairs(
+        _stairs(axes, total, stack.edges, color="#222222", linewidth=0.8, zorder=2)
+        _stairs(axes,
             total + stack.up, stack.edges, baseline=total - stack.down, fill=True, facecolor="none",
             edgecolor="#333333", hatch="//////", linewidth=0, zorder=2.1,
         )  # fmt: skip
     for index, signal in enumerate(stack.signals):
-        axes.stairs(
+        _stairs(
+            axes,
             signal.values * factor,
             stack.edges,
             color=signal.colour,
@@ -158,7 +168,7 @@ def _draw_ratio(axes: Axes, stack: Stack) -> None:
         ratio = np.where(total > 0, data / total, np.nan)
         down, up = (np.where(total > 0, each / total, np.nan) for each in data_errors(stack))
         low, high = (np.where(total > 0, each / total, 0.0) for each in (stack.down, stack.up))
-    axes.stairs(
+    _stairs(axes,
         1 + high, stack.edges, baseline=1 - low, fill=True, facecolor="none", edgecolor="#333333", hatch="//////",
         linewidth=0,
     )  # fmt: skip
@@ -183,7 +193,7 @@ def _draw_ratio(axes: Axes, stack: Stack) -> None:
 def _draw_significance(axes: Axes, stack: Stack) -> None:
     highest = 0.0
     for index, (signal, values) in enumerate(zip(stack.signals, stack.significances, strict=True)):
-        axes.stairs(values, stack.edges, color=signal.colour, linestyle=_dash(index), linewidth=1.5, baseline=None)
+        _stairs(axes, values, stack.edges, color=signal.colour, linestyle=_dash(index), linewidth=1.5, baseline=None)
         if np.isfinite(values).any():
             highest = max(highest, float(np.nanmax(values)))
     axes.set_ylim(0, 1.2 * highest or 1)
@@ -241,7 +251,7 @@ def _legend(stack: Stack, factor: float) -> tuple[list[Line2D | Patch], list[str
         titles.append("Uncertainty")
     for index, signal in enumerate(stack.signals):
         handles.append(Line2D([], [], color=signal.colour, linestyle=_dash(index), linewidth=1.8))
-        titles.append(signal.title if factor == 1 else f"{signal.title} ×{factor:g}")
+        titles.append(signal.title if factor == 1 else f"{signal.title} {_times(factor)}")
     return handles, titles
 
 
@@ -254,7 +264,7 @@ def _label_x(axes: Axes, stack: Stack, label: str, unit: str, rotate: bool) -> N
     axes.tick_params(axis="x", which="both", length=0)
     if rotate:
         for tick in axes.get_xticklabels():
-            tick.set(rotation=25, ha="right", rotation_mode="anchor")
+            tick.set(rotation=28, ha="right", rotation_mode="anchor")
 
 
 def _events_label(stack: Stack, unit: str) -> str:
@@ -264,7 +274,14 @@ def _events_label(stack: Stack, unit: str) -> str:
     widths = np.diff(stack.edges)
     if not np.allclose(widths, widths[0], rtol=1e-6):
         return "Events / bin"
+    if widths[0] == 1 and stack.edges[0] % 1 == 0.5:  # counts
+        return "Events"
     return f"Events / {widths[0]:.4g} {unit}".rstrip()
+
+
+def _times(factor: float) -> str:
+    exponent = np.log10(factor)
+    return f"×$10^{{{exponent:.0f}}}$" if exponent >= 3 and exponent % 1 == 0 else f"×{factor:g}"
 
 
 def _dash(index: int) -> object:
