@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["stack_of", "stacking_order"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def stack_of(
     *,
     flat: Sequence[FlatUncertainty] = (),
     overflow: bool = False,
-    blinded: bool = True,
+    hidden: Callable[[str, bool], bool] = lambda _region, empty: empty,
 ) -> tuple[Stack, Projection] | None:
     """Collect what one stacked figure shows.
 
@@ -71,8 +71,8 @@ def stack_of(
         Those to overlay.
     flat, overflow
         See `project`.
-    blinded
-        Whether a region without data is a hidden one; if not, it is one where nothing was seen.
+    hidden
+        Called with the region and whether it holds no data: says whether its data are blinded.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def stack_of(
     total = project(histograms, backgrounds, region, flat, overflow)
     observed = [name for name, look in looks.items() if look.kind == "data"]
     data = project(histograms, observed, region, (), overflow)
-    if data is not None and blinded and not (np.any(data.values) or data.below or data.above):
+    if data is not None and hidden(region, not (np.any(data.values) or data.below or data.above)):
         data = None
     parts = {name: project(histograms, [name], region, (), overflow) for name in (*backgrounds, *signals)}
     found = {name: part for name, part in parts.items() if part is not None}

@@ -53,7 +53,7 @@ def _histogram(run: Drawing, name: str, region: str) -> Iterator[Picture]:
     if len(axes) == 1:
         found = stack_of(
             histograms, region, run.looks, run.backgrounds, run.signals,
-            flat=run.flat, overflow=run.settings.overflow, blinded=run.folder.blinded,
+            flat=run.flat, overflow=run.settings.overflow, hidden=run.folder.hides_data,
         )  # fmt: skip
         if found is None:
             return

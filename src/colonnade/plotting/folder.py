@@ -110,6 +110,40 @@ class RunFolder:
             return not self.config["unblind"]
         return self.fit is None or self.fit.blinded
 
+    @property
+    def signal_regions(self) -> tuple[str, ...] | None:
+        """The regions that blinding is about; none where provenance.json does not say."""
+        found = self.provenance.get("signal_regions")
+        return tuple(str(name) for name in found) if isinstance(found, list) else None
+
+    def hides_data(self, region: str, empty: bool) -> bool:
+        """Say whether a region's data are hidden, rather than nothing having been seen.
+
+        Parameters
+        ----------
+        region
+            The region.
+        empty
+            Whether it holds no data: that tells where provenance.json does not.
+        """
+        if not self.blinded:
+            return False
+        known = self.signal_regions
+        return empty if known is None else region in known
+
+    @property
+    def declared_signals(self) -> Mapping[str, Mapping[str, Any]]:
+        """Process to the signal parameters of the manifest, as provenance.json has them."""
+        inputs = self.provenance.get("inputs")
+        datasets = inputs.get("datasets") if isinstance(inputs, dict) else None
+        if not isinstance(datasets, dict):
+            return {}
+        return {
+            each["process"]: each["signal"]
+            for each in datasets.values()
+            if isinstance(each, dict) and isinstance(each.get("signal"), dict) and isinstance(each.get("process"), str)
+        }
+
     @cached_property
     def kinds(self) -> Mapping[str, str]:
         """Process to data, background or signal, in the manifest's order."""

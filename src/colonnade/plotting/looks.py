@@ -96,17 +96,9 @@ def processes(folder: RunFolder, settings: PlotSettings) -> dict[str, Process]:
     """Return every process with its title and colour.
 
     Colours go by the manifest's order, not by yields, so that they stay when the analysis changes.
-
-    Raises
-    ------
-    ConfigError
-        If the settings name a process that the run does not have.
+    A process that the settings name and the run does not have is passed over: a run may be of some datasets only.
     """
     kinds = folder.kinds
-    for name in (*settings.processes, *settings.order):
-        if name not in kinds:
-            msg = f"plots: the run has no process {name!r}{nearest(name, kinds)}."
-            raise ConfigError(msg)
     models = signals_by_model(folder)
     points = {signal.name: signal for group in models.values() for signal in group}
     # points of one model share a colour, unless there is but one model
@@ -134,9 +126,11 @@ def processes(folder: RunFolder, settings: PlotSettings) -> dict[str, Process]:
 def signals_by_model(folder: RunFolder) -> dict[str, list[Signal]]:
     """Group the signal points by model, each in increasing order of its parameters.
 
-    Parameters come from fit.json; without them, from a name such as DH_mZp130.
+    Parameters come from fit.json, else from the manifest, else from a name such as DH_mZp130.
     """
-    known = {} if folder.fit is None else {point.signal: point.parameters for point in folder.fit.points}
+    known = {**folder.declared_signals}
+    if folder.fit is not None:
+        known.update({point.signal: point.parameters for point in folder.fit.points if point.parameters})
     groups: dict[str, list[Signal]] = {}
     for name, kind in folder.kinds.items():
         if kind != "signal":

@@ -116,7 +116,7 @@ def region_yields(
     total = _summed(chosen, backgrounds, region, flat)
     parts = {name: _summed(chosen, [name], region, flat) for name in expected}
     data = _summed(chosen, observed, region)
-    hidden = data is not None and folder.blinded and data.value == 0
+    hidden = data is not None and folder.hides_data(region, data.value == 0)
     return RegionYields(
         region,
         {name: part for name, part in parts.items() if part is not None},

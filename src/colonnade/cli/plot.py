@@ -1,0 +1,54 @@
+"""`colonnade plot`: the figures of a run, drawn again."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("plot")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--histograms", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
+@click.option("--regions", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
+@click.option("--signals", multiple=True, metavar="NAME", help="Overlay these signals (names or globs; repeatable).")
+@click.option("--formats", type=click.Choice(["png", "pdf"]), multiple=True, help="Instead of both (repeatable).")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that draw; by default one for each core.")
+def command(
+    directory: Path,
+    histograms: tuple[str, ...],
+    regions: tuple[str, ...],
+    signals: tuple[str, ...],
+    formats: tuple[str, ...],
+    workers: int | None,
+) -> None:
+    """Draw what a run left in DIRECTORY, into its plots/.
+
+    Without options, as the run's workflow says.
+    """
+    import os
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from colonnade.plotting import draw_run
+    from colonnade.plotting.folder import RunFolder
+    from colonnade.plotting.run import workflow_settings
+
+    chosen: dict[str, Any] = {"histograms": histograms, "regions": regions, "signals": signals, "formats": formats}
+    settings = workflow_settings(RunFolder.open(directory)).model_copy(
+        update={key: value for key, value in chosen.items() if value}
+    )
+    console = Console()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Drawing", total=None)
+        paths = draw_run(
+            directory,
+            settings,
+            workers or len(os.sched_getaffinity(0)),
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(f"{len(paths)} files in {directory / 'plots'}", soft_wrap=True, highlight=False)
