@@ -162,9 +162,9 @@ def test_versions_count(run: Counter, simulated: Callable[..., Dataset], monkeyp
 
     datasets = [simulated(sizes=(100,))]
     run(datasets)
-    here = identity.versions()
+    here = identity.installed()
     for name in ("awkward", "colonnade", "numpy"):
-        monkeypatch.setattr(identity, "versions", lambda name=name: {**here, name: "0.0"})
+        monkeypatch.setattr(identity, "installed", lambda name=name: {**here, name: "0.0"})
         assert run(datasets)[0] == 1
     monkeypatch.setattr(identity, "_framework", lambda: "an edited framework")
     assert run(datasets)[0] == 1

@@ -1,4 +1,4 @@
-"""A Dask cluster as a pool: one made for the run on this machine, or one that runs already."""
+"""A Dask cluster as a pool: one made for the run, here or of batch jobs, or one that runs already."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ import logging
 import queue
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import dask
 from distributed import Client, Future, LocalCluster
+from distributed.security import Security
 
+from colonnade.errors import ConfigError
+from colonnade.execution import versions as versions_module
 from colonnade.execution.merging import fold
 from colonnade.execution.pools import Done, WorkersLostError, worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
-from colonnade.execution.work import Job, Task, pack, process
+from colonnade.execution.versions import SPEAKING, installed
+from colonnade.execution.work import Job, Task, pack, process, version_difference
 
 _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -30,21 +38,31 @@ _CONFIG = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
     "distributed.comm.timeouts.connect": "20s",
 }
+# how long a cluster may be without workers before it is given up, in seconds
+_WITHOUT_WORKERS = 120.0
+_ENDING = (OSError, TimeoutError, RuntimeError, asyncio.CancelledError)
 
 
 def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
-    """Start a cluster on this machine, or connect to the one that the settings name.
+    """Start a cluster, or connect to the one that the settings name.
 
-    The cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder
-    that goes with it.
+    A cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder that goes
+    with it. One of batch jobs is reached through TLS with certificates made for the run.
 
     Raises
     ------
     WorkersLostError
         If the scheduler can't be reached.
+    ConfigError
+        If certificates or the batch system's commands are missing.
     """
     if settings.scheduler is not None:
-        return _connect(settings.scheduler)
+        return _connect(settings)
+    if settings.batch is not None:
+        from colonnade.execution.batch import start_jobs
+
+        cluster, folder = start_jobs(settings.kind, settings.batch)
+        return DaskPool(Client(cluster, set_as_default=False), cluster, folder, patient=True)
     worker_processes()
     folder = tempfile.mkdtemp(prefix="colonnade-dask-")
     try:
@@ -63,46 +81,129 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return DaskPool(client, cluster, folder)
+    return DaskPool(client, cluster, folder, local=True)
 
 
-def _connect(address: str) -> DaskPool:
-    try:
-        return DaskPool(Client(address, set_as_default=False, timeout="20s"))
-    except (OSError, ValueError, TimeoutError) as error:
-        msg = (
-            f"The Dask scheduler {address} can't be reached ({str(error).splitlines()[0] or type(error).__name__}); "
-            "start it, or correct the address."
+def _connect(settings: ExecutorSettings) -> DaskPool:
+    address = settings.scheduler
+    security = None
+    if settings.tls is not None:
+        paths = settings.tls.model_dump()
+        for name, path in paths.items():
+            if not Path(path).is_file():
+                msg = f"executor.tls.{name} = {path!r}: there is no such file."
+                raise ConfigError(msg)
+        security = Security(
+            tls_ca_file=paths["ca"],
+            tls_client_cert=paths["certificate"],
+            tls_client_key=paths["key"],
+            require_encryption=True,
         )
+    try:
+        client = Client(address, set_as_default=False, timeout="20s", security=security)
+    except (OSError, ValueError, TimeoutError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        msg = f"The Dask scheduler {address} can't be reached ({reason}); start it, or correct the address."
         raise WorkersLostError(msg) from error
+    return DaskPool(client)
 
 
 class DaskPool:
-    """Workers of a Dask cluster. Results stay on the workers and are added there."""
+    """Workers of a Dask cluster. Results stay on the workers and are added there.
+
+    Parameters
+    ----------
+    client
+        Connected to the scheduler.
+    cluster
+        What to end with the pool.
+    folder
+        What to remove with it.
+    local
+        Whether the workers are of this machine and this installation, so that there is nothing to check.
+    patient
+        Whether to wait for workers without end, as for jobs in a queue.
+    """
 
     name = "dask"
 
-    def __init__(self, client: Client, cluster: LocalCluster | None = None, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        cluster: Any = None,
+        folder: str | None = None,
+        *,
+        local: bool = False,
+        patient: bool = False,
+    ) -> None:
         self._client = client
         self._cluster = cluster
         self._folder = folder
+        self._local = local
+        self._patient = patient
         self._job: Future | None = None
         self._tags: dict[str, tuple[Hashable, Future]] = {}
         self._finished: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._run = uuid.uuid4().hex[:8]
         self._count = 0
+        self._seen_workers = time.monotonic()
 
     @property
     def workers(self) -> int:
         """Threads of all workers."""
-        threads: Mapping[str, int] = self._client.nthreads()
-        return max(1, sum(threads.values()))
+        return max(1, sum(self._threads().values()))
+
+    def _threads(self) -> Mapping[str, int]:
+        # as the client last heard it, without asking the scheduler each time
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {address: worker["nthreads"] for address, worker in workers.items()}
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job, and send it along with the first task of each worker."""
+        notes = []
+        if not self._local:
+            self._wait_for_workers()
+            self._refuse_other_versions()
+            if job.cache is not None and not self._all_see(job.cache.folder):
+                notes.append(f"the workers do not see {job.cache.folder}, so only the sums of whole datasets are kept.")
+                job = replace(job, cache=None)
         # a task, not a scattered value: when the worker that holds it is lost, it is made again
         self._job = self._client.submit(bytes, pack(job, code), key=f"colonnade-job-{self._run}")
-        return []
+        return notes
+
+    def _wait_for_workers(self) -> None:
+        address = self._client.scheduler.address if self._client.scheduler else "at its address"
+        try:
+            self._client.wait_for_workers(1, timeout=None if self._patient else _WITHOUT_WORKERS)
+        except TimeoutError as error:
+            msg = f"The Dask scheduler {address} has no workers; start some and run again."
+            raise WorkersLostError(msg) from error
+
+    def _refuse_other_versions(self) -> None:
+        """Refuse workers that could give other numbers, or could not understand what is sent."""
+        # by value, as a worker need not have this package for the check to tell so
+        cloudpickle.register_pickle_by_value(versions_module)
+        try:
+            replies = self._client.run(installed, SPEAKING, on_error="return")
+        finally:
+            cloudpickle.unregister_pickle_by_value(versions_module)
+        wanted = installed(SPEAKING)
+        for address, found in replies.items():
+            if not isinstance(found, Mapping):
+                msg = f"The worker {address} can't be asked for its versions ({found}); give it the same Python."
+                raise ConfigError(msg)
+            difference = version_difference(wanted, found)
+            if difference:
+                msg = f"The worker {address} {difference}"
+                raise ConfigError(msg)
+
+    def _all_see(self, folder: Path) -> bool:
+        token = folder / f".seen-{self._run}"
+        try:
+            token.write_text(self._run, encoding="utf-8")
+            return all(self._client.run(_reads, str(token), self._run).values())
+        finally:
+            token.unlink(missing_ok=True)
 
     def process(self, tag: Hashable, task: Task) -> None:
         """Have a task done by a worker."""
@@ -116,7 +217,8 @@ class DaskPool:
     def _submit(self, tag: Hashable, what: str, priority: int, function: Any, *arguments: Any) -> None:
         self._count += 1
         key = f"colonnade-{what}-{self._run}-{self._count}"
-        future = self._client.submit(function, *arguments, key=key, priority=priority, pure=False, retries=0)
+        with self._connection():
+            future = self._client.submit(function, *arguments, key=key, priority=priority, pure=False)
         self._tags[key] = tag, future
         future.add_done_callback(lambda ended: self._finished.put(ended.key))
 
@@ -127,9 +229,8 @@ class DaskPool:
             ended.append(self._done(self._finished.get(timeout=timeout)))
             while True:
                 ended.append(self._done(self._finished.get_nowait()))
-        if not ended and self._client.status in {"closed", "closing"}:
-            msg = "The Dask scheduler has gone."
-            raise WorkersLostError(msg)
+        if not ended:
+            self._check()
         return ended
 
     def _done(self, key: str) -> Done:
@@ -138,21 +239,52 @@ class DaskPool:
             return Done(tag, future)
         if future.status == "error":
             return Done(tag, error=future.exception())
-        msg = "The Dask scheduler has gone."
-        raise WorkersLostError(msg)
+        raise WorkersLostError(_GONE)
+
+    def _check(self) -> None:
+        """Notice when nobody is left to work."""
+        if self._client.status != "running":
+            raise WorkersLostError(_GONE)
+        now = time.monotonic()
+        if self._threads() or self._patient:
+            self._seen_workers = now
+        elif now - self._seen_workers > _WITHOUT_WORKERS:
+            msg = f"The Dask cluster has been without workers for {_WITHOUT_WORKERS:.0f} s."
+            raise WorkersLostError(msg)
 
     def fetch(self, handle: Any) -> Any:
         """Bring a result here."""
-        return handle.result()
+        with self._connection():
+            return handle.result()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[None]:
+        """Say in one way that the scheduler is no more."""
+        try:
+            yield
+        except (OSError, RuntimeError, asyncio.CancelledError, AttributeError) as error:
+            if self._client.status == "running":
+                raise
+            raise WorkersLostError(_GONE) from error
 
     def close(self) -> None:
         """Leave the cluster, and end it where it is ours."""
         self._tags.clear()
         self._job = None
-        with contextlib.suppress(OSError, TimeoutError, RuntimeError, asyncio.CancelledError):
+        with contextlib.suppress(*_ENDING):
             self._client.close(timeout=5)
         if self._cluster is not None:
-            with contextlib.suppress(OSError, TimeoutError, RuntimeError, asyncio.CancelledError):
+            with contextlib.suppress(*_ENDING):
                 self._cluster.close(timeout=10)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_GONE = "The Dask scheduler has gone, or the connection to it is lost."
+
+
+def _reads(path: str, expected: str) -> bool:
+    try:
+        return Path(path).read_text(encoding="utf-8") == expected
+    except OSError:
+        return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["ChunkError", "back_off", "is_transient", "sentence"]
+__all__ = ["ChunkError", "back_off", "is_transient", "sentence", "within"]
 
 import errno
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from colonnade.errors import ColonnadeError
 from colonnade.events import TransientInputError
@@ -23,6 +25,8 @@ _PASSING_NAMES = {
     "RemoteDisconnected", "ServerDisconnectedError", "ServerTimeoutError", "SSLError",
 }  # fmt: skip
 _XROOTD_PASSING = ("operation expired", "socket", "connection", "timeout", "timed out", "redirect limit")
+
+T = TypeVar("T")
 
 
 class ChunkError(Exception):
@@ -108,3 +112,43 @@ def back_off(attempt: int, base: float = 0.5, ceiling: float = 30.0) -> float:
     [0.5, 1.0, 2.0, 30.0]
     """
     return float(min(ceiling, base * 2 ** (attempt - 1)))
+
+
+def within(seconds: float, what: str, act: Callable[[], T]) -> T:
+    """Return what a function returns, or give it up when it takes too long.
+
+    A file server that stalls can block a read for longer than any job lives, and no library promises otherwise. What
+    is given up goes on in a thread that nobody waits for.
+
+    Parameters
+    ----------
+    seconds
+        How long to wait.
+    what
+        The start of the sentence for what is given up: ``root://host/a.root``.
+    act
+        The function.
+
+    Raises
+    ------
+    TransientInputError
+        If it has not ended by then.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(act())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="colonnade-read", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        msg = f"{what} gave no answer within {seconds:g} s."
+        raise TransientInputError(msg)
+    return outcome[0]

@@ -7,7 +7,6 @@ __all__ = ["AnalysisIdentity", "chunk_key", "dataset_key", "identify", "merged_k
 import functools
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import cloudpickle
 from colonnade.execution.merging import FAN_IN
 from colonnade.execution.plan import Chunk, DatasetPlan
 from colonnade.execution.project import ProjectCode
-from colonnade.execution.versions import versions
+from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
@@ -65,8 +64,7 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
             "declared": _declared(kind),
             "state": _plain(vars(processor)),
             "framework": _framework(),
-            "libraries": versions(),
-            "python": platform.python_version_tuple()[:2],
+            "libraries": installed(),
             "format": _FORMAT,
         }
     except _UnidentifiedError:

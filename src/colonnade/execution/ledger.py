@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DatasetLedger", "Ledger", "Loss", "effective_sumw", "make_entry"]
+__all__ = ["DatasetLedger", "Ledger", "Loss", "effective_sumw", "lost_entry", "make_entry"]
 
 import math
 from collections.abc import Mapping, Sequence
@@ -200,6 +200,21 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         luminosity_lost=missing,
         lost=(*unopened, *losses),
     )
+
+
+def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
+    """Return the account of a dataset of which nothing is in the result, as the run was stopped."""
+    files = tuple(file.path for file in plan.files)
+    lost = tuple(
+        Loss(file.path, 0, None, file.problem)
+        if file.source is None
+        else Loss(file.path, 0, file.source.entries, reason)
+        for file in plan.files
+    )
+    unopened = sum(file.source is None for file in plan.files)
+    expected = plan.events + round(_mean_entries(plan.files) * unopened)
+    luminosity = plan.metadata.luminosity if plan.metadata.kind == "data" else None
+    return DatasetLedger(plan.metadata.process, plan.metadata.kind, files, expected, 0, 0.0, 0.0, luminosity, lost)
 
 
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:

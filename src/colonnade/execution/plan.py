@@ -14,7 +14,7 @@ from typing import Any
 
 from colonnade.errors import ColonnadeError, InputError
 from colonnade.events import SourceFile, inspect_file
-from colonnade.execution.faults import back_off, is_transient, sentence
+from colonnade.execution.faults import back_off, is_transient, sentence, within
 from colonnade.manifest import Dataset, Metadata
 
 Inspect = Callable[[str, str | None, str | None], SourceFile]
@@ -113,6 +113,7 @@ def make_plan(
     *,
     schema: str | None = None,
     retries: int = 3,
+    patience: float = 300.0,
     inspect: Inspect | None = None,
     threads: int = 16,
     advance: Callable[[int, int], None] | None = None,
@@ -132,6 +133,8 @@ def make_plan(
         The layout of the files, where neither the manifest nor the tree says it.
     retries
         How often a file is opened again after an error that may pass.
+    patience
+        Seconds after which opening is given up as stalled.
     inspect
         What opens a file; `colonnade.events.inspect_file`.
     threads
@@ -153,7 +156,7 @@ def make_plan(
 
     def open_one(item: tuple[Dataset, str, str | None, str | None]) -> FilePlan:
         _, path, tree, layout = item
-        return _inspect_patiently(look, path, tree, layout, retries)
+        return _opened(path, lambda: within(patience, path, lambda: look(path, tree, layout)), retries)
 
     found: dict[str, list[FilePlan]] = {}
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="colonnade-plan") as pool:
@@ -169,12 +172,12 @@ def make_plan(
     return Plan(plans)
 
 
-def _inspect_patiently(look: Inspect, path: str, tree: str | None, schema: str | None, retries: int) -> FilePlan:
+def _opened(path: str, look: Callable[[], SourceFile], retries: int) -> FilePlan:
     attempt = 0
     while True:
         attempt += 1
         try:
-            return FilePlan(path, look(path, tree, schema))
+            return FilePlan(path, look())
         except (ColonnadeError, OSError) as error:
             if attempt > retries or not is_transient(error):
                 return FilePlan(path, None, sentence(error))

@@ -30,7 +30,16 @@ from colonnade.execution.work import Job, Task, pack, process
 
 
 class WorkersLostError(ColonnadeError):
-    """The cluster is gone, or no worker can be had from it."""
+    """The cluster is gone, or no worker can be had from it.
+
+    Attributes
+    ----------
+    ledger
+        The account of a run that was stopped by it: everything that is not in a result, which there is none of.
+    """
+
+    exit_code = 3
+    ledger: Any = None
 
 
 @dataclass(frozen=True)

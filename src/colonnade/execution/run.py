@@ -15,9 +15,9 @@ from colonnade.events import SourceFile, learn_columns
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import chunk_key, dataset_key, identify, merged_key
-from colonnade.execution.ledger import DatasetLedger, Ledger, make_entry
+from colonnade.execution.ledger import DatasetLedger, Ledger, lost_entry, make_entry
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
-from colonnade.execution.pools import InlinePool, Pool, ProcessPool
+from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Result, Timing, collect
@@ -76,6 +76,8 @@ def run_datasets(
         If a dataset has no readable file or no event, or a column is missing; before any worker starts.
     EventError
         If events hold values that would make the result wrong, or the analysis fails on them.
+    WorkersLostError
+        If the cluster is gone; its ledger says what is lost by it.
     """
     run = _Run(processor, executor or ExecutorSettings(), cache, progress)
     started = time.monotonic()
@@ -83,7 +85,14 @@ def run_datasets(
     run.look_up(plan)
     assignments, columns = run.learn(plan)
     planned = time.monotonic()
-    outcomes = run.outcomes(plan, assignments, columns)
+    try:
+        outcomes = run.outcomes(plan, assignments, columns)
+    except WorkersLostError as error:
+        reason = str(error)
+        lost = {dataset.name: lost_entry(dataset, reason) for dataset in plan.datasets}
+        stopped = WorkersLostError(f"{reason} {run.what_is_safe(assignments)}")
+        stopped.ledger = Ledger(allow_loss, lost)
+        raise stopped from error
     entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
@@ -214,7 +223,7 @@ class _Run:
         found = {name: Outcome(result) for name, result in self.kept.items()}
         if assignments:
             metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
-            job = Job(self.processor, metadata, columns, self.cache)
+            job = Job(self.processor, metadata, columns, self.cache, self.settings.patience)
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
             self._keep(found)
@@ -229,21 +238,22 @@ class _Run:
             return drive(pool, assignments, retries=self.settings.retries, progress=self.progress)
         except KeyboardInterrupt:
             self.progress.end()
-            self.progress.say(self._interrupted(assignments))
+            self.progress.say(f"Interrupted. {self.what_is_safe(assignments)}")
             raise
         finally:
             self.progress.end()
             pool.close()
 
-    def _interrupted(self, assignments: list[Assignment]) -> str:
+    def what_is_safe(self, assignments: list[Assignment]) -> str:
+        """Say what a run that stops here leaves, and how to go on."""
         if self.cache is None:
-            return "Interrupted; nothing is kept, as the run has no cache."
+            return "Nothing is kept, as the run has no cache; run it again."
         present = self.cache.present()
         total = sum(len(assignment.keys) for assignment in assignments)
         safe = sum(key in present for assignment in assignments for key in assignment.keys)
         return (
-            f"Interrupted; the results of {safe:,} of {total:,} chunks are safe in {self.cache.folder}. "
-            "The same command with --resume does the rest."
+            f"The results of {safe:,} of {total:,} chunks are safe in {self.cache.folder}; "
+            "the same command with --resume does the rest."
         )
 
     def _keep(self, outcomes: dict[str, Outcome]) -> None:

@@ -1,24 +1,29 @@
-"""Which packages can change a number, and their versions here."""
+"""Which packages can change a number, and their versions here.
+
+Nothing but the standard library is used here, as this module is sent to workers that may have nothing else.
+"""
 
 from __future__ import annotations
 
-__all__ = ["LIBRARIES", "versions"]
+__all__ = ["LIBRARIES", "SPEAKING", "installed"]
 
-import functools
 import importlib.metadata
+import platform
+from collections.abc import Iterable
 
-# those that are not installed do not count
+# the packages whose version can change a number; those that are not installed do not count
 LIBRARIES = (
     "colonnade", "awkward", "awkward-cpp", "boost-histogram", "coffea", "correctionlib", "fastjet", "hist", "mt2",
     "numba", "numpy", "onnxruntime", "pyarrow", "scipy", "uproot", "vector",
 )  # fmt: skip
+# what client and workers must have in common: also what they speak to each other with
+SPEAKING = (*LIBRARIES, "cloudpickle", "dask", "distributed")
 
 
-@functools.lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that can change a number."""
-    found = {}
-    for name in LIBRARIES:
+def installed(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    """Return the versions of Python (without its patch) and of the packages that are installed."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -16,9 +16,9 @@ import cloudpickle
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
 from colonnade.events import SourceFile, TransientInputError, read_events
 from colonnade.execution.cache import ResultCache
-from colonnade.execution.faults import ChunkError, is_transient, sentence
+from colonnade.execution.faults import ChunkError, is_transient, sentence, within
 from colonnade.execution.project import ProjectCode, install
-from colonnade.execution.versions import versions
+from colonnade.execution.versions import installed
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
 
@@ -37,12 +37,15 @@ class Job:
         The columns to read together, for each layout of the input; None: as the analysis asks for them.
     cache
         Where results are kept, if they are.
+    patience
+        Seconds after which reading is given up as stalled.
     """
 
     processor: Any
     metadata: Mapping[str, Mapping[str, Any]]
     columns: tuple[tuple[str, ...] | None, ...]
     cache: ResultCache | None = None
+    patience: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,18 @@ def pack(job: Job, code: ProjectCode) -> bytes:
     code
         Modules that a worker can't import: those of the user's project.
     """
-    blob: bytes = cloudpickle.dumps((code, versions(), cloudpickle.dumps(job)))
+    blob: bytes = cloudpickle.dumps((code, installed(), cloudpickle.dumps(job)))
     return blob
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(blob: bytes) -> tuple[ProjectCode, Mapping[str, str], bytes]:
+def _opened(blob: bytes) -> tuple[ProjectCode, bytes]:
     code, wanted, inside = cloudpickle.loads(blob)
-    return code, wanted, inside
+    difference = version_difference(wanted, installed())
+    if difference:
+        msg = f"A worker on {platform.node()} {difference}"
+        raise ChunkError(msg, transient=False, of_input=False)
+    return code, inside
 
 
 @functools.lru_cache(maxsize=4)
@@ -110,11 +117,7 @@ def unpack(blob: bytes) -> Job:
     ChunkError
         If the worker has other versions of what can change a number.
     """
-    code, wanted, inside = _opened(blob)
-    difference = version_difference(wanted, versions())
-    if difference:
-        msg = f"A worker on {platform.node()} {difference}"
-        raise ChunkError(msg, transient=False, of_input=False)
+    code, inside = _opened(blob)
     install(code)
     return _loaded(inside)
 
@@ -151,22 +154,23 @@ def process(job: Job | bytes, task: Task) -> Any:
     kept = job.cache.get(task.key) if job.cache is not None and task.key else None
     if kept is not None:
         return kept
-    result = _processed(job.processor, task, job.columns[task.layout], job.metadata[task.dataset])
+    result = _processed(job, task)
     if job.cache is not None and task.key:
         job.cache.put(task.key, result)
     return result
 
 
-def _processed(processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Any:
+def _processed(job: Job, task: Task) -> Any:
     try:
+        columns = job.columns[task.layout]
         try:
-            return _attempt(processor, task, columns, metadata)
+            return _attempt(job, task, columns)
         except (AttributeError, KeyError, MissingColumnError):
             # These events may lead the analysis to a column that those it was learned on did not. Whether
             # that is so, events that read each column when it is touched will tell.
             if columns is None:
                 raise
-            return _attempt(processor, task, None, metadata)
+            return _attempt(job, task, None)
     except ChunkError:
         raise
     except (InputError, TransientInputError) as error:
@@ -180,15 +184,21 @@ def _processed(processor: Any, task: Task, columns: tuple[str, ...] | None, meta
         reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
     except Exception as error:
-        raise ChunkError(analysis_failed(error, processor, task.where), transient=False, of_input=False) from error
+        raise ChunkError(analysis_failed(error, job.processor, task.where), transient=False, of_input=False) from error
 
 
-def _attempt(processor: Any, task: Task, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Any:
-    events = read_events(task.source, task.start, task.stop, columns, metadata)
+def _attempt(job: Job, task: Task, columns: tuple[str, ...] | None) -> Any:
+    metadata = job.metadata[task.dataset]
+
+    def read() -> Any:
+        return read_events(task.source, task.start, task.stop, columns, metadata)
+
+    where = f"{task.source.path}, entries {task.start}-{task.stop},"
+    events = within(job.patience, where, read)
     if len(events) != task.stop - task.start:
         msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
         raise InputError(msg)
-    return _checked(processor.process(events), task)
+    return _checked(job.processor.process(events), task)
 
 
 def _checked(output: Any, task: Task) -> Any:
