@@ -19,7 +19,7 @@ from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card
 from colonnade.inference.folds import fold_of
-from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.inputs import Inputs, ranges, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, read_onnx
 
 # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
@@ -143,39 +143,39 @@ class Classifier:
         folds
             [N], each event's fold, for a model of several folds.
         """
-        if self.card.folds == 1 or folds is None:
-            return self._run(inputs, None)
-        order = np.argsort(folds, kind="stable")
-        sorted_inputs = inputs.take(order)
-        sizes = np.bincount(folds, minlength=self.card.folds)
-        scores = self._run(sorted_inputs, sizes)
-        unsorted = np.empty_like(scores)
-        unsorted[order] = scores
-        return unsorted
-
-    def _run(self, inputs: Inputs, fold_sizes: NDArray[np.int64] | None) -> NDArray[np.float32]:
-        session = self._session()
-        offsets = {name: np.concatenate([[0], np.cumsum(count)]) for name, count in inputs.counts.items()}
-        sizes = [len(inputs)] if fold_sizes is None else [int(size) for size in fold_sizes]
-        outputs: list[NDArray[np.float32]] = []
-        start = 0
-        for fold, size in enumerate(sizes):
-            for low in range(start, start + size, _BATCH):
-                high = min(low + _BATCH, start + size)
-                feed: dict[str, Any] = {"event": inputs.event[low:high]}
-                for collection in self.card.jagged():
-                    name = collection.name
-                    bounds = offsets[name]
-                    feed[name] = inputs.objects[name][bounds[low] : bounds[high]]
-                    feed[collection.index] = np.repeat(np.arange(high - low), inputs.counts[name][low:high])
-                if fold_sizes is not None:
+        shape = (len(inputs),) if len(self.card.outputs) == 1 else (len(inputs), len(self.card.outputs))
+        scores = np.empty(shape, dtype=np.float32)
+        session, several = self._session(), self.card.folds > 1 and folds is not None
+        ends = {name: np.cumsum(count) for name, count in inputs.counts.items()}
+        for fold in range(self.card.folds if several else 1):
+            rows = np.flatnonzero(folds == fold) if several else None
+            for low in range(0, len(inputs) if rows is None else len(rows), _BATCH):
+                # a batch is gathered when its turn comes, so that the graph finds it in cache
+                here = slice(low, min(low + _BATCH, len(inputs))) if rows is None else rows[low : low + _BATCH]
+                feed = self._feed(inputs, ends, here)
+                if several:
                     feed["fold"] = np.array(fold, dtype=np.int64)
-                outputs.append(session.run(None, feed)[0])
-            start += size
-        if not outputs:
-            shape = (0,) if len(self.card.outputs) == 1 else (0, len(self.card.outputs))
-            return np.zeros(shape, dtype=np.float32)
-        return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
+                scores[here] = session.run(None, feed)[0]
+        return scores
+
+    def _feed(
+        self, inputs: Inputs, ends: Mapping[str, NDArray[np.int64]], rows: slice | NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Give the graph's inputs for some events; `ends` is where each event's objects end."""
+        feed: dict[str, Any] = {"event": inputs.event[rows]}
+        size = len(feed["event"])
+        for collection in self.card.jagged():
+            name = collection.name
+            counts, last = inputs.counts[name][rows], ends[name][rows]
+            if not size:
+                chosen: slice | NDArray[np.int64] = slice(0, 0)
+            elif isinstance(rows, slice):
+                chosen = slice(int(last[0] - counts[0]), int(last[-1]))
+            else:
+                chosen = ranges(last - counts, counts)
+            feed[name] = inputs.objects[name][chosen]
+            feed[collection.index] = np.repeat(np.arange(size), counts)
+        return feed
 
     def _session(self) -> Any:
         # the process is part of the key: a forked worker makes its own

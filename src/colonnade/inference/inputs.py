@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "stack_inputs"]
+__all__ = ["Inputs", "ranges", "stack_inputs"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Inputs:
             count = self.counts[name]
             starts = np.cumsum(count) - count
             counts[name] = count[rows]
-            objects[name] = values[_ranges(starts[rows], counts[name])]
+            objects[name] = values[ranges(starts[rows], counts[name])]
         return Inputs(self.event[rows], objects, counts)
 
     @staticmethod
@@ -62,7 +62,7 @@ class Inputs:
         )
 
 
-def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Concatenate arange(start, start + count) over the rows."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
@@ -106,6 +106,7 @@ def stack_inputs(card: Card, observables: Mapping[str, Any], parameters: Mapping
     for values in flat:
         event[:, place] = values
         place += 1
+    _require_finite(card, card.event, event[:, :place])
     for parameter in card.parameters:
         if parameters is None or parameter.name not in parameters:
             msg = f"The model {card.name} needs a value of its parameter {parameter.name} [{parameter.unit}]."
@@ -141,28 +142,30 @@ def _flat(card: Card, feature: FeatureCard, column: Any) -> Floats:
     if column.ndim != 1:
         msg = f"Feature {feature.name} has lists of values but the model {card.name} takes one value an event."
         raise EventError(msg)
-    return _numbers(card, feature, column)
+    return _numbers(feature, column)
 
 
-def _numbers(card: Card, feature: FeatureCard, column: Any) -> Floats:
+def _numbers(feature: FeatureCard, column: Any) -> Floats:
     try:
         with np.errstate(over="ignore"):
-            values = np.asarray(ak.to_numpy(column), dtype=np.float32)
+            return np.asarray(ak.to_numpy(column), dtype=np.float32)
     except (TypeError, ValueError) as error:
         msg = f"Feature {feature.name} does not hold numbers."
         raise EventError(msg) from error
-    # a sum is a number only if each term is: one pass instead of two, and the slow check only if it fails
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.isfinite(values.sum(dtype=np.float64))
-    if suspicious:
-        wrong = np.isinf(values) if card.missing else ~np.isfinite(values)
+
+
+def _require_finite(card: Card, features: Sequence[FeatureCard], values: Floats) -> None:
+    """Refuse a matrix of features with a value that is no number, naming the feature."""
+    if np.isfinite(values).all():
+        return
+    for place, feature in enumerate(features):
+        wrong = np.isinf(values[:, place]) if card.missing else ~np.isfinite(values[:, place])
         if wrong.any():
             msg = (
                 f"Feature {feature.name} is not a finite number in {int(wrong.sum())} of {len(values)} "
                 f"entries (the first: entry {int(np.argmax(wrong))}); the model {card.name} can't score them."
             )
             raise EventError(msg)
-    return values
 
 
 def _lists(card: Card, collection: CollectionCard, columns: Mapping[str, Any]) -> tuple[Floats, NDArray[np.int64]]:
@@ -185,12 +188,13 @@ def _lists(card: Card, collection: CollectionCard, columns: Mapping[str, Any]) -
             first = collection.features[0].name
             msg = f"Features {first} and {feature.name} of {collection.name} have different numbers of objects."
             raise EventError(msg)
-        values = _numbers(card, feature, ak.flatten(column, axis=1))
+        values = _numbers(feature, ak.flatten(column, axis=1))
         if stacked is None:
             stacked = np.empty((len(values), len(collection.features)), dtype=np.float32)
         stacked[:, place] = values
     assert stacked is not None  # noqa: S101 - a collection has at least one feature
     assert counts is not None  # noqa: S101
+    _require_finite(card, collection.features, stacked)
     return stacked, counts
 
 
@@ -202,6 +206,6 @@ def _leading(values: Floats, counts: NDArray[np.int64], collection: CollectionCa
     starts = np.cumsum(counts) - counts
     kept = np.minimum(counts, leading)
     rows = np.repeat(np.arange(len(counts)), kept)
-    within = _ranges(np.zeros_like(kept), kept)
+    within = ranges(np.zeros_like(kept), kept)
     slots[rows, within] = values[starts[rows] + within]
     return slots.reshape(len(counts), -1)
