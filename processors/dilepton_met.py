@@ -153,7 +153,9 @@ class DileptonMET(Processor):
         """Leptons hard enough for the triggers, no light resonance, missing momentum."""
         lep1, lep2 = objects.lepton1, objects.lepton2
         # leading, second: ee 25, 25; mumu 27, 20; emu 25, 20; mue 27, 25 GeV
-        second_cut = np.where(lep2.kind == lep1.kind, np.where(lep1.kind == MUON, 20, 25), np.where(lep1.kind == MUON, 25, 20))
+        second_cut = np.where(
+            lep2.kind == lep1.kind, np.where(lep1.kind == MUON, 20, 25), np.where(lep1.kind == MUON, 25, 20)
+        )
         return {
             "lepton pT": (lep1.pt > np.where(lep1.kind == MUON, 27, 25)) & (lep2.pt > second_cut),
             "mll > 10": objects.mll > 10,

@@ -1,7 +1,5 @@
 """Compiled loops of the filling. Bin numbers are those of boost-histogram, to the last bit."""
 
-# ruff: noqa: PLR0917 - compiled loops take arrays and numbers, not objects
-
 from __future__ import annotations
 
 __all__ = ["accumulate", "add_bins"]
@@ -159,7 +157,7 @@ def _accumulate_flat(
                     values[region, b, first + k] += weight
                     variances[region, b, first + k] += weight * weight
             elif b == NOT_A_NUMBER:
-                return event
+                return int(event)
     return -1
 
 
@@ -178,5 +176,5 @@ def _accumulate_jagged(
                         values[region, b, first + k] += weight
                         variances[region, b, first + k] += weight * weight
                 elif b == NOT_A_NUMBER:
-                    return entry
+                    return int(entry)
     return -1

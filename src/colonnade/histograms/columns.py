@@ -78,15 +78,15 @@ class Column:
         jagged = [column for column in columns if column.offsets is not None]
         if not jagged or len(columns) == 1:
             return columns
-        offsets = jagged[0].offsets
+        offsets = np.asarray(jagged[0].offsets)
         for column in jagged[1:]:
-            if not np.array_equal(column.offsets, offsets):  # type: ignore[arg-type]  # neither is None
+            if not np.array_equal(np.asarray(column.offsets), offsets):
                 msg = (
-                    f"histogram {histogram!r}: {jagged[0].name!r} and {column.name!r} are jagged with different numbers "
-                    "of objects, so they can't be filled against each other."
+                    f"histogram {histogram!r}: {jagged[0].name!r} and {column.name!r} are jagged with different "
+                    "numbers of objects, so they can't be filled against each other."
                 )
                 raise ConfigError(msg)
-        counts = np.diff(offsets)  # type: ignore[arg-type]  # not None
+        counts = np.diff(offsets)
         return [
             column
             if column.offsets is not None

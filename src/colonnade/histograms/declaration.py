@@ -18,7 +18,7 @@ _AXIS_TYPES = "Regular, Variable, Integer, IntCategory or Boolean"
 
 
 class Histogram:
-    """A histogram that an analysis declares; it holds no content.
+    r"""A histogram that an analysis declares; it holds no content.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Histogram:
         One or more axes of `hist` or `boost_histogram`: Regular, Variable, Integer, IntCategory or Boolean, of
         fixed extent. Underflow and overflow are kept unless the axis says otherwise.
     label, unit
-        What stands at the axis, for instance ``r"$m_{\\ell\\ell}$"`` and ``"GeV"``; a sequence of them where there
+        What stands at the axis, for instance ``r"$m_{\ell\ell}$"`` and ``"GeV"``; a sequence of them where there
         are several axes. An axis that brings its own label keeps it.
     observables
         The names of the observables on the axes; by default the histogram's own name. A jagged observable fills one
@@ -44,9 +44,9 @@ class Histogram:
     Examples
     --------
     >>> from hist.axis import Regular
-    >>> mll = Histogram("mll", Regular(60, 0, 600), label=r"$m_{\\ell\\ell}$", unit="GeV")
+    >>> mll = Histogram("mll", Regular(60, 0, 600), label=r"$m_{\ell\ell}$", unit="GeV")
     >>> mll.axes[0].name, mll.axes[0].label
-    ('mll', '$m_{\\\\ell\\\\ell}$ [GeV]')
+    ('mll', '$m_{\\ell\\ell}$ [GeV]')
     """
 
     __slots__ = ("axes", "name", "observables", "regions", "units")

@@ -200,6 +200,23 @@ class HistogramSet(Mapping[str, hist.Hist]):
         everyone = np.concatenate(members) if members else _NONE
         return _kernels.accumulate(bins, columns[0].offsets, starts, everyone, weights, first, values, variances)
 
+    def absorb(self, part: HistogramSet) -> None:
+        """Add a set that may lack some of these variations: it counts there with its nominal contents.
+
+        Raises
+        ------
+        ConfigError
+            If the histograms or the regions differ.
+        """
+        if part.regions != self.regions or part.declared != self.declared:
+            msg = "results with different histograms or regions can't be combined."
+            raise ConfigError(msg)
+        known = part.variations
+        places = [known.index(name if name in known else "nominal") for name in self.variations]
+        for name in self:
+            self._block(self._values, name)[...] += part._block(part._values, name)[..., places]
+            self._block(self._variances, name)[...] += part._block(part._variances, name)[..., places]
+
     def _block(self, contents: Floats, name: str) -> Floats:
         shape, offset = self._shapes[name], self._offsets[name]
         return contents[offset : offset + math.prod(shape)].reshape(shape)
@@ -243,12 +260,5 @@ def combine(parts: Sequence[HistogramSet]) -> HistogramSet:
     variations = list(dict.fromkeys(name for part in parts for name in part.variations))
     total = HistogramSet(parts[0].declared, parts[0].regions, variations)
     for part in parts:
-        if part.regions != total.regions or part.declared != total.declared:
-            msg = "results with different histograms or regions can't be combined."
-            raise ConfigError(msg)
-        # which of the part's variations stands for each of the total's
-        places = [part.variations.index(name if name in part.variations else "nominal") for name in variations]
-        for name in total:
-            total._block(total._values, name)[...] += part._block(part._values, name)[..., places]
-            total._block(total._variances, name)[...] += part._block(part._variances, name)[..., places]
+        total.absorb(part)
     return total

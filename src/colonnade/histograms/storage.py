@@ -4,10 +4,7 @@ from __future__ import annotations
 
 __all__ = ["load", "write_root", "write_zip"]
 
-import contextlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import Any
 
 import hist
 
-from colonnade.errors import InputError, OutputError
+from colonnade.errors import InputError
+from colonnade.output import replacing
 
 _FILE = "histograms.zip"
 Histograms = Mapping[str, Mapping[str, hist.Hist]]
@@ -42,7 +40,7 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
     from uhi.io import zip as uhi_zip
 
     with (
-        _replacing(Path(path)) as temporary,
+        replacing(Path(path)) as temporary,
         _TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         # members have plain numbers as names, as a process may be called anything; the index says which is which
@@ -110,7 +108,7 @@ def write_root(histograms: Histograms, path: Path | str) -> None:
     """
     import uproot
 
-    with _replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
+    with replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
         for key, histogram in _root_keys(histograms):
             file[key] = histogram
 
@@ -137,32 +135,6 @@ def _root_keys(histograms: Histograms) -> Iterator[tuple[str, hist.Hist]]:
                     )
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """Give a temporary name beside `path`, which takes its place when all went well."""
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        Path(temporary).chmod(0o666 & ~_umask())
-        yield temporary
-        Path(temporary).replace(path)
-    except OSError as error:
-        msg = f"{path} can't be written: {error.strerror or error}."
-        raise OutputError(msg) from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # there is no way to read it without setting it
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
 class _TimelessZipFile(zipfile.ZipFile):
     """A ZIP archive that does not hold the time of writing, so that equal contents are equal bytes."""
 
@@ -173,9 +145,9 @@ class _TimelessZipFile(zipfile.ZipFile):
             name = entry
         return super().open(name, mode, *args, **words)
 
-    def writestr(self, name: Any, data: Any, *args: Any, **words: Any) -> None:
-        if isinstance(name, str):
-            with self.open(name, "w") as member:
+    def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any, **words: Any) -> None:
+        if isinstance(zinfo_or_arcname, str):
+            with self.open(zinfo_or_arcname, "w") as member:
                 member.write(data.encode() if isinstance(data, str) else data)
         else:
-            super().writestr(name, data, *args, **words)
+            super().writestr(zinfo_or_arcname, data, *args, **words)

@@ -100,7 +100,7 @@ def sort_entries(offsets: Any, key: Any) -> Any:
 
 @compiled
 def merge_order(first: Any, second: Any) -> Any:
-    """Offsets and places of two collections' entries event by event, where the second's are stored after the first's."""
+    """Offsets and places of two collections' entries event by event; the second's are stored after the first's."""
     offsets = first + second
     index = np.empty(offsets[-1], dtype=np.int64)
     count = 0

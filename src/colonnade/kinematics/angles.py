@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from colonnade.kinematics import _formulas
-from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics._operands import momenta, operands
+from colonnade.kinematics.arrays import unwrap
 
 
 def delta_phi(first: Any, second: Any) -> Any:

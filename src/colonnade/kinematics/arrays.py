@@ -37,7 +37,7 @@ def wrap(seen: View) -> ak.Array:
     """
     if seen.kind is None:
         return stored_first(ak.Array(seen.layout(), behavior=seen.behavior, attrs=seen.attrs), seen)
-    array = object.__new__(_kind(seen.kind))
+    array: ak.Array = object.__new__(_kind(seen.kind))
     vars(array).update(_EMPTY, _behavior=seen.behavior, _attrs=seen.attrs, _view=seen, _seen=None)
     return array
 
@@ -80,7 +80,7 @@ class _StoredFirst:
         # the collections of events: the same one each time, so that its columns are gathered once
         inner = vars(self).setdefault("_inner", {})
         if name not in inner or inner[name][0] is not seen:
-            inner[name] = (seen, stored_first(self[name]))  # type: ignore[index]  # of ak.Array
+            inner[name] = (seen, stored_first(self[name]))
         return inner[name][1]
 
     def __getattr__(self, name: str) -> Any:
@@ -124,7 +124,7 @@ class _StoredFirst:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # as the ordinary array it stands for: this class is made at run time
-        plain = ak.Array(self.layout, behavior=self.behavior, attrs=self.attrs)  # type: ignore[attr-defined]
+        plain = ak.Array(self.layout, behavior=self.behavior, attrs=self.attrs)
         return plain.__reduce_ex__(protocol)
 
 
@@ -181,16 +181,18 @@ def _coordinate(name: str) -> property:
 
 def stored_first(array: ak.Array, seen: View | None = None) -> ak.Array:
     """Make an array look its columns up before it asks vector."""
-    array.__class__ = _kind(type(array))
+    kind: Any = type(array)
+    array.__class__ = _kind(kind)
     if seen is not None:
         seen.kind = type(array)
         vars(array).update(_view=seen, _seen=array.layout)
     return array
 
 
-@functools.lru_cache(maxsize=64)
-def _kind(kind: type) -> type:
+@functools.cache
+def _kind(kind: Any) -> type[ak.Array]:
     if issubclass(kind, _StoredFirst):
         return kind
     known = {name: _coordinate(name) for name in ("pt", "eta", "phi", "mass") if hasattr(kind, name)}
-    return type(kind.__name__, (_StoredFirst, kind), known)
+    made: type[ak.Array] = type(kind.__name__, (_StoredFirst, kind), known)
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["accelerate", "assign", "count", "leading", "merge", "near", "select", "sort_by_pt", "take"]
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import awkward as ak
 import numpy as np
@@ -127,7 +127,7 @@ def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt
     [1, 0]
     """
     offsets = _jagged(collection if keep is None else select(collection, keep)).offsets
-    return np.diff(offsets)  # type: ignore[arg-type]  # a jagged one has offsets
+    return np.diff(offsets)
 
 
 def leading(collection: ak.Array, rank: int = 0) -> ak.Array:
@@ -188,7 +188,7 @@ def merge(
     offsets, index = views[0].offsets, np.arange(views[0].size)
     stored = views[0].size
     for seen in views[1:]:
-        if len(seen.offsets) != len(offsets):  # type: ignore[arg-type]  # jagged ones have offsets
+        if len(seen.offsets) != len(offsets):
             msg = "collections of different numbers of events can't be merged."
             raise ConfigError(msg)
         offsets, order = _loops.merge_order(offsets, seen.offsets)
@@ -221,7 +221,7 @@ def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:
     [[True, False]]
     """
     seen, other = _jagged(collection), _jagged(others)
-    if len(seen.offsets) != len(other.offsets):  # type: ignore[arg-type]  # jagged ones have offsets
+    if len(seen.offsets) != len(other.offsets):
         msg = "collections of different numbers of events can't be compared."
         raise ConfigError(msg)
     found = _loops.near_any(
@@ -237,12 +237,18 @@ def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:
     return near_one
 
 
-def _jagged(collection: Any) -> View:
+class _Jagged(View):
+    """A view of a collection, for the type checker: it has offsets."""
+
+    offsets: npt.NDArray[np.int64]
+
+
+def _jagged(collection: Any) -> _Jagged:
     seen = view(collection)
     if seen.offsets is None:
         msg = "expected a collection, a list of objects for each event, but got one entry an event."
         raise ConfigError(msg)
-    return seen
+    return cast("_Jagged", seen)
 
 
 def _record_name(names: list[str]) -> str:

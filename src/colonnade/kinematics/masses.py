@@ -11,8 +11,8 @@ import numpy as np
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
-from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics._operands import masses, momenta
+from colonnade.kinematics.arrays import unwrap
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -44,7 +44,7 @@ def invariant_mass(*objects: Any) -> Any:
         return unwrap(_formulas.pair_mass(*rows[0], *rows[1]), offsets, missing)
     total = np.zeros((4, len(rows[0][0])))
     for row in rows:
-        _formulas.add_momentum(*row, total)
+        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
     return unwrap(_formulas.momentum_of(total)[3], offsets, missing)
 
 

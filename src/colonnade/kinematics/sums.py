@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
-from colonnade.kinematics.arrays import Columns, records
 from colonnade.kinematics._operands import momenta
+from colonnade.kinematics.arrays import Columns, records
 from colonnade.kinematics.views import View, view
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ def vector_sum(*objects: Any) -> ak.Array:
     rows, offsets, missing = momenta(objects)
     total = np.zeros((4, len(rows[0][0])))
     for row in rows:
-        _formulas.add_momentum(*row, total)
+        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
     columns = dict(zip(("pt", "eta", "phi", "mass"), _formulas.momentum_of(total), strict=True))
     views = [view(one) for one in objects]
     like = next((one for one in views if one.behavior), views[0])

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.kinematics import _loops
+from colonnade.kinematics.layouts import buffer, look, to_numpy
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -45,10 +45,16 @@ class View:
         Which entries are missing; None if none is.
     like
         What gives behavior, attrs and class of the awkward array: another view or array.
+
+    Attributes
+    ----------
+    behavior, attrs, kind
+        Those of the awkward array; the class may be None, where only awkward knows it.
+    kept
+        The columns that were gathered so far.
     """
 
     __slots__ = (
-        "_columns",
         "_composed",
         "_content",
         "_contents",
@@ -58,6 +64,7 @@ class View:
         "attrs",
         "behavior",
         "index",
+        "kept",
         "kind",
         "missing",
         "offsets",
@@ -81,7 +88,7 @@ class View:
         self._parent: View | None = None
         self._new: Mapping[str, npt.NDArray[Any]] = {}
         self._contents: dict[str, Any] | None = None
-        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self.kept: dict[str, npt.NDArray[Any]] = {}
         self._wide: dict[str, Floats] = {}
         self._composed: tuple[Integers, Integers] | None = None
 
@@ -130,13 +137,13 @@ class View:
         ConfigError
             If there is none of that name.
         """
-        if name not in self._columns:
+        if name not in self.kept:
             if not name or name in self.fields:
-                values, index = self._stored(name)
-                self._columns[name] = self._gather(values, index)
+                values, index = self.stored(name)
+                self.kept[name] = self._gather(values, index)
             else:
-                self._columns[name] = self._derived(name)
-        return self._columns[name]
+                self.kept[name] = self._derived(name)
+        return self.kept[name]
 
     def numbers(self) -> npt.NDArray[Any]:
         """Return the entries where they are plain numbers."""
@@ -175,21 +182,21 @@ class View:
 
     def layout(self) -> Any:
         """Return the awkward layout."""
-        entries = self._entries()
+        entries = self.entries()
         if self.offsets is None:
             return entries
         return ak.contents.ListOffsetArray(ak.index.Index64(self.offsets), entries)
 
-    def _entries(self) -> Any:
+    def entries(self) -> Any:
         """Return the layout of the entries in a row, without the lists."""
         if self._new and self._parent is not None:
-            inner = self._parent._without_missing()
+            inner = self._parent.whole_entries()
             old = {name: inner[name] for name in inner.fields}
             new = {name: ak.contents.NumpyArray(values) for name, values in self._new.items()}
             names, parameters = list(self.fields), inner.parameters
             content = ak.contents.RecordArray([{**old, **new}[name] for name in names], names, self.size, parameters)
         elif self._parent is not None:
-            content = self._parent._entries()
+            content = self._parent.entries()
         elif isinstance(self._content, np.ndarray):
             content = ak.to_layout(self._content)
         else:
@@ -201,24 +208,24 @@ class View:
             return ak.contents.IndexedArray.simplified(ak.index.Index64(self.index), content)
         return content if content.length == self.size else content[: self.size]
 
-    def _without_missing(self) -> Any:
+    def whole_entries(self) -> Any:
         """Return the layout of the entries, with anything in place of the missing ones."""
-        entries = self._entries()
+        entries = self.entries()
         while entries.is_option:
             index = ak.index.Index64(np.maximum(to_numpy(entries.to_IndexedOptionArray64().index), 0))
             entries = ak.contents.IndexedArray.simplified(index, entries.to_IndexedOptionArray64().content)
         return entries
 
-    def _stored(self, name: str) -> tuple[npt.NDArray[Any], Integers | None]:
+    def stored(self, name: str) -> tuple[npt.NDArray[Any], Integers | None]:
         """Return the buffer a column is in, and the places of the entries there."""
         if name in self._new:
             return self._new[name], None
         if self._parent is None:
             if isinstance(self._content, np.ndarray):
                 return (self._content[name] if name else self._content), self.index
-            return _buffer(self.fields[name] if name else self._content, self.index)
-        kept = self._parent._columns.get(name)
-        values, index = self._parent._stored(name) if kept is None else (kept, None)
+            return buffer(self.fields[name] if name else self._content, self.index)
+        kept = self._parent.kept.get(name)
+        values, index = self._parent.stored(name) if kept is None else (kept, None)
         if self.index is None:
             return values, index
         return values, self.index if index is None else self._compose(index)
@@ -242,7 +249,7 @@ class View:
         if isinstance(self._content, np.ndarray):
             array: Any = self._content
         else:
-            array = ak.Array(self._without_missing(), behavior=self.behavior, attrs=self.attrs)
+            array = ak.Array(self.whole_entries(), behavior=self.behavior, attrs=self.attrs)
         try:
             values = getattr(array, name)
         except AttributeError as error:
@@ -266,14 +273,14 @@ def view(array: Any) -> View:
         state = vars(array)
         seen: View | None = state.get("_view")
         if seen is None or state.get("_layout", state["_seen"]) is not state["_seen"]:
-            seen = _look(array.layout, array)
+            seen = _see(array.layout, array)
             seen.kind = type(array)
             state.update(_view=seen, _seen=array.layout)
         return seen
     if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray) and array.ndim == 1:
         return View(array, len(array))
     try:
-        return _look(ak.to_layout(array), None)
+        return _see(ak.to_layout(array), None)
     except TypeError as error:
         msg = f"expected an array of vectors or numbers, not a {type(array).__name__}."
         raise ConfigError(msg) from error
@@ -320,87 +327,10 @@ def joined(views: Sequence[View]) -> tuple[Integers | None, Missing, list[Intege
     return offsets, missing, repeats
 
 
-def to_numpy(buffer: Any) -> npt.NDArray[Any]:
-    """Return a buffer as NumPy, reading it if it is virtual."""
-    if not isinstance(buffer, np.ndarray):
-        buffer = getattr(buffer, "data", buffer)
-        if hasattr(buffer, "materialize"):
-            buffer = buffer.materialize()
-    return np.asarray(buffer)
+def _see(layout: Any, like: Any) -> View:
+    content, size, offsets, index, missing = look(layout)
+    return View(content, size, offsets, index, missing, like)
 
 
 def _same(one: Integers, other: Integers | None) -> bool:
     return other is not None and np.array_equal(one, other)
-
-
-def _buffer(content: Any, index: Integers | None) -> tuple[npt.NDArray[Any], Integers | None]:
-    """Step through the indexed layers of a column to its buffer."""
-    while content.is_indexed and not content.is_option:
-        step = to_numpy(content.index)
-        index = step if index is None else step.take(index, mode="clip")
-        content = content.content
-    if content.is_unknown:
-        return np.zeros(0), index
-    if not content.is_numpy or content.purelist_depth > 1:
-        msg = f"a column of type {ak.Array(content).type.content} is not one number an object."
-        raise ConfigError(msg)
-    return to_numpy(content.data), index
-
-
-def _look(layout: Any, like: Any) -> View:
-    index: Integers | None = None
-    missing: Missing = None
-    offsets: Integers | None = None
-    size = layout.length
-    while True:
-        if layout.is_unknown:
-            layout = layout.to_NumpyArray(np.float64)
-        if layout.is_indexed or layout.is_option:
-            layout, index, missing = _through_index(layout, index, missing)
-        elif layout.is_numpy and layout.purelist_depth > 1:
-            layout = layout.to_RegularArray()
-        elif layout.is_list:
-            if offsets is not None:
-                msg = "expected one list of objects an event, but the lists are nested deeper."
-                raise ConfigError(msg)
-            offsets, index = _through_list(layout, index, missing, size)
-            size, missing, layout = int(offsets[-1]), None, layout.content
-        elif layout.is_record or layout.is_numpy:
-            return View(layout, size, offsets, index, missing, like)
-        else:
-            msg = f"expected an array of vectors or numbers, not of type {ak.Array(layout).type.content}."
-            raise ConfigError(msg)
-
-
-def _through_index(
-    layout: Any, index: Integers | None, missing: Missing
-) -> tuple[Any, Integers | None, Missing]:
-    """Step through an indexed or option layer."""
-    option = layout.is_option
-    if option:
-        layout = layout.to_IndexedOptionArray64()
-    step = to_numpy(layout.index).astype(np.int64, copy=False)
-    if index is not None:
-        step = step.take(index, mode="clip") if len(step) else np.full(len(index), -1)
-        if missing is not None:
-            step = np.where(missing, -1, step)
-    if option or missing is not None:
-        lacking = step < 0
-        missing = lacking if lacking.any() else None
-    return layout.content, step, missing
-
-
-def _through_list(
-    layout: Any, index: Integers | None, missing: Missing, events: int
-) -> tuple[Integers, Integers | None]:
-    """Step through a list layer; return offsets and the index of the entries (None: the first ones)."""
-    if index is None and hasattr(layout, "offsets"):
-        whole = to_numpy(layout.offsets).astype(np.int64, copy=False)[: events + 1]
-        if whole[0] == 0:
-            return whole, None
-        return whole - whole[0], np.arange(whole[0], whole[-1])
-    starts = to_numpy(layout.starts).astype(np.int64, copy=False)
-    stops = to_numpy(layout.stops).astype(np.int64, copy=False)
-    places = np.arange(events) if index is None else index
-    offsets, inner = _loops.gather_lists(starts, stops, places if missing is None else np.where(missing, -1, places))
-    return offsets, inner

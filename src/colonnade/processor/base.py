@@ -19,7 +19,9 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
 from colonnade.kinematics import accelerate, take
 from colonnade.processor import cutflow
+from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, luminosity_mask
+from colonnade.processor.declarations import check_declarations
 from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
 from colonnade.processor.weights import Weights, finite
 
@@ -60,20 +62,6 @@ class _Selected:
     generator: Floats
     preselection: dict[str, Floats]  # rows of the cutflow
     observables: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """What a chunk's metadata say."""
-
-    dataset: str
-    kind: str
-    where: str
-    luminosity_mask: str | None
-
-    @property
-    def is_data(self) -> bool:
-        return self.kind == "data"
 
 
 class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
@@ -128,7 +116,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         self.unblind = unblind
         self.corrections = Corrections(corrections or {})
         self.scorers = dict(scorers or {})
-        _check_declarations(type(self))
+        check_declarations(type(self))
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
@@ -219,7 +207,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         ConfigError
             If a region or histogram names something that the analysis does not produce.
         """
-        chunk = _read_metadata(events)
+        chunk = Chunk.of(events)
         events = accelerate(events)
         generator = self._generator_weights(events, chunk)
         selected = self._select(events, generator, chunk, self._shifts(chunk))
@@ -273,7 +261,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             ``event`` where the input has them; ``weight``; ``regions``, a dict of region to boolean array;
             ``observables``, a dict of name to array. Of blinded data, events in a signal region are left out.
         """
-        chunk = _read_metadata(events)
+        chunk = Chunk.of(events)
         events = accelerate(events)
         generator = self._generator_weights(events, chunk)
         (one,) = self._select(events, generator, chunk, [Shift.of(shift, tuple(self.shifts))])
@@ -291,23 +279,23 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             "observables": {name: values[keep] for name, values in one.observables.items()},
         }
 
-    def _shifts(self, chunk: _Chunk) -> list[Shift]:
+    def _shifts(self, chunk: Chunk) -> list[Shift]:
         known = tuple(self.shifts)
         return [Shift(known=known)] if chunk.is_data else list(Shift.every(known))
 
-    def _generator_weights(self, events: Any, chunk: _Chunk) -> Floats:
+    def _generator_weights(self, events: Any, chunk: Chunk) -> Floats:
         if chunk.is_data or "genWeight" not in ak.fields(events):
             return np.ones(len(events))
         return finite(events.genWeight, "genWeight", len(events), chunk.where)
 
-    def _select(self, events: Any, generator: Floats, chunk: _Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
+    def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
         """Run the analysis up to its observables, for each shift."""
         rows = {cutflow.ALL: cutflow.row(generator)}
         events, generator, _ = _apply(self._certified(events, chunk), events, generator, None, rows)
         events, generator, _ = _apply(self.skim(events), events, generator, None, rows)
         selected = []
         for shift in shifts:
-            objects = self.objects(events, shift)
+            objects: Any = self.objects(events, shift)
             if not isinstance(objects, Objects):
                 msg = f"{type(self).__name__}.objects returns a {type(objects).__name__}; return Objects(name=array)."
                 raise ConfigError(msg)
@@ -322,7 +310,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                 one.observables[name] = score
         return selected
 
-    def _certified(self, events: Any, chunk: _Chunk) -> dict[str, Mask]:
+    def _certified(self, events: Any, chunk: Chunk) -> dict[str, Mask]:
         if not chunk.is_data or chunk.luminosity_mask is None:
             return {}
         missing = [name for name in ("run", "luminosityBlock") if name not in ak.fields(events)]
@@ -332,7 +320,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
         return {"luminosity mask": np.asarray(luminosity_mask(chunk.luminosity_mask)(run, block))}
 
-    def _weights(self, one: _Selected, chunk: _Chunk) -> Weights:
+    def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
         nominal = not one.shift.direction
         weights = Weights(len(one.generator), chunk.where, variations=nominal)
         if not chunk.is_data:
@@ -355,14 +343,14 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                     raise ConfigError(msg)
         return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
 
-    def _open(self, masks: Mapping[str, Mask], chunk: _Chunk) -> dict[str, Mask]:
+    def _open(self, masks: Mapping[str, Mask], chunk: Chunk) -> dict[str, Mask]:
         """Return the regions that may be looked at in these events."""
         if self.unblind or not chunk.is_data:
             return dict(masks)
         return {name: mask for name, mask in masks.items() if not self.regions[name].signal}
 
     def _cutflow(
-        self, one: _Selected, selection: Selection, weights: Floats, chunk: _Chunk
+        self, one: _Selected, selection: Selection, weights: Floats, chunk: Chunk
     ) -> dict[str, dict[str, Floats]]:
         sums = cutflow.region_counts(selection, [region.cuts for region in self.regions.values()], weights)
         counts = {
@@ -398,43 +386,3 @@ def _apply(
     if passed is None or passed.all():
         return events, generator, objects
     return take(events, passed), generator[passed], None if objects is None else objects[passed]
-
-
-def _read_metadata(events: Any) -> _Chunk:
-    metadata: Mapping[str, Any] = getattr(events, "metadata", None) or {}
-    dataset = str(metadata.get("dataset", "events"))
-    kind = metadata.get("kind") or ("background" if "genWeight" in ak.fields(events) else "data")
-    if kind not in ("data", "background", "signal"):
-        msg = f"dataset {dataset!r}: its kind is {kind!r}; allowed: data, background, signal."
-        raise ConfigError(msg)
-    words = [f"in dataset {dataset!r}"]
-    if metadata.get("filename"):
-        words.append(f"file {metadata['filename']}")
-    if metadata.get("entrystart") is not None:
-        words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
-    path = metadata.get("luminosity_mask")
-    return _Chunk(dataset, kind, ", ".join(words), None if path is None else str(path))
-
-
-def _check_declarations(analysis: type[Processor]) -> None:
-    """Find what is wrong before any event is read."""
-    for name, region in analysis.regions.items():
-        if not isinstance(region, Region):
-            msg = f"{analysis.__name__}.regions[{name!r}] is a {type(region).__name__}; use Region('cut', ...)."
-            raise ConfigError(msg)
-        if not name or "/" in name or "__" in name:
-            msg = f"{analysis.__name__}: a region can't be called {name!r}, as the name is part of a path; avoid '/' and '__'."
-            raise ConfigError(msg)
-    if isinstance(analysis.shifts, str) or len(set(analysis.shifts)) != len(tuple(analysis.shifts)):
-        msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
-        raise ConfigError(msg)
-    for histogram in analysis.histograms:
-        if not isinstance(histogram, Histogram):
-            msg = f"{analysis.__name__}.histograms holds a {type(histogram).__name__}; use Histogram(name, axis)."
-            raise ConfigError(msg)
-        histogram.regions_among(list(analysis.regions))
-    names = [histogram.name for histogram in analysis.histograms]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        msg = f"{analysis.__name__} declares the histogram {twice[0]!r} twice; give each its own name."
-        raise ConfigError(msg)

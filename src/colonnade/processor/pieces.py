@@ -177,13 +177,14 @@ class Objects:
 
     def _selected(self, name: str) -> Any:
         """Take the selected events of a member, or the function that will make it."""
-        if name not in self or self._source is None:
+        if name not in self or self._source is None or self._mask is None:
             msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
             raise AttributeError(msg)
-        member = self._source._raw(name)
+        member = self._source.raw(name)
         return member if callable(member) else take(member, self._mask)
 
-    def _raw(self, name: str) -> Any:
+    def raw(self, name: str) -> Any:
+        """Return a member as it is, perhaps a function that was not needed yet."""
         if name not in self._members:
             self._members[name] = self._selected(name)
         return self._members[name]
@@ -237,7 +238,8 @@ class Selection:
     def all(self, *cuts: str) -> npt.NDArray[np.bool_]:
         """Return the events that pass all of some cuts."""
         required = np.uint64(sum(1 << place for place in self.places(cuts)))
-        return (self.bits & required) == required
+        passed: npt.NDArray[np.bool_] = (self.bits & required) == required
+        return passed
 
 
 def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:

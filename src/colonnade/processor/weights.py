@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Weights", "finite"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import awkward as ak
@@ -162,19 +162,19 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
         If there is not one value an event.
     """
     try:
-        read = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
+        read: Any = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
     except (TypeError, ValueError) as error:
         msg = f"the weight {name!r} must have one number an event."
         raise ConfigError(msg) from error
     if isinstance(read, np.ma.MaskedArray):
-        read = read.astype(np.float64).filled(np.nan)
+        read = np.ma.filled(read.astype(np.float64), np.nan)
     if read.shape != (events,) or read.dtype.kind not in "biuf":
         msg = (
             f"the weight {name!r} must have one number for each of {events} events, "
             f"but has shape {read.shape} and type {read.dtype}."
         )
         raise ConfigError(msg)
-    weights = read.astype(np.float64, copy=False)
+    weights: Floats = read.astype(np.float64, copy=False)
     bad = events - int(np.count_nonzero(np.isfinite(weights)))
     if bad:
         msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {events} events {where}."
