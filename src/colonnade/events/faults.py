@@ -56,12 +56,13 @@ def is_transient(error: BaseException, *, remote: bool = False) -> bool:
         return False
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
-    if type(error).__module__.partition(".")[0] == "aiohttp":
+    if any(base.__module__.partition(".")[0] == "aiohttp" for base in type(error).__mro__):
         status = getattr(error, "status", None)
         return status is None or status in {408, 425, 429} or status >= 500
     if isinstance(error, OSError):
         return error.errno in _PASSING if error.errno is not None else remote
-    return False
+    # uproot takes an error that the server's answer turned into for the answer
+    return remote and isinstance(error, TypeError) and "Error' object is not subscriptable" in str(error)
 
 
 def reason(error: BaseException) -> str:

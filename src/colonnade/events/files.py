@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Handle", "is_remote", "open_handle"]
+__all__ = ["Handle", "open_handle"]
 
 import collections
 import dataclasses
@@ -17,6 +17,7 @@ import uproot
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, uncounted
 from colonnade.events.faults import translated
+from colonnade.events.paths import is_remote
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
@@ -26,11 +27,6 @@ _OPEN_FILES = 8
 #: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
 _HEADER = struct.Struct(">4siiq")
 _LARGE = 1_000_000
-
-
-def is_remote(path: str) -> bool:
-    """Tell whether a path is a URL of a server."""
-    return "://" in path and not path.startswith("file://")
 
 
 @dataclasses.dataclass
@@ -178,7 +174,7 @@ def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader,
         found = directory[name]
         if found.classname.startswith("ROOT::RNTuple"):
             return RNTupleReader(directory, found), name
-        return TTreeReader(directory, found, None if is_remote(path) else path), name
+        return TTreeReader(directory, found, path), name
 
 
 def _trees(directory: Any) -> list[str]:

@@ -24,7 +24,8 @@ from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, 
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
 from colonnade.events.faults import translated
-from colonnade.events.files import Handle, is_remote, open_handle
+from colonnade.events.files import Handle, open_handle
+from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
 from colonnade.events.schemas import find_schema
 from colonnade.events.source import SourceFile
@@ -161,7 +162,7 @@ def learn_columns(
     chunk = _chunk(handle, source, 0, stop, None)
     attrs = _attrs(source, 0, stop, metadata, handle)
     try:
-        use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add))
+        _materialize(use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add)))
     except NoSuchColumnError as error:
         raise MissingColumnError(str(error)) from error
     return _needed(handle, touched)
@@ -207,6 +208,18 @@ def use_events(
         return use(read_events(source, start, stop, None, metadata, threads=threads))
     except NoSuchColumnError as error:
         raise MissingColumnError(str(error)) from error
+
+
+def _materialize(result: object) -> None:
+    """Touch what an analysis returns: an array that is a mere selection has not been read until then."""
+    if isinstance(result, ak.Array):
+        ak.materialize(result)
+    elif isinstance(result, Mapping):
+        for value in result.values():
+            _materialize(value)
+    elif isinstance(result, (list, tuple, set)):
+        for value in result:
+            _materialize(value)
 
 
 def _needed(handle: Handle, touched: set[str]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["TTreeReader"]
 
 import os
-import queue
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -14,6 +13,7 @@ from typing import Any
 import awkward as ak
 
 from colonnade.events.baskets import PlainBranch, plain_branch, read_branches
+from colonnade.events.paths import fetch_remote, is_remote
 from colonnade.events.readers import Raw, runs_total, to_raw
 
 
@@ -27,10 +27,11 @@ class TTreeReader:
     tree
         The tree in it.
     path
-        The local path; None for a file on a server.
+        Where it is.
     """
 
-    def __init__(self, directory: Any, tree: Any, path: str | None) -> None:
+    def __init__(self, directory: Any, tree: Any, path: str) -> None:
+        self._path = path
         self._directory = directory
         self._tree = tree
         # a branch inside another (of a split object) goes by its own name; the outer one holds no data
@@ -41,7 +42,7 @@ class TTreeReader:
         self.size = int(directory.file.fEND)
         self.identity = f"{directory.file.uuid}:{self.size}"
         self._descriptor: int | None = None
-        if path is not None:
+        if not is_remote(path):
             # read at positions, so that neither threads nor forked children share one
             self._descriptor = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
@@ -86,18 +87,10 @@ class TTreeReader:
         return self._plain[name]
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[Any]:
-        """Get the bytes of several ranges: one system call each here, one request for all from a server."""
+        """Get the bytes of several ranges: a system call each here, in one request from a server."""
         if self._descriptor is not None:
             return [os.pread(self._descriptor, end - begin, begin) for begin, end in ranges]
-        if not ranges:
-            return []
-        notifications: queue.Queue[Any] = queue.Queue()
-        chunks = self._directory.file.source.chunks(ranges, notifications=notifications)
-        packed = []
-        for chunk in chunks:
-            chunk.wait()
-            packed.append(bytes(chunk.raw_data))
-        return packed
+        return fetch_remote(self._path, ranges)
 
     def _read_others(self, names: Sequence[str], start: int, stop: int, executor: Executor | None) -> dict[str, Raw]:
         wanted = {id(self._branches[name]) for name in names}

@@ -1,0 +1,72 @@
+"""Local paths and URLs, and the bytes of several ranges of a remote file in one request."""
+
+from __future__ import annotations
+
+__all__ = ["fetch_remote", "is_remote"]
+
+from collections.abc import Sequence
+
+import fsspec
+
+#: Ranges nearer to each other than this are asked for as one: a request costs more than the bytes between.
+_GAP = 32_768
+_LONGEST = 16 * 2**20
+
+Range = tuple[int, int]
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a path is a URL of a server."""
+    return "://" in path and not path.startswith("file://")
+
+
+def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
+    """Return the bytes of several ranges of a remote file.
+
+    Parameters
+    ----------
+    path
+        The URL.
+    ranges
+        Where each starts and stops; in any order.
+
+    Raises
+    ------
+    ConnectionError
+        If the server sends less than was asked for.
+    Exception
+        Whatever the protocol's library raises.
+    """
+    if not ranges:
+        return []
+    system, inner = fsspec.core.url_to_fs(path)
+    merged = merge(ranges)
+    starts, stops = [start for start, _ in merged], [stop for _, stop in merged]
+    answers = system.cat_ranges([inner] * len(merged), starts, stops, on_error="raise")
+    for (start, stop), answer in zip(merged, answers, strict=True):
+        if len(answer) != stop - start:
+            msg = f"the server sent {len(answer)} of {stop - start} bytes"
+            raise ConnectionError(msg)
+    found: list[bytes] = []
+    for start, stop in ranges:
+        # the last one that starts no later holds it
+        index = next(i for i in reversed(range(len(merged))) if merged[i][0] <= start)
+        found.append(answers[index][start - merged[index][0] : stop - merged[index][0]])
+    return found
+
+
+def merge(ranges: Sequence[Range], gap: int = _GAP, longest: int = _LONGEST) -> list[Range]:
+    """Join ranges that are near each other.
+
+    Examples
+    --------
+    >>> merge([(50, 60), (0, 10), (12, 20)], gap=5)
+    [(0, 20), (50, 60)]
+    """
+    merged: list[Range] = []
+    for start, stop in sorted(ranges):
+        if merged and start - merged[-1][1] <= gap and stop - merged[-1][0] <= longest:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+        else:
+            merged.append((start, stop))
+    return merged

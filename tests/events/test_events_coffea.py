@@ -1,0 +1,91 @@
+"""One processor, on coffea's NanoEvents and on ours: the same output to the last bit."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+import pytest
+from coffea import processor
+from coffea.analysis_tools import PackedSelection, Weights
+from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+
+from colonnade.events import SourceFile, inspect_file, learn_columns, read_events
+
+
+class Dimuons(processor.ProcessorABC):
+    """As coffea's own documentation would write it."""
+
+    def process(self, events: Any) -> dict[str, Any]:
+        muons = events.Muon[(events.Muon.pt > 3) & (abs(events.Muon.eta) < 2.4)]
+        weights = Weights(len(events))
+        if hasattr(events, "genWeight"):
+            weights.add("generator", np.asarray(events.genWeight))
+        selection = PackedSelection()
+        selection.add("two", ak.num(muons) == 2)
+        selection.add("opposite", ak.sum(muons.charge, axis=1) == 0)
+        chosen = selection.all("two", "opposite")
+        pairs = muons[chosen]
+        first, second = pairs[:, 0], pairs[:, 1]
+        mass = (first + second).mass
+        result = hist.Hist(
+            hist.axis.Regular(60, 0, 120, name="mass"),
+            hist.axis.Regular(30, 0, 6, name="distance"),
+            storage=hist.storage.Weight(),
+        )
+        result.fill(mass=mass, distance=first.deltaR(second), weight=weights.weight()[chosen])
+        leading = ak.firsts(events.Muon[ak.argsort(events.Muon.pt, axis=1, ascending=False)])
+        return {
+            events.metadata["dataset"]: {
+                "mass": result,
+                "leading": float(ak.sum(leading.pt)),
+                "nearest": float(ak.sum(abs(first.deltaphi(second)))),
+                "events": len(events),
+            }
+        }
+
+    def postprocess(self, accumulator: Any) -> Any:
+        return accumulator
+
+
+class Schema(NanoAODSchema):
+    warn_missing_crossrefs = False
+    error_missing_event_ids = False
+
+
+def of_coffea(path: str, start: int, stop: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return NanoEventsFactory.from_root(
+            {path: "Events"}, schemaclass=Schema, entry_start=start, entry_stop=stop, metadata={"dataset": "d"}
+        ).events()
+
+
+def run(events: Any) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        # coffea warns about the event numbers that a skim lacks
+        warnings.simplefilter("ignore")
+        return Dimuons().process(events)["d"]
+
+
+def of_ours(source: SourceFile, start: int, stop: int, *, lazy: bool) -> Any:
+    columns = learn_columns(source, Dimuons().process, {"dataset": "d"})
+    return read_events(source, start, stop, None if lazy else columns, {"dataset": "d"})
+
+
+@pytest.mark.parametrize("name", ["cms_dimuon_100k", "nano_dy", "nano_dimuon", "nano_tt_v12"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_same_output(shared_data: Path, name: str, lazy: bool) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / f"{name}.root"))
+    start, stop = source.entries // 5, source.entries - 1
+    expected = run(of_coffea(source.path, start, stop))
+    found = run(of_ours(source, start, stop, lazy=lazy))
+    assert found["mass"] == expected["mass"]
+    assert np.array_equal(found["mass"].variances(flow=True), expected["mass"].variances(flow=True))
+    assert found["mass"].sum(flow=True).value != 0 or name == "nano_dy"
+    for key in ("leading", "nearest", "events"):
+        assert found[key] == expected[key], key
