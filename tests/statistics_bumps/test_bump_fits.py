@@ -11,6 +11,7 @@ from iminuit.cost import ExtendedBinnedNLL
 from scipy.stats import norm
 
 from colonnade.errors import ConfigError, FitError
+from colonnade.statistics import significance
 from colonnade.statistics.bumps import (
     BackgroundTable,
     Bernstein,
@@ -32,7 +33,6 @@ from colonnade.statistics.bumps import (
 )
 from colonnade.statistics.bumps.costs import Costs
 from colonnade.statistics.bumps.newton import minimise
-from colonnade.statistics.significance import significance
 
 EDGES = np.linspace(132.0, 168.0, 37)
 WINDOW = (144.0, 156.0)
@@ -48,9 +48,7 @@ def expected_background(total):
 
 def toys(total, rows, seed=3, signal=0.0):
     rng = np.random.default_rng(seed)
-    return rng.poisson(expected_background(total) + signal * PEAK.fractions(EDGES), size=(rows, 36)).astype(
-        float
-    )
+    return rng.poisson(expected_background(total) + signal * PEAK.fractions(EDGES), size=(rows, 36)).astype(float)
 
 
 @pytest.mark.parametrize("cost", ["poisson", "poisson_mc", "chi2"])
@@ -89,9 +87,7 @@ def test_agrees_with_a_fit_written_with_iminuit_alone():
 
     def cumulative(x, b, c, s):
         grown = (np.exp(-c * 132) - np.exp(-c * x)) / (np.exp(-c * 132) - np.exp(-c * 168))
-        peak = (norm.cdf(x, 150, 2.4) - norm.cdf(132, 150, 2.4)) / (
-            norm.cdf(168, 150, 2.4) - norm.cdf(132, 150, 2.4)
-        )
+        peak = (norm.cdf(x, 150, 2.4) - norm.cdf(132, 150, 2.4)) / (norm.cdf(168, 150, 2.4) - norm.cdf(132, 150, 2.4))
         return b * grown + s * peak
 
     problem = Minuit(ExtendedBinnedNLL(counts, EDGES, cumulative), b=3000, c=0.02, s=0)
@@ -156,9 +152,9 @@ def test_sideband_fit_normalises_on_the_whole_range():
     assert fit.events(None).value == pytest.approx(total.value, rel=1e-9)
     assert fit.events(None).error == pytest.approx(total.error, rel=1e-6)
     assert fit.goodness.ndf == 24 - 2
-    assert np.trapezoid(
-        fit.density(np.linspace(132, 168, 2001)), np.linspace(132, 168, 2001)
-    ) == pytest.approx(total.value, rel=1e-6)
+    assert np.trapezoid(fit.density(np.linspace(132, 168, 2001)), np.linspace(132, 168, 2001)) == pytest.approx(
+        total.value, rel=1e-6
+    )
 
 
 def test_error_of_the_background_in_a_window_is_the_spread_of_toys():

@@ -15,17 +15,13 @@ EDGES = np.linspace(0.0, 10.0, 11)
 def test_histogram_and_sample_give_the_same_spectrum():
     rng = np.random.default_rng(1)
     x, w = rng.uniform(-1, 11, 500), rng.normal(1.0, 0.5, 500)
-    histogram = hist.Hist(hist.axis.Regular(10, 0, 10, name="m"), storage=hist.storage.Weight()).fill(
-        x, weight=w
-    )
+    histogram = hist.Hist(hist.axis.Regular(10, 0, 10, name="m"), storage=hist.storage.Weight()).fill(x, weight=w)
     one, two = Spectrum.from_hist(histogram), Spectrum.fill(x, EDGES, w, name="m")
     assert one.name == "m"
     assert one.values == pytest.approx(two.values)
     assert one.variances == pytest.approx(two.variances)
     with pytest.raises(FitError, match="pick a region and a variation"):
-        Spectrum.from_hist(
-            hist.Hist(hist.axis.Regular(2, 0, 1, name="a"), hist.axis.Regular(2, 0, 1, name="b"))
-        )
+        Spectrum.from_hist(hist.Hist(hist.axis.Regular(2, 0, 1, name="a"), hist.axis.Regular(2, 0, 1, name="b")))
 
 
 def test_range_takes_whole_bins_and_stays_on_the_axis():

@@ -213,10 +213,7 @@ def bump_hunt_toys(
 def _check_windows(means: Array, widths: tuple[int, int]) -> None:
     low, high = widths
     if not 1 <= low <= high <= len(means):
-        msg = (
-            f"windows of {low} to {high} bins do not fit a histogram of {len(means)}; choose 1 to "
-            f"{len(means)}."
-        )
+        msg = f"windows of {low} to {high} bins do not fit a histogram of {len(means)}; choose 1 to {len(means)}."
         raise ConfigError(msg)
     if not (np.all(means >= 0) and means.sum() > 0):
         msg = "a bump hunt needs an expectation of 0 or more in every bin and above 0 in some."
@@ -234,9 +231,7 @@ def _window_p(counts: Array, means: Array, width: int) -> Array:
 # --- masses
 
 
-def scan_masses(
-    table: BackgroundTable, counts: ArrayLike, signal: Signal, means: ArrayLike
-) -> tuple[Array, Array]:
+def scan_masses(table: BackgroundTable, counts: ArrayLike, signal: Signal, means: ArrayLike) -> tuple[Array, Array]:
     """Signed local significance of a peak at each of several masses, the background free.
 
     Parameters
@@ -413,9 +408,7 @@ class Calibration:
 
     def p_global(self, z: float) -> Interval:
         """Fraction of toys with at least z anywhere."""
-        return probability(
-            int(len(self.maxima) - np.searchsorted(self.maxima, z, side="left")), len(self.maxima)
-        )
+        return probability(int(len(self.maxima) - np.searchsorted(self.maxima, z, side="left")), len(self.maxima))
 
     def trials_factor(self, z: float, place: int) -> Interval:
         """Global over local p-value, both from the toys; its interval takes them as independent."""
@@ -468,9 +461,7 @@ class Calibration:
 
         return Interval(at(beyond), at(float(many)), at(float(few)))
 
-    def summary(
-        self, sigmas: Sequence[float] = (1.0, 2.0, 3.0), labels: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    def summary(self, sigmas: Sequence[float] = (1.0, 2.0, 3.0), labels: Sequence[str] = ()) -> dict[str, Any]:
         """Plain data for a JSON file: normal fits and sizes, local for every place and global."""
         places = self.z.shape[1]
         names = list(labels) or [str(index) for index in range(places)]

@@ -14,6 +14,7 @@ __all__ = ["Ensemble", "EnsembleSettings", "check_device", "train_ensemble"]
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def check_device(device: str) -> str:
 def initial_parameters(sizes: Sequence[int], rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
     """Draw one network's weights and biases, uniform within 1 / sqrt(inputs), as torch's `Linear` does."""
     weights, biases = [], []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         bound = 1 / math.sqrt(inputs)
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)).astype(np.float32))
         biases.append(rng.uniform(-bound, bound, (1, outputs)).astype(np.float32))
@@ -169,34 +170,38 @@ def train_ensemble(
     networks, events, inputs = features.shape
     if labels.shape != (networks, events) or len(rngs) != networks or events == 0:
         msg = (
-            f"features {features.shape}, labels {labels.shape} and {len(rngs)} seeds do not describe one ensemble; "
+            f"features {features.shape}, labels {labels.shape} and {len(rngs)} seeds do not describe one "
+            "ensemble; "
             "give (networks, events, features), (networks, events) and one seed a network."
         )
         raise ConfigError(msg)
     state = _State([inputs, *settings.hidden, 1], rngs, device)
     # label and weight travel with the features, so that one look-up an epoch brings them all
     width = inputs + 2
-    rows = np.empty((networks, events, width), dtype=np.float32)
-    rows[..., :inputs] = features
-    rows[..., inputs] = labels
-    rows[..., inputs + 1] = 1.0 if weights is None else weights
-    data = torch.from_numpy(rows).to(device).reshape(-1, width)
-    offsets = np.arange(networks)[:, None] * events
+    columns = np.empty((networks, events, width), dtype=np.float32)
+    columns[..., :inputs] = features
+    columns[..., inputs] = labels
+    columns[..., inputs + 1] = 1.0 if weights is None else weights
+    data = torch.from_numpy(columns).to(device)
     batch = min(settings.batch, events)
     full = events // batch
-    shuffled = torch.empty((full * networks * batch, width), device=device)
+    # one step's events of all networks lie together
+    shuffled = torch.empty((full, networks, batch, width), device=device)
+    rest = torch.empty((networks, events - full * batch, width), device=device)
     with torch.inference_mode():
         for _ in range(settings.epochs):
-            order = np.stack([rng.permutation(events) for rng in rngs]) + offsets
-            # one step's events of all networks lie together: (steps, networks, batch)
-            head = order[:, : full * batch].reshape(networks, full, batch).transpose(1, 0, 2)
-            index = torch.from_numpy(np.ascontiguousarray(head).ravel()).to(device)
-            torch.index_select(data, 0, index, out=shuffled)
-            for step in shuffled.view(full, networks, batch, width):
+            order = np.stack([rng.permutation(events) for rng in rngs])
+            index = torch.from_numpy(order).to(device)
+            # network by network, as the rows of one fit into a processor's cache
+            for network in range(networks):
+                rows = data[network].index_select(0, index[network])
+                shuffled[:, network] = rows[: full * batch].view(full, batch, width)
+                if full * batch < events:
+                    rest[network] = rows[full * batch :]
+            for step in shuffled:
                 state.step(step, settings.rate)
             if full * batch < events:
-                rest = torch.from_numpy(np.ascontiguousarray(order[:, full * batch :])).to(device)
-                state.step(data[rest], settings.rate)
+                state.step(rest, settings.rate)
     return Ensemble([weight.clone() for weight in state.weights], [bias.clone() for bias in state.biases])
 
 
@@ -222,9 +227,7 @@ class _State:
         count = len(rngs)
         self._sizes, self._device = sizes, device
         shapes = [
-            shape
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
-            for shape in ((count, inputs, outputs), (count, 1, outputs))
+            shape for inputs, outputs in pairwise(sizes) for shape in ((count, inputs, outputs), (count, 1, outputs))
         ]
         total = sum(math.prod(shape) for shape in shapes)
         self.parameters, self.gradients, self.first, self.second, self._scratch = (
@@ -245,7 +248,8 @@ class _State:
                 self.weights[layer][network].copy_(torch.from_numpy(weight))
                 self.biases[layer][network].copy_(torch.from_numpy(bias))
         self.steps = 0
-        # activations and errors of a batch length: memory that is new at each step costs more than the arithmetic
+        # activations and errors of a batch length: memory that is new at each step costs more than the
+        # arithmetic
         self._workspaces: dict[int, tuple[list[Any], list[Any]]] = {}
 
     def _workspace(self, events: int) -> tuple[list[Any], list[Any]]:
@@ -294,7 +298,8 @@ class _State:
 
         self.differentiate(rows)
         self.steps += 1
-        self.first.lerp_(self.gradients, 1 - _BETA1)
+        # two vectorised passes: torch's lerp is one slow one
+        self.first.mul_(_BETA1).add_(self.gradients, alpha=1 - _BETA1)
         self.second.mul_(_BETA2).addcmul_(self.gradients, self.gradients, value=1 - _BETA2)
         scratch = torch.sqrt(self.second, out=self._scratch)
         scratch.div_(math.sqrt(1 - _BETA2**self.steps)).add_(_EPSILON)

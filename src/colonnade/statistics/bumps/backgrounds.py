@@ -317,9 +317,7 @@ def background(name: str, **options: float) -> Background:
     Polynomial(order=3)
     """
     if name not in _SHAPES:
-        msg = (
-            f"there is no background shape {name!r}{nearest(name, _SHAPES)}; there are {', '.join(_SHAPES)}."
-        )
+        msg = f"there is no background shape {name!r}{nearest(name, _SHAPES)}; there are {', '.join(_SHAPES)}."
         raise ConfigError(msg)
     try:
         return _SHAPES[name](**options)

@@ -261,9 +261,7 @@ def fit_bumps(
     values, costs = _prepare(table, counts, cost, variances, parameters=table.parameters + 1)
     alone = background or fit_backgrounds(table, values, cost=cost, variances=variances)
     parts = np.asarray(template, dtype=np.float64)
-    begin = np.where(
-        alone.converged[:, None], alone.coefficients, table.start(np.maximum(values, 0.0), costs.used)
-    )
+    begin = np.where(alone.converged[:, None], alone.coefficients, table.start(np.maximum(values, 0.0), costs.used))
     start = np.concatenate([begin, np.zeros((len(values), 1))], axis=1)
     found = minimise(_BackgroundObjective(table, costs, parts), start, _limits(table, signal=True))
     # the comparison needs both
@@ -296,9 +294,7 @@ def _prepare(
     values = np.atleast_2d(np.asarray(counts, dtype=np.float64))
     square = None if variances is None else np.atleast_2d(np.asarray(variances, dtype=np.float64))
     if values.shape[1] != table.bins:
-        msg = (
-            f"the spectra have {values.shape[1]} bins and the background shape was tabulated on {table.bins}."
-        )
+        msg = f"the spectra have {values.shape[1]} bins and the background shape was tabulated on {table.bins}."
         raise FitError(msg)
     costs = Costs(cost, values, square, used)
     if int(costs.used.sum()) < parameters:
@@ -316,9 +312,7 @@ def _limits(table: BackgroundTable, *, signal: bool) -> Array | None:
     return np.array([0.0] * table.parameters + [-np.inf] * signal)
 
 
-def _background(
-    table: BackgroundTable, found: Minimum, converged: NDArray[np.bool_] | None = None
-) -> BackgroundFits:
+def _background(table: BackgroundTable, found: Minimum, converged: NDArray[np.bool_] | None = None) -> BackgroundFits:
     good = found.converged if converged is None else converged
     safe = np.where(good[:, None], found.parameters, 0.0)
     content = table.content(safe[:, : table.parameters])

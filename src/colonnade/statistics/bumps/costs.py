@@ -41,10 +41,7 @@ def check_cost(name: str) -> CostName:
     for known in get_args(CostName):
         if name == known:
             return known  # type: ignore[no-any-return]  # get_args is not typed
-    msg = (
-        f"there is no cost {name!r}{nearest(name, get_args(CostName))}; there are "
-        f"{', '.join(get_args(CostName))}."
-    )
+    msg = f"there is no cost {name!r}{nearest(name, get_args(CostName))}; there are {', '.join(get_args(CostName))}."
     raise ConfigError(msg)
 
 
@@ -91,9 +88,7 @@ class Costs:
                 scale = np.where(np.isnan(scale), typical[:, None], scale)
                 factor = np.asarray(scale * self.used, dtype=np.float64)
         self.factor = factor
-        self.bins_used = (
-            (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
-        )
+        self.bins_used = (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
 
     def value(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
         """Cost of each row, shape (rows,); infinite where an expectation is below 0."""
@@ -157,9 +152,7 @@ class Costs:
         data = self.counts[0]
         if self.name == "poisson_mc":
             scale = np.where(self.factor[0] > 0, self.factor[0], 1.0)
-            data = np.stack(
-                [data, np.where(self.counts[0] != 0, np.abs(self.counts[0]) / scale, 0.0)], axis=1
-            )
+            data = np.stack([data, np.where(self.counts[0] != 0, np.abs(self.counts[0]) / scale, 0.0)], axis=1)
         cost = ExtendedBinnedNLL(data, edges, cumulative, name=names)
         cost.mask = self.used
         return cost

@@ -79,10 +79,7 @@ def fit_background(
     spectrum.check_content()
     used = np.ones(len(spectrum.values), dtype=np.bool_) if blind is None else spectrum.outside(blind)
     if not np.any(spectrum.values[used] > 0):
-        msg = (
-            f"{spectrum.name}: the sidebands hold no event, so they can't fix the background; widen the "
-            "range."
-        )
+        msg = f"{spectrum.name}: the sidebands hold no event, so they can't fix the background; widen the range."
         raise FitError(msg)
     table = BackgroundTable(shape, spectrum.edges)
     costs = Costs(check_cost(cost), spectrum.values[None], spectrum.variances[None], used)
@@ -102,9 +99,7 @@ def fit_background(
         again=newton.coefficients[0],
     )
     goodness = Goodness(float(found.fval), int(costs.bins_used[0]) - table.parameters)
-    return BackgroundFit(
-        spectrum, table, used, np.array(found.values), np.array(found.covariance), goodness, cost
-    )
+    return BackgroundFit(spectrum, table, used, np.array(found.values), np.array(found.covariance), goodness, cost)
 
 
 def fit_signal(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_mc") -> SignalFit:
@@ -160,9 +155,7 @@ def fit_signal(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_
         for name, value, error in zip(["yield", *signal.names], values, errors, strict=True)
     )
     goodness = Goodness(float(found.fval), int(costs.bins_used[0]) - count)
-    return SignalFit(
-        spectrum, signal.with_values(*values[1:]), parameters, np.array(found.covariance), goodness, cost
-    )
+    return SignalFit(spectrum, signal.with_values(*values[1:]), parameters, np.array(found.covariance), goodness, cost)
 
 
 def fit_bump(

@@ -99,9 +99,7 @@ class BackgroundFit:
         values, _ = self.table.natural(self.coefficients)
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         names = ("yield", *self.table.shape.names)
-        return tuple(
-            Parameter(*each) for each in zip(names, map(float, values), map(float, errors), strict=True)
-        )
+        return tuple(Parameter(*each) for each in zip(names, map(float, values), map(float, errors), strict=True))
 
     @property
     def covariance(self) -> Array:

@@ -33,9 +33,7 @@ class Signal(ABC):
     def __post_init__(self) -> None:
         """Check the width."""
         if not (self.sigma > 0 and math.isfinite(self.mean) and math.isfinite(self.sigma)):
-            msg = (
-                f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
-            )
+            msg = f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
             raise ConfigError(msg)
 
     @abstractmethod
@@ -121,10 +119,7 @@ class CrystalBall(Signal):
         """Check the tails."""
         super().__post_init__()
         if min(self.alpha_low, self.alpha_high) <= 0 or min(self.n_low, self.n_high) <= 1:
-            msg = (
-                "a Crystal Ball needs both alpha above 0 and both powers n above 1, or its tails have no "
-                "integral."
-            )
+            msg = "a Crystal Ball needs both alpha above 0 and both powers n above 1, or its tails have no integral."
             raise ConfigError(msg)
 
     def cumulative(self, x: Array) -> Array:

@@ -55,11 +55,7 @@ class Spectrum:
             array.setflags(write=False)
             object.__setattr__(self, key, array)
         object.__setattr__(self, "name", name)
-        if (
-            self.edges.shape != (contents.size + 1,)
-            or self.variances.shape != contents.shape
-            or contents.ndim != 1
-        ):
+        if self.edges.shape != (contents.size + 1,) or self.variances.shape != contents.shape or contents.ndim != 1:
             msg = (
                 f"{name}: {contents.shape} values and {self.variances.shape} variances do not fit "
                 f"{self.edges.shape} bin edges; give one value and variance a bin."
@@ -109,10 +105,7 @@ class Spectrum:
         weight = np.ones_like(entries) if weights is None else np.asarray(weights, dtype=np.float64)
         bad = ~(np.isfinite(entries) & np.isfinite(weight))
         if bad.any():
-            msg = (
-                f"{name}: {int(bad.sum())} of {entries.size} entries have a value or weight that is not a "
-                "number."
-            )
+            msg = f"{name}: {int(bad.sum())} of {entries.size} entries have a value or weight that is not a number."
             raise EventError(msg)
         values, _ = np.histogram(entries, edges, weights=weight)
         squares, _ = np.histogram(entries, edges, weights=weight**2)
@@ -219,15 +212,11 @@ class Spectrum:
         """
         if not np.any(self.values != 0) and not np.any(self.variances > 0):
             msg = (
-                f"{self.name}: no event lies between {self.low:g} and {self.high:g}; check the selection "
-                "and the range."
+                f"{self.name}: no event lies between {self.low:g} and {self.high:g}; check the selection and the range."
             )
             raise FitError(msg)
         if not np.any(self.values > 0):
-            msg = (
-                f"{self.name}: all weights are negative between {self.low:g} and {self.high:g}; check the "
-                "weights."
-            )
+            msg = f"{self.name}: all weights are negative between {self.low:g} and {self.high:g}; check the weights."
             raise FitError(msg)
         if not math.fsum(self.values) > 0:
             msg = f"{self.name}: the weights sum to {math.fsum(self.values):g}; a fit needs a positive sum."

@@ -180,9 +180,7 @@ class SpuriousSignal:
         }
 
 
-def spurious_signal(
-    spectrum: Spectrum, shape: Background, signal: Signal, means: ArrayLike
-) -> SpuriousSignal:
+def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means: ArrayLike) -> SpuriousSignal:
     """Fit a signal to the expected background, at each of several masses (ATLAS, arXiv:1408.7084, section 7).
 
     Parameters
@@ -211,8 +209,7 @@ def spurious_signal(
     if not fits.converged.all():
         bad = ", ".join(f"{mean:g}" for mean in positions[~fits.converged][:5])
         msg = (
-            f"{spectrum.name}: the spurious-signal fits at {bad} did not converge; try fewer parameters or "
-            "wider bins."
+            f"{spectrum.name}: the spurious-signal fits at {bad} did not converge; try fewer parameters or wider bins."
         )
         raise FitError(msg)
     return SpuriousSignal(positions, fits.signal, fits.error)
@@ -403,7 +400,5 @@ def _fit_toys(
     fits = []
     for first in range(0, toys, _BLOCK):
         counts = rng.poisson(expected, size=(min(_BLOCK, toys - first), len(expected))).astype(np.float64)
-        fits.append(
-            fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts)
-        )
+        fits.append(fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts))
     return fits

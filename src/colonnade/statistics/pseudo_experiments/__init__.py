@@ -1,0 +1,29 @@
+"""Pseudo-experiments: what a search finds where there is nothing, thousands of times.
+
+`Sample` and `make_sampler` draw events, `PseudoExperimentSettings` says what is done with them,
+`run_pseudo_experiments` does it in blocks that survive a kill, and `Calibration` (`look_elsewhere`) turns the
+results into local and global significances. `rank_features` says what a network looks at.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackgroundSettings",
+    "PseudoExperimentSettings",
+    "PseudoExperiments",
+    "Sample",
+    "compare_columns",
+    "load_pseudo_experiments",
+    "make_sampler",
+    "progress_bar",
+    "run_pseudo_experiments",
+]
+
+from colonnade.statistics.pseudo_experiments.engine import (
+    PseudoExperiments,
+    load_pseudo_experiments,
+    progress_bar,
+    run_pseudo_experiments,
+)
+from colonnade.statistics.pseudo_experiments.sampling import Sample, compare_columns, make_sampler
+from colonnade.statistics.pseudo_experiments.settings import BackgroundSettings, PseudoExperimentSettings
