@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
 @click.option("--search", metavar="NAME", help="Run one of the file's searches instead of training.")
+@click.option("--compare", metavar="NAME", help="Run one of the file's comparisons instead of training.")
 @click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
 def command(
@@ -47,6 +48,7 @@ def command(
     device: str,
     threads: int | None,
     search: str | None,
+    compare: str | None,
     executor: str | None,
     workers: int | None,
 ) -> None:
@@ -77,6 +79,9 @@ def command(
         make_columns(loaded, tuple(models.values()), columns, console)
     if search is not None:
         _search(console, model, models, search, columns, workers)
+        return
+    if compare is not None:
+        _compare(console, model, models, compare, columns, _device(device), _threads(threads))
         return
     name = model.stem if variant == "model" else f"{model.stem}_{variant}"
     sample = read_sample(columns, models[variant], name)
@@ -137,6 +142,40 @@ def _print_search(console: Console, result: dict[str, Any], folder: Path) -> Non
         numbers = [trial[key] for key in ("auc", "accuracy", "significance_at_cut", "significance_best")]
         table.add_row(*(str(trial["changes"][axis]) for axis in result["axes"]), *(f"{each:.4g}" for each in numbers))
     console.print(table)
+
+
+def _compare(
+    console: Console, path: Path, models: dict[str, Model], wanted: str, columns: Path, device: str, threads: int
+) -> None:
+    from colonnade.errors import ConfigError, nearest
+    from colonnade.output import replacing
+    from colonnade.statistics import asimov_significance
+    from colonnade.training import load_comparisons
+    from colonnade.training.comparison import compare_models
+    from colonnade.training.comparison_table import markdown
+    from colonnade.training.progress import TrainingProgress
+
+    comparisons = load_comparisons(path)
+    if wanted not in comparisons:
+        known = ", ".join(comparisons) or "none"
+        msg = f"{path} declares no comparison '{wanted}'{nearest(wanted, comparisons)}; it declares: {known}."
+        raise ConfigError(msg)
+    folder = columns / "comparisons" / f"{path.stem}_{wanted}"
+    result = compare_models(
+        models,
+        comparisons[wanted],
+        columns,
+        folder,
+        significance=asimov_significance,
+        device=device,
+        threads=threads,
+        progress=TrainingProgress(console),
+    )
+    text = markdown(result)
+    with replacing(folder / "comparison.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Wrote {folder / 'comparison.md'} and comparison.json", highlight=False)
 
 
 def _device(wanted: str) -> str:

@@ -13,14 +13,16 @@ from colonnade.training.declaration import (
     Model,
     Optimisation,
     Parameter,
-    Search,
     SetNetwork,
     Trees,
 )
-from colonnade.training.model_files import load_models, load_searches
+from colonnade.training.model_files import load_comparisons, load_models, load_searches
+from colonnade.training.studies import Channel, Comparison, Search
 
 __all__ = [
+    "Channel",
     "Collection",
+    "Comparison",
     "Dense",
     "Feature",
     "Model",
@@ -29,6 +31,7 @@ __all__ = [
     "Search",
     "SetNetwork",
     "Trees",
+    "load_comparisons",
     "load_models",
     "load_searches",
 ]

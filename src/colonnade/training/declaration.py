@@ -15,13 +15,12 @@ __all__ = [
     "Model",
     "Optimisation",
     "Parameter",
-    "Search",
     "SetNetwork",
     "Trees",
 ]
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,32 +203,6 @@ class Optimisation:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "epochs", "patience"):
             _positive(name, getattr(self, name))
-
-
-@dataclass(frozen=True)
-class Search:
-    """Hyper-parameters to try.
-
-    Attributes
-    ----------
-    axes
-        Field of the model (`optimisation__learning_rate`, `network__hidden`, ...) to the values it takes.
-    count
-        So many combinations, drawn at random; None: all.
-    base
-        Which of the file's models is varied.
-    """
-
-    axes: Mapping[str, tuple[Any, ...]]
-    count: int | None = None
-    seed: int = 1
-    base: str = "model"
-
-    def __post_init__(self) -> None:
-        for name, values in self.axes.items():
-            if not values:
-                msg = f"The search's axis {name} has no values."
-                raise ConfigError(msg)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["load_models", "load_searches"]
+__all__ = ["load_comparisons", "load_models", "load_searches"]
 
 import runpy
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from colonnade.errors import ColonnadeError, ConfigError, nearest
-from colonnade.training.declaration import Model, Search
+from colonnade.training.declaration import Model
+from colonnade.training.studies import Comparison, Search
 
 T = TypeVar("T")
 
@@ -43,6 +44,17 @@ def load_searches(path: str | Path) -> dict[str, Search]:
         If the file can't be run.
     """
     return _declared(_run(Path(path)), Search)
+
+
+def load_comparisons(path: str | Path) -> dict[str, Comparison]:
+    """Run a model file and collect the comparisons it declares.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run.
+    """
+    return _declared(_run(Path(path)), Comparison)
 
 
 def _run(place: Path) -> dict[str, Any]:

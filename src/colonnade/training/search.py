@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from colonnade.config import read_json
 from colonnade.inference import Inputs
 from colonnade.output import write_json
-from colonnade.training.declaration import Model, Search, Trees
+from colonnade.training.declaration import Model, Trees
 from colonnade.training.evaluation import (
     Significance,
     accuracy,
@@ -36,6 +36,7 @@ from colonnade.training.evaluation import (
 )
 from colonnade.training.loading import read_sample
 from colonnade.training.sample import Sample, split_events
+from colonnade.training.studies import Search
 from colonnade.training.train import weigher
 
 

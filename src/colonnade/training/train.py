@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress", "Trained", "train_model", "weigher"]
+__all__ = ["Progress", "Trained", "fit_fold", "train_model", "weigher"]
 
 import hashlib
 import importlib.metadata
@@ -32,7 +32,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
-from colonnade.training.sample import Sample, Split, split_events
+from colonnade.training.sample import Sample, split_events
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
@@ -126,8 +126,7 @@ def train_model(
     fits: list[Any] = []
     graphs: list[Any] = []
     for fold in range(model.folds):
-        split = split_events(sample.identity, model.folds, fold)
-        fitted = _fit(name, model, sample, split, fold, work, device, threads, progress)
+        fitted = fit_fold(name, model, sample, fold, work, device, threads, progress)
         fits.append(fitted)
         to_graph = export.tree_graph if isinstance(model.network, Trees) else export.network_graph
         graphs.append(to_graph(fitted, sample.card))
@@ -142,18 +141,18 @@ def train_model(
     return Trained(classifier, evaluation)
 
 
-def _fit(
+def fit_fold(
     name: str,
     model: Model,
     sample: Sample,
-    split: Split,
     fold: int,
     work: Path,
-    device: str,
-    threads: int,
-    progress: Progress | None,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress | None = None,
 ) -> Any:
-    """Train the network or trees of one fold."""
+    """Train the network or trees of one fold; parameters as in `train_model`."""
+    split = split_events(sample.identity, model.folds, fold)
     seed = 1000 * model.seed + fold
     key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
     what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name

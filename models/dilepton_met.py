@@ -1,0 +1,112 @@
+"""What is trained for `dilepton_met`: dark matter in two leptons and missing transverse momentum.
+
+`model` is the one the analysis scores with: all jets of all events, unpadded, told the hypothesis for the Z' mass.
+The others are what the thesis (S0) tried or proposed, trained on the same columns for comparison.
+"""
+
+from colonnade.training import (
+    Channel,
+    Collection,
+    Comparison,
+    Dense,
+    Feature,
+    Model,
+    Optimisation,
+    Parameter,
+    Search,
+    SetNetwork,
+    Trees,
+)
+
+event = (
+    Feature("mll", "GeV"),
+    Feature("mt2", "GeV"),
+    Feature("mt", "GeV"),
+    Feature("mt_ll", "GeV"),
+    Feature("et_ll", "GeV"),
+    Feature("met", "GeV"),
+    Feature("met_significance"),
+    Feature("ht", "GeV"),
+    Feature("rt"),
+    Feature("lep1_pt", "GeV"),
+    Feature("lep1_eta"),
+    Feature("lep2_pt", "GeV"),
+    Feature("lep2_eta"),
+    Feature("dphi_ll"),
+    Feature("dphi_ll_met"),
+    Feature("dphi_leading_met"),
+    Feature("dphi_closest_met"),
+    Feature("n_bjets"),
+    Feature("n_jets"),
+    Feature("muons"),
+)
+jet = (Feature("jet_pt", "GeV"), Feature("jet_eta"))
+jets = Collection("jets", jet)
+# where the search looks; what is below 110 GeV is a control region and is not needed to tell signal apart
+signal_regions = tuple(f"SR{number}_{flavour}" for flavour in ("ee", "mm") for number in (1, 2, 3))
+mass = Parameter("m_Zprime", "GeV")
+
+model = Model(
+    event=event,
+    collections=(jets,),
+    parameters=(mass,),
+    network=SetNetwork(objects=(32, 32), hidden=(64, 64)),
+    regions=signal_regions,
+    weighting="equal_points",
+    folds=2,
+    optimisation=Optimisation(learning_rate=2e-3, batch=4096, epochs=80, patience=12),
+)
+
+# one thing changed at a time
+told_nothing = model.with_(parameters=())
+flat = told_nothing.with_(network=Dense(hidden=(64, 64)), collections=())
+variants = {
+    "set": told_nothing,
+    "flat": flat,
+    "trees": flat.with_(
+        network=Trees(count=400, depth=4, learning_rate=0.1), collections=(Collection("jets", jet, leading=3),)
+    ),
+    # the three ways of the thesis to handle jets that an event does not have, for its three leading jets
+    "padded": flat.with_(collections=(Collection("jets", jet, leading=3, fill=(0.0, 10.0)),)),
+    "zero_filled": flat.with_(collections=(Collection("jets", jet, leading=3, fill=0.0),)),
+    "dropped": flat.with_(collections=(Collection("jets", jet, leading=1, fill=0.0),)),
+}
+weightings = {
+    f"weighting_{name}": told_nothing.with_(weighting=name)
+    for name in (
+        "none",
+        "background_ratio",
+        "signal_up_raw",
+        "signal_up_weighted",
+        "background_down_raw",
+        "background_down_weighted",
+    )
+}
+theories = {f"theory_{name}": model.with_(signals=(f"{name}_*",)) for name in ("DH", "LV", "EFT")}
+
+comparison = Comparison(
+    models=("model", *variants, *weightings, *theories),
+    channels=tuple(
+        Channel(flavour, tuple(f"SR{number}_{flavour}" for number in (1, 2, 3)), f"CC_{flavour}")
+        for flavour in ("ee", "mm")
+    ),
+    background_error=0.2,
+    require={"dropped": ("n_jets", 1.0)},
+)
+
+# the two grids of the thesis, with its numbers of neurons; its "n_layers = 2" is one hidden layer
+grid_rate_l2_neurons = Search(
+    {
+        "optimisation__learning_rate": (1e-3, 1e-2, 1e-1, 1.0),
+        "optimisation__l2": (1e-5, 1e-4, 1e-3, 1e-2),
+        "network__hidden": ((1,), (10,), (50,), (100,)),
+    },
+    base="flat",
+)
+grid_layers_rate_neurons = Search(
+    {
+        "optimisation__learning_rate": (1e-3, 1e-2, 1e-1, 1.0),
+        "network__hidden": tuple((width,) * layers for layers in (1, 2, 3, 4) for width in (1, 10, 50, 100)),
+    },
+    base="flat",
+)
