@@ -14,7 +14,7 @@ import numpy as np
 
 from colonnade.errors import InputError
 from colonnade.events.behaviors import BEHAVIOR
-from colonnade.events.catalog import Catalog, Column, Group
+from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.chunk import Chunk, as_layout
 from colonnade.events.readers import Reader
 
@@ -48,10 +48,13 @@ class Plan:
         Columns at the level of the event.
     members
         Records in the event.
+    tellers
+        For each collection, the column whose offsets hold for all of it.
     """
 
     sources: tuple[str, ...]
     bare: frozenset[str]
+    tellers: dict[Objects, str]
     scalars: tuple[Column, ...]
     members: tuple[Member, ...]
 
@@ -68,8 +71,8 @@ def build_plan(catalog: Catalog, reader: Reader, columns: Sequence[Column]) -> P
         if column.name.startswith("n") and column.name[1:] in catalog.groups:
             grouped.setdefault(column.name[1:], [])
     members = tuple(_member(catalog, reader, catalog.groups[name], held) for name, held in grouped.items())
-    sources, bare = _sources(scalars, members)
-    return Plan(sources, bare, tuple(scalars), members)
+    sources, bare, tellers = _sources(scalars, members)
+    return Plan(sources, bare, tellers, tuple(scalars), members)
 
 
 def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column]) -> Member:
@@ -90,36 +93,42 @@ def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column
     )
 
 
-def _sources(scalars: Sequence[Column], members: Sequence[Member]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the source columns, and which of them need not say where their events start."""
+def _sources(
+    scalars: Sequence[Column], members: Sequence[Member]
+) -> tuple[tuple[str, ...], frozenset[str], dict[Objects, str]]:
+    """Return the source columns, those that need not say where events start, and those that do for others."""
     sources = dict.fromkeys(column.source for column in scalars if column.source)
-    needed: set[str | None] = set()
+    needed: set[str | None] = set(sources)
     # groups that are selections of the same objects share their offsets
-    by_objects: dict[tuple[str | None, str | None], list[Member]] = {}
+    by_objects: dict[Objects, list[Member]] = {}
     for member in members:
         if member.group.jagged:
-            by_objects.setdefault((member.group.count, member.group.like), []).append(member)
+            by_objects.setdefault(member.group.objects, []).append(member)
         else:
             sources.update(dict.fromkeys(column.source for column in member.columns if column.source))
             needed.update(column.source for column in member.columns)
     bare: set[str] = set()
-    for (count, like), alike in by_objects.items():
+    tellers: dict[Objects, str] = {}
+    for objects, alike in by_objects.items():
         own = dict.fromkeys(m.group.select[0] for m in alike if m.group.select)
         own.update(dict.fromkeys(c.source for m in alike for c in m.columns if c.source))
-        if like in own or count is None:
-            # the objects' own column tells where their events start, at no cost
-            own[str(like)] = None
-            needed.add(like)
-        elif count not in sources:
+        count, like = objects
+        # a column of the objects tells where each event's start, at no cost
+        teller = like if like in own or (count is None and not own) else next(iter(own), None)
+        if teller is not None:
+            tellers[objects] = teller
+            needed.add(teller)
+            sources[teller] = None
+        elif count is not None:
             sources[count] = None
         sources.update(own)
         bare.update(own)
-    return tuple(sources), frozenset(bare - needed)
+    return tuple(sources), frozenset(bare - needed), tellers
 
 
 def eager_events(chunk: Chunk, plan: Plan, attrs: dict[str, Any]) -> ak.Array:
     """Read a plan's columns together and put the events together."""
-    chunk.prefetch(plan.sources, plan.bare)
+    chunk.prefetch(plan.sources, plan.bare, plan.tellers)
     contents = [as_layout(chunk.values(column)) for column in plan.scalars]
     fields = [column.field for column in plan.scalars]
     for member in plan.members:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Catalog", "Column", "Group", "build_catalog", "uncounted"]
+__all__ = ["Catalog", "Column", "Group", "Objects", "build_catalog", "uncounted"]
 
 import dataclasses
 import functools
@@ -13,6 +13,8 @@ from colonnade.events.schemas.base import MEV
 _AZIMUTHS = (frozenset({"pt", "phi"}), frozenset({"px", "py"}))
 _LONGITUDES = (frozenset({"eta"}), frozenset({"pz"}))
 _TEMPORALS = (frozenset({"mass"}), frozenset({"energy"}))
+#: The counter and a typical column of a collection's objects.
+Objects = tuple[str | None, str | None]
 #: Every field name that vector takes for a coordinate.
 _COORDINATES = frozenset(
     "x y z t px py pz E e energy rho pt phi theta eta tau M m mass".split()  # noqa: SIM905 - reads better
@@ -81,6 +83,11 @@ class Group:
     count: str | None = None
     like: str | None = None
     select: tuple[str, int] | None = None
+
+    @property
+    def objects(self) -> Objects:
+        """What tells these objects, before any selection, from those of another collection."""
+        return self.count, self.like
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

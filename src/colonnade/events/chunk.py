@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import InputError
-from colonnade.events.catalog import Catalog, Column, Group
+from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.readers import Raw
 
 Offsets = npt.NDArray[np.int64]
@@ -40,12 +40,26 @@ class Chunk:
         self._read = read
         self._where = where
         self._raws: dict[str, Raw] = {}
-        self._offsets: dict[tuple[str | None, str | None], Offsets] = {}
+        self._tellers: dict[Objects, str] = {}
+        self._offsets: dict[Objects, Offsets] = {}
         self._members: dict[str, tuple[npt.NDArray[np.bool_], Offsets]] = {}
 
-    def prefetch(self, names: Sequence[str], bare: Collection[str] = ()) -> None:
-        """Read source columns together."""
+    def prefetch(
+        self, names: Sequence[str], bare: Collection[str] = (), tellers: Mapping[Objects, str] | None = None
+    ) -> None:
+        """Read source columns together.
+
+        Parameters
+        ----------
+        names
+            The source columns.
+        bare
+            Those whose offsets are not needed.
+        tellers
+            Those whose offsets hold for a whole collection.
+        """
         self._raws.update(self._read(names, bare))
+        self._tellers.update(tellers or {})
 
     def raw(self, name: str) -> Raw:
         """Return a source column."""
@@ -106,16 +120,15 @@ class Chunk:
 
     def _all(self, group: Group) -> Offsets:
         """Return where each event's objects start and stop, before any selection."""
-        key = (group.count, group.like)
-        offsets = self._offsets.get(key)
+        offsets = self._offsets.get(group.objects)
         if offsets is None:
-            offsets = self._offsets[key] = self._find_offsets(group)
+            offsets = self._offsets[group.objects] = self._find_offsets(group)
         return offsets
 
     def _find_offsets(self, group: Group) -> Offsets:
-        like = self._raws.get(str(group.like))
-        if like is not None and like.offsets is not None:
-            return like.offsets
+        told = self._raws.get(self._tellers.get(group.objects, str(group.like)))
+        if told is not None and told.offsets is not None:
+            return told.offsets
         if group.count:
             counts = self.raw(group.count).content
             offsets = np.zeros(self.length + 1, np.int64)
