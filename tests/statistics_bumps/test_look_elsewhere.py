@@ -77,27 +77,28 @@ def test_upcrossings():
 
 
 def test_gross_and_vitells_against_brute_force():
-    """Their extrapolation from 200 scans against the maxima of 800: a peak looked for at 21 masses."""
+    """Their extrapolation from 200 scans against the maxima of 700: a peak looked for at 31 masses."""
     edges = np.linspace(100, 200, 51)
     table = BackgroundTable(Exponential(), edges)
     centers = 0.5 * (edges[1:] + edges[:-1])
     expected = 400 * np.exp(-(centers - 100) / 50)
-    counts = np.random.default_rng(7).poisson(expected, size=(800, 50)).astype(float)
-    z, signal = scan_masses(table, counts, Gaussian(150.0, 3.0), np.arange(110, 191, 4.0))
+    counts = np.random.default_rng(7).poisson(expected, size=(700, 50)).astype(float)
+    z, signal = scan_masses(table, counts, Gaussian(150.0, 3.0), np.arange(120, 181, 2.0))
     assert np.isfinite(z).all()
     one = fit_bump(Spectrum(edges, counts[0]), Exponential(), Gaussian(150.0, 3.0))
-    assert z[0, 10] == pytest.approx(one.z_signed, abs=2e-3)
-    assert signal[0, 10] == pytest.approx(one.n_signal_total.value, abs=0.01 * one.n_signal_total.error)
+    assert z[0, 15] == pytest.approx(one.z_signed, abs=2e-3)
+    assert signal[0, 15] == pytest.approx(one.n_signal_total.value, abs=0.01 * one.n_signal_total.error)
     few = GrossVitells.from_scans(z[:200], level=0.5)
     toys = Calibration(z)
-    for level in (2.0, 2.5):
+    for level in (2.0, 2.5, 3.0):
         brute, guess = toys.p_global(level), few.p_global(level)
         error = math.hypot(brute.high - brute.value, guess.high - guess.value)
-        # the formula is asymptotic and the scan discrete: within 15 % beyond the statistics
-        assert abs(guess.value - brute.value) < 3 * error + 0.15 * brute.value
+        # the formula counts crossings, of which a scan can have several: Poisson's chance of any at all.
+        # Beyond the statistics 10 % are left to steps in mass, between which maxima hide
+        assert abs(1 - math.exp(-guess.value) - brute.value) < 3 * error + 0.1 * brute.value
         assert few.trials_factor(level).value > 5
         assert few.z_global(level) < level
-    assert toys.trials_factor(2.0, 10).value == pytest.approx(toys.p_global(2.0).value / toys.p_local(2.0, 10).value)
+    assert toys.trials_factor(2.0, 15).value == pytest.approx(toys.p_global(2.0).value / toys.p_local(2.0, 15).value)
 
 
 def test_calibration_of_independent_places():
