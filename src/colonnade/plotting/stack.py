@@ -77,7 +77,8 @@ def stacked(
     panel
         Below: data over prediction, or the expected significance of each bin, or nothing.
     scale
-        Of the event axis; auto takes a logarithm when the prediction spans a factor of more than 200.
+        Of the event axis; auto takes a logarithm when the prediction spans a factor of more than 200, or signals are
+        less than a hundredth of it.
     signal_scale
         Factor on the signals; without it 1 on a logarithmic axis, else a power of ten that makes them visible.
     note
@@ -97,8 +98,10 @@ def stacked(
     bottom = 0.62 if not rotate else 0.3 + 0.042 * max((len(name) for name in stack.bins), default=0)
     height = (4.78 if panel == "none" else 5.38) + bottom
     figure, main, below = canvas(height, panel=panel != "none", bottom=bottom)
-    logarithmic = scale == "log" or (scale == "auto" and _spans(stack))
-    factor = signal_scale or (1.0 if logarithmic else _visible_scale(stack))
+    needed = _visible_scale(stack)
+    # a logarithm shows a small signal at its true size; a factor is for what is not far from visible
+    logarithmic = scale == "log" or (scale == "auto" and (_spans(stack) or needed > 10))
+    factor = signal_scale or (1.0 if logarithmic else needed)
     _draw_main(main, stack, factor)
     if below is not None and panel == "ratio":
         _draw_ratio(below, stack)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["cutflow_pictures", "limit_pictures", "significance_pictures", "yields_picture"]
+__all__ = [
+    "cutflow_pictures",
+    "limit_pictures",
+    "median",
+    "points_by_model",
+    "significance_pictures",
+    "yields_picture",
+]
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -119,12 +126,12 @@ def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
 
 def significance_pictures(run: Drawing) -> Iterator[Picture]:
     """Draw the significance of all models against their parameter."""
-    groups = _points_by_model(run)
+    groups = points_by_model(run)
     curves = []
     keys: set[str] = set()
     for model, points in groups.items():
         have = [(x, point) for x, _, point in points if point.significance is not None]
-        values = [(x, _median(point.significance), point) for x, point in have]
+        values = [(x, median(point.significance), point) for x, point in have]
         good = [(x, value, point) for x, value, point in values if value is not None]
         if not good:
             continue
@@ -151,7 +158,7 @@ def significance_pictures(run: Drawing) -> Iterator[Picture]:
 def limit_pictures(run: Drawing) -> Iterator[Picture]:
     """Draw each model's limits against its parameter: on the cross-section where it is known, else on mu."""
     level = 0.95 if run.folder.fit is None else run.folder.fit.level
-    for model, points in _points_by_model(run).items():
+    for model, points in points_by_model(run).items():
         good = [(x, key, point) for x, key, point in points if _has_band(point.limit)]
         if not good:
             continue
@@ -181,7 +188,8 @@ def _has_band(limit: Interval | None) -> bool:
     return limit is not None and isinstance(limit.expected, tuple) and len(limit.expected) == 5
 
 
-def _median(interval: Interval | None) -> float | None:
+def median(interval: Interval | None) -> float | None:
+    """Return the middle of an expected value's band, or the value."""
     if interval is None or interval.expected is None:
         return None
     if isinstance(interval.expected, tuple):
@@ -189,7 +197,7 @@ def _median(interval: Interval | None) -> float | None:
     return interval.expected
 
 
-def _points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
+def points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
     """Return for each model its points with the parameter they differ in, in increasing order."""
     fit = run.folder.fit
     known = {} if fit is None else {point.signal: point for point in fit.points}

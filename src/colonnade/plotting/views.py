@@ -7,6 +7,7 @@ __all__ = [
     "CutRow",
     "Cutflow",
     "DatasetAccount",
+    "Decision",
     "FitSummary",
     "Interval",
     "LedgerView",
@@ -117,6 +118,15 @@ class Parameter(_View):
     error: float | None = None
 
 
+class Decision(_View):
+    """What building the model changed, such as a bin that was merged, and where."""
+
+    kind: str = ""
+    subject: str = ""
+    what: str = ""
+    where: tuple[str, ...] = ()
+
+
 class FitSummary(_View):
     """fit.json."""
 
@@ -126,3 +136,4 @@ class FitSummary(_View):
     points: tuple[Point, ...] = ()
     counting: tuple[Counting, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    decisions: tuple[Decision, ...] = ()

@@ -1,0 +1,111 @@
+"""Numbers as a reader wants them: rounded to what their uncertainty allows, digits in groups."""
+
+from __future__ import annotations
+
+__all__ = ["digits_of", "fixed", "grouped", "measured", "percent", "significant"]
+
+import math
+
+# a narrow space that does not break the line
+_SPACE = "\u202f"
+_MINUS = "\u2212"
+NONE = "–"
+
+
+def digits_of(error: float) -> int:
+    """Return the decimal place to round to, by the rule of the Particle Data Group.
+
+    Where the three highest digits of the error are 100 to 354, two are kept; 355 to 949, one; 950 to 999 is rounded
+    up to 1000 and two are kept (R. L. Workman et al., Prog. Theor. Exp. Phys. 2022, 083C01, section 5.3).
+
+    Parameters
+    ----------
+    error
+        Above 0.
+
+    Returns
+    -------
+    int
+        As `round` takes it: 1 for tenths, -1 for tens.
+
+    Examples
+    --------
+    >>> digits_of(0.119), digits_of(0.367), digits_of(43), digits_of(0.97)
+    (2, 1, -1, 1)
+    """
+    exponent = math.floor(math.log10(error))
+    leading = round(error / 10.0 ** (exponent - 2))
+    if leading >= 950:
+        return -exponent
+    return 1 - exponent if leading < 355 else -exponent
+
+
+def grouped(value: float, digits: int = 0) -> str:
+    """Write a number with so many decimals (negative: rounded to tens ...), thousands apart.
+
+    Examples
+    --------
+    >>> grouped(1234567.8).replace("\u202f", " ")
+    '1 234 568'
+    """
+    text = f"{round(value, digits):,.{max(digits, 0)}f}".replace(",", _SPACE)
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def measured(value: float, *errors: float) -> tuple[str, ...]:
+    """Round a value and its errors alike, by the smallest error that is not 0.
+
+    Examples
+    --------
+    >>> measured(0.827, 0.119)
+    ('0.83', '0.12')
+    >>> measured(0.827, 0.367)
+    ('0.8', '0.4')
+    """
+    if not math.isfinite(value):
+        return (NONE, *(NONE for _ in errors))
+    known = [error for error in errors if math.isfinite(error) and error > 0]
+    if not known:
+        return (significant(value), *("0" for _ in errors))
+    digits = min(digits_of(min(known)), 8)
+    return tuple(grouped(each, digits) if math.isfinite(each) else NONE for each in (value, *errors))
+
+
+def significant(value: float | None, count: int = 3) -> str:
+    """Write a number with so many significant digits; whole ones keep them all.
+
+    Examples
+    --------
+    >>> significant(0.0123456), significant(123456.0).replace("\u202f", " "), significant(None)
+    ('0.0123', '123 456', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size < 1e-4 or size >= 1e15:
+        mantissa, exponent = f"{value:.{count - 1}e}".split("e")
+        return f"{mantissa} × 10^{int(exponent)}".replace("-", _MINUS)
+    return grouped(value, max(count - 1 - math.floor(math.log10(size)), 0))
+
+
+def fixed(value: float | None, digits: int = 2) -> str:
+    """Write a number with a fixed count of decimals."""
+    return NONE if value is None or not math.isfinite(value) else grouped(value, digits)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as per cent: 0 % is nothing at all, and a little is never shown as nothing.
+
+    Examples
+    --------
+    >>> percent(0), percent(0.5), percent(2e-7)
+    ('0 %', '50 %', '< 0.001 %')
+    """
+    value = 100 * fraction
+    if value == 0:
+        return "0 %"
+    return "< 0.001 %" if abs(value) < 0.001 else f"{value:.3g} %"

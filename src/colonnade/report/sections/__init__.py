@@ -1,0 +1,46 @@
+"""The sections of the page, in order.
+
+To add one: a module here with a function that returns what its template is given, or None when the run has nothing of
+it; a template of the same name in templates/sections; and a line below.
+"""
+
+from __future__ import annotations
+
+__all__ = ["SECTIONS", "Section"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from colonnade.report.run import Run
+from colonnade.report.sections import cutflow, histograms, losses, provenance, results, summary, yields
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes
+    ----------
+    name : str
+        Of its template and its anchor.
+    title : str
+        Its heading.
+    context : callable
+        From a run to what the template is given; None leaves the section out.
+    """
+
+    name: str
+    title: str
+    context: Callable[[Run], Mapping[str, Any] | None]
+
+
+SECTIONS = (
+    Section("summary", "Summary", summary.context),
+    Section("results", "Significances and limits", results.context),
+    Section("yields", "Yields", yields.context),
+    Section("histograms", "Histograms", histograms.context),
+    Section("cutflow", "Cutflows", cutflow.context),
+    Section("losses", "Losses", losses.context),
+    Section("provenance", "Provenance", provenance.context),
+)

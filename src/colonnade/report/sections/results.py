@@ -1,0 +1,77 @@
+"""Significances, limits, counting experiments and fitted parameters."""
+
+from __future__ import annotations
+
+__all__ = ["context"]
+
+from collections.abc import Mapping
+from typing import Any
+
+from colonnade.plotting.summaries import median
+from colonnade.plotting.views import Counting, Parameter, Point
+from colonnade.report.latex import from_latex
+from colonnade.report.numbers import fixed, measured, significant
+from colonnade.report.run import Run
+
+
+def context(run: Run) -> Mapping[str, Any] | None:
+    """Return the tables of fit.json and its pictures."""
+    fit = run.folder.fit
+    if fit is None or not (fit.points or fit.counting or fit.parameters):
+        return None
+    observed = not fit.blinded and any(p.limit is not None and p.limit.observed is not None for p in fit.points)
+    return {
+        "level": f"{100 * fit.level:g}",
+        "blinded": fit.blinded,
+        "observed": observed,
+        "cross_section": any(p.cross_section_pb is not None for p in fit.points),
+        "points": [_point(run, each) for each in fit.points],
+        "counting": [_counting(run, each) for each in fit.counting],
+        "parameters": [_parameter(each) for each in fit.parameters],
+        "decisions": [each.model_dump() for each in fit.decisions],
+        "images": [*run.pictures("significance"), *run.pictures("limit")],
+    }
+
+
+def _point(run: Run, point: Point) -> dict[str, Any]:
+    band = point.limit.expected if point.limit is not None and isinstance(point.limit.expected, tuple) else ()
+    full = len(band) == 5
+    return {
+        "title": run.process_title(point.signal),
+        "cross_section": significant(point.cross_section_pb),
+        "z": fixed(median(point.significance)),
+        "z_observed": fixed(point.significance.observed if point.significance else None),
+        "limit": significant(median(point.limit)),
+        "one": f"{significant(band[1])} – {significant(band[3])}" if full else "–",
+        "two": f"{significant(band[0])} – {significant(band[4])}" if full else "–",
+        "limit_observed": significant(point.limit.observed if point.limit else None),
+        "mu_hat": _mu_hat(point.mu_hat),
+        "excluded": (median(point.limit) or 2.0) < 1,
+    }
+
+
+def _mu_hat(found: Any) -> str:
+    if isinstance(found, dict) and isinstance(found.get("value"), int | float):
+        error = found.get("error")
+        if isinstance(error, int | float):
+            return " ± ".join(measured(float(found["value"]), float(error)))
+        return significant(float(found["value"]))
+    return significant(float(found)) if isinstance(found, int | float) else "–"
+
+
+def _counting(run: Run, each: Counting) -> dict[str, Any]:
+    background, error = measured(each.b, each.sigma_b)
+    return {
+        "region": run.region_title(each.region),
+        "signal": run.process_title(each.signal),
+        "s": significant(each.s),
+        "b": background,
+        "sigma_b": error,
+        "z": fixed(each.z, 3),
+        "z_with_uncertainty": fixed(each.z_with_uncertainty, 3),
+    }
+
+
+def _parameter(each: Parameter) -> dict[str, Any]:
+    value, error = measured(each.bestfit, each.error or 0.0)
+    return {"name": from_latex(each.name.replace("$", r"\$")), "value": value, "error": error}
