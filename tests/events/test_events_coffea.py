@@ -14,7 +14,7 @@ from coffea import processor
 from coffea.analysis_tools import PackedSelection, Weights
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
-from colonnade.events import SourceFile, inspect_file, learn_columns, read_events
+from colonnade.events import inspect_file, learn_columns, read_events
 
 
 class Dimuons(processor.ProcessorABC):
@@ -72,20 +72,16 @@ def run(events: Any) -> dict[str, Any]:
         return Dimuons().process(events)["d"]
 
 
-def of_ours(source: SourceFile, start: int, stop: int, *, lazy: bool) -> Any:
-    columns = learn_columns(source, Dimuons().process, {"dataset": "d"})
-    return read_events(source, start, stop, None if lazy else columns, {"dataset": "d"})
-
-
-@pytest.mark.parametrize("name", ["cms_dimuon_100k", "nano_dy", "nano_dimuon", "nano_tt_v12"])
-@pytest.mark.parametrize("lazy", [False, True])
-def test_the_same_output(shared_data: Path, name: str, lazy: bool) -> None:
+# real collisions, and simulated ones with negative weights
+@pytest.mark.parametrize("name", ["cms_dimuon_100k", "nano_tt_v12"])
+def test_the_same_output(shared_data: Path, name: str) -> None:
     source = inspect_file(str(shared_data / "nanoaod" / f"{name}.root"))
     start, stop = source.entries // 5, source.entries - 1
     expected = run(of_coffea(source.path, start, stop))
-    found = run(of_ours(source, start, stop, lazy=lazy))
-    assert found["mass"] == expected["mass"]
-    assert np.array_equal(found["mass"].variances(flow=True), expected["mass"].variances(flow=True))
-    assert found["mass"].sum(flow=True).value != 0 or name == "nano_dy"
-    for key in ("leading", "nearest", "events"):
-        assert found[key] == expected[key], key
+    columns = learn_columns(source, Dimuons().process, {"dataset": "d"})
+    assert expected["mass"].sum(flow=True).value != 0
+    for asked in (columns, None):
+        found = run(read_events(source, start, stop, asked, {"dataset": "d"}))
+        assert found["mass"] == expected["mass"]
+        for key in ("leading", "nearest", "events"):
+            assert found[key] == expected[key], key

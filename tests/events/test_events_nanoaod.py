@@ -112,7 +112,7 @@ def test_events_hold_what_was_written(made: str, columns: dict[str, ak.Array]) -
     assert same(events.nJet, ak.values_astype(ak.num(columns["Jet"]), events.nJet.type.content.primitive))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, 2500), length=st.integers(0, 2500))
 def test_any_range_is_that_slice_of_the_whole(made: str, columns: dict[str, ak.Array], start: int, length: int) -> None:
     stop = min(start + length, 2500)
