@@ -291,3 +291,16 @@ def test_a_logistic_regression_finds_the_known_answer():
     assert logits[2] - logits[0] == pytest.approx(0.0, abs=0.1)
     assert logits[0] == pytest.approx(-0.5, abs=0.1)
     assert isinstance(result.history[0], Epoch)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_the_same_model(sample, tmp_path):
+    model = TOY.with_(optimisation=Optimisation(batch=256, epochs=10, learning_rate=1e-2))
+    here = fitted(sample, model)
+    there = fitted(sample, model, device="cuda", checkpoint=tmp_path / "state.pt", key="a")
+    assert there.history[-1].validation == pytest.approx(here.history[-1].validation, rel=0.05)
+    inputs = sample.inputs.take(np.arange(len(sample)))
+    inputs.event[:, 2] = 100.0
+    assert network_scores(there.network, inputs) == pytest.approx(network_scores(here.network, inputs), abs=0.05)
+    resumed = fitted(sample, model, device="cuda", checkpoint=tmp_path / "state.pt", key="a")
+    assert equal(there, resumed)
