@@ -337,9 +337,7 @@ class Manifest:
         """
         wanted: set[str] = set()
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            matches = {
-                name for name in self.datasets if name == pattern or fnmatch.fnmatchcase(name, pattern)
-            }
+            matches = {name for name in self.datasets if name == pattern or fnmatch.fnmatchcase(name, pattern)}
             if not matches:
                 msg = f"{self.path} has no dataset {pattern!r}{nearest(pattern, self.datasets)}."
                 raise ConfigError(msg)
@@ -366,9 +364,7 @@ def _parse(content: Any, path: Path) -> Manifest:
         raise ConfigError(msg)
     for name in content:
         _check_name(name, path)
-    fields: dict[str, Any] = {
-        f"entry{index}": (_Entry, Field(alias=name)) for index, name in enumerate(content)
-    }
+    fields: dict[str, Any] = {f"entry{index}": (_Entry, Field(alias=name)) for index, name in enumerate(content)}
     # one model with a field for each dataset, so that an error's path starts with the dataset's name
     entries = parse_settings(create_model("_Entries", __base__=Settings, **fields), content, str(path))
     datasets: dict[str, Dataset] = {}
@@ -494,7 +490,5 @@ def relative_files(paths: Sequence[str], folder: Path) -> list[str]:
             continue
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the user named them
         base = folder.absolute()
-        written.append(
-            absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute)
-        )
+        written.append(absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute))
     return written

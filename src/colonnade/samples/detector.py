@@ -122,9 +122,7 @@ def _dress(particles: Particles, electron: Bools, photon: Bools) -> tuple[Partic
     columns = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
     for values in columns.values():
         np.add.at(values, left, values[right])
-    kept = {
-        name: getattr(particles, name) for name in ("counts", "pdg", "status", "mother", "vx", "vy", "vz")
-    }
+    kept = {name: getattr(particles, name) for name in ("counts", "pdg", "status", "mother", "vx", "vy", "vz")}
     return Particles(**kept, **columns, charge=particles.charge, visible=particles.visible), used
 
 
@@ -139,9 +137,7 @@ def _isolation(particles: Particles, candidate: Bools, around: Bools) -> tuple[F
     left, right = pairs_within_events(counts, _per_event(particles, around))
     eta, phi, pt = particles.eta, particles.phi, particles.pt
     one, other = chosen[left], others[right]
-    near = distance_within(eta[one], phi[one], eta[other], phi[other], response.ISOLATION_CONE) & (
-        one != other
-    )
+    near = distance_within(eta[one], phi[one], eta[other], phi[other], response.ISOLATION_CONE) & (one != other)
     total = np.bincount(left[near], weights=pt[other[near]], minlength=len(chosen))
     return total / pt[chosen], counts
 
@@ -202,9 +198,7 @@ def _origin(particles: Particles, truth: Truth, where: Ints) -> Ints:
     return np.select(conditions, [1, 15, 5, 4], 3).astype(np.int32)
 
 
-def _photons(
-    particles: Particles, candidate: Bools, around: Bools, rng: np.random.Generator, seen: Seen
-) -> Collection:
+def _photons(particles: Particles, candidate: Bools, around: Bools, rng: np.random.Generator, seen: Seen) -> Collection:
     isolation, _ = _isolation(particles, candidate, around)
     where = np.flatnonzero(candidate)
     event, eta, phi = particles.event[where], particles.eta[where], particles.phi[where]
@@ -259,9 +253,7 @@ def _jets(
     }
 
 
-def _taus(
-    particles: Particles, truth: Truth, jets: tuple[Ints, Columns], rng: np.random.Generator
-) -> Collection:
+def _taus(particles: Particles, truth: Truth, jets: tuple[Ints, Columns], rng: np.random.Generator) -> Collection:
     """Return identified hadronic taus, and jets taken for one."""
     taus = np.flatnonzero(truth.hadronic_tau)
     child = np.flatnonzero((truth.tau_index >= 0) & (np.abs(particles.pdg) == 16))
@@ -279,9 +271,7 @@ def _taus(
     found = rng.random(len(taus)) < response.tau_efficiency(prongs, true_pt * scale, eta)
     jet_event, jet = jets
     prongs_of_jet = np.where(rng.random(len(jet_event)) < 0.5, 1, 3)
-    away = _far_from(
-        jet_event, jet["eta"], jet["phi"], particles.event[taus], eta, phi, len(particles.counts)
-    )
+    away = _far_from(jet_event, jet["eta"], jet["phi"], particles.event[taus], eta, phi, len(particles.counts))
     # each number of prongs has its own chance, so the sum of both is spread over the draw of prongs
     chance = 2.0 * np.where(prongs_of_jet == 1, response.TAU_FAKE_RATE[1], response.TAU_FAKE_RATE[3])
     fake = away & (np.abs(jet["eta"]) < 2.5) & (rng.random(len(jet_event)) < chance)
@@ -302,9 +292,7 @@ def _taus(
     return _sorted(event, columns, np.concatenate((found, fake)), len(particles.counts))
 
 
-def _far_from(
-    event1: Ints, eta1: Floats, phi1: Floats, event2: Ints, eta2: Floats, phi2: Floats, events: int
-) -> Bools:
+def _far_from(event1: Ints, eta1: Floats, phi1: Floats, event2: Ints, eta2: Floats, phi2: Floats, events: int) -> Bools:
     """Tell the first items that have none of the second within 0.4; both sorted by event."""
     first, second = np.bincount(event1, minlength=events), np.bincount(event2, minlength=events)
     left, right = pairs_within_events(first, second)
@@ -320,9 +308,7 @@ def _fat_jets(hadrons: Particles, rng: np.random.Generator) -> Collection:
     jets = cluster(hadrons, FAT_JET_RADIUS, FAT_JET_MINIMUM * 0.7)
     event = np.repeat(np.arange(len(jets.counts)), jets.counts)
     scale = np.maximum(1.0 + response.jet_resolution(jets.pt) * rng.standard_normal(len(event)), 0.1)
-    mass = jets.mass * np.maximum(
-        1.0 + response.FAT_JET_MASS_RESOLUTION * rng.standard_normal(len(event)), 0.1
-    )
+    mass = jets.mass * np.maximum(1.0 + response.FAT_JET_MASS_RESOLUTION * rng.standard_normal(len(event)), 0.1)
     second, third = energy_correlations(jets, hadrons)
     columns: dict[str, Any] = {
         "pt": jets.pt * scale,

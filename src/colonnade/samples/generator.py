@@ -28,7 +28,10 @@ from colonnade.samples.particles import Floats, Ints, Particles
 # quarks' photon radiation before the collision, final-state radiation below 1 GeV, and decays of neutral
 # pions, whose two photons a calorimeter sees as one. A dataset's own settings come later and win.
 BASE = (
-    "Print:quiet = on",
+    # errors are still wanted, so not simply Print:quiet
+    *(f"Next:numberShow{what} = 0" for what in ("Event", "Info", "Process")),
+    *(f"Init:show{what} = off" for what in ("ChangedSettings", "ChangedParticleData", "Processes")),
+    "Next:numberCount = 0",
     "Beams:eCM = 13000.",
     "PartonLevel:MPI = off",
     "SpaceShower:QEDshowerByQ = off",
@@ -315,11 +318,12 @@ def captured() -> Iterator[Any]:
 
 
 def _reason(said: str) -> str:
-    """Return Pythia's last complaint, in one line."""
+    """Return Pythia's first complaint, in one line: later ones follow from it."""
     lines = [line.strip() for line in said.splitlines()]
     errors = [index for index, line in enumerate(lines) if "Error" in line or "Abort" in line]
     if not errors:
         return "it gives no reason"
-    last = lines[errors[-1] :]
-    text = " ".join(itertools.takewhile(bool, last[:2]))
+    first = lines[errors[0] :]
+    text = " ".join(itertools.takewhile(lambda line: line and "PYTHIA" not in line, first[1:2]))
+    text = f"{first[0]} {text}"
     return text.removeprefix("PYTHIA ").removeprefix("Error").removeprefix("Abort").strip(" :.")

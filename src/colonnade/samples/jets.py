@@ -110,9 +110,7 @@ def flavour(jets: Jets, particles: Particles, truth: Truth, distance: float = 0.
     for code, heavy in ((4, truth.charm), (5, truth.bottom)):
         hadrons = particles.take(heavy & (particles.pt > 5.0))
         jet, hadron = pairs_within_events(jets.counts, hadrons.counts)
-        near = distance_within(
-            jets.eta[jet], jets.phi[jet], hadrons.eta[hadron], hadrons.phi[hadron], distance
-        )
+        near = distance_within(jets.eta[jet], jets.phi[jet], hadrons.eta[hadron], hadrons.phi[hadron], distance)
         result[jet[near]] = code
     return result
 

@@ -84,9 +84,7 @@ def join(parts: Sequence[Mapping[str, Collection]]) -> dict[str, Collection]:
     joined = {}
     for name in parts[0]:
         collections = [part[name] for part in parts]
-        columns = {
-            key: np.concatenate([one.columns[key] for one in collections]) for key in collections[0].columns
-        }
+        columns = {key: np.concatenate([one.columns[key] for one in collections]) for key in collections[0].columns}
         counts = [one.counts for one in collections if one.counts is not None]
         joined[name] = Collection(np.concatenate(counts) if counts else None, columns)
     return joined
@@ -160,9 +158,7 @@ def _columns(block: Block) -> dict[str, Any]:
         if collection.counts is None:
             columns |= {f"{name}_{key}": values for key, values in compact.items()}
         else:
-            columns[name] = ak.zip(
-                {key: ak.unflatten(values, collection.counts) for key, values in compact.items()}
-            )
+            columns[name] = ak.zip({key: ak.unflatten(values, collection.counts) for key, values in compact.items()})
     return columns
 
 

@@ -1,0 +1,102 @@
+"""`colonnade samples`: make the simulated datasets that are missing."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("samples")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--manifest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("datasets.json"),
+    show_default=True,
+    help="Which datasets exist and how they are made.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
+@click.option("--force", is_flag=True, help="Make again what is up to date; overwrite files made elsewhere.")
+def command(names: tuple[str, ...], manifest: Path, workers: int | None, events: int | None, force: bool) -> None:
+    """Make the simulated datasets NAMES (names or globs; by default all) that are missing.
+
+    A file whose settings have not changed is left as it is. The same seed gives the same events with any number
+    of workers.
+    """
+    from colonnade.manifest import load_manifest
+    from colonnade.samples import make_samples
+
+    loaded = load_manifest(manifest)
+    wanted = loaded.select(names or "*")
+    total = sum(events or d.metadata.generate.events for d in wanted if d.metadata.generate is not None)
+    with _bar(total) as advance:
+        made = make_samples(
+            loaded,
+            [dataset.name for dataset in wanted],
+            workers=workers or os.cpu_count() or 1,
+            events=events,
+            force=force,
+            progress=advance,
+        )
+    _report(made)
+
+
+class _bar:  # noqa: N801 - used as a function
+    """A progress bar on the terminal's error stream; calling it advances."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        # on stderr, as Pythia and fastjet print to stdout, which is closed to them while they work
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("events, {task.fields[rate]} events/s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("samples", total=total, rate="-")
+
+    def __enter__(self) -> _bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, name: str, events: int) -> None:
+        task = self._progress.tasks[self._task]
+        speed = (task.completed + events) / max(task.elapsed or 0.0, 1e-9)
+        self._progress.update(self._task, advance=events, description=name, rate=f"{speed:,.0f}")
+
+
+def _report(made: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Simulated samples", title_justify="left")
+    for heading in ("dataset", "events", "sum of weights", "generator's σ [pb]", "manifest's σ [pb]", "file"):
+        table.add_column(heading, justify="left" if heading in {"dataset", "file"} else "right", no_wrap=True)
+    for one in made:
+        metadata, note = one.dataset.metadata, one.provenance
+        section = (metadata.xsec_pb or 0.0) * metadata.k_factor * metadata.filter_efficiency
+        table.add_row(
+            one.dataset.name,
+            f"{note.events:,}",
+            f"{note.sumw:,.6g}",
+            f"{note.cross_section_pb:.4g}",
+            f"{section:.4g}",
+            "up to date" if one.skipped else "made",
+        )
+    console = Console()
+    console.print(table)
+    for warning in filter(None, (one.warning for one in made)):
+        console.print(f"Note: {warning}.", highlight=False)
