@@ -170,7 +170,7 @@ class DileptonMET(Processor):
         scalar = ht(lep1, lep2, jets)
         return {
             "mll": objects.mll,
-            "mt2": mt2(lep1, lep2, met, massless=True),
+            "mt2": mt2(lep1, lep2, met, precision=1e-6),
             "mt": transverse_mass(pair, met),
             "mt_ll": transverse_mass(lep1, lep2),
             "et_ll": transverse_energy(pair),

@@ -123,7 +123,6 @@ def mt2(
     missing_momentum: Any,
     *,
     invisible_mass: float | tuple[float, float] = 0.0,
-    massless: bool = False,
     precision: float = 0.0,
 ) -> Any:
     r"""Stransverse mass of two visible objects and missing momentum, in GeV.
@@ -141,10 +140,14 @@ def mt2(
         Vectors with pt and phi, in GeV.
     invisible_mass
         The assumed mass of the invisible particles in GeV: of both, or of each.
-    massless
-        Whether to take the visible objects as massless.
     precision
-        To how many GeV the value is found; 0 is as well as numbers allow. 0.001 takes a third of the time.
+        Where the mt2 package's bisection ends, in GeV; 0 is as well as numbers allow. With 1e-6 it takes half the time,
+        and the result was within 2e-4 of that with 0 for 20,000 random events (mt2 1.3.1; it is no bound).
+
+    Notes
+    -----
+    Where both visible objects are exactly massless and parallel to the missing momentum, the mt2 package 1.3.1 returns
+    wrong values; with the mass of an electron it is right.
 
     Examples
     --------
@@ -156,7 +159,7 @@ def mt2(
     import mt2 as package
 
     invisible = invisible_mass if isinstance(invisible_mass, tuple) else (invisible_mass, invisible_mass)
-    (one, other, met), offsets, missing = masses((first, second, missing_momentum), massless=massless)
+    (one, other, met), offsets, missing = masses((first, second, missing_momentum), massless=False)
     (px1, py1), (px2, py2), (px, py) = ((row[0] * np.cos(row[1]), row[0] * np.sin(row[1])) for row in (one, other, met))
     values = package.mt2_ufunc(one[2], px1, py1, other[2], px2, py2, px, py, *invisible, precision)
     return unwrap(np.asarray(values, dtype=np.float64), offsets, missing)

@@ -193,8 +193,11 @@ class View:
             inner = self._parent.whole_entries()
             old = {name: inner[name] for name in inner.fields}
             new = {name: ak.contents.NumpyArray(values) for name, values in self._new.items()}
-            names, parameters = list(self.fields), inner.parameters
-            content = ak.contents.RecordArray([{**old, **new}[name] for name in names], names, self.size, parameters)
+            names, record = list(self.fields), inner
+            while record.is_indexed:
+                record = record.content
+            columns = [new.get(name, old.get(name)) for name in names]
+            content = ak.contents.RecordArray(columns, names, length=self.size, parameters=record.parameters)
         elif self._parent is not None:
             content = self._parent.entries()
         elif isinstance(self._content, np.ndarray):
@@ -246,6 +249,8 @@ class View:
         return values.take(index) if self.missing is None else values.take(index, mode="clip")
 
     def _derived(self, name: str) -> npt.NDArray[Any]:
+        if not self.size and not self.fields:  # no entries, so nothing said what they are
+            return np.zeros(0)
         if isinstance(self._content, np.ndarray):
             array: Any = self._content
         else:
