@@ -71,13 +71,14 @@ class Factors:
             slope = np.where(use, derivative / np.where(use, polynomial, 1.0), slope)
         if self._lnn.any():
             use = (np.abs(alpha) < 0.5) & self._lnn
-            twice = 2 * alpha
+            near = np.clip(alpha, -0.5, 0.5)
+            twice = 2 * near
             square = twice * twice
             step = 0.125 * twice * (square * (3 * square - 10) + 15)
             step_slope = 0.125 * 2 * (15 - 30 * square + 15 * square * square)
             mean, half = 0.5 * (self._log_up - self._log_down), 0.5 * (self._log_up + self._log_down)
-            value = np.where(use, np.exp(alpha * (mean + half * step)), value)
-            slope = np.where(use, mean + half * (step + alpha * step_slope), slope)
+            value = np.where(use, np.exp(near * (mean + half * step)), value)
+            slope = np.where(use, mean + half * (step + near * step_slope), slope)
         return value, slope
 
 

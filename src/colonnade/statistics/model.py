@@ -226,20 +226,14 @@ def make_model(
     events: dict[str, Floats] = {}
     for channel in channels:
         if channel.name not in observations:
-            msg = (
-                f"{source}: the channel {channel.name} has no observed events; add them to the "
-                "observations."
-            )
+            msg = f"{source}: the channel {channel.name} has no observed events; add them to the observations."
             raise ConfigError(msg)
         seen = np.asarray(observations[channel.name], dtype=np.float64)
         if len(seen) != channel.bins:
             msg = f"{source}: {channel.name} has {channel.bins} bins but {len(seen)} observed counts."
             raise ConfigError(msg)
         if not np.all(seen >= 0) or not np.all(np.isfinite(seen)):
-            msg = (
-                f"{source}: the channel {channel.name} has an observed count that is negative or not a "
-                "number."
-            )
+            msg = f"{source}: the channel {channel.name} has an observed count that is negative or not a number."
             raise ConfigError(msg)
         events[channel.name] = seen
     if not any(seen.any() for seen in events.values()):
@@ -300,10 +294,7 @@ def _parameters(
 def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], source: str) -> Parameter:
     kinds = {modifier.kind for _, _, modifier in used}
     if len(kinds) > 1 and kinds != {"normsys", "histosys"}:
-        msg = (
-            f"{source}: the parameter {name} is used as {' and as '.join(sorted(kinds))}; give one "
-            "another name."
-        )
+        msg = f"{source}: the parameter {name} is used as {' and as '.join(sorted(kinds))}; give one another name."
         raise ConfigError(msg)
     kind = used[0][2].kind
     init, bounds, constraint = _DEFAULTS[kind]
@@ -364,13 +355,17 @@ def _overridden(parameter: Parameter, config: Mapping[str, object], source: str)
         if key == "name":
             continue
         if key == "fixed":
-            changed["fixed"] = (bool(value),) * parameter.size
+            flags = value if isinstance(value, list | tuple) else (value,) * parameter.size
+            changed["fixed"] = tuple(bool(flag) for flag in flags)
+            continue
+        if key == "constraint":  # a normalisation held by a measurement, as Combine's gmN and param
+            changed["constraint"] = value
             continue
         target = "widths" if key in ("sigmas", "factors") else key
         if target not in ("inits", "bounds", "auxdata", "widths") or not isinstance(value, list | tuple):
             msg = f"{source}: the parameter {parameter.name} has the unknown setting {key}."
             raise ConfigError(msg)
-        if target in ("auxdata", "widths") and parameter.constraint == "none":
+        if target in ("auxdata", "widths") and parameter.constraint == "none" and "constraint" not in config:
             msg = f"{source}: the parameter {parameter.name} is free, so it can't have {key}."
             raise ConfigError(msg)
         if len(value) != parameter.size:

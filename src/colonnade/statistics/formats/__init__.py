@@ -1,0 +1,9 @@
+"""One model in every format: pyhf, Combine, HS3, ROOT with a cabinetry configuration, HistFactory XML (reading)."""
+
+from __future__ import annotations
+
+__all__ = ["FORMATS", "Difference", "Export", "as_histfactory", "export_model", "read_model"]
+
+from colonnade.statistics.formats.convert import Difference, as_histfactory
+from colonnade.statistics.formats.exporting import FORMATS, Export, export_model
+from colonnade.statistics.formats.reading import read_model

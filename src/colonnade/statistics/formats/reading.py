@@ -1,0 +1,145 @@
+"""Reading a model from whatever format a file has."""
+
+from __future__ import annotations
+
+__all__ = ["read_model", "read_patched"]
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from colonnade.config import read_json
+from colonnade.errors import ConfigError, InputError, nearest
+from colonnade.statistics.model import Model
+from colonnade.statistics.workspace import from_workspace
+
+
+def read_model(
+    path: Path,
+    *,
+    form: str | None = None,
+    patchset: Path | None = None,
+    patch: str | None = None,
+    measurement: str | None = None,
+) -> Model:
+    """Read a model from a file: a pyhf workspace, HS3, a Combine card, HistFactory XML, a cabinetry configuration.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        pyhf, hs3, combine, xml or root; without it the file's ending and content tell.
+    patchset, patch
+        A file of pyhf patches and the name of the one to apply (without it the file must hold just one).
+    measurement
+        Which measurement of a workspace.
+
+    Raises
+    ------
+    InputError
+        If a file can't be read.
+    ConfigError
+        If the content is no model, or a patch does not apply.
+    """
+    if not path.is_file():
+        msg = f"{path} does not exist or is a folder; give a file that holds a model."
+        raise InputError(msg)
+    kind = form or {".txt": "combine", ".card": "combine", ".xml": "xml", ".yml": "root", ".yaml": "root"}.get(
+        path.suffix, "json"
+    )
+    if patchset is not None and kind not in ("json", "pyhf"):
+        msg = f"{path} is no pyhf workspace, so no patch can be applied to it."
+        raise ConfigError(msg)
+    if kind == "combine":
+        from colonnade.statistics.formats.combine_read import read_combine
+
+        return read_combine(path)
+    if kind == "xml":
+        return _read_xml(path)
+    if kind == "root":
+        from colonnade.statistics.formats.root import from_cabinetry
+
+        return from_cabinetry(path)
+    spec = read_json(path)
+    if kind == "hs3" or (kind == "json" and isinstance(spec, Mapping) and "distributions" in spec):
+        from colonnade.statistics.formats.hs3 import from_hs3
+
+        return from_hs3(spec, source=str(path))
+    if patchset is not None:
+        spec = read_patched(spec, path, patchset, patch)
+    elif patch is not None:
+        msg = f"The patch {patch} needs its file: give --patchset too."
+        raise ConfigError(msg)
+    return from_workspace(spec, measurement=measurement, source=str(path))
+
+
+def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> Any:
+    """Apply a patch of a pyhf patchset (or a plain JSON patch) to a workspace.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no patchset, has no such patch, or the patch does not apply.
+    """
+    import jsonpatch
+    import pyhf
+
+    content = read_json(patchset)
+    if isinstance(content, list):
+        operations = content
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+            try:
+                patches = pyhf.PatchSet(content)
+            except (
+                pyhf.exceptions.InvalidSpecification,
+                pyhf.exceptions.InvalidPatchSet,
+                KeyError,
+                TypeError,
+            ) as error:
+                msg = f"{patchset} is not a pyhf patchset: {str(error).splitlines()[0][:200]}."
+                raise ConfigError(msg) from error
+        names = [each.name for each in patches]
+        if patch is None and len(names) > 1:
+            msg = f"{patchset} holds {len(names)} patches; choose one with --patch ({', '.join(names[:8])}...)."
+            raise ConfigError(msg)
+        chosen = names[0] if patch is None else patch
+        if chosen not in names:
+            msg = f"{patchset} has no patch {chosen}{nearest(chosen, names)}; it has {', '.join(names[:20])}."
+            raise ConfigError(msg)
+        operations = json.loads(patches[chosen].to_string())
+    try:
+        return jsonpatch.apply_patch(spec, operations)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        msg = f"The patch of {patchset} does not apply to {path}: {str(error).splitlines()[0][:200]}."
+        raise ConfigError(msg) from error
+
+
+def _read_xml(path: Path) -> Model:
+    from pyhf import readxml
+
+    folder = path.parent
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+            # paths in HistFactory's XML are relative to where it runs: the folder of the file or the one above
+            spec = _parse_xml(readxml, path, (folder, folder.parent))
+    except Exception as error:
+        msg = f"{path} can't be read as HistFactory XML: {str(error).splitlines()[0][:200] if str(error) else error!r}."
+        raise InputError(msg) from error
+    return from_workspace(spec, source=str(path))
+
+
+def _parse_xml(readxml: Any, path: Path, roots: tuple[Path, ...]) -> Any:
+    for root in roots[:-1]:
+        try:
+            readxml.clear_filecache()
+            return readxml.parse(path, root)
+        except (FileNotFoundError, OSError):
+            continue
+    readxml.clear_filecache()
+    return readxml.parse(path, roots[-1])
