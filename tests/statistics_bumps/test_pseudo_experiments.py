@@ -16,8 +16,8 @@ from scipy import stats
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, EventError, FitError, InputError, OutputError
 from colonnade.statistics.bumps import Exponential
+from colonnade.statistics.bumps.settings import BackgroundSettings
 from colonnade.statistics.pseudo_experiments import (
-    BackgroundSettings,
     PseudoExperimentSettings,
     Sample,
     compare_columns,
@@ -27,6 +27,7 @@ from colonnade.statistics.pseudo_experiments import (
     run_pseudo_experiments,
 )
 from colonnade.statistics.pseudo_experiments.block import run_block, scan_counts
+from colonnade.statistics.pseudo_experiments.ranking import rank_features
 from colonnade.training.ensemble import EnsembleSettings
 
 PROJECT = Path(__file__).parents[2]
@@ -245,6 +246,7 @@ import importlib.util, sys
 from pathlib import Path
 from colonnade.config import parse_settings
 from colonnade.statistics.bumps import Exponential
+from colonnade.statistics.bumps.settings import BackgroundSettings
 from colonnade.statistics.pseudo_experiments import PseudoExperimentSettings, make_sampler, run_pseudo_experiments
 
 if __name__ == "__main__":
@@ -335,3 +337,36 @@ def test_progress_bar(capsys):
         report(0, 10)
         report(10, 10)
     assert "10/10" in capsys.readouterr().out
+
+
+# --- ranking
+
+
+def test_shapley_values_of_known_functions():
+    """Of a sum each feature gets its own term; of a product of two both get half of what they do together."""
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(400, 3)).astype(np.float32)
+    names = ("a", "b", "c")
+
+    def linear(x):
+        return 2 * x[:, 0] - x[:, 1]
+
+    found = rank_features(linear, features, names, np.random.default_rng(1), events=30, references=40)
+    others = features[np.random.default_rng(1).permutation(400)[-40:]].astype(float)
+    assert found.values[:, 0] == pytest.approx(2 * (found.features[:, 0] - others[:, 0].mean()), abs=1e-5)
+    assert found.values[:, 2] == pytest.approx(0, abs=1e-6)
+    assert found.order == ["a", "b", "c"]
+    total = found.values.sum(axis=1)
+    assert total == pytest.approx(linear(found.features) - found.mean, abs=1e-5)
+
+    def product(x):
+        return x[:, 0] * x[:, 1]
+
+    both = rank_features(product, features, names, np.random.default_rng(1), events=30, references=40)
+    a, b = both.features[:, 0].astype(float), both.features[:, 1].astype(float)
+    ra, rb = others[:, 0], others[:, 1]
+    expected = 0.5 * ((a * rb.mean() - (ra * rb).mean()) + (a * b - b * ra.mean()))
+    assert both.values[:, 0] == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ConfigError, match="at most 14"):
+        rank_features(linear, np.ones((5, 20), dtype=np.float32), tuple("abcdefghijklmnopqrst"), rng)
+    json.dumps(found.to_dict(), allow_nan=False)

@@ -271,7 +271,7 @@ def significances(
         As `fit_bump`.
     """
     return BothSignificances(
-        fit_bump(spectrum, shape, signal, cost="chi2", window=window),
+        fit_bump(spectrum.merged(), shape, signal, cost="chi2", window=window),
         fit_bump(spectrum, shape, signal, cost="poisson", window=window),
     )
 

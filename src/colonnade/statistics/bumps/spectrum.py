@@ -176,6 +176,24 @@ class Spectrum:
         variances = np.add.reduceat(self.variances, keep[:-1])
         return Spectrum(self.edges[keep], values, variances, self.name)
 
+    def rebinned(self, count: int) -> Spectrum:
+        """Merge so many neighbouring bins; the number of bins must be divisible by it.
+
+        Raises
+        ------
+        FitError
+            If it is not.
+        """
+        if len(self.values) % count:
+            msg = f"{self.name}: {len(self.values)} bins can't be merged by {count}; choose a divisor."
+            raise FitError(msg)
+        return Spectrum(
+            self.edges[::count],
+            self.values.reshape(-1, count).sum(axis=1),
+            self.variances.reshape(-1, count).sum(axis=1),
+            self.name,
+        )
+
     def scaled(self, factor: float) -> Spectrum:
         """Return the spectrum of `factor` times as much data (say, luminosity)."""
         return Spectrum(self.edges, self.values * factor, self.variances * factor**2, self.name)

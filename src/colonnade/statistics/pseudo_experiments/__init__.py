@@ -8,7 +8,6 @@ results into local and global significances. `rank_features` says what a network
 from __future__ import annotations
 
 __all__ = [
-    "BackgroundSettings",
     "PseudoExperimentSettings",
     "PseudoExperiments",
     "Sample",
@@ -26,4 +25,4 @@ from colonnade.statistics.pseudo_experiments.engine import (
     run_pseudo_experiments,
 )
 from colonnade.statistics.pseudo_experiments.sampling import Sample, compare_columns, make_sampler
-from colonnade.statistics.pseudo_experiments.settings import BackgroundSettings, PseudoExperimentSettings
+from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings

@@ -12,7 +12,6 @@ __all__ = ["PseudoExperiments", "load_pseudo_experiments", "progress_bar", "run_
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, InputError, OutputError
+from colonnade.output import replacing, write_json
 from colonnade.statistics.look_elsewhere import Calibration
 from colonnade.statistics.pseudo_experiments.block import BlockResult, run_block
 from colonnade.statistics.pseudo_experiments.sampling import Sampler
@@ -243,7 +242,7 @@ def _claim(folder: Path, sampler: Sampler, settings: PseudoExperimentSettings, d
         folder.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         if known is None:
-            _replace(path, (json.dumps(identity, indent=1) + "\n").encode())
+            write_json(path, identity)
     except (OSError, ValueError) as error:
         msg = f"{folder}: the pseudo-experiments can't be kept there ({error}); choose another folder."
         raise OutputError(msg) from error
@@ -296,18 +295,6 @@ def _write(path: Path, result: BlockResult) -> None:
     OutputError
         If the disk refuses.
     """
-    arrays: dict[str, NDArray[Any]] = {field.name: getattr(result, field.name) for field in fields(BlockResult)}
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
-    try:
+    arrays: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(BlockResult)}
+    with replacing(path) as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        msg = f"{path} can't be written: {error.strerror or error}."
-        raise OutputError(msg) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

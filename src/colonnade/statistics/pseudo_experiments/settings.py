@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["BackgroundSettings", "PseudoExperimentSettings"]
+__all__ = ["PseudoExperimentSettings"]
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.statistics.bumps.backgrounds import Background, background
+from colonnade.statistics.bumps.settings import BackgroundSettings
 from colonnade.training.ensemble import EnsembleSettings
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class BackgroundSettings(Settings):
-    """A background shape by name.
-
-    Attributes
-    ----------
-    shape : str
-        exponential, quadratic_exponential, poly_log_exponential, polynomial or bernstein.
-    order : int, optional
-        Of a polynomial.
-    sqrt_s : float, optional
-        Of the poly-log-exponential, GeV.
-    """
-
-    shape: str = "poly_log_exponential"
-    order: int | None = None
-    sqrt_s: float | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> BackgroundSettings:
-        self.make()
-        return self
-
-    def make(self) -> Background:
-        """Return the shape.
-
-        Raises
-        ------
-        ConfigError
-            If there is none of this name and options.
-        """
-        options = {key: value for key in ("order", "sqrt_s") if (value := getattr(self, key)) is not None}
-        return background(self.shape, **options)
 
 
 class PseudoExperimentSettings(Settings):
