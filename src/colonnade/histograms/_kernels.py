@@ -47,7 +47,12 @@ def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         content = content != 0
     elif isinstance(axis, (bh.axis.Integer, bh.axis.IntCategory)) and content.dtype.kind == "f":
         content = np.floor(np.nan_to_num(content)).astype(np.int64)
-    elif content.dtype.kind == "b":
+    if isinstance(axis, bh.axis.IntCategory):  # it raises for a number that is not in it, where a fill does not
+        categories = np.array(list(axis), dtype=np.int64)
+        order = np.argsort(categories)
+        place = np.minimum(np.searchsorted(categories[order], content), len(categories) - 1)
+        return np.where(categories[order][place] == content, order[place], len(categories))
+    if content.dtype.kind == "b":
         content = content.astype(np.int64)
     return np.asarray(axis.index(content), dtype=np.int64)
 

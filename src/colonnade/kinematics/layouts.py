@@ -59,6 +59,9 @@ def look(layout: Any) -> tuple[Any, int, Integers | None, Integers | None, Missi
     offsets: Integers | None = None
     size = layout.length
     while True:
+        if layout.parameter("__array__") in ("string", "bytestring", "char", "byte"):
+            msg = "expected an array of vectors or numbers, not of texts."
+            raise ConfigError(msg)
         if layout.is_unknown:
             layout = layout.to_NumpyArray(np.float64)
         if layout.is_indexed or layout.is_option:

@@ -1,0 +1,467 @@
+"""Filling against plain hist fills, to the last bit; adding; files."""
+
+import pickle
+import zipfile
+
+import awkward as ak
+import boost_histogram as bh
+import hist
+import numpy as np
+import pytest
+import uproot
+from hist import axis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import colonnade
+from colonnade.errors import ConfigError, EventError, InputError, OutputError
+from colonnade.histograms import Histogram, HistogramSet, combine, load, write_root, write_zip
+
+REGIONS = ("A", "B", "C")
+VARIATIONS = ("nominal", "one_up", "one_down", "other_up")
+
+
+def masks(size, seed=0):
+    rng = np.random.default_rng(seed)
+    return {region: rng.random(size) < share for region, share in zip(REGIONS, (0.5, 0.2, 0.0), strict=True)}
+
+
+def weights(size, seed=0):
+    return np.random.default_rng(seed).normal(1, 2, (size, len(VARIATIONS)))
+
+
+def check(histogram, observables, size, plain=None):
+    """Compare with one hist fill for each region and variation."""
+    filled = HistogramSet([histogram], REGIONS, VARIATIONS)
+    chosen, factors = masks(size), weights(size)
+    filled.fill(observables, chosen, factors)
+    made = filled[histogram.name]
+    for region in REGIONS:
+        for v, variation in enumerate(VARIATIONS):
+            expected = hist.Hist(*histogram.axes, storage=hist.storage.Weight())
+            values, factor = (plain or (lambda mask: ([observables[n][mask] for n in histogram.observables], mask)))(
+                chosen[region]
+            )
+            expected.fill(*values, weight=factors[factor, v])
+            view = made[{"region": region, "variation": variation}].view(flow=True)
+            assert np.array_equal(view, expected.view(flow=True)), (region, variation)
+    return made
+
+
+AXES = [
+    axis.Regular(20, -2, 3),
+    axis.Regular(7, 0, 1, underflow=False),
+    axis.Regular(7, 0, 1, overflow=False),
+    axis.Regular(5, 0, 1, flow=False),
+    axis.Regular(6, 0, 1, circular=True),
+    axis.Regular(6, 0.1, 100, transform=axis.transform.log),
+    axis.Regular(6, 0, 100, transform=axis.transform.sqrt),
+    axis.Variable([-1, 0, 0.5, 2, 2.5]),
+    axis.Variable([0, 0.5, 2], flow=False),
+    axis.Variable([0, 0.5, 2], overflow=False),
+    axis.Variable([0, 0.5, 2], circular=True),
+    axis.Integer(-2, 3),
+    axis.Integer(-2, 3, flow=False),
+    axis.IntCategory([2, -1, 7]),
+    axis.Boolean(),
+]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("given_axis", AXES, ids=str)
+class TestOneAxis:
+    def values(self, given_axis, size=500):
+        rng = np.random.default_rng(3)
+        if isinstance(given_axis, (bh.axis.Integer, bh.axis.IntCategory)):
+            return rng.integers(-5, 9, size)
+        if isinstance(given_axis, bh.axis.Boolean):
+            return rng.random(size) < 0.5
+        drawn = rng.normal(0.5, 1, size)
+        edges = given_axis.edges
+        return np.concatenate(
+            [drawn, edges, np.nextafter(edges, -9), np.nextafter(edges, 9), [-np.inf, np.inf, 0.0, -0.0]]
+        )
+
+    def test_equals_hist(self, given_axis):
+        if given_axis.traits.circular or getattr(given_axis, "transform", None):
+            values = np.abs(self.values(given_axis))
+            values = values[np.isfinite(values)]
+        else:
+            values = self.values(given_axis)
+        check(Histogram("x", given_axis), {"x": values}, len(values))
+
+    def test_jagged_equals_hist(self, given_axis):
+        rng = np.random.default_rng(4)
+        counts = rng.poisson(1.5, 300)
+        values = ak.unflatten(np.abs(self.values(given_axis, 2000))[: counts.sum()], counts)
+        if isinstance(given_axis, bh.axis.Boolean):
+            values = values == 1
+
+        def plain(mask):
+            owner = np.repeat(np.flatnonzero(mask), ak.num(values[mask]).to_numpy())
+            return [ak.flatten(values[mask])], owner
+
+        check(Histogram("x", given_axis), {"x": values}, 300, plain)
+
+    def test_no_events(self, given_axis):
+        kind = bool if isinstance(given_axis, bh.axis.Boolean) else int
+        check(Histogram("x", given_axis), {"x": np.zeros(0, dtype=kind)}, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float64, st.integers(0, 40), elements=st.floats(allow_nan=False, width=64)),
+    st.integers(1, 30),
+    st.floats(-1e6, 1e6),
+    st.floats(1e-3, 1e6),
+)
+def test_regular_bins_are_those_of_boost(values, bins, low, width):
+    check(Histogram("x", axis.Regular(bins, low, low + width)), {"x": values}, len(values))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(-3, 3, width=32)),
+    st.lists(st.floats(-3, 3, width=32), min_size=2, max_size=8, unique=True),
+)
+def test_variable_bins_are_those_of_boost(values, edges):
+    check(Histogram("x", axis.Variable(sorted(edges))), {"x": values}, len(values))
+
+
+class TestSeveralAxes:
+    two = Histogram(
+        "xy",
+        axis.Regular(5, 0, 1),
+        axis.Variable([0, 1, 4]),
+        observables=("x", "y"),
+        label=("X", "Y"),
+        unit=("GeV", ""),
+    )
+
+    def test_flat(self):
+        rng = np.random.default_rng(1)
+        made = check(self.two, {"x": rng.normal(0.5, 1, 400), "y": rng.normal(1, 2, 400)}, 400)
+        assert [one.label for one in made.axes[2:]] == ["X [GeV]", "Y"]
+        assert made.axes.name == ("region", "variation", "x", "y")
+
+    def test_three_axes(self):
+        rng = np.random.default_rng(1)
+        three = Histogram("xyz", *(axis.Regular(3, 0, 1) for _ in range(3)), observables=("x", "y", "z"))
+        check(three, {name: rng.normal(0.5, 1, 200) for name in "xyz"}, 200)
+
+    def test_a_flat_one_repeats_for_each_object(self):
+        rng = np.random.default_rng(2)
+        counts = rng.poisson(2, 200)
+        x, y = ak.unflatten(rng.random(counts.sum()), counts), rng.normal(1, 2, 200)
+
+        def plain(mask):
+            owner = np.repeat(np.flatnonzero(mask), counts[mask])
+            return [ak.flatten(x[mask]), y[owner]], owner
+
+        check(self.two, {"x": x, "y": y}, 200, plain)
+        check(self.two, {"x": x, "y": ak.mask(y, np.ones(200, dtype=bool))}, 200, plain)
+
+    def test_jagged_ones_must_agree(self):
+        x, y = ak.Array([[1.0], []]), ak.Array([[], [1.0]])
+        with pytest.raises(ConfigError, match="different numbers of objects"):
+            HistogramSet([self.two], REGIONS, VARIATIONS).fill({"x": x, "y": y}, masks(2), weights(2))
+
+
+class TestValues:
+    histogram = Histogram("x", axis.Regular(4, 0, 4))
+
+    def fill(self, values, size=None):
+        filled = HistogramSet([self.histogram], ["A"], ["nominal"])
+        size = len(values) if size is None else size
+        filled.fill({"x": values}, {"A": np.ones(size, dtype=bool)}, np.ones((size, 1)), where="in file f")
+        return filled["x"]["A", "nominal", :].values(flow=True).tolist()
+
+    def test_missing_values_are_not_filled(self):
+        assert self.fill(ak.Array([0.5, None, 2.5, 9.0])) == [0, 1, 0, 1, 0, 1]
+        assert self.fill(ak.Array([[0.5, None], [], None, [2.5]])) == [0, 1, 0, 1, 0, 0]
+        assert self.fill(np.ma.masked_array([0.5, 1.5], [False, True])) == [0, 1, 0, 0, 0, 0]
+
+    def test_nan_is_an_error_where_it_would_be_filled(self):
+        with pytest.raises(EventError, match=r"'x' of histogram 'x' is not a number \(NaN\) in file f\."):
+            self.fill(np.array([1.0, np.nan]))
+        with pytest.raises(EventError, match="not a number"):
+            self.fill(ak.Array([[1.0], [2.0, np.nan]]))
+        logarithmic = Histogram("x", axis.Regular(4, 1, 4, transform=axis.transform.log))
+        with pytest.raises(EventError, match="not a number"):
+            HistogramSet([logarithmic], ["A"], ["nominal"]).fill(
+                {"x": np.array([np.nan])}, {"A": np.ones(1, dtype=bool)}, np.ones((1, 1))
+            )
+        filled = HistogramSet([self.histogram], ["A"], ["nominal"])
+        filled.fill({"x": np.array([1.0, np.nan])}, {"A": np.array([True, False])}, np.ones((2, 1)))
+        assert filled["x"].sum(flow=True).value == 1
+
+    def test_infinity_overflows(self):
+        assert self.fill(np.array([np.inf, -np.inf])) == [1, 0, 0, 0, 0, 1]
+
+    def test_integers_and_truths(self):
+        assert self.fill(np.array([1, 1, 3], dtype=np.uint8)) == [0, 0, 2, 0, 1, 0]
+        assert self.fill(np.array([True, False])) == [0, 1, 1, 0, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            (np.array(["a", "b"]), "not numbers"),
+            (ak.Array(["a", "b"]), "can't be filled"),
+            (ak.Array([[[1.0]], []]), "nested deeper"),
+            (ak.Array([{"y": 1}, {"y": 2}]), "records with the columns y"),
+            ("text", "can't be filled"),
+            (np.array([1.0, 2.0, 3.0]), "3 entries for 2 events"),
+            (ak.Array([[1.0]]), "1 entries for 2 events"),
+        ],
+    )
+    def test_what_can_not_be_filled(self, values, words):
+        with pytest.raises(ConfigError, match=words) as caught:
+            self.fill(values, 2)
+        assert "'x'" in str(caught.value)
+
+    def test_an_observable_that_is_not_there(self):
+        with pytest.raises(ConfigError, match=r"needs the observable 'x'.*did you mean xx"):
+            HistogramSet([self.histogram], ["A"], ["nominal"]).fill({"xx": np.zeros(0)}, {}, np.zeros((0, 1)))
+
+
+class TestDeclaration:
+    def test_axes_are_named_and_labelled_without_touching_the_given_ones(self):
+        given_axis = axis.Regular(3, 0, 1)
+        declared = Histogram("mll", given_axis, label="mass", unit="GeV")
+        assert (declared.axes[0].name, declared.axes[0].label) == ("mll", "mass [GeV]")
+        assert given_axis.name == ""
+        assert Histogram("n", axis.Integer(0, 4), label="jets").axes[0].label == "jets"
+        assert Histogram("n", axis.Integer(0, 4)).axes[0].label == "n"
+        assert Histogram("n", axis.Regular(3, 0, 1, label="own")).axes[0].label == "own"
+        assert type(Histogram("n", bh.axis.Regular(3, 0, 1)).axes[0]) is axis.Regular
+        assert Histogram("n", axis.Regular(3, 0.1, 1, transform=axis.transform.log)).axes[0].transform is not None
+
+    def test_frozen_comparable_and_picklable(self):
+        declared = Histogram("mll", axis.Regular(3, 0, 1), label="mass", unit="GeV", regions=["A"])
+        with pytest.raises(AttributeError):
+            declared.name = "other"
+        again = pickle.loads(pickle.dumps(declared))  # noqa: S301 - what was just made
+        assert again == declared
+        assert hash(again) == hash(declared)
+        assert again.units == ("GeV",)
+        assert declared != Histogram("mll", axis.Regular(4, 0, 1), label="mass", unit="GeV", regions=["A"])
+        assert declared != Histogram("mll", axis.Regular(3, 0, 1), label="other", unit="GeV", regions=["A"])
+        assert "mll" in repr(declared)
+
+    @pytest.mark.parametrize(
+        ("arguments", "options", "words"),
+        [
+            (("",), {}, "must be neither empty"),
+            (("a/b", axis.Regular(1, 0, 1)), {}, "nor hold '/'"),
+            (("a",), {}, "0 axes but 1 observables"),
+            (("a", axis.Regular(1, 0, 1), axis.Regular(1, 0, 1)), {}, "2 axes but 1 observables"),
+            (("a", *[axis.Regular(1, 0, 1)] * 2), {"observables": ("b", "b")}, "must differ"),
+            (("region", axis.Regular(1, 0, 1)), {}, "not be 'region'"),
+            (("a", *[axis.Regular(1, 0, 1)] * 2), {"observables": ("b", "c"), "label": "x"}, "a label for each"),
+            (("a", *[axis.Regular(1, 0, 1)] * 2), {"observables": ("b", "c"), "unit": ("x",) * 3}, "3 units"),
+            (("a", 5), {}, "not an axis"),
+            (("a", axis.Regular(1, 0, 1, growth=True)), {}, "grows"),
+            (("a", axis.StrCategory(["b"])), {}, "StrCategory"),
+        ],
+    )
+    def test_contradictions(self, arguments, options, words):
+        with pytest.raises(ConfigError, match=words):
+            Histogram(*arguments, **options)
+
+    def test_regions(self):
+        declared = Histogram("x", axis.Regular(2, 0, 1), regions=["C", "A"])
+        filled = HistogramSet([declared], REGIONS, ["nominal"])
+        assert list(filled["x"].axes["region"]) == ["A", "C"]
+        filled.fill({"x": np.full(10, 0.2)}, {name: np.ones(10, dtype=bool) for name in "AB"}, np.ones((10, 1)))
+        assert filled["x"]["A", "nominal", 0].value == 10
+        assert filled["x"].sum(flow=True).value == 10
+        with pytest.raises(ConfigError, match="unknown region 'AA'"):
+            HistogramSet([Histogram("x", axis.Regular(2, 0, 1), regions=["AA"])], REGIONS, ["nominal"])
+
+    def test_twice(self):
+        with pytest.raises(ConfigError, match="'x' is declared twice"):
+            HistogramSet([Histogram("x", axis.Regular(2, 0, 1))] * 2, REGIONS, ["nominal"])
+
+
+def some_set(seed=0, variations=VARIATIONS):
+    rng = np.random.default_rng(seed)
+    declared = [Histogram("x", axis.Regular(4, 0, 1)), Histogram("y", axis.Variable([0, 1, 3]), regions=["A", "B"])]
+    filled = HistogramSet(declared, REGIONS, variations)
+    observables = {"x": rng.random(50), "y": ak.unflatten(rng.random(100) * 4, 2)}
+    filled.fill(observables, masks(50, seed), weights(50, seed)[:, : len(variations)])
+    return filled
+
+
+class TestSet:
+    def test_it_is_a_mapping_to_histograms(self):
+        filled = some_set()
+        assert list(filled) == ["x", "y"]
+        assert len(filled) == 2
+        assert "x" in filled
+        assert "z" not in filled
+        assert isinstance(filled["x"], hist.Hist)
+        assert filled["x"].storage_type is hist.storage.Weight
+        assert filled["x"].axes.name == ("region", "variation", "x")
+        filled["x"].reset()
+        assert filled["x"].sum().value != 0  # a copy was given
+        with pytest.raises(KeyError):
+            filled["z"]
+
+    def test_filling_goes_on(self):
+        filled = some_set()
+        once = filled["x"].values(flow=True).copy()
+        rng = np.random.default_rng(0)
+        observables = {"x": rng.random(50), "y": ak.unflatten(rng.random(100) * 4, 2)}
+        filled.fill(observables, masks(50, 0), weights(50, 0))
+        assert np.allclose(filled["x"].values(flow=True), 2 * once)
+
+    def test_variations_in_several_calls(self):
+        together, apart = some_set(), some_set(variations=VARIATIONS) * 0
+        rng = np.random.default_rng(0)
+        observables = {"x": rng.random(50), "y": ak.unflatten(rng.random(100) * 4, 2)}
+        for first in range(len(VARIATIONS)):
+            apart.fill(observables, masks(50, 0), weights(50, 0)[:, first : first + 1], first)
+        assert apart == together
+
+    def test_adding_is_that_of_the_histograms(self):
+        one, other, third = some_set(1), some_set(2), some_set(3)
+        total = one + other
+        for name in one:
+            assert total[name] == one[name] + other[name]
+        kept = some_set(1)
+        kept += other
+        assert kept == total
+        assert one == some_set(1)
+        assert np.allclose(((one + other) + third)["x"].values(), (one + (other + third))["x"].values())
+        assert one + other == other + one
+
+    def test_adding_others_is_an_error(self):
+        with pytest.raises(ConfigError, match="combine"):
+            some_set() + some_set(variations=["nominal"])
+        with pytest.raises(ConfigError, match="combine"):
+            some_set().__iadd__(HistogramSet([], REGIONS, VARIATIONS))
+        with pytest.raises(TypeError):
+            some_set() + 1
+        assert some_set() != 1
+
+    def test_scaling(self):
+        scaled = 3.0 * some_set()
+        assert np.allclose(scaled["x"].values(), 3 * some_set()["x"].values())
+        assert np.allclose(scaled["x"].variances(), 9 * some_set()["x"].variances())
+
+    def test_pickling_is_small_and_whole(self):
+        filled = some_set()
+        blob = pickle.dumps(filled)
+        assert pickle.loads(blob) == filled  # noqa: S301 - what was just made
+        assert pickle.loads(blob) + filled == filled + filled  # noqa: S301
+        assert len(blob) < 4000 + 16 * sum(histogram.size for histogram in filled.values())
+
+    def test_combine(self):
+        one, other = some_set(1), some_set(2, ["nominal", "new_up"])
+        total = combine([one, other])
+        assert total.variations == (*VARIATIONS, "new_up")
+        for name in one:
+            for variation in total.variations:
+                parts = [
+                    part[name][:, variation if variation in part.variations else "nominal", :] for part in (one, other)
+                ]
+                assert total[name][:, variation, :] == parts[0] + parts[1]
+        assert combine([one]) == one
+        with pytest.raises(ConfigError, match="can't be combined"):
+            combine([one, HistogramSet([], REGIONS, VARIATIONS)])
+
+
+@pytest.fixture
+def result():
+    filled = some_set()
+    two = HistogramSet([TestSeveralAxes.two], REGIONS, VARIATIONS)
+    rng = np.random.default_rng(8)
+    two.fill({"x": rng.normal(0.5, 1, 50), "y": rng.normal(1, 2, 50)}, masks(50), weights(50))
+    return {"x": {"zll": filled["x"], "a/b ü": filled["x"] * 2}, "y": {"zll": filled["y"]}, "xy": {"zll": two["xy"]}}
+
+
+class TestZip:
+    def test_roundtrip(self, result, tmp_path):
+        write_zip(result, tmp_path / "new" / "histograms.zip")
+        again = load(tmp_path / "new")
+        assert {name: list(processes) for name, processes in again.items()} == {
+            name: list(processes) for name, processes in result.items()
+        }
+        for name, processes in result.items():
+            for process, histogram in processes.items():
+                read = again[name][process]
+                assert isinstance(read, hist.Hist)
+                assert read == histogram
+                assert read.axes.name == histogram.axes.name
+                assert [one.label for one in read.axes] == [one.label for one in histogram.axes]
+                assert np.array_equal(read.view(flow=True), histogram.view(flow=True))
+        assert load(tmp_path / "new" / "histograms.zip")["x"]["zll"] == result["x"]["zll"]
+        assert colonnade.load is load
+
+    def test_equal_bytes(self, result, tmp_path):
+        write_zip(result, tmp_path / "one.zip")
+        write_zip(result, tmp_path / "two.zip")
+        assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+    def test_nothing(self, tmp_path):
+        write_zip({}, tmp_path / "histograms.zip")
+        assert load(tmp_path) == {}
+
+    def test_what_can_not_be_read(self, tmp_path):
+        with pytest.raises(InputError, match="does not exist"):
+            load(tmp_path)
+        with pytest.raises(InputError, match="does not exist"):
+            load(tmp_path / "nowhere")
+        (tmp_path / "histograms.zip").write_text("no archive")
+        with pytest.raises(InputError, match="can't be read as histograms"):
+            load(tmp_path)
+        with zipfile.ZipFile(tmp_path / "histograms.zip", "w") as archive:
+            archive.writestr("index.json", '[{"histogram": "x", "process": "p"}]')
+        with pytest.raises(InputError, match="can't be read as histograms"):
+            load(tmp_path)
+
+    def test_a_failed_write_leaves_the_old_file(self, result, tmp_path):
+        write_zip(result, tmp_path / "histograms.zip")
+        with pytest.raises(TypeError):
+            write_zip({"x": {"p": 5, "q": None}}, tmp_path / "histograms.zip")
+        assert load(tmp_path)["y"]["zll"] == result["y"]["zll"]
+        assert [file.name for file in tmp_path.iterdir()] == ["histograms.zip"]
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError):
+            write_zip(result, tmp_path / "file" / "histograms.zip")
+
+
+class TestRoot:
+    def test_every_histogram_with_flow_and_variances(self, result, tmp_path):
+        del result["x"]["a/b ü"]
+        write_root(result, tmp_path / "histograms.root")
+        with uproot.open(tmp_path / "histograms.root") as file:
+            keys = file.keys(recursive=True, filter_classname="TH*", cycle=False)
+            assert len(keys) == (3 + 2 + 3) * len(VARIATIONS)
+            for name, processes in result.items():
+                for process, histogram in processes.items():
+                    for region in histogram.axes["region"]:
+                        for variation in VARIATIONS:
+                            suffix = "" if variation == "nominal" else f"__{variation}"
+                            read = file[f"{region}/{name}/{process}{suffix}"]
+                            made = histogram[{"region": region, "variation": variation}]
+                            assert np.array_equal(read.values(flow=True), made.values(flow=True))
+                            assert np.array_equal(read.variances(flow=True), made.variances(flow=True))
+                            assert np.allclose(read.axis(0).edges(), made.axes[0].edges)
+            assert file["A/xy/zll"].classname == "TH2D"
+            assert file["A/x/zll"].classname == "TH1D"
+            assert file["A/x/zll"].axis().member("fTitle") == "x"
+
+    def test_four_axes_stay_out(self, tmp_path):
+        four = Histogram("four", *[axis.Regular(2, 0, 1)] * 4, observables=tuple("abcd"))
+        three = Histogram("three", *[axis.Regular(2, 0, 1)] * 3, observables=tuple("abc"))
+        filled = HistogramSet([four, three], ["A"], ["nominal"])
+        write_root({name: {"p": filled[name]} for name in filled}, tmp_path / "histograms.root")
+        with uproot.open(tmp_path / "histograms.root") as file:
+            assert file.keys(recursive=True, filter_classname="TH*", cycle=False) == ["A/three/p"]
+
+    def test_an_unwritable_folder(self, result, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="can't be written"):
+            write_root(result, tmp_path / "file" / "histograms.root")
