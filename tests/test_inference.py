@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import awkward as ak
@@ -379,6 +381,17 @@ def test_it_travels_as_path_and_digest_and_a_changed_file_is_refused(folder):
     model = write_model(path, [graph_of(0.7)], CARD)
     blob = pickle.dumps(model)
     assert len(blob) < 10_000
+    assert pickle.loads(blob) == model  # noqa: S301 - our own
+    code = (
+        "import pickle, sys; from colonnade.inference import Classifier as C; print(pickle.dumps(C.load(sys.argv[1])))"
+    )
+    blobs = {
+        subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, env={"PYTHONHASHSEED": seed}, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(blobs) == 1  # as kept results are found again by it
     events = made([1, 2])
     assert np.array_equal(pickle.loads(blob).score(events), model.score(events))  # noqa: S301 - our own
     write_model(path, [graph_of(0.8)], CARD)

@@ -76,11 +76,13 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
     from datetime import UTC, datetime
 
     from colonnade.execution import RichProgress
+    from colonnade.execution.identity import identify
+    from colonnade.execution.project import collect_code
     from colonnade.inference import declared_units
     from colonnade.manifest import load_manifest
     from colonnade.training.columns import find_columns, write_columns
     from colonnade.workflow.analysis import load_analysis
-    from colonnade.workflow.provenance import digest, environment, file_digest
+    from colonnade.workflow.provenance import digest, environment
 
     settings = workflow.settings
     datasets = [
@@ -93,13 +95,14 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
     processor = analysis(unblind=False, corrections=corrections, **settings.parameters)
     features = sorted({feature.name for model in models for feature in model.features()})
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
+    identity = identify(processor, collect_code(processor))
     key = digest(
-        settings.model_dump(mode="json", include={"luminosity", "parameters", "corrections", "tree_schema"}),
-        file_digest(workflow.root / settings.processor.partition(":")[0]),
+        settings.luminosity,
+        settings.tree_schema,
+        identity.digest if identity is not None else datetime.now(UTC).isoformat(),  # untold: made each time
         {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in datasets},
         features,
         files,
-        environment(),
     )
     known = find_columns(folder, key)
     if known is not None:

@@ -65,6 +65,10 @@ class Classifier:
         classifier._session()
         return classifier
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the card as text: a pickle of it would differ from process to process, and with it the keys of kept results
+        return _restore, (str(self.path), self.digest, self.card.model_dump_json())
+
     def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
         """Refuse a processor whose observables are not those the model was trained on.
 
@@ -180,6 +184,10 @@ class Classifier:
     def _session(self) -> Any:
         # the process is part of the key: a forked worker makes its own
         return _open_session(self.path, self.digest, os.getpid())
+
+
+def _restore(path: str, digest: str, card: str) -> Classifier:
+    return Classifier(Path(path), digest, Card.model_validate_json(card))
 
 
 @functools.lru_cache(maxsize=16)
