@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from colonnade.config import parse_settings
-from colonnade.errors import ConfigError, EventError, FitError, InputError, OutputError
+from colonnade.errors import ColonnadeError, ConfigError, EventError, FitError, InputError, OutputError
 from colonnade.statistics.bumps import Exponential
 from colonnade.statistics.bumps.settings import BackgroundSettings
 from colonnade.statistics.pseudo_experiments import (
@@ -28,6 +28,14 @@ from colonnade.statistics.pseudo_experiments import (
 )
 from colonnade.statistics.pseudo_experiments.block import run_block, scan_counts
 from colonnade.statistics.pseudo_experiments.ranking import rank_features
+from colonnade.statistics.pseudo_experiments.study import (
+    StudySettings,
+    network_settings,
+    read_study_sample,
+    study_pseudo_experiments,
+)
+from colonnade.training import Dense, Feature, Model, Optimisation, load_models
+from colonnade.training.columns import ColumnsCard, ProcessCard
 from colonnade.training.ensemble import EnsembleSettings
 
 PROJECT = Path(__file__).parents[2]
@@ -370,3 +378,98 @@ def test_shapley_values_of_known_functions():
     with pytest.raises(ConfigError, match="at most 14"):
         rank_features(linear, np.ones((5, 20), dtype=np.float32), tuple("abcdefghijklmnopqrst"), rng)
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+# --- the study
+
+
+MODEL = Model(event=(Feature("x1"), Feature("x3")), network=Dense(hidden=(6,)), optimisation=Optimisation(epochs=1))
+STUDY = StudySettings(
+    model="models/made.py",
+    processes=("zgamma",),
+    region="ZG",
+    observable="mllg",
+    experiments=8,
+    sigmas=(1.0, 3.0),
+    experiment=SMALL.model_copy(update={"free_background": True}),
+)
+
+
+def test_a_study_leaves_its_numbers(tmp_path, sample):
+    two = Sample(sample.mass, sample.features[:, [1, 3]], ("x1", "x3"))
+    result = study_pseudo_experiments(two, STUDY, MODEL, directory=tmp_path)
+    written = json.loads((tmp_path / "pseudo_experiments.json").read_text())
+    assert written == json.loads(json.dumps(result))
+    assert written["settings"]["experiment"]["network"]["hidden"] == [6]
+    assert [row["shape"] for row in written["shapes"]["fits"]] == [
+        "exponential", "exponential with quadratic", "polynomial (2)", "poly-log-exponential",
+    ]  # fmt: skip
+    # the made spectrum is an exponential: the richer form must not look needed at the per-mille level
+    assert written["shapes"]["f_test"]["steps"][1]["p"] > 1e-3
+    statistic = written["statistics"]["z"]
+    assert sum(statistic["global_counts"]) == 8
+    assert [sum(counts) for counts in statistic["local_counts"]] == [8, 8, 8]
+    assert statistic["global"]["size"]["3"] is None  # eight experiments don't reach three sigma
+    assert statistic["levels"][0]["p_global"]["value"] >= statistic["levels"][0]["p_local"]["value"]
+    assert set(written["statistics"]) == {"z", "z_wilks", "z_free"}
+    example = written["example"]
+    assert np.trapezoid(example["roc"]["true"][::-1], example["roc"]["false"][::-1]) == pytest.approx(
+        example["auc"], abs=0.02
+    )
+    first = example["scan"][0]
+    assert sum(first["counts"]) == SMALL.events
+    assert len(example["scan"]) == 3
+    assert set(example["ranking"]["order"]) == {"x1", "x3"}
+    # a second call finds all blocks
+    seen = []
+    again = study_pseudo_experiments(two, STUDY, MODEL, directory=tmp_path, progress=lambda done, _: seen.append(done))
+    assert seen == [8]
+    assert again == result
+
+
+def test_columns_become_a_sample(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(1)
+    count = 50
+    mass = rng.uniform(132, 168, count).astype(np.float32)
+    table = pa.table(
+        {
+            "mllg": mass,
+            "x1": rng.normal(size=count).astype(np.float32),
+            "x3": rng.normal(size=count).astype(np.float32),
+            "weight": np.full(count, 0.4),
+            "regions": (np.arange(count) % 2).astype(np.uint64) << np.uint64(1),
+        }
+    )
+    pq.write_table(table, tmp_path / "zgamma.parquet")
+    card = ColumnsCard(
+        luminosity=139.0,
+        regions=("SB", "ZG"),
+        observables={"mllg": False, "x1": False, "x3": False, "jet_pt": True},
+        processes={
+            "zgamma": ProcessCard(kind="background", file="zgamma.parquet", sha256="", events=50, expected=20.0)
+        },
+    )
+    (tmp_path / "columns.json").write_text(card.model_dump_json())
+    found = read_study_sample(tmp_path, STUDY, ("x1", "x3"))
+    assert found.mass == pytest.approx(mass[1::2])
+    assert found.features.shape == (25, 2)
+    assert found.weights is None
+    for changes, features, sentence in (
+        ({"region": "ZZ"}, ("x1",), "no such region"),
+        ({}, ("x2",), "no per-event observable 'x2'"),
+        ({}, ("jet_pt",), "no per-event observable 'jet_pt'"),
+        ({"processes": ("zgama",)}, ("x1",), "no process 'zgama' \\(did you mean zgamma"),
+    ):
+        with pytest.raises(ColonnadeError, match=sentence):
+            read_study_sample(tmp_path, STUDY.model_copy(update=changes), features)
+
+
+def test_networks_that_ensembles_cannot_train():
+    assert network_settings(MODEL).hidden == (6,)
+    with pytest.raises(ConfigError, match="Dense networks of per-event features"):
+        network_settings(MODEL.with_(network__activation="tanh"))
+    models = load_models(PROJECT / "models" / "zgamma.py")
+    assert network_settings(models["model"]) == EnsembleSettings()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["BlockResult", "draw_experiment", "run_block", "scan_counts"]
+__all__ = ["BlockResult", "Scan", "draw_experiment", "examine_experiment", "run_block", "scan_counts"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from colonnade.statistics.bumps.significance import signed_significance
 from colonnade.statistics.bumps.table import BackgroundTable
 from colonnade.statistics.pseudo_experiments.sampling import Sampler
 from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings
+
+if TYPE_CHECKING:
+    from colonnade.training.ensemble import Ensemble
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -79,6 +83,36 @@ def draw_experiment(
     return rows[:, 0].copy(), features.astype(np.float32), [np.random.default_rng(seed) for seed in seeds[1:]]
 
 
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One experiment in full, for its figures.
+
+    Attributes
+    ----------
+    mass, score : arrays of shape (events,)
+    inside : array of shape (events,)
+        Which events lie in the window.
+    features : array of shape (events, features)
+        As the network takes them.
+    respond : function
+        Features of shape (rows, features) to responses of shape (rows,).
+    counts, background, signal : arrays of shape (cuts, bins)
+        Spectra, and what was fitted; NaN where a fit did not converge.
+    result : BlockResult
+        Of this experiment alone.
+    """
+
+    mass: Array
+    score: Floats
+    inside: NDArray[np.bool_]
+    features: Floats
+    respond: Callable[[Floats], Floats]
+    counts: Array
+    background: Array
+    signal: Array
+    result: BlockResult
+
+
 def run_block(
     sampler: Sampler, settings: PseudoExperimentSettings, indices: Sequence[int], *, device: str = "cpu"
 ) -> BlockResult:
@@ -93,28 +127,84 @@ def run_block(
     device
         `cpu` or `cuda`, for the training.
     """
-    drawn = [draw_experiment(sampler, settings, index) for index in indices]
-    mass = np.stack([each[0] for each in drawn])
-    features = np.stack([each[1] for each in drawn])
-    rngs = [each[2] for each in drawn]
-    inside = (mass >= settings.window[0]) & (mass <= settings.window[1])
-    score = _respond(features, inside, rngs, settings, device)
-    counts, kept = scan_counts(mass, score, inside, settings)
-    fits = [array.reshape(kept.shape).astype(np.float32)
-            for array in _fit(counts.reshape(-1, settings.bins), settings)]  # fmt: skip
-    edges = np.linspace(0, 1, _RESPONSE_BINS + 1)
-    response = np.stack([np.histogram(score[inside == side], edges)[0] for side in (False, True)])
-    return BlockResult(
-        index=np.asarray(indices, dtype=np.int64),
-        n_signal=fits[0],
-        n_background=fits[1],
-        z=fits[2],
-        z_wilks=fits[3],
-        z_free=fits[4],
-        kept=kept,
-        auc=_auc(score, inside),
-        response=response,
+    events = _Events.draw(sampler, settings, indices)
+    score, _ = _respond(events, settings, device)
+    return _evaluate(events, score, settings)[0]
+
+
+def examine_experiment(
+    sampler: Sampler, settings: PseudoExperimentSettings, index: int, *, device: str = "cpu"
+) -> Scan:
+    """Run one experiment and keep everything; parameters as in `run_block`."""
+    events = _Events.draw(sampler, settings, [index])
+    score, ensemble = _respond(events, settings, device)
+    result, counts, fits = _evaluate(events, score, settings)
+    return Scan(
+        events.mass[0],
+        score[0],
+        events.inside[0],
+        events.features[0],
+        lambda rows: ensemble.score(rows[None])[0],
+        counts[0],
+        fits.background,
+        fits.signal,
+        result,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Events:
+    """Events of a block: mass and inside (experiments, events), features (experiments, events, features)."""
+
+    index: NDArray[np.int64]
+    mass: Array
+    features: Floats
+    inside: NDArray[np.bool_]
+    rngs: list[list[np.random.Generator]]
+
+    @classmethod
+    def draw(cls, sampler: Sampler, settings: PseudoExperimentSettings, indices: Sequence[int]) -> _Events:
+        drawn = [draw_experiment(sampler, settings, index) for index in indices]
+        mass = np.stack([each[0] for each in drawn])
+        inside = (mass >= settings.window[0]) & (mass <= settings.window[1])
+        index = np.asarray(indices, dtype=np.int64)
+        return cls(index, mass, np.stack([each[1] for each in drawn]), inside, [each[2] for each in drawn])
+
+
+@dataclass(frozen=True, eq=False)
+class _Fits:
+    """Fits of many spectra: numbers of shape (rows,), contents of shape (rows, bins)."""
+
+    n_signal: Array
+    n_background: Array
+    z_wilks: Array
+    z_free: Array
+    background: Array
+    signal: Array
+
+
+def _evaluate(events: _Events, score: Floats, settings: PseudoExperimentSettings) -> tuple[BlockResult, Array, _Fits]:
+    """Scan and fit."""
+    counts, kept = scan_counts(events.mass, score, events.inside, settings)
+    fits = _fit(counts.reshape(-1, settings.bins), settings)
+    z = signed_significance(fits.n_signal, fits.n_background)
+    edges = np.linspace(0, 1, _RESPONSE_BINS + 1)
+
+    def shaped(values: Array) -> Floats:
+        return values.reshape(kept.shape).astype(np.float32)
+
+    result = BlockResult(
+        index=events.index,
+        n_signal=shaped(fits.n_signal),
+        n_background=shaped(fits.n_background),
+        z=shaped(z),
+        z_wilks=shaped(fits.z_wilks),
+        z_free=shaped(fits.z_free),
+        kept=kept,
+        auc=_auc(score, events.inside),
+        response=np.stack([np.histogram(score[events.inside == side], edges)[0] for side in (False, True)]),
+    )
+    return result, counts, fits
 
 
 def scan_counts(
@@ -160,16 +250,11 @@ def scan_counts(
     return counts, counts.sum(axis=2).astype(np.int64)
 
 
-def _respond(
-    features: Floats,
-    inside: NDArray[np.bool_],
-    rngs: Sequence[Sequence[np.random.Generator]],
-    settings: PseudoExperimentSettings,
-    device: str,
-) -> Floats:
-    """Response of each experiment's network(s) to its own events."""
+def _respond(events: _Events, settings: PseudoExperimentSettings, device: str) -> tuple[Floats, Ensemble]:
+    """Response of each experiment's network(s) to its own events, and the (last) networks."""
     from colonnade.training.ensemble import train_ensemble
 
+    features, inside = events.features, events.inside
     labels = inside.astype(np.float32)
     weights = None
     if settings.balance:
@@ -177,9 +262,9 @@ def _respond(
         weights = np.where(inside, 0.5 / np.maximum(share, 1e-9), 0.5 / np.maximum(1 - share, 1e-9))
         weights = weights.astype(np.float32)
     if settings.folds == 1:
-        first = [each[0] for each in rngs]
+        first = [each[0] for each in events.rngs]
         ensemble = train_ensemble(features, labels, settings.network, first, weights=weights, device=device)
-        return ensemble.score(features)
+        return ensemble.score(features), ensemble
     score = np.empty(features.shape[:2], dtype=np.float32)
     part = settings.events // settings.folds
     # events are independent draws, so the folds may be ranges
@@ -191,15 +276,15 @@ def _respond(
             features[:, keep],
             labels[:, keep],
             settings.network,
-            [each[fold] for each in rngs],
+            [each[fold] for each in events.rngs],
             weights=None if weights is None else weights[:, keep],
             device=device,
         )
         score[:, held] = ensemble.score(features[:, held])
-    return score
+    return score, ensemble
 
 
-def _fit(counts: Array, settings: PseudoExperimentSettings) -> tuple[Array, Array, Array, Array, Array]:
+def _fit(counts: Array, settings: PseudoExperimentSettings) -> _Fits:
     """Fit all spectra: sidebands, then the signal on the frozen background."""
     edges = np.linspace(settings.low, settings.high, settings.bins + 1)
     table = BackgroundTable(settings.background.make(), edges)
@@ -208,19 +293,18 @@ def _fit(counts: Array, settings: PseudoExperimentSettings) -> tuple[Array, Arra
     tolerance = 1e-9 * (settings.high - settings.low)
     sides = (edges[1:] <= low + tolerance) | (edges[:-1] >= high - tolerance)
     share = (np.clip(edges[1:], low, high) - np.clip(edges[:-1], low, high)) / np.diff(edges)
-    found = np.full((5, len(counts)), np.nan)
+    size, wilks, free = np.full((3, len(counts)), np.nan)
+    background = np.empty_like(counts)
     # as many fits at once as stay in the cache
     for first in range(0, len(counts), _FITS):
         rows = slice(first, first + _FITS)
-        alone = fit_backgrounds(table, counts[rows], used=sides)
-        signal = fit_signals(counts[rows], alone.content, template)
-        found[0, rows] = signal.signal * (template @ share)
-        found[1, rows] = alone.content @ share
-        found[3, rows] = signal.z
+        background[rows] = fit_backgrounds(table, counts[rows], used=sides).content
+        found = fit_signals(counts[rows], background[rows], template)
+        size[rows], wilks[rows] = found.signal, found.z
         if settings.free_background:
-            found[4, rows] = fit_bumps(table, counts[rows], template).z
-    found[2] = signed_significance(found[0], found[1])
-    return found[0], found[1], found[2], found[3], found[4]
+            free[rows] = fit_bumps(table, counts[rows], template).z
+    signal = size[:, None] * template
+    return _Fits(signal @ share, background @ share, wilks, free, background, signal)
 
 
 def _auc(score: Floats, inside: NDArray[np.bool_]) -> Floats:
