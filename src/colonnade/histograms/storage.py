@@ -108,31 +108,61 @@ def write_root(histograms: Histograms, path: Path | str) -> None:
     """
     import uproot
 
-    with replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
-        for key, histogram in _root_keys(histograms):
-            file[key] = histogram
-
-
-def _root_keys(histograms: Histograms) -> Iterator[tuple[str, hist.Hist]]:
-    regions = list(
-        dict.fromkeys(
-            region
-            for processes in histograms.values()
-            for histogram in processes.values()
-            for region in histogram.axes["region"]
-        )
+    regions = dict.fromkeys(
+        region
+        for processes in histograms.values()
+        for histogram in processes.values()
+        for region in histogram.axes["region"]
     )
-    for region in regions:
-        for name, processes in histograms.items():
-            for process, histogram in processes.items():
-                if region not in histogram.axes["region"] or not 3 <= histogram.ndim <= 5:
+    with replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
+        for region in regions:
+            for name, processes in histograms.items():
+                kept = {
+                    process: histogram
+                    for process, histogram in processes.items()
+                    if region in histogram.axes["region"] and 3 <= histogram.ndim <= 5
+                }
+                if not kept:
                     continue
-                for variation in histogram.axes["variation"]:
-                    suffix = "" if variation == "nominal" else f"__{variation}"
-                    yield (
-                        f"{region}/{name}/{process}{suffix}",
-                        histogram[{"region": region, "variation": variation}],
-                    )
+                folder = file.mkdir(f"{region}/{name}")
+                for process, histogram in kept.items():
+                    for variation, content in _root_histograms(histogram, region):
+                        folder[process if variation == "nominal" else f"{process}__{variation}"] = content
+
+
+def _root_histograms(histogram: hist.Hist, region: str) -> Iterator[tuple[str, Any]]:
+    """Give each variation of a region as uproot writes it."""
+    from uproot.writing.identify import to_TH1x, to_writable
+
+    variations = list(histogram.axes["variation"])
+    if histogram.ndim > 3 or not (histogram.axes[2].traits.underflow and histogram.axes[2].traits.overflow):
+        for variation in variations:
+            yield variation, histogram[{"region": region, "variation": variation}]
+        return
+    # a run leaves ten thousands of one-dimensional histograms: slicing and describing the axis for each takes longer
+    # than writing it, so the first one's axis serves for all
+    first = to_writable(histogram[{"region": region, "variation": variations[0]}])
+    axis, title = first.member("fXaxis"), first.member("fTitle")
+    content = histogram.view(flow=True)[list(histogram.axes["region"]).index(region)]
+    centres = histogram.axes[2].centers
+    for place, variation in enumerate(variations):
+        values, variances = content["value"][place], content["variance"][place]
+        inside = values[1:-1]
+        yield (
+            variation,
+            to_TH1x(
+                fName=None,
+                fTitle=title,
+                data=values.astype(">f8"),
+                fEntries=values.sum(),
+                fTsumw=inside.sum(),
+                fTsumw2=variances[1:-1].sum(),
+                fTsumwx=(inside * centres).sum(),
+                fTsumwx2=(inside * centres**2).sum(),
+                fSumw2=variances.astype(">f8"),
+                fXaxis=axis,
+            ),
+        )
 
 
 class _TimelessZipFile(zipfile.ZipFile):
