@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,15 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 2,
     "distributed.scheduler.work-stealing": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
-    "distributed.comm.timeouts.connect": "20s",
+    "distributed.comm.timeouts.connect": "60s",
+    # a worker that starts anew on a busy machine is not lost yet
+    "distributed.deploy.lost-worker-timeout": "120s",
+    "distributed.scheduler.dashboard.enabled": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 # how long a cluster may be without workers before it is given up, in seconds
 _WITHOUT_WORKERS = 120.0
-_ENDING = (OSError, TimeoutError, RuntimeError, asyncio.CancelledError)
 
 
 def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
@@ -61,27 +65,41 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     if settings.batch is not None:
         from colonnade.execution.batch import start_jobs
 
-        cluster, folder = start_jobs(settings.kind, settings.batch)
-        return DaskPool(Client(cluster, set_as_default=False), cluster, folder, patient=True)
-    worker_processes()
-    folder = tempfile.mkdtemp(prefix="colonnade-dask-")
-    try:
-        with dask.config.set(_CONFIG):
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address=None,
-                worker_dashboard_address=None,
-                local_directory=folder,
-                memory_limit=settings.memory or "auto",
-                silence_logs=logging.CRITICAL,
-            )
+        with contextlib.ExitStack() as stack:
+            cluster, folder = start_jobs(settings.kind, settings.batch)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.callback(_quietly, cluster.close, timeout=30)
             client = Client(cluster, set_as_default=False)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return DaskPool(client, cluster, folder, local=True)
+            return DaskPool(client, stack.pop_all(), patient=True)
+    return _start(settings, workers)
+
+
+def _start(settings: ExecutorSettings, workers: int) -> DaskPool:
+    worker_processes()
+    with contextlib.ExitStack() as stack:
+        # for as long as the cluster lives: a worker that dies is started anew with it
+        stack.enter_context(dask.config.set(_CONFIG))
+        folder = tempfile.mkdtemp(prefix="colonnade-dask-")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            local_directory=folder,
+            memory_limit=settings.memory or "auto",
+            silence_logs=logging.CRITICAL,
+        )
+        stack.callback(_quietly, cluster.close, timeout=10)
+        client = Client(cluster, set_as_default=False)
+        return DaskPool(client, stack.pop_all(), local=True)
+
+
+def _quietly(end: Callable[..., object], **arguments: Any) -> None:
+    """End something that may have ended by itself."""
+    with contextlib.suppress(OSError, TimeoutError, RuntimeError, asyncio.CancelledError):
+        end(**arguments)
 
 
 def _connect(settings: ExecutorSettings) -> DaskPool:
@@ -115,10 +133,8 @@ class DaskPool:
     ----------
     client
         Connected to the scheduler.
-    cluster
-        What to end with the pool.
-    folder
-        What to remove with it.
+    belongings
+        What ends with the pool.
     local
         Whether the workers are of this machine and this installation, so that there is nothing to check.
     patient
@@ -130,15 +146,13 @@ class DaskPool:
     def __init__(
         self,
         client: Client,
-        cluster: Any = None,
-        folder: str | None = None,
+        belongings: contextlib.ExitStack | None = None,
         *,
         local: bool = False,
         patient: bool = False,
     ) -> None:
         self._client = client
-        self._cluster = cluster
-        self._folder = folder
+        self._belongings = belongings or contextlib.ExitStack()
         self._local = local
         self._patient = patient
         self._job: Future | None = None
@@ -271,13 +285,8 @@ class DaskPool:
         """Leave the cluster, and end it where it is ours."""
         self._tags.clear()
         self._job = None
-        with contextlib.suppress(*_ENDING):
-            self._client.close(timeout=5)
-        if self._cluster is not None:
-            with contextlib.suppress(*_ENDING):
-                self._cluster.close(timeout=10)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        _quietly(self._client.close, timeout=5)
+        self._belongings.close()
 
 
 _GONE = "The Dask scheduler has gone, or the connection to it is lost."
