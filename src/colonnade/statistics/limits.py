@@ -237,10 +237,10 @@ def _hazard(x: Floats) -> Floats:
 def _scale(likelihood: Likelihood, theta: Floats, asimov: Floats) -> float:
     """Guess the standard deviation of the signal strength from the curvature of the Asimov likelihood."""
     poi = poi_index(likelihood)
-    _, _, hessian = likelihood.derivatives(theta[:, None], asimov[:, None])
+    hessian = likelihood.curvature(theta, asimov)
     free = ~likelihood.fixed
     free[poi] = True
-    matrix = hessian[0][np.ix_(free, free)]
+    matrix = hessian[np.ix_(free, free)]
     matrix[np.diag_indices_from(matrix)] *= 1 + 1e-9
     try:
         variance = np.linalg.inv(matrix)[int(free[:poi].sum()), int(free[:poi].sum())]

@@ -1,0 +1,378 @@
+"""How a model lies in memory: index arrays and sparse matrices that its likelihood is evaluated with.
+
+A cell is one bin of one sample; cells are ordered by bin, so that a bin's expectation is the sum of a run of cells. A
+row is one sample in one channel, whose cells share their yield factors. The component after the last parameter is the
+constant 1: it stands where a cell or row has nothing to be multiplied with.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Cells", "Constraints", "Gammas", "Jacobian", "RowFactors", "Shapes", "Statistics", "lay_out"]
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from colonnade.statistics.interpolation import Factors
+from colonnade.statistics.model import Channel, Model, Modifier, Sample
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Matrix = sparse.csr_array
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """Auxiliary measurements: the parameters, widths and places in the auxiliary data of each kind."""
+
+    auxdata: Floats
+    normal: Ints
+    sigma: Floats
+    normal_aux: Ints
+    poisson: Ints
+    tau: Floats
+    poisson_aux: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells: nominal yields (cells, 1), the bin and row of each, where each bin begins."""
+
+    rows: tuple[tuple[Channel, Sample], ...]
+    nominal: Floats
+    bin: Ints
+    row: Ints
+    starts: Ints
+    of_row: tuple[Ints, ...]
+    row_sum: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class RowFactors:
+    """Factors on whole rows: normfactors, luminosities (linear) and normsys, ordered by row."""
+
+    row: Ints
+    parameter: Ints
+    linear: Ints
+    normsys: Ints
+    unique: Ints
+    unique_parameter: Ints
+    factors: Factors
+    starts: Ints
+    gradient: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Additive shapes: a cell changes by odd * alpha + even * q(alpha) of each of its shape parameters (columns)."""
+
+    parameter: Ints
+    smooth: NDArray[np.bool_]
+    odd: Matrix
+    even: Matrix
+    odd_t: Matrix
+    even_t: Matrix
+    gradient: Matrix
+    cell: Ints
+    column: Ints
+    odd_values: Floats
+    even_values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Gammas:
+    """Factors on single cells, in layers: the parameter of each cell in each layer."""
+
+    layers: tuple[Ints, ...]
+    used: tuple[Ints, ...]
+    gradients: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Combine's bin-wise errors: the variance of each cell (cells, 1) and the parameter of each bin, -1 for none."""
+
+    variance: Floats
+    parameter: Ints
+    bins: Ints
+
+    @property
+    def present(self) -> bool:
+        """Whether there are any."""
+        return len(self.bins) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """How derivatives of the bins are put together.
+
+    A local parameter is held by a constraint and moves one bin alone, and each bin has at most one; it needs no column
+    of its own. `local` is that parameter of each bin (-1 for none), `columns` are the other parameters, and `sum` adds
+    the entries of all (cell, modifier) pairs of the columns into a (bins * columns) vector.
+    """
+
+    local: Ints
+    columns: Ints
+    cell: Ints
+    factor: Ints
+    shape: Ints
+    gamma: tuple[Ints, ...]
+    statistic: Ints
+    local_layer: tuple[Ints, ...]
+    sum: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All of it."""
+
+    constraints: Constraints
+    cells: Cells
+    rows: RowFactors
+    shapes: Shapes
+    gammas: Gammas
+    statistics: Statistics
+    jacobian: Jacobian
+
+
+def lay_out(model: Model) -> Layout:
+    """Lay a model out in memory."""
+    offset, size = {}, 0
+    for each in model.parameters:
+        offset[each.name] = size
+        size += each.size
+    constraints = _constraints(model, offset)
+    cells = _cells(model)
+    factors: list[tuple[int, int, Modifier]] = []
+    shapes: list[tuple[int, bool, Ints, Modifier, Sample]] = []
+    layers: list[list[int]] = [[] for _ in range(len(cells.bin))]
+    variance = np.zeros((len(cells.bin), 1))
+    statistic = np.full(len(cells.starts), -1, dtype=np.intp)
+    span = _spans(model)
+    for index, (channel, sample) in enumerate(cells.rows):
+        mine = cells.of_row[index]
+        for modifier in sample.modifiers:
+            parameter = offset[modifier.parameter]
+            if modifier.kind in ("normfactor", "lumi", "normsys"):
+                factors.append((index, parameter, modifier))
+            elif modifier.kind == "histosys":
+                shapes.append((parameter, modifier.interpolation != "code0", mine, modifier, sample))
+            else:
+                first = parameter + span.get((modifier.parameter, channel.name), 0)
+                if modifier.kind == "mcstat":
+                    variance[mine, 0] += modifier.errors**2
+                    statistic[cells.bin[mine]] = first + np.arange(channel.bins)
+                else:
+                    for number, cell in enumerate(mine):
+                        layers[cell].append(first + number)
+    rows = _row_factors(factors, len(cells.rows), size)
+    laid = _shapes(shapes, len(cells.bin), size)
+    gammas = _gammas(layers, size)
+    statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
+    jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
+    return Layout(constraints, cells, rows, laid, gammas, statistics, jacobian)
+
+
+def _constraints(model: Model, offset: dict[str, int]) -> Constraints:
+    entries: dict[str, list[tuple[int, float, int]]] = {"normal": [], "poisson": []}
+    auxdata: list[float] = []
+    for each in model.parameters:
+        if each.constraint == "none":
+            continue
+        for index, (value, width) in enumerate(zip(each.auxdata, each.widths, strict=True)):
+            entries[each.constraint].append((offset[each.name] + index, width, len(auxdata)))
+            auxdata.append(value)
+
+    def columns(kind: str) -> tuple[Ints, Floats, Ints]:
+        return (
+            np.array([entry[0] for entry in entries[kind]], dtype=np.intp),
+            np.array([entry[1] for entry in entries[kind]], dtype=np.float64),
+            np.array([entry[2] for entry in entries[kind]], dtype=np.intp),
+        )
+
+    return Constraints(np.array(auxdata, dtype=np.float64), *columns("normal"), *columns("poisson"))
+
+
+def _spans(model: Model) -> dict[tuple[str, str], int]:
+    """Where the bins of a channel begin in a vector parameter that several channels share."""
+    result: dict[tuple[str, str], int] = {}
+    size: dict[str, int] = {}
+    for channel in model.channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                key = (modifier.parameter, channel.name)
+                if modifier.kind in ("staterror", "mcstat") and key not in result:
+                    result[key] = size.get(modifier.parameter, 0)
+                    size[modifier.parameter] = result[key] + channel.bins
+    return result
+
+
+def _cells(model: Model) -> Cells:
+    rows = tuple((channel, sample) for channel in model.channels for sample in channel.samples)
+    first, total = {}, 0
+    for channel in model.channels:
+        first[channel.name] = total
+        total += channel.bins
+    bins = np.concatenate([first[channel.name] + np.arange(channel.bins) for channel, _ in rows])
+    row = np.concatenate([np.full(channel.bins, index) for index, (channel, _) in enumerate(rows)])
+    order = np.argsort(bins, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    starts = np.concatenate([[0], np.cumsum([channel.bins for channel, _ in rows])])
+    nominal = np.concatenate([sample.yields for _, sample in rows])[order][:, None]
+    bins, row = bins[order], row[order]
+    of_row = tuple(place[starts[index] : starts[index + 1]] for index in range(len(rows)))
+    row_sum = _ones(row, np.arange(len(row)), (len(rows), len(row)))
+    return Cells(rows, nominal, bins, row, np.searchsorted(bins, np.arange(total)), of_row, row_sum)
+
+
+def _ones(row: Ints, column: Ints, shape: tuple[int, int]) -> Matrix:
+    return sparse.csr_array((np.ones(len(row)), (row, column)), shape=shape)
+
+
+def _row_factors(factors: list[tuple[int, int, Modifier]], rows: int, parameters: int) -> RowFactors:
+    # every row gets one factor that is the constant 1, so that no row is empty
+    row = np.array([each[0] for each in factors] + list(range(rows)), dtype=np.intp)
+    parameter = np.array([each[1] for each in factors] + [parameters] * rows, dtype=np.intp)
+    modifiers: list[Modifier | None] = [each[2] for each in factors] + [None] * rows
+    order = np.argsort(row, kind="stable")
+    row, parameter = row[order], parameter[order]
+    ordered = [modifiers[index] for index in order]
+    normsys = np.array(
+        [index for index, each in enumerate(ordered) if each is not None and each.kind == "normsys"], dtype=np.intp
+    )
+    linear = np.setdiff1d(np.arange(len(row)), normsys)
+    # equal factors of one parameter are evaluated once
+    keys = [
+        (int(parameter[index]), float(each.up[0]), float(each.down[0]), each.interpolation)
+        for index in normsys
+        if (each := ordered[index]) is not None
+    ]
+    unique = list(dict.fromkeys(keys))
+    position = {key: index for index, key in enumerate(unique)}
+    used = np.flatnonzero(parameter < parameters)
+    return RowFactors(
+        row,
+        parameter,
+        linear,
+        normsys,
+        np.array([position[key] for key in keys], dtype=np.intp),
+        np.array([key[0] for key in unique], dtype=np.intp),
+        Factors(
+            np.array([key[1] for key in unique]),
+            np.array([key[2] for key in unique]),
+            [key[3] for key in unique],
+        ),
+        np.searchsorted(row, np.arange(rows)),
+        _ones(parameter[used], used, (parameters, len(row))),
+    )
+
+
+def _shapes(entries: list[tuple[int, bool, Ints, Modifier, Sample]], cells: int, parameters: int) -> Shapes:
+    # a parameter that is smooth here and linear there takes two columns
+    keys = sorted({(entry[0], entry[1]) for entry in entries})
+    position = {key: index for index, key in enumerate(keys)}
+    none: list[Ints] = [np.empty(0, dtype=np.intp)]
+    cell = np.concatenate(none + [entry[2] for entry in entries])
+    column = np.concatenate(none + [np.full(len(entry[2]), position[entry[0], entry[1]]) for entry in entries])
+    empty: list[Floats] = [np.empty(0)]
+    odd = np.concatenate(empty + [(modifier.up - modifier.down) / 2 for *_, modifier, _ in entries])
+    even = np.concatenate(
+        empty + [(modifier.up + modifier.down) / 2 - sample.yields for *_, modifier, sample in entries]
+    )
+    shape = (cells, len(keys))
+    odds, evens = (sparse.csr_array((values, (cell, column)), shape=shape) for values in (odd, even))
+    parameter = np.array([key[0] for key in keys], dtype=np.intp)
+    return Shapes(
+        parameter,
+        np.array([key[1] for key in keys], dtype=bool),
+        odds,
+        evens,
+        odds.T.tocsr(),
+        evens.T.tocsr(),
+        _ones(parameter, np.arange(len(keys)), (parameters, len(keys))),
+        cell,
+        column,
+        odd,
+        even,
+    )
+
+
+def _gammas(layers: list[list[int]], parameters: int) -> Gammas:
+    depth = max((len(each) for each in layers), default=0)
+    stacked = tuple(
+        np.array([each[level] if level < len(each) else parameters for each in layers], dtype=np.intp)
+        for level in range(depth)
+    )
+    used = tuple(np.flatnonzero(layer < parameters) for layer in stacked)
+    gradients = tuple(
+        _ones(layer[cells], cells, (parameters, len(layer))) for layer, cells in zip(stacked, used, strict=True)
+    )
+    return Gammas(stacked, used, gradients)
+
+
+def _jacobian(
+    model: Model, cells: Cells, rows: RowFactors, shapes: Shapes, gammas: Gammas, statistics: Statistics
+) -> Jacobian:
+    parameters = sum(each.size for each in model.parameters)
+    bins = len(cells.starts)
+    local = _local(model, cells, gammas, statistics, bins)
+    columns = np.setdiff1d(np.arange(parameters), local[local >= 0])
+    column = np.full(parameters + 1, -1, dtype=np.intp)
+    column[columns] = np.arange(len(columns))
+
+    counts = np.bincount(rows.row, minlength=len(cells.rows))[cells.row]
+    cell = np.repeat(np.arange(len(cells.row)), counts)
+    within = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
+    factor = rows.starts[cells.row[cell]] + within
+    kept = column[rows.parameter[factor]] >= 0
+    cell, factor = cell[kept], factor[kept]
+    shape = np.flatnonzero(column[shapes.parameter[shapes.column]] >= 0)
+    gamma = tuple(np.flatnonzero(column[layer] >= 0) for layer in gammas.layers)
+    statistic = statistics.bins[column[statistics.parameter[statistics.bins]] >= 0]
+    targets = [
+        cells.bin[cell] * len(columns) + column[rows.parameter[factor]],
+        cells.bin[shapes.cell[shape]] * len(columns) + column[shapes.parameter[shapes.column[shape]]],
+        *(
+            cells.bin[used] * len(columns) + column[layer[used]]
+            for used, layer in zip(gamma, gammas.layers, strict=True)
+        ),
+        statistic * len(columns) + column[statistics.parameter[statistic]],
+    ]
+    target = np.concatenate(targets)
+    local_layer = tuple(
+        np.flatnonzero((layer == local[cells.bin]) & (local[cells.bin] >= 0)) for layer in gammas.layers
+    )
+    return Jacobian(
+        local,
+        columns,
+        cell,
+        factor,
+        shape,
+        gamma,
+        statistic,
+        local_layer,
+        _ones(target, np.arange(len(target)), (bins * len(columns), len(target))),
+    )
+
+
+def _local(model: Model, cells: Cells, gammas: Gammas, statistics: Statistics, bins: int) -> Ints:
+    """Find the parameter that is each bin's own."""
+    constrained = np.array([each.constraint != "none" for each in model.parameters for _ in range(each.size)])
+    count = np.zeros(len(constrained), dtype=np.intp)
+    where: dict[int, set[int]] = {}
+    for layer, used in zip(gammas.layers, gammas.used, strict=True):
+        for cell in used:
+            where.setdefault(int(layer[cell]), set()).add(int(cells.bin[cell]))
+    for bin_ in statistics.bins:
+        where.setdefault(int(statistics.parameter[bin_]), set()).add(int(bin_))
+    for parameter, places in where.items():
+        count[parameter] = len(places)
+    local = np.full(bins, -1, dtype=np.intp)
+    for parameter in sorted(where):
+        (place, *others) = where[parameter]
+        if constrained[parameter] and not others and local[place] < 0:
+            local[place] = parameter
+    return local
