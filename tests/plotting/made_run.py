@@ -20,7 +20,7 @@ BACKGROUNDS = {
 }
 MODELS = {"DH": 900.0, "LV": 520.0, "EFT": 300.0}
 MASSES = (130, 400, 700, 1000)
-SOURCES = ("jet_energy_scale", "muon_id")
+VARIATIONS = ["nominal", "jet_energy_scale_up", "jet_energy_scale_down", "muon_id_up", "muon_id_down"]
 
 
 def region_names(flavours=("ee", "mm")):
@@ -58,61 +58,75 @@ def _axes(count):
 
 
 def make_histograms(count=5, flavours=("ee", "mm"), seed=7, unblind=False, plane=True):
-    """Histograms as a run leaves them; in each region all histograms hold the same events."""
+    """Histograms as a run leaves them, and the events behind them; in a region all hold the same events."""
     rng = np.random.default_rng(seed)
     regions = region_names(flavours)
-    axes = _axes(count)
-    made = {axis.name: {} for axis in axes}
-    if plane:
-        made["mll_met"] = {}
-    variations = ["nominal", *(f"{source}_{side}" for source in SOURCES for side in ("up", "down"))]
-    expected = {}
-    for process, kind in kinds().items():
-        for name in made:
-            own = [axes[0], axes[1]] if name == "mll_met" else [axis for axis in axes if axis.name == name]
-            made[name][process] = hist.Hist(
+    axes = {axis.name: axis for axis in _axes(count)}
+    columns = {name: (name,) for name in axes} | ({"mll_met": ("mll", "met")} if plane else {})
+    made = {
+        name: {
+            process: hist.Hist(
                 hist.axis.StrCategory(regions, name="region", overflow=False),
-                hist.axis.StrCategory(["nominal"] if kind == "data" else variations, name="variation", overflow=False),
-                *own,
+                hist.axis.StrCategory(["nominal"] if kind == "data" else VARIATIONS, name="variation", overflow=False),
+                *(axes[part] for part in parts),
                 storage=hist.storage.Weight(),
             )
-        if kind == "data":
-            continue
-        for place, region in enumerate(regions):
-            total, slope = _yield(process, region)
-            count_raw = int(min(max(total, 200), 4000))
-            pull = {"mll": rng.exponential(slope, count_raw), "met": rng.exponential(slope / 1.5, count_raw)}
-            if process == "zll" and region.startswith("CR"):
-                pull["mll"] = rng.normal(91, 4, count_raw)
-            if kind == "signal":
-                pull["mll"] = rng.gamma(4, slope / 2, count_raw)
-            pull["njets"] = rng.poisson(1.4, count_raw)
-            pull["dphi"] = np.minimum(rng.exponential(0.8, count_raw), 3.19)
-            weights = total / count_raw * np.where(rng.random(count_raw) < 0.06, -1.0, 1.0) / 0.88
-            if process != "ttbar":
-                weights = np.abs(weights) * 0.88
-            expected[process, region] = (count_raw, weights)
-            for name in made:
-                columns = [
-                    pull[part] if part in pull else pull["mll"] + 20
-                    for part in ([name] if name != "mll_met" else ["mll", "met"])
-                ]
-                for variation in variations:
-                    factor = {"jet_energy_scale_up": 1.02, "jet_energy_scale_down": 0.98}.get(variation, 1)
-                    size = {"muon_id_up": 1.03, "muon_id_down": 0.97}.get(variation, 1)
-                    moved = [column if name == "njets" else column * factor for column in columns]
-                    made[name][process].fill(region, variation, *moved, weight=weights * size)
-            del place
-    for name, processes in made.items():
-        total = sum(np.asarray(processes[each].values(flow=True))[:, 0] for each in BACKGROUNDS)
-        view = processes["data"].view(flow=True)
-        seen = np.random.default_rng(seed + 1).poisson(np.maximum(total, 0))
-        for place, region in enumerate(regions):
-            if unblind or not is_signal(region):
-                view.value[place, 0] = seen[place]
-                view.variance[place, 0] = seen[place]
-        del name
+            for process, kind in kinds().items()
+        }
+        for name, parts in columns.items()
+    }
+    expected = {}
+    for process, kind in kinds().items():
+        for region in regions if kind != "data" else ():
+            values, weights = _events(rng, process, kind, region)
+            expected[process, region] = (len(weights), weights)
+            for name, parts in columns.items():
+                _fill(
+                    made[name][process],
+                    region,
+                    [(part, values.get(part, values["mll"] + 20)) for part in parts],
+                    weights,
+                )
+    for processes in made.values():
+        _observe(processes, regions, unblind, seed + 1)
     return made, expected
+
+
+def _events(rng, process, kind, region):
+    total, slope = _yield(process, region)
+    raw = int(min(max(total, 200), 4000))
+    values = {
+        "mll": rng.exponential(slope, raw),
+        "met": rng.exponential(slope / 1.5, raw),
+        "njets": rng.poisson(1.4, raw),
+        "dphi": np.minimum(rng.exponential(0.8, raw), 3.19),
+    }
+    if process == "zll" and region.startswith("CR"):
+        values["mll"] = rng.normal(91, 4, raw)
+    if kind == "signal":
+        values["mll"] = rng.gamma(4, slope / 2, raw)
+    # ttbar has negative weights
+    signs = np.where(rng.random(raw) < 0.06, -1.0, 1.0) / 0.88 if process == "ttbar" else 1.0
+    return values, np.full(raw, total / raw) * signs
+
+
+def _fill(histogram, region, columns, weights):
+    for variation in VARIATIONS:
+        factor = {"jet_energy_scale_up": 1.02, "jet_energy_scale_down": 0.98}.get(variation, 1)
+        size = {"muon_id_up": 1.03, "muon_id_down": 0.97}.get(variation, 1)
+        moved = [values if name == "njets" else values * factor for name, values in columns]
+        histogram.fill(region, variation, *moved, weight=weights * size)
+
+
+def _observe(processes, regions, unblind, seed):
+    """Fill the data with Poisson numbers around the prediction, in open regions."""
+    total = sum(np.asarray(processes[name].values(flow=True))[:, 0] for name in BACKGROUNDS)
+    seen = np.random.default_rng(seed).poisson(np.maximum(total, 0))
+    view = processes["data"].view(flow=True)
+    for place, region in enumerate(regions):
+        if unblind or not is_signal(region):
+            view.value[place, 0] = seen[place]
+            view.variance[place, 0] = seen[place]
 
 
 def _yield(process, region):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["plane"]
 
-import mplhep
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -36,10 +35,11 @@ def plane(content: Plane, caption: Caption, *, x_label: str, y_label: str) -> Fi
     shown = np.where(content.values > 0, content.values, np.nan)
     some = shown[np.isfinite(shown)]
     wide = some.size > 1 and float(some.max() / some.min()) > 100
-    mesh = mplhep.hist2dplot(
-        shown, content.x_edges, content.y_edges, ax=axes, cbar=False, flow="none", cmap="cividis", rasterized=True,
+    # mplhep.hist2dplot would make its figure pyplot's current one
+    mesh = axes.pcolormesh(
+        content.x_edges, content.y_edges, shown.T, cmap="cividis", rasterized=True,
         norm=LogNorm(float(some.min()), float(some.max())) if wide else None,
-    ).pcolormesh  # fmt: skip
+    )  # fmt: skip
     bar = figure.colorbar(mesh, cax=side)
     bar.set_label("Events / bin")
     axes.set_xlim(content.x_edges[0], content.x_edges[-1])

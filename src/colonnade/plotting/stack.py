@@ -236,8 +236,8 @@ def _set_events_axis(axes: Axes, stack: Stack, caption: Caption, factor: float, 
     # a few empty tails must not squeeze the rest: at most seven decades below the top
     bottom = max(float(positive.min()) / 2, top * 1e-7)
     bottom = min(bottom, top / 10)
-    axes.set_yscale("log")
     axes.set_ylim(bottom, bottom * (top / bottom) ** (1 / free))
+    axes.set_yscale("log")
 
 
 def _legend(stack: Stack, factor: float) -> tuple[list[Line2D | Patch], list[str]]:

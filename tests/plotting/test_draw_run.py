@@ -1,0 +1,240 @@
+"""A run's folder to pictures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colonnade.cli import main
+from colonnade.errors import ConfigError, InputError
+from colonnade.plotting import PlotSettings, draw_run
+from colonnade.plotting.choice import pictures_of
+from colonnade.plotting.contents import Band, Stack
+from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.picture import path_part
+from colonnade.plotting.run import read_index
+
+FEW = PlotSettings(regions=("SR1_mm",), histograms=("mll",), formats=("png",), resolution=60)
+
+
+@pytest.fixture(scope="module")
+def pictures(blinded_run):
+    return {picture.stem: picture for picture in pictures_of(RunFolder.open(blinded_run), PlotSettings())}
+
+
+@pytest.fixture(scope="module")
+def open_pictures(open_run):
+    return {picture.stem: picture for picture in pictures_of(RunFolder.open(open_run), PlotSettings())}
+
+
+def test_what_is_drawn(pictures, made_run):
+    regions = made_run.region_names(("mm",))
+    wanted = {f"{region}/{name}" for region in regions for name in ("mll", "met", "njets", "mll_met")}
+    wanted |= {f"{kind}/{region}" for region in regions for kind in ("cutflow", "n_minus_one")}
+    wanted |= {
+        "yields",
+        "significance",
+        *(path_part(f"limit_{m}") for m in ("Dark Higgs", "Light vector", "Effective theory")),
+    }
+    assert set(pictures) == wanted
+
+
+def test_blinded_data_reach_no_picture(pictures, made_run):
+    for picture in pictures.values():
+        if isinstance(picture.content, Stack) and picture.region:
+            assert (picture.content.data is None) == (made_run.is_signal(picture.region) or picture.kind == "cutflow")
+    hidden = [made_run.is_signal(name) for name in made_run.region_names(("mm",))]
+    assert np.isnan(pictures["yields"].content.data).tolist() == hidden
+
+
+def test_unblinded_data_and_observed_results(open_pictures):
+    assert open_pictures["SR1_mm/mll"].content.data is not None
+    assert open_pictures["SR1_mm/mll"].options["panel"] == "ratio"
+    assert open_pictures["limit_Dark_Higgs"].content.observed is not None
+    assert np.isfinite(open_pictures["yields"].content.data).all()
+
+
+def test_data_that_slipped_into_a_signal_region_stay_hidden(own_run, made_run):
+    """The folder says which regions are blinded; a picture does not rely on the histogram being empty."""
+    histograms, _ = made_run.make_histograms(1, ("mm",), unblind=True, plane=False)
+    made_run.write_zip(histograms, own_run / "histograms.zip")
+    provenance = json.loads((own_run / "provenance.json").read_text())
+    provenance["signal_regions"] = ["SR1_mm"]
+    (own_run / "provenance.json").write_text(json.dumps(provenance))
+    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    assert found["SR1_mm/mll"].content.data is None
+    assert found["CR_mm/mll"].content.data is not None
+    assert np.isnan(found["yields"].content.data[1])
+
+
+def test_yields_are_those_of_the_cutflow(pictures, made_run, blinded_run):
+    cutflow = json.loads((blinded_run / "cutflow.json").read_text())
+    stack = pictures["yields"].content
+    for place, region in enumerate(made_run.region_names(("mm",))):
+        last = sum(cutflow[f"{name}_2018"][region][-1]["weighted"] for name in made_run.BACKGROUNDS)
+        assert stack.total[place] == pytest.approx(last)
+
+
+def test_the_model_s_normalisation_is_in_the_band(pictures, blinded_run):
+    folder = RunFolder.open(blinded_run)
+    stack = pictures["SR1_mm/njets"].content
+    found = folder.filled["njets"]
+    place = found["zll"].regions.index("SR1_mm")
+
+    def nominal(name, variation="nominal"):
+        return found[name].values[place, found[name].variations.index(variation), 1:-1]
+
+    names = ("zll", "ttbar", "ww", "wz", "zz", "wjets")
+    total = sum(nominal(name) for name in names)
+    variance = sum(found[name].variances[place, 0, 1:-1] for name in names)
+    muon = sum(nominal(name, "muon_id_up") - nominal(name) for name in names)
+    up = np.sqrt(variance + muon**2 + (0.017 * total) ** 2 + (0.2 * nominal("ttbar")) ** 2)
+    np.testing.assert_allclose(stack.up, up)
+
+
+def test_limits_are_on_the_cross_section(pictures, blinded_run):
+    band = pictures["limit_Dark_Higgs"].content
+    points = [
+        p for p in json.loads((blinded_run / "fit.json").read_text())["points"] if p["parameters"]["model"] == "DH"
+    ]
+    assert isinstance(band, Band)
+    assert band.x.tolist() == [130, 400, 700, 1000]
+    np.testing.assert_allclose(band.theory, [p["cross_section_pb"] for p in points])
+    np.testing.assert_allclose(band.expected[:, 2], [p["limit"]["expected"][2] * p["cross_section_pb"] for p in points])
+    assert band.observed is None
+
+
+def test_limits_without_a_cross_section_are_on_mu(own_run):
+    fit = json.loads((own_run / "fit.json").read_text())
+    for point in fit["points"]:
+        point["cross_section_pb"] = None
+    (own_run / "fit.json").write_text(json.dumps(fit))
+    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    assert found["limit_Dark_Higgs"].content.theory.tolist() == [1, 1, 1, 1]
+    assert r"\mu" in found["limit_Dark_Higgs"].options["quantity"]
+
+
+def test_n_minus_one(pictures):
+    cuts, kept = pictures["n_minus_one/SR1_mm"].content
+    assert cuts == ("same flavour, opposite sign", "lepton pT", "b-jet veto", "mll > 110 GeV", "MET > 100 GeV")
+    np.testing.assert_allclose(kept[0].fraction, [0.8, 0.9, 0.6, 0.25, 0.1])
+    np.testing.assert_allclose(kept[1].fraction, [0.97, 0.95, 0.9, 0.8, 0.7])
+
+
+def test_what_lies_outside_is_said(pictures):
+    assert pictures["SR3_mm/met"].options["note"] == ""
+    assert "above" in pictures["CR_em/mll"].options["note"] or pictures["CR_em/mll"].options["note"] == ""
+
+
+@pytest.fixture
+def short_run(own_run):
+    """Without fit, which is four pictures less."""
+    (own_run / "fit.json").unlink()
+    return own_run
+
+
+def test_files_index_and_stale_pictures(short_run):
+    own_run = short_run
+    drawn = draw_run(own_run, FEW)
+    names = sorted(str(path.relative_to(own_run / "plots")) for path in drawn)
+    assert "SR1_mm/mll.png" in names
+    assert "yields.png" in names
+    index = read_index(own_run)
+    assert {str(entry["path"].relative_to(own_run / "plots")) for entry in index} == set(names)
+    with Image.open(own_run / "plots/SR1_mm/mll.png") as picture:
+        assert picture.width == round(6.4 * 60)
+    (own_run / "plots/mine.png").write_bytes(b"kept")
+    again = draw_run(own_run, FEW.model_copy(update={"histograms": ("njets",)}))
+    assert own_run / "plots/SR1_mm/njets.png" in again
+    assert not (own_run / "plots/SR1_mm/mll.png").exists()
+    assert (own_run / "plots/mine.png").exists()
+
+
+def test_workers_draw_the_same_bytes(short_run):
+    own_run = short_run
+    settings = PlotSettings(regions=("SR?_mm",), histograms=("mll", "njets"), formats=("png",), resolution=60)
+    counts = []
+    alone = {path: path.read_bytes() for path in draw_run(own_run, settings)}
+    together = draw_run(own_run, settings, workers=2, progress=lambda done, total: counts.append((done, total)))
+    assert {path: path.read_bytes() for path in together} == alone
+    assert counts == [(number, len(counts)) for number in range(1, len(counts) + 1)]
+
+
+def test_an_index_can_t_reach_out_of_the_folder(short_run):
+    own_run = short_run
+    (own_run / "plots").mkdir()
+    index = {"pictures": [{"stem": "../../secret", "kind": "yields", "alt": "", "formats": ["png"]}]}
+    (own_run / "plots/index.json").write_text(json.dumps(index))
+    (own_run.parent.parent / "secret.png").write_bytes(b"x")
+    assert read_index(own_run) == []
+    draw_run(own_run, FEW)
+    assert (own_run.parent.parent / "secret.png").exists()
+
+
+def test_names_become_paths():
+    assert path_part("../a b/<script>") == "_a_b__script_"
+    assert path_part("...") == "_"
+
+
+def test_command(short_run, capsys):
+    own_run = short_run
+    with pytest.raises(SystemExit) as caught:
+        main(
+            ["plot", str(own_run), "--regions", "CR_em", "--histograms", "njets", "--formats", "png", "--workers", "1"]
+        )
+    assert caught.value.code == 0
+    assert "files in" in capsys.readouterr().out
+    assert (own_run / "plots/CR_em/njets.png").is_file()
+    assert not list((own_run / "plots").rglob("*.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda _: None, None),
+        (lambda run: [path.unlink() for path in run.iterdir()], "give the output folder of a run"),
+        (lambda run: (run / "fit.json").write_text("{"), "not valid JSON"),
+        (lambda run: (run / "fit.json").write_text('{"points": [{}]}'), "points.0.signal"),
+        (lambda run: (run / "cutflow.json").write_text("[1]"), "cutflow.json"),
+        (lambda run: (run / "ledger.json").write_text('{"datasets": 3}'), "datasets"),
+        (lambda run: (run / "histograms.zip").write_bytes(b"PK no"), "can't be read as histograms"),
+        (lambda run: (run / "provenance.json").write_text("{'a'}"), "provenance.json"),
+    ],
+)
+def test_a_broken_folder_is_one_sentence(own_run, capsys, change, words):
+    change(own_run)
+    arguments = ["--regions", "CR_em", "--histograms", "njets", "--formats", "png", "--workers", "1"]
+    if words is None:
+        own_run, words = own_run / "nowhere", "is not a folder"
+    with pytest.raises(SystemExit) as caught:
+        main(["plot", str(own_run), *arguments])
+    told = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert words in told
+    assert told.count("\n") == 1
+    assert "Traceback" not in told
+
+
+def test_a_folder_with_nothing_to_draw(own_run):
+    for name in ("histograms.zip", "cutflow.json", "fit.json"):
+        (own_run / name).unlink()
+    with pytest.raises(InputError, match="nothing to draw"):
+        draw_run(own_run, PlotSettings())
+
+
+def test_unknown_names(own_run):
+    with pytest.raises(ConfigError, match=r"did you mean SR1_mm"):
+        draw_run(own_run, PlotSettings(regions=("SR1_mn",)))
+    with pytest.raises(ConfigError, match=r"plots\.signals"):
+        draw_run(own_run, PlotSettings(signals=("nothing",), histograms=("mll",)))
+
+
+def test_settings_cost_nothing():
+    code = "import sys, colonnade.plotting; print(sorted({'matplotlib', 'numpy', 'hist', 'mplhep'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

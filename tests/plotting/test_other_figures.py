@@ -1,0 +1,121 @@
+"""Limits, significances, N-1 and planes; and what all figures share."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
+
+from colonnade.errors import ConfigError, OutputError
+from colonnade.plotting.contents import Band, Caption, Component, Curve, Kept, Plane, Stack
+from colonnade.plotting.curves import limit_band, significance_curves
+from colonnade.plotting.flow import kept_by_cut
+from colonnade.plotting.plane import plane
+from colonnade.plotting.stack import stacked
+from colonnade.plotting.style import save
+
+X = np.array([130.0, 400, 1000])
+EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
+
+
+def heights(collection):
+    points = collection.get_paths()[0].vertices
+    return sorted({round(float(y), 9) for y in points[:, 1]})
+
+
+def test_limit_band():
+    figure = limit_band(Band(X, EXPECTED, theory=np.ones(3)), Caption(), label=r"$m_{Z'}$ [GeV]")
+    axes = figure.axes[0]
+    outer, inner = axes.findobj(FillBetweenPolyCollection)
+    assert heights(outer) == sorted([*EXPECTED[:, 0], *EXPECTED[:, 4]])
+    assert heights(inner) == sorted(round(each, 9) for each in [*EXPECTED[:, 1], *EXPECTED[:, 3]])
+    assert any(np.array_equal(line.get_ydata(), EXPECTED[:, 2]) for line in axes.lines)
+    assert axes.get_yscale() == "log"
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[0] == "Expected"
+    assert "Observed" not in labels
+
+
+def test_observed_limits_and_a_single_point():
+    figure = limit_band(Band(X[:1], EXPECTED[:1], observed=np.array([0.2])), Caption(), label="m")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[0] == "Observed"
+    low, high = figure.axes[0].get_xlim()
+    assert low < 130 < high
+    figure.canvas.draw()
+
+
+def test_crossings_are_straight_in_the_logarithm():
+    band = Band(np.array([100.0, 200]), np.outer([0.1, 10], np.ones(5)), theory=np.ones(2))
+    assert band.crossings() == pytest.approx((150,))
+    assert Band(X, EXPECTED, theory=np.full(3, 1e-3)).crossings() == ()
+    assert Band(X, EXPECTED).crossings() == ()
+
+
+def test_significances():
+    curves = [Curve("DH", X, np.array([6.0, 3, 0.1])), Curve("LV", X, np.array([1.0, 0.5, 0.2]), np.full(3, 0.4))]
+    axes = significance_curves(curves, Caption(), label="m").axes[0]
+    assert axes.get_yscale() == "log"
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["DH", "LV", "LV, observed"]
+    flat = significance_curves([Curve("DH", X, np.zeros(3))], Caption(), label="m").axes[0]
+    assert flat.get_yscale() == "linear"
+
+
+def test_kept_by_cut():
+    kept = [Kept("b", np.array([0.2, np.nan]), "#111111"), Kept("s", np.array([0.9, 0.8]), "#222222")]
+    axes = kept_by_cut(["b-veto", "MET"], kept, Caption()).axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b-veto", "MET"]
+    (bar,) = [line for line in axes.lines if line.get_xdata()[0:] is not None and len(line.get_xdata()) == 2][:1]
+    assert list(bar.get_xdata()) == [0.2, 0.9]
+
+
+def test_plane():
+    values = np.array([[1.0, 0], [1000, 5]])
+    content = Plane(values, np.array([0.0, 1, 2]), np.array([0.0, 1, 3]))
+    figure = plane(content, Caption("c"), x_label="x", y_label="y [GeV]")
+    (mesh,) = figure.axes[0].findobj(QuadMesh)
+    shown = np.ma.filled(np.ma.masked_invalid(mesh.get_array().reshape(2, 2)), -1)
+    np.testing.assert_allclose(shown.T, [[1, -1], [1000, 5]])
+    assert figure.axes[0].get_ylabel() == "y [GeV]"
+
+
+def small(title="ZZ"):
+    part = Component(title, np.array([1.0, 2]), "#3f90da")
+    stack = Stack(np.array([0.0, 1, 2]), (part,), np.zeros(2), np.zeros(2))
+    return stacked(stack, Caption("colonnade", "Simulation", 13, 139))
+
+
+def test_same_bytes_and_no_time(tmp_path):
+    first = save(small(), tmp_path / "a")
+    second = save(small(), tmp_path / "b")
+    assert [path.name for path in first] == ["a.png", "a.pdf"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert b"CreationDate" not in first[1].read_bytes()
+    assert b"tEXt" not in first[0].read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "a.png", "b.pdf", "b.png"]
+
+
+def test_drawing_leaves_matplotlib_as_it_was(tmp_path):
+    before = dict(mpl.rcParams)
+    save(small(), tmp_path / "a", ["png"], 60)
+    assert dict(mpl.rcParams) == before
+    import matplotlib.pyplot as plt
+
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_wrong_latex_is_one_sentence(tmp_path, kind):
+    with pytest.raises(ConfigError, match="LaTeX is wrong") as caught:
+        save(small(r"$\nonsense{$"), tmp_path / "a", [kind])
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't be written"):
+        save(small(), tmp_path / "file" / "a", ["png"], 60)

@@ -1,0 +1,171 @@
+"""Sums over processes with their uncertainties, against plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import hist
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colonnade.plotting.arrays import stack_of, stacking_order
+from colonnade.plotting.filled import Filled, axis_of
+from colonnade.plotting.looks import Process
+from colonnade.plotting.projection import FlatUncertainty, project
+
+numbers = st.floats(-50, 200, allow_nan=False)
+
+
+def filled(contents, variances=None, regions=("SR",), edges=(0, 1, 2, 4)):
+    """Contents: variation to numbers, underflow and overflow included."""
+    histogram = hist.Hist(
+        hist.axis.StrCategory(list(regions), name="region", overflow=False),
+        hist.axis.StrCategory(list(contents), name="variation", overflow=False),
+        hist.axis.Variable(list(edges), name="x", label="x [GeV]"),
+        storage=hist.storage.Weight(),
+    )
+    view = histogram.view(flow=True)
+    for place, values in enumerate(contents.values()):
+        view.value[:, place] = values
+        view.variance[:, place] = np.abs(values) if variances is None else variances
+    return Filled.of(histogram)
+
+
+def naive_band(parts, bins):
+    """The band of one source after the other, one bin after the other."""
+    up, down = [], []
+    for place in bins:
+        above = below = 0.0
+        for source in {name.rpartition("_")[0] for part in parts for name in part if name != "nominal"}:
+            moved = []
+            for direction in ("up", "down"):
+                total = 0.0
+                for part in parts:
+                    total += part.get(f"{source}_{direction}", part["nominal"])[place] - part["nominal"][place]
+                moved.append(total)
+            above += max(*moved, 0.0) ** 2
+            below += min(*moved, 0.0) ** 2
+        up.append(math.sqrt(above))
+        down.append(math.sqrt(below))
+    return up, down
+
+
+@given(st.lists(st.lists(numbers, min_size=5, max_size=5), min_size=8, max_size=8))
+def test_band_is_that_of_a_plain_loop(rows):
+    first = {"nominal": rows[0], "jes_up": rows[1], "jes_down": rows[2], "tag_up": rows[3], "tag_down": rows[4]}
+    second = {"nominal": rows[5], "jes_up": rows[6], "jes_down": rows[7]}
+    found = project({"a": filled(first), "b": filled(second)}, ["a", "b"], "SR")
+    up, down = naive_band([first, second], (1, 2, 3))
+    np.testing.assert_allclose(found.up, up, atol=1e-9)
+    np.testing.assert_allclose(found.down, down, atol=1e-9)
+    np.testing.assert_allclose(found.values, np.add(rows[0], rows[5])[1:4])
+    np.testing.assert_allclose(found.variances, np.abs(rows[0])[1:4] + np.abs(rows[5])[1:4])
+    np.testing.assert_allclose(found.total_up, np.hypot(np.sqrt(found.variances), up), atol=1e-9)
+
+
+def test_opposite_shifts_of_two_processes_cancel():
+    first = filled({"nominal": [0, 10, 10, 10, 0], "s_up": [0, 12, 12, 12, 0], "s_down": [0, 8, 8, 8, 0]})
+    second = filled({"nominal": [0, 10, 10, 10, 0], "s_up": [0, 8, 8, 8, 0], "s_down": [0, 12, 12, 12, 0]})
+    found = project({"a": first, "b": second}, ["a", "b"], "SR")
+    assert not found.up.any()
+    assert not found.down.any()
+
+
+def test_one_direction_is_mirrored():
+    found = project({"a": filled({"nominal": [0, 10, 10, 10, 0], "s_up": [0, 13, 9, 10, 0]})}, ["a"], "SR")
+    assert found.up.tolist() == [3, 1, 0]
+    assert found.down.tolist() == [3, 1, 0]
+
+
+def test_flat_uncertainties_move_their_processes_together():
+    parts = {"ww": filled({"nominal": [0, 10, 0, 0, 0]}), "zz": filled({"nominal": [0, 30, 0, 0, 0]})}
+    flat = (FlatUncertainty("norm", 1.2, 0.9, ("w*", "z*")), FlatUncertainty("other", 2, 0.5, ("tt",)))
+    found = project(parts, ["ww", "zz"], "SR", flat)
+    assert found.up[0] == pytest.approx(8)
+    assert found.down[0] == pytest.approx(4)
+    only = (FlatUncertainty("norm", 1.2, 0.9, regions=("CR*",)),)
+    assert not project(parts, ["ww", "zz"], "SR", only).up.any()
+
+
+def test_flow_is_told_or_folded():
+    part = {"a": filled({"nominal": [5, 1, 2, 3, 7]})}
+    apart = project(part, ["a"], "SR")
+    assert (apart.values.tolist(), apart.below, apart.above) == ([1, 2, 3], 5, 7)
+    folded = project(part, ["a"], "SR", overflow=True)
+    assert folded.values.tolist() == [6, 2, 10]
+    assert folded.variances.tolist() == [6, 2, 10]
+
+
+def test_a_region_that_no_process_has():
+    assert project({"a": filled({"nominal": [0, 1, 1, 1, 0]})}, ["a", "b"], "CR") is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "edges", "unit", "bins"),
+    [
+        (hist.axis.Regular(2, 0, 4, label=r"$m$ [GeV]"), [0, 2, 4], "GeV", ()),
+        (hist.axis.Integer(0, 3, label="jets"), [-0.5, 0.5, 1.5, 2.5], "", ()),
+        (hist.axis.StrCategory(["ee", "mm"], label="flavour"), [0, 1, 2], "", ("ee", "mm")),
+        (hist.axis.IntCategory([11, 13], label="id"), [0, 1, 2], "", ("11", "13")),
+        (hist.axis.Variable([1, 2, 5], label="a [b] c"), [1, 2, 5], "", ()),
+    ],
+)
+def test_axes(axis, edges, unit, bins):
+    found = axis_of(axis)
+    assert found.edges.tolist() == edges
+    assert (found.unit, found.bins) == (unit, bins)
+
+
+def looks(**kinds):
+    return {name: Process(name, kind, name, "#000000") for name, kind in kinds.items()}
+
+
+def test_the_least_is_at_the_bottom_everywhere():
+    parts = {"h": {"a": filled({"nominal": [0, 9, 0, 0, 0]}), "b": filled({"nominal": [0, 1, 0, 0, 0]})}}
+    assert stacking_order(parts, looks(a="background", b="background")) == ["b", "a"]
+    assert stacking_order(parts, looks(a="background", b="background"), ("b",)) == ["a", "b"]
+
+
+def test_blinded_data_are_not_in_the_stack():
+    parts = {
+        "a": filled({"nominal": [0, 9, 0, 0, 0]}),
+        "data": filled({"nominal": [0, 4, 0, 0, 0]}),
+    }
+    known = looks(a="background", data="data")
+    shown, _ = stack_of(parts, "SR", known, ["a"], [])
+    assert shown.data.tolist() == [4, 0, 0]
+    assert shown.data_variances is None
+    hidden, _ = stack_of(parts, "SR", known, ["a"], [], hidden=lambda *_: True)
+    assert hidden.data is None
+
+
+def test_zero_seen_is_not_blinded():
+    parts = {"a": filled({"nominal": [0, 9, 0, 0, 0]}), "data": filled({"nominal": [0, 0, 0, 0, 0]})}
+    known = looks(a="background", data="data")
+    assert stack_of(parts, "SR", known, ["a"], [])[0].data is None
+    seen, _ = stack_of(parts, "SR", known, ["a"], [], hidden=lambda *_: False)
+    assert seen.data.tolist() == [0, 0, 0]
+
+
+def test_data_alone_and_nothing_at_all():
+    known = looks(data="data")
+    alone, projection = stack_of({"data": filled({"nominal": [2, 1, 1, 1, 0]})}, "SR", known, [], [])
+    assert alone.backgrounds == ()
+    assert projection.below == 2
+    empty = {"a": filled({"nominal": [0, 0, 0, 0, 0]})}
+    assert stack_of(empty, "SR", looks(a="background"), ["a"], []) is None
+
+
+def test_significance_of_each_bin():
+    parts = {
+        "b": filled({"nominal": [0, 100, 50, 0, 0]}, variances=0),
+        "s": filled({"nominal": [0, 10, 0, 5, 0]}, variances=0),
+    }
+    shown, _ = stack_of(parts, "SR", looks(b="background", s="signal"), ["b"], ["s"])
+    (found,) = shown.significances
+    # ../data/README: Z(10, 100, 0); no background in the last bin
+    assert found[0] == pytest.approx(0.9839916447569)
+    assert found[1] == 0
+    assert np.isnan(found[2])
