@@ -161,5 +161,6 @@ def mt2(
     invisible = invisible_mass if isinstance(invisible_mass, tuple) else (invisible_mass, invisible_mass)
     (one, other, met), offsets, missing = masses((first, second, missing_momentum), massless=False)
     (px1, py1), (px2, py2), (px, py) = ((row[0] * np.cos(row[1]), row[0] * np.sin(row[1])) for row in (one, other, met))
-    values = package.mt2_ufunc(one[2], px1, py1, other[2], px2, py2, px, py, *invisible, precision)
+    with np.errstate(all="ignore"):  # its bisection passes through zeros
+        values = package.mt2_ufunc(one[2], px1, py1, other[2], px2, py2, px, py, *invisible, precision)
     return unwrap(np.asarray(values, dtype=np.float64), offsets, missing)

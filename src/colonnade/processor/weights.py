@@ -110,7 +110,8 @@ class Weights:
         EventError
             If the product of finite weights is not finite.
         """
-        total = self._total if variation == "nominal" else self._total * self._ratios[variation]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = self._total if variation == "nominal" else self._total * self._ratios[variation]
         if not np.isfinite(total).all():
             msg = f"the product of the weights, variation {variation}, is not finite {self._where}."
             raise EventError(msg)
@@ -130,7 +131,8 @@ class Weights:
             raise ConfigError(msg)
         self._names.add(name)
         nominal = finite(weight, name, self._size, self._where)
-        self._total = self._total * nominal
+        with np.errstate(over="ignore"):  # looked for when the product is asked for
+            self._total = self._total * nominal
         return nominal
 
     def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool) -> None:
