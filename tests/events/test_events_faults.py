@@ -20,7 +20,7 @@ from colonnade.events.faults import is_transient, reason, translated
 REFUSED = {
     "PR554_SkipReadOnlyDirectory.root": "holds no tree",
     "bad_delphes.root": "holds no tree",
-    "nano_dy_truncated.parquet": "is not a parquet file that can be opened, or is damaged",
+    "nano_dy_truncated.parquet": "can't be opened as a parquet file",
     "nano_dy_truncated_200000.root": "is cut short: it has 200000 of 352599 bytes",
     "text.root": "is neither a ROOT nor a parquet file: it starts with b'not a ro'",
     "zero_byte.root": r"is empty \(0 bytes\)",
@@ -180,6 +180,10 @@ class GoneError(aiohttp.ClientError):
         (PermissionError(errno.EACCES, "denied"), True, False),
         (OSError("expected Chunk of length 4,\nreceived 0 bytes"), True, True),
         (OSError("expected Chunk of length 4,\nreceived 0 bytes"), False, False),
+        (OSError("Failed to open file: [FATAL] Connection error"), True, True),
+        (OSError("File did not open properly: [ERROR] Server responded with an error: [3011] no file"), True, False),
+        (TypeError("'ClientResponseError' object is not subscriptable"), True, True),
+        (TypeError("'int' object is not subscriptable"), True, False),
         (ValueError("nonsense"), True, False),
     ],
 )

@@ -34,6 +34,8 @@ _PASSING = frozenset(
         errno.ETIMEDOUT,
     }
 )
+#: How XRootD, whose errors carry no number, says that a file is not there or not for this user.
+_LASTING = ("no such file", "not found", "permission denied", "not authorized", "[3010]", "[3011]")
 _LONGEST = 160
 
 
@@ -60,7 +62,9 @@ def is_transient(error: BaseException, *, remote: bool = False) -> bool:
         status = getattr(error, "status", None)
         return status is None or status in {408, 425, 429} or status >= 500
     if isinstance(error, OSError):
-        return error.errno in _PASSING if error.errno is not None else remote
+        if error.errno is not None:
+            return error.errno in _PASSING
+        return remote and not any(words in str(error).casefold() for words in _LASTING)
     # uproot takes an error that the server's answer turned into for the answer
     return remote and isinstance(error, TypeError) and "Error' object is not subscriptable" in str(error)
 

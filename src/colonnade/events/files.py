@@ -163,12 +163,12 @@ def _is_parquet(path: str) -> bool:
 def _open_parquet(path: str) -> Reader:
     from colonnade.events.parquet import ParquetReader
 
-    with translated(f"{path} is not a parquet file that can be opened, or is damaged", remote=is_remote(path)):
+    with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
         return ParquetReader(path)
 
 
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
-    with translated(f"{path} is not a ROOT file that can be opened, or is damaged", remote=is_remote(path)):
+    with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
         directory = uproot.open(path, array_cache=None)
         name = _choose(path, tree, schema, _trees(directory))
         found = directory[name]
