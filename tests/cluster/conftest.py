@@ -1,7 +1,7 @@
 """A project that is run in a process of its own, so that real things can be done to it.
 
-The analysis can be told to hold at a chunk: it then writes its process number and waits. So a fault hits while that
-chunk is in work, without any guess about timing.
+The analysis can be told to hold at a chunk: it then writes its process number and waits. So a fault hits
+while that chunk is in work, without any guess about timing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class Laboratory:
         text = text.replace("lowest=5.0,", "lowest=5.0, gate='',").replace(
             "        self.lowest = lowest", "        self.lowest = lowest\n        self.gate = gate"
         )
-        text = text.replace("        muons = events.Muon", "        hold(self.gate, events)\n        muons = events.Muon")
+        text = text.replace(
+            "        muons = events.Muon", "        hold(self.gate, events)\n        muons = events.Muon"
+        )
         self.project.analysis.write_text(text)
         (self.project.analysis.parent / "holding.py").write_text(HOLDING)
         self.datasets: dict[str, Any] = {}

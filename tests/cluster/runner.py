@@ -34,8 +34,7 @@ def run(config: dict[str, Any]) -> None:
     sys.path.insert(0, str(root))
     analysis = importlib.import_module("analyses_under_fault.pairs").Pairs
     datasets = [
-        Dataset(name, entry["files"], Metadata(**entry["metadata"]), root)
-        for name, entry in config["datasets"].items()
+        Dataset(name, entry["files"], Metadata(**entry["metadata"]), root) for name, entry in config["datasets"].items()
     ]
     try:
         result = run_datasets(

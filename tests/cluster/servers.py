@@ -14,7 +14,8 @@ from pathlib import Path
 class FileServer(ThreadingHTTPServer):
     """Serves a folder; `fault(path, count)` says what happens to the so-many-th request for data of a file.
 
-    It returns "" (answer), "stall" (send half, then nothing), "drop" (send half, then close) or a status to answer.
+    It returns "" (answer), "stall" (send half, then nothing), "drop" (send half, then close) or a status to
+    answer.
     """
 
     daemon_threads = True

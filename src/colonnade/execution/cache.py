@@ -7,6 +7,7 @@ __all__ = ["CacheReport", "CacheSettings", "ResultCache"]
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -165,8 +166,9 @@ class ResultCache:
         return CacheReport(len(statuses), size, min(times, default=None), max(times, default=None))
 
     def clear(self) -> int:
-        """Remove every kept result; return how many there were."""
+        """Remove every kept result, and what is known of files; return how many results there were."""
         count = 0
+        shutil.rmtree(self.folder / "files", ignore_errors=True)
         for path, _ in self._entries():
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

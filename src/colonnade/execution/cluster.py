@@ -25,7 +25,8 @@ from distributed.security import Security
 from colonnade.errors import ConfigError
 from colonnade.execution import versions as versions_module
 from colonnade.execution.merging import fold
-from colonnade.execution.pools import Done, WorkersLostError, worker_processes
+from colonnade.execution.pools import Done, WorkersLostError
+from colonnade.execution.processes import worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.versions import SPEAKING, installed
@@ -50,8 +51,8 @@ _WITHOUT_WORKERS = 120.0
 def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     """Start a cluster, or connect to the one that the settings name.
 
-    A cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder that goes
-    with it. One of batch jobs is reached through TLS with certificates made for the run.
+    A cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder
+    that goes with it. One of batch jobs is reached through TLS with certificates made for the run.
 
     Raises
     ------

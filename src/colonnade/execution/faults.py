@@ -117,8 +117,8 @@ def back_off(attempt: int, base: float = 0.5, ceiling: float = 30.0) -> float:
 def within(seconds: float, what: str, act: Callable[[], T]) -> T:
     """Return what a function returns, or give it up when it takes too long.
 
-    A file server that stalls can block a read for longer than any job lives, and no library promises otherwise. What
-    is given up goes on in a thread that nobody waits for.
+    A file server that stalls can block a read for longer than any job lives, and no library promises
+    otherwise. What is given up goes on in a thread that nobody waits for.
 
     Parameters
     ----------

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 __all__ = ["Chunk", "DatasetPlan", "FilePlan", "Plan", "make_plan", "split"]
 
+import contextlib
+import functools
 import itertools
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from colonnade.errors import ColonnadeError, InputError
 from colonnade.events import SourceFile, inspect_file
 from colonnade.execution.faults import back_off, is_transient, sentence, within
+from colonnade.execution.known import KnownFiles, stamp
+from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.manifest import Dataset, Metadata
 
 Inspect = Callable[[str, str | None, str | None], SourceFile]
+_THREADS = 16
+_CORES = len(os.sched_getaffinity(0))
+# above so many files that nothing is known of, processes open them
+_MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,16 @@ def split(entries: int, chunk_size: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A file to plan with."""
+
+    dataset: Dataset
+    path: str
+    tree: str | None
+    schema: str | None
+
+
 def make_plan(
     datasets: Iterable[Dataset],
     chunk_size: int,
@@ -114,8 +134,8 @@ def make_plan(
     schema: str | None = None,
     retries: int = 3,
     patience: float = 300.0,
-    inspect: Inspect | None = None,
-    threads: int = 16,
+    memory: Path | None = None,
+    inspect: Inspect = inspect_file,
     advance: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Open every file once, in parallel, and split each into chunks.
@@ -135,49 +155,88 @@ def make_plan(
         How often a file is opened again after an error that may pass.
     patience
         Seconds after which opening is given up as stalled.
+    memory
+        A folder in which to note what opening files told; one that did not change since is not opened again.
     inspect
-        What opens a file; `colonnade.events.inspect_file`.
-    threads
-        How many files are opened at once.
+        What opens a file.
     advance
-        Called with the number of files opened and their total.
+        Called with the number of files seen and their total.
 
     Raises
     ------
     InputError
         If a dataset has no file that can be opened, or no event.
     """
-    look = inspect or inspect_file
-    work = [
-        (dataset, path, tree, dataset.metadata.schema or schema)
+    wanted = [
+        _Wanted(dataset, path, tree, dataset.metadata.schema or schema)
         for dataset in datasets
         for path, tree in dataset.expand()
     ]
-
-    def open_one(item: tuple[Dataset, str, str | None, str | None]) -> FilePlan:
-        _, path, tree, layout = item
-        return _opened(path, lambda: within(patience, path, lambda: look(path, tree, layout)), retries)
-
-    found: dict[str, list[FilePlan]] = {}
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="colonnade-plan") as pool:
-        for count, (item, file) in enumerate(zip(work, pool.map(open_one, work), strict=True), start=1):
-            found.setdefault(item[0].name, []).append(file)
-            if advance is not None:
-                advance(count, len(work))
+    names = {item.dataset.name: item.dataset for item in wanted}
+    known = {name: KnownFiles(memory, (name, str(dataset.folder))) for name, dataset in names.items()}
+    look = functools.partial(_opened, inspect=inspect, patience=patience, retries=retries)
+    found: dict[str, list[FilePlan]] = {name: [] for name in names}
+    for count, (item, file) in enumerate(_seen(wanted, known, look), start=1):
+        found[item.dataset.name].append(file)
+        if advance is not None:
+            advance(count, len(wanted))
+    for store in known.values():
+        store.save()
     plans = []
-    for dataset in {item[0].name: item[0] for item in work}.values():
-        files = found[dataset.name]
-        _require_events(dataset, files)
-        plans.append(DatasetPlan(dataset.name, dataset.metadata, files, _chunks(files, chunk_size), _extra(dataset)))
+    for name, dataset in names.items():
+        _require_events(dataset, found[name])
+        chunks = _chunks(found[name], chunk_size)
+        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, _extra(dataset)))
     return Plan(plans)
 
 
-def _opened(path: str, look: Callable[[], SourceFile], retries: int) -> FilePlan:
+def _seen(
+    wanted: Sequence[_Wanted], known: Mapping[str, KnownFiles], look: Callable[..., FilePlan]
+) -> Iterator[tuple[_Wanted, FilePlan]]:
+    """Give each file as it is known, or as opening it tells, in the order wanted."""
+    with contextlib.ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(_THREADS, thread_name_prefix="colonnade-plan"))
+        # a thread each for what waits for disks and servers, in portions, as a look at a file takes
+        # microseconds
+        stamps = itertools.chain.from_iterable(threads.map(_stamps, _batched(wanted)))
+        marked = list(zip(wanted, stamps, strict=True))
+        sources = [known[item.dataset.name].get(item.path, item.tree, item.schema, mark) for item, mark in marked]
+        unknown = [item for item, source in zip(wanted, sources, strict=True) if source is None]
+        opener: Executor = threads
+        if len(unknown) > _MANY and _CORES > 1:
+            # opening is Python's work more than the disk's
+            opener = stack.enter_context(
+                ProcessPoolExecutor(_CORES, mp_context=worker_processes(), initializer=follow_parent)
+            )
+        portion = 1 if opener is threads else 8
+        parts = zip(*((item.path, item.tree, item.schema) for item in unknown), strict=True)
+        opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
+        for (item, mark), source in zip(marked, sources, strict=True):
+            if source is not None:
+                yield item, FilePlan(item.path, source)
+                continue
+            file = next(opened)
+            if file.source is not None:
+                known[item.dataset.name].put(file.source, item.tree, item.schema, mark)
+            yield item, file
+
+
+def _batched(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
+    return (wanted[start : start + 100] for start in range(0, len(wanted), 100))
+
+
+def _stamps(items: Sequence[_Wanted]) -> list[list[Any] | None]:
+    return [stamp(item.path) for item in items]
+
+
+def _opened(
+    path: str, tree: str | None, schema: str | None, *, inspect: Inspect, patience: float, retries: int
+) -> FilePlan:
     attempt = 0
     while True:
         attempt += 1
         try:
-            return FilePlan(path, look())
+            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema)))
         except (ColonnadeError, OSError) as error:
             if attempt > retries or not is_transient(error):
                 return FilePlan(path, None, sentence(error))

@@ -7,24 +7,21 @@ pool passes handles on and never looks into them, so one way of driving serves a
 
 from __future__ import annotations
 
-__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError", "worker_processes"]
+__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError"]
 
 import contextlib
-import multiprocessing
-import os
 import queue
-import signal
 import threading
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from typing import Any, Protocol
 
 from colonnade.errors import ColonnadeError
 from colonnade.execution.merging import add
+from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.work import Job, Task, pack, process
 
@@ -35,7 +32,8 @@ class WorkersLostError(ColonnadeError):
     Attributes
     ----------
     ledger
-        The account of a run that was stopped by it: everything that is not in a result, which there is none of.
+        The account of a run that was stopped by it: everything that is not in a result, which there is none
+        of.
     """
 
     exit_code = 3
@@ -141,43 +139,6 @@ class InlinePool(_HerePool):
         self._tasks.clear()
 
 
-# one thread a worker: as many workers as cores share them without getting in each other's way
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
-
-
-@contextlib.contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Set environment variables that processes started in the block inherit."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def worker_processes() -> Any:
-    """Return the way processes are started: forked from one that has imported what a worker needs.
-
-    The imports take some seconds, and a worker that is started anew should not pay them again. The process
-    that is forked from has nothing of the caller's state and runs no threads of ours.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["colonnade.execution.work", "colonnade.processor", "coffea.processor"])
-    with environment(**ONE_THREAD):
-        forkserver.ensure_running()
-    return context
-
-
 class ProcessPool(_HerePool):
     """Processes of this machine.
 
@@ -261,16 +222,7 @@ _jobs: list[bytes] = []
 
 
 def _start_worker(blob: bytes) -> None:
-    """Prepare a process: it leaves Ctrl-C to its parent, and ends when its parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, name="colonnade-parent", daemon=True).start()
+    follow_parent()
     _jobs[:] = [blob]
 
 

@@ -123,6 +123,12 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.processor)
+        if self.cache is not None:
+            try:
+                self.cache.prepare()
+            except OutputError as error:
+                self.progress.say(f"Note: {error}")
+                self.cache = None
 
     def plan(self, datasets: Sequence[Dataset], chunk_size: int, schema: str | None) -> Plan:
         """Open the files."""
@@ -154,12 +160,6 @@ class _Run:
             self.progress.say("Note: no result is kept, as the analysis holds something that can't be told apart.")
             self.cache = None
         if self.cache is None or identity is None:
-            return
-        try:
-            self.cache.prepare()
-        except OutputError as error:
-            self.progress.say(f"Note: {error}")
-            self.cache = None
             return
         self.cache = replace(self.cache, declared=tuple(getattr(self.processor, "histograms", ())))
         present = self.cache.present()

@@ -74,9 +74,9 @@ class ExecutorSettings(Settings):
     Attributes
     ----------
     kind
-        `dask`: a cluster made for the run on this machine, or the one of `scheduler`; `futures`: processes of
-        this machine without Dask; `iterative`: this process, one chunk after the other; `slurm`, `htcondor`: a Dask
-        cluster whose workers are batch jobs.
+        `dask`: a cluster made for the run on this machine, or the one of `scheduler`; `futures`: processes
+        of this machine without Dask; `iterative`: this process, one chunk after the other; `slurm`,
+        `htcondor`: a Dask cluster whose workers are batch jobs.
     workers
         Processes on this machine; None: one for each core this process may use.
     scheduler
