@@ -126,6 +126,13 @@ def test_n_minus_one(pictures):
     np.testing.assert_allclose(kept[1].fraction, [0.97, 0.95, 0.9, 0.8, 0.7])
 
 
+def test_scales_of_single_histograms(blinded_run):
+    settings = PlotSettings(scale="log", scales={"njets": "linear"}, regions=("CR_mm",))
+    found = {picture.histogram: picture for picture in pictures_of(RunFolder.open(blinded_run), settings)}
+    assert found["njets"].options["scale"] == "linear"
+    assert found["mll"].options["scale"] == "log"
+
+
 def test_what_lies_outside_is_said(pictures):
     assert pictures["SR3_mm/met"].options["note"] == ""
     assert "above" in pictures["CR_em/mll"].options["note"] or pictures["CR_em/mll"].options["note"] == ""

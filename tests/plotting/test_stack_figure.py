@@ -138,6 +138,16 @@ def test_a_wide_range_takes_a_logarithm():
     assert stacked(make(backgrounds=(wide,)), Caption(), scale="linear").axes[0].get_yscale() == "linear"
 
 
+def test_data_alone():
+    peak = make(backgrounds=(), down=np.zeros(3), up=np.zeros(3), data=np.array([1.0, 500, 3]))
+    assert stacked(peak, Caption()).axes[0].get_yscale() == "linear"
+    low, high = stacked(peak, Caption(), scale="log").axes[0].get_ylim()
+    assert low < 1
+    assert high > 500
+    spectrum = make(backgrounds=(), down=np.zeros(3), up=np.zeros(3), data=np.array([1.0, 50000, 3]))
+    assert stacked(spectrum, Caption()).axes[0].get_yscale() == "log"
+
+
 def test_nothing_is_below_the_legend():
     for scale in ("linear", "log"):
         figure = stacked(make(data=np.array([120.0, 100, 90])), Caption("c", "s", 13, 139, ("r",)), scale=scale)

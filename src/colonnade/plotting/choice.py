@@ -62,8 +62,12 @@ def _histogram(run: Drawing, name: str, region: str) -> Iterator[Picture]:
         yield Picture(
             stem, "histogram", _describe(name, region, stack), stack, run.caption(title, data=stack.data is not None),
             {
-                "label": axis.label, "unit": axis.unit, "panel": _panel(run, stack), "scale": run.settings.scale,
-                "signal_scale": run.settings.signal_scale, "note": _outside(projection, run.settings.overflow),
+                "label": axis.label,
+                "unit": axis.unit,
+                "panel": _panel(run, stack),
+                "scale": run.settings.scales.get(name, run.settings.scale),
+                "signal_scale": run.settings.signal_scale,
+                "note": _outside(projection, run.settings.overflow),
                 "rotate": len("".join(axis.bins)) > 60,
             },
             region, name,

@@ -39,6 +39,7 @@ class PlotSettings(Settings):
     status: str = Field(default="", description="beside it; Simulation where there are no data")
     energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy, TeV; null: not shown")
     scale: Literal["auto", "linear", "log"] = Field(default="auto", description="of the event axis")
+    scales: dict[str, Literal["auto", "linear", "log"]] = Field(default={}, description="histogram -> its own scale")
     signal_scale: float | None = Field(default=None, gt=0, description="on drawn signals; null: where needed")
     panel: Literal["auto", "ratio", "significance", "none"] = Field(
         default="auto", description="auto: data over prediction; without data, significance by bin"

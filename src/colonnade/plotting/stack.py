@@ -24,6 +24,8 @@ Panel = Literal["ratio", "significance", "none"]
 
 # the prediction spans more than this from its lowest to its highest bin: draw it on a logarithmic axis
 _LOG_RANGE = 200.0
+# data alone are never below 1, and a peak is best seen on a linear axis
+_LOG_RANGE_OF_DATA = 1000.0
 _RATIO_RANGES = ((0.8, 1.2), (0.5, 1.5), (0.0, 2.0), (0.0, 3.0))
 
 
@@ -229,7 +231,8 @@ def _set_events_axis(axes: Axes, stack: Stack, caption: Caption, factor: float, 
         lowest = min(0.0, float((stack.total - stack.down).min(initial=0.0)), float(heights.min(initial=0.0)))
         axes.set_ylim(1.05 * lowest, lowest + (top - lowest) / free)
         return
-    positive = np.concatenate([stack.total, *(each.values * factor for each in stack.signals)])
+    shown = stack.total if stack.backgrounds else np.nan_to_num(_data(stack))
+    positive = np.concatenate([shown, *(each.values * factor for each in stack.signals)])
     positive = positive[positive > 0]
     if not positive.size:
         positive = np.asarray([top])
@@ -292,10 +295,14 @@ def _dash(index: int) -> object:
 
 
 def _spans(stack: Stack) -> bool:
-    """Say whether the stack (or else the data) spans more than a linear axis can show."""
-    values = stack.total if stack.backgrounds else np.nan_to_num(stack.data if stack.data is not None else 0.0)
-    positive = values[values > 0] if isinstance(values, np.ndarray) else np.zeros(0)
-    return positive.size > 1 and float(positive.max() / positive.min()) > _LOG_RANGE
+    """Say whether the stack, or else the data, spans more than a linear axis can show."""
+    values, most = (stack.total, _LOG_RANGE) if stack.backgrounds else (np.nan_to_num(_data(stack)), _LOG_RANGE_OF_DATA)
+    positive = values[values > 0]
+    return positive.size > 1 and float(positive.max() / positive.min()) > most
+
+
+def _data(stack: Stack) -> Floats:
+    return np.zeros(len(stack.edges) - 1) if stack.data is None else stack.data
 
 
 def _visible_scale(stack: Stack) -> float:
