@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": "Fit what a run left: significance and limits.",
     "plot": "Draw what a run left.",
     "report": "Write the HTML page of a run.",
+    "cache": "Show or clear what is kept of earlier runs.",
     "new": "Write a runnable skeleton of an analysis.",
 }
 
