@@ -183,6 +183,8 @@ class GoneError(aiohttp.ClientError):
         (OSError("Failed to open file: [FATAL] Connection error"), True, True),
         (OSError("File did not open properly: [ERROR] Server responded with an error: [3011] no file"), True, False),
         (TypeError("'ClientResponseError' object is not subscriptable"), True, True),
+        (ValueError("I/O operation on closed file"), True, True),
+        (ValueError("I/O operation on closed file"), False, False),
         (TypeError("'int' object is not subscriptable"), True, False),
         (ValueError("nonsense"), True, False),
     ],

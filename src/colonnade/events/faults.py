@@ -65,8 +65,12 @@ def is_transient(error: BaseException, *, remote: bool = False) -> bool:
         if error.errno is not None:
             return error.errno in _PASSING
         return remote and not any(words in str(error).casefold() for words in _LASTING)
-    # uproot takes an error that the server's answer turned into for the answer
-    return remote and isinstance(error, TypeError) and "Error' object is not subscriptable" in str(error)
+    # what a lost connection looks like further up: uproot takes an error for the server's answer, XRootD closes
+    text = str(error)
+    return remote and (
+        (isinstance(error, TypeError) and "Error' object is not subscriptable" in text)
+        or (isinstance(error, ValueError) and "I/O operation on closed file" in text)
+    )
 
 
 def reason(error: BaseException) -> str:

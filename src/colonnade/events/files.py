@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Handle", "open_handle"]
+__all__ = ["Handle", "forget_handle", "open_handle"]
 
 import collections
 import dataclasses
@@ -17,7 +17,7 @@ import uproot
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, uncounted
 from colonnade.events.faults import translated
-from colonnade.events.paths import is_remote
+from colonnade.events.paths import forget_connection, is_remote
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
@@ -74,8 +74,19 @@ class _Cache:
                 self._handles.popitem(last=False)
         return handle
 
+    def forget(self, path: str) -> None:
+        with self._lock:
+            for key in [key for key in self._handles if key[0] == path]:
+                del self._handles[key]
+
 
 _CACHE = _Cache()
+
+
+def forget_handle(path: str) -> None:
+    """Have the next use of a file open it anew, over a new connection."""
+    _CACHE.forget(path)
+    forget_connection(path)
 
 
 def open_handle(path: str, tree: str | None = None, schema: str | None = None) -> Handle:

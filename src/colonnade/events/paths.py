@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["fetch_remote", "is_remote"]
+__all__ = ["fetch_remote", "forget_connection", "is_remote"]
 
 from collections.abc import Sequence
 
@@ -53,6 +53,12 @@ def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
         index = next(i for i in reversed(range(len(merged))) if merged[i][0] <= start)
         found.append(answers[index][start - merged[index][0] : stop - merged[index][0]])
     return found
+
+
+def forget_connection(path: str) -> None:
+    """Have the next use of a URL's protocol connect anew: a connection that failed may stay unusable."""
+    if is_remote(path):
+        fsspec.get_filesystem_class(fsspec.utils.get_protocol(path)).clear_instance_cache()
 
 
 def merge(ranges: Sequence[Range], gap: int = _GAP, longest: int = _LONGEST) -> list[Range]:

@@ -23,8 +23,8 @@ from colonnade.events.assemble import (
 from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
-from colonnade.events.faults import translated
-from colonnade.events.files import Handle, open_handle
+from colonnade.events.faults import is_transient, translated
+from colonnade.events.files import Handle, forget_handle, open_handle
 from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
 from colonnade.events.schemas import find_schema
@@ -298,11 +298,14 @@ def _chunk(handle: Handle, source: SourceFile, start: int, stop: int, executor: 
         except MemoryError:
             raise
         # damaged bytes make the libraries beneath raise nearly anything
-        except Exception:
-            # one by one, to name the one at fault
-            for name in names:
-                with translated(f"{where}, branch {name} can't be read", remote=remote):
-                    handle.reader.read([name], start, stop)
+        except Exception as error:
+            if is_transient(error, remote=remote):
+                forget_handle(source.path)
+            else:
+                # one by one, to name the one at fault
+                for name in names:
+                    with translated(f"{where}, branch {name} can't be read", remote=remote):
+                        handle.reader.read([name], start, stop)
             with translated(f"{where} can't be read", remote=remote):
                 raise
 
