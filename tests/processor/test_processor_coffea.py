@@ -61,7 +61,7 @@ def test_under_a_coffea_runner(name, shared_data):
     path = str(shared_data / "nanoaod" / name)
     metadata = {"kind": FILES[name], "process": "p"}
     runner = coffea.processor.Runner(
-        coffea.processor.IterativeExecutor(), schema=NanoAODSchema, chunksize=17, savemetrics=False
+        coffea.processor.IterativeExecutor(), schema=NanoAODSchema, chunksize=150, savemetrics=False
     )
     fileset = {"set": {"files": {path: "Events"}, "metadata": metadata}}
     theirs = runner(fileset, Leptons())["set"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.processor.corrections import Corrections, luminosity_mask
+from colonnade.processor.corrections import Corrections, LuminosityMask, luminosity_mask
 from colonnade.processor.weights import Weights
 
 NAMES = {"id": ("up", "down"), "trigger": ("up",), "pileup": ()}
@@ -163,6 +163,20 @@ class TestLuminosityMask:
         expected = toy(unblind=True).process(inside)["toy"]
         assert made["histograms"] == expected["histograms"]
 
+    @given(
+        st.dictionaries(
+            st.integers(1, 5).map(str),
+            st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)).map(sorted), max_size=4),
+        )
+    )
+    def test_against_a_loop(self, certified):
+        run, block = (grid.ravel().astype(np.uint32) for grid in np.meshgrid(np.arange(7), np.arange(12)))
+        expected = [
+            any(first <= one <= last for first, last in certified.get(str(number), []))
+            for number, one in zip(run, block, strict=True)
+        ]
+        assert LuminosityMask(certified)(run, block).tolist() == expected
+
     def test_simulation_is_not_masked(self, toy, make_events, golden):
         made = toy().process(make_events(luminosity_mask=golden))["toy"]
         assert "luminosity mask" not in made["cutflow"]["all"]
@@ -179,6 +193,12 @@ class TestLuminosityMask:
             toy().process(blind)
         with pytest.raises(ConfigError, match=r"nowhere\.json can't be read"):
             luminosity_mask(str(tmp_path / "nowhere.json"))
-        (tmp_path / "bad.json").write_text("{")
-        with pytest.raises(ConfigError, match="can't be read"):
-            luminosity_mask(str(tmp_path / "bad.json"))
+        for content, words in (
+            ("{", "not valid JSON"),
+            ("[1]", "must give for each run"),
+            ('{"1": [[1]]}', "for each run"),
+        ):
+            path = tmp_path / f"{len(content)}.json"
+            path.write_text(content)
+            with pytest.raises(ConfigError, match=words):
+                luminosity_mask(str(path))

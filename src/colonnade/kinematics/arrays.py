@@ -191,8 +191,9 @@ def stored_first(array: ak.Array, seen: View | None = None) -> ak.Array:
 
 @functools.cache
 def _kind(kind: Any) -> type[ak.Array]:
-    if issubclass(kind, _StoredFirst):
-        return kind
+    found: type[ak.Array] = kind
+    if issubclass(found, _StoredFirst):
+        return found
     known = {name: _coordinate(name) for name in ("pt", "eta", "phi", "mass") if hasattr(kind, name)}
     made: type[ak.Array] = type(kind.__name__, (_StoredFirst, kind), known)
     return made

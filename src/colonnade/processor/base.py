@@ -318,7 +318,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             msg = f"a luminosity mask is given for data without the column {missing[0]!r} {chunk.where}."
             raise ConfigError(msg)
         run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
-        return {"luminosity mask": np.asarray(luminosity_mask(chunk.luminosity_mask)(run, block))}
+        return {"luminosity mask": luminosity_mask(chunk.luminosity_mask)(run, block)}
 
     def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
         nominal = not one.shift.direction

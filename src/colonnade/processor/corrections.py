@@ -1,14 +1,18 @@
-"""correctionlib files by name, read when first used in a process and shared by all chunks there."""
+"""Correction files and luminosity masks, read when first used in a process and shared by all chunks there."""
 
 from __future__ import annotations
 
-__all__ = ["Corrections", "luminosity_mask"]
+__all__ = ["Corrections", "LuminosityMask", "luminosity_mask"]
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
 
 
@@ -63,19 +67,51 @@ def _correction_set(path: str) -> Any:
         raise ConfigError(msg) from error
 
 
+class LuminosityMask:
+    """Which luminosity blocks of which runs are certified.
+
+    Parameters
+    ----------
+    certified
+        Run number (as text, for it is JSON) to list of first and last block, both included.
+    """
+
+    def __init__(self, certified: Mapping[str, Sequence[Sequence[int]]]) -> None:
+        ranges = sorted(
+            (_key(int(run), int(first)), _key(int(run), int(last)))
+            for run, blocks in certified.items()
+            for first, last in blocks
+        )
+        self._firsts = np.array([first for first, _ in ranges], dtype=np.uint64)
+        # ranges may overlap: what matters is how far those that have begun reach
+        self._lasts = np.maximum.accumulate(np.array([last for _, last in ranges], dtype=np.uint64))
+
+    def __call__(self, run: npt.NDArray[Any], block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Return whether each event is in a certified block."""
+        keys = _key(run.astype(np.uint64), block.astype(np.uint64))
+        begun = np.searchsorted(self._firsts, keys, side="right")
+        certified: npt.NDArray[np.bool_] = begun > 0
+        certified[certified] = keys[certified] <= self._lasts[begun[certified] - 1]
+        return certified
+
+
 @functools.lru_cache(maxsize=16)
-def luminosity_mask(path: str) -> Any:
-    """Return the function of run and luminosity block that a golden JSON file describes.
+def luminosity_mask(path: str) -> LuminosityMask:
+    """Return what a golden JSON file certifies, read once a process.
 
     Raises
     ------
     ConfigError
-        If the file can't be read.
+        If the file can't be read or is none.
     """
-    from coffea.lumi_tools import LumiMask
-
+    certified = read_json(Path(path))
     try:
-        return LumiMask(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"the luminosity mask {path} can't be read ({error})."
+        return LuminosityMask(certified)
+    except (ValueError, TypeError, AttributeError) as error:
+        msg = f"the luminosity mask {path} must give for each run a list of first and last blocks ({error})."
         raise ConfigError(msg) from error
+
+
+def _key(run: Any, block: Any) -> Any:
+    """Return one number that orders by run, then block."""
+    return run * 2**32 + block

@@ -29,9 +29,7 @@ def check_declarations(analysis: Any) -> None:
             msg = f"{analysis.__name__}.regions[{name!r}] is a {type(region).__name__}; use Region('cut', ...)."
             raise ConfigError(msg)
         if not name or "/" in name or "__" in name:
-            msg = (
-                f"{analysis.__name__}: {name!r} can't be a region's name, as it is part of paths; avoid '/' and '__'."
-            )
+            msg = f"{analysis.__name__}: {name!r} can't be a region's name, as it is part of paths; avoid '/' and '__'."
             raise ConfigError(msg)
     if isinstance(analysis.shifts, str) or len(set(analysis.shifts)) != len(tuple(analysis.shifts)):
         msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
