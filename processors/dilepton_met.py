@@ -40,6 +40,8 @@ ELECTRON_UNCERTAINTY, MUON_UNCERTAINTY = 0.01, 0.005
 BTAG_UNCERTAINTY, MISTAG_UNCERTAINTY = 0.03, 0.20
 BTAG_WORKING_POINT = 0.5
 
+CONTROL = ("CR_ee", "CR_mm", "CR_em")  # where the modelling of what is not cut on is looked at
+
 
 def signal_regions(flavour: str) -> dict[str, Region]:
     """Return the regions of one flavour: control, three bins of missing momentum, and cut and count."""
@@ -63,27 +65,37 @@ class DileptonMET(Processor):
         Histogram("met", Regular(50, 0, 500), label=r"$E_T^{miss}$", unit="GeV"),
         Histogram("met_significance", Regular(40, 0, 40), label=r"$E_T^{miss}$ significance"),
         Histogram("ht", Regular(50, 0, 1000), label=r"$H_T$", unit="GeV"),
-        Histogram("rt", Regular(40, 0, 4), label=r"$E_T^{miss} / H_T$"),
-        Histogram("et_ll", Regular(50, 0, 500), label=r"$E_T(\ell\ell)$", unit="GeV"),
-        Histogram("mt_ll", Regular(60, 0, 600), label=r"$m_T(\ell, \ell)$", unit="GeV"),
-        Histogram("mjj", Regular(50, 0, 1000), label=r"$m_{jj}$", unit="GeV"),
+        Histogram("rt", Regular(40, 0, 4), label=r"$E_T^{miss} / H_T$", regions=CONTROL),
+        Histogram("et_ll", Regular(50, 0, 500), label=r"$E_T(\ell\ell)$", unit="GeV", regions=CONTROL),
+        Histogram("mt_ll", Regular(60, 0, 600), label=r"$m_T(\ell, \ell)$", unit="GeV", regions=CONTROL),
+        Histogram("mjj", Regular(50, 0, 1000), label=r"$m_{jj}$", unit="GeV", regions=CONTROL),
         Histogram("n_jets", Integer(0, 10), label="jets"),
         Histogram("n_bjets", Integer(0, 5), label="b-jets"),
-        Histogram("n_central_jets", Integer(0, 10), label="central light jets"),
-        Histogram("n_forward_jets", Integer(0, 10), label="forward light jets"),
+        Histogram("n_central_jets", Integer(0, 10), label="central light jets", regions=CONTROL),
+        Histogram("n_forward_jets", Integer(0, 10), label="forward light jets", regions=CONTROL),
         Histogram("jet_pt", Regular(50, 0, 500), label=r"jet $p_T$", unit="GeV"),
-        Histogram("jet_eta", Regular(45, -4.5, 4.5), label=r"jet $\eta$"),
-        Histogram("jet_phi", Regular(32, -3.2, 3.2), label=r"jet $\phi$"),
+        Histogram("jet_eta", Regular(45, -4.5, 4.5), label=r"jet $\eta$", regions=CONTROL),
+        Histogram("jet_phi", Regular(32, -3.2, 3.2), label=r"jet $\phi$", regions=CONTROL),
         Histogram("lep1_pt", Regular(50, 0, 500), label=r"leading lepton $p_T$", unit="GeV"),
-        Histogram("lep1_eta", Regular(50, -2.5, 2.5), label=r"leading lepton $\eta$"),
-        Histogram("lep1_phi", Regular(32, -3.2, 3.2), label=r"leading lepton $\phi$"),
+        Histogram("lep1_eta", Regular(50, -2.5, 2.5), label=r"leading lepton $\eta$", regions=CONTROL),
+        Histogram("lep1_phi", Regular(32, -3.2, 3.2), label=r"leading lepton $\phi$", regions=CONTROL),
         Histogram("lep2_pt", Regular(50, 0, 500), label=r"second lepton $p_T$", unit="GeV"),
-        Histogram("lep2_eta", Regular(50, -2.5, 2.5), label=r"second lepton $\eta$"),
-        Histogram("lep2_phi", Regular(32, -3.2, 3.2), label=r"second lepton $\phi$"),
-        Histogram("dphi_ll", Regular(32, 0, 3.2), label=r"$|\Delta\phi(\ell, \ell)|$"),
+        Histogram("lep2_eta", Regular(50, -2.5, 2.5), label=r"second lepton $\eta$", regions=CONTROL),
+        Histogram("lep2_phi", Regular(32, -3.2, 3.2), label=r"second lepton $\phi$", regions=CONTROL),
+        Histogram("dphi_ll", Regular(32, 0, 3.2), label=r"$|\Delta\phi(\ell, \ell)|$", regions=CONTROL),
         Histogram("dphi_ll_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi(\ell\ell, E_T^{miss})|$"),
-        Histogram("dphi_leading_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(leading lepton, $E_T^{miss}$)"),
-        Histogram("dphi_closest_met", Regular(32, 0, 3.2), label=r"$|\Delta\phi|$(closest lepton, $E_T^{miss}$)"),
+        Histogram(
+            "dphi_leading_met",
+            Regular(32, 0, 3.2),
+            label=r"$|\Delta\phi|$(leading lepton, $E_T^{miss}$)",
+            regions=CONTROL,
+        ),
+        Histogram(
+            "dphi_closest_met",
+            Regular(32, 0, 3.2),
+            label=r"$|\Delta\phi|$(closest lepton, $E_T^{miss}$)",
+            regions=CONTROL,
+        ),
     )
 
     shifts = ("jet_energy_scale",)

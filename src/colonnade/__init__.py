@@ -18,7 +18,7 @@ _HOME = {
     "load": "histograms",
 }
 
-__all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "load"]  # noqa: F822 - lazy
+__all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "load"]
 
 
 def __getattr__(name: str) -> Any:
