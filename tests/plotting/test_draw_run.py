@@ -119,6 +119,25 @@ def test_limits_without_a_cross_section_are_on_mu(own_run):
     assert r"\mu" in found["limit_Dark_Higgs"].options["quantity"]
 
 
+def test_a_grid_of_two_parameters_is_a_curve_for_each_row(own_run):
+    fit = json.loads((own_run / "fit.json").read_text())
+    for point in fit["points"]:
+        mass = point["parameters"]["m_Zprime"]
+        point["parameters"].update(m_Zprime=float(mass % 1000 or 100), m_chi=1.0 if mass < 700 else 5.0)
+    (own_run / "fit.json").write_text(json.dumps(fit))
+    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    titles = [curve.title for curve in found["significance"].content]
+    assert len(titles) == 3
+    assert all(len(set(curve.x)) == len(curve.x) for curve in found["significance"].content)
+    for point, chi in zip(fit["points"], (1.0, 5.0) * 6, strict=True):
+        point["parameters"].update(m_Zprime=130.0 if point["signal"].endswith(("130", "400")) else 700.0, m_chi=chi)
+    (own_run / "fit.json").write_text(json.dumps(fit))
+    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    titles = [curve.title for curve in found["significance"].content]
+    assert titles[:2] == ["Dark Higgs, $m_{\\chi}$ = 1 GeV", "Dark Higgs, $m_{\\chi}$ = 5 GeV"]
+    assert [curve.x.tolist() for curve in found["significance"].content[:2]] == [[130, 700], [130, 700]]
+
+
 def test_n_minus_one(pictures):
     cuts, kept = pictures["n_minus_one/SR1_mm"].content
     assert cuts == ("same flavour, opposite sign", "lepton pT", "b-jet veto", "mll > 110 GeV", "MET > 100 GeV")

@@ -51,6 +51,27 @@ def test_signals_of_the_manifest_and_of_names(own_run):
     assert groups["vector"][0].parameters == {"g": 0.25}
 
 
+def test_titles_hold_what_tells_points_apart(own_run):
+    def points(own):
+        fit = json.loads((own / "fit.json").read_text())
+        fit["points"] = [point for point in fit["points"] if point["parameters"]["model"] == "DH"]
+        return fit
+
+    fit = points(own_run)
+    for point in fit["points"]:
+        mass = point["parameters"]["m_Zprime"]
+        point["parameters"] = {"model": "DH", "m_chi": 5, "m_Zprime": mass, "m_higgs": mass}
+    (own_run / "fit.json").write_text(json.dumps(fit))
+    looks = processes(RunFolder.open(own_run), PlotSettings())
+    assert looks["DH_mZp130"].title == "DH, $m_{Z'}$ = 130 GeV"
+    for point, chi in zip(fit["points"], (1, 5, 1, 5), strict=True):
+        point["parameters"].update(m_Zprime=100 if point["signal"] in ("DH_mZp130", "DH_mZp400") else 900, m_chi=chi)
+        del point["parameters"]["m_higgs"]
+    (own_run / "fit.json").write_text(json.dumps(fit))
+    looks = processes(RunFolder.open(own_run), PlotSettings())
+    assert looks["DH_mZp400"].title == r"DH, $m_{\chi}$ = 5 GeV, $m_{Z'}$ = 100 GeV"
+
+
 def test_one_model_shows_its_ends_and_its_middle(made_run, own_run):
     fit = json.loads((own_run / "fit.json").read_text())
     ledger = json.loads((own_run / "ledger.json").read_text())
@@ -73,7 +94,8 @@ def test_one_model_shows_its_ends_and_its_middle(made_run, own_run):
         ("m_Zprime", ("$m_{Z'}$", "GeV")),
         ("mZp", ("$m_{Z'}$", "GeV")),
         ("m_H", ("$m_{H}$", "GeV")),
-        ("m_chi1", (r"$m_{\mathrm{chi1}}$", "GeV")),
+        ("m_chi1", (r"$m_{\chi_1}$", "GeV")),
+        ("m_higgs", (r"$m_{\mathrm{higgs}}$", "GeV")),
         ("coupling", ("coupling", "")),
         ("g$", (r"g\$", "")),
     ],

@@ -79,12 +79,15 @@ class Signal:
     name, model : str
         Of the process, and of the model or family.
     parameters : mapping of str to float
-        The numbers that tell the points of one model apart.
+        Its numbers; the one that the points of the model are told apart by comes first.
+    shown : tuple of str
+        The parameters that a title needs to tell the points of the model apart.
     """
 
     name: str
     model: str
     parameters: Mapping[str, float] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
     @property
     def model_title(self) -> str:
@@ -137,9 +140,30 @@ def signals_by_model(folder: RunFolder) -> dict[str, list[Signal]]:
             continue
         signal = _signal(name, known.get(name, {}))
         groups.setdefault(signal.model, []).append(signal)
-    for group in groups.values():
-        group.sort(key=lambda signal: (tuple(signal.parameters.values()), signal.name))
-    return groups
+    return {model: _ordered(group) for model, group in groups.items()}
+
+
+def _ordered(group: list[Signal]) -> list[Signal]:
+    """Sort a model's points by the parameter that varies most, and note which ones tell them apart."""
+    common = [key for key in group[0].parameters if all(key in signal.parameters for signal in group)]
+    values = {key: {signal.parameters[key] for signal in group} for key in common}
+    common.sort(key=lambda key: -len(values[key]))  # a stable sort: among equals, the first that is declared
+    shown: list[str] = common[:1]
+    for key in common[1:]:
+        if len({tuple(signal.parameters[each] for each in shown) for signal in group}) == len(group):
+            break
+        if len(values[key]) > 1:
+            shown.append(key)
+    sorted_group = [
+        Signal(
+            signal.name,
+            signal.model,
+            {key: signal.parameters[key] for key in (*common, *signal.parameters)},
+            tuple(shown),
+        )
+        for signal in group
+    ]
+    return sorted(sorted_group, key=lambda signal: (tuple(signal.parameters[key] for key in shown), signal.name))
 
 
 def _signal(name: str, parameters: Mapping[str, Any]) -> Signal:
@@ -158,9 +182,9 @@ def _signal(name: str, parameters: Mapping[str, Any]) -> Signal:
 
 def _signal_title(signal: Signal) -> str:
     parts = [literal(signal.model)]
-    for key, value in signal.parameters.items():
+    for key in signal.shown:
         symbol, unit = parameter_label(key)
-        parts.append(f"{symbol} = {value:g} {unit}".rstrip())
+        parts.append(f"{symbol} = {signal.parameters[key]:g} {unit}".rstrip())
     return ", ".join(parts) if len(parts) > 1 else literal(signal.name)
 
 
@@ -175,7 +199,11 @@ def parameter_label(key: str) -> tuple[str, str]:
     if not re.fullmatch(r"m_?[A-Za-z0-9]+", key) or key == "m":
         return literal(key), ""
     particle = re.sub(r"(prime|p)$", "'", re.sub(r"^m_?", "", key))
-    particle = particle if len(particle) <= 2 else rf"\mathrm{{{particle}}}"
+    greek = re.fullmatch(r"(chi|phi|psi|tau|mu|eta|rho|nu|Delta|Sigma|Lambda)(\d*)", particle)
+    if greek is not None:
+        particle = rf"\{greek[1]}" + (f"_{greek[2]}" if greek[2] else "")
+    elif len(particle) > 2:
+        particle = rf"\mathrm{{{particle}}}"
     return f"$m_{{{particle}}}$", "GeV"
 
 

@@ -198,23 +198,29 @@ def median(interval: Interval | None) -> float | None:
 
 
 def points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
-    """Return for each model its points with the parameter they differ in, in increasing order."""
+    """Return the points of each model, in increasing order of the parameter they differ in.
+
+    Where they differ in several, each choice of the others is a group of its own.
+
+    Returns
+    -------
+    dict
+        Title to points: the parameter's value, its name (empty where there is none), the result.
+    """
     fit = run.folder.fit
     known = {} if fit is None else {point.signal: point for point in fit.points}
     groups: dict[str, list[tuple[float, str, Point]]] = {}
     for group in signals_by_model(run.folder).values():
-        points = [(signal, known[signal.name]) for signal in group if signal.name in known]
-        if not points:
-            continue
-        keys = [key for key in points[0][0].parameters if all(key in signal.parameters for signal, _ in points)]
-        # the parameter that varies; where several do, the one with most values
-        keys.sort(key=lambda key: -len({signal.parameters[key] for signal, _ in points}))
-        title = points[0][0].model_title
-        groups[title] = [
-            (signal.parameters[keys[0]] if keys else float(number), keys[0] if keys else "", point)
-            for number, (signal, point) in enumerate(points)
-        ]
-        groups[title].sort(key=lambda each: each[0])
+        for number, signal in enumerate(group):
+            if signal.name not in known:
+                continue
+            key, *others = signal.shown or ("",)
+            words = [signal.model_title]
+            for other in others:
+                symbol, unit = parameter_label(other)
+                words.append(f"{symbol} = {signal.parameters[other]:g} {unit}".rstrip())
+            x = signal.parameters[key] if key else float(number)
+            groups.setdefault(", ".join(words), []).append((x, key, known[signal.name]))
     return groups
 
 

@@ -23,7 +23,7 @@ from colonnade.report.run import Run
 class _Fact:
     """A number with its name: `state` is good, bad, or empty."""
 
-    name: str
+    name: str | Markup
     value: str | Markup
     detail: str | Markup = ""
     state: str = ""
@@ -97,7 +97,7 @@ def _exclusion(model: str, points: list[tuple[float, str, tuple[float, ...]]]) -
     band = Band(x, np.asarray([each[2] for each in points]), theory=np.ones(len(points)))
     excluded = band.expected[:, 2] < 1
     symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
-    name = f"{model}, expected"
+    name = from_latex(f"{model}, expected")
     crossings = band.crossings()
     if excluded.all():
         span = f"{x[0]:g} to {x[-1]:g}" if len(x) > 1 else f"{x[0]:g}"
