@@ -31,6 +31,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if not path.is_file():
             self.send_error(404)
             return
+        if server.stalled is not None:
+            server.stalled.wait(20)
+            return
         if server.broken:
             self.send_error(503)
             return
@@ -57,6 +60,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     broken = False
+    stalled: threading.Event | None = None
     sent = 0
 
 
@@ -101,6 +105,17 @@ def test_a_server_that_fails_may_recover(server: _Server) -> None:
         read_events(source, 0, 2500, ("Muon_pt",), {})
     server.broken = False
     assert len(read_events(source, 0, 2500, ("Muon_pt",), {})) == 2500
+
+
+def test_a_server_that_stalls_is_given_up(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("colonnade.events.paths.PATIENCE", 0.2)
+    source = inspect_file(f"http://127.0.0.1:{server.server_port}/made.root")
+    server.stalled = threading.Event()
+    try:
+        with pytest.raises(TransientInputError, match=r"made\.root, tree Events, entries 0 to 2500 can't be read"):
+            read_events(source, 0, 2500, ("Muon_pt",), {})
+    finally:
+        server.stalled.set()
 
 
 def test_a_file_that_is_not_on_the_server(server: _Server) -> None:

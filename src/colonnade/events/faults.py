@@ -77,6 +77,8 @@ def reason(error: BaseException) -> str:
     """Return what an error says as part of a sentence, without a trailing stop."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
     lines = [line.strip() for line in str(error).splitlines()]
     # uproot continues a sentence on the next line, and adds the file's path and hints after that
     kept: list[str] = []

@@ -17,7 +17,7 @@ import uproot
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, uncounted
 from colonnade.events.faults import translated
-from colonnade.events.paths import forget_connection, is_remote
+from colonnade.events.paths import forget_connection, is_remote, storage_options
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
@@ -180,7 +180,7 @@ def _open_parquet(path: str) -> Reader:
 
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
     with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
-        directory = uproot.open(path, array_cache=None)
+        directory = uproot.open(path, array_cache=None, **storage_options(path))
         name = _choose(path, tree, schema, _trees(directory))
         found = directory[name]
         if found.classname.startswith("ROOT::RNTuple"):

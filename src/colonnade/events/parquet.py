@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import fsspec
 import numpy as np
 
+from colonnade.events.paths import storage_options
 from colonnade.events.readers import Raw, to_raw
 
 
@@ -91,9 +93,7 @@ def _source(path: str) -> Any:
     """Return what pyarrow opens: a path, or an open remote file."""
     if "://" not in path:
         return path
-    import fsspec
-
-    return fsspec.open(path, "rb").open()
+    return fsspec.open(path, "rb", **storage_options(path)).open()
 
 
 def _identity(path: str, metadata: Any) -> tuple[int, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["fetch_remote", "forget_connection", "is_remote"]
+__all__ = ["fetch_remote", "forget_connection", "is_remote", "storage_options"]
 
 from collections.abc import Sequence
+from typing import Any
 
 import fsspec
 
@@ -12,12 +13,28 @@ import fsspec
 _GAP = 32_768
 _LONGEST = 16 * 2**20
 
+#: Seconds without a byte after which a server counts as stalled.
+PATIENCE = 60
+
 Range = tuple[int, int]
 
 
 def is_remote(path: str) -> bool:
     """Tell whether a path is a URL of a server."""
     return "://" in path and not path.startswith("file://")
+
+
+def storage_options(path: str) -> dict[str, Any]:
+    """Return what a URL's protocol needs to give up on a server that has stalled, instead of waiting for good."""
+    protocol = path.partition("://")[0]
+    if protocol in {"http", "https"}:
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
+        return {"client_kwargs": {"timeout": limit}}
+    if protocol in {"root", "roots"}:
+        return {"timeout": PATIENCE}
+    return {}
 
 
 def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
@@ -39,7 +56,7 @@ def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
     """
     if not ranges:
         return []
-    system, inner = fsspec.core.url_to_fs(path)
+    system, inner = fsspec.core.url_to_fs(path, **storage_options(path))
     merged = merge(ranges)
     starts, stops = [start for start, _ in merged], [stop for _, stop in merged]
     answers = system.cat_ranges([inner] * len(merged), starts, stops, on_error="raise")
