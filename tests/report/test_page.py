@@ -166,6 +166,18 @@ def test_blinded_data_are_nowhere(page, made_run):
     assert "Z observed" not in page.text
 
 
+def test_data_that_slipped_into_a_cutflow_stay_hidden(own_run):
+    def slip(content):
+        for table in content["data_2018"].values():
+            table.append({"cut": "mll > 110 GeV", "raw": 987654, "weighted": 987654.0, "error": 1.0})
+
+    change(own_run, "cutflow", slip)
+    assert "987 654" in report(own_run).text
+    regions = ["CR_mm", "CR_em", "SR1_mm", "SR2_mm", "SR3_mm", "CC_mm"]
+    change(own_run, "provenance", lambda content: content.update(signal_regions=regions))
+    assert "987 654" not in report(own_run).text
+
+
 def test_unblinded_results(made_run, tmp_path):
     folder = made_run.make_run(tmp_path / "run", count=1, unblind=True, plane=False)
     found = report(folder)

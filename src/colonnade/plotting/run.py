@@ -35,8 +35,9 @@ def draw_run(
 ) -> list[Path]:
     """Draw what a run left in its folder, into plots/ below it.
 
-    Drawn are: each histogram in each region, all yields, the cutflow and N-1 of each region, significances and
-    limits. plots/index.json says which is which. Pictures of an earlier drawing that are not drawn now are removed.
+    Drawn are: each histogram of one or two axes in each region, all yields, the cutflow and N-1 of each region,
+    significances and limits. plots/index.json says which is which. Pictures of an earlier drawing that are not drawn
+    now are removed.
 
     Parameters
     ----------

@@ -22,7 +22,8 @@ def context(run: Run) -> Mapping[str, Any] | None:
 
 
 def _region(run: Run, region: str) -> dict[str, Any] | None:
-    observed = [name for name, each in run.processes.items() if each.kind == "data"]
+    hidden = run.folder.hides_data(region, empty=False)
+    observed = [name for name, each in run.processes.items() if each.kind == "data" and not hidden]
     backgrounds = run.drawing.backgrounds
     columns: list[tuple[str, list[str]]] = [("data", observed)] if observed else []
     if len(backgrounds) > 1:
