@@ -9,8 +9,9 @@ import pytest
 import uproot
 
 from colonnade.config import parse_settings
-from colonnade.statistics import Likelihood, discovery, fit
+from colonnade.statistics import Likelihood, discovery, fit, upper_limits
 from colonnade.statistics.build import Builder
+from colonnade.statistics.diagnostics import goodness_of_fit, interval, predict, prefit, ranking, scan
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import Inputs, Process
 
@@ -104,3 +105,51 @@ def test_cabinetrys_best_fit(tutorial):
 
 def test_cabinetrys_significance(tutorial):
     assert discovery(tutorial).z == pytest.approx(1.80118813, rel=1e-4)
+
+
+def test_cabinetrys_interval_and_goodness(tutorial):
+    result = fit(tutorial)
+    down, up = interval(tutorial, result, "Signal_norm")
+    assert (down, up) == pytest.approx((-0.9580, 0.9052), abs=5e-4)
+    goodness = goodness_of_fit(tutorial, result)
+    assert goodness.degrees == 3
+    assert goodness.p_value == pytest.approx(0.24679341, rel=1e-3)
+
+
+def test_cabinetrys_yields(tutorial):
+    before = predict(tutorial, prefit(tutorial))
+    np.testing.assert_allclose(before.errors[REGION], [69.040789, 58.343328, 38.219599, 45.296964], rtol=1e-4)
+    expected = {"Background": [69.040789, 58.329118, 37.973787, 45.137157], "Signal": [0, 0.100772, 1.487773, 1.620867]}
+    for sample, errors in expected.items():
+        np.testing.assert_allclose(before.sample_errors[REGION][sample], errors, rtol=1e-4)
+    assert before.totals[REGION][1] == pytest.approx(136.791978, rel=1e-4)
+    after = predict(tutorial, fit(tutorial))
+    # the errors after the fit carry MINUIT's way with bounds, a per cent here
+    np.testing.assert_allclose(after.errors[REGION], [11.898551, 7.283171, 7.414715, 7.687966], rtol=0.02)
+
+
+def test_cabinetrys_ranking(tutorial):
+    found = {each.name: each for each in ranking(tutorial, fit(tutorial))}
+    published = {
+        "WeightBasedModeling": (-1.51531885, 1.15001063),
+        "Modeling": (-1.67617185, 1.41570164),
+        "Luminosity": (-0.14964691, 0.16388633),
+    }
+    for name, (up, down) in published.items():
+        assert found[name].prefit_up == pytest.approx(up, rel=1e-2)
+        assert found[name].prefit_down == pytest.approx(down, rel=1e-2)
+    order = [each.name for each in ranking(tutorial, fit(tutorial))]
+    assert order[:2] == ["Modeling", "WeightBasedModeling"]
+
+
+def test_cabinetrys_scan(tutorial):
+    result = fit(tutorial)
+    found = scan(tutorial, result, "Signal_norm", values=np.array([1.18967971, 1.68967971, 2.18967971]))
+    np.testing.assert_allclose(found.delta, [0.27163227, 0.0, 0.29018620], atol=1e-4)
+
+
+def test_cabinetrys_limits(tutorial):
+    """Its own are good to a per cent, as it says."""
+    limits = upper_limits(tutorial)
+    assert limits.observed == pytest.approx(3.1502, rel=1e-2)
+    assert limits.expected == pytest.approx((1.0054, 1.3975, 1.9689, 2.7174, 3.5426), rel=1e-2)

@@ -1,0 +1,355 @@
+"""Understanding a fit: pulls, impacts, goodness, scans, intervals, yields with uncertainties, predictions.
+
+cabinetry defines these, and its numbers are reproduced; they are computed here because the compiled likelihood fits all
+the variations of a ranking or scan together.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Goodness",
+    "Impact",
+    "Prediction",
+    "Pull",
+    "Scan",
+    "goodness_of_fit",
+    "interval",
+    "predict",
+    "prefit",
+    "pulls",
+    "ranking",
+    "scan",
+]
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import chi2
+
+from colonnade.errors import ConfigError, FitError, nearest
+from colonnade.statistics.fitting import FitResult, poi_index
+from colonnade.statistics.likelihood import Floats, Likelihood
+from colonnade.statistics.minimise import minimise
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a fit learnt about a constrained parameter.
+
+    Attributes
+    ----------
+    name : str
+        The parameter.
+    pull : float
+        Its best fit less what was measured before, in standard deviations of that measurement.
+    constraint : float
+        Its error after the fit, in the same.
+    """
+
+    name: str
+    pull: float
+    constraint: float
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """How a parameter's uncertainty moves the parameter of interest.
+
+    Attributes
+    ----------
+    name : str
+        The parameter.
+    prefit_up, prefit_down, postfit_up, postfit_down : float
+        Change of the parameter of interest when the parameter is held one standard deviation (before or after the fit)
+        above or below its best fit.
+    """
+
+    name: str
+    prefit_up: float
+    prefit_down: float
+    postfit_up: float
+    postfit_down: float
+
+    @property
+    def size(self) -> float:
+        """The larger of the two post-fit changes."""
+        return max(abs(self.postfit_up), abs(self.postfit_down))
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """Goodness of fit against the saturated model.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the difference of the negative log-likelihoods.
+    degrees : int
+        Bins less free parameters.
+    p_value : float
+        From the chi-square distribution; not a number where there are no degrees of freedom.
+    """
+
+    statistic: float
+    degrees: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The likelihood profiled along one parameter.
+
+    Attributes
+    ----------
+    name : str
+        The parameter.
+    values, delta : numpy.ndarray
+        Its values, and twice the increase of the negative log-likelihood over the best fit.
+    """
+
+    name: str
+    values: Floats
+    delta: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Expected events with uncertainties.
+
+    Attributes
+    ----------
+    yields : mapping
+        channel -> sample -> events of each bin.
+    errors : mapping
+        channel -> standard deviation of the total of each bin.
+    sample_errors : mapping
+        channel -> sample -> standard deviation of each bin.
+    totals : mapping
+        channel -> (events, standard deviation) of the whole channel.
+    """
+
+    yields: dict[str, dict[str, Floats]]
+    errors: dict[str, Floats]
+    sample_errors: dict[str, dict[str, Floats]]
+    totals: dict[str, tuple[float, float]]
+
+
+def _priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
+    """Return what each parameter was measured as before, and with what error (0 where it was not)."""
+    centre, width = likelihood.inits.copy(), np.zeros(len(likelihood.labels))
+    place = 0
+    for each in likelihood.model.parameters:
+        for index in range(each.size):
+            if each.constraint == "normal":
+                centre[place + index], width[place + index] = each.auxdata[index], each.widths[index]
+            elif each.constraint == "poisson":
+                scale = each.widths[index]
+                centre[place + index] = each.auxdata[index] / scale
+                width[place + index] = np.sqrt(max(each.auxdata[index], 1.0)) / scale
+            if each.fixed[index]:
+                width[place + index] = 0.0
+        place += each.size
+    return centre, width
+
+
+def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
+    """Return the pulls and constraints of all constrained parameters."""
+    centre, width = _priors(likelihood)
+    return [
+        Pull(label, float((value - middle) / sigma), float(error / sigma))
+        for label, value, error, middle, sigma in zip(
+            likelihood.labels, result.values, result.errors, centre, width, strict=True
+        )
+        if sigma > 0
+    ]
+
+
+def prefit(likelihood: Likelihood) -> FitResult:
+    """Return the model before any fit as if it were a result: initial values, prior errors, no correlation."""
+    _, width = _priors(likelihood)
+    diagonal = np.diag(width**2)
+    return FitResult(
+        likelihood.labels, likelihood.inits.copy(), width, np.diag((width > 0) * 1.0), diagonal, float("nan"), False
+    )
+
+
+def ranking(likelihood: Likelihood, result: FitResult, data: Floats | None = None) -> list[Impact]:
+    """Return every parameter's impact on the parameter of interest, the largest first.
+
+    Each parameter is held at its best fit plus or minus its error, after and before the fit, and all others are fitted
+    again: all at once.
+
+    Parameters
+    ----------
+    likelihood, result
+        The model and its fit.
+    data
+        What was fitted; without it the observed data.
+
+    Raises
+    ------
+    FitError
+        If the model names no parameter of interest, or a fit does not converge.
+    """
+    poi = poi_index(likelihood)
+    seen = (likelihood.observed if data is None else data)[:, None]
+    _, width = _priors(likelihood)
+    chosen = [index for index in range(len(likelihood.labels)) if index != poi and result.errors[index] > 0]
+    shifts = [(index, sign * size[index]) for size in (width, result.errors) for sign in (1, -1) for index in chosen]
+    start = np.repeat(result.values[:, None], len(shifts), axis=1)
+    fixed = np.repeat(likelihood.fixed[:, None], len(shifts), axis=1)
+    for column, (index, shift) in enumerate(shifts):
+        start[index, column] = np.clip(start[index, column] + shift, likelihood.lower[index], likelihood.upper[index])
+        fixed[index, column] = True
+    found = minimise(likelihood, np.broadcast_to(seen, (len(seen), len(shifts))), start=start, fixed=fixed)
+    change = (found.values[poi] - result.values[poi]).reshape(4, len(chosen))
+    impacts = [
+        Impact(
+            likelihood.labels[index],
+            *(float(change[row, column]) if row > 1 or width[index] > 0 else 0.0 for row in range(4)),
+        )
+        for column, index in enumerate(chosen)
+    ]
+    return sorted(impacts, key=lambda impact: impact.size, reverse=True)
+
+
+def goodness_of_fit(likelihood: Likelihood, result: FitResult) -> Goodness:
+    """Compare a fit with the saturated model, which describes every bin perfectly (as cabinetry does)."""
+    _, width = _priors(likelihood)
+    free = int(np.sum(~likelihood.fixed & (width == 0)))
+    degrees = likelihood.bins - free
+    statistic = 2 * result.nll
+    return Goodness(statistic, degrees, float(chi2.sf(statistic, degrees)) if degrees > 0 else float("nan"))
+
+
+def _index(likelihood: Likelihood, name: str) -> int:
+    if name not in likelihood.labels:
+        hint = nearest(name, likelihood.labels)
+        msg = f"The model has no parameter {name}{hint}."
+        raise ConfigError(msg)
+    return likelihood.labels.index(name)
+
+
+def _profile(likelihood: Likelihood, index: int, values: Floats, start: Floats, data: Floats) -> tuple[Floats, Floats]:
+    begin = np.repeat(start[:, None], len(values), axis=1)
+    begin[index] = values
+    fixed = likelihood.fixed.copy()
+    fixed[index] = True
+    found = minimise(likelihood, np.broadcast_to(data[:, None], (len(data), len(values))), start=begin, fixed=fixed)
+    return found.nll, found.values
+
+
+def scan(
+    likelihood: Likelihood,
+    result: FitResult,
+    name: str,
+    *,
+    values: Floats | None = None,
+    points: int = 21,
+    data: Floats | None = None,
+) -> Scan:
+    """Profile the likelihood along a parameter.
+
+    Parameters
+    ----------
+    likelihood, result
+        The model and its fit.
+    name
+        The parameter's label.
+    values
+        Where; without them `points` values within two errors of the best fit.
+    points
+        How many.
+    data
+        What was fitted; without it the observed data.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no such parameter.
+    FitError
+        If a fit does not converge.
+    """
+    index = _index(likelihood, name)
+    if values is None:
+        value, error = float(result.values[index]), float(result.errors[index])
+        low = max(value - 2 * error, float(likelihood.lower[index]))
+        high = min(value + 2 * error, float(likelihood.upper[index]))
+        values = np.linspace(low, high, points)
+    seen = likelihood.observed if data is None else data
+    nll, _ = _profile(likelihood, index, values, result.values, seen)
+    return Scan(name, values, 2 * (nll - result.nll))
+
+
+def interval(
+    likelihood: Likelihood, result: FitResult, name: str, *, level: float = 1.0, data: Floats | None = None
+) -> tuple[float, float]:
+    """Return how far a parameter may go down and up before twice the negative log-likelihood grows by `level`.
+
+    MINOS' errors: for level 1 the 68.3 % interval. An end that a bound cuts off is the bound.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no such parameter.
+    FitError
+        If a fit does not converge, or the parameter has no error to begin with.
+    """
+    index = _index(likelihood, name)
+    seen = likelihood.observed if data is None else data
+    best, error = float(result.values[index]), float(result.errors[index])
+    if error <= 0:
+        msg = f"The parameter {name} is constant, so it has no interval."
+        raise FitError(msg)
+    last = {"start": result.values}
+
+    def excess(value: float) -> float:
+        nll, values = _profile(likelihood, index, np.array([value]), last["start"], seen)
+        last["start"] = values[:, 0]
+        return float(2 * (nll[0] - result.nll) - level)
+
+    ends = []
+    for sign, bound in ((-1, likelihood.lower[index]), (1, likelihood.upper[index])):
+        near, far = best, best + sign * error
+        while sign * (bound - far) > 0 and excess(far) < 0:
+            near, far = far, far + sign * error
+        far = min(far, bound) if sign > 0 else max(far, bound)
+        last["start"] = result.values
+        if excess(far) <= 0:
+            ends.append(float(far - best))
+            continue
+        ends.append(float(brentq(excess, near, far, xtol=1e-6 * error, rtol=1e-9)) - best)
+    return ends[0], ends[1]
+
+
+def predict(likelihood: Likelihood, result: FitResult) -> Prediction:
+    """Return expected events with the uncertainties and correlations of a fit, or of `prefit`.
+
+    Half the difference of each parameter's variations up and down, summed with their correlations: cabinetry's way.
+    """
+    used = np.flatnonzero(result.errors > 0)
+    size = len(used)
+    points = np.repeat(result.values[:, None], 2 * size, axis=1)
+    points[used, np.arange(size)] += result.errors[used]
+    points[used, size + np.arange(size)] -= result.errors[used]
+    correlation = result.correlation[np.ix_(used, used)]
+    varied = likelihood.expected(points) if size else np.zeros((likelihood.bins, 0))
+    by_sample = likelihood.expected_samples(points) if size else {}
+    nominal = likelihood.expected_samples(result.values)
+    half = (varied[:, :size] - varied[:, size:]) / 2
+    yields, errors, sample_errors, totals = {}, {}, {}, {}
+    for channel, place in likelihood.channels.items():
+        yields[channel] = nominal[channel]
+        errors[channel] = _spread(half[place], correlation)
+        sample_errors[channel] = {
+            name: _spread((cells[:, :size] - cells[:, size:]) / 2, correlation)
+            for name, cells in by_sample.get(channel, {}).items()
+        }
+        total = likelihood.expected(result.values)[place].sum()
+        totals[channel] = (float(total), float(_spread(half[place].sum(axis=0, keepdims=True), correlation)[0]))
+    return Prediction(yields, errors, sample_errors, totals)
+
+
+def _spread(half: Floats, correlation: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.maximum(np.einsum("bi,ij,bj->b", half, correlation, half, optimize=True), 0)))

@@ -1,0 +1,334 @@
+"""CLs upper limits by pseudo-experiments, for where the asymptotic formulas can't hold.
+
+Pseudo-experiments of both hypotheses, auxiliary measurements included, are drawn at parameters fitted to the data
+(those of the signal-plus-background one at the tested signal strength, the background-only ones without signal) and
+fitted in batches. Their results are kept by batch in a folder, if one is given, so that an interrupted limit goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ToyLimits", "ToyTest", "expects_few", "toy_limits", "toy_test"]
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+from colonnade.errors import FitError
+from colonnade.output import replacing
+from colonnade.statistics.fitting import fit_at, poi_index
+from colonnade.statistics.likelihood import Floats, Likelihood
+from colonnade.statistics.limits import SIGMAS, UpperLimits, upper_limits
+from colonnade.statistics.minimise import minimise
+
+_BATCH = 1000
+# tested strengths are spread evenly over the asymptotic band, stretched by these factors
+_BELOW, _ABOVE, _POINTS = 0.5, 1.7, 9
+
+
+@dataclass(frozen=True, slots=True)
+class ToyTest:
+    """CLs of one signal strength, from pseudo-experiments.
+
+    Attributes
+    ----------
+    poi : float
+        The signal strength.
+    observed, observed_error : float or None
+        CLs of the data and its Monte Carlo error; none where only the expectation was asked for.
+    expected, expected_errors : tuple of float
+        CLs of the background's quantiles at -2, -1, 0, +1, +2 standard deviations, and their Monte Carlo errors.
+    toys : int
+        Pseudo-experiments of each hypothesis.
+    failed : int
+        Fits that did not converge and were left out.
+    """
+
+    poi: float
+    observed: float | None
+    observed_error: float | None
+    expected: tuple[float, ...]
+    expected_errors: tuple[float, ...]
+    toys: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToyLimits:
+    """Upper limits from pseudo-experiments, beside the asymptotic ones.
+
+    Attributes
+    ----------
+    observed, observed_error : float or None
+        And its Monte Carlo error; none where only the expectation was asked for.
+    expected, expected_errors : tuple of float
+        At -2, -1, 0, +1, +2 standard deviations.
+    asymptotic : UpperLimits
+        What the formulas say.
+    tests : tuple of ToyTest
+        The tested signal strengths.
+    """
+
+    observed: float | None
+    observed_error: float | None
+    expected: tuple[float, ...]
+    expected_errors: tuple[float, ...]
+    asymptotic: UpperLimits
+    tests: tuple[ToyTest, ...]
+
+
+def expects_few(likelihood: Likelihood, limits: UpperLimits, few: float) -> bool:
+    """Say whether the asymptotic formulas are in doubt: too few events where the sensitivity is.
+
+    Bins are taken in the order of s/sqrt(b) at the expected limit until they hold nine tenths of the sum of s^2/b; if
+    all that is expected there, signal and background, is less than `few` events, the formulas are in doubt.
+    """
+    poi = poi_index(likelihood)
+    theta = fit_at(likelihood, np.zeros(1), likelihood.observed[:, None]).values[:, 0].copy()
+    background = likelihood.expected(theta)
+    theta[poi] = limits.expected[2]
+    signal = likelihood.expected(theta) - background
+    sensitivity = signal**2 / np.maximum(background, 1e-9)
+    order = np.argsort(-sensitivity)
+    share = np.cumsum(sensitivity[order]) / max(sensitivity.sum(), 1e-300)
+    kept = order[: int(np.searchsorted(share, 0.9)) + 1]
+    return bool((signal + background)[kept].sum() < few)
+
+
+def toy_test(
+    likelihood: Likelihood,
+    poi: float,
+    *,
+    toys: int = 2000,
+    seed: int = 1,
+    data: Floats | None = None,
+    observed: bool = True,
+    folder: Path | None = None,
+) -> ToyTest:
+    """Return CLs of one signal strength from pseudo-experiments (q-tilde).
+
+    Parameters
+    ----------
+    likelihood
+        The compiled model.
+    poi
+        The signal strength, above 0.
+    toys
+        Pseudo-experiments of each hypothesis.
+    seed
+        The same seed gives the same pseudo-experiments, resumed or not.
+    data
+        Main and auxiliary data; without them the observed ones.
+    observed
+        Whether CLs of the data is wanted.
+    folder
+        Where finished batches are kept.
+
+    Raises
+    ------
+    FitError
+        If a fit to the data does not converge, or more than one in a hundred of the pseudo-experiments' fits.
+    OutputError
+        If a batch can't be written.
+    """
+    seen = (likelihood.observed if data is None else data)[:, None]
+    signal = fit_at(likelihood, np.array([poi]), seen).values[:, 0]
+    background = fit_at(likelihood, np.zeros(1), seen).values[:, 0]
+    q_signal = _statistics(likelihood, poi, signal, toys, (seed, 0), folder)
+    q_background = _statistics(likelihood, poi, background, toys, (seed, 1), folder)
+    failed = int(np.isnan(q_signal).sum() + np.isnan(q_background).sum())
+    if failed > 0.01 * 2 * toys:
+        msg = (
+            f"{failed} of {2 * toys} fits to pseudo-experiments at a signal strength of {poi:.4g} did not converge, "
+            "too "
+            "many to leave out; look at the fit of the model first."
+        )
+        raise FitError(msg)
+    q_signal, q_background = np.sort(q_signal[~np.isnan(q_signal)]), np.sort(q_background[~np.isnan(q_background)])
+    # +2 standard deviations of the background is a large excess, so a small statistic
+    thresholds = np.quantile(q_background, norm.cdf(-np.array(SIGMAS, dtype=float)), method="inverted_cdf")
+    expected = [_cls(q_signal, q_background, float(q)) for q in thresholds]
+    mine: tuple[float, float] | tuple[None, None] = (None, None)
+    if observed:
+        mine = _cls(q_signal, q_background, float(_q_tilde(likelihood, poi, seen, signal)[0]))
+    return ToyTest(
+        poi,
+        mine[0],
+        mine[1],
+        tuple(each[0] for each in expected),
+        tuple(each[1] for each in expected),
+        toys,
+        failed,
+    )
+
+
+def _cls(q_signal: Floats, q_background: Floats, q: float) -> tuple[float, float]:
+    """Return CLs and its error from sorted statistics: the shares at least as large as q."""
+    # a statistic of 0 is shared by all upward fluctuations; rounding must not part equal values
+    at = q - 1e-9 * (1 + abs(q))
+    n_signal, n_background = len(q_signal), len(q_background)
+    p_signal = (n_signal - np.searchsorted(q_signal, at)) / n_signal
+    p_background = (n_background - np.searchsorted(q_background, at)) / n_background
+    if p_background == 0:
+        return 1.0, 1.0
+    ratio = float(p_signal / p_background)
+    # with no pseudo-experiment beyond, the error is that of one
+    least = max(p_signal, 1 / n_signal)
+    error = (least / p_background) * np.sqrt(
+        (1 - least) / (n_signal * least) + (1 - p_background) / (n_background * p_background)
+    )
+    return ratio, float(error)
+
+
+def _statistics(
+    likelihood: Likelihood,
+    poi: float,
+    theta: Floats,
+    toys: int,
+    seed: tuple[int, int],
+    folder: Path | None,
+) -> Floats:
+    """Return q-tilde of pseudo-experiments, by batches that are kept in the folder."""
+    parts = []
+    for number, begin in enumerate(range(0, toys, _BATCH)):
+        count = min(_BATCH, toys - begin)
+        path = None
+        if folder is not None:
+            path = folder / f"toys-{_identity(likelihood, poi, theta, (*seed, number, count))}.npy"
+            if path.is_file():
+                parts.append(np.load(path, allow_pickle=False))
+                continue
+        rng = np.random.default_rng((*seed, number))
+        drawn = likelihood.sample_data(theta, count, rng)
+        statistic = _q_tilde(likelihood, poi, drawn, theta)
+        if path is not None:
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, statistic, allow_pickle=False)
+        parts.append(statistic)
+    return np.concatenate(parts)
+
+
+def _identity(likelihood: Likelihood, poi: float, theta: Floats, numbers: tuple[int, ...]) -> str:
+    """Name what a batch depends on: the model's expectation and its slopes, the parameters, the seed."""
+    total = hashlib.sha256()
+    total.update(repr((likelihood.labels, numbers, poi)).encode())
+    for array in (
+        np.round(theta, 8),
+        likelihood.observed,
+        likelihood.lower,
+        likelihood.upper,
+        np.round(likelihood.jacobian(likelihood.inits[:, None]), 8),
+        np.round(likelihood.jacobian((likelihood.inits + 0.5)[:, None]), 8),
+    ):
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:24]
+
+
+def _q_tilde(likelihood: Likelihood, poi: float, data: Floats, start: Floats) -> Floats:
+    """Return q-tilde (Eq. 16 of arXiv:1007.1727) of many data sets; not a number where a fit failed."""
+    index = poi_index(likelihood)
+    count = data.shape[1]
+    at = fit_at(likelihood, np.full(count, poi), data, start[:, None], strict=False)
+    lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
+    lower[index], upper[index] = max(0.0, lower[index]), np.inf
+    begin = at.values.copy()
+    free = minimise(likelihood, data, start=begin, lower=lower, upper=upper, strict=False)
+    q = np.maximum(0.0, 2 * (at.nll - free.nll))
+    q = np.where(free.values[index] > poi, 0.0, q)
+    return np.where(at.converged & free.converged, q, np.nan)
+
+
+def toy_limits(
+    likelihood: Likelihood,
+    *,
+    level: float = 0.95,
+    toys: int = 2000,
+    seed: int = 1,
+    data: Floats | None = None,
+    observed: bool = True,
+    folder: Path | None = None,
+) -> ToyLimits:
+    """Return upper limits from pseudo-experiments, with their Monte Carlo errors.
+
+    Signal strengths over the asymptotic band are tested; around where CLs crosses one minus the level its logarithm is
+    fitted with a straight line, weighted by the Monte Carlo errors. The band is widened until it holds every crossing.
+
+    Parameters
+    ----------
+    likelihood, toys, seed, data, folder
+        As in `toy_test`.
+    level
+        Confidence level.
+    observed
+        Whether the observed limit is wanted.
+
+    Raises
+    ------
+    FitError
+        If a fit fails, or no signal strength tested is excluded.
+    """
+    asymptotic = upper_limits(likelihood, data, level=level, observed=observed)
+    known = [*asymptotic.expected, *([] if asymptotic.observed is None else [asymptotic.observed])]
+    low, high = _BELOW * min(known), _ABOVE * max(known)
+    strengths = list(np.geomspace(low, high, _POINTS))
+    tests: dict[float, ToyTest] = {}
+    alpha = 1 - level
+    for _ in range(6):
+        for poi in strengths:
+            if poi not in tests:
+                tests[poi] = toy_test(
+                    likelihood, float(poi), toys=toys, seed=seed, data=data, observed=observed, folder=folder
+                )
+        first, last = tests[min(tests)], tests[max(tests)]
+        too_high = max(_all(last)) > alpha
+        too_low = min(_all(first)) < alpha
+        if not too_high and not too_low:
+            break
+        strengths = [*([max(tests) * 1.5] if too_high else []), *([min(tests) / 1.5] if too_low else [])]
+    else:
+        msg = "The limits from pseudo-experiments lie far from the asymptotic ones, and were not found near them."
+        raise FitError(msg)
+    ordered = tuple(tests[poi] for poi in sorted(tests))
+    expected = [
+        _crossing(ordered, [t.expected[i] for t in ordered], [t.expected_errors[i] for t in ordered], alpha)
+        for i in range(len(SIGMAS))
+    ]
+    mine: tuple[float, float] | tuple[None, None] = (None, None)
+    if observed:
+        values = [t.observed for t in ordered if t.observed is not None]
+        errors = [t.observed_error for t in ordered if t.observed_error is not None]
+        mine = _crossing(ordered, values, errors, alpha)
+    return ToyLimits(
+        mine[0],
+        mine[1],
+        tuple(each[0] for each in expected),
+        tuple(each[1] for each in expected),
+        asymptotic,
+        ordered,
+    )
+
+
+def _all(test: ToyTest) -> list[float]:
+    return [*test.expected, *([] if test.observed is None else [test.observed])]
+
+
+def _crossing(
+    tests: tuple[ToyTest, ...], values: list[float], errors: list[float], alpha: float
+) -> tuple[float, float]:
+    """Find where CLs crosses alpha, from a weighted straight line of its logarithm through the nearest strengths."""
+    poi = np.array([test.poi for test in tests])
+    floor = np.array([1 / test.toys for test in tests])
+    log_cls = np.log(np.maximum(np.array(values), floor))
+    sigma = np.array(errors) / np.exp(log_cls)
+    crossing = int(np.argmax(np.array(values) <= alpha))
+    near = slice(max(0, crossing - 2), crossing + 2)
+    x, y, weight = poi[near], log_cls[near], 1 / np.maximum(sigma[near], 1e-6) ** 2
+    mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+    spread = np.sum(weight * (x - mean_x) ** 2)
+    slope = np.sum(weight * (x - mean_x) * (y - mean_y)) / spread
+    limit = float(mean_x + (np.log(alpha) - mean_y) / slope)
+    error = np.sqrt(1 / weight.sum() + (limit - mean_x) ** 2 / spread) / abs(slope)
+    return limit, float(error)
