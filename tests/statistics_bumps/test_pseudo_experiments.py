@@ -473,3 +473,22 @@ def test_networks_that_ensembles_cannot_train():
         network_settings(MODEL.with_(network__activation="tanh"))
     models = load_models(PROJECT / "models" / "zgamma.py")
     assert network_settings(models["model"]) == EnsembleSettings()
+
+
+def test_a_study_gives_its_pictures(tmp_path, sample):
+    from colonnade.plotting.drawing import Drawing
+    from colonnade.plotting.folder import RunFolder
+    from colonnade.plotting.resonance_pictures import pseudo_experiment_pictures
+    from colonnade.plotting.resonances import figure_of
+    from colonnade.plotting.settings import PlotSettings
+
+    two = Sample(sample.mass, sample.features[:, [1, 3]], ("x1", "x3"))
+    settings = STUDY.model_copy(update={"experiments": 4})
+    study_pseudo_experiments(two, settings, MODEL, directory=tmp_path)
+    (tmp_path / "provenance.json").write_text("{}")
+    pictures = list(pseudo_experiment_pictures(Drawing(RunFolder.open(tmp_path), PlotSettings())))
+    stems = {picture.stem.removeprefix("pseudo_experiments/") for picture in pictures}
+    assert {"drawn_mass", "drawn_x1", "shapes", "response", "roc", "ranking", "scan_0", "z_local", "z_global"} <= stems
+    assert {"z_free_p_values", "z_wilks_global"} <= stems
+    for picture in pictures:
+        figure_of(picture.content, picture.caption, **picture.options)

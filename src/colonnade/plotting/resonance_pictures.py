@@ -171,8 +171,9 @@ def _draws(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
                 Step("Simulated", np.asarray(column["simulated"]), filled=True),
                 Step("Drawn", np.asarray(column["drawn"])),
             ),
-            difference=np.asarray(column["difference"]),
-            difference_error=np.asarray(column["error"]),
+            # in percent of the highest bin: small numbers would need an exponent on the panel's axis
+            difference=100 * np.asarray(column["difference"]) / max(column["simulated"]),
+            difference_error=100 * np.asarray(column["error"]) / max(column["simulated"]),
         )
         yield _picture(
             f"pseudo_experiments/drawn_{path_part(column['name'])}", "draws",

@@ -134,7 +134,7 @@ def overlaid(
         if plot.difference_error is not None:
             below.stairs(plot.difference_error, plot.edges, color="black", linewidth=0.9, linestyle=_DASHES["dotted"])
         below.set_ylim(0, 1.3 * float(np.max([plot.difference.max(), 1e-12])))
-        below.set_ylabel("|Difference|", fontsize=10)
+        below.set_ylabel("|Diff.| [%]", fontsize=10)
         ticks(below, count=4)
     lowest.set_xlabel(label)
     ticks(axes, prune="lower" if below is not None else None)

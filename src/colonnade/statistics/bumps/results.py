@@ -136,14 +136,14 @@ class BackgroundFit:
         """Plain data for a JSON file."""
         return {
             "shape": self.table.shape.label,
-            "range": [self.spectrum.low, self.spectrum.high],
+            "spectrum": self.spectrum.to_dict(),
             "cost": self.cost,
             "parameters": [vars(each) for each in self.parameters],
             "covariance": self.covariance.tolist(),
             "goodness": self.goodness.to_dict(),
             "expected": self.expected.tolist(),
             "used": self.used.tolist(),
-            "pulls": [None if math.isnan(pull) else float(pull) for pull in self.pulls],
+            "pulls": _plain(self.pulls),
         }
 
 
@@ -178,16 +178,22 @@ class SignalFit:
         """Expected events in each bin, shape (bins,)."""
         return self.parameters[0].value * self.signal.fractions(self.spectrum.edges)
 
+    @property
+    def pulls(self) -> Array:
+        """(content - expectation) / error of each bin; NaN where the error is 0."""
+        return _pulls(self.spectrum, self.expected, self.cost)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a JSON file."""
         return {
             "shape": type(self.signal).__name__,
-            "range": [self.spectrum.low, self.spectrum.high],
+            "spectrum": self.spectrum.to_dict(),
             "cost": self.cost,
             "parameters": [vars(each) for each in self.parameters],
             "covariance": self.covariance.tolist(),
             "goodness": self.goodness.to_dict(),
             "expected": self.expected.tolist(),
+            "pulls": _plain(self.pulls),
         }
 
 
@@ -309,7 +315,7 @@ class BumpFit:
             "expected_signal": self.expected_signal.tolist(),
             "background_only": self.background_only.to_dict(),
             "background": self.background.to_dict(),
-            "pulls": [None if math.isnan(pull) else float(pull) for pull in self.pulls],
+            "pulls": _plain(self.pulls),
         }
 
 
@@ -326,3 +332,7 @@ def _pulls(spectrum: Spectrum, expected: Array, cost: CostName) -> Array:
     variance = np.maximum(expected, 0.0) if cost == "poisson" else spectrum.variances
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(variance > 0, (spectrum.values - expected) / np.sqrt(variance), np.nan)
+
+
+def _plain(values: Array) -> list[float | None]:
+    return [None if math.isnan(value) else float(value) for value in values]

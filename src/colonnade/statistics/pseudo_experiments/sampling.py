@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Bootstrap", "Kde", "Sample", "Sampler", "compare_columns", "make_sampler"]
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -233,7 +234,9 @@ def make_sampler(
     raise ConfigError(msg)
 
 
-def compare_columns(drawn: Array, sample: Sample, *, bins: int = 40, unit: str = "GeV") -> list[dict[str, Any]]:
+def compare_columns(
+    drawn: Array, sample: Sample, *, bins: int = 40, units: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Histograms of drawn and simulated events, for the plots of one against the other.
 
     Parameters
@@ -244,8 +247,8 @@ def compare_columns(drawn: Array, sample: Sample, *, bins: int = 40, unit: str =
         The simulated events, in the same mass range.
     bins
         Bins of each histogram, over the simulated events' range.
-    unit
-        Unit of the mass.
+    units
+        Unit of each column by name; of the mass, GeV where left out.
 
     Returns
     -------
@@ -267,7 +270,7 @@ def compare_columns(drawn: Array, sample: Sample, *, bins: int = 40, unit: str =
         result.append(
             {
                 "name": name,
-                "unit": unit if name == "mass" else "",
+                "unit": {"mass": "GeV", **(units or {})}.get(name, ""),
                 "edges": edges.tolist(),
                 "simulated": one.tolist(),
                 "drawn": two.tolist(),

@@ -192,7 +192,7 @@ def study_pseudo_experiments(
         "features": list(inside.names),
         "simulated_events": len(inside.mass),
         "bandwidth": getattr(sampler, "bandwidth", None),
-        "draws": compare_columns(drawn, inside),
+        "draws": compare_columns(drawn, inside, units={feature.name: feature.unit for feature in model.event}),
         "shapes": _shapes(inside, settings, experiment),
         "example": _example(sampler, experiment, device),
         "response": found.results.response.tolist(),

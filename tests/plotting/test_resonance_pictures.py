@@ -1,0 +1,120 @@
+"""Pictures of fits and pseudo-experiments, from files as the studies write them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from colonnade.errors import InputError
+from colonnade.plotting.contents import Caption
+from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.resonance_contents import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
+from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
+from colonnade.plotting.resonances import figure_of
+from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.style import save
+
+EDGES = np.linspace(0.0, 4.0, 5)
+CENTERS = EDGES[:-1] + 0.5
+FLAT = np.ones(4)
+CAPTION = Caption(lines=("one", "two"))
+
+
+FIT_LINE = (Line("Fit", CENTERS, 8 * FLAT),)
+BOTH_STEPS = (Step("a", FLAT, filled=True), Step("b", FLAT, 0.1 * FLAT))
+BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (FitPlot(EDGES, 9 * FLAT, 3 * FLAT, FIT_LINE, np.array([1, -1, np.nan, 5.0]), (1, 2)), {"label": "m"}),
+        (StepPlot(EDGES, BOTH_STEPS, difference=FLAT, difference_error=FLAT), {"label": "x"}),
+        (StepPlot(EDGES, (Step("a", 10 * FLAT),), (Line("c", CENTERS, FLAT),)), {"label": "x", "scale": "log"}),
+        (LinePlot(BAND, (1.0,)), {"label": "x", "quantity": "y"}),
+        (RankPlot(("b", "a"), np.array([2.0, 1.0]), np.ones((5, 2)), np.zeros((5, 2))), {}),
+    ],
+    ids=["fit", "difference", "log", "lines", "ranking"],
+)
+def test_each_kind_of_figure(tmp_path, content, options):
+    figure = figure_of(content, CAPTION, **options)
+    paths = save(figure, tmp_path / "figure", ("png", "pdf"), 60)
+    assert all(path.stat().st_size > 1000 for path in paths)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert {"one", "two"} <= set(words)
+
+
+def test_pulls_are_drawn_to_scale():
+    plot = FitPlot(EDGES, FLAT, FLAT, (Line("Fit", CENTERS, FLAT),), np.array([0.0, 6.0, -2.0, np.nan]))
+    below = figure_of(plot, CAPTION, label="m").axes[1]
+    assert below.get_ylim()[1] > 6
+    assert below.patches[0].get_data().values.tolist() == [0, 6, -2, 0]
+
+
+def fit(cost="poisson"):
+    return {
+        "shape": "exponential", "cost": cost, "expected": [4.0] * 4, "pulls": [0.5, None, -0.5, 0.0],
+        "goodness": {"chi2": 3.0, "ndf": 2, "p": 0.2}, "parameters": [
+            {"name": name, "value": 1.0, "error": 0.1} for name in ("yield", "mean", "sigma")
+        ],
+        "spectrum": {"name": "mass", "edges": EDGES.tolist(), "values": [5.0] * 4, "variances": [5.0] * 4},
+    }  # fmt: skip
+
+
+def both():
+    return {
+        **fit(), "z_wilks": 2.0, "window": [1.0, 2.0], "n_signal_total": {"name": "N", "value": 3.0, "error": 1.0},
+        "expected_signal": [0.0, 1.0, 1.0, 0.0], "background": fit(), "background_only": fit(),
+    }  # fmt: skip
+
+
+def bumps():
+    return {
+        "luminosity": 139.0,
+        "fits": {
+            "cuts": {
+                "region": "cuts", "signal": "H1000", "signal_only": fit("poisson_mc"), "background_only": fit("chi2"),
+                "both": {"mc_statistics": both(), "luminosity": both()},
+                "data": {"sidebands": fit(), "fit": None},
+                "checks": {
+                    "closure": {"toys": 3, "injected": 5.0, "mean": 0.0, "mean_error": 0.1, "width": 1.0,
+                                "width_error": 0.1, "pulls": [0.1, -0.2, 1.0]},
+                    "wilks": {"toys": 3, "p": 0.5, "q": [0.1, 1.0, 2.0]},
+                },
+            }
+        },
+        "sculpting": [
+            {"before": "all", "after": "network", "window_ratio": 1.5, "edges": EDGES.tolist(),
+             "shape_before": [0.25] * 4, "shape_after": [0.1, 0.4, 0.4, 0.1]}
+        ],
+    }  # fmt: skip
+
+
+def drawing(folder):
+    return Drawing(RunFolder.open(folder), PlotSettings())
+
+
+def test_bump_fits_of_a_run(tmp_path):
+    (tmp_path / "provenance.json").write_text("{}")
+    (tmp_path / "bumps.json").write_text(json.dumps(bumps()))
+    pictures = {picture.stem: picture for picture in bump_pictures(drawing(tmp_path))}
+    kinds = ("signal", "background", "mc_statistics", "luminosity", "data", "closure", "wilks")
+    assert list(pictures) == [*(f"bumps/cuts_{name}" for name in kinds), "bumps/sculpting_network"]
+    content = pictures["bumps/cuts_luminosity"].content
+    assert content.curves[0].y.tolist() == [4, 5, 5, 4]
+    assert content.shaded == (1.0, 2.0)
+    assert "Z = 2" in pictures["bumps/cuts_luminosity"].alt
+    for picture in pictures.values():
+        figure_of(picture.content, picture.caption, **picture.options)
+
+
+def test_a_run_without_them_has_no_pictures(tmp_path):
+    (tmp_path / "provenance.json").write_text("{}")
+    run = drawing(tmp_path)
+    assert not [*bump_pictures(run), *pseudo_experiment_pictures(run)]
+    (tmp_path / "bumps.json").write_text("{")
+    with pytest.raises(InputError, match=r"bumps\.json can't be read"):
+        list(bump_pictures(run))
