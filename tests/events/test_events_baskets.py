@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from colonnade.errors import InputError
-from colonnade.events import inspect_file, read_events
+from colonnade.events import baskets, inspect_file, read_events
 from colonnade.events.baskets import plain_branch
 
 COMPRESSIONS = [None, uproot.ZLIB(1), uproot.LZ4(4), uproot.LZMA(1), uproot.ZSTD(5)]
@@ -65,6 +65,26 @@ def test_baskets_inside_the_trees_own_record(shared_data: Path) -> None:
     expected = tree["met_et"].array(entry_start=3, entry_stop=150) / np.float32(1000)
     for _ in range(2):
         assert ak.all(read_events(source, 3, 150, ("MET_pt",), {}).MET.pt == expected)
+
+
+def test_ranges_that_share_a_basket(made: str, columns: dict[str, ak.Array], monkeypatch: pytest.MonkeyPatch) -> None:
+    # baskets hold 400 events: each is read and unpacked once for ranges that follow each other, and stays as it was
+    source = inspect_file(made)
+    unpacked: list[int] = []
+    unpack = baskets._unpack
+
+    def counted(branch: baskets.PlainBranch, number: int, raw: bytes) -> object:
+        unpacked.append(number)
+        return unpack(branch, number, raw)
+
+    monkeypatch.setattr(baskets, "_unpack", counted)
+    for start in (0, 150, 300, 450, 600):
+        events = read_events(source, start, start + 150, ("Jet_mass", "event"), {})
+        assert ak.all(events.Jet.mass == columns["Jet"].mass[start : start + 150])
+        assert ak.all(events.event == columns["event"][start : start + 150])
+    assert unpacked == [0, 0, 1, 1]
+    again = read_events(source, 300, 450, ("Jet_mass", "event"), {})
+    assert ak.all(again.Jet.mass == columns["Jet"].mass[300:450])
 
 
 def test_threads_share_an_open_file(made: str, columns: dict[str, ak.Array]) -> None:

@@ -88,7 +88,9 @@ class PlainBranch:
     ranges
         Where each basket starts and stops in the file.
     embedded
-        The baskets after those, which small or unfinished files keep in the tree's own record.
+        The baskets after those, which small or unfinished files keep in the tree's own record, by number.
+    kept
+        The basket that the last entry range ended in, as the next one will begin there.
     """
 
     name: str
@@ -97,7 +99,8 @@ class PlainBranch:
     jagged: bool
     starts: npt.NDArray[np.int64]
     ranges: tuple[tuple[int, int], ...]
-    embedded: tuple[_Basket, ...] = ()
+    embedded: dict[int, _Basket] = dataclasses.field(default_factory=dict)
+    kept: list[tuple[int, _Basket]] = dataclasses.field(default_factory=list)
 
     def overlapping(self, start: int, stop: int) -> range:
         """Return the baskets that hold events of a range."""
@@ -127,7 +130,7 @@ def plain_branch(branch: Any) -> PlainBranch | None:
         jagged=jagged,
         starts=np.asarray(branch.entry_offsets, dtype=np.int64),
         ranges=tuple((seek, seek + size) for seek, size in zip(seeks, sizes, strict=True)),
-        embedded=tuple(_embedded(branch.basket(number)) for number in range(count, branch.num_baskets)),
+        embedded={n: _embedded(branch.basket(n)) for n in range(count, branch.num_baskets)},
     )
 
 
@@ -141,7 +144,7 @@ def _embedded(basket: Any) -> _Basket:
 
 
 def read_branch(
-    branch: PlainBranch, start: int, stop: int, packed: list[Any], *, with_offsets: bool
+    branch: PlainBranch, start: int, stop: int, take: Callable[[int], _Basket], *, with_offsets: bool
 ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[Any]] | None:
     """Unpack an entry range of a branch.
 
@@ -151,8 +154,8 @@ def read_branch(
         The branch.
     start, stop
         The entry range.
-    packed
-        The bytes of the baskets that overlap it, in order.
+    take
+        Gives a basket by its number.
     with_offsets
         Whether the caller needs to know where each event's values start.
 
@@ -171,15 +174,16 @@ def read_branch(
     offsets = np.zeros(stop - start + 1, np.int64) if branch.jagged and with_offsets else None
     size = branch.stored.itemsize
     values = 0
-    stored = len(branch.ranges)
-    raws = iter(packed)
     for number in branch.overlapping(start, stop):
-        inside = number >= stored
-        basket = branch.embedded[number - stored] if inside else _unpack(branch, number, next(raws))
+        basket = take(number)
         if branch.jagged and basket.byte_starts is None and basket.events:
             return None
         first = int(branch.starts[number])
         low, high = max(start - first, 0), min(stop - first, basket.events)
+        if high < basket.events and number not in branch.embedded:
+            # it stays, so it is not to be turned into native byte order in place
+            basket.data.flags.writeable = False
+            branch.kept[:] = [(number, basket)]
         if branch.jagged:
             begin, end = basket.position(low), basket.position(high)
         else:
@@ -296,20 +300,23 @@ def read_branches(
     executor: Executor | None = None,
 ) -> list[Any]:
     """Read an entry range of several branches: one request for all bytes; unpacked in parallel if asked."""
-    wanted = [_ranges(branch, start, stop) for branch, _ in branches]
-    packed = fetch([extent for extents in wanted for extent in extents])
-    bounds = list(itertools.accumulate(map(len, wanted), initial=0))
+    known = [branch.embedded | dict(branch.kept) for branch, _ in branches]
+    missing = [
+        [number for number in branch.overlapping(start, stop) if number not in here]
+        for (branch, _), here in zip(branches, known, strict=True)
+    ]
+    packed = fetch([branch.ranges[k] for (branch, _), ks in zip(branches, missing, strict=True) for k in ks])
+    bounds = list(itertools.accumulate(map(len, missing), initial=0))
 
     def unpack(index: int) -> Any:
         branch, with_offsets = branches[index]
-        mine = packed[bounds[index] : bounds[index + 1]]
-        return read_branch(branch, start, stop, mine, with_offsets=with_offsets)
+        raws = dict(zip(missing[index], packed[bounds[index] : bounds[index + 1]], strict=True))
+
+        def take(number: int) -> _Basket:
+            return known[index][number] if number in known[index] else _unpack(branch, number, raws[number])
+
+        return read_branch(branch, start, stop, take, with_offsets=with_offsets)
 
     if executor is None:
         return [unpack(index) for index in range(len(branches))]
     return list(executor.map(unpack, range(len(branches))))
-
-
-def _ranges(branch: PlainBranch, start: int, stop: int) -> tuple[tuple[int, int], ...]:
-    numbers = branch.overlapping(start, stop)
-    return branch.ranges[numbers.start : numbers.stop]
