@@ -80,7 +80,6 @@ def fails_to_run(capsys, folder: Path, *files: str | Path, tree: str | None = "E
         ("PR554_SkipReadOnlyDirectory.root", "holds no tree"),
         ("bad_delphes.root", "bad_delphes.root"),
         ("nano_dy_truncated_200000.root", "nano_dy_truncated_200000.root"),
-        ("nano_dy_SpecialTree.root", "SpecialTree"),
         ("nano_dy_empty.root", "no event"),
         ("nano_dy_truncated.parquet", "nano_dy_truncated.parquet"),
         ("nano_dy_empty.parquet", "nano_dy_empty.parquet"),
@@ -110,6 +109,12 @@ def test_a_wrong_tree_name(capsys, tmp_path, shared_data) -> None:
     message = fails_to_run(capsys, tmp_path, shared_data / "nanoaod" / "nano_dy.root", tree="Evnts")
     assert "'Evnts'" in message or " Evnts" in message
     assert "Events" in message
+
+
+def test_a_tree_that_is_not_named_among_several(capsys, tmp_path, shared_data) -> None:
+    message = fails_to_run(capsys, tmp_path, shared_data / "bad" / "nano_dy_SpecialTree.root", tree="SpecialEvents")
+    assert "NotEvents" in message
+    assert "Runs" in message
 
 
 def test_a_file_that_is_not_there(capsys, tmp_path) -> None:
