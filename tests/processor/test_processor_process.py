@@ -82,6 +82,12 @@ class TestHistograms:
                 assert same(made["jet_pt"][region, variation, :], expected)
         assert list(made["jet_pt"].axes["region"]) == ["two"]
 
+    def test_the_nominal_result_alone(self, toy, make_events):
+        made = toy(variations=False).process(make_events())["toy"]["histograms"]
+        assert made.variations == ("nominal",)
+        full = toy().process(make_events())["toy"]["histograms"]
+        assert made["ht"][:, "nominal", :] == full["ht"][:, "nominal", :]
+
     def test_bookkeeping(self, toy, make_events):
         events = make_events()
         made = toy().process(events)
@@ -95,7 +101,7 @@ class TestHistograms:
         _, ht, weights, _ = by_hand(events, jet_pt=50.0)
         expected = hist.Hist(Regular(20, 0, 400), storage="weight").fill(ht, weight=weights.weight())
         assert same(made["all", "nominal", :], expected)
-        assert toy.parameters() == ("jet_pt", "unblind", "corrections", "scorers")
+        assert toy.parameters() == ("jet_pt", "unblind", "corrections", "scorers", "variations")
         with pytest.raises(ConfigError, match=r"Toy has no parameter 'jetpt' \(did you mean jet_pt\?\)"):
             toy(jetpt=3)
 

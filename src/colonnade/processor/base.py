@@ -85,6 +85,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Name to path of the correctionlib files that `weights` or `objects` use as ``self.corrections[name]``.
     scorers
         Name of a further observable to what makes it of the others, see `Scorer`.
+    variations
+        Whether to vary weights and objects; without, only the nominal result is made.
 
     Raises
     ------
@@ -107,6 +109,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         unblind: bool = False,
         corrections: Mapping[str, Path | str] | None = None,
         scorers: Mapping[str, Scorer] | None = None,
+        variations: bool = True,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -114,6 +117,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             msg = f"{type(self).__name__} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known)}."
             raise ConfigError(msg)
         self.unblind = unblind
+        self.variations = variations
         self.corrections = Corrections(corrections or {})
         self.scorers = dict(scorers or {})
         check_declarations(type(self))
@@ -281,7 +285,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     def _shifts(self, chunk: Chunk) -> list[Shift]:
         known = tuple(self.shifts)
-        return [Shift(known=known)] if chunk.is_data else list(Shift.every(known))
+        return list(Shift.every(known)) if self.variations and not chunk.is_data else [Shift(known=known)]
 
     def _generator_weights(self, events: Any, chunk: Chunk) -> Floats:
         if chunk.is_data or "genWeight" not in ak.fields(events):
@@ -321,8 +325,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return {"luminosity mask": luminosity_mask(chunk.luminosity_mask)(run, block)}
 
     def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
-        nominal = not one.shift.direction
-        weights = Weights(len(one.generator), chunk.where, variations=nominal)
+        varied = self.variations and not one.shift.direction
+        weights = Weights(len(one.generator), chunk.where, variations=varied)
         if not chunk.is_data:
             weights.add("generator", one.generator)
             self.weights(one.events, one.objects, weights)
