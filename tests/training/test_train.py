@@ -304,3 +304,11 @@ def test_a_gpu_trains_the_same_model(sample, tmp_path):
     assert network_scores(there.network, inputs) == pytest.approx(network_scores(here.network, inputs), abs=0.05)
     resumed = fitted(sample, model, device="cuda", checkpoint=tmp_path / "state.pt", key="a")
     assert equal(there, resumed)
+
+
+def test_prior_odds_shift_the_score_and_keep_the_order(sample):
+    inputs = sample.inputs.take(np.arange(len(sample)))
+    inputs.event[:, 2] = 100.0
+    even = network_scores(fitted(sample).network, inputs).astype(np.float64)
+    rare = network_scores(fitted(sample, TOY.with_(prior_odds=50.0)).network, inputs)
+    assert rare == pytest.approx(even / (even + 50 * (1 - even)), rel=1e-4)  # Bayes

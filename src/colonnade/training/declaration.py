@@ -229,6 +229,10 @@ class Model:
         Name from `training.normalisation`.
     folds
         How many networks share the work of never scoring an event they saw.
+    prior_odds
+        How many times more background than signal the score of a network is to reckon with. Training balances
+        the two, which crowds the scores of a rare signal against 1; odds like those where the analysis cuts
+        spread them out. The order of events stays the same.
     cut
         Score above which the expected significance is quoted, beside the best one.
     """
@@ -245,6 +249,7 @@ class Model:
     normalisation: str = "zscore"
     folds: int = 2
     seed: int = 1
+    prior_odds: float = 1.0
     cut: float = 0.85
     optimisation: Optimisation = field(default_factory=Optimisation)
 
@@ -253,6 +258,10 @@ class Model:
         _known("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
         _known("normalisation", self.normalisation, NORMALISATIONS)
         _positive("folds", self.folds)
+        _positive("prior_odds", self.prior_odds)
+        if isinstance(self.network, Trees) and self.prior_odds != 1:
+            msg = "prior_odds is for networks; leave it at 1 for Trees."
+            raise ConfigError(msg)
         names = [feature.name for feature in self.features()] + [each.name for each in self.parameters]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None or not names:

@@ -40,7 +40,7 @@ def network_graph(network: Any, card: Card) -> onnx.ModelProto:
             self.network = network
 
         def forward(self, event: Any, *objects: Any) -> Any:
-            return torch.sigmoid(self.network(event, *objects))
+            return self.network.score(event, *objects)
 
     events = torch.export.Dim("events")
     example = [torch.zeros(5, card.width())]

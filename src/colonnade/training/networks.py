@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Network", "build_network"]
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,6 +86,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
         For the columns of `event`.
     object_scales
         For those of each jagged collection.
+    prior_odds
+        See `Model.prior_odds`.
     """
 
     def __init__(
@@ -94,8 +97,10 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
         card: Card,
         event_scale: Scale,
         object_scales: dict[str, Scale],
+        prior_odds: float = 1.0,
     ) -> None:
         super().__init__()
+        self.register_buffer("log_odds", torch.tensor(math.log(prior_odds)))
         self.names = [collection.name for collection in card.jagged()]
         self.event_norm = _Normalise(normalisation, event_scale)
         self.object_norms = nn.ModuleDict({name: _Normalise(normalisation, object_scales[name]) for name in self.names})
@@ -126,10 +131,14 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
             parts.append(self.pools[name](event, self.object_norms[name](values), index))
         return self.head(torch.cat(parts, dim=1))[:, 0]
 
+    def score(self, event: Any, *objects: Any) -> Any:
+        """Compute scores [N], between 0 and 1, given the prior odds; arguments as in `forward`."""
+        return torch.sigmoid(self(event, *objects) - self.log_odds)
+
 
 def build_network(model: Model, card: Card, event_scale: Scale, object_scales: dict[str, Scale], seed: int) -> Any:
     """Make a network with weights drawn from a seed, leaving torch's own random state as it was."""
     assert isinstance(model.network, Dense | SetNetwork)  # noqa: S101 - the caller chose by this type
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(model.network, model.normalisation, card, event_scale, object_scales)
+        return Network(model.network, model.normalisation, card, event_scale, object_scales, model.prior_odds)

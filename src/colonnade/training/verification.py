@@ -40,7 +40,7 @@ def network_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
                 start, stop = offsets[name][[low, high]]
                 index = np.repeat(np.arange(high - low), inputs.counts[name][low:high])
                 parts += [torch.from_numpy(inputs.objects[name][start:stop]), torch.from_numpy(index)]
-            scores[low:high] = torch.sigmoid(network(*parts)).numpy()
+            scores[low:high] = network.score(*parts).numpy()
     return scores
 
 
@@ -65,7 +65,7 @@ def padded_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
             )
             pooled = {"sum": total, "mean": total / number.clamp(min=1.0)}
             parts += [*(pooled[kind] for kind in pool.pools), number]
-        logits = network.head(torch.cat(parts, dim=1))[:, 0]
+        logits = network.head(torch.cat(parts, dim=1))[:, 0] - network.log_odds
         scores: NDArray[np.float32] = torch.sigmoid(logits).numpy()
     return scores
 
