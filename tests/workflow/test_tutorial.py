@@ -145,3 +145,32 @@ def test_the_skeleton_runs_under_plain_coffea(folder: Path, shared_data: Path) -
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout.split()[-1]) == 37_183
+
+
+def test_resuming_needs_something_to_resume(folder: Path, tmp_path: Path, capsys) -> None:
+    workflow = folder / "workflows/dimuon.yaml"
+    colonnade_does("run", workflow, "--output", folder / "results/dimuon", "--resume")
+    other = folder / "workflows/other.yaml"
+    other.write_text(workflow.read_text())
+    for path, words in ((other, "holds a run of 'dimuon'"), (workflow, "nothing to resume")):
+        if path == workflow:
+            (folder / ".colonnade").rename(tmp_path / "cache")
+        with pytest.raises(SystemExit) as caught:
+            main(["run", str(path), "--output", str(folder / "results/dimuon"), "--resume"])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_changed_analysis_is_run_again_and_a_comment_is_not(folder: Path, capsys) -> None:
+    analysis = folder / "processors/dimuon.py"
+    words = ("run", folder / "workflows/dimuon.yaml", "--output", folder / "results/dimuon", "--executor", "iterative")
+    colonnade_does(*words)
+    capsys.readouterr()
+    text = analysis.read_text()
+    analysis.write_text(text.replace('"""Two muons', '"""Pairs, that is two muons') + "\n# a comment\n")
+    colonnade_does(*words)
+    assert "100,000 kept from earlier" in capsys.readouterr().out
+    analysis.write_text(text.replace("mass > 81", "mass > 80"))
+    colonnade_does(*words)
+    assert "kept from earlier" not in capsys.readouterr().out
+    analysis.write_text(text)

@@ -16,14 +16,11 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the result goes; by default results/NAME in the project's folder.",
 )
-@click.option(
-    "--executor", type=click.Choice(["dask", "futures", "iterative"]), help="Instead of the workflow's."
-)
+@click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="Instead of the workflow's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://10.0.0.1:8786.")
-@click.option(
-    "--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable)."
-)
+@click.option("--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable).")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted or lossy run of the output folder.")
 def command(
     workflow: Path,
     output: Path | None,
@@ -31,6 +28,8 @@ def command(
     workers: int | None,
     scheduler: str | None,
     datasets: tuple[str, ...],
+    *,
+    resume: bool,
 ) -> None:
     """Run WORKFLOW, a YAML file: events, histograms, fit, plots and report.
 
@@ -41,4 +40,4 @@ def command(
     loaded = load_workflow(workflow).override(
         executor=executor, workers=workers, scheduler=scheduler, datasets=datasets
     )
-    run_workflow(loaded, output)
+    run_workflow(loaded, output, resume=resume)

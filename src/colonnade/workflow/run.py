@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from colonnade.errors import ConfigError
-from colonnade.execution import Result, RichProgress, run_datasets
+from colonnade.execution import Result, ResultCache, RichProgress, run_datasets
 from colonnade.histograms import write_root, write_zip
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import replacing, write_json
@@ -35,7 +35,9 @@ from colonnade.workflow.settings import Workflow
 from colonnade.workflow.summary import print_summary
 
 
-def run_workflow(workflow: Workflow, output: Path | None = None, *, console: Console | None = None) -> Path:
+def run_workflow(
+    workflow: Workflow, output: Path | None = None, *, resume: bool = False, console: Console | None = None
+) -> Path:
     """Run a workflow and leave its result in a folder.
 
     Parameters
@@ -44,6 +46,9 @@ def run_workflow(workflow: Workflow, output: Path | None = None, *, console: Con
         From `load_workflow`.
     output
         The folder; by default ``results/NAME`` in the project's folder.
+    resume
+        Insist that there is something to go on with. What is kept in the cache is never redone, with or without
+        this; it guards against starting anew by a slip.
     console
         Where progress and the summary are printed.
 
@@ -62,6 +67,8 @@ def run_workflow(workflow: Workflow, output: Path | None = None, *, console: Con
     console = console or Console()
     settings = workflow.settings
     directory = (output or workflow.root / "results" / workflow.name).absolute()
+    if resume:
+        _check_resumable(workflow, directory)
     datasets = load_manifest(workflow.manifest).select(settings.datasets)
     analysis = load_analysis(workflow.root, settings.processor)
     processor = _make_processor(workflow, analysis)
@@ -79,6 +86,18 @@ def run_workflow(workflow: Workflow, output: Path | None = None, *, console: Con
     print_summary(console, directory, result)
     result.ledger.check()
     return directory
+
+
+def _check_resumable(workflow: Workflow, directory: Path) -> None:
+    cache = workflow.settings.cache
+    folder = workflow.root / cache.folder
+    if not cache.enabled or not folder.is_dir():
+        msg = f"There is nothing to resume: {folder} keeps no results; leave --resume away to start anew."
+        raise ConfigError(msg)
+    earlier = read_provenance(directory).get("name", workflow.name)
+    if earlier != workflow.name:
+        msg = f"{directory} holds a run of {earlier!r}, not of {workflow.name!r}; name its folder with --output."
+        raise ConfigError(msg)
 
 
 def _make_processor(workflow: Workflow, analysis: type[Processor]) -> Processor:
@@ -130,6 +149,7 @@ class _Run:
             chunk_size=settings.chunk_size,
             schema=settings.tree_schema,
             allow_loss=settings.allow_loss,
+            cache=self._cache(processor),
             progress=RichProgress(self.console),
         )
         self.provenance["inputs"] = {
@@ -162,8 +182,16 @@ class _Run:
             write_root(result.histograms, self.directory / "histograms.root")
 
         self._step("histograms", (bits,), ("histograms.zip", "histograms.root"), write)
-        self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events")
+        kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
+        self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
         return result
+
+    def _cache(self, processor: Processor) -> ResultCache | None:
+        cache = self.workflow.settings.cache
+        if not cache.enabled:
+            return None
+        folder = self.workflow.root / cache.folder
+        return ResultCache(folder, int(cache.gigabytes * 1e9), tuple(processor.histograms))
 
     def fit(self, result: Result, datasets: Sequence[Dataset]) -> None:
         """Build the likelihood, fit it, set limits."""
@@ -214,7 +242,7 @@ class _Run:
         from colonnade.plotting import draw_run
 
         settings = self.workflow.settings
-        self._save()  # the figures read what the run is called and scaled to
+        self.save()  # the figures read what the run is called and scaled to
         made = [self.directory / name for name in ("cutflow.json", "fit.json")]
         key = (
             self.provenance["histograms_sha256"],
@@ -247,7 +275,7 @@ class _Run:
         from colonnade.report import write_report
 
         self.provenance["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._save()
+        self.save()
         began = time.monotonic()
         write_report(self.directory)
         self._note("report", time.monotonic() - began, "report.html")
@@ -272,5 +300,6 @@ class _Run:
     def _note(self, name: str, seconds: float, what: str) -> None:
         self.console.print(f"  {name:<11} {seconds:6.1f} s  {what}", highlight=False)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write provenance.json."""
         write_json(self.directory / "provenance.json", self.provenance)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
-from colonnade.execution import ExecutorSettings
+from colonnade.execution import CacheSettings, ExecutorSettings
 from colonnade.plotting import PlotSettings
 from colonnade.statistics.settings import ModelSettings
 
@@ -32,6 +32,7 @@ class WorkflowSettings(Settings):
     allow_loss: float = Field(default=0.0, ge=0, lt=1, description="fraction of events that may be lost")
     chunk_size: int = Field(default=100_000, gt=0, description="events read at once")
     executor: ExecutorSettings = ExecutorSettings()
+    cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     plots: PlotSettings = PlotSettings()
 
