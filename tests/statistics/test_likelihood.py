@@ -76,6 +76,27 @@ def test_at_its_own_expectation_the_curvature_is_exact(random_workspace):
     np.testing.assert_allclose(likelihood.curvature(theta, data), exact, rtol=2e-5, atol=2e-5 * np.abs(exact).max())
 
 
+def test_the_hessian_is_that_of_the_gradient(random_workspace):
+    """In its parts, as a fit uses it: other parameters, the bins' own, and between both."""
+    spec = random_workspace(6)
+    for channel in spec["channels"]:
+        for sample in channel["samples"]:  # factors on single cells beside the bins' own are left out of it
+            sample["modifiers"] = [m for m in sample["modifiers"] if m["type"] not in ("shapefactor", "shapesys")]
+    likelihood = Likelihood(from_workspace(spec))
+    theta = point(likelihood, np.random.default_rng(2), 0.5)
+    known = likelihood.derivatives(theta[:, None], likelihood.observed[:, None])
+    exact = likelihood.hessian(theta, likelihood.observed)
+    jacobian, columns = known.jacobian[0], likelihood.columns
+    among = jacobian.T @ (jacobian * known.weight) + known.second[0] + np.diag(known.diagonal[columns, 0])
+    np.testing.assert_allclose(among, exact[np.ix_(columns, columns)], rtol=1e-4, atol=1e-3)
+    own = np.flatnonzero(likelihood.local >= 0)
+    assert len(own) == likelihood.bins
+    between = jacobian[own] * (known.weight[own] * known.local[own]) + known.cross[0][own]
+    np.testing.assert_allclose(between.T, exact[np.ix_(columns, likelihood.local[own])], rtol=1e-4, atol=1e-3)
+    stiff = known.diagonal[likelihood.local[own], 0] + known.weight[own, 0] * known.local[own, 0] ** 2
+    np.testing.assert_allclose(stiff, np.diagonal(exact)[likelihood.local[own]], rtol=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_minimum_is_minuits_or_lower(random_workspace, seed):
     likelihood, model, workspace, parameters, _ = both(random_workspace(seed))

@@ -135,9 +135,10 @@ def test_cabinetrys_ranking(tutorial):
         "Modeling": (-1.67617185, 1.41570164),
         "Luminosity": (-0.14964691, 0.16388633),
     }
+    # its fits stop some hundredths of an error before the minimum, which a small impact feels
     for name, (up, down) in published.items():
-        assert found[name].prefit_up == pytest.approx(up, rel=1e-2)
-        assert found[name].prefit_down == pytest.approx(down, rel=1e-2)
+        assert found[name].prefit_up == pytest.approx(up, rel=2e-3, abs=8e-3)
+        assert found[name].prefit_down == pytest.approx(down, rel=2e-3, abs=8e-3)
     order = [each.name for each in ranking(tutorial, fit(tutorial))]
     assert order[:2] == ["Modeling", "WeightBasedModeling"]
 

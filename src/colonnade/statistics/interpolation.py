@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def even_part(alpha: Floats, smooth: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the even function q of a shape interpolation, and its derivative.
+def even_part(alpha: Floats, smooth: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Return the even function q of a shape interpolation, and its first two derivatives.
 
-    A template goes as nominal + alpha (up - down)/2 + q(alpha) (up + down - 2 nominal)/2, with q = abs(alpha)
-    for code 0, and for code 4p inside abs(alpha) < 1 the polynomial that joins it with two continuous
-    derivatives.
+    A template goes as nominal + alpha (up - down)/2 + q(alpha) (up + down - 2 nominal)/2, with q = abs(alpha) for code
+    0, and for code 4p inside abs(alpha) < 1 the polynomial that joins it with two continuous derivatives.
 
     Parameters
     ----------
@@ -34,7 +33,8 @@ def even_part(alpha: Floats, smooth: NDArray[np.bool_]) -> tuple[Floats, Floats]
     inside = (size < 1) & smooth[:, None]
     value = np.where(inside, square * (15 - 10 * square + 3 * square * square) / 8, size)
     slope = np.where(inside, alpha * (15 - 20 * square + 9 * square * square) / 4, np.sign(alpha))
-    return value, slope
+    bend = np.where(inside, (15 - 60 * square + 45 * square * square) / 4, 0.0)
+    return value, slope, bend
 
 
 class Factors:
@@ -54,32 +54,38 @@ class Factors:
         self._lnn = np.array([each == "lnN" for each in code], dtype=bool)[:, None]
         self._coefficients = _code4_coefficients(up, down)[:, :, None]
 
-    def __call__(self, alpha: Floats) -> tuple[Floats, Floats]:
-        """Return the factors at `alpha` (n, batch) and their logarithmic derivatives."""
+    def __call__(self, alpha: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the factors f at `alpha` (n, batch), f'/f and f''/f."""
         # exponential outside: exp(alpha log up) above, exp(-alpha log down) below
         positive = alpha >= 0
         slope = np.where(positive, self._log_up, -self._log_down)
         value = np.exp(alpha * slope)
-        inside = np.abs(alpha) < 1
+        bend = slope * slope
         if self._poly.any():
-            polynomial, derivative = np.zeros_like(alpha), np.zeros_like(alpha)
+            polynomial, first, second = np.zeros_like(alpha), np.zeros_like(alpha), np.zeros_like(alpha)
+            near = np.clip(alpha, -1, 1)
             for coefficient in self._coefficients[::-1]:
-                derivative = derivative * alpha + polynomial
-                polynomial = polynomial * alpha + coefficient
-            use = inside & self._poly
+                second = second * near + 2 * first
+                first = first * near + polynomial
+                polynomial = polynomial * near + coefficient
+            use = (np.abs(alpha) < 1) & self._poly
             value = np.where(use, polynomial, value)
-            slope = np.where(use, derivative / np.where(use, polynomial, 1.0), slope)
+            slope = np.where(use, first / polynomial, slope)
+            bend = np.where(use, second / polynomial, bend)
         if self._lnn.any():
             use = (np.abs(alpha) < 0.5) & self._lnn
             near = np.clip(alpha, -0.5, 0.5)
             twice = 2 * near
             square = twice * twice
             step = 0.125 * twice * (square * (3 * square - 10) + 15)
-            step_slope = 0.125 * 2 * (15 - 30 * square + 15 * square * square)
+            step_slope = 0.25 * (15 - 30 * square + 15 * square * square)
+            step_bend = 0.5 * twice * (60 * square - 60) / 2
             mean, half = 0.5 * (self._log_up - self._log_down), 0.5 * (self._log_up + self._log_down)
+            inner = mean + half * (step + near * step_slope)
             value = np.where(use, np.exp(near * (mean + half * step)), value)
-            slope = np.where(use, mean + half * (step + near * step_slope), slope)
-        return value, slope
+            slope = np.where(use, inner, slope)
+            bend = np.where(use, inner * inner + half * (2 * step_slope + near * step_bend), bend)
+        return value, slope, bend
 
 
 def _code4_coefficients(up: Floats, down: Floats) -> Floats:

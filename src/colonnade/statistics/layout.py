@@ -125,6 +125,25 @@ class Jacobian:
 
 
 @dataclass(frozen=True, slots=True)
+class Second:
+    """How second derivatives of the bins, weighted and summed over them, are put together.
+
+    They are those of pairs of yield factors of one row (`left`, `right`: places in the row factors), of a yield factor
+    (`factor`) with a shape (`both`: place among the (row, shape) pairs, which `row_shape` sums from the shapes'
+    entries), and of a shape with itself. `sum` adds them into a (columns * columns) vector. Factors on single cells
+    other than the bins' own are left out.
+    """
+
+    left: Ints
+    right: Ints
+    row_shape: Matrix
+    factor: Ints
+    both: Ints
+    bend: Matrix
+    sum: Matrix
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """All of it."""
 
@@ -135,6 +154,7 @@ class Layout:
     gammas: Gammas
     statistics: Statistics
     jacobian: Jacobian
+    second: Second
 
 
 def lay_out(model: Model) -> Layout:
@@ -172,7 +192,8 @@ def lay_out(model: Model) -> Layout:
     gammas = _gammas(layers, size)
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
-    return Layout(constraints, cells, rows, laid, gammas, statistics, jacobian)
+    second = _second(cells, rows, laid, jacobian)
+    return Layout(constraints, cells, rows, laid, gammas, statistics, jacobian, second)
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:
@@ -356,6 +377,39 @@ def _jacobian(
         local_layer,
         _ones(target, np.arange(len(target)), (bins * len(columns), len(target))),
     )
+
+
+def _second(cells: Cells, rows: RowFactors, shapes: Shapes, jacobian: Jacobian) -> Second:
+    size = len(jacobian.columns)
+    column = np.full(int(max(rows.parameter.max(), *jacobian.columns, 0)) + 1, -1, dtype=np.intp)
+    column[jacobian.columns] = np.arange(size)
+    active = np.flatnonzero(column[rows.parameter] >= 0)
+    of_row: list[list[int]] = [[] for _ in cells.rows]
+    for place in active:
+        of_row[rows.row[place]].append(int(place))
+    left = np.array([k for places in of_row for k in places for _ in places], dtype=np.intp)
+    right = np.array([k for places in of_row for _ in places for k in places], dtype=np.intp)
+    # the (row, shape column) pairs, and which entries of the shapes add to each
+    keys = cells.row[shapes.cell] * max(1, len(shapes.parameter)) + shapes.column
+    pairs, member = np.unique(keys, return_inverse=True)
+    pair_row, pair_column = np.divmod(pairs, max(1, len(shapes.parameter)))
+    row_shape = _ones(member, np.arange(len(keys)), (len(pairs), len(keys)))
+    factor = np.array([k for row in pair_row for k in of_row[row]], dtype=np.intp)
+    both = np.array([index for index, row in enumerate(pair_row) for _ in of_row[row]], dtype=np.intp)
+    bend = _ones(shapes.column, np.arange(len(keys)), (len(shapes.parameter), len(keys)))
+    by_factor = column[rows.parameter[factor]]
+    by_shape = column[shapes.parameter[pair_column[both]]] if len(both) else both
+    own = column[shapes.parameter] if len(shapes.parameter) else shapes.parameter
+    target = np.concatenate(
+        [
+            column[rows.parameter[left]] * size + column[rows.parameter[right]],
+            by_factor * size + by_shape,
+            by_shape * size + by_factor,
+            own * (size + 1),
+        ]
+    )
+    total = _ones(target, np.arange(len(target)), (size * size, len(target)))
+    return Second(left, right, row_shape, factor, both, bend, total)
 
 
 def _local(model: Model, cells: Cells, gammas: Gammas, statistics: Statistics, bins: int) -> Ints:

@@ -35,8 +35,10 @@ class _State:
     cells: Floats
     bins: Floats
     scale: Floats  # what multiplies the additive part of a cell
-    slopes: Floats  # logarithmic derivative of each row factor
+    slopes: Floats  # f'/f of each row factor f
+    bends: Floats  # f''/f of the same
     even_slopes: Floats
+    even_bends: Floats
     error: Floats  # derivative of the bins by Combine's bin-wise parameters
     for_rows: Floats  # the part of the cells that row factors scale
 
@@ -45,8 +47,8 @@ class _State:
 class Derivatives:
     """The negative log-likelihood of a batch, with what a Newton step needs.
 
-    The approximate Hessian is J^T diag(weight) J + diag(diagonal); it leaves out the second derivatives of the expected
-    events, so it is never indefinite, and is exact where the expectation meets the data or is linear.
+    The Hessian is J^T diag(weight) J + diag(diagonal), which is never indefinite, plus the second derivatives of the
+    expected events: `second` between columns, `cross` between columns and the bins' own parameters.
 
     Attributes
     ----------
@@ -60,6 +62,10 @@ class Derivatives:
         d(bin)/d(its own parameter), shape (bins, batch); 0 where a bin has none.
     weight : numpy.ndarray
         Shape (bins, batch).
+    second : numpy.ndarray
+        Shape (batch, columns, columns).
+    cross : numpy.ndarray
+        Shape (batch, bins, columns).
     """
 
     value: Floats
@@ -68,6 +74,8 @@ class Derivatives:
     jacobian: Floats
     local: Floats
     weight: Floats
+    second: Floats
+    cross: Floats
 
 
 class Likelihood:
@@ -124,23 +132,24 @@ class Likelihood:
         batch = theta.shape[1]
         extended = np.concatenate([theta, np.ones((1, batch))])
         values = extended[rows.parameter]
-        slopes = np.zeros_like(values)
+        slopes, bends = np.zeros_like(values), np.zeros_like(values)
         linear = _safe(values[rows.linear])
         values[rows.linear] = linear
         slopes[rows.linear] = 1 / linear
         if len(rows.unique):
-            factor, slope = rows.factors(theta[rows.unique_parameter])
+            factor, slope, bend = rows.factors(theta[rows.unique_parameter])
             values[rows.normsys] = factor[rows.unique]
             slopes[rows.normsys] = slope[rows.unique]
+            bends[rows.normsys] = bend[rows.unique]
         row_scale = np.multiply.reduceat(values, rows.starts, axis=0)[cells.row]
         scale = row_scale
         for layer in layout.gammas.layers:
             scale = scale * extended[layer]
         base = cells.nominal
-        even_slopes = np.zeros((len(shapes.parameter), batch))
+        even_slopes = even_bends = np.zeros((len(shapes.parameter), batch))
         if len(shapes.parameter):
             alpha = theta[shapes.parameter]
-            even, even_slopes = even_part(alpha, shapes.smooth)
+            even, even_slopes, even_bends = even_part(alpha, shapes.smooth)
             base = base + shapes.odd @ alpha + shapes.even @ even
         content = base * scale
         bins = np.add.reduceat(content, cells.starts, axis=0)
@@ -153,7 +162,7 @@ class Likelihood:
             bins = bins + parameter * error
             share = np.divide(parameter, error, out=np.zeros_like(error), where=error > 0)
             for_rows = content + variance * share[cells.bin]
-        return _State(content, bins, scale, slopes, even_slopes, error, for_rows)
+        return _State(content, bins, scale, slopes, bends, even_slopes, even_bends, error, for_rows)
 
     def expected(self, theta: Floats) -> Floats:
         """Return the expected events of each bin: (parameters[, batch]) -> (bins[, batch])."""
@@ -257,9 +266,7 @@ class Likelihood:
         shapes, where = layout.shapes, layout.jacobian
         extended = np.concatenate([theta, np.ones((1, theta.shape[1]))])
         entries = [state.for_rows[where.cell] * state.slopes[where.factor]]
-        slope = shapes.even_values[where.shape, None] * state.even_slopes[shapes.column[where.shape]]
-        slope += shapes.odd_values[where.shape, None]
-        entries.append(state.scale[shapes.cell[where.shape]] * slope)
+        entries.append(state.scale[shapes.cell[where.shape]] * self._shape_slopes(state)[where.shape])
         for used, layer in zip(where.gamma, layout.gammas.layers, strict=True):
             entries.append(state.cells[used] / _safe(extended[layer[used]]))
         if layout.statistics.present:
@@ -275,6 +282,43 @@ class Likelihood:
             local[own] = state.error[own]
         return columns, local
 
+    def _shape_slopes(self, state: _State) -> Floats:
+        """Return the derivative of each shape's entry before scaling."""
+        shapes = self._layout.shapes
+        slope = shapes.even_values[:, None] * state.even_slopes[shapes.column]
+        return np.asarray(slope + shapes.odd_values[:, None])
+
+    def _second(self, state: _State, theta: Floats, by_bin: Floats) -> tuple[Floats, Floats]:
+        """Return second derivatives of the bins weighted by `by_bin`: among columns, and with the bins' own."""
+        layout = self._layout
+        cells, rows, shapes = layout.cells, layout.rows, layout.shapes
+        where, second = layout.jacobian, layout.second
+        batch, size = theta.shape[1], len(where.columns)
+        by_cell = by_bin[cells.bin]
+        row = (cells.row_sum @ (by_cell * state.for_rows))[rows.row[second.left]]
+        same = (second.left == second.right)[:, None]
+        factors = np.where(same, state.bends[second.left], state.slopes[second.left] * state.slopes[second.right])
+        slopes = self._shape_slopes(state)
+        scaled = (by_cell * state.scale)[shapes.cell]
+        mixed = state.slopes[second.factor] * (second.row_shape @ (scaled * slopes))[second.both]
+        own = (second.bend @ (scaled * shapes.even_values[:, None])) * state.even_bends
+        flat = second.sum @ np.concatenate([row * factors, mixed, mixed, own])
+        among = np.ascontiguousarray(flat.T).reshape(batch, size, size)
+        # derivatives of the cells by their bin's own parameter
+        extended = np.concatenate([theta, np.ones((1, batch))])
+        by_own, scale_by_own = np.zeros_like(state.cells), np.zeros_like(state.cells)
+        for used, layer in zip(where.local_layer, layout.gammas.layers, strict=True):
+            gamma = _safe(extended[layer[used]])
+            by_own[used], scale_by_own[used] = state.cells[used] / gamma, state.scale[used] / gamma
+        entries = [
+            by_own[where.cell] * state.slopes[where.factor],
+            scale_by_own[shapes.cell[where.shape]] * slopes[where.shape],
+        ]
+        rest = where.sum.shape[1] - sum(len(each) for each in entries)
+        flat = where.sum @ np.concatenate([*entries, np.zeros((rest, batch))])
+        cross = np.ascontiguousarray(flat.T).reshape(batch, self.bins, size)
+        return among, cross * by_bin.T[:, :, None]
+
     def jacobian(self, theta: Floats) -> Floats:
         """Return d(expected events)/d(parameter), shape (batch, bins, parameters)."""
         columns, local = self._jacobian(self._state(theta), theta)
@@ -285,7 +329,7 @@ class Likelihood:
         return result
 
     def derivatives(self, theta: Floats, data: Floats) -> Derivatives:
-        """Return value, gradient and an approximate Hessian of `nll` together."""
+        """Return value, gradient and Hessian of `nll` together."""
         state, held = self._state(theta), self._layout.constraints
         rate = np.maximum(state.bins, FLOOR)
         # a bin without events has no curvature of its own; a little of Fisher's keeps the step finite
@@ -298,10 +342,11 @@ class Likelihood:
             diagonal[held.poisson] += np.maximum(aux, 0.05) / _safe(theta[held.poisson]) ** 2
         columns, local = self._jacobian(state, theta)
         value, gradient = self._value(state, theta, data), self._gradient(state, theta, data)
-        return Derivatives(value, gradient, diagonal, columns, local, weight)
+        second, cross = self._second(state, theta, 1 - data[: self.bins] / rate)
+        return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
 
     def curvature(self, theta: Floats, data: Floats) -> Floats:
-        """Return the approximate Hessian of `nll` at one point: see `Derivatives`."""
+        """Return the Hessian of `nll` at one point without the second derivatives of the expected events."""
         found = self.derivatives(theta[:, None], data[:, None])
         jacobian = self.jacobian(theta[:, None])[0]
         return np.asarray((jacobian.T * found.weight[:, 0]) @ jacobian + np.diag(found.diagonal[:, 0]))

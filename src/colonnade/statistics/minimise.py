@@ -1,9 +1,10 @@
 """Minimising a compiled likelihood: many fits at once, with bounds, from analytic derivatives.
 
-A damped Newton method with the likelihood's own (never indefinite) Hessian converges in a handful of steps for what
-HistFactory can express. Parameters that are one bin's own, such as its statistical uncertainty, are eliminated from
-each step exactly, so that its cost is that of the few others. A fit that does not converge is given to MINUIT's Migrad,
-from several starting points, and if that fails too an error is raised: a failed fit is never a number.
+Newton's method with the likelihood's own Hessian converges in a handful of steps for what HistFactory can express;
+where its step does not descend, the part of the Hessian that is never indefinite takes over, damped. Parameters that
+are one bin's own, such as its statistical uncertainty, are eliminated from each step exactly, so that its cost is that
+of the few others. A fit that does not converge is given to MINUIT's Migrad, from several starting points, and if that
+fails too an error is raised: a failed fit is never a number.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TOLERANCE = 1e-10
 _STEPS = 100
 _STARTS = 4
 # floats held at once by the Jacobians of a batch
-_BUDGET = 4_000_000
+_BUDGET = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def _newton(likelihood: Likelihood, data: Floats, start: Floats, free: Flags, bo
     known = likelihood.derivatives(theta, data)
     for _ in range(_STEPS):
         here = theta[:, active]
-        step, distance = _step(likelihood, here, _of(known, active), free[:, active], bounds, damping[active])
+        part = _of(known, active)
+        step, distance = _step(likelihood, here, part, free[:, active], bounds, damping[active])
         done = (distance < TOLERANCE) & (damping[active] < 1e-3)
         trial = here + step
         new = likelihood.derivatives(trial, data[:, active])
@@ -154,13 +156,15 @@ def _of(known: Derivatives, active: NDArray[np.intp]) -> Derivatives:
         known.jacobian[active],
         known.local[:, active],
         known.weight[:, active],
+        known.second[active],
+        known.cross[active],
     )
 
 
 def _take(known: Derivatives, places: NDArray[np.intp], new: Derivatives, which: Flags) -> None:
     for field in fields(known):
         mine, theirs = getattr(known, field.name), getattr(new, field.name)
-        if field.name in ("value", "jacobian"):
+        if field.name in ("value", "jacobian", "second", "cross"):
             mine[places] = theirs[which]
         else:
             mine[:, places] = theirs[:, which]
@@ -174,43 +178,68 @@ def _step(
     bounds: tuple[Floats, Floats],
     damping: Floats,
 ) -> tuple[Floats, Floats]:
-    """Return the damped Newton step inside the bounds, and the decrease it promises.
+    """Return a step inside the bounds, and the decrease it promises.
 
-    With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters, the others' step solves
-    (A - B D^-1 B^T) x = -(g - B D^-1 h), which amounts to smaller weights of the bins.
+    Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian without
+    second derivatives of the expected events, damped.
     """
     low, high = bounds
     slack = 1e-12 * (1 + np.abs(here))
     held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
     moving = free & ~held
+    limits = (low - here, high - here)
+    step = _eliminated(likelihood, known, moving, limits, damping, full=True)
+    promise = _promise(known, moving, step)
+    careful = np.flatnonzero(~(promise > 0) | (damping > 0))
+    if len(careful):
+        some = (limits[0][:, careful], limits[1][:, careful])
+        part = _of(known, careful)
+        step[:, careful] = _eliminated(likelihood, part, moving[:, careful], some, damping[careful], full=False)
+        promise[careful] = _promise(part, moving[:, careful], step[:, careful])
+    return step, np.abs(promise)
+
+
+def _promise(known: Derivatives, moving: Flags, step: Floats) -> Floats:
+    return np.asarray(-np.sum(np.where(moving, known.gradient, 0.0) * step, axis=0) / 2)
+
+
+def _eliminated(
+    likelihood: Likelihood,
+    known: Derivatives,
+    moving: Flags,
+    limits: tuple[Floats, Floats],
+    damping: Floats,
+    *,
+    full: bool,
+) -> Floats:
+    """Solve for a step with the bins' own parameters eliminated.
+
+    With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters (gradient h), the others' step
+    (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h).
+    """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
     local = np.where(moving[mine], known.local[own], 0.0)
-    weight = known.weight.copy()
+    weight = known.weight
     stiff = (known.diagonal[mine] + weight[own] * local**2) * (1 + damping) + 1e-300
     pull = np.where(moving[mine], known.gradient[mine], 0.0)
-    reduced = weight[own] * local / stiff
-    # B D^-1 h, per bin, before the Jacobian of the others
-    shift = np.zeros_like(weight)
-    shift[own] = reduced * pull
-    weight[own] -= reduced * weight[own] * local
     jacobian = known.jacobian
-    weighted = jacobian * weight.T[:, :, None]
-    matrix = np.swapaxes(jacobian, 1, 2) @ weighted
+    matrix = np.swapaxes(jacobian, 1, 2) @ (jacobian * weight.T[:, :, None])
+    between = jacobian[:, own] * (weight[own] * local).T[:, :, None]
+    if full:
+        matrix += known.second
+        between += known.cross[:, own] * moving[mine].T[:, :, None]
+    matrix -= np.swapaxes(between, 1, 2) @ (between / stiff.T[:, :, None])
     index = np.arange(len(columns))
     diagonal = matrix[:, index, index] + known.diagonal[columns].T
     matrix[:, index, index] = diagonal * (1 + damping[:, None]) + 1e-12
-    gradient = known.gradient[columns] - (shift.T[:, None, :] @ jacobian)[:, 0, :].T
-    limits = (low[columns] - here[columns], high[columns] - here[columns])
-    change = _solve(matrix, gradient, moving[columns], limits)
-    step = np.zeros_like(here)
+    gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
+    change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
+    step = np.zeros_like(known.gradient)
     step[columns] = change
-    # the bins' own parameters follow
-    moved = (jacobian @ change.T[:, :, None])[:, :, 0].T[own]
-    follow = -(pull + known.weight[own] * local * moved) / stiff
-    step[mine] = np.where(moving[mine], np.clip(follow, low[mine] - here[mine], high[mine] - here[mine]), 0.0)
-    promise = -np.sum(np.where(moving, known.gradient, 0.0) * step, axis=0) / 2
-    return step, np.abs(promise)
+    moved = (between @ change.T[:, :, None])[:, :, 0].T
+    step[mine] = np.where(moving[mine], np.clip(-(pull + moved) / stiff, limits[0][mine], limits[1][mine]), 0.0)
+    return step
 
 
 def _solve(matrix: Floats, gradient: Floats, moving: Flags, limits: tuple[Floats, Floats]) -> Floats:

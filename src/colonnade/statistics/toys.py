@@ -26,7 +26,9 @@ from colonnade.statistics.minimise import minimise
 
 _BATCH = 1000
 # tested strengths are spread evenly over the asymptotic band, stretched by these factors
-_BELOW, _ABOVE, _POINTS = 0.5, 1.7, 9
+_BELOW, _ABOVE, _POINTS = 0.5, 1.7, 6
+# then around each crossing, this close to it, where the logarithm of CLs is straight
+_NEAR = (0.93, 1.0, 1.07)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +255,9 @@ def toy_limits(
 ) -> ToyLimits:
     """Return upper limits from pseudo-experiments, with their Monte Carlo errors.
 
-    Signal strengths over the asymptotic band are tested; around where CLs crosses one minus the level its logarithm is
-    fitted with a straight line, weighted by the Monte Carlo errors. The band is widened until it holds every crossing.
+    Signal strengths over the asymptotic band are tested, and the band widened until CLs crosses one minus the level
+    within it. Three strengths close to each crossing are tested then, and the logarithm of CLs there is fitted with a
+    straight line, weighted by the Monte Carlo errors.
 
     Parameters
     ----------
@@ -273,41 +276,38 @@ def toy_limits(
     asymptotic = upper_limits(likelihood, data, level=level, observed=observed)
     known = [*asymptotic.expected, *([] if asymptotic.observed is None else [asymptotic.observed])]
     low, high = _BELOW * min(known), _ABOVE * max(known)
-    strengths = list(np.geomspace(low, high, _POINTS))
     tests: dict[float, ToyTest] = {}
-    alpha = 1 - level
-    for _ in range(6):
+
+    def test(strengths: list[float]) -> None:
         for poi in strengths:
             if poi not in tests:
                 tests[poi] = toy_test(
-                    likelihood, float(poi), toys=toys, seed=seed, data=data, observed=observed, folder=folder
+                    likelihood, poi, toys=toys, seed=seed, data=data, observed=observed, folder=folder
                 )
-        first, last = tests[min(tests)], tests[max(tests)]
-        too_high = max(_all(last)) > alpha
-        too_low = min(_all(first)) < alpha
-        if not too_high and not too_low:
-            break
+
+    strengths = np.geomspace(low, high, _POINTS).tolist()
+    alpha = 1 - level
+    for _ in range(8):
+        test(strengths)
+        too_high = max(_all(tests[max(tests)])) > alpha
+        too_low = min(_all(tests[min(tests)])) < alpha
         strengths = [*([max(tests) * 1.5] if too_high else []), *([min(tests) / 1.5] if too_low else [])]
+        if not strengths:
+            break
     else:
         msg = "The limits from pseudo-experiments lie far from the asymptotic ones, and were not found near them."
         raise FitError(msg)
-    ordered = tuple(tests[poi] for poi in sorted(tests))
-    expected = [
-        _crossing(ordered, [t.expected[i] for t in ordered], [t.expected_errors[i] for t in ordered], alpha)
-        for i in range(len(SIGMAS))
-    ]
-    mine: tuple[float, float] | tuple[None, None] = (None, None)
-    if observed:
-        values = [t.observed for t in ordered if t.observed is not None]
-        errors = [t.observed_error for t in ordered if t.observed_error is not None]
-        mine = _crossing(ordered, values, errors, alpha)
+    crossings = _crossings(tests, alpha, observed=observed)
+    test([near * limit for limit, _ in crossings for near in _NEAR])
+    found = _crossings(tests, alpha, observed=observed, near=[limit for limit, _ in crossings])
+    mine = found[len(SIGMAS)] if observed else (None, None)
     return ToyLimits(
         mine[0],
         mine[1],
-        tuple(each[0] for each in expected),
-        tuple(each[1] for each in expected),
+        tuple(limit for limit, _ in found[: len(SIGMAS)]),
+        tuple(error for _, error in found[: len(SIGMAS)]),
         asymptotic,
-        ordered,
+        tuple(tests[poi] for poi in sorted(tests)),
     )
 
 
@@ -315,20 +315,37 @@ def _all(test: ToyTest) -> list[float]:
     return [*test.expected, *([] if test.observed is None else [test.observed])]
 
 
-def _crossing(
-    tests: tuple[ToyTest, ...], values: list[float], errors: list[float], alpha: float
-) -> tuple[float, float]:
-    """Find where CLs crosses alpha, from a weighted straight line of its logarithm through the nearest strengths."""
-    poi = np.array([test.poi for test in tests])
-    floor = np.array([1 / test.toys for test in tests])
-    log_cls = np.log(np.maximum(np.array(values), floor))
-    sigma = np.array(errors) / np.exp(log_cls)
-    crossing = int(np.argmax(np.array(values) <= alpha))
-    near = slice(max(0, crossing - 2), crossing + 2)
-    x, y, weight = poi[near], log_cls[near], 1 / np.maximum(sigma[near], 1e-6) ** 2
-    mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+def _crossings(
+    tests: dict[float, ToyTest], alpha: float, *, observed: bool, near: list[float] | None = None
+) -> list[tuple[float, float]]:
+    """Return where CLs crosses alpha and with what error: the five expected ones, and the observed one if wanted."""
+    ordered = [tests[poi] for poi in sorted(tests)]
+    series = [([t.expected[i] for t in ordered], [t.expected_errors[i] for t in ordered]) for i in range(len(SIGMAS))]
+    if observed:
+        values = [t.observed for t in ordered if t.observed is not None]
+        series.append((values, [t.observed_error for t in ordered if t.observed_error is not None]))
+    poi = np.array(sorted(tests))
+    floor = 1 / ordered[0].toys
+    found = []
+    for index, (values, errors) in enumerate(series):
+        cls = np.maximum(np.array(values), floor)
+        if near is None:  # between the two strengths where it crosses
+            after = int(np.argmax(np.array(values) <= alpha))
+            chosen = np.array([max(after - 1, 0), max(after, 1)])
+        else:
+            chosen = np.flatnonzero(np.abs(np.log(poi / near[index])) < np.log(1.12))
+        found.append(_crossing(poi[chosen], np.log(cls[chosen]), np.array(errors)[chosen] / cls[chosen], alpha))
+    return found
+
+
+def _crossing(x: Floats, log_cls: Floats, sigma: Floats, alpha: float) -> tuple[float, float]:
+    """Find where a weighted straight line of the logarithm of CLs crosses that of alpha, and its error."""
+    weight = 1 / np.maximum(sigma, 1e-3) ** 2
+    mean_x, mean_y = np.average(x, weights=weight), np.average(log_cls, weights=weight)
     spread = np.sum(weight * (x - mean_x) ** 2)
-    slope = np.sum(weight * (x - mean_x) * (y - mean_y)) / spread
-    limit = float(mean_x + (np.log(alpha) - mean_y) / slope)
+    slope = np.sum(weight * (x - mean_x) * (log_cls - mean_y)) / spread
+    if not slope < 0:  # noise: fall back to the steepness between the ends
+        slope = -1 / mean_x
+    limit = float(np.clip(mean_x + (np.log(alpha) - mean_y) / slope, x[0], x[-1]))
     error = np.sqrt(1 / weight.sum() + (limit - mean_x) ** 2 / spread) / abs(slope)
     return limit, float(error)
