@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,6 +197,25 @@ class Laboratory:
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
     monkeypatch.syspath_prepend(tmp_path)
     laboratory = Laboratory(tmp_path)
+    yield laboratory
+    laboratory.end()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that daemons of other users can read: those of pytest are private."""
+    with tempfile.TemporaryDirectory(prefix="colonnade-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def open_lab(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
+    root = open_folder / "project"
+    root.mkdir()
+    monkeypatch.syspath_prepend(root)
+    laboratory = Laboratory(root)
     yield laboratory
     laboratory.end()
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError
 from colonnade.execution import ExecutorSettings, ResultCache, RichProgress, run_datasets
 from colonnade.execution.pools import WorkersLostError
@@ -41,7 +42,7 @@ def run(config: dict[str, Any]) -> None:
             analysis(gate=config["gate"]),
             datasets,
             luminosity=10.0,
-            executor=ExecutorSettings(**config["executor"]),
+            executor=parse_settings(ExecutorSettings, config["executor"], "the test's settings"),
             chunk_size=config["chunk_size"],
             allow_loss=config.get("allow_loss", 0.0),
             cache=ResultCache(Path(config["cache"])) if config["cache"] else None,

@@ -53,16 +53,14 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def slurm(open_folder: Path) -> Iterator[dict[str, str]]:
     missing = [name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not found: apt-get install slurm-wlm munge")
     if os.geteuid() != 0:
         pytest.skip("slurmd needs root to start jobs")
-    folder = tmp_path_factory.mktemp("slurm")
-    for place in (folder, *folder.parents):  # munge refuses folders that others may write to
-        if place.stat().st_mode & 0o077 == 0:
-            place.chmod(0o755)
+    folder = open_folder / "slurm"
+    folder.mkdir()
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -119,6 +117,7 @@ def test_workers_are_slurm_jobs(lab: Any, tell: Tell, slurm: dict[str, str], mon
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: pip install 'colonnade[cluster]'")
     for name in ("SLURM_CONF", "PATH"):
         monkeypatch.setenv(name, slurm[name])
+    lab = open_lab
     lab.simulate(sizes=(500, 450))
     clean = lab.clean()
     batch = {

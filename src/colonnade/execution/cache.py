@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +103,7 @@ class ResultCache:
             result = decode(path.read_bytes(), self.declared)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, zlib.error, DamagedError):
+        except (OSError, ValueError, KeyError, TypeError, DamagedError):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None

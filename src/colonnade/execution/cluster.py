@@ -46,6 +46,8 @@ _CONFIG = {
 }
 # how long a cluster may be without workers before it is given up, in seconds
 _WITHOUT_WORKERS = 120.0
+# how often to ask for the number of workers, in seconds
+_ASK_EVERY = 2.0
 
 
 def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
@@ -67,6 +69,7 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
         from colonnade.execution.batch import start_jobs
 
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_quiet_client())
             cluster, folder = start_jobs(settings.kind, settings.batch)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(_quietly, cluster.close, timeout=30)
@@ -118,13 +121,34 @@ def _connect(settings: ExecutorSettings) -> DaskPool:
             tls_client_key=paths["key"],
             require_encryption=True,
         )
+    belongings = contextlib.ExitStack()
+    belongings.enter_context(_quiet_client())
     try:
         client = Client(address, set_as_default=False, timeout="20s", security=security)
     except (OSError, ValueError, TimeoutError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        belongings.close()
         msg = f"The Dask scheduler {address} can't be reached ({reason}); start it, or correct the address."
         raise WorkersLostError(msg) from error
-    return DaskPool(client)
+    return DaskPool(client, belongings)
+
+
+@contextlib.contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Keep what Dask logs of a lost connection, tracebacks among it, off the screen: the run says it in a sentence."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    children = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
+    levels = [child.level for child in children]
+    for child in children:
+        child.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        for child, level in zip(children, levels, strict=True):
+            child.setLevel(level)
 
 
 class DaskPool:
@@ -162,6 +186,8 @@ class DaskPool:
         self._run = uuid.uuid4().hex[:8]
         self._count = 0
         self._seen_workers = time.monotonic()
+        self._known_threads: Mapping[str, int] = {}
+        self._asked = 0.0
 
     @property
     def workers(self) -> int:
@@ -169,9 +195,13 @@ class DaskPool:
         return max(1, sum(self._threads().values()))
 
     def _threads(self) -> Mapping[str, int]:
-        # as the client last heard it, without asking the scheduler each time
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {address: worker["nthreads"] for address, worker in workers.items()}
+        # asked now and then, as workers come and go; each time would be the scheduler's main work
+        now = time.monotonic()
+        if now - self._asked > _ASK_EVERY or not self._known_threads:
+            with self._connection():
+                self._known_threads = self._client.nthreads()
+            self._asked = now
+        return self._known_threads
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job, and send it along with the first task of each worker."""

@@ -12,10 +12,10 @@ __all__ = ["DamagedError", "decode", "encode"]
 import hashlib
 import json
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cramjam
 import hist
 import numpy as np
 
@@ -49,7 +49,7 @@ def encode(result: Any) -> bytes:
     skeleton = json.dumps(_taken_apart(result, arrays)).encode()
     blocks = [len(skeleton).to_bytes(8, "little"), skeleton]
     blocks.extend(np.ascontiguousarray(array).tobytes() for array in arrays)
-    body = zlib.compress(b"".join(blocks), 1)
+    body = bytes(cramjam.zstd.compress(b"".join(blocks), level=1))
     return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body
 
 
@@ -73,7 +73,7 @@ def decode(blob: bytes, declared: Sequence[Histogram] = ()) -> Any:
     if not blob.startswith(_MAGIC) or hashlib.blake2b(body, digest_size=_DIGEST).digest() != blob[len(_MAGIC) : start]:
         msg = "not a whole result"
         raise DamagedError(msg)
-    plain = zlib.decompress(body)
+    plain = bytes(cramjam.zstd.decompress(body))
     size = int.from_bytes(plain[:8], "little")
     skeleton = json.loads(plain[8 : 8 + size])
     return _Assembly(memoryview(plain)[8 + size :], declared).put_together(skeleton)

@@ -49,10 +49,18 @@ class SourceModule:
     text: bytes
     is_package: bool
 
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """The text, parsed."""
+        return ast.parse(self.text)
+
     @property
     def meaning(self) -> str:
         """Digest of what the text does: comments, docstrings and layout do not count."""
-        return hashlib.sha256(_meaning(self.text).encode()).hexdigest()
+        return hashlib.sha256(_meaning(self.tree).encode()).hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "tree"}
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
     return any(not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places)
 
 
+@functools.lru_cache(maxsize=1)
 def _installed() -> list[Path]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [sysconfig.get_paths()[name] for name in names]
@@ -135,7 +144,7 @@ def _imported_names(source: SourceModule) -> list[str]:
     """Return the full names of all that a module's text imports anywhere, and their parents."""
     package = source.name if source.is_package else source.name.rpartition(".")[0]
     names: list[str] = []
-    for node in ast.walk(ast.parse(source.text)):
+    for node in ast.walk(source.tree):
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -149,18 +158,13 @@ def _imported_names(source: SourceModule) -> list[str]:
     return [name for name in (*names, *parents) if name]
 
 
-def _meaning(text: bytes) -> str:
-    """Return a text that changes only when the code does something else."""
-    tree = ast.parse(text)
+def _meaning(tree: ast.Module) -> str:
+    """Return a text that changes only when the code does something else; docstrings leave the tree."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body[0] = ast.copy_location(ast.Pass(), first)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
+                node.body[0] = ast.Pass()
     return ast.dump(tree, include_attributes=False)
 
 

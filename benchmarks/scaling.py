@@ -1,0 +1,183 @@
+"""What a run of 100,000 files costs the planner, the driver, the scheduler, the ledger and the cache.
+
+Nothing is read: the files are empty, and what opening them would tell is made up and noted as an earlier run would
+have. Workers are simulated. The numbers of docs/scaling.md are these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+from colonnade.events import SourceFile
+from colonnade.execution import ResultCache
+from colonnade.execution.driver import Assignment, drive
+from colonnade.execution.identity import chunk_key
+from colonnade.execution.ledger import Ledger, Loss, make_entry
+from colonnade.execution.merging import add
+from colonnade.execution.plan import Plan, make_plan
+from colonnade.execution.pools import Done
+from colonnade.execution.progress import NO_PROGRESS
+from colonnade.manifest import Dataset, Metadata
+
+ENTRIES = 100_000  # of a file: 10^10 events in 10^5 files
+COLUMNS = frozenset(f"Collection{number}_property{number % 17}" for number in range(1500))  # as many as NanoAOD has
+
+
+def inspect(path: str, tree: str | None, schema: str | None) -> SourceFile:  # noqa: ARG001 - the planner's shape
+    """Make up what opening a file tells."""
+    return SourceFile(path, "Events", ENTRIES, "nanoaod", f"uuid-of-{path}", 2_000_000_000, COLUMNS, 1e9, ())
+
+
+def datasets(folder: Path, files: int, count: int = 20) -> list[Dataset]:
+    """Return datasets that share so many files."""
+    made = []
+    for number in range(count):
+        metadata = Metadata(process=f"p{number}", kind="background", xsec_pb=1.0)
+        names = {f"d{number}/{file:05d}.root": "Events" for file in range(files // count)}
+        made.append(Dataset(f"d{number}", names, metadata, folder))
+    return made
+
+
+class Simulated:
+    """So many workers that do nothing; their results are one number."""
+
+    name = "simulated"
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.ended: deque[Done] = deque()
+
+    def begin(self, *_: Any) -> list[str]:
+        """Take in nothing."""
+        return []
+
+    def process(self, tag: Hashable, task: Any) -> None:
+        """End at once."""
+        self.ended.append(Done(tag, {"events": task.stop - task.start, "sumw": 1.0}))
+
+    def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
+        """Add numbers."""
+        for part in parts:
+            total = part if total is None else add(total, part)
+        self.ended.append(Done(tag, total))
+
+    def completed(self, timeout: float) -> list[Done]:  # noqa: ARG002
+        """Return what ended, at most as much as there are workers."""
+        return [self.ended.popleft() for _ in range(min(len(self.ended), self.workers))]
+
+    def fetch(self, handle: Any) -> Any:
+        """Return the number."""
+        return handle
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def timed(what: str, act: Callable[[], Any]) -> Any:
+    """Print how long something takes, and the memory's peak after it."""
+    started = time.perf_counter()
+    result = act()
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"{what:<58} {seconds:8.2f} s   peak so far {peak:7,.0f} MB", flush=True)
+    return result
+
+
+def scheduler(tasks: int) -> None:
+    """Send tasks that do nothing through Dask's scheduler to 2,000 threads in this process."""
+    from distributed import Client, LocalCluster
+
+    from colonnade.execution.cluster import DaskPool
+
+    with (
+        LocalCluster(
+            n_workers=20, threads_per_worker=100, processes=False, dashboard_address=None, protocol="inproc://"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        pool = DaskPool(client, local=True)
+        flying = done = sent = 0
+        while done < tasks:
+            while sent < tasks and flying < 4002:
+                pool._submit(sent, "chunk", 0, _nothing, sent)  # noqa: SLF001 - without an event in it
+                sent, flying = sent + 1, flying + 1
+            ended = pool.completed(1.0)
+            done, flying = done + len(ended), flying - len(ended)
+
+
+def _nothing(number: int) -> int:
+    return number
+
+
+def measure(folder: Path, files: int) -> None:
+    """Plan, drive, and write the ledger."""
+    wanted = datasets(folder, files)
+    memory = folder / "cache"
+    plan: Plan = timed(f"planning {files:,} files that are known", lambda: make_plan(wanted, ENTRIES, memory=memory))
+    assert plan.chunks == files
+    keys = timed(
+        "keys of all chunks", lambda: [[chunk_key("d", d, chunk) for chunk in d.chunks] for d in plan.datasets]
+    )
+    cache = ResultCache(memory)
+    cache.prepare()
+    timed("asking the cache what is kept (nothing)", cache.present)
+    assignments = [
+        Assignment(dataset, dict.fromkeys(range(len(dataset.files)), 0), mine)
+        for dataset, mine in zip(plan.datasets, keys, strict=True)
+    ]
+    outcomes = timed(
+        f"driving {plan.chunks:,} chunks on 2,000 simulated workers",
+        lambda: drive(Simulated(2000), assignments, retries=3, progress=NO_PROGRESS),
+    )
+    entries = {}
+    for dataset, outcome in zip(plan.datasets, outcomes, strict=True):
+        losses = [
+            Loss(dataset.files[chunk.file].path, chunk.start, chunk.stop, "The server did not answer (tried 4 times).")
+            for chunk in dataset.chunks[::100]
+        ]
+        lost = sum(loss.stop - loss.start for loss in losses if loss.stop)
+        entries[dataset.name] = make_entry(dataset, losses, outcome.events - lost, outcome.sumw)
+    ledger = Ledger(0.1, entries)
+    timed("writing the ledger, one file in a hundred lost", lambda: ledger.write(folder / "ledger.json"))
+    print(f"{'the ledger':<58} {(folder / 'ledger.json').stat().st_size / 1e6:8.1f} MB")
+    size = sum(path.stat().st_size for path in (memory / "files").iterdir())
+    print(f"{'what is known of the files, on disk':<58} {size / 1e6:8.1f} MB")
+
+
+def main() -> None:
+    """Measure in a process of its own, as the peak of memory is that of a process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--tasks", type=int, default=20_000, help="tasks to send through Dask's scheduler")
+    parser.add_argument("--measure", metavar="FOLDER")
+    options = parser.parse_args()
+    if options.measure:
+        measure(Path(options.measure), options.files)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for dataset in datasets(folder, options.files):
+            for file in dataset.files:
+                path = folder / file
+                path.parent.mkdir(exist_ok=True)
+                path.touch()
+        make_plan(datasets(folder, options.files), ENTRIES, memory=folder / "cache", inspect=inspect)
+        words = [sys.executable, __file__, "--files", str(options.files), "--measure", name]
+        subprocess.run(words, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603 - this script
+    timed(f"{options.tasks:,} tasks through Dask's scheduler, 2,000 threads", lambda: scheduler(options.tasks))
+    print(json.dumps({"cores": os.cpu_count()}))
+
+
+if __name__ == "__main__":
+    main()
