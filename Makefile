@@ -3,7 +3,7 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-cluster check bench clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
@@ -11,6 +11,10 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	.venv/bin/python -m pytest -n 2 --dist worksteal
+
+# faults and real clusters; writes the table of faults. What the machine lacks (see .ci/run) is skipped, and said so.
+test-cluster: .venv/.cluster
+	.venv/bin/python -m pytest tests/cluster -m cluster --fault-table docs/faults.md
 
 check: .venv/.dev
 	.venv/bin/pre-commit run --all-files
@@ -30,6 +34,11 @@ clean:
 	@echo "Installing what development needs into .venv ..."
 	$(INSTALL) '.[samples,train,dev]'
 	@touch $@ .venv/.demo
+
+.venv/.cluster: .venv/.dev
+	@echo "Installing what clusters need into .venv ..."
+	$(INSTALL) '.[cluster]'
+	@touch $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -113,7 +113,7 @@ def wait_until_idle(environment: dict[str, str], folder: Path) -> None:
     pytest.fail(f"Slurm did not come up: {said}\n{logs}")
 
 
-def test_workers_are_slurm_jobs(lab: Any, tell: Tell, slurm: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_slurm_jobs(open_lab: Any, tell: Tell, slurm: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: pip install 'colonnade[cluster]'")
     for name in ("SLURM_CONF", "PATH"):
         monkeypatch.setenv(name, slurm[name])
