@@ -1,0 +1,198 @@
+"""Reading a table of numbers as text (CSV): one row an event, one column an observable.
+
+A file is scanned once for its line breaks; entry ranges are then read by parsing their own bytes, so memory does not
+grow with the file. Every column holds numbers; a missing cell or one that is no number is named by row and column.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CsvReader", "is_csv"]
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import EventError, InputError
+from colonnade.events.readers import Raw
+
+_STEP = 1 << 24
+# every so many lines the offset is kept: a range begins at most so many lines early
+_STRIDE = 4096
+_WHOLE = frozenset({"run", "luminosityBlock", "event"})
+
+
+def is_csv(path: str) -> bool:
+    """Tell from a path's ending whether it is such a table."""
+    return path.partition("?")[0].lower().endswith(".csv")
+
+
+class CsvReader:
+    """A CSV file with a header line.
+
+    Parameters
+    ----------
+    path
+        Local path.
+
+    Raises
+    ------
+    InputError
+        If the header is missing, names a column twice, or the file has quoted cells.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        place = Path(path)
+        with place.open("rb") as file:
+            header = file.readline()
+            sample = file.read(_STRIDE)
+        self._begin = len(header)
+        names = [name.strip() for name in header.decode("utf-8-sig", errors="replace").strip().split(",")]
+        if '"' in header.decode(errors="replace") or b'"' in sample:
+            msg = f"{path} has quoted cells; write its numbers and column names without quotes."
+            raise InputError(msg)
+        numeric = [name for name in names if _is_number(name)]
+        if not header.strip() or numeric:
+            msg = f"{path} has no line of column names at its top; add one."
+            raise InputError(msg)
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            msg = f"{path} has two columns {twice!r}; rename one."
+            raise InputError(msg)
+        self._columns = names
+        # a nameless column is a table's own row number
+        self.names: tuple[str, ...] = tuple(name for name in names if name)
+        status = place.stat()
+        self.size, self.identity = status.st_size, f"{status.st_size}:{status.st_mtime_ns}"
+        self.entries, self._offsets = _lines(place, self._begin)
+
+    def form(self, name: str) -> tuple[bool, Any]:
+        """Return whether a column is jagged (never), and the awkward form of its values."""
+        return False, ak.forms.numpyform.from_dtype(_dtype(name))
+
+    def read(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        *,
+        bare: Collection[str] = (),  # noqa: ARG002 - nothing is jagged
+        executor: Executor | None = None,  # noqa: ARG002 - pyarrow has its own threads
+    ) -> Mapping[str, Raw]:
+        """Read columns of an entry range in one call.
+
+        Raises
+        ------
+        EventError
+            If a cell is missing or is not a number.
+        """
+        import pyarrow as pa
+        from pyarrow import csv
+
+        first = start // _STRIDE
+        last = min(-(-stop // _STRIDE), len(self._offsets) - 1)
+        content = self._bytes(int(self._offsets[first]), int(self._offsets[last]))
+        if not content or start == stop:
+            return {name: Raw(None, np.zeros(0, dtype=_dtype(name))) for name in names}
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(content),
+                read_options=csv.ReadOptions(column_names=[name or "_row" for name in self._columns]),
+                convert_options=csv.ConvertOptions(
+                    include_columns=list(names), column_types={name: _arrow(name) for name in names}
+                ),
+            )
+        except pa.ArrowInvalid:
+            self._blame(content, first * _STRIDE, names)
+            raise
+        before = start - first * _STRIDE
+        part = table.slice(before, stop - start)
+        found = {}
+        for name in names:
+            column = part.column(name)
+            values = column.to_numpy()
+            if column.null_count or not np.isfinite(values).all():
+                self._blame(content, first * _STRIDE, names)
+            found[name] = Raw(None, np.asarray(values, dtype=_dtype(name)))
+        return found
+
+    def total(self, name: str) -> float | None:  # noqa: ARG002 - what every reader offers
+        """Return None: a table has no ``Runs`` tree."""
+        return None
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        with Path(self.path).open("rb") as file:
+            file.seek(begin)
+            return file.read(end - begin)
+
+    def _blame(self, content: bytes, first: int, names: Sequence[str]) -> None:
+        """Name the first cell that is missing or no number.
+
+        Raises
+        ------
+        EventError
+            Always, unless all is well.
+        """
+        places = {name: self._columns.index(name) for name in names}
+        for row, line in enumerate(content.decode(errors="replace").splitlines(), start=first + 1):
+            if not line.strip():
+                continue
+            cells = line.split(",")
+            if len(cells) != len(self._columns):
+                msg = (
+                    f"{self.path}, row {row}: {len(cells)} cells where the header names {len(self._columns)} columns; "
+                    "correct the row."
+                )
+                raise EventError(msg)
+            for name, place in places.items():
+                cell = cells[place].strip()
+                if not cell:
+                    msg = f"{self.path}, row {row}, column {name}: the cell is missing; fill it or drop the row."
+                    raise EventError(msg)
+                if not _is_number(cell, whole=name in _WHOLE) or not np.isfinite(float(cell)):
+                    msg = f"{self.path}, row {row}, column {name}: {cell!r} is not a number; correct it."
+                    raise EventError(msg)
+
+
+def _lines(place: Path, begin: int) -> tuple[int, npt.NDArray[np.int64]]:
+    """Count the rows below the header; return also the offset of every so many rows and of the end."""
+    offsets, count, position = [begin], 0, begin
+    open_line = False
+    with place.open("rb") as file:
+        file.seek(begin)
+        while block := file.read(_STEP):
+            breaks = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+            # the end of row n * stride is where the next stretch begins
+            wanted = np.arange((count // _STRIDE + 1) * _STRIDE, count + len(breaks) + 1, _STRIDE)
+            offsets += (position + breaks[wanted - count - 1] + 1).tolist()
+            count += len(breaks)
+            position += len(block)
+            open_line = not block.endswith(b"\n")
+    if open_line:
+        count += 1
+    if offsets[-1] != position:
+        offsets.append(position)
+    return count, np.asarray(offsets, dtype=np.int64)
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(np.int64 if name in _WHOLE else np.float64)
+
+
+def _arrow(name: str) -> Any:
+    import pyarrow as pa
+
+    return pa.int64() if name in _WHOLE else pa.float64()
+
+
+def _is_number(text: str, *, whole: bool = False) -> bool:
+    try:
+        (int if whole else float)(text)
+    except ValueError:
+        return False
+    return True
