@@ -10,12 +10,14 @@ from __future__ import annotations
 __all__ = ["ProjectCode", "SourceModule", "collect_code", "install"]
 
 import ast
+import atexit
 import contextlib
 import functools
 import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import shutil
 import site
 import sys
 import sysconfig
@@ -205,7 +207,6 @@ class _Visitors:
         self._finder: _Finder | None = None
         self._loaded: dict[str, dict[str, ModuleType]] = {}
         self._files: dict[str, dict[str, tuple[str, bool]]] = {}
-        self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def install(self, code: ProjectCode) -> None:
         digest = code.digest
@@ -239,8 +240,8 @@ class _Visitors:
                 here = False
             if not here:
                 if folder is None:
-                    self._folders.append(tempfile.TemporaryDirectory(prefix="colonnade-code-"))
-                    folder = Path(self._folders[-1].name)
+                    folder = Path(tempfile.mkdtemp(prefix="colonnade-code-"))
+                    atexit.register(shutil.rmtree, folder, ignore_errors=True)
                 location = folder.joinpath(*module.name.split("."))
                 location = location / "__init__.py" if module.is_package else location.with_suffix(".py")
                 location.parent.mkdir(parents=True, exist_ok=True)
