@@ -134,25 +134,33 @@ class DileptonMET(Processor):
             ),
         )
 
-    def skim(self, events):
-        """Exactly two leptons."""
-        return {"two leptons": count(self.electrons(events)) + count(self.muons(events)) == 2}
+    def common(self, events):
+        """Leptons, hardest first; their `kind` is 0 for electrons, 1 for muons."""
+        return Objects(
+            electrons=self.electrons(events),
+            muons=self.muons(events),
+            leptons=lambda objects: merge(objects.electrons, objects.muons),
+            lepton1=lambda objects: leading(objects.leptons, 0),
+            lepton2=lambda objects: leading(objects.leptons, 1),
+            mll=lambda objects: invariant_mass(objects.lepton1, objects.lepton2),
+        )
 
-    def lepton_pair(self, events):
-        """The leptons, hardest first; `kind` tells electrons from muons."""
-        leptons = merge(self.electrons(events), self.muons(events))
-        lep1, lep2 = leading(leptons, 0), leading(leptons, 1)
-        return {"leptons": leptons, "lepton1": lep1, "lepton2": lep2, "mll": invariant_mass(lep1, lep2)}
+    def skim(self, events):
+        """Exactly two leptons, hard enough for the triggers, and no light resonance."""
+        return {
+            "two leptons": lambda objects: count(objects.electrons) + count(objects.muons) == 2,
+            "lepton pT": triggered,
+            "mll > 10": lambda objects: objects.mll > 10,
+        }
 
     def objects(self, events, shift):
-        """Two leptons, jets apart from them, and missing momentum, which follows the jets' energy scale."""
+        """Jets apart from leptons, and missing momentum, which follows the jets' energy scale."""
         jets, met = events.Jet, events.MET
         if shift["jet_energy_scale"]:
             sigma = shift["jet_energy_scale"]
             jets = assign(jets, pt=lambda jet: jet.pt * (1 + sigma * np.hypot(JES_CONSTANT, JES_NOISE / jet.pt)))
             met = propagate(met, events.Jet, jets)
         return Objects(
-            **shift.once(self.lepton_pair, events),
             met=met,
             all_jets=jets,
             clean_jets=lambda objects: clean_jets(objects.all_jets, objects.leptons),
@@ -162,17 +170,8 @@ class DileptonMET(Processor):
         )
 
     def preselection(self, objects):
-        """Leptons hard enough for the triggers, no light resonance, missing momentum."""
-        lep1, lep2 = objects.lepton1, objects.lepton2
-        # leading, second: ee 25, 25; mumu 27, 20; emu 25, 20; mue 27, 25 GeV
-        second_cut = np.where(
-            lep2.kind == lep1.kind, np.where(lep1.kind == MUON, 20, 25), np.where(lep1.kind == MUON, 25, 20)
-        )
-        return {
-            "lepton pT": (lep1.pt > np.where(lep1.kind == MUON, 27, 25)) & (lep2.pt > second_cut),
-            "mll > 10": objects.mll > 10,
-            "MET": objects.met.pt > self.min_met,
-        }
+        """Missing momentum."""
+        return {"MET": objects.met.pt > self.min_met}
 
     def observables(self, events, objects):
         """What histograms and training use; jets stay as many as there are."""
@@ -251,6 +250,12 @@ class DileptonMET(Processor):
             jets = select(objects.clean_jets, lambda jet: (abs(jet.eta) < 2.5) & concerned(jet))  # noqa: B023
             up, down = tagging_weight(jets, sigma), tagging_weight(jets, -sigma)
             weights.add(name, nominal, up, down)
+
+
+def triggered(objects):
+    """Leading and second lepton above: ee 25, 25; mumu 27, 20; emu 25, 20; mue 27, 25 GeV."""
+    first, second = objects.lepton1, objects.lepton2
+    return (first.pt > np.where(first.kind == MUON, 27, 25)) & (second.pt > np.where(second.kind == MUON, 20, 25))
 
 
 def clean_jets(jets, leptons):

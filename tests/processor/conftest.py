@@ -40,8 +40,11 @@ class Toy(Processor):
         super().__init__(**others)
         self.jet_pt = jet_pt
 
-    def skim(self, events):
-        return {"trigger": events.trigger}
+    def common(self, events):
+        return Objects(trigger=events.trigger, weight=lambda objects: objects.trigger * 2)
+
+    def skim(self, events):  # noqa: ARG002
+        return {"trigger": lambda objects: objects.trigger}
 
     def objects(self, events, shift):
         jets = events.Jet

@@ -9,6 +9,7 @@ __all__ = [
     "nth",
     "select_entries",
     "sort_entries",
+    "subtract_change",
     "sum_lists",
     "take_events",
 ]
@@ -39,15 +40,18 @@ def gather_lists(starts: Any, stops: Any, places: Any) -> Any:
 @compiled
 def select_entries(offsets: Any, keep: Any) -> Any:
     """Offsets and places of the entries that are kept."""
-    new = np.empty(len(offsets), dtype=np.int64)
+    # first all entries in a row, then all events: lists are short, and a loop in a loop would cost more
+    before = np.empty(len(keep) + 1, dtype=np.int64)
     index = np.empty(len(keep), dtype=np.int64)
-    new[0] = 0
     count = 0
-    for i in range(len(offsets) - 1):
-        for k in range(offsets[i], offsets[i + 1]):
-            index[count] = k
-            count += keep[k]
-        new[i + 1] = count
+    for k in range(len(keep)):
+        before[k] = count
+        index[count] = k
+        count += keep[k]
+    before[len(keep)] = count
+    new = np.empty(len(offsets), dtype=np.int64)
+    for i in range(len(offsets)):
+        new[i] = before[offsets[i]]
     return new, index[:count].copy()
 
 
@@ -117,11 +121,26 @@ def merge_order(first: Any, second: Any) -> Any:
 @compiled
 def sum_lists(offsets: Any, values: Any) -> Any:
     """Sum of each event's values, from the first to the last."""
-    sums = np.zeros(len(offsets) - 1)
+    sums = np.empty(len(offsets) - 1)
     for i in range(len(sums)):
+        total = 0.0
         for k in range(offsets[i], offsets[i + 1]):
-            sums[i] += values[k]
+            total += values[k]
+        sums[i] = total
     return sums
+
+
+@compiled
+def subtract_change(offsets: Any, before: Any, after: Any, cosine: Any, sine: Any, px: Any, py: Any) -> None:
+    """Subtract from px and py what each event's objects gain in transverse momentum, without turning."""
+    for i in range(len(offsets) - 1):
+        x, y = 0.0, 0.0
+        for k in range(offsets[i], offsets[i + 1]):
+            gain = after[k] - before[k]
+            x += gain * cosine[k]
+            y += gain * sine[k]
+        px[i] -= x
+        py[i] -= y
 
 
 @compiled

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
 from colonnade.kinematics._operands import momenta
-from colonnade.kinematics.arrays import Columns, records
-from colonnade.kinematics.views import View, view
+from colonnade.kinematics.arrays import Columns, records, same_lists
+from colonnade.kinematics.views import View, same_column, view
 
 Floats = npt.NDArray[np.float64]
 
@@ -149,10 +149,14 @@ def propagate(met: Any, before: Any, after: Any) -> ak.Array:
     """
     seen = view(met)
     px, py = _plane(seen)
-    for sign, objects in ((1.0, before), (-1.0, after)):
-        one = view(objects)
-        x, y = (_event_sum(one, component) for component in _plane(one))
-        px, py = px + sign * x, py + sign * y
+    old, new = view(before), view(after)
+    if old.offsets is not None and same_lists(old, new) and same_column(old, new, "phi"):
+        cosine, sine = old.direction()
+        _loops.subtract_change(old.offsets, old.coordinate("pt"), new.coordinate("pt"), cosine, sine, px, py)
+    else:
+        for sign, objects in ((1.0, old), (-1.0, new)):
+            x, y = (_event_sum(objects, component) for component in _plane(objects))
+            px, py = px + sign * x, py + sign * y
     return records(seen, "Momentum2D", {"pt": np.hypot(px, py), "phi": np.arctan2(py, px)}, None, None)
 
 

@@ -7,7 +7,7 @@ entries of any layout and gathers a column when that column is asked for, once.
 
 from __future__ import annotations
 
-__all__ = ["Missing", "View", "flat", "joined", "view"]
+__all__ = ["Missing", "View", "flat", "joined", "same_column", "view"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -163,12 +163,14 @@ class View:
         return self._wide[name]
 
     def direction(self) -> tuple[Floats, Floats]:
-        """Return cosine and sine of phi."""
+        """Return cosine and sine of phi, in the precision that phi is stored in."""
         if self._parent is not None and self.index is None and "phi" not in self._new:
             return self._parent.direction()
         if "cos(phi)" not in self._wide:
-            phi = self.coordinate("phi")
-            self._wide["cos(phi)"], self._wide["sin(phi)"] = np.cos(phi), np.sin(phi)
+            phi = self.column("phi")  # in 32 bits, as files have it, this is many times faster
+            self._wide["cos(phi)"], self._wide["sin(phi)"] = (
+                function(phi).astype(np.float64, copy=False) for function in (np.cos, np.sin)
+            )
         return self._wide["cos(phi)"], self._wide["sin(phi)"]
 
     def holds_numbers(self, name: str) -> bool:
@@ -294,6 +296,11 @@ def view(array: Any) -> View:
 def flat(values: Any) -> npt.NDArray[Any]:
     """Return the numbers of a jagged or flat array in one row."""
     return view(values).numbers()
+
+
+def same_column(one: View, other: View, name: str) -> bool:
+    """Tell whether two views hold the very same numbers in a column, as after a change of other columns."""
+    return one.missing is None and other.missing is None and one.coordinate(name) is other.coordinate(name)
 
 
 def joined(views: Sequence[View]) -> tuple[Integers | None, Missing, list[Integers | None]]:

@@ -17,11 +17,12 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
-from colonnade.kinematics import accelerate, take
+from colonnade.kinematics import accelerate
 from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, luminosity_mask
 from colonnade.processor.declarations import check_declarations
+from colonnade.processor.passing import Passing
 from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
 from colonnade.processor.weights import Weights, finite
 
@@ -57,11 +58,20 @@ class _Selected:
     """The events that pass the preselection under one shift."""
 
     shift: Shift
-    events: Any
-    objects: Objects
-    generator: Floats
-    preselection: dict[str, Floats]  # rows of the cutflow
+    passing: Passing
     observables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def events(self) -> Any:
+        return self.passing.events
+
+    @property
+    def objects(self) -> Objects:
+        return self.passing.objects
+
+    @property
+    def generator(self) -> Floats:
+        return self.passing.generator
 
 
 class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
@@ -145,15 +155,20 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     # what an analysis writes
 
-    def skim(self, events: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
-        """Return ordered cuts on what no shift concerns, applied before objects are made: a trigger, a pair of leptons.
+    def common(self, events: Any) -> Objects:  # noqa: ARG002 - the analysis's hook
+        """Return the objects that no shift concerns; they are made once, and join those of `objects` of each shift."""
+        return Objects()
 
-        The more events fail here, the less is computed.
+    def skim(self, events: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
+        """Return ordered cuts on what no shift concerns: a trigger, a pair of leptons.
+
+        The more events fail here, the less is computed. A cut may be a function of the common objects; it is called
+        for the events that are left by the cuts before it.
         """
         return {}
 
     def objects(self, events: Any, shift: Shift) -> Objects:
-        """Select and calibrate the objects of each event.
+        """Select and calibrate the objects of each event that a shift concerns.
 
         Parameters
         ----------
@@ -165,7 +180,10 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         raise NotImplementedError
 
     def preselection(self, objects: Objects) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
-        """Return the ordered cuts that every region starts with; events that fail one go no further."""
+        """Return the ordered cuts that every region starts with; events that fail one go no further.
+
+        A cut may be a function of the objects; it is called for the events that are left by the cuts before it.
+        """
         return {}
 
     def observables(self, events: Any, objects: Objects) -> Mapping[str, Any]:
@@ -294,18 +312,17 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
         """Run the analysis up to its observables, for each shift."""
-        rows = {cutflow.ALL: cutflow.row(generator)}
-        events, generator, _ = _apply(self._certified(events, chunk), events, generator, None, rows)
-        events, generator, _ = _apply(self.skim(events), events, generator, None, rows)
+        passing = Passing(events, Objects(), generator, {cutflow.ALL: cutflow.row(generator)})
+        passing.apply(self._certified(events, chunk))
+        passing.objects = _require_objects(self.common(passing.events), f"{type(self).__name__}.common")
+        passing.apply(self.skim(passing.events))
         selected = []
         for shift in shifts:
-            objects: Any = self.objects(events, shift)
-            if not isinstance(objects, Objects):
-                msg = f"{type(self).__name__}.objects returns a {type(objects).__name__}; return Objects(name=array)."
-                raise ConfigError(msg)
-            one = _Selected(shift, events, objects, generator, dict(rows))
-            cuts = self.preselection(objects)
-            one.events, one.generator, one.objects = _apply(cuts, events, generator, objects, one.preselection)
+            own = _require_objects(self.objects(passing.events, shift), f"{type(self).__name__}.objects")
+            one = _Selected(
+                shift, Passing(passing.events, passing.objects.joined(own), passing.generator, dict(passing.rows))
+            )
+            one.passing.apply(self.preselection(one.passing.objects))
             one.observables = dict(self.observables(one.events, one.objects))
             selected.append(one)
         for name, scorer in self.scorers.items():
@@ -337,7 +354,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         needed = dict.fromkeys(cut for region in self.regions.values() for cut in region.cuts)
         for name, region in self.regions.items():
             for cut in region.cuts:
-                if cut in one.preselection:
+                if cut in one.passing.rows:
                     msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
                     raise ConfigError(msg)
                 if cut not in produced:
@@ -358,7 +375,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     ) -> dict[str, dict[str, Floats]]:
         sums = cutflow.region_counts(selection, [region.cuts for region in self.regions.values()], weights)
         counts = {
-            name: {**one.preselection, **dict(zip(region.cuts, sums[i], strict=True))}
+            name: {**one.passing.rows, **dict(zip(region.cuts, sums[i], strict=True))}
             for i, (name, region) in enumerate(self.regions.items())
         }
         opened = self._open(dict.fromkeys(self.regions, np.zeros(0, dtype=bool)), chunk)
@@ -375,18 +392,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return counts
 
 
-def _apply(
-    cuts: Mapping[str, Any], events: Any, generator: Floats, objects: Any, rows: dict[str, Floats]
-) -> tuple[Any, Floats, Any]:
-    """Drop the events that fail a cut and add the cuts' rows to a cutflow."""
-    passed = None
-    for name, values in cuts.items():
-        mask = as_mask(values, name, len(generator))
-        if name in rows:
-            msg = f"the cut {name!r} is applied twice; name it in one of skim and preselection."
-            raise ConfigError(msg)
-        passed = mask if passed is None else passed & mask
-        rows[name] = cutflow.row(generator[passed])
-    if passed is None or passed.all():
-        return events, generator, objects
-    return take(events, passed), generator[passed], None if objects is None else objects[passed]
+def _require_objects(made: Any, where: str) -> Objects:
+    if isinstance(made, Objects):
+        return made
+    msg = f"{where} returns a {type(made).__name__}; return Objects(name=array)."
+    raise ConfigError(msg)

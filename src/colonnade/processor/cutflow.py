@@ -77,9 +77,25 @@ def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
     }
 
 
-def row(weights: Floats) -> Floats:
-    """Return the sums of one row that has no N-1."""
-    return np.array([len(weights), weights.sum(), np.square(weights).sum(), np.nan, np.nan, np.nan])
+def row(weights: Floats, passed: npt.NDArray[np.bool_] | None = None) -> Floats:
+    """Return the sums of one row that has no N-1: of all events, or of those that passed."""
+    sums = np.full(6, np.nan)
+    if passed is None:
+        sums[:3] = len(weights), weights.sum(), np.square(weights).sum()
+    else:
+        sums[:3] = _sum_passed(np.ascontiguousarray(weights), np.ascontiguousarray(passed))
+    return sums
+
+
+@compiled
+def _sum_passed(weights: Any, passed: Any) -> Any:
+    count, total, squares = 0, 0.0, 0.0
+    for i in range(len(weights)):
+        if passed[i]:
+            count += 1
+            total += weights[i]
+            squares += weights[i] * weights[i]
+    return float(count), total, squares
 
 
 def region_counts(selection: Selection, regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:

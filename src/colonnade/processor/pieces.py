@@ -183,6 +183,10 @@ class Objects:
         member = self._source.raw(name)
         return member if callable(member) else take(member, self._mask)
 
+    def joined(self, own: Objects) -> Objects:
+        """Return these and others together; where names are the same, the others."""
+        return Objects(**{**{name: self.raw(name) for name in self}, **{name: own.raw(name) for name in own}})
+
     def raw(self, name: str) -> Any:
         """Return a member as it is, perhaps a function that was not needed yet."""
         if name not in self._members:

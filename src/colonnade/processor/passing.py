@@ -1,0 +1,65 @@
+"""The events that passed the cuts so far."""
+
+from __future__ import annotations
+
+__all__ = ["Passing"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import ConfigError
+from colonnade.kinematics import take
+from colonnade.processor import cutflow
+from colonnade.processor.pieces import Objects, as_mask
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Passing:
+    """Events, their objects and generator weights, and the rows of the cutflow that led to them."""
+
+    events: Any
+    objects: Objects
+    generator: Floats
+    rows: dict[str, Floats]
+
+    def apply(self, cuts: Mapping[str, Any]) -> None:
+        """Drop the events that fail ordered cuts, and add the cuts' rows.
+
+        Parameters
+        ----------
+        cuts
+            Name to truth values of the present events, or to a function of the objects, which is called for the events
+            that are left by the cuts before it.
+
+        Raises
+        ------
+        ConfigError
+            If a cut has no truth value for each event, or was applied before.
+        """
+        places = np.arange(len(self.generator))  # of the events left among those that the arrays are of
+        size = len(self.generator)
+        passed = np.ones(size, dtype=bool)
+        for name, given in cuts.items():
+            if name in self.rows:
+                msg = f"the cut {name!r} is applied twice; name it in one of skim and preselection."
+                raise ConfigError(msg)
+            if callable(given):
+                self._keep(passed[places])
+                places = places[passed[places]]
+                passed[places] = as_mask(given(self.objects), name, len(places))
+            else:
+                passed &= as_mask(given, name, size)
+            self.rows[name] = cutflow.row(self.generator, passed[places])
+        self._keep(passed[places])
+
+    def _keep(self, passed: npt.NDArray[np.bool_]) -> None:
+        if passed.all():
+            return
+        self.events, self.generator = take(self.events, passed), self.generator[passed]
+        self.objects = self.objects[passed]
