@@ -2,7 +2,7 @@
 
 The event work is that of one chunk of 100,000 events with so many histograms and weight variations, read and
 processed; merging is what the fixed-order tree does with a thousand such results. Memory is the peak of the run's
-process and of all its workers together, for 50 and for 1,000 chunks of the same analysis on small chunks.
+process and of all its workers together, for 50 and for 1,000 chunks of the same file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ HISTOGRAMS, VARIATIONS, CHUNKS, EVENTS = 100, 40, 1000, 100_000
 class Many(Processor):
     """An analysis with many histograms and variations."""
 
-    histograms = tuple(Histogram(f"h{number}", Regular(50, 0, 300), observables=("met",)) for number in range(HISTOGRAMS))
+    histograms = tuple(
+        Histogram(f"h{number}", Regular(50, 0, 300), observables=("met",)) for number in range(HISTOGRAMS)
+    )
     regions = {"all": Region("two leptons")}  # noqa: RUF012 - as an analysis is written
 
     def objects(self, events: Any, shift: Any) -> Objects:  # noqa: ARG002
@@ -53,6 +55,10 @@ class Many(Processor):
     def weights(self, events: Any, objects: Objects, weights: Any) -> None:  # noqa: ARG002
         ones = np.ones(len(events))
         for number in range(VARIATIONS // 2):
+        """Add the variations."""
+        """Ask for two leptons."""
+        """Take the missing momentum."""
+        """Take muons and electrons."""
             weights.add(f"source{number}", ones, ones * (1 + 0.001 * number), ones * (1 - 0.001 * number))
 
 
@@ -92,7 +98,7 @@ def merging(result: Any) -> float:
 def peak_memory(kind: str, folder: Path, chunks: int) -> float:
     """Return the peak of all processes of a run with so many chunks, in MB, measured in a process of its own."""
     words = [sys.executable, __file__, "--run", kind, str(folder), str(chunks)]
-    process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603 - this script
     peak, over = 0, threading.Event()
 
     def watch() -> None:
@@ -115,16 +121,16 @@ def peak_memory(kind: str, folder: Path, chunks: int) -> float:
 
 
 def run(kind: str, folder: Path, chunks: int) -> None:
-    """Run so many chunks of 100 events."""
+    """Run the file in so many chunks: the fewer, the larger."""
     metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
     dataset = Dataset("zll", {"merging.root": "Events"}, metadata, folder)
-    # all events are in the file; a run of fewer chunks takes larger ones, of which there is no cost in memory
     settings = ExecutorSettings(kind=kind, workers=None if kind == "iterative" else 2)
     result = run_datasets(Many(), [dataset], luminosity=1.0, executor=settings, chunk_size=EVENTS // chunks)
     assert result.ledger.datasets["zll"].events_processed == EVENTS
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=3, metavar=("KIND", "FOLDER", "CHUNKS"))
     parser.add_argument("--kinds", default="iterative,dask")

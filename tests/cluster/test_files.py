@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,8 +52,8 @@ def flip(path: Path, lab: Any) -> None:
 
 
 def forbid(path: Path, lab: Any) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and setpriv is not here")
     path.chmod(0)
 
 

@@ -1,0 +1,101 @@
+"""An unchanged rerun from the kept results against the first run, both in fresh processes.
+
+The first run reads and processes every event of the dilepton analysis; the second finds each dataset's sum kept. Both
+times are of `run_datasets` alone: imports, figures and fits are the same on both sides. The third line is a rerun with
+one dataset more, the fourth one after an edit of the analysis that changes a comment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from nanoaod import make_file
+
+from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+from colonnade.manifest import Dataset, Metadata
+
+EVENTS = 1_000_000
+PROJECT = Path(__file__).parents[1]
+
+
+def run(folder: Path, datasets: int) -> dict[str, float]:
+    """Run the analysis in this process."""
+    import numpy as np
+
+    sys.path.insert(0, str(folder))
+    from processors.dilepton_met import DileptonMET
+
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    wanted = [Dataset(f"d{number}", {"events.root": "Events"}, metadata, folder) for number in range(datasets)]
+    processor = DileptonMET()
+    started = time.perf_counter()
+    result = run_datasets(
+        processor,
+        wanted,
+        luminosity=1.0,
+        executor=ExecutorSettings(kind="iterative"),
+        cache=ResultCache(folder / "cache"),
+    )
+    seconds = time.perf_counter() - started
+    total = sum(float(np.sum(one["zll"].values(flow=True))) for one in result.histograms.values())
+    return {"seconds": seconds, "processed": result.timing.processed, "total": total}
+
+
+def fresh(folder: Path, datasets: int) -> dict[str, float]:
+    """Run the analysis in a process of its own."""
+    words = [sys.executable, __file__, "--run", str(folder), str(datasets)]
+    done = subprocess.run(  # noqa: S603 - this script
+        words, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def main() -> None:
+    """Compare the two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", nargs=2, metavar=("FOLDER", "DATASETS"))
+    parser.add_argument("--datasets", type=int, default=8, help="of a million events each")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(run(Path(options.run[0]), int(options.run[1]))))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_file(folder / "events.root", EVENTS)
+        shutil.copytree(PROJECT / "processors", folder / "processors")
+        fresh(folder, 1)  # compiles, and warms the disk's cache
+        first, again = [], []
+        for _ in range(options.rounds):
+            shutil.rmtree(folder / "cache")
+            first.append(fresh(folder, options.datasets))
+            again.append(fresh(folder, options.datasets))
+            assert first[-1]["processed"] == EVENTS * options.datasets
+            assert again[-1]["processed"] == 0
+            assert first[-1]["total"] == again[-1]["total"], "the kept result differs"
+        more = fresh(folder, options.datasets + 1)
+        analysis = folder / "processors" / "dilepton_met.py"
+        analysis.write_text(analysis.read_text() + "\n# a comment\n")
+        edited = fresh(folder, options.datasets + 1)
+        assert (more["processed"], edited["processed"]) == (EVENTS, 0)
+        slow = statistics.median(one["seconds"] for one in first)
+        fast = statistics.median(one["seconds"] for one in again)
+        print(f"first run         {slow:8.3f} s for {EVENTS * options.datasets:,} events")
+        print(f"unchanged rerun   {fast:8.3f} s")
+        print(f"one dataset more  {more['seconds']:8.3f} s")
+        print(f"a comment edited  {edited['seconds']:8.3f} s")
+        print(f"first/rerun       {slow / fast:8.1f}   (must be at least 20)")
+
+
+if __name__ == "__main__":
+    main()
