@@ -44,21 +44,21 @@ class Many(Processor):
     regions = {"all": Region("two leptons")}  # noqa: RUF012 - as an analysis is written
 
     def objects(self, events: Any, shift: Any) -> Objects:  # noqa: ARG002
+        """Take muons and electrons."""
         return Objects(muons=events.Muon, electrons=events.Electron)
 
     def observables(self, events: Any, objects: Objects) -> dict[str, Any]:  # noqa: ARG002
+        """Take the missing momentum."""
         return {"met": events.MET.pt}
 
     def cuts(self, events: Any, objects: Objects, observables: Any) -> dict[str, Any]:  # noqa: ARG002
+        """Ask for two leptons."""
         return {"two leptons": ak.num(objects.muons) + ak.num(objects.electrons) >= 2}
 
     def weights(self, events: Any, objects: Objects, weights: Any) -> None:  # noqa: ARG002
+        """Add the variations."""
         ones = np.ones(len(events))
         for number in range(VARIATIONS // 2):
-        """Add the variations."""
-        """Ask for two leptons."""
-        """Take the missing momentum."""
-        """Take muons and electrons."""
             weights.add(f"source{number}", ones, ones * (1 + 0.001 * number), ones * (1 - 0.001 * number))
 
 
