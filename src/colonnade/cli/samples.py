@@ -20,10 +20,23 @@ import click
     show_default=True,
     help="Which datasets exist and how they are made.",
 )
+@click.option(
+    "--workflow",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Make what this workflow reads, of its own manifest.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
 @click.option("--force", is_flag=True, help="Make again what is up to date; overwrite files made elsewhere.")
-def command(names: tuple[str, ...], manifest: Path, workers: int | None, events: int | None, force: bool) -> None:
+def command(
+    names: tuple[str, ...],
+    manifest: Path,
+    workflow: Path | None,
+    workers: int | None,
+    events: int | None,
+    *,
+    force: bool,
+) -> None:
     """Make the simulated datasets NAMES (names or globs; by default all) that are missing.
 
     A file whose settings have not changed is left as it is. The same seed gives the same events with any number
@@ -32,6 +45,11 @@ def command(names: tuple[str, ...], manifest: Path, workers: int | None, events:
     from colonnade.manifest import load_manifest
     from colonnade.samples import make_samples
 
+    if workflow is not None:
+        from colonnade.workflow import load_workflow
+
+        read = load_workflow(workflow)
+        manifest, names = read.manifest, names or read.settings.datasets
     loaded = load_manifest(manifest)
     wanted = loaded.select(names or "*")
     total = sum(events or d.metadata.generate.events for d in wanted if d.metadata.generate is not None)
@@ -66,13 +84,14 @@ class _bar:  # noqa: N801 - used as a function
         self._task = self._progress.add_task("samples", total=total, rate="-")
 
     def __enter__(self) -> _bar:
-        self._progress.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def __call__(self, name: str, events: int) -> None:
+        self._progress.start()  # only now, so that nothing is shown where nothing is made
         task = self._progress.tasks[self._task]
         speed = (task.completed + events) / max(task.elapsed or 0.0, 1e-9)
         self._progress.update(self._task, advance=events, description=name, rate=f"{speed:,.0f}")
@@ -83,7 +102,7 @@ def _report(made: list[Any]) -> None:
     from rich.table import Table
 
     table = Table(title="Simulated samples", title_justify="left")
-    for heading in ("dataset", "events", "sum of weights", "generator's σ [pb]", "manifest's σ [pb]", "file"):
+    for heading in ("dataset", "events", "sum of weights", "made σ [pb]", "stated σ [pb]", "file"):
         table.add_column(heading, justify="left" if heading in {"dataset", "file"} else "right", no_wrap=True)
     for one in made:
         metadata, note = one.dataset.metadata, one.provenance
