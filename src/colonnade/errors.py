@@ -74,9 +74,7 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     close = difflib.get_close_matches(word, names, n=count, cutoff=0.6)
     folded = {name.casefold(): name for name in names}
     if not close:
-        close = [
-            folded[match] for match in difflib.get_close_matches(word.casefold(), folded, n=count, cutoff=0.6)
-        ]
+        close = [folded[match] for match in difflib.get_close_matches(word.casefold(), folded, n=count, cutoff=0.6)]
     if not close:
         close = [name for name in names if len(word) > 2 and word.casefold() in name.casefold()][:count]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -7,9 +7,7 @@ import math
 import numpy as np
 
 
-def dense_image(
-    particles: list[dict], jets: list[dict], rows: int, columns: int, cell: float, fraction: bool
-):
+def dense_image(particles: list[dict], jets: list[dict], rows: int, columns: int, cell: float, fraction: bool):
     image = np.zeros((rows, columns, 10))
     energies = np.zeros((rows, columns))
     outside = 0

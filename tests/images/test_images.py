@@ -109,9 +109,7 @@ def test_the_order_of_particles_does_not_matter(drawn, random) -> None:
 @given(events, st.integers(-2, 2))
 def test_whole_turns_change_nothing(drawn, turns) -> None:
     # off the cell borders, where rounding may choose either side
-    inside = [
-        ([{**p, "phi": (math.floor(p["phi"] / 0.5) + 0.5) * 0.5} for p in ps], js[:0]) for ps, js in drawn
-    ]
+    inside = [([{**p, "phi": (math.floor(p["phi"] / 0.5) + 0.5) * 0.5} for p in ps], js[:0]) for ps, js in drawn]
     turned = [([{**p, "phi": p["phi"] + turns * 2 * math.pi} for p in ps], js) for ps, js in inside]
     one, other = (make_images(*columns(d), grid=COARSE) for d in (inside, turned))
     assert np.array_equal(one.cells, other.cells)
@@ -130,10 +128,7 @@ def test_a_slice_is_the_images_of_its_events() -> None:
     rng = np.random.default_rng(0)
     drawn = [
         (
-            [
-                {"pt": 1.0, "eta": e, "phi": 0.0, "mass": 0.0, "charge": 0.0, "pdgId": 22}
-                for e in rng.normal(size=n)
-            ],
+            [{"pt": 1.0, "eta": e, "phi": 0.0, "mass": 0.0, "charge": 0.0, "pdgId": 22} for e in rng.normal(size=n)],
             [],
         )
         for n in (3, 0, 5, 2)
@@ -179,9 +174,7 @@ def test_what_is_wrong_is_said() -> None:
         compress(sparse, "row_colum")
     with pytest.raises(ConfigError, match="needs a random generator"):
         compress(sparse, "stochastic")
-    broken, _ = columns(
-        [([{"pt": math.nan, "eta": 0.0, "phi": 0.0, "mass": 0.0, "charge": 0.0, "pdgId": 22}], [])]
-    )
+    broken, _ = columns([([{"pt": math.nan, "eta": 0.0, "phi": 0.0, "mass": 0.0, "charge": 0.0, "pdgId": 22}], [])])
     with pytest.raises(EventError, match="pt holds 1 values"):
         make_images(broken, jets)
     with pytest.raises(EventError, match="as many events"):
