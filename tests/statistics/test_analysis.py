@@ -82,7 +82,8 @@ def test_a_search_from_histograms_to_limits(make_inputs, search_settings, tmp_pa
     summary = json.loads((tmp_path / "fit.json").read_text())
     assert summary["blinded"] is True
     assert summary["points"][1]["parameters"] == {"m_Zprime": 500, "model": "DH"}
-    assert summary["points"][0]["limit"] == {"expected": list(light.limits.expected), "observed": None}
+    expected = {"method": "asymptotic", "expected": list(light.limits.expected), "observed": None}
+    assert summary["points"][0]["limit"] == expected
     assert summary["points"][0]["mu_hat"] is None
     counted = {(each["region"], each["signal"]): each for each in summary["counting"]}
     # made with 30 signal events of m_Z' 130 and half the backgrounds' total of 138; 20 and 10 per cent uncertainty

@@ -6,6 +6,7 @@ __all__ = ["AnalysisResult", "CountingResult", "PointResult", "analyse", "prepar
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ import numpy as np
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
 from colonnade.statistics.counting import asimov_significance, significance
+from colonnade.statistics.diagnostics import Diagnosis, diagnose, goodness_of_fit, ranking
 from colonnade.statistics.fitting import Discovery, FitResult, discovery, expected_discovery, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
 from colonnade.statistics.minimise import minimise
 from colonnade.statistics.model import Model, make_model
-from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.settings import LimitSettings, ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
+from colonnade.statistics.toys import ToyLimits, expects_few, toy_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class PointResult:
     observed : Discovery or None
         None while a signal region is blinded.
     limits : UpperLimits
-        On the signal strength.
+        On the signal strength, by the asymptotic formulas.
+    toys : ToyLimits or None
+        By pseudo-experiments, where they were asked for or too few events are expected for the formulas.
     mu_hat, mu_error : float or None
         The fitted signal strength; none while blinded.
     """
@@ -50,6 +55,7 @@ class PointResult:
     expected: Discovery
     observed: Discovery | None
     limits: UpperLimits
+    toys: ToyLimits | None
     mu_hat: float | None
     mu_error: float | None
 
@@ -97,6 +103,8 @@ class AnalysisResult:
         All models by signal.
     background_fit : FitResult
         The background-only fit to what may be seen.
+    diagnosis : Diagnosis
+        Pulls, ranking, correlations, goodness and yields of the reference point.
     decisions : tuple of Decision
         What was done to the templates of all points, without repetition.
     """
@@ -109,10 +117,13 @@ class AnalysisResult:
     reference: BuiltModel
     models: Mapping[str, BuiltModel]
     background_fit: FitResult
+    diagnosis: Diagnosis
     decisions: tuple[Decision, ...]
 
 
-def analyse(inputs: Inputs, settings: ModelSettings, *, reference: str | None = None) -> AnalysisResult:
+def analyse(
+    inputs: Inputs, settings: ModelSettings, *, reference: str | None = None, folder: Path | None = None
+) -> AnalysisResult:
     """Build every signal point's model, and find its significance and limits.
 
     Parameters
@@ -121,6 +132,8 @@ def analyse(inputs: Inputs, settings: ModelSettings, *, reference: str | None = 
         The histograms and the model.
     reference
         The signal point of workspace.json; without it the first.
+    folder
+        Where batches of pseudo-experiments are kept, so that an interrupted step goes on where it was.
 
     Raises
     ------
@@ -140,8 +153,9 @@ def analyse(inputs: Inputs, settings: ModelSettings, *, reference: str | None = 
         built = prepared(builder.build(signal))
         models[signal] = built
         decisions |= dict.fromkeys(built.decisions)
-        points.append(_point(built, inputs, settings))
+        points.append(_point(built, inputs, settings, folder))
     chosen = models[reference or builder.signals[0]]
+    background_fit = _background_fit(Likelihood(chosen.model))
     return AnalysisResult(
         luminosity=inputs.luminosity,
         blinded=_blinded(chosen),
@@ -150,7 +164,8 @@ def analyse(inputs: Inputs, settings: ModelSettings, *, reference: str | None = 
         counting=tuple(_counting(inputs, settings, builder.signals)),
         reference=chosen,
         models=models,
-        background_fit=_background_fit(Likelihood(chosen.model)),
+        background_fit=background_fit,
+        diagnosis=_diagnosis(chosen, background_fit),
         decisions=tuple(decisions),
     )
 
@@ -159,7 +174,23 @@ def _blinded(built: BuiltModel) -> bool:
     return len(built.observed) < len(built.model.channels)
 
 
-def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings) -> PointResult:
+def _toys(
+    likelihood: Likelihood, limits: UpperLimits, settings: LimitSettings, *, blinded: bool, folder: Path | None
+) -> ToyLimits | None:
+    wanted = settings.method == "toys" or (settings.method == "auto" and expects_few(likelihood, limits, settings.few))
+    if not wanted:
+        return None
+    return toy_limits(
+        likelihood,
+        level=settings.level,
+        toys=settings.toys,
+        seed=settings.seed,
+        observed=not blinded,
+        folder=folder,
+    )
+
+
+def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> PointResult:
     process = inputs.processes[built.signal]
     blinded = _blinded(built)
     likelihood = Likelihood(built.model)
@@ -167,6 +198,7 @@ def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings) -> PointR
         expected = expected_discovery(likelihood)
         limits = upper_limits(likelihood, level=settings.limit.level, observed=not blinded)
         observed, mu_hat, mu_error = None, None, None
+        toys = _toys(likelihood, limits, settings.limit, blinded=blinded, folder=folder)
         if not blinded:
             observed = discovery(likelihood)
             result = fit(likelihood)
@@ -182,6 +214,7 @@ def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings) -> PointR
         expected,
         observed,
         limits,
+        toys,
         mu_hat,
         mu_error,
     )
@@ -192,6 +225,27 @@ def _background_fit(likelihood: Likelihood) -> FitResult:
     poi = poi_index(likelihood)
     start[poi], fixed[poi] = 0.0, True
     return fit(likelihood, start=start, fixed=fixed)
+
+
+def _diagnosis(built: BuiltModel, background_fit: FitResult) -> Diagnosis:
+    """Diagnose what may be seen: the fit with signal to all data, or the one without to the control regions."""
+    likelihood = Likelihood(built.model)
+    if not _blinded(built):
+        return diagnose(likelihood)
+    goodness = None
+    if built.observed:
+        control = Likelihood(_restricted(built.model, built.observed))
+        start, fixed = control.inits.copy(), control.fixed.copy()
+        if control.poi is not None:
+            start[control.poi], fixed[control.poi] = 0.0, True
+        goodness = goodness_of_fit(control, fit(control, start=start, fixed=fixed), fixed=fixed)
+    theta = background_fit.values.copy()
+    theta[poi_index(likelihood)] = 1.0
+    asimov = likelihood.expected_data(theta)
+    impacts = ranking(likelihood, fit(likelihood, asimov, start=theta), asimov)
+    return replace(
+        diagnose(likelihood, result=background_fit, impacts=impacts), goodness=goodness, observed=built.observed
+    )
 
 
 def prepared(built: BuiltModel) -> BuiltModel:
@@ -267,10 +321,7 @@ def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> li
         }
         b = sum(yields[process][0] for process in inputs.of_kind("background") if process in yields)
         if b <= 0:
-            msg = (
-                f"The counting region {region} expects {b:.3g} background events, so it has no "
-                "significance."
-            )
+            msg = f"The counting region {region} expects {b:.3g} background events, so it has no significance."
             raise ConfigError(msg)
         variance = sum(yields[process][1] for process in inputs.of_kind("background") if process in yields)
         sigma = float(np.sqrt(variance + (counting.uncertainty * b) ** 2))

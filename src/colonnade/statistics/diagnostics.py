@@ -7,11 +7,13 @@ the variations of a ranking or scan together.
 from __future__ import annotations
 
 __all__ = [
+    "Diagnosis",
     "Goodness",
     "Impact",
     "Prediction",
     "Pull",
     "Scan",
+    "diagnose",
     "goodness_of_fit",
     "interval",
     "predict",
@@ -28,9 +30,9 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.fitting import FitResult, poi_index
+from colonnade.statistics.fitting import FitResult, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
-from colonnade.statistics.minimise import minimise
+from colonnade.statistics.minimise import Flags, minimise
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,64 @@ class Prediction:
     totals: dict[str, tuple[float, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that is looked at to understand a fit.
+
+    Attributes
+    ----------
+    fit : FitResult
+        The fit.
+    pulls, ranking : tuple
+        Of its parameters.
+    goodness : Goodness or None
+        None where there are no data to compare with.
+    before, after : Prediction
+        Yields before and after the fit.
+    observed : frozenset of str
+        The channels whose data may be shown.
+    """
+
+    fit: FitResult
+    pulls: tuple[Pull, ...]
+    ranking: tuple[Impact, ...]
+    goodness: Goodness | None
+    before: Prediction
+    after: Prediction
+    observed: frozenset[str]
+
+
+def diagnose(
+    likelihood: Likelihood, *, result: FitResult | None = None, impacts: list[Impact] | None = None
+) -> Diagnosis:
+    """Fit the observed data, and look at the fit from all sides.
+
+    Parameters
+    ----------
+    likelihood
+        The compiled model.
+    result, impacts
+        A fit, and a ranking, to take instead of making them.
+
+    Raises
+    ------
+    FitError
+        If a fit does not converge.
+    """
+    found = fit(likelihood) if result is None else result
+    if impacts is None:
+        impacts = ranking(likelihood, found) if likelihood.poi is not None else []
+    return Diagnosis(
+        found,
+        tuple(pulls(likelihood, found)),
+        tuple(impacts),
+        goodness_of_fit(likelihood, found),
+        predict(likelihood, prefit(likelihood)),
+        predict(likelihood, found),
+        frozenset(likelihood.channels),
+    )
+
+
 def _priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
     """Return what each parameter was measured as before, and with what error (0 where it was not)."""
     centre, width = likelihood.inits.copy(), np.zeros(len(likelihood.labels))
@@ -214,10 +274,18 @@ def ranking(likelihood: Likelihood, result: FitResult, data: Floats | None = Non
     return sorted(impacts, key=lambda impact: impact.size, reverse=True)
 
 
-def goodness_of_fit(likelihood: Likelihood, result: FitResult) -> Goodness:
-    """Compare a fit with the saturated model, which describes every bin perfectly (as cabinetry does)."""
+def goodness_of_fit(likelihood: Likelihood, result: FitResult, *, fixed: Flags | None = None) -> Goodness:
+    """Compare a fit with the saturated model, which describes every bin perfectly (as cabinetry does).
+
+    Parameters
+    ----------
+    likelihood, result
+        The model and its fit.
+    fixed
+        Which parameters the fit held; without it those that the model does.
+    """
     _, width = _priors(likelihood)
-    free = int(np.sum(~likelihood.fixed & (width == 0)))
+    free = int(np.sum(~(likelihood.fixed if fixed is None else fixed) & (width == 0)))
     degrees = likelihood.bins - free
     statistic = 2 * result.nll
     return Goodness(statistic, degrees, float(chi2.sf(statistic, degrees)) if degrees > 0 else float("nan"))

@@ -127,6 +127,8 @@ def fit(
 
 def _invert(likelihood: Likelihood, hessian: Floats, free: NDArray[np.intp]) -> Floats:
     matrix = hessian[np.ix_(free, free)]
+    if len(free) == 0:
+        return matrix
     # scaled to ones on the diagonal, so that parameters of very different size don't spoil the inverse
     diagonal = np.diagonal(matrix)
     if np.all(diagonal > 0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["fit_summary", "patchset", "write_analysis"]
+__all__ = ["diagnosis_summary", "fit_summary", "patchset", "write_analysis"]
 
 import hashlib
 import json
@@ -12,12 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from colonnade.errors import ConfigError
 from colonnade.output import write_json
 from colonnade.statistics.analysis import AnalysisResult, PointResult
 from colonnade.statistics.build import BuiltModel
+from colonnade.statistics.diagnostics import Diagnosis, Prediction
+from colonnade.statistics.model import Model
 from colonnade.statistics.templates import Decision
 from colonnade.statistics.workspace import to_workspace
+
+# a correlation below this is not worth a line in the table
+_CORRELATED = 0.1
 
 
 def write_analysis(result: AnalysisResult, folder: Path) -> None:
@@ -67,10 +74,7 @@ def patchset(
         patch = []
         for index, (mine, theirs) in enumerate(zip(spec["channels"], workspace["channels"], strict=True)):
             if mine["samples"][1:] != theirs["samples"][1:]:
-                msg = (
-                    f"The models of {name} and {reference.signal} differ in their backgrounds of "
-                    f"{mine['name']}."
-                )
+                msg = f"The models of {name} and {reference.signal} differ in their backgrounds of {mine['name']}."
                 raise ConfigError(msg)
             patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
         patch += [
@@ -117,7 +121,63 @@ def fit_summary(result: AnalysisResult) -> dict[str, Any]:
             for label, value, error in zip(fitted.labels, fitted.values, fitted.errors, strict=True)
         ],
         "reference": result.reference.signal,
+        "diagnostics": diagnosis_summary(result.diagnosis, result.reference.model),
         "decisions": _grouped(result.decisions),
+    }
+
+
+def _limit(point: PointResult) -> dict[str, Any]:
+    """Return the limits that hold, and, where there are both, those of the formulas and of pseudo-experiments."""
+    formulas = {"expected": list(point.limits.expected), "observed": point.limits.observed}
+    if point.toys is None:
+        return {"method": "asymptotic"} | formulas
+    toys = {
+        "expected": list(point.toys.expected),
+        "expected_errors": list(point.toys.expected_errors),
+        "observed": point.toys.observed,
+        "observed_error": point.toys.observed_error,
+        "toys": point.toys.tests[0].toys,
+    }
+    chosen = {"expected": toys["expected"], "observed": toys["observed"]}
+    return {"method": "toys"} | chosen | {"asymptotic": formulas, "toys": toys}
+
+
+def diagnosis_summary(found: Diagnosis, model: Model) -> dict[str, Any]:
+    """Return a diagnosis as plain data; docs/statistics.md describes it."""
+    fitted = found.fit
+    # only parameters that some other parameter goes with make the matrix worth reading
+    strength = np.abs(fitted.correlation - np.diag(np.diagonal(fitted.correlation)))
+    chosen = np.flatnonzero(strength.max(axis=0, initial=0.0) > _CORRELATED)
+    goodness = None
+    if found.goodness is not None and found.goodness.degrees > 0:
+        goodness = asdict(found.goodness)
+    return {
+        "pulls": [asdict(each) for each in found.pulls],
+        "ranking": [asdict(each) for each in found.ranking],
+        "correlations": {
+            "parameters": [fitted.labels[index] for index in chosen],
+            "matrix": np.round(fitted.correlation[np.ix_(chosen, chosen)], 6).tolist(),
+        },
+        "goodness": goodness,
+        "yields": {
+            channel.name: {
+                "edges": None if channel.edges is None else list(channel.edges),
+                "observed": model.observations[channel.name].tolist() if channel.name in found.observed else None,
+                "prefit": _yields(found.before, channel.name),
+                "postfit": _yields(found.after, channel.name),
+            }
+            for channel in model.channels
+        },
+    }
+
+
+def _yields(prediction: Prediction, channel: str) -> dict[str, Any]:
+    total, error = prediction.totals[channel]
+    return {
+        "samples": {name: values.tolist() for name, values in prediction.yields[channel].items()},
+        "errors": prediction.errors[channel].tolist(),
+        "total": total,
+        "total_error": error,
     }
 
 
@@ -141,7 +201,7 @@ def _point(point: PointResult) -> dict[str, Any]:
             "expected": point.expected.z,
             "observed": None if point.observed is None else point.observed.z,
         },
-        "limit": {"expected": list(point.limits.expected), "observed": point.limits.observed},
+        "limit": _limit(point),
         "mu_hat": mu_hat,
         "cross_section_pb": point.cross_section_pb,
     }

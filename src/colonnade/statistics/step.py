@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["infer", "refit"]
+__all__ = ["infer", "load_run", "make_inputs", "refit"]
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -26,7 +26,6 @@ def infer(
     luminosity: float,
     unblind: bool = False,
     signal_regions: Collection[str] | None = None,
-    workers: int | None = None,
 ) -> AnalysisResult:
     """Fit a run's histograms, set limits, and write the result.
 
@@ -47,10 +46,8 @@ def infer(
     unblind
         Whether data may be used in signal regions.
     signal_regions
-        The regions that blinding is about. Where they are not given, a region whose data are empty is taken
-        as blinded, as blinded data are never filled.
-    workers
-        Processes to share the signal points; without it they are fitted here, one after the other.
+        The regions that blinding is about. Where they are not given, a region whose data are empty is taken as
+        blinded, as blinded data are never filled.
 
     Raises
     ------
@@ -61,7 +58,24 @@ def infer(
     OutputError
         If a file can't be written.
     """
-    del workers  # a point takes a fraction of a second, less than starting a process would
+    inputs = make_inputs(
+        histograms, kinds=kinds, points=points, luminosity=luminosity, unblind=unblind, signal_regions=signal_regions
+    )
+    result = analyse(inputs, model, folder=directory / "toys")
+    write_analysis(result, directory)
+    return result
+
+
+def make_inputs(
+    histograms: Mapping[str, Mapping[str, Any]],
+    *,
+    kinds: Mapping[str, str],
+    points: Mapping[str, Mapping[str, Any]],
+    luminosity: float,
+    unblind: bool,
+    signal_regions: Collection[str] | None,
+) -> Inputs:
+    """Put together what `infer` is told."""
     processes = {
         name: Process(
             kind,  # type: ignore[arg-type]  # the manifest has checked it
@@ -71,17 +85,13 @@ def infer(
         for name, kind in kinds.items()
     }
     regions = frozenset(_empty_regions(histograms, kinds) if signal_regions is None else signal_regions)
-    inputs = Inputs(histograms, processes, luminosity, regions, unblind)
-    result = analyse(inputs, model)
-    write_analysis(result, directory)
-    return result
+    return Inputs(histograms, processes, luminosity, regions, unblind)
 
 
 def refit(directory: Path) -> AnalysisResult:
     """Do the statistics step again on what a run left in its folder.
 
-    The model, the luminosity, what the processes are and whether data may be seen are read from
-    provenance.json.
+    The model, the luminosity, what the processes are and whether data may be seen are read from provenance.json.
 
     Raises
     ------
@@ -93,6 +103,22 @@ def refit(directory: Path) -> AnalysisResult:
         If a fit does not converge.
     OutputError
         If a file can't be written.
+    """
+    inputs, model = load_run(directory)
+    result = analyse(inputs, model, folder=directory / "toys")
+    write_analysis(result, directory)
+    return result
+
+
+def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
+    """Read a run's histograms, what they mean, and its model.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run.
+    ConfigError
+        If the run's workflow has no model.
     """
     from colonnade.histograms import load
 
@@ -119,16 +145,15 @@ def refit(directory: Path) -> AnalysisResult:
         for each in datasets
         if each["kind"] == "signal" and each.get("xsec_pb") is not None
     }
-    return infer(
+    inputs = make_inputs(
         load(directory),
-        parse_settings(ModelSettings, model, f"{path}: config.model"),
-        directory=directory,
         kinds=kinds,
         points=points,
         luminosity=luminosity,
         unblind=bool(config.get("unblind", False)),
         signal_regions=provenance.get("signal_regions"),
     )
+    return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
 
 
 def _empty_regions(histograms: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str]) -> set[str]:

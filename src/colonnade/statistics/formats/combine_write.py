@@ -9,7 +9,6 @@ from __future__ import annotations
 
 __all__ = ["to_combine"]
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
     lines = _header(model, columns, signals, card.with_suffix(".root").name, len(names))
     lines += [_row(name, effects, shape=name in shapes) for name in names]
     lines += _rates(model, columns)
-    lines += _statistics(model)
+    lines += _statistics(model, differences)
     with replacing(card) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tuple(differences)
@@ -248,8 +247,17 @@ def _rates(model: Model, columns: list[tuple[Channel, Sample]]) -> list[str]:
     return [*lines, *measured.values()]
 
 
-def _statistics(model: Model) -> list[str]:
+def _statistics(model: Model, differences: dict[Difference, None]) -> list[str]:
     """Bin-wise uncertainties: a threshold of 0 makes one Gaussian parameter a bin, as staterror does."""
+    names = [each.name for each in model.parameters if _is_staterror(model, each.name)]
+    for name in names:
+        differences[
+            Difference(
+                name,
+                "a staterror became autoMCStats: the error follows the yields of the processes, but not their shapes; "
+                "the same at the nominal point",
+            )
+        ] = None
     return [
         f"{channel.name} autoMCStats 0 0 1"
         for channel in model.channels
@@ -257,13 +265,10 @@ def _statistics(model: Model) -> list[str]:
     ]
 
 
-def parameter_names(model: Model) -> Mapping[str, str]:
-    """Return how the card calls the model's parameters: the signal strength r, bin-wise ones as Combine does."""
-    names = {model.poi: "r"}
-    for channel in model.channels:
-        for sample in channel.samples:
-            for modifier in sample.modifiers:
-                if modifier.kind == "staterror":
-                    for index in range(channel.bins):
-                        names[f"{modifier.parameter}[{index}]"] = f"prop_bin{channel.name}_bin{index}"
-    return names
+def _is_staterror(model: Model, name: str) -> bool:
+    return any(
+        m.kind == "staterror" and m.parameter == name
+        for channel in model.channels
+        for sample in channel.samples
+        for m in sample.modifiers
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["from_cabinetry", "to_cabinetry"]
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -293,6 +294,13 @@ def from_cabinetry(config: Path) -> Model:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
-        yield
+    # cabinetry tells of every empty bin, which is no news here
+    log = logging.getLogger("cabinetry")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,115 @@
+"""`colonnade limit`: CLs upper limits of any model."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from colonnade.statistics.limits import UpperLimits
+    from colonnade.statistics.toys import ToyLimits
+
+
+@click.command("limit")
+@click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--patchset",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of patches for a workspace.",
+)
+@click.option("--patch", metavar="NAME", help="Which patch.")
+@click.option("--measurement", metavar="NAME", help="Which measurement of a workspace; by default its first.")
+@click.option("--level", type=click.FloatRange(0.5, 1, min_open=True, max_open=True), default=0.95, show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "asymptotic", "toys"]),
+    default="auto",
+    show_default=True,
+    help="auto adds pseudo-experiments where too few events are expected for the asymptotic formulas.",
+)
+@click.option("--toys", type=click.IntRange(min=100), default=2000, show_default=True, help="Of each hypothesis.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the pseudo-experiments.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for finished pseudo-experiments, so that an interrupted limit goes on where it was.",
+)
+@click.option("--blind", is_flag=True, help="Expected limits only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    model: Path,
+    *,
+    patchset: Path | None,
+    patch: str | None,
+    measurement: str | None,
+    level: float,
+    method: str,
+    toys: int,
+    seed: int,
+    keep: Path | None,
+    blind: bool,
+    as_json: bool,
+) -> None:
+    """Set upper limits on the signal strength of MODEL.
+
+    MODEL is a pyhf workspace, HS3, a Combine datacard, HistFactory XML or a cabinetry configuration.
+    """
+    from colonnade.statistics import Likelihood, upper_limits
+    from colonnade.statistics.formats import read_model
+    from colonnade.statistics.settings import LimitSettings
+    from colonnade.statistics.toys import expects_few, toy_limits
+
+    likelihood = Likelihood(read_model(model, patchset=patchset, patch=patch, measurement=measurement))
+    limits = upper_limits(likelihood, level=level, observed=not blind)
+    found = None
+    if method == "toys" or (method == "auto" and expects_few(likelihood, limits, LimitSettings().few)):
+        found = toy_limits(likelihood, level=level, toys=toys, seed=seed, observed=not blind, folder=keep)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_content(limits, found), indent=2))
+    else:
+        _print(likelihood.model.poi, limits, found)
+
+
+def _content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "level": limits.level,
+        "asymptotic": {"expected": list(limits.expected), "observed": limits.observed},
+        "toys": None,
+    }
+    if toys is not None:
+        content["toys"] = {
+            "expected": list(toys.expected),
+            "expected_errors": list(toys.expected_errors),
+            "observed": toys.observed,
+            "observed_error": toys.observed_error,
+        }
+    return content
+
+
+def _print(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Upper limits on {poi} at {100 * limits.level:g} % (CLs)")
+    table.add_column("")
+    table.add_column("asymptotic", justify="right")
+    if toys is not None:
+        table.add_column("pseudo-experiments", justify="right")
+    rows = [(f"expected {sigma:+d} sigma" if sigma else "expected", index) for index, sigma in enumerate(range(-2, 3))]
+    for label, index in rows:
+        cells = [f"{limits.expected[index]:.5g}"]
+        if toys is not None:
+            cells.append(f"{toys.expected[index]:.4g} ± {toys.expected_errors[index]:.1g}")
+        table.add_row(label, *cells)
+    if limits.observed is not None:
+        cells = [f"{limits.observed:.5g}"]
+        if toys is not None:
+            cells.append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
+        table.add_row("observed", *cells)
+    Console().print(table)
