@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a shared machine may be slow for a moment; that is no failure
+settings.register_profile("colonnade", deadline=None)
+settings.load_profile("colonnade")
 
 PROJECT = Path(__file__).parents[1]
 
