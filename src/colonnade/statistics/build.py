@@ -154,10 +154,7 @@ class Builder:
             if not any(
                 by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0 for process in chosen
             ):
-                msg = (
-                    f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't "
-                    "determine it."
-                )
+                msg = f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't determine it."
                 raise ConfigError(msg)
 
     # ---- samples

@@ -192,8 +192,7 @@ def _cut(
 ) -> tuple[Floats, dict[str, tuple[Floats, Floats]]]:
     if filled.ndim != 3:
         msg = (
-            f"{where}: the histogram {channel.histogram} has {filled.ndim - 2} axes; a channel needs one "
-            "with one axis."
+            f"{where}: the histogram {channel.histogram} has {filled.ndim - 2} axes; a channel needs one with one axis."
         )
         raise ConfigError(msg)
     regions = list(filled.axes["region"])
@@ -236,10 +235,7 @@ def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.in
         return found
     step = channel.rebin or 1
     if bins % step:
-        msg = (
-            f"{where}: the {bins} bins of {channel.histogram} can't be merged by {step}; give a divisor "
-            f"of {bins}."
-        )
+        msg = f"{where}: the {bins} bins of {channel.histogram} can't be merged by {step}; give a divisor of {bins}."
         raise ConfigError(msg)
     return np.arange(0, bins + 1, step)
 
@@ -270,10 +266,7 @@ def _groups(
         return float(total[group].sum())
 
     if content([index for group in groups for index in group]) <= limit:
-        msg = (
-            f"{where} expects {total.sum():.3g} background events in all, too few for a likelihood; leave "
-            "it out."
-        )
+        msg = f"{where} expects {total.sum():.3g} background events in all, too few for a likelihood; leave it out."
         raise ConfigError(msg)
     empty = next((group for group in groups if content(group) <= limit), None)
     if empty is not None and settings.empty_bins == "error":

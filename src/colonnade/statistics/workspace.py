@@ -163,10 +163,7 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
     validate_workspace(spec, source)
     names = [each["name"] for each in spec["measurements"]]
     if measurement is not None and measurement not in names:
-        msg = (
-            f"{source} has no measurement {measurement}{nearest(measurement, names)}; it has "
-            f"{', '.join(names)}."
-        )
+        msg = f"{source} has no measurement {measurement}{nearest(measurement, names)}; it has {', '.join(names)}."
         raise ConfigError(msg)
     chosen = spec["measurements"][names.index(measurement) if measurement else 0]
     poi = chosen["config"]["poi"]
