@@ -95,14 +95,17 @@ def timed(what: str, act: Callable[[], Any]) -> Any:
 
 
 def scheduler(tasks: int) -> None:
-    """Send tasks that do nothing through Dask's scheduler to 2,000 threads in this process."""
+    """Send tasks that do nothing through Dask's scheduler to 2,000 threads of two processes."""
     from distributed import Client, LocalCluster
 
     from colonnade.execution.cluster import DaskPool
 
     with (
         LocalCluster(
-            n_workers=20, threads_per_worker=100, processes=False, dashboard_address=None, protocol="inproc://"
+            n_workers=2,
+            threads_per_worker=1000,
+            dashboard_address=None,
+            silence_logs=50,
         ) as cluster,
         Client(cluster) as client,
     ):

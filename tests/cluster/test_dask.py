@@ -167,7 +167,7 @@ def test_no_scheduler(lab: Any, tell: Tell) -> None:
 
 
 def test_the_scheduler_disappears(lab: Any, tell: Tell, cluster: Cluster) -> None:
-    lab.simulate(sizes=(300, 250, 400))
+    lab.simulate(sizes=(300, 250, 350))
     clean = lab.clean()
     scheduler = cluster.scheduler()
     cluster.worker()
@@ -184,7 +184,7 @@ def test_the_scheduler_disappears(lab: Any, tell: Tell, cluster: Cluster) -> Non
     assert "scheduler has gone" in outcome.said
     assert "are safe in" in outcome.said
     assert "Traceback" not in outcome.said
-    assert sum(loss["stop"] - loss["start"] for loss in outcome.lost) == 950
+    assert sum(loss["stop"] - loss["start"] for loss in outcome.lost) == 900
     assert not (outcome.folder / "histograms.root").exists()
     again = lab.run("futures")
     assert again.code == 0
@@ -198,7 +198,7 @@ def test_the_scheduler_disappears(lab: Any, tell: Tell, cluster: Cluster) -> Non
 
 
 def test_every_worker_of_a_cluster_is_replaced(lab: Any, tell: Tell, cluster: Cluster) -> None:
-    lab.simulate(sizes=(300, 250, 400))
+    lab.simulate(sizes=(300, 250, 350))
     clean = lab.clean()
     cluster.scheduler()
     first = cluster.worker()

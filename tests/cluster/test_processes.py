@@ -60,7 +60,7 @@ def test_a_worker_over_its_memory_limit(lab: Any, tell: Tell) -> None:
 
 @pytest.mark.parametrize("kind", ["iterative", "futures", "dask"])
 def test_the_run_killed_and_resumed(lab: Any, tell: Tell, kind: str) -> None:
-    lab.simulate(sizes=(300, 250, 400))
+    lab.simulate(sizes=(300, 250, 350))
     clean = lab.clean()
     lab.seen()
     lab.at(200)
@@ -85,7 +85,7 @@ def test_the_run_killed_and_resumed(lab: Any, tell: Tell, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["iterative", "futures", "dask"])
 def test_interrupted(lab: Any, tell: Tell, kind: str) -> None:
-    lab.simulate(sizes=(300, 250, 400))
+    lab.simulate(sizes=(300, 250, 350))
     clean = lab.clean()
     lab.at(200)
     process = lab.start(kind, 1)
