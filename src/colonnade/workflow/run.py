@@ -4,12 +4,15 @@ from __future__ import annotations
 
 __all__ = ["run_workflow"]
 
+import multiprocessing
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +22,7 @@ from rich.console import Console
 
 from colonnade.errors import ConfigError
 from colonnade.execution import Result, ResultCache, RichProgress, run_datasets
-from colonnade.histograms import write_root, write_zip
+from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import replacing, write_json
 from colonnade.processor import Processor
@@ -79,9 +82,10 @@ def run_workflow(
     run = _Run(workflow, directory, console)
     console.print(f"[bold]{settings.title or workflow.name}[/bold]: {len(datasets)} datasets")
     result = run.events(processor, datasets)
-    if settings.model is not None:
-        run.fit(result, datasets)
-    run.plots()
+    with run.root_file():
+        if settings.model is not None:
+            run.fit(result, datasets)
+        run.plots()
     run.report()
     print_summary(console, directory, result)
     result.ledger.check()
@@ -110,6 +114,10 @@ def _make_processor(workflow: Workflow, analysis: type[Processor]) -> Processor:
             raise ConfigError(msg)
         corrections[name] = path
     return analysis(unblind=settings.unblind, corrections=corrections, **settings.parameters)
+
+
+def _write_root(directory: Path) -> None:
+    write_root(load(directory), directory / "histograms.root")
 
 
 @dataclass
@@ -177,11 +185,12 @@ class _Run:
         result.write_cutflow(self.directory / "cutflow.json")
         result.ledger.write(self.directory / "ledger.json")
 
-        def write() -> None:
-            write_zip(result.histograms, self.directory / "histograms.zip")
-            write_root(result.histograms, self.directory / "histograms.root")
-
-        self._step("histograms", (bits,), ("histograms.zip", "histograms.root"), write)
+        self._step(
+            "histograms",
+            (bits,),
+            ("histograms.zip",),
+            lambda: write_zip(result.histograms, self.directory / "histograms.zip"),
+        )
         kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
         self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
         return result
@@ -192,6 +201,23 @@ class _Run:
             return None
         folder = self.workflow.root / cache.folder
         return ResultCache(folder, int(cache.gigabytes * 1e9), tuple(processor.histograms))
+
+    @contextmanager
+    def root_file(self) -> Iterator[None]:
+        """Write the ROOT file in a process of its own while the steps of the block go on.
+
+        It takes a millisecond a histogram, of which a search has ten thousands.
+        """
+        end = self._begin("ROOT file", (self.provenance["histograms_sha256"],), ("histograms.root",))
+        if end is None:
+            yield
+            return
+        # spawned, as forking would copy the threads' locks of a running cluster
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            written = pool.submit(_write_root, self.directory)
+            yield
+            written.result()
+        end()
 
     def fit(self, result: Result, datasets: Sequence[Dataset]) -> None:
         """Build the likelihood, fit it, set limits."""
@@ -282,20 +308,30 @@ class _Run:
 
     def _step(self, name: str, key: Sequence[Any], outputs: Sequence[str], act: Callable[[], object]) -> None:
         """Do a step, unless what it depends on is unchanged and its output is there."""
+        end = self._begin(name, key, outputs)
+        if end is not None:
+            act()
+            end()
+
+    def _begin(self, name: str, key: Sequence[Any], outputs: Sequence[str]) -> Callable[[], None] | None:
+        """Return what ends a step, or None where the step need not be done."""
         wanted = digest(*key)
         paths = [self.directory / output for output in outputs]
         done = self.provenance["steps"].get(name, {})
         if done.get("key") == wanted and all(path.exists() for path in paths):
             self.console.print(f"  {name:<11} unchanged", highlight=False)
-            return
+            return None
         self.provenance["steps"].pop(name, None)
         for path in paths:  # nothing stale stays beside what is new, should the step fail
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         began = time.monotonic()
-        act()
-        seconds = time.monotonic() - began
-        self.provenance["steps"][name] = {"key": wanted, "seconds": round(seconds, 3)}
-        self._note(name, seconds, ", ".join(outputs))
+
+        def end() -> None:
+            seconds = time.monotonic() - began
+            self.provenance["steps"][name] = {"key": wanted, "seconds": round(seconds, 3)}
+            self._note(name, seconds, ", ".join(outputs))
+
+        return end
 
     def _note(self, name: str, seconds: float, what: str) -> None:
         self.console.print(f"  {name:<11} {seconds:6.1f} s  {what}", highlight=False)
