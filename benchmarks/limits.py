@@ -25,7 +25,7 @@ def made(channels: int) -> dict[str, Any]:
     for number in range(channels):
         name = f"channel{number}"
         samples: list[dict[str, Any]] = []
-        for sample, size in (("signal", 4.0), ("top", 60.0), ("diboson", 25.0)):
+        for sample, size in (("signal", 15.0), ("top", 60.0), ("diboson", 25.0)):
             yields = (size * np.array([1.5, 1.0, 0.5]) * rng.uniform(0.8, 1.2, 3)).tolist()
             data = {"hi_data": [1.05 * y for y in yields], "lo_data": [0.96 * y for y in yields]}
             modifiers: list[dict[str, Any]] = [
@@ -56,7 +56,7 @@ def main() -> None:
     """Time both sides and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", nargs="?", type=Path)
-    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--channels", type=int, default=2)
     options = parser.parse_args()
     spec = json.loads(options.workspace.read_text()) if options.workspace else made(options.channels)
     warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)

@@ -145,3 +145,32 @@ def test_a_free_direction_is_named():
     spec["channels"][0]["samples"][0]["modifiers"].append({"name": "free", "type": "normfactor", "data": None})
     with pytest.raises(FitError, match=r"don't constrain (mu|free)"):
         fit(Likelihood(from_workspace(spec)))
+
+
+def test_a_large_workspace():
+    """As published ones are: more than 40 channels, more than 200 parameters; limits are where CLs says."""
+    rng = np.random.default_rng(1)
+    channels, observations = [], []
+    for number in range(42):
+        samples = []
+        for name, size in (("signal", 5.0), ("top", 60.0), ("diboson", 25.0)):
+            yields = size * rng.uniform(0.5, 1.5, 2)
+            norms = {"shared": 1.05, f"{name}_all": 1.1, f"{name}_{number}": 1.08}
+            modifiers = [
+                {"name": key, "type": "normsys", "data": {"hi": up, "lo": 1.01 - (up - 1)}} for key, up in norms.items()
+            ]
+            if name == "signal":
+                modifiers.append({"name": "mu", "type": "normfactor", "data": None})
+            else:
+                modifiers.append({"name": f"stat_{number}", "type": "staterror", "data": (0.05 * yields).tolist()})
+            samples.append({"name": name, "data": yields.tolist(), "modifiers": modifiers})
+        seen = rng.poisson(np.sum([each["data"] for each in samples[1:]], axis=0)).astype(float)
+        channels.append({"name": f"channel{number}", "samples": samples})
+        observations.append({"name": f"channel{number}", "data": seen.tolist()})
+    measurements = [{"name": "m", "config": {"poi": "mu", "parameters": []}}]
+    spec = {"channels": channels, "observations": observations, "measurements": measurements, "version": "1.0.0"}
+    likelihood = Likelihood(from_workspace(spec))
+    assert len(likelihood.labels) > 200
+    limits = upper_limits(likelihood)
+    assert hypothesis_test(likelihood, limits.observed).observed == pytest.approx(0.05, rel=1e-3)
+    assert hypothesis_test(likelihood, limits.expected[2]).expected[2] == pytest.approx(0.05, rel=1e-3)
