@@ -137,6 +137,8 @@ class DileptonMET(Processor):
     def common(self, events):
         """Leptons, hardest first; their `kind` is 0 for electrons, 1 for muons."""
         return Objects(
+            all_jets=events.Jet,
+            met=events.MET,
             electrons=self.electrons(events),
             muons=self.muons(events),
             leptons=lambda objects: merge(objects.electrons, objects.muons),
@@ -146,19 +148,24 @@ class DileptonMET(Processor):
         )
 
     def skim(self, events):
-        """Exactly two leptons, hard enough for the triggers, and no light resonance."""
+        """Exactly two leptons, hard enough for the triggers, no light resonance; and missing momentum, nearly."""
         return {
             "two leptons": lambda objects: count(objects.electrons) + count(objects.muons) == 2,
+            "MET within reach": self.within_reach,
             "lepton pT": triggered,
             "mll > 10": lambda objects: objects.mll > 10,
         }
+
+    def within_reach(self, objects):
+        """Missing momentum that no shift of the jets can lift above the cut goes no further."""
+        return objects.met.pt + event_sum(objects.all_jets, lambda jet: jet.pt * jet_uncertainty(jet)) > self.min_met
 
     def objects(self, events, shift):
         """Jets apart from leptons, and missing momentum, which follows the jets' energy scale."""
         jets, met = events.Jet, events.MET
         if shift["jet_energy_scale"]:
             sigma = shift["jet_energy_scale"]
-            jets = assign(jets, pt=lambda jet: jet.pt * (1 + sigma * np.hypot(JES_CONSTANT, JES_NOISE / jet.pt)))
+            jets = assign(jets, pt=lambda jet: jet.pt * (1 + sigma * jet_uncertainty(jet)))
             met = propagate(met, events.Jet, jets)
         return Objects(
             met=met,
@@ -250,6 +257,11 @@ class DileptonMET(Processor):
             jets = select(objects.clean_jets, lambda jet: (abs(jet.eta) < 2.5) & concerned(jet))  # noqa: B023
             up, down = tagging_weight(jets, sigma), tagging_weight(jets, -sigma)
             weights.add(name, nominal, up, down)
+
+
+def jet_uncertainty(jet):
+    """Relative uncertainty of a jet's energy."""
+    return np.hypot(JES_CONSTANT, JES_NOISE / jet.pt)
 
 
 def triggered(objects):

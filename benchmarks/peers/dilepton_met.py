@@ -83,6 +83,9 @@ class DileptonMET(processor.ProcessorABC):
         count = len(events)
         electrons, muons = self.electrons(events), self.muons(events)
         two = ak.num(electrons) + ak.num(muons) == 2
+        # missing momentum that no shift of the jets can lift above the cut
+        uncertainty = events.Jet.pt * np.hypot(0.01, 0.9 / events.Jet.pt)
+        two = two & (events.MET.pt + ak.sum(uncertainty, axis=1) > 50)
         events, electrons, muons = events[two], electrons[two], muons[two]
         electrons["kind"], muons["kind"] = ak.zeros_like(electrons.charge), ak.ones_like(muons.charge)
         leptons = ak.concatenate(

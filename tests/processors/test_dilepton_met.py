@@ -299,7 +299,7 @@ def test_weights(analysis):
 def test_cutflow(analysis):
     rows = cutflow_table(analysis().process(make_events(2000))["made"]["cutflow"])
     names = [row["cut"] for row in rows["SR1_ee"]]
-    assert names[:5] == ["all events", "two leptons", "lepton pT", "mll > 10", "MET"]
+    assert names[:6] == ["all events", "two leptons", "MET within reach", "lepton pT", "mll > 10", "MET"]
     for region in rows.values():
         raw = [row["raw"] for row in region]
         assert raw == sorted(raw, reverse=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["accumulate", "add_bins"]
+__all__ = ["AxisRule", "accumulate", "add_bins"]
 
+from dataclasses import dataclass
 from typing import Any
 
 import boost_histogram as bh
@@ -18,25 +19,66 @@ SKIP = -1
 NOT_A_NUMBER = -2
 
 
-def add_bins(axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]) -> None:
+@dataclass(frozen=True, slots=True)
+class AxisRule:
+    """How an axis numbers its bins, taken from the axis once.
+
+    Attributes
+    ----------
+    kind
+        "regular", "variable", "integer", or "other", for which the axis itself is asked.
+    size, under, over
+        The number of bins, and whether there are bins below and above them (0 or 1).
+    low, width
+        The lower limit and the whole width of a regular axis; the first number of an integer one.
+    edges
+        Those of a variable axis.
+    """
+
+    kind: str
+    size: int
+    under: int
+    over: int
+    low: float
+    width: float
+    edges: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, axis: Any) -> AxisRule:
+        """Read an axis."""
+        traits = axis.traits
+        edges = np.asarray(axis.edges, dtype=np.float64)
+        kind = "other"
+        if not traits.circular:
+            if isinstance(axis, bh.axis.Regular) and axis.transform is None:
+                kind = "regular"
+            elif isinstance(axis, bh.axis.Variable):
+                kind = "variable"
+            elif isinstance(axis, bh.axis.Integer) and not isinstance(axis, bh.axis.Boolean):
+                kind = "integer"
+        under, over = int(traits.underflow), int(traits.overflow)
+        return cls(kind, axis.size, under, over, float(edges[0]), float(edges[-1] - edges[0]), edges)
+
+
+def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]) -> None:
     """Add `stride` times the bin numbers along one axis (counting underflow as 0) to `bins`, in place.
 
     What is not to be filled becomes -1, what is not a number -2.
     """
-    traits = axis.traits
-    under, over = int(traits.underflow), int(traits.overflow)
-    plain = not traits.circular and column.content.dtype.kind != "b"
-    if plain and isinstance(axis, bh.axis.Regular) and axis.transform is None:
-        content = np.asarray(column.content, dtype=np.float64)
-        low, high = axis.edges[0], axis.edges[-1]
-        _regular(content, low, high - low, axis.size, under, over, stride, bins)
-    elif plain and isinstance(axis, bh.axis.Variable):
-        content = np.asarray(column.content, dtype=np.float64)
-        _variable(content, axis.edges, under, over, stride, bins)
+    content = column.content
+    if rule.kind == "regular":
+        content = np.asarray(content, dtype=np.float64)
+        _regular(content, rule.low, rule.width, rule.size, rule.under, rule.over, stride, bins)
+    elif rule.kind == "variable":
+        content = np.asarray(content, dtype=np.float64)
+        _variable(content, rule.edges, rule.under, rule.over, stride, bins)
+    elif rule.kind == "integer" and content.dtype.kind != "f":
+        places = content.astype(np.int64) - int(rule.low)
+        _indexed(places, rule.size, rule.under, rule.over, stride, bins)
     else:
-        _indexed(_indices(axis, column.content), axis.size, under, over, stride, bins)
-        if column.content.dtype.kind == "f":
-            bins[np.isnan(column.content) & (bins != SKIP)] = NOT_A_NUMBER
+        _indexed(_indices(axis, content), rule.size, rule.under, rule.over, stride, bins)
+        if content.dtype.kind == "f":
+            bins[np.isnan(content) & (bins != SKIP)] = NOT_A_NUMBER
     if column.missing is not None:
         bins[column.missing] = SKIP
 
@@ -52,7 +94,7 @@ def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         order = np.argsort(categories)
         place = np.minimum(np.searchsorted(categories[order], content), len(categories) - 1)
         return np.where(categories[order][place] == content, order[place], len(categories))
-    if content.dtype.kind == "b":
+    if content.dtype.kind == "b" and not isinstance(axis, bh.axis.Boolean):
         content = content.astype(np.int64)
     return np.asarray(axis.index(content), dtype=np.int64)
 
@@ -104,7 +146,7 @@ def _indexed(indices: Any, size: int, under: int, over: int, stride: int, bins: 
     for i in range(len(indices)):
         if bins[i] < 0:
             continue
-        index = indices[i]
+        index = max(min(indices[i], size), -1)
         if (index < 0 and not under) or (index >= size and not over):
             bins[i] = SKIP
         else:

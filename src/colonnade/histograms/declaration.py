@@ -12,6 +12,7 @@ import boost_histogram as bh
 import hist
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.histograms._kernels import AxisRule
 
 _AXES = (bh.axis.Regular, bh.axis.Variable, bh.axis.Integer, bh.axis.IntCategory, bh.axis.Boolean)
 _AXIS_TYPES = "Regular, Variable, Integer, IntCategory or Boolean"
@@ -49,12 +50,13 @@ class Histogram:
     ('mll', '$m_{\\ell\\ell}$ [GeV]')
     """
 
-    __slots__ = ("axes", "name", "observables", "regions", "units")
+    __slots__ = ("axes", "name", "observables", "regions", "rules", "units")
 
     name: str
     axes: tuple[Any, ...]
     observables: tuple[str, ...]
     regions: tuple[str, ...] | None
+    rules: tuple[AxisRule, ...]
     units: tuple[str, ...]
 
     def __init__(
@@ -93,7 +95,8 @@ class Histogram:
             for axis, observable, text, quantity in zip(axes, names, labels, units, strict=True)
         )
         chosen = None if regions is None else tuple(regions)
-        for field, value in zip(self.__slots__, (built, name, names, chosen, units), strict=True):
+        rules = tuple(AxisRule.of(axis) for axis in built)
+        for field, value in zip(self.__slots__, (built, name, names, chosen, rules, units), strict=True):
             object.__setattr__(self, field, value)
 
     def __setattr__(self, field: str, value: object) -> None:

@@ -51,12 +51,16 @@ class HistogramSet(Mapping[str, hist.Hist]):
         self._variations = tuple(variations)
         self._offsets: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._sizes: dict[str, int] = {}
+        self._regions_of = {histogram.name: histogram.regions_among(self._regions) for histogram in declared}
+        self._wanted = set(self._regions_of.values())
         size = 0
         for histogram in declared:
-            extents = tuple(axis.extent for axis in histogram.axes)
-            shape = (len(histogram.regions_among(self._regions)), *extents, len(self._variations))
+            extents = tuple(rule.size + rule.under + rule.over for rule in histogram.rules)
+            shape = (len(self._regions_of[histogram.name]), *extents, len(self._variations))
             self._offsets[histogram.name], self._shapes[histogram.name] = size, shape
-            size += math.prod(shape)
+            self._sizes[histogram.name] = math.prod(shape)
+            size += self._sizes[histogram.name]
         self._values: Floats = np.zeros(size)
         self._variances: Floats = np.zeros(size)
 
@@ -85,8 +89,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         return name in self._declared
 
     def __getitem__(self, name: str) -> hist.Hist:
-        histogram = self._declared[name]
-        axes = full_axes(histogram, histogram.regions_among(self._regions), self._variations)
+        axes = full_axes(self._declared[name], self._regions_of[name], self._variations)
         filled = hist.Hist(*axes, storage=hist.storage.Weight())
         view = filled.view(flow=True)
         # here the variations run fastest, which is how they are filled; in the Hist they come second
@@ -159,11 +162,10 @@ class HistogramSet(Mapping[str, hist.Hist]):
             If an observable is not a number in an event that is to be filled.
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
-        members = {region: np.flatnonzero(np.asarray(mask)) for region, mask in masks.items()}
+        chosen = {region: np.flatnonzero(np.asarray(mask)) for region, mask in masks.items()}
+        members = {regions: _members([chosen.get(region, _NONE) for region in regions]) for regions in self._wanted}
         columns: dict[str, Column] = {}
         for histogram in self._declared.values():
-            regions = histogram.regions_among(self._regions)
-            chosen = [members.get(region, _NONE) for region in regions]
             for name in histogram.observables:
                 if name not in observables:
                     known = nearest(name, observables)
@@ -172,7 +174,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
                 if name not in columns:
                     columns[name] = Column.of(observables[name], name, len(weights))
             together = Column.together([columns[name] for name in histogram.observables], histogram.name)
-            bad = self._fill_one(histogram, together, chosen, weights, first)
+            bad = self._fill_one(histogram, together, members[self._regions_of[histogram.name]], weights, first)
             if bad >= 0:
                 culprit = next(column.name for column in together if column.holds_nan_at(bad))
                 msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
@@ -182,22 +184,22 @@ class HistogramSet(Mapping[str, hist.Hist]):
         self,
         histogram: Histogram,
         columns: list[Column],
-        members: list[Integers],
+        members: tuple[Integers, Integers],
         weights: Floats,
         first: int,
     ) -> int:
         """Return the entry that is not a number, or -1."""
         bins = np.zeros(len(columns[0].content), dtype=np.int64)
         stride = 1
-        for axis, column in zip(reversed(histogram.axes), reversed(columns), strict=True):
-            _kernels.add_bins(axis, column, stride, bins)
-            stride *= axis.extent
-        starts = np.zeros(len(members) + 1, dtype=np.int64)
-        starts[1:] = np.cumsum([len(chosen) for chosen in members])
-        shape = (len(members), stride, len(self._variations))
+        for rule, axis, column in zip(
+            reversed(histogram.rules), reversed(histogram.axes), reversed(columns), strict=True
+        ):
+            _kernels.add_bins(rule, axis, column, stride, bins)
+            stride *= rule.size + rule.under + rule.over
+        starts, everyone = members
+        shape = (len(starts) - 1, stride, len(self._variations))
         values = self._block(self._values, histogram.name).reshape(shape)
         variances = self._block(self._variances, histogram.name).reshape(shape)
-        everyone = np.concatenate(members) if members else _NONE
         return _kernels.accumulate(bins, columns[0].offsets, starts, everyone, weights, first, values, variances)
 
     def absorb(self, part: HistogramSet) -> None:
@@ -218,8 +220,8 @@ class HistogramSet(Mapping[str, hist.Hist]):
             self._block(self._variances, name)[...] += part._block(part._variances, name)[..., places]
 
     def _block(self, contents: Floats, name: str) -> Floats:
-        shape, offset = self._shapes[name], self._offsets[name]
-        return contents[offset : offset + math.prod(shape)].reshape(shape)
+        offset = self._offsets[name]
+        return contents[offset : offset + self._sizes[name]].reshape(self._shapes[name])
 
     def _with(self, values: Floats, variances: Floats) -> HistogramSet:
         new = object.__new__(HistogramSet)
@@ -240,6 +242,13 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
 
 _NONE = np.zeros(0, dtype=np.int64)
+
+
+def _members(chosen: Sequence[Integers]) -> tuple[Integers, Integers]:
+    """Put the events of each region in a row; return where each region starts, and the row."""
+    starts = np.zeros(len(chosen) + 1, dtype=np.int64)
+    starts[1:] = np.cumsum([len(events) for events in chosen])
+    return starts, np.concatenate([_NONE, *chosen])
 
 
 def combine(parts: Sequence[HistogramSet]) -> HistogramSet:

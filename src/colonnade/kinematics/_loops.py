@@ -11,7 +11,6 @@ __all__ = [
     "sort_entries",
     "subtract_change",
     "sum_lists",
-    "take_events",
 ]
 
 from typing import Any
@@ -25,15 +24,19 @@ from colonnade.kinematics.compiled import compiled
 def gather_lists(starts: Any, stops: Any, places: Any) -> Any:
     """Offsets and entries of the lists at some places; a negative place is an empty list."""
     offsets = np.empty(len(places) + 1, dtype=np.int64)
-    offsets[0] = 0
+    total = 0
     for i in range(len(places)):
-        count = stops[places[i]] - starts[places[i]] if places[i] >= 0 else 0
-        offsets[i + 1] = offsets[i] + count
-    index = np.empty(offsets[-1], dtype=np.int64)
+        offsets[i] = total
+        if places[i] >= 0:
+            total += stops[places[i]] - starts[places[i]]
+    offsets[len(places)] = total
+    index = np.empty(total, dtype=np.int64)
     for i in range(len(places)):
-        first = starts[places[i]] if places[i] >= 0 else 0
-        for k in range(offsets[i], offsets[i + 1]):
-            index[k] = first + k - offsets[i]
+        if places[i] >= 0:
+            count = offsets[i]
+            for k in range(starts[places[i]], stops[places[i]]):
+                index[count] = k
+                count += 1
     return offsets, index
 
 
@@ -53,28 +56,6 @@ def select_entries(offsets: Any, keep: Any) -> Any:
     for i in range(len(offsets)):
         new[i] = before[offsets[i]]
     return new, index[:count].copy()
-
-
-@compiled
-def take_events(offsets: Any, keep: Any) -> Any:
-    """Offsets and places of the entries of the events that are kept."""
-    events, total = 0, 0
-    for i in range(len(keep)):
-        if keep[i]:
-            events += 1
-            total += offsets[i + 1] - offsets[i]
-    new = np.empty(events + 1, dtype=np.int64)
-    index = np.empty(total, dtype=np.int64)
-    new[0] = 0
-    event, count = 0, 0
-    for i in range(len(keep)):
-        if keep[i]:
-            for k in range(offsets[i], offsets[i + 1]):
-                index[count] = k
-                count += 1
-            event += 1
-            new[event] = count
-    return new, index
 
 
 @compiled

@@ -100,7 +100,7 @@ class _StoredFirst:
         if isinstance(where, _StoredFirst):
             kept = self._where(view(where))
         elif isinstance(where, np.ndarray) and where.dtype == np.bool_ and where.shape == (len(self),):
-            kept = _events(view(self), where)
+            kept = those(view(self), where)
         else:
             kept = None
         if kept is None:
@@ -134,11 +134,12 @@ def objects(seen: View, keep: npt.NDArray[np.bool_]) -> View:
     return seen.part(places, offsets)
 
 
-def _events(seen: View, keep: npt.NDArray[np.bool_]) -> View:
+def those(seen: View, keep: npt.NDArray[np.bool_]) -> View:
     """Return the events that a mask keeps."""
+    events = np.flatnonzero(keep)
     if seen.offsets is None:
-        return seen.part(np.flatnonzero(keep))
-    offsets, places = _loops.take_events(seen.offsets, keep)
+        return seen.part(events)
+    offsets, places = _loops.gather_lists(seen.offsets[:-1], seen.offsets[1:], events)
     return seen.part(places, offsets)
 
 

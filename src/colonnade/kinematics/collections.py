@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
-from colonnade.kinematics.arrays import Columns, objects, stored_first, unwrap, wrap
+from colonnade.kinematics.arrays import Columns, objects, stored_first, those, unwrap, wrap
 from colonnade.kinematics.views import View, flat, view
 
 
@@ -80,13 +80,8 @@ def take(array: Any, events: npt.NDArray[np.bool_]) -> Any:
         seen = view(array)
     except ConfigError:  # deeper lists, unions
         return array[events]
-    if seen.offsets is None and not seen.fields:
-        return unwrap(seen.numbers()[events], None, None if seen.missing is None else seen.missing[events])
-    if seen.offsets is None:
-        return wrap(seen.part(np.flatnonzero(events)))
-    offsets, places = _loops.take_events(seen.offsets, events)
-    taken = seen.part(places, offsets)
-    return wrap(taken) if seen.fields else unwrap(taken.numbers(), offsets, taken.missing)
+    taken = those(seen, events)
+    return wrap(taken) if seen.fields else unwrap(taken.numbers(), taken.offsets, taken.missing)
 
 
 def assign(collection: Any, **columns: Callable[[Any], Any] | Any) -> ak.Array:

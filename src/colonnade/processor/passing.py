@@ -42,24 +42,27 @@ class Passing:
         ConfigError
             If a cut has no truth value for each event, or was applied before.
         """
-        places = np.arange(len(self.generator))  # of the events left among those that the arrays are of
         size = len(self.generator)
+        # which of the events that the arrays are of are left, and pass; None: all are left
+        left: npt.NDArray[np.int64] | None = None
         passed = np.ones(size, dtype=bool)
         for name, given in cuts.items():
             if name in self.rows:
                 msg = f"the cut {name!r} is applied twice; name it in one of skim and preselection."
                 raise ConfigError(msg)
             if callable(given):
-                self._keep(passed[places])
-                places = places[passed[places]]
-                passed[places] = as_mask(given(self.objects), name, len(places))
+                passed = self._keep(passed)
+                left = np.flatnonzero(passed) if left is None else left[passed]
+                passed = as_mask(given(self.objects), name, len(self.generator))
             else:
-                passed &= as_mask(given, name, size)
-            self.rows[name] = cutflow.row(self.generator, passed[places])
-        self._keep(passed[places])
+                mask = as_mask(given, name, size)
+                passed = passed & (mask if left is None else mask[left])
+            self.rows[name] = cutflow.row(self.generator, passed)
+        self._keep(passed)
 
-    def _keep(self, passed: npt.NDArray[np.bool_]) -> None:
-        if passed.all():
-            return
-        self.events, self.generator = take(self.events, passed), self.generator[passed]
-        self.objects = self.objects[passed]
+    def _keep(self, passed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Drop the events that did not pass; return what was passed."""
+        if not passed.all():
+            self.events, self.generator = take(self.events, passed), self.generator[passed]
+            self.objects = self.objects[passed]
+        return passed
