@@ -2,10 +2,10 @@
 
 Both sides run the analysis of processors/dilepton_met.py over the same file, on one core, in turn: once with the three
 histograms mll, mT and mT2 and no variations, and once in full (27 histograms, 11 regions, 8 weight variations, 2 object
-shifts). Medians of the rounds are compared; times are of the processor, so that other programs disturb less. coffea's side is
-peers/dilepton_met.py in coffea's own `Runner` with its iterative executor; ours reads the columns it learned and
-processes and adds chunk by chunk. No ratio is printed if the results differ. The compilers' and libraries' first calls
-are made before, and shown on their own.
+shifts). Medians of the rounds are compared; times are of the processor, so that other programs disturb less. coffea's
+side is peers/dilepton_met.py in coffea's own `Runner` with its iterative executor; ours reads the columns it learned
+and processes and adds chunk by chunk. No ratio is printed if the results differ. The compilers' and libraries' first
+calls are made before, and shown on their own.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ class TestOrderedCuts:
         assert made["ht"] == toy().process(make_events())["toy"]["histograms"]["ht"]
         assert calls == [1000]
         wrong = type("Wrong", (toy,), {"common": lambda self, events: events.Jet})  # noqa: ARG005
-        with pytest.raises(ConfigError, match="Wrong.common returns a"):
+        with pytest.raises(ConfigError, match=r"Wrong\.common returns a"):
             wrong().process(make_events())
 
 
