@@ -21,6 +21,8 @@ COMMANDS = {
     "columns": "Write the training columns of an analysis.",
     "train": "Train a model and write its .onnx file.",
     "fit": "Fit what a run left: significance and limits.",
+    "limit": "Set limits with any likelihood.",
+    "export": "Write a likelihood in another format.",
     "plot": "Draw what a run left.",
     "report": "Write the HTML page of a run.",
     "cache": "Show or clear what is kept of earlier runs.",

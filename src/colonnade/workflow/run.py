@@ -140,10 +140,22 @@ class _Run:
             "finished": None,
             "workflow": str(self.workflow.path),
             "unblinded": settings.unblind,
+            "unblinding": self._unblinding(earlier),
             "config": settings.model_dump(mode="json", by_alias=True),
             "environment": environment(),
             "steps": earlier.get("steps", {}),
         }
+
+    def _unblinding(self, earlier: dict[str, Any]) -> dict[str, str] | None:
+        """Say when the data of signal regions were first looked at with these settings."""
+        settings = self.workflow.settings
+        if not settings.unblind:
+            return None
+        config = digest(settings.model_dump(mode="json", by_alias=True))
+        before = earlier.get("unblinding") or {}
+        if before.get("config_sha256") == config:
+            return dict(before)
+        return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}
 
     def events(self, processor: Processor, datasets: Sequence[Dataset]) -> Result:
         """Process the events and write histograms, cutflows and the ledger."""
