@@ -148,7 +148,7 @@ class Laboratory:
         self.processes.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 180) -> Outcome:
+    def finish(self, process: subprocess.Popen[str], timeout: float = 600) -> Outcome:
         """Wait for a run's end."""
         said, _ = process.communicate(timeout=timeout)
         return Outcome(process.returncode, said, self.folder)
@@ -163,15 +163,17 @@ class Laboratory:
         assert outcome.code == 0, outcome.said
         return outcome.bits
 
-    def held(self, start: int, timeout: float = 90) -> int:
+    def held(self, start: int, timeout: float = 300) -> int:
         """Wait until a process holds at the chunk, and return its number."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             for place in self.gate.glob(f"held-{start}-*"):
                 return int(place.name.rpartition("-")[2])
             time.sleep(0.02)
-        said = self.processes[-1].stdout
-        pytest.fail(f"no process came to the chunk at {start}: {said.read() if said else ''}")
+        process = self.processes[-1]
+        os.killpg(process.pid, signal.SIGKILL)  # or its output would never end
+        said, _ = process.communicate()
+        pytest.fail(f"no process came to the chunk at {start}: {said}")
 
     def release(self) -> None:
         """Let all that hold go on."""

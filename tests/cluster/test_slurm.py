@@ -134,7 +134,7 @@ def test_workers_are_slurm_jobs(
     }
     lab.at(100)
     process = lab.start("slurm", None, executor={"batch": batch})
-    lab.held(100, timeout=150)
+    lab.held(100)
     queued = subprocess.run(["squeue", "-h", "-o", "%j %t"], env=slurm, capture_output=True, text=True, check=True)
     assert queued.stdout.split() == ["dask-worker", "R"] * 2
     lab.release()

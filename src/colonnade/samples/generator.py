@@ -247,29 +247,29 @@ def _make_hook(pythia8: Any, generate: Generate) -> Any:
 
 
 def _passes(process: Any, wanted: Filter) -> bool:
-    """Tell whether a hard process is wanted; called for each, so plain numbers."""
-    leptons, invisible_x, invisible_y, boson_pt = [], 0.0, 0.0, None
-    for index in range(3, process.size()):
+    """Tell whether a hard process is wanted; called for each, so cheap questions first."""
+    charged, invisible_x, invisible_y, boson_pt = [], 0.0, 0.0, None
+    for index in range(5, process.size()):  # after the beams and the partons that collide
         particle = process[index]
         code = particle.idAbs()
-        if particle.status() > 0:
-            if code in _LEPTONS:
-                leptons.append((particle.px(), particle.py(), particle.pz(), particle.e()))
-            elif code in _INVISIBLE:
-                invisible_x += particle.px()
-                invisible_y += particle.py()
-        elif boson_pt is None and code in {23, 24, 25}:
-            boson_pt = particle.pT()
-    good = [p for p in leptons if _inside(p)]
-    keep = len(good) >= wanted.leptons
-    if keep and wanted.met is not None:
-        keep = _within(math.hypot(invisible_x, invisible_y), wanted.met)
-    if keep and wanted.mll is not None:
-        keep = len(leptons) >= 2 and _within(_mass(leptons), wanted.mll)
-    if keep and wanted.mt2 is not None:
-        keep = len(leptons) >= 2 and _within(_mt2(leptons, invisible_x, invisible_y), wanted.mt2)
+        if particle.status() <= 0:
+            if boson_pt is None and code in {23, 24, 25}:
+                boson_pt = particle.pT()
+        elif code in _LEPTONS:
+            charged.append(particle)
+        elif code in _INVISIBLE:
+            invisible_x += particle.px()
+            invisible_y += particle.py()
+    keep = wanted.met is None or _within(math.hypot(invisible_x, invisible_y), wanted.met)
     if keep and wanted.boson_pt is not None:
         keep = boson_pt is not None and _within(boson_pt, wanted.boson_pt)
+    if keep and (wanted.leptons or wanted.mll or wanted.mt2):
+        leptons = [(p.px(), p.py(), p.pz(), p.e()) for p in charged]
+        keep = sum(map(_inside, leptons)) >= wanted.leptons
+        if keep and wanted.mll is not None:
+            keep = len(leptons) >= 2 and _within(_mass(leptons), wanted.mll)
+        if keep and wanted.mt2 is not None:
+            keep = len(leptons) >= 2 and _within(_mt2(leptons, invisible_x, invisible_y), wanted.mt2)
     return keep != wanted.invert
 
 

@@ -58,7 +58,8 @@ def network_graph(network: Any, card: Card) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=names,
             output_names=[_OUTPUT],
-            dynamic_shapes=({0: events}, tuple(shapes)),
+            # without collections there are no further inputs, and torch wants no shapes for them
+            dynamic_shapes=({0: events}, tuple(shapes)) if shapes else ({0: events},),
             verbose=False,
         )
     model: onnx.ModelProto = program.model_proto
