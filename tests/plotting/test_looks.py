@@ -37,7 +37,12 @@ def test_signals_by_model(blinded_run):
     groups = signals_by_model(RunFolder.open(blinded_run))
     assert list(groups) == ["DH", "LV", "EFT"]
     assert [signal.parameters["m_Zprime"] for signal in groups["DH"]] == [130, 400, 700, 1000]
-    assert default_signals(RunFolder.open(blinded_run)) == ["DH_mZp700", "LV_mZp700", "EFT_mZp700"]
+
+
+def test_signals_to_overlay(blinded_run, own_run):
+    assert default_signals(RunFolder.open(blinded_run)) == ["DH_mZp130", "LV_mZp130", "EFT_mZp130"]
+    (own_run / "fit.json").unlink()
+    assert default_signals(RunFolder.open(own_run)) == ["DH_mZp700", "LV_mZp700", "EFT_mZp700"]
 
 
 def test_signals_of_the_manifest_and_of_names(own_run):

@@ -69,7 +69,8 @@ def test_words():
         ([0, 10, 30, 60], "GeV", "Events / bin"),
         ([-0.5, 0.5, 1.5, 2.5], "", "Events"),
         ([0, 0.1, 0.2, 0.3], "", "Events / 0.1"),
-        ([1, 2, 3, 4], "", "Events / 1"),
+        ([1, 2, 3, 4], "", "Events"),
+        ([1, 2, 3, 4], "GeV", "Events / 1 GeV"),
     ],
 )
 def test_events_label(edges, unit, label):
@@ -162,7 +163,7 @@ def test_significance_panel():
     z = np.array([0.1, np.nan, 0.4])
     figure = stacked(make(signals=(signal(),), significances=(z,)), Caption(), panel="significance")
     np.testing.assert_array_equal(steps(figure.axes[1])[0].get_data().values, z)
-    nothing = np.full(3, np.nan)
+    nothing = np.array([np.nan, 0, 0])
     assert len(stacked(make(signals=(signal(),), significances=(nothing,)), Caption(), panel="significance").axes) == 1
 
 

@@ -28,7 +28,8 @@ NARROW, MINUS = "\u202f", "\u2212"
         (123456.0, 354.0, (f"123{NARROW}460", "350")),
         (123456.0, 4321.0, (f"123{NARROW}000", f"4{NARROW}000")),
         (-5.0, 0.31, (f"{MINUS}5.00", "0.31")),
-        (5.0, 0.0, ("5.00", "0")),
+        (5.0, 0.0, ("5.00", "")),
+        (0.0, 0.0, ("0", "")),
         (math.nan, 1.0, ("–", "–")),
     ],
 )
@@ -52,7 +53,7 @@ def test_other_numbers():
     assert significant(math.inf) == "–"
     assert significant(0) == "0"
     assert significant(0.000664) == "0.000664"
-    assert significant(2.5e-7) == f"2.50 × 10^{MINUS}7"
+    assert significant(2.5e-7) == "2.50 × 10⁻⁷"
     assert significant(1370.0) == f"1{NARROW}370"
     assert fixed(None) == "–"
     assert fixed(25.804) == "25.80"

@@ -93,7 +93,9 @@ def stack_of(
     axis = next(each for each in histograms.values() if region in each.regions).axes[0]
     zeros = np.zeros_like(main.values)
     lines = tuple(
-        Component(looks[name].title, found[name].values, looks[name].colour) for name in signals if name in found
+        Component(looks[name].title, found[name].values, looks[name].colour)
+        for name in signals
+        if name in found and np.any(found[name].values)
     )
     weighted = data is not None and not np.allclose(data.values, data.variances)
     stack = Stack(

@@ -13,6 +13,7 @@ from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.looks import Process, choose, processes, signals_by_model
 from colonnade.plotting.projection import FlatUncertainty, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.views import median
 from colonnade.plotting.yields import RegionYields, region_yields
 
 # more lines than this can't be told apart
@@ -77,9 +78,18 @@ class Drawing:
 
 
 def default_signals(folder: RunFolder) -> list[str]:
-    """Return the signals to overlay where none are named: of each model the middle point, four at most."""
+    """Return the signals to overlay where none are named.
+
+    Of several models, the point with the highest expected significance, four at most; without a fit, the middle one.
+    Of a single model, its ends and its middle.
+    """
     groups = list(signals_by_model(folder).values())
-    if len(groups) == 1:  # one model: its ends and its middle
+    if len(groups) == 1:
         group = groups[0]
         return [group[place].name for place in sorted({0, len(group) // 2, len(group) - 1})]
-    return [group[len(group) // 2].name for group in groups][:_MOST_SIGNALS]
+    known = {} if folder.fit is None else {point.signal: median(point.significance) for point in folder.fit.points}
+    chosen = []
+    for group in groups:
+        best = max(group, key=lambda signal: known.get(signal.name) or 0.0)
+        chosen.append(best.name if known.get(best.name) else group[len(group) // 2].name)
+    return chosen[:_MOST_SIGNALS]

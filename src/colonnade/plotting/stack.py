@@ -94,7 +94,7 @@ def stacked(
     """
     if panel == "ratio" and (stack.data is None or not stack.backgrounds):
         panel = "none"
-    if panel == "significance" and not any(np.isfinite(each).any() for each in stack.significances):
+    if panel == "significance" and not any(np.any(np.nan_to_num(each) > 0) for each in stack.significances):
         panel = "none"
     # names at an angle need room below the frame
     bottom = 0.62 if not rotate else 0.3 + 0.042 * max((len(name) for name in stack.bins), default=0)
@@ -280,7 +280,7 @@ def _events_label(stack: Stack, unit: str) -> str:
     widths = np.diff(stack.edges)
     if not np.allclose(widths, widths[0], rtol=1e-6):
         return "Events / bin"
-    if widths[0] == 1 and stack.edges[0] % 1 == 0.5:  # counts
+    if widths[0] == 1 and not unit:
         return "Events"
     return f"Events / {widths[0]:.4g} {unit}".rstrip()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = [
     "cutflow_pictures",
     "limit_pictures",
-    "median",
     "points_by_model",
     "significance_pictures",
     "yields_picture",
@@ -21,7 +20,7 @@ from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.looks import parameter_label, region_title, signals_by_model, with_unit
 from colonnade.plotting.palette import literal
 from colonnade.plotting.picture import Picture, path_part
-from colonnade.plotting.views import CutRow, Interval, Point
+from colonnade.plotting.views import CutRow, Interval, Point, median
 from colonnade.plotting.yields import RegionYields, merged_cutflow
 
 
@@ -186,15 +185,6 @@ def limit_pictures(run: Drawing) -> Iterator[Picture]:
 
 def _has_band(limit: Interval | None) -> bool:
     return limit is not None and isinstance(limit.expected, tuple) and len(limit.expected) == 5
-
-
-def median(interval: Interval | None) -> float | None:
-    """Return the middle of an expected value's band, or the value."""
-    if interval is None or interval.expected is None:
-        return None
-    if isinstance(interval.expected, tuple):
-        return interval.expected[len(interval.expected) // 2]
-    return interval.expected
 
 
 def points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:

@@ -14,6 +14,7 @@ __all__ = [
     "Loss",
     "Parameter",
     "Point",
+    "median",
 ]
 
 from collections.abc import Mapping
@@ -137,3 +138,12 @@ class FitSummary(_View):
     counting: tuple[Counting, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     decisions: tuple[Decision, ...] = ()
+
+
+def median(interval: Interval | None) -> float | None:
+    """Return the middle of an expected value's band, or the value."""
+    if interval is None or interval.expected is None:
+        return None
+    if isinstance(interval.expected, tuple):
+        return interval.expected[len(interval.expected) // 2]
+    return interval.expected

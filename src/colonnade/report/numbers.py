@@ -9,6 +9,7 @@ import math
 # a narrow space that does not break the line
 _SPACE = "\u202f"
 _MINUS = "\u2212"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NONE = "–"
 
 
@@ -55,7 +56,7 @@ def grouped(value: float, digits: int = 0) -> str:
 
 
 def measured(value: float, *errors: float) -> tuple[str, ...]:
-    """Round a value and its errors alike, by the smallest error that is not 0.
+    """Round a value and its errors alike, by the smallest error that is not 0; if all are 0, leave them out.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def measured(value: float, *errors: float) -> tuple[str, ...]:
         return (NONE, *(NONE for _ in errors))
     known = [error for error in errors if math.isfinite(error) and error > 0]
     if not known:
-        return (significant(value), *("0" for _ in errors))
+        return (significant(value), *("" for _ in errors))
     digits = min(digits_of(min(known)), 8)
     return tuple(grouped(each, digits) if math.isfinite(each) else NONE for each in (value, *errors))
 
@@ -88,7 +89,7 @@ def significant(value: float | None, count: int = 3) -> str:
     size = abs(value)
     if size < 1e-4 or size >= 1e15:
         mantissa, exponent = f"{value:.{count - 1}e}".split("e")
-        return f"{mantissa} × 10^{int(exponent)}".replace("-", _MINUS)
+        return f"{mantissa.replace('-', _MINUS)} × 10{str(int(exponent)).translate(_RAISED)}"
     return grouped(value, max(count - 1 - math.floor(math.log10(size)), 0))
 
 

@@ -7,8 +7,7 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
-from colonnade.plotting.summaries import median
-from colonnade.plotting.views import Counting, Parameter, Point
+from colonnade.plotting.views import Counting, Parameter, Point, median
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
 from colonnade.report.run import Run
@@ -23,6 +22,7 @@ def context(run: Run) -> Mapping[str, Any] | None:
     return {
         "level": f"{100 * fit.level:g}",
         "blinded": fit.blinded,
+        "has_data": "data" in run.folder.kinds.values(),
         "observed": observed,
         "cross_section": any(p.cross_section_pb is not None for p in fit.points),
         "points": [_point(run, each) for each in fit.points],

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from colonnade.plotting.contents import Band
 from colonnade.plotting.looks import parameter_label
-from colonnade.plotting.summaries import median, points_by_model
+from colonnade.plotting.summaries import points_by_model
+from colonnade.plotting.views import median
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, grouped, percent, significant
 from colonnade.report.run import Run

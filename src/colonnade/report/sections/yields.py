@@ -53,6 +53,5 @@ def _systematic(total: Expected | None) -> str:
     """Write the systematic uncertainty to the place of the statistical one, or its own when that is coarser."""
     if total is None or not (total.up or total.down):
         return ""
-    _, error, up, down = measured(total.value, total.error or max(total.up, total.down), total.up, total.down)
-    del error
+    _, _, up, down = measured(total.value, total.error or max(total.up, total.down), total.up, total.down)
     return f"± {up}" if up == down else f"+{up} −{down}"
