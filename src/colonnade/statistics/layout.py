@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["Cells", "Constraints", "Gammas", "Jacobian", "RowFactors", "Shapes", "Statistics", "lay_out"]
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from colonnade.statistics.model import Channel, Model, Modifier, Sample
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-Matrix = sparse.csr_array
+Matrix = Any  # a scipy.sparse.csr_array, which comes without types
 
 
 @dataclass(frozen=True, slots=True)
