@@ -96,7 +96,7 @@ def test_trees_are_searched_on_dask_workers(columns, models, tmp_path):
     from distributed import LocalCluster
 
     search = Search({"network__depth": (1, 2)}, base="trees")
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         result = run(columns, models, tmp_path, search, "trees", scheduler=cluster.scheduler_address, workers=1)
     assert [trial["changes"] for trial in result["trials"]] == [{"network__depth": 1}, {"network__depth": 2}]
     assert result["trials"] == run(columns, models, tmp_path / "alone", search, "trees")["trials"]

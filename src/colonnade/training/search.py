@@ -148,7 +148,7 @@ def _results(job: Any, waiting: list[tuple[Trial, Path]], workers: int | None, s
         return
     count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
     with (
-        LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         yield from _gathered(client, as_completed, job, waiting)
