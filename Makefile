@@ -3,7 +3,7 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test test-cluster check bench clean
+.PHONY: demo test test-cluster check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
@@ -18,9 +18,6 @@ test-cluster: .venv/.cluster
 
 check: .venv/.dev
 	.venv/bin/pre-commit run --all-files
-
-bench: .venv/.dev
-	.venv/bin/python benchmarks/run.py
 
 clean:
 	rm -rf .venv
