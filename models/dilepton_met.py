@@ -36,13 +36,11 @@ event = (
     Feature("dphi_ll_met"),
     Feature("dphi_leading_met"),
     Feature("dphi_closest_met"),
-    Feature("n_bjets"),
     Feature("n_jets"),
-    Feature("muons"),
 )
 jet = (Feature("jet_pt", "GeV"), Feature("jet_eta"))
 jets = Collection("jets", jet)
-# where the search looks; what is below 110 GeV is a control region and is not needed to tell signal apart
+# where the search looks
 signal_regions = tuple(f"SR{number}_{flavour}" for flavour in ("ee", "mm") for number in (1, 2, 3))
 mass = Parameter("m_Zprime", "GeV")
 
@@ -52,6 +50,9 @@ model = Model(
     parameters=(mass,),
     network=SetNetwork(objects=(32, 32), hidden=(64, 64)),
     regions=signal_regions,
+    # pairs of an electron and a muon teach too what top and W pairs look like
+    learn_from=(("mll", 110.0, None), ("n_bjets", None, 0.0)),
+    prior_odds=100.0,
     weighting="equal_points",
     folds=2,
     optimisation=Optimisation(learning_rate=2e-3, batch=4096, epochs=80, patience=12),
@@ -64,7 +65,9 @@ variants = {
     "set": told_nothing,
     "flat": flat,
     "trees": flat.with_(
-        network=Trees(count=400, depth=4, learning_rate=0.1), collections=(Collection("jets", jet, leading=3),)
+        prior_odds=1.0,
+        network=Trees(count=400, depth=4, learning_rate=0.1),
+        collections=(Collection("jets", jet, leading=3),),
     ),
     # the three ways of the thesis to handle jets that an event does not have, for its three leading jets
     "padded": flat.with_(collections=(Collection("jets", jet, leading=3, fill=(0.0, 10.0)),)),

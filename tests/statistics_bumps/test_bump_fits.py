@@ -304,3 +304,14 @@ def test_signed_significance():
     assert signed_significance(-20.0, 100.0) == pytest.approx(-np.sqrt(2 * (mean - n + n * np.log(n / mean))))
     assert signed_significance(-150.0, 100.0) == pytest.approx(-np.sqrt(200))
     assert np.isnan(signed_significance(1.0, 0.0))
+
+
+def test_a_peak_stays_in_the_range_while_it_is_fitted():
+    """A falling spectrum has no peak: the fit says so or ends in the range, whatever steps MIGRAD tries."""
+    edges = np.linspace(600, 1500, 37)
+    values = 50 * np.exp(-(edges[:-1] - 600) / 60)
+    try:
+        fit = fit_signal(Spectrum(edges, values, values * 0.1), Gaussian(1000.0, 50.0))
+    except FitError:
+        return
+    assert 600 <= fit.signal.mean <= 1500

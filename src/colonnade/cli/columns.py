@@ -93,7 +93,7 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
     analysis = load_analysis(workflow.root, settings.processor)
     corrections = {name: workflow.root / path for name, path in settings.corrections.items()}
     processor = analysis(unblind=False, corrections=corrections, **settings.parameters)
-    features = sorted({feature.name for model in models for feature in model.features()})
+    features = sorted({name for model in models for name in model.columns()})
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
     identity = identify(processor, collect_code(processor))
     key = digest(

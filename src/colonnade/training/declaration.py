@@ -222,7 +222,12 @@ class Model:
     signals, backgrounds
         Patterns of the processes to tell apart, among those of kind signal and background.
     regions
-        Train on events of any of these regions; empty: on every event that the processor keeps.
+        Judge on events of any of these regions; empty: on every event that the processor keeps. Train on them too,
+        unless `learn_from` says otherwise.
+    learn_from
+        Observables with their least and greatest values (None: no bound): train on the events within, in whatever
+        region. So events that look like those of the regions can teach too, such as top pairs with an electron and
+        a muon.
     weighting, negative_weights
         Names from `training.weights`.
     normalisation
@@ -244,6 +249,7 @@ class Model:
     signals: tuple[str, ...] = ("*",)
     backgrounds: tuple[str, ...] = ("*",)
     regions: tuple[str, ...] = ()
+    learn_from: tuple[tuple[str, float | None, float | None], ...] = ()
     weighting: str = "equal_points"
     negative_weights: str = "absolute"
     normalisation: str = "zscore"
@@ -291,11 +297,16 @@ class Model:
 
     def what_is_read(self) -> Model:
         """Return a declaration that reads the same events and features, whatever is done with them."""
-        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions")
+        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions", "learn_from")
         plain = {name: getattr(self, name) for name in kept}
         # a kind of network decides which inputs it takes, its size does not
         plain["network"] = type(self.network)()
         return Model(**plain)
+
+    def columns(self) -> tuple[str, ...]:
+        """List every observable that training needs."""
+        names = [feature.name for feature in self.features()]
+        return tuple(dict.fromkeys([*names, *(name for name, _, _ in self.learn_from)]))
 
     def with_(self, **changes: Any) -> Model:
         """Return this declaration with some fields changed; `network__depth=3` changes a part of a part.

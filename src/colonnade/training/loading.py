@@ -65,6 +65,8 @@ def read_sample(folder: Path, model: Model, name: str) -> Sample:
         identity={key: np.concatenate([part[key] for part in parts]) for key in IDENTITY},
         luminosity=card.luminosity,
         digest=card.digest(),
+        learned=np.concatenate([part["learned"] for part in parts]) if model.learn_from else None,
+        judged=np.concatenate([part["judged"] for part in parts]) if model.learn_from else None,
     )
     for what, there in (("signal", sample.target.any()), ("background", (~sample.target).any())):
         if not there:
@@ -146,7 +148,7 @@ def _one(
     import pyarrow.parquet as pq
 
     path = folder / process.file
-    wanted = [feature.name for feature in features.features()]
+    wanted = model.columns()
     try:
         there = set(pq.read_schema(path).names)
         missing = [each for each in (*IDENTITY, "weight", "regions", *wanted) if each not in there]
@@ -158,8 +160,16 @@ def _one(
         msg = f"The training columns {path} can't be read: {str(error).splitlines()[0]}."
         raise InputError(msg) from error
     regions: NDArray[np.uint64] = np.asarray(table["regions"], dtype=np.uint64)
-    keep = np.ones(len(regions), dtype=bool) if bits is None else (regions & bits) != 0
-    observables = {each: ak.from_arrow(table[each].combine_chunks())[keep] for each in wanted}
+    judged = np.ones(len(regions), dtype=bool) if bits is None else (regions & bits) != 0
+    learned = np.ones(len(regions), dtype=bool) if model.learn_from else judged
+    for observable, least, greatest in model.learn_from:
+        column = np.asarray(table[observable])
+        learned &= column >= (-np.inf if least is None else least)
+        learned &= column <= (np.inf if greatest is None else greatest)
+    keep = judged | learned
+    observables = {
+        feature.name: ak.from_arrow(table[feature.name].combine_chunks())[keep] for feature in features.features()
+    }
     is_signal = process.kind == "signal"
     values = {p.name: _value(process, name, p.name) if is_signal else np.nan for p in model.parameters}
     try:
@@ -171,5 +181,7 @@ def _one(
         "inputs": inputs,
         "weight": np.asarray(table["weight"], dtype=np.float64)[keep],
         "regions": regions[keep],
+        "learned": learned[keep],
+        "judged": judged[keep],
         **{each: np.asarray(table[each], dtype=np.int64)[keep] for each in IDENTITY},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sample", "Split", "split_events"]
+__all__ = ["TEST_PART", "VALIDATION_PART", "Sample", "Split", "split_events"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from colonnade.inference import Card, Inputs, fold_of
 
 # salts of independent divisions of the same events
 _VALIDATION, _TEST = 1, 2
+# one event in so many is a test event of a model of one fold, and one in so many of the others is for validation
+TEST_PART = VALIDATION_PART = 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Sample:
         In fb^-1.
     digest
         Identity of the columns the events came from.
+    learned, judged
+        [N], whether an event may be learned from, and whether models are judged on it; None: all.
     """
 
     card: Card
@@ -53,6 +57,8 @@ class Sample:
     identity: Mapping[str, NDArray[np.int64]]
     luminosity: float
     digest: str = ""
+    learned: NDArray[np.bool_] | None = None
+    judged: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -71,6 +77,17 @@ class Sample:
             identity={name: column[rows] for name, column in self.identity.items()},
             luminosity=self.luminosity,
             digest=self.digest,
+            learned=None if self.learned is None else self.learned[rows],
+            judged=None if self.judged is None else self.judged[rows],
+        )
+
+    def split(self, folds: int, fold: int) -> Split:
+        """Divide the events for the network of one fold: see `split_events`, and what may be learned and judged."""
+        split = split_events(self.identity, folds, fold)
+        return Split(
+            split.train if self.learned is None else split.train[self.learned[split.train]],
+            split.validation if self.learned is None else split.validation[self.learned[split.validation]],
+            split.test if self.judged is None else split.test[self.judged[split.test]],
         )
 
     def in_region(self, name: str) -> NDArray[np.bool_]:
@@ -108,6 +125,6 @@ def split_events(identity: Mapping[str, NDArray[np.int64]], folds: int, fold: in
     With several folds the test events are those of the fold itself; with one, a fifth of all. Of the others
     a fifth decides when to stop.
     """
-    test = fold_of(identity, folds) == fold if folds > 1 else fold_of(identity, 5, salt=_TEST) == 0
-    validation = ~test & (fold_of(identity, 5, salt=_VALIDATION) == 0)
+    test = fold_of(identity, folds) == fold if folds > 1 else fold_of(identity, TEST_PART, salt=_TEST) == 0
+    validation = ~test & (fold_of(identity, VALIDATION_PART, salt=_VALIDATION) == 0)
     return Split(np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test))

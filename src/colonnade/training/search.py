@@ -35,7 +35,7 @@ from colonnade.training.evaluation import (
     significance_scan,
 )
 from colonnade.training.loading import read_sample
-from colonnade.training.sample import Sample, split_events
+from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.studies import Search
 from colonnade.training.train import weigher
 
@@ -171,7 +171,7 @@ def _run_trial(
 ) -> dict[str, Any]:
     """Train and judge one trial, on one thread."""
     sample = _sample(columns, model.what_is_read(), name)
-    split = split_events(sample.identity, model.folds, 0)
+    split = sample.split(model.folds, 0)
     seed = 1000 * model.seed
     if isinstance(model.network, Trees):
         from colonnade.training.trees import fit_trees
@@ -194,7 +194,7 @@ def _run_trial(
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:  # noqa: ARG001 - the shape of a Score
         return predict(inputs)
 
-    points = points_of(sample, score, split.test, len(sample) / len(split.test))
+    points = points_of(sample, score, split.test, float(model.folds if model.folds > 1 else TEST_PART))
     trained = {point.signal: point for point in points_of(sample, score, split.train)}
     results = []
     for point in points:

@@ -32,7 +32,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
-from colonnade.training.sample import Sample, split_events
+from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
@@ -152,7 +152,7 @@ def fit_fold(
     progress: Progress | None = None,
 ) -> Any:
     """Train the network or trees of one fold; parameters as in `train_model`."""
-    split = split_events(sample.identity, model.folds, fold)
+    split = sample.split(model.folds, fold)
     seed = 1000 * model.seed + fold
     key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
     what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
@@ -200,9 +200,8 @@ def fit_fold(
 def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
     """Give the events that are scored by a network that never saw them, and what makes up for the others."""
     if model.folds > 1:
-        return np.arange(len(sample)), 1.0
-    rows = split_events(sample.identity, 1, 0).test
-    return rows, len(sample) / len(rows)
+        return np.arange(len(sample)) if sample.judged is None else np.flatnonzero(sample.judged), 1.0
+    return sample.split(1, 0).test, float(TEST_PART)
 
 
 def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> dict[str, float]:
@@ -211,7 +210,7 @@ def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sampl
 
     worst = {"onnx": 0.0}
     for fold, fitted in enumerate(fits):
-        rows = split_events(sample.identity, model.folds, fold).test[:20_000]
+        rows = sample.split(model.folds, fold).test[:20_000]
         inputs = _complete(sample, rows)
         scores = classifier.run(inputs, np.full(len(rows), fold, dtype=np.int64))
         if isinstance(model.network, Trees):
@@ -250,7 +249,7 @@ def _evaluate(
         return classifier.run(inputs, None if folds is None else (folds[rows] + 1) % model.folds)
 
     rows, scale = _held_out(model, sample)
-    other = rows if model.folds > 1 else split_events(sample.identity, 1, 0).train
+    other = rows if model.folds > 1 else sample.split(1, 0).train
     points = points_of(sample, score, rows, scale)
     trained = {point.signal: point for point in points_of(sample, seen, other)}
     weigh = weigher(model)

@@ -124,7 +124,8 @@ def fit_signal(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_
     count = 1 + len(signal.names)
     _check_bins(spectrum, costs, count, type(signal).__name__)
     width = spectrum.high - spectrum.low
-    bounds = signal.limits() | {"mean": (spectrum.low - width, spectrum.high + width)}
+    # a peak whose top lies outside would have no part in the range to normalise
+    bounds = signal.limits() | {"mean": (spectrum.low, spectrum.high)}
     limits: Limits = [(0.0, None), *(bounds[name] for name in signal.names)]
     edges = spectrum.edges
 
