@@ -27,9 +27,9 @@ class Counter:
 
         before = work.read_events
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **more: Any) -> Any:
             self.count += 1
-            return before(*arguments)
+            return before(*arguments, **more)
 
         monkeypatch.setattr(work, "read_events", counted)
 

@@ -67,12 +67,12 @@ class Flaky:
         self.attempts = 0
         read = work.read_events
 
-        def flaky(source: Any, start: int, *more: Any) -> Any:
+        def flaky(source: Any, start: int, *more: Any, **others: Any) -> Any:
             if start == 100:
                 self.attempts += 1
                 if self.attempts <= times:
                     raise error
-            return read(source, start, *more)
+            return read(source, start, *more, **others)
 
         monkeypatch.setattr(work, "read_events", flaky)
         monkeypatch.setattr(driver_module, "back_off", lambda attempt: 0.001 * attempt)

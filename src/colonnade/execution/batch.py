@@ -81,4 +81,9 @@ def _arguments(kind: str, batch: BatchSettings, folder: str) -> dict[str, Any]:
     }
     if kind == "slurm":
         return {**arguments, "queue": batch.queue, "account": batch.account, "walltime": batch.walltime}
-    return {**arguments, "disk": batch.disk}
+    lines = (line.partition("=") for line in batch.directives)
+    return {
+        **arguments,
+        "disk": batch.disk,
+        "job_extra_directives": {name.strip(): of.strip() for name, _, of in lines},
+    }

@@ -6,6 +6,7 @@ __all__ = ["ChunkError", "back_off", "is_transient", "sentence", "within"]
 
 import errno
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -25,6 +26,9 @@ _PASSING_NAMES = {
     "RemoteDisconnected", "ServerDisconnectedError", "ServerTimeoutError", "SSLError",
 }  # fmt: skip
 _XROOTD_PASSING = ("operation expired", "socket", "connection", "timeout", "timed out", "redirect limit")
+
+# how often to look whether the run was interrupted, in seconds
+_LOOK = 0.2
 
 T = TypeVar("T")
 
@@ -114,7 +118,7 @@ def back_off(attempt: int, base: float = 0.5, ceiling: float = 30.0) -> float:
     return float(min(ceiling, base * 2 ** (attempt - 1)))
 
 
-def within(seconds: float, what: str, act: Callable[[], T]) -> T:
+def within(seconds: float, what: str, act: Callable[[], T], stop: threading.Event | None = None) -> T:
     """Return what a function returns, or give it up when it takes too long.
 
     A file server that stalls can block a read for longer than any job lives, and no library promises
@@ -128,6 +132,8 @@ def within(seconds: float, what: str, act: Callable[[], T]) -> T:
         The start of the sentence for what is given up: ``root://host/a.root``.
     act
         The function.
+    stop
+        Gives it up at once when it is set, as the run has been interrupted.
 
     Raises
     ------
@@ -145,7 +151,9 @@ def within(seconds: float, what: str, act: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="colonnade-read", daemon=True)
     thread.start()
-    thread.join(seconds)
+    end = time.monotonic() + seconds
+    while thread.is_alive() and (left := end - time.monotonic()) > 0 and not (stop is not None and stop.is_set()):
+        thread.join(left if stop is None else min(left, _LOOK))
     if failure:
         raise failure[0]
     if not outcome:

@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 import os
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from colonnade.errors import ColonnadeError, InputError
-from colonnade.events import SourceFile, inspect_file
+from colonnade.events import SourceFile, TransientInputError, inspect_file
 from colonnade.execution.faults import back_off, is_transient, sentence, within
 from colonnade.execution.known import KnownFiles, stamp
 from colonnade.execution.processes import follow_parent, worker_processes
@@ -176,10 +176,11 @@ def make_plan(
     known = {name: KnownFiles(memory, (name, str(dataset.folder))) for name, dataset in names.items()}
     look = functools.partial(_opened, inspect=inspect, patience=patience, retries=retries)
     found: dict[str, list[FilePlan]] = {name: [] for name in names}
-    for count, (item, file) in enumerate(_seen(wanted, known, look), start=1):
-        found[item.dataset.name].append(file)
-        if advance is not None:
-            advance(count, len(wanted))
+    with contextlib.closing(_seen(wanted, known, look, patience)) as seen:
+        for count, (item, file) in enumerate(seen, start=1):
+            found[item.dataset.name].append(file)
+            if advance is not None:
+                advance(count, len(wanted))
     for store in known.values():
         store.save()
     plans = []
@@ -191,23 +192,27 @@ def make_plan(
 
 
 def _seen(
-    wanted: Sequence[_Wanted], known: Mapping[str, KnownFiles], look: Callable[..., FilePlan]
+    wanted: Sequence[_Wanted], known: Mapping[str, KnownFiles], look: Callable[..., FilePlan], patience: float
 ) -> Iterator[tuple[_Wanted, FilePlan]]:
     """Give each file as it is known, or as opening it tells, in the order wanted."""
+    stop = threading.Event()
     with contextlib.ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, thread_name_prefix="colonnade-plan"))
+        # before the threads are waited for: an interruption need not wait for a server that stalls
+        stack.callback(stop.set)
         # a thread each for what waits for disks and servers, in portions, as a look at a file takes
         # microseconds
-        stamps = itertools.chain.from_iterable(threads.map(_stamps, _batched(wanted)))
+        looks = functools.partial(_stamps, patience=patience, stop=stop)
+        stamps = itertools.chain.from_iterable(threads.map(looks, _batched(wanted)))
         marked = list(zip(wanted, stamps, strict=True))
         sources = [known[item.dataset.name].get(item.path, item.tree, item.schema, mark) for item, mark in marked]
         unknown = [item for item, source in zip(wanted, sources, strict=True) if source is None]
         opener: Executor = threads
         if len(unknown) > _MANY and _CORES > 1:
             # opening is Python's work more than the disk's
-            opener = stack.enter_context(
-                ProcessPoolExecutor(_CORES, mp_context=worker_processes(), initializer=follow_parent)
-            )
+            opener = stack.enter_context(_processes())
+        else:
+            look = functools.partial(look, stop=stop)
         portion = 1 if opener is threads else 8
         parts = zip(*((item.path, item.tree, item.schema) for item in unknown), strict=True)
         opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
@@ -221,26 +226,58 @@ def _seen(
             yield item, file
 
 
+@contextlib.contextmanager
+def _processes() -> Iterator[ProcessPoolExecutor]:
+    """Give processes that open files; they end at once when the run is interrupted."""
+    pool = ProcessPoolExecutor(_CORES, mp_context=worker_processes(), initializer=follow_parent)
+    try:
+        yield pool
+    except BaseException:
+        workers = list((pool._processes or {}).values())  # noqa: SLF001 - no public way to end them
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        raise
+    pool.shutdown()
+
+
 def _batched(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
-    return (wanted[start : start + 100] for start in range(0, len(wanted), 100))
+    size = max(1, min(100, len(wanted) // (4 * _THREADS)))
+    return (wanted[start : start + size] for start in range(0, len(wanted), size))
 
 
-def _stamps(items: Sequence[_Wanted]) -> list[list[Any] | None]:
-    return [stamp(item.path) for item in items]
+def _stamps(items: Sequence[_Wanted], *, patience: float, stop: threading.Event) -> list[list[Any] | None]:
+    return [_stamp(item.path, patience, stop) for item in items]
+
+
+def _stamp(path: str, patience: float, stop: threading.Event) -> list[Any] | None:
+    if "://" not in path:
+        return stamp(path)
+    try:
+        return within(patience, path, lambda: stamp(path), stop)
+    except TransientInputError:  # it will be opened, and that will say why it can't be
+        return None
 
 
 def _opened(
-    path: str, tree: str | None, schema: str | None, *, inspect: Inspect, patience: float, retries: int
+    path: str,
+    tree: str | None,
+    schema: str | None,
+    *,
+    inspect: Inspect,
+    patience: float,
+    retries: int,
+    stop: threading.Event | None = None,
 ) -> FilePlan:
+    stop = stop or threading.Event()
     attempt = 0
     while True:
         attempt += 1
         try:
-            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema)))
+            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema), stop))
         except (ColonnadeError, OSError) as error:
-            if attempt > retries or not is_transient(error):
+            if attempt > retries or not is_transient(error) or stop.wait(back_off(attempt)):
                 return FilePlan(path, None, sentence(error))
-            time.sleep(back_off(attempt))
 
 
 def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:

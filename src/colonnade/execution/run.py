@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from colonnade.errors import ColonnadeError, EventError, InputError, OutputError
-from colonnade.events import SourceFile, learn_columns
+from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError, OutputError
+from colonnade.events import SourceFile, TransientInputError, learn_columns
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.driver import Assignment, Outcome, drive
+from colonnade.execution.faults import back_off, is_transient, within
 from colonnade.execution.identity import chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.ledger import DatasetLedger, Ledger, lost_entry, make_entry
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
@@ -24,6 +25,10 @@ from colonnade.execution.result import Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.work import Job, analysis_failed
 from colonnade.manifest import Dataset
+
+_Sample = tuple[SourceFile, DatasetPlan]
+# on how many files of one structure the columns are learned, where the first of them can't be read
+_SAMPLES = 5
 
 
 def run_datasets(
@@ -139,18 +144,33 @@ class _Run:
             self.progress.advance(1)
 
         try:
-            plan = make_plan(datasets, chunk_size, schema=schema, retries=self.settings.retries, advance=advance)
+            plan = make_plan(
+                datasets,
+                chunk_size,
+                schema=schema,
+                retries=self.settings.retries,
+                patience=self.settings.patience,
+                memory=None if self.cache is None else self.cache.folder,
+                advance=advance,
+            )
         finally:
             self.progress.end()
         for dataset in plan.datasets:
-            for file in dataset.files:
-                if file.source is None:
-                    self.progress.say(f"Lost: dataset {dataset.name}, {file.problem}")
-            for note in dict.fromkeys(
-                note for file in dataset.files if file.source is not None for note in file.source.notes
-            ):
-                self.progress.say(f"Note: dataset {dataset.name}, {note}")
+            self._tell(dataset)
         return plan
+
+    def _tell(self, dataset: DatasetPlan) -> None:
+        """Say what was noticed of a dataset's files; what is true of many of them, once."""
+        notes: dict[str, list[str]] = {}
+        for file in dataset.files:
+            if file.source is None:
+                self.progress.say(f"Lost: dataset {dataset.name}, {file.problem}")
+                continue
+            for note in file.source.notes:
+                notes.setdefault(note.replace(file.path, ""), []).append(note)
+        for same in notes.values():
+            more = f" The same holds for {len(same) - 1:,} more of its files." if len(same) > 1 else ""
+            self.progress.say(f"Note: dataset {dataset.name}, {same[0]}{more}")
 
     def look_up(self, plan: Plan) -> None:
         """Find what is kept of earlier runs."""
@@ -187,7 +207,7 @@ class _Run:
             The columns of each layout that the assignments name.
         """
         known: dict[tuple[Any, ...], int] = {}
-        columns: list[tuple[str, ...]] = []
+        samples: list[list[_Sample]] = []
         assignments = []
         for dataset in plan.datasets:
             if dataset.name in self.kept:
@@ -199,17 +219,43 @@ class _Run:
                     continue
                 # data and simulation take different ways through an analysis
                 structure = (source.schema, source.columns, dataset.metadata.kind)
-                if structure not in known:
-                    known[structure] = len(columns)
-                    columns.append(self._learn(source, dataset))
-                layouts[number] = known[structure]
+                layouts[number] = place = known.setdefault(structure, len(known))
+                if place == len(samples):
+                    samples.append([])
+                samples[place].append((source, dataset))
             assignments.append(Assignment(dataset, layouts, self.keys.get(dataset.name, ())))
-        return assignments, tuple(columns)
+        return assignments, tuple(self._learn(files) for files in samples)
 
-    def _learn(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
+    def _learn(self, samples: Sequence[_Sample]) -> tuple[str, ...]:
+        """Learn on the first of these files that can be read; what is lost of the others is found out later.
+
+        Raises
+        ------
+        InputError, TransientInputError
+            If none of some files can be read.
+        """
+        problem: ColonnadeError | None = None
+        for source, dataset in samples[:_SAMPLES]:
+            for attempt in range(self.settings.retries + 1):
+                if attempt:
+                    time.sleep(back_off(attempt))
+                try:
+                    return self._learn_on(source, dataset)
+                except MissingColumnError:
+                    raise
+                except (InputError, TransientInputError) as error:
+                    problem = problem or error
+                    if not is_transient(error):
+                        break
+        assert problem is not None  # noqa: S101 - there is at least one file
+        raise problem
+
+    def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
+        use, metadata = self.processor.process, dataset.event_metadata()
         try:
-            return learn_columns(source, self.processor.process, dataset.event_metadata())
-        except ColonnadeError:
+            where = f"{source.path}, the first events,"
+            return within(self.settings.patience, where, lambda: learn_columns(source, use, metadata))
+        except (ColonnadeError, MemoryError):
             raise
         except Exception as error:
             where = f"dataset {dataset.name}, the first events of {source.path}"
@@ -223,7 +269,7 @@ class _Run:
         found = {name: Outcome(result) for name, result in self.kept.items()}
         if assignments:
             metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
-            job = Job(self.processor, metadata, columns, self.cache, self.settings.patience)
+            job = Job(self.processor, metadata, columns, self.cache, self.settings.patience, self._threads())
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
             self._keep(found)
@@ -270,13 +316,28 @@ class _Run:
         settings = self.settings
         if settings.kind == "iterative" or not self.missing_chunks:
             return InlinePool()
-        workers = settings.workers or max(1, len(os.sched_getaffinity(0)))
-        workers = min(workers, self.missing_chunks)
         if settings.kind == "futures":
-            return ProcessPool(workers)
+            return ProcessPool(self._workers())
         from colonnade.execution.cluster import open_cluster
 
-        return open_cluster(settings, workers)
+        return open_cluster(settings, self._workers())
+
+    def _workers(self) -> int:
+        """Return how many processes of this machine are to work."""
+        return max(1, min(self.settings.workers or _cores(), self.missing_chunks))
+
+    def _threads(self) -> int:
+        """Return how many columns a worker unpacks at a time: where workers are few, cores are idle."""
+        settings = self.settings
+        if settings.threads is not None:
+            return settings.threads
+        if settings.scheduler is not None or settings.batch is not None:
+            return 1
+        return max(1, _cores() // (1 if settings.kind == "iterative" else self._workers()))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:

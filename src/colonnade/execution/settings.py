@@ -40,13 +40,14 @@ class BatchSettings(Settings):
     memory
         Of a job, such as `8GB`.
     walltime
-        Such as `02:00:00`; jobs that end are replaced.
+        Of Slurm, such as `02:00:00`; jobs that end are replaced.
     queue, account
-        As the batch system calls them.
+        Of Slurm.
     interface
         The network interface through which jobs reach this machine, such as `ib0`.
     directives
-        Further lines of the job's head, such as `--constraint=haswell` for Slurm.
+        Further lines of the job's head, such as `--constraint=haswell` for Slurm and `+MaxRuntime = 7200` for
+        HTCondor.
     prologue
         Shell lines that each job starts with, such as `source /path/to/activate`.
     disk
@@ -91,6 +92,9 @@ class ExecutorSettings(Settings):
         Seconds after which reading a chunk is given up as stalled, to be tried again.
     memory
         What one Dask worker of this machine may use, such as `4GB`; None: its share of the machine's memory.
+    threads
+        How many columns a worker unpacks at a time; None: on this machine as many as leave no core idle,
+        on a cluster one.
     """
 
     kind: Literal["dask", "futures", "iterative", "slurm", "htcondor"] = "dask"
@@ -101,6 +105,7 @@ class ExecutorSettings(Settings):
     retries: int = Field(default=3, ge=0, le=100)
     patience: float = Field(default=300.0, gt=0)
     memory: str | None = None
+    threads: int | None = Field(default=None, ge=1, le=1000)
 
     @field_validator("batch")
     @classmethod
@@ -112,6 +117,8 @@ class ExecutorSettings(Settings):
         if kind in {"dask", "futures", "iterative"} and value is not None:
             msg = "only kind: slurm and kind: htcondor have batch jobs"
             raise ValueError(msg)
+        if kind == "htcondor" and value is not None:
+            _refuse_what_htcondor_lacks(value)
         return value
 
     @field_validator("scheduler")
@@ -121,3 +128,14 @@ class ExecutorSettings(Settings):
             msg = "only kind: dask has a scheduler"
             raise ValueError(msg)
         return value
+
+
+def _refuse_what_htcondor_lacks(batch: BatchSettings) -> None:
+    for name in ("walltime", "queue", "account"):
+        if getattr(batch, name) is not None:
+            msg = f"HTCondor knows no {name}; say what your site uses instead in directives, as 'NAME = VALUE'"
+            raise ValueError(msg)
+    for line in batch.directives:
+        if "=" not in line:
+            msg = f"a directive of HTCondor is 'NAME = VALUE', not {line!r}"
+            raise ValueError(msg)

@@ -14,7 +14,7 @@ from typing import Any
 import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
-from colonnade.events import SourceFile, TransientInputError, read_events
+from colonnade.events import SourceFile, TransientInputError, read_events, use_events
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.faults import ChunkError, is_transient, sentence, within
 from colonnade.execution.project import ProjectCode, install
@@ -34,18 +34,21 @@ class Job:
     metadata
         Of each dataset, as `events.metadata` gives it.
     columns
-        The columns to read together, for each layout of the input; None: as the analysis asks for them.
+        The columns to read together, for each layout of the input.
     cache
         Where results are kept, if they are.
     patience
         Seconds after which reading is given up as stalled.
+    threads
+        How many columns a worker unpacks at a time.
     """
 
     processor: Any
     metadata: Mapping[str, Mapping[str, Any]]
-    columns: tuple[tuple[str, ...] | None, ...]
+    columns: tuple[tuple[str, ...], ...]
     cache: ResultCache | None = None
     patience: float = 300.0
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +165,14 @@ def process(job: Job | bytes, task: Task) -> Any:
 
 def _processed(job: Job, task: Task) -> Any:
     try:
-        columns = job.columns[task.layout]
-        try:
-            return _attempt(job, task, columns)
-        except (AttributeError, KeyError, MissingColumnError):
-            # These events may lead the analysis to a column that those it was learned on did not. Whether
-            # that is so, events that read each column when it is touched will tell.
-            if columns is None:
-                raise
-            return _attempt(job, task, None)
-    except ChunkError:
-        raise
+        return _checked(_used(job, task), task)
+    except MissingColumnError as error:
+        # other events may ask for it too: without it, the analysis is not the one that was meant
+        raise ChunkError(_located(error, task), transient=False, of_input=False) from error
     except (InputError, TransientInputError) as error:
         raise ChunkError(sentence(error), transient=is_transient(error), of_input=True) from error
     except ColonnadeError as error:
-        reason = sentence(error)
-        where = "" if task.source.path in reason else f" ({task.where})"
-        reason = f"{reason.rstrip('.')}{where}."
-        raise ChunkError(reason, transient=False, of_input=False) from error
+        raise ChunkError(_located(error, task), transient=False, of_input=False) from error
     except (OSError, MemoryError) as error:
         reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
@@ -187,18 +180,34 @@ def _processed(job: Job, task: Task) -> Any:
         raise ChunkError(analysis_failed(error, job.processor, task.where), transient=False, of_input=False) from error
 
 
-def _attempt(job: Job, task: Task, columns: tuple[str, ...] | None) -> Any:
-    metadata = job.metadata[task.dataset]
+def _located(error: ColonnadeError, task: Task) -> str:
+    reason = sentence(error)
+    where = "" if task.source.path in reason else f" ({task.where})"
+    return f"{reason.rstrip('.')}{where}."
+
+
+def _used(job: Job, task: Task) -> Any:
+    """Read a chunk and return what the analysis makes of it."""
+    columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
 
     def read() -> Any:
-        return read_events(task.source, task.start, task.stop, columns, metadata)
+        return read_events(task.source, task.start, task.stop, columns, metadata, threads=job.threads)
 
-    where = f"{task.source.path}, entries {task.start}-{task.stop},"
-    events = within(job.patience, where, read)
+    events = within(job.patience, f"{task.source.path}, entries {task.start}-{task.stop},", read)
     if len(events) != task.stop - task.start:
         msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
         raise InputError(msg)
-    return _checked(job.processor.process(events), task)
+    try:
+        return job.processor.process(events)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ColonnadeError) and not isinstance(error, MissingColumnError):
+            raise
+        # These events may lead the analysis to a column that those it was learned on did not, which shows in
+        # many ways. Whether that is so, events that read each column when it is touched will tell.
+        process = job.processor.process
+        return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
 
 
 def _checked(output: Any, task: Task) -> Any:
