@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SparseImages", "jet_width", "layer_means", "make_images"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from colonnade.errors import EventError
+from colonnade.errors import ConfigError, EventError
 from colonnade.images.grid import GRID, LAYERS, Grid
 
 Floats = NDArray[np.float64]
@@ -61,6 +62,34 @@ class SparseImages:
             self.values[first:last],
             self.outside[start:stop],
             self.grid,
+        )
+
+    def take(self, events: Ints) -> SparseImages:
+        """Return the images of the events at these places, in this order."""
+        counts = np.diff(self.offsets)[events]
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        cells = np.arange(offsets[-1]) + np.repeat(self.offsets[events] - offsets[:-1], counts)
+        return SparseImages(offsets, self.cells[cells], self.values[cells], self.outside[events], self.grid)
+
+    @staticmethod
+    def join(parts: Sequence[SparseImages]) -> SparseImages:
+        """Put the images of several samples one after the other.
+
+        Raises
+        ------
+        ConfigError
+            If there are none, or of different grids.
+        """
+        if len({part.grid for part in parts}) != 1:
+            msg = "only images of one grid can be put together; give at least one sample, all of the same grid."
+            raise ConfigError(msg)
+        counts = np.concatenate([np.diff(part.offsets) for part in parts])
+        return SparseImages(
+            np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
+            np.concatenate([part.cells for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.outside for part in parts]),
+            parts[0].grid,
         )
 
 

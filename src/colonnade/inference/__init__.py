@@ -13,11 +13,13 @@ from colonnade.inference.card import (
     Card,
     CollectionCard,
     FeatureCard,
+    ImageCard,
     ParameterCard,
     TrainingCard,
 )
 from colonnade.inference.classifier import Classifier
 from colonnade.inference.folds import IDENTITY, fold_of
+from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.scorer import Hypothesis, scorers_of
 from colonnade.inference.units import declared_units
@@ -30,11 +32,14 @@ __all__ = [
     "CollectionCard",
     "FeatureCard",
     "Hypothesis",
+    "ImageCard",
     "Inputs",
     "ParameterCard",
     "TrainingCard",
     "declared_units",
+    "dense_images",
     "fold_of",
     "scorers_of",
+    "sparse_images",
     "stack_inputs",
 ]

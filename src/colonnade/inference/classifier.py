@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card
+from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import fold_of
 from colonnade.inference.inputs import Inputs, ranges, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, read_onnx
 
 # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
 _BATCH = 2048
+# a network on images holds megabytes of layers for each event
+_IMAGE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,12 @@ class Classifier:
         scores = np.empty(shape, dtype=np.float32)
         session, several = self._session(), self.card.folds > 1 and folds is not None
         ends = {name: np.cumsum(count) for name, count in inputs.counts.items()}
+        size = _BATCH if self.card.image is None else _IMAGE_BATCH
         for fold in range(self.card.folds if several else 1):
             rows = np.flatnonzero(folds == fold) if several else None
-            for low in range(0, len(inputs) if rows is None else len(rows), _BATCH):
+            for low in range(0, len(inputs) if rows is None else len(rows), size):
                 # a batch is gathered when its turn comes, so that the graph finds it in cache
-                here = slice(low, min(low + _BATCH, len(inputs))) if rows is None else rows[low : low + _BATCH]
+                here = slice(low, min(low + size, len(inputs))) if rows is None else rows[low : low + size]
                 feed = self._feed(inputs, ends, here)
                 if several:
                     feed["fold"] = np.array(fold, dtype=np.int64)
@@ -166,6 +170,9 @@ class Classifier:
         self, inputs: Inputs, ends: Mapping[str, NDArray[np.int64]], rows: slice | NDArray[np.int64]
     ) -> dict[str, Any]:
         """Give the graph's inputs for some events; `ends` is where each event's objects end."""
+        if self.card.image is not None:
+            chosen_events = np.arange(len(inputs))[rows]
+            return {"image": dense_images(self.card.image, sparse_images(self.card, inputs.take(chosen_events)))}
         feed: dict[str, Any] = {"event": inputs.event[rows]}
         size = len(feed["event"])
         for collection in self.card.jagged():
@@ -243,8 +250,8 @@ def _card(path: Path, file: OnnxFile) -> Card:
 
 def _match_graph(path: Path, card: Card, session: Any) -> None:
     """Refuse a card whose features don't fit the graph's inputs."""
-    expected: dict[str, int | None] = {"event": card.width()}
-    for collection in card.jagged():
+    expected: dict[str, int | None] = {"image": None} if card.image is not None else {"event": card.width()}
+    for collection in card.jagged() if card.image is None else ():
         expected[collection.name] = len(collection.features)
         expected[collection.index] = None
     if card.folds > 1:
