@@ -139,6 +139,105 @@ def test_each_parameter_counts(run: Counter, simulated: Callable[..., Dataset], 
     assert run([dataset])[0] == 0
 
 
+def test_what_is_imported_by_what_is_imported_counts(run: Counter, simulated: Callable[..., Dataset]) -> None:
+    folder, package = run.project.analysis.parent, run.project.package
+    (folder / "below").mkdir()
+    (folder / "below" / "__init__.py").write_text("")
+    deep = folder / "below" / "deep.py"
+    deep.write_text("STEP = 1.0\n")
+    neighbour = run.project.neighbour
+    neighbour.write_text(
+        f"def threshold(lowest):\n    from {package}.below import deep\n    return lowest + deep.STEP\n"
+    )
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    deep.write_text("STEP = 1.0  # GeV\n")
+    assert run(datasets)[0] == 0
+    deep.write_text("STEP = 2.0\n")
+    assert run(datasets)[0] == 1
+    (folder / "other.py").write_text("STEP = 9.0\n")  # of the project, but not of this analysis
+    assert run(datasets)[0] == 0
+
+
+def test_the_base_class_counts(run: Counter, simulated: Callable[..., Dataset]) -> None:
+    text = run.project.analysis.read_text()
+    base = run.project.analysis.with_name("base.py")
+    base.write_text("from colonnade.processor import Processor\n\n\nclass Base(Processor):\n    step = 1\n")
+    text = text.replace("class Pairs(Processor)", "class Pairs(Base)")
+    run.project.analysis.write_text(
+        text.replace("import threshold", f"import threshold\nfrom {run.project.package}.base import Base")
+    )
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    base.write_text(base.read_text().replace("step = 1", "step = 2"))
+    assert run(datasets)[0] == 1
+
+
+class Model:
+    """Stands for a classifier: it travels as a path and a digest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.digest = path, path.read_text()
+
+    def score_variations(self, variations: list[Any], _: list[Any]) -> list[Any]:
+        return [variation["leading"] for variation in variations]
+
+
+def test_the_model_counts(run: Counter, simulated: Callable[..., Dataset], tmp_path: Path) -> None:
+    model, datasets = tmp_path / "model.onnx", [simulated(sizes=(100,))]
+    model.write_text("one")
+    run(datasets, scorers={"score": Model(model)})
+    assert run(datasets, scorers={"score": Model(model)})[0] == 0
+    model.write_text("two")
+    assert run(datasets, scorers={"score": Model(model)})[0] == 1
+    assert run(datasets)[0] == 1
+
+
+def test_a_file_that_the_code_names_counts(run: Counter, simulated: Callable[..., Dataset], tmp_path: Path) -> None:
+    scale, table = tmp_path / "scale.json", tmp_path / "table.json"
+    for path in (scale, table):
+        path.write_text("1")
+    text = run.project.analysis.read_text()
+    text = text.replace('    """Two muons."""', f'    """Two muons."""\n\n    scale = {str(scale)!r}')
+    run.project.analysis.write_text(text)
+    run.project.neighbour.write_text(run.project.neighbour.read_text() + f"\n\nTABLE = {str(table)!r}\n")
+    datasets = [simulated(sizes=(100,))]
+    run(datasets)
+    for path in (scale, table):
+        assert run(datasets)[0] == 0
+        path.write_text("2")
+        assert run(datasets)[0] == 1
+
+
+def test_the_luminosity_mask_counts_by_its_content(
+    run: Counter, simulated: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    mask = tmp_path / "golden.json"
+    mask.write_text('{"1": [[1, 10]]}')
+    data = simulated("data", (100,), kind="data", xsec_pb=None, luminosity=5.0, luminosity_mask="golden.json")
+    run([data])
+    assert run([data])[0] == 0
+    mask.write_text('{"1": [[2, 10]]}')
+    assert run([data])[0] == 1
+
+
+def test_editing_one_analysis_leaves_the_results_of_another(
+    run: Counter, simulated: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = type(run.project)(tmp_path, "other_analyses_of_a_test")
+    try:
+        datasets, first = [simulated(sizes=(100,))], run.project
+        for project in (first, other):
+            run.project = project
+            assert run(datasets)[0] == 1
+        other.analysis.write_text(other.analysis.read_text().replace("== 2", "== 3"))
+        assert run(datasets)[0] == 1
+        run.project = first
+        assert run(datasets)[0] == 0
+    finally:
+        other.forget()
+
+
 def test_the_manifest_entry_and_the_file_count(
     run: Counter, simulated: Callable[..., Dataset], tmp_path: Path, write_events: Callable[..., None]
 ) -> None:
@@ -168,6 +267,28 @@ def test_versions_count(run: Counter, simulated: Callable[..., Dataset], monkeyp
         assert run(datasets)[0] == 1
     monkeypatch.setattr(identity, "_framework", lambda: "an edited framework")
     assert run(datasets)[0] == 1
+
+
+def test_files_that_are_known_are_not_opened_again(
+    run: Counter, simulated: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from colonnade.execution import plan
+
+    opened: list[str] = []
+    before = plan._opened
+
+    def counted(path: str, *arguments: Any, **more: Any) -> Any:
+        opened.append(Path(path).name)
+        return before(path, *arguments, **more)
+
+    monkeypatch.setattr(plan, "_opened", counted)
+    datasets = [simulated(sizes=(100, 100))]
+    run(datasets)
+    run(datasets)
+    assert sorted(opened) == ["zll_0.root", "zll_1.root"]
+    os.utime(tmp_path / "zll_1.root", ns=(1, 1))
+    run(datasets)
+    assert sorted(opened) == ["zll_0.root", "zll_1.root", "zll_1.root"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])

@@ -139,3 +139,51 @@ def test_many_files_are_opened_by_processes(
     assert make_plan([dataset], 7) == here
     assert here.datasets[0].files[3].source is not None
     assert here.datasets[0].files[3].source.sumw == 60.0
+
+
+def test_an_interruption_does_not_wait_for_a_server_that_stalls(tmp_path: Path) -> None:
+    from threading import Event, Timer
+
+    over = Event()
+    files = Files(tmp_path, 2)
+
+    def stalls(path: str, tree: str | None, schema: str | None) -> SourceFile:
+        if path.endswith("f1.root"):
+            over.wait()
+        return files.inspect(path, tree, schema)
+
+    def interrupt(_count: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    watchdog = Timer(60, over.set)
+    watchdog.start()
+    with pytest.raises(KeyboardInterrupt):
+        make_plan([files.dataset()], 100, patience=1e6, inspect=stalls, advance=interrupt)
+    waited = over.is_set()
+    watchdog.cancel()
+    over.set()
+    assert not waited
+
+
+def test_an_interruption_ends_the_processes_that_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_events: Callable[..., None]
+) -> None:
+    import multiprocessing
+
+    write_events(tmp_path / "a.root", 20, seed=1)
+    names = [f"{number}.root" for number in range(6)]
+    for name in names:
+        (tmp_path / name).hardlink_to(tmp_path / "a.root")
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    dataset = Dataset("zll", dict.fromkeys(names, "Events"), metadata, tmp_path)
+    monkeypatch.setattr(plan_module, "_MANY", 3)
+    monkeypatch.setattr(plan_module, "_CORES", 2)
+
+    def interrupt(_count: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_plan([dataset], 7, advance=interrupt)
+    for child in multiprocessing.active_children():
+        child.join(30)
+    assert not multiprocessing.active_children()

@@ -7,6 +7,7 @@ __all__ = ["AnalysisIdentity", "chunk_key", "dataset_key", "identify", "merged_k
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
             "class": f"{kind.__module__}.{kind.__qualname__}",
             "code": code.meanings() or _pickled(kind),
             "declared": _declared(kind),
+            "files": _named_files(kind, code),
             "state": _plain(vars(processor)),
             "framework": _framework(),
             "libraries": installed(),
@@ -118,6 +120,24 @@ def _declared(kind: type) -> list[Any]:
         for histogram in getattr(kind, "histograms", ())
     ]
     return [histograms, repr(getattr(kind, "regions", None)), repr(getattr(kind, "shifts", None))]
+
+
+def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:
+    """Return the digest of each file that a class, or a module of the analysis, names in a variable."""
+    places: list[tuple[str, Mapping[str, Any]]] = [
+        (f"{base.__module__}.{base.__qualname__}", vars(base)) for base in kind.__mro__
+    ]
+    places.extend(
+        (module.name, vars(sys.modules[module.name])) for module in code.modules if module.name in sys.modules
+    )
+    found = {}
+    for place, names in places:
+        for name, value in list(names.items()):
+            if isinstance(value, str | Path) and not name.startswith("__"):
+                digest = _text_or_file(value)
+                if isinstance(digest, list):
+                    found[f"{place}.{name}"] = digest[1]
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,7 +193,7 @@ def make_plan(
 
 def _seen(
     wanted: Sequence[_Wanted], known: Mapping[str, KnownFiles], look: Callable[..., FilePlan], patience: float
-) -> Iterator[tuple[_Wanted, FilePlan]]:
+) -> Generator[tuple[_Wanted, FilePlan]]:
     """Give each file as it is known, or as opening it tells, in the order wanted."""
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
