@@ -11,7 +11,8 @@ import uproot
 from colonnade.config import parse_settings
 from colonnade.statistics import Likelihood, discovery, fit, upper_limits
 from colonnade.statistics.build import Builder
-from colonnade.statistics.diagnostics import goodness_of_fit, interval, predict, prefit, ranking, scan
+from colonnade.statistics.diagnostics import goodness_of_fit, interval, ranking, scan
+from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import Inputs, Process
 

@@ -52,12 +52,12 @@ def command(target: Path, signal: str | None, forms: tuple[str, ...], output: Pa
 
 def _model(target: Path, signal: str | None) -> tuple[Model, str]:
     if target.is_dir():
-        from colonnade.statistics.analysis import prepared
+        from colonnade.statistics.analysis import point_model
         from colonnade.statistics.build import Builder
         from colonnade.statistics.step import load_run
 
         builder = Builder(*load_run(target))
-        built = prepared(builder.build(signal or builder.signals[0]))
+        built = point_model(builder, signal or builder.signals[0])
         return built.model, built.signal
     from colonnade.statistics.formats import read_model
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["AnalysisResult", "CountingResult", "PointResult", "analyse", "prepared"]
+__all__ = ["AnalysisResult", "CountingResult", "PointResult", "analyse", "point_model"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,20 @@ import numpy as np
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
+from colonnade.statistics.control import blinded, diagnosis, prepared
 from colonnade.statistics.counting import asimov_significance, significance
-from colonnade.statistics.diagnostics import Diagnosis, diagnose, goodness_of_fit, ranking
-from colonnade.statistics.fitting import Discovery, FitResult, discovery, expected_discovery, fit, poi_index
-from colonnade.statistics.likelihood import Floats, Likelihood
+from colonnade.statistics.diagnostics import Diagnosis
+from colonnade.statistics.fitting import (
+    Discovery,
+    FitResult,
+    discovery,
+    expected_discovery,
+    fit,
+    poi_index,
+    signal_bounds,
+)
+from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
-from colonnade.statistics.minimise import minimise
-from colonnade.statistics.model import Model, make_model
 from colonnade.statistics.settings import LimitSettings, ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
 from colonnade.statistics.toys import ToyLimits, expects_few, toy_limits
@@ -122,7 +129,12 @@ class AnalysisResult:
 
 
 def analyse(
-    inputs: Inputs, settings: ModelSettings, *, reference: str | None = None, folder: Path | None = None
+    inputs: Inputs,
+    settings: ModelSettings,
+    *,
+    reference: str | None = None,
+    scans: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> AnalysisResult:
     """Build every signal point's model, and find its significance and limits.
 
@@ -131,7 +143,9 @@ def analyse(
     inputs, settings
         The histograms and the model.
     reference
-        The signal point of workspace.json; without it the first.
+        The signal point of workspace.json and of the diagnosis; without it the first.
+    scans
+        Parameters along which the likelihood is profiled, besides the parameter of interest.
     folder
         Where batches of pseudo-experiments are kept, so that an interrupted step goes on where it was.
 
@@ -151,31 +165,54 @@ def analyse(
     decisions: dict[Decision, None] = {}
     for signal in builder.signals:
         built = prepared(builder.build(signal))
-        models[signal] = built
         decisions |= dict.fromkeys(built.decisions)
         points.append(_point(built, inputs, settings, folder))
+        found = points[-1]
+        strengths = (*found.limits.expected, found.limits.observed or 0.0, found.mu_hat or 0.0)
+        models[signal] = _within(built, strengths)
     chosen = models[reference or builder.signals[0]]
     background_fit = _background_fit(Likelihood(chosen.model))
     return AnalysisResult(
         luminosity=inputs.luminosity,
-        blinded=_blinded(chosen),
+        blinded=blinded(chosen),
         observed_channels=tuple(sorted(chosen.observed)),
         points=tuple(points),
         counting=tuple(_counting(inputs, settings, builder.signals)),
         reference=chosen,
         models=models,
         background_fit=background_fit,
-        diagnosis=_diagnosis(chosen, background_fit),
+        diagnosis=diagnosis(chosen, background_fit, scans),
         decisions=tuple(decisions),
     )
 
 
-def _blinded(built: BuiltModel) -> bool:
-    return len(built.observed) < len(built.model.channels)
+def point_model(builder: Builder, signal: str) -> BuiltModel:
+    """Build one signal point's model as `analyse` leaves it: stand-ins for blinded data, bounds that hold its limits.
+
+    Raises
+    ------
+    ConfigError
+        If the signal is unknown or reaches no channel.
+    FitError
+        If a fit does not converge.
+    """
+    built = prepared(builder.build(signal))
+    limits = upper_limits(Likelihood(built.model), observed=not blinded(built))
+    return _within(built, (*limits.expected, limits.observed or 0.0))
+
+
+def _within(built: BuiltModel, strengths: Sequence[float]) -> BuiltModel:
+    """Give the signal strength bounds that hold these, as programs that look for limits inside the bounds need."""
+    highest = max(10.0, float(f"{2 * max(strengths):.1g}"))
+    parameters = tuple(
+        replace(each, bounds=((0.0, highest),)) if each.name == built.model.poi else each
+        for each in built.model.parameters
+    )
+    return replace(built, model=replace(built.model, parameters=parameters))
 
 
 def _toys(
-    likelihood: Likelihood, limits: UpperLimits, settings: LimitSettings, *, blinded: bool, folder: Path | None
+    likelihood: Likelihood, limits: UpperLimits, settings: LimitSettings, *, observed: bool, folder: Path | None
 ) -> ToyLimits | None:
     wanted = settings.method == "toys" or (settings.method == "auto" and expects_few(likelihood, limits, settings.few))
     if not wanted:
@@ -185,23 +222,24 @@ def _toys(
         level=settings.level,
         toys=settings.toys,
         seed=settings.seed,
-        observed=not blinded,
+        observed=observed,
         folder=folder,
     )
 
 
 def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> PointResult:
     process = inputs.processes[built.signal]
-    blinded = _blinded(built)
+    seen = not blinded(built)
     likelihood = Likelihood(built.model)
     try:
         expected = expected_discovery(likelihood)
-        limits = upper_limits(likelihood, level=settings.limit.level, observed=not blinded)
+        limits = upper_limits(likelihood, level=settings.limit.level, observed=seen)
         observed, mu_hat, mu_error = None, None, None
-        toys = _toys(likelihood, limits, settings.limit, blinded=blinded, folder=folder)
-        if not blinded:
+        toys = _toys(likelihood, limits, settings.limit, observed=seen, folder=folder)
+        if seen:
             observed = discovery(likelihood)
-            result = fit(likelihood)
+            lower, upper = signal_bounds(likelihood)
+            result = fit(likelihood, lower=lower, upper=upper)
             poi = poi_index(likelihood)
             mu_hat, mu_error = float(result.values[poi]), float(result.errors[poi])
     except FitError as error:
@@ -225,80 +263,6 @@ def _background_fit(likelihood: Likelihood) -> FitResult:
     poi = poi_index(likelihood)
     start[poi], fixed[poi] = 0.0, True
     return fit(likelihood, start=start, fixed=fixed)
-
-
-def _diagnosis(built: BuiltModel, background_fit: FitResult) -> Diagnosis:
-    """Diagnose what may be seen: the fit with signal to all data, or the one without to the control regions."""
-    likelihood = Likelihood(built.model)
-    if not _blinded(built):
-        return diagnose(likelihood)
-    goodness = None
-    if built.observed:
-        control = Likelihood(_restricted(built.model, built.observed))
-        start, fixed = control.inits.copy(), control.fixed.copy()
-        if control.poi is not None:
-            start[control.poi], fixed[control.poi] = 0.0, True
-        goodness = goodness_of_fit(control, fit(control, start=start, fixed=fixed), fixed=fixed)
-    theta = background_fit.values.copy()
-    theta[poi_index(likelihood)] = 1.0
-    asimov = likelihood.expected_data(theta)
-    impacts = ranking(likelihood, fit(likelihood, asimov, start=theta), asimov)
-    return replace(
-        diagnose(likelihood, result=background_fit, impacts=impacts), goodness=goodness, observed=built.observed
-    )
-
-
-def prepared(built: BuiltModel) -> BuiltModel:
-    """Put the prediction of the channels with data into those without.
-
-    Where some channels hold data and others stand for themselves (they are blinded, or have none), the
-    background is fitted to the former, without signal, and its expectation in the latter takes the place of
-    data.
-
-    Raises
-    ------
-    FitError
-        If the fit does not converge.
-    """
-    if not built.observed or not _blinded(built):
-        return built
-    model = built.model
-    kept = _restricted(model, built.observed)
-    seen = Likelihood(kept)
-    start, fixed = seen.inits.copy(), seen.fixed.copy()
-    if kept.poi:
-        start[poi_index(seen)], fixed[poi_index(seen)] = 0.0, True
-    minimum = minimise(seen, seen.observed[:, None], start=start[:, None], fixed=fixed)
-    found = dict(zip(seen.labels, minimum.values[:, 0], strict=True))
-    whole = Likelihood(model)
-    theta = np.array([found.get(label, init) for label, init in zip(whole.labels, whole.inits, strict=True)])
-    theta[poi_index(whole)] = 0.0
-    expected = whole.expected(theta)
-    observations: dict[str, Floats] = {
-        channel.name: (
-            model.observations[channel.name]
-            if channel.name in built.observed
-            else expected[whole.channels[channel.name]]
-        )
-        for channel in model.channels
-    }
-    note = Decision(
-        "asimov data",
-        "",
-        ", ".join(channel.name for channel in model.channels if channel.name not in built.observed),
-        f"the background fitted to {', '.join(sorted(built.observed))} stands for data",
-    )
-    return replace(built, model=model.with_observations(observations), decisions=(*built.decisions, note))
-
-
-def _restricted(model: Model, channels: frozenset[str]) -> Model:
-    """Return the model of some of the channels; the parameter of interest goes where no signal is left."""
-    kept = tuple(channel for channel in model.channels if channel.name in channels)
-    used = {m.parameter for channel in kept for sample in channel.samples for m in sample.modifiers}
-    reduced = make_model(kept, model.observations, model.poi if model.poi in used else "", source="The control regions")
-    own = {each.name: each for each in model.parameters}
-    parameters = tuple(own[each.name] if own[each.name].size == each.size else each for each in reduced.parameters)
-    return replace(reduced, parameters=parameters)
 
 
 def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> list[CountingResult]:

@@ -1,4 +1,4 @@
-"""Understanding a fit: pulls, impacts, goodness, scans, intervals, yields with uncertainties, predictions.
+"""Understanding a fit: pulls, impacts, goodness, scans, intervals.
 
 cabinetry defines these, and its numbers are reproduced; they are computed here because the compiled likelihood fits all
 the variations of a ranking or scan together.
@@ -10,19 +10,17 @@ __all__ = [
     "Diagnosis",
     "Goodness",
     "Impact",
-    "Prediction",
     "Pull",
     "Scan",
     "diagnose",
     "goodness_of_fit",
     "interval",
-    "predict",
-    "prefit",
     "pulls",
     "ranking",
     "scan",
 ]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +28,10 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.fitting import FitResult, fit, poi_index
+from colonnade.statistics.fitting import FitResult, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import Flags, minimise
+from colonnade.statistics.prediction import Prediction, predict, prefit, priors
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,33 +107,15 @@ class Scan:
         The parameter.
     values, delta : numpy.ndarray
         Its values, and twice the increase of the negative log-likelihood over the best fit.
+    best, error : float
+        Its best fit and the standard deviation there.
     """
 
     name: str
     values: Floats
     delta: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Expected events with uncertainties.
-
-    Attributes
-    ----------
-    yields : mapping
-        channel -> sample -> events of each bin.
-    errors : mapping
-        channel -> standard deviation of the total of each bin.
-    sample_errors : mapping
-        channel -> sample -> standard deviation of each bin.
-    totals : mapping
-        channel -> (events, standard deviation) of the whole channel.
-    """
-
-    yields: dict[str, dict[str, Floats]]
-    errors: dict[str, Floats]
-    sample_errors: dict[str, dict[str, Floats]]
-    totals: dict[str, tuple[float, float]]
+    best: float
+    error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +134,10 @@ class Diagnosis:
         Yields before and after the fit.
     observed : frozenset of str
         The channels whose data may be shown.
+    scans : tuple of Scan
+        The likelihood along the parameter of interest, and along others that were asked for.
+    strength : float or None
+        Ranking and scans are of the Asimov data of this signal strength; None where they are of the data.
     """
 
     fit: FitResult
@@ -162,60 +147,55 @@ class Diagnosis:
     before: Prediction
     after: Prediction
     observed: frozenset[str]
+    scans: tuple[Scan, ...] = ()
+    strength: float | None = None
 
 
-def diagnose(
-    likelihood: Likelihood, *, result: FitResult | None = None, impacts: list[Impact] | None = None
-) -> Diagnosis:
+def diagnose(likelihood: Likelihood, *, wide: bool = False, scans: Sequence[str] = ()) -> Diagnosis:
     """Fit the observed data, and look at the fit from all sides.
 
     Parameters
     ----------
     likelihood
         The compiled model.
-    result, impacts
-        A fit, and a ranking, to take instead of making them.
+    wide
+        Whether the signal strength may leave the bounds that the model gives it (`signal_bounds`); the yields before
+        the fit are then those without signal.
+    scans
+        Parameters to profile, besides the parameter of interest.
 
     Raises
     ------
+    ConfigError
+        If a parameter to profile is none of the model's.
     FitError
         If a fit does not converge.
     """
-    found = fit(likelihood) if result is None else result
-    if impacts is None:
-        impacts = ranking(likelihood, found) if likelihood.poi is not None else []
+    bounds = signal_bounds(likelihood) if wide else (likelihood.lower, likelihood.upper)
+    found = fit(likelihood, lower=bounds[0], upper=bounds[1])
+    names = [likelihood.labels[likelihood.poi]] if likelihood.poi is not None else []
+    names += [name for name in scans if name not in names]
+    impacts = ranking(likelihood, found, bounds=bounds) if likelihood.poi is not None else []
+    profiles = [scan(likelihood, found, name, bounds=bounds) for name in names if _varies(likelihood, found, name)]
     return Diagnosis(
         found,
         tuple(pulls(likelihood, found)),
         tuple(impacts),
         goodness_of_fit(likelihood, found),
-        predict(likelihood, prefit(likelihood)),
+        predict(likelihood, prefit(likelihood, poi=0.0 if wide and likelihood.poi is not None else None)),
         predict(likelihood, found),
         frozenset(likelihood.channels),
+        tuple(profiles),
     )
 
 
-def _priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
-    """Return what each parameter was measured as before, and with what error (0 where it was not)."""
-    centre, width = likelihood.inits.copy(), np.zeros(len(likelihood.labels))
-    place = 0
-    for each in likelihood.model.parameters:
-        for index in range(each.size):
-            if each.constraint == "normal":
-                centre[place + index], width[place + index] = each.auxdata[index], each.widths[index]
-            elif each.constraint == "poisson":
-                scale = each.widths[index]
-                centre[place + index] = each.auxdata[index] / scale
-                width[place + index] = np.sqrt(max(each.auxdata[index], 1.0)) / scale
-            if each.fixed[index]:
-                width[place + index] = 0.0
-        place += each.size
-    return centre, width
+def _varies(likelihood: Likelihood, result: FitResult, name: str) -> bool:
+    return bool(result.errors[_index(likelihood, name)] > 0)
 
 
 def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
     """Return the pulls and constraints of all constrained parameters."""
-    centre, width = _priors(likelihood)
+    centre, width = priors(likelihood)
     return [
         Pull(label, float((value - middle) / sigma), float(error / sigma))
         for label, value, error, middle, sigma in zip(
@@ -225,16 +205,13 @@ def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
     ]
 
 
-def prefit(likelihood: Likelihood) -> FitResult:
-    """Return the model before any fit as if it were a result: initial values, prior errors, no correlation."""
-    _, width = _priors(likelihood)
-    diagonal = np.diag(width**2)
-    return FitResult(
-        likelihood.labels, likelihood.inits.copy(), width, np.diag((width > 0) * 1.0), diagonal, float("nan"), False
-    )
-
-
-def ranking(likelihood: Likelihood, result: FitResult, data: Floats | None = None) -> list[Impact]:
+def ranking(
+    likelihood: Likelihood,
+    result: FitResult,
+    data: Floats | None = None,
+    *,
+    bounds: tuple[Floats, Floats] | None = None,
+) -> list[Impact]:
     """Return every parameter's impact on the parameter of interest, the largest first.
 
     Each parameter is held at its best fit plus or minus its error, after and before the fit, and all others are fitted
@@ -246,6 +223,8 @@ def ranking(likelihood: Likelihood, result: FitResult, data: Floats | None = Non
         The model and its fit.
     data
         What was fitted; without it the observed data.
+    bounds
+        Lower and upper bounds of the parameters; without them the model's.
 
     Raises
     ------
@@ -253,16 +232,18 @@ def ranking(likelihood: Likelihood, result: FitResult, data: Floats | None = Non
         If the model names no parameter of interest, or a fit does not converge.
     """
     poi = poi_index(likelihood)
+    lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
     seen = (likelihood.observed if data is None else data)[:, None]
-    _, width = _priors(likelihood)
+    _, width = priors(likelihood)
     chosen = [index for index in range(len(likelihood.labels)) if index != poi and result.errors[index] > 0]
     shifts = [(index, sign * size[index]) for size in (width, result.errors) for sign in (1, -1) for index in chosen]
     start = np.repeat(result.values[:, None], len(shifts), axis=1)
     fixed = np.repeat(likelihood.fixed[:, None], len(shifts), axis=1)
     for column, (index, shift) in enumerate(shifts):
-        start[index, column] = np.clip(start[index, column] + shift, likelihood.lower[index], likelihood.upper[index])
+        start[index, column] = np.clip(start[index, column] + shift, lower[index], upper[index])
         fixed[index, column] = True
-    found = minimise(likelihood, np.broadcast_to(seen, (len(seen), len(shifts))), start=start, fixed=fixed)
+    data_of_all = np.broadcast_to(seen, (len(seen), len(shifts)))
+    found = minimise(likelihood, data_of_all, start=start, fixed=fixed, lower=lower, upper=upper)
     change = (found.values[poi] - result.values[poi]).reshape(4, len(chosen))
     impacts = [
         Impact(
@@ -284,7 +265,7 @@ def goodness_of_fit(likelihood: Likelihood, result: FitResult, *, fixed: Flags |
     fixed
         Which parameters the fit held; without it those that the model does.
     """
-    _, width = _priors(likelihood)
+    _, width = priors(likelihood)
     free = int(np.sum(~(likelihood.fixed if fixed is None else fixed) & (width == 0)))
     degrees = likelihood.bins - free
     statistic = 2 * result.nll
@@ -299,12 +280,21 @@ def _index(likelihood: Likelihood, name: str) -> int:
     return likelihood.labels.index(name)
 
 
-def _profile(likelihood: Likelihood, index: int, values: Floats, start: Floats, data: Floats) -> tuple[Floats, Floats]:
+def _profile(
+    likelihood: Likelihood,
+    index: int,
+    values: Floats,
+    start: Floats,
+    data: Floats,
+    bounds: tuple[Floats, Floats] | None = None,
+) -> tuple[Floats, Floats]:
+    lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
     begin = np.repeat(start[:, None], len(values), axis=1)
     begin[index] = values
     fixed = likelihood.fixed.copy()
     fixed[index] = True
-    found = minimise(likelihood, np.broadcast_to(data[:, None], (len(data), len(values))), start=begin, fixed=fixed)
+    seen = np.broadcast_to(data[:, None], (len(data), len(values)))
+    found = minimise(likelihood, seen, start=begin, fixed=fixed, lower=lower, upper=upper)
     return found.nll, found.values
 
 
@@ -314,8 +304,9 @@ def scan(
     name: str,
     *,
     values: Floats | None = None,
-    points: int = 21,
+    points: int = 31,
     data: Floats | None = None,
+    bounds: tuple[Floats, Floats] | None = None,
 ) -> Scan:
     """Profile the likelihood along a parameter.
 
@@ -326,11 +317,13 @@ def scan(
     name
         The parameter's label.
     values
-        Where; without them `points` values within two errors of the best fit.
+        Where; without them `points` values within two and a half errors of the best fit.
     points
         How many.
     data
         What was fitted; without it the observed data.
+    bounds
+        Lower and upper bounds of the parameters; without them the model's.
 
     Raises
     ------
@@ -340,14 +333,15 @@ def scan(
         If a fit does not converge.
     """
     index = _index(likelihood, name)
+    lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
+    best, error = float(result.values[index]), float(result.errors[index])
     if values is None:
-        value, error = float(result.values[index]), float(result.errors[index])
-        low = max(value - 2 * error, float(likelihood.lower[index]))
-        high = min(value + 2 * error, float(likelihood.upper[index]))
+        low = max(best - 2.5 * error, float(lower[index]))
+        high = min(best + 2.5 * error, float(upper[index]))
         values = np.linspace(low, high, points)
     seen = likelihood.observed if data is None else data
-    nll, _ = _profile(likelihood, index, values, result.values, seen)
-    return Scan(name, values, 2 * (nll - result.nll))
+    nll, _ = _profile(likelihood, index, values, result.values, seen, bounds)
+    return Scan(name, values, 2 * (nll - result.nll), best, error)
 
 
 def interval(
@@ -389,35 +383,3 @@ def interval(
             continue
         ends.append(float(brentq(excess, near, far, xtol=1e-6 * error, rtol=1e-9)) - best)
     return ends[0], ends[1]
-
-
-def predict(likelihood: Likelihood, result: FitResult) -> Prediction:
-    """Return expected events with the uncertainties and correlations of a fit, or of `prefit`.
-
-    Half the difference of each parameter's variations up and down, summed with their correlations: cabinetry's way.
-    """
-    used = np.flatnonzero(result.errors > 0)
-    size = len(used)
-    points = np.repeat(result.values[:, None], 2 * size, axis=1)
-    points[used, np.arange(size)] += result.errors[used]
-    points[used, size + np.arange(size)] -= result.errors[used]
-    correlation = result.correlation[np.ix_(used, used)]
-    varied = likelihood.expected(points) if size else np.zeros((likelihood.bins, 0))
-    by_sample = likelihood.expected_samples(points) if size else {}
-    nominal = likelihood.expected_samples(result.values)
-    half = (varied[:, :size] - varied[:, size:]) / 2
-    yields, errors, sample_errors, totals = {}, {}, {}, {}
-    for channel, place in likelihood.channels.items():
-        yields[channel] = nominal[channel]
-        errors[channel] = _spread(half[place], correlation)
-        sample_errors[channel] = {
-            name: _spread((cells[:, :size] - cells[:, size:]) / 2, correlation)
-            for name, cells in by_sample.get(channel, {}).items()
-        }
-        total = likelihood.expected(result.values)[place].sum()
-        totals[channel] = (float(total), float(_spread(half[place].sum(axis=0, keepdims=True), correlation)[0]))
-    return Prediction(yields, errors, sample_errors, totals)
-
-
-def _spread(half: Floats, correlation: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.maximum(np.einsum("bi,ij,bj->b", half, correlation, half, optimize=True), 0)))

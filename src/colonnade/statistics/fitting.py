@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Discovery", "FitResult", "asimov_data", "discovery", "expected_discovery", "fit"]
+__all__ = ["Discovery", "FitResult", "asimov_data", "discovery", "expected_discovery", "fit", "signal_bounds"]
 
 from dataclasses import dataclass
 
@@ -163,6 +163,30 @@ def poi_index(likelihood: Likelihood) -> int:
     return likelihood.poi
 
 
+def signal_bounds(likelihood: Likelihood) -> tuple[Floats, Floats]:
+    """Return bounds for all parameters with those of the signal strength as wide as the model allows.
+
+    Upwards there is none. Downwards a negative strength is allowed as long as every bin expects more than a tenth of
+    its background at the nominal parameters; a model that says less than 0 itself keeps its bound.
+
+    Raises
+    ------
+    FitError
+        If the model names no parameter of interest.
+    """
+    poi = poi_index(likelihood)
+    theta = likelihood.inits.copy()
+    theta[poi] = 0.0
+    background = likelihood.expected(theta)
+    theta[poi] = 1.0
+    signal = likelihood.expected(theta) - background
+    has = signal > 0
+    least = -0.9 * float(np.min(background[has] / signal[has])) if has.any() else 0.0
+    lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
+    lower[poi], upper[poi] = min(lower[poi], least), np.inf
+    return lower, upper
+
+
 def fit_at(
     likelihood: Likelihood, poi: Floats, data: Floats, start: Floats | None = None, *, strict: bool = True
 ) -> Minimum:
@@ -206,7 +230,10 @@ def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
     null = fit_at(likelihood, np.zeros(1), seen)
     start = null.values.copy()
     start[index] = max(likelihood.inits[index], 0.1)
-    free = minimise(likelihood, seen, start=start)
+    # the bounds of a workspace's signal strength are a fit's convenience: the best fit may lie beyond
+    upper = likelihood.upper.copy()
+    upper[index] = np.inf
+    free = minimise(likelihood, seen, start=start, upper=upper)
     mu_hat = float(free.values[index, 0])
     q0 = max(0.0, 2 * float(null.nll[0] - free.nll[0])) if mu_hat > 0 else 0.0
     return Discovery(float(np.sqrt(q0)), q0, mu_hat)

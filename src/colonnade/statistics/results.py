@@ -18,8 +18,9 @@ from colonnade.errors import ConfigError
 from colonnade.output import write_json
 from colonnade.statistics.analysis import AnalysisResult, PointResult
 from colonnade.statistics.build import BuiltModel
-from colonnade.statistics.diagnostics import Diagnosis, Prediction
+from colonnade.statistics.diagnostics import Diagnosis
 from colonnade.statistics.model import Model
+from colonnade.statistics.prediction import Prediction
 from colonnade.statistics.templates import Decision
 from colonnade.statistics.workspace import to_workspace
 
@@ -151,7 +152,9 @@ def diagnosis_summary(found: Diagnosis, model: Model) -> dict[str, Any]:
     goodness = None
     if found.goodness is not None and found.goodness.degrees > 0:
         goodness = asdict(found.goodness)
+    signals = _signals(model)
     return {
+        "strength": found.strength,
         "pulls": [asdict(each) for each in found.pulls],
         "ranking": [asdict(each) for each in found.ranking],
         "correlations": {
@@ -159,10 +162,21 @@ def diagnosis_summary(found: Diagnosis, model: Model) -> dict[str, Any]:
             "matrix": np.round(fitted.correlation[np.ix_(chosen, chosen)], 6).tolist(),
         },
         "goodness": goodness,
+        "scans": [
+            {
+                "parameter": each.name,
+                "bestfit": each.best,
+                "error": each.error,
+                "values": each.values.tolist(),
+                "delta": each.delta.tolist(),
+            }
+            for each in found.scans
+        ],
         "yields": {
             channel.name: {
                 "edges": None if channel.edges is None else list(channel.edges),
                 "observed": model.observations[channel.name].tolist() if channel.name in found.observed else None,
+                "signal": signals.get(channel.name),
                 "prefit": _yields(found.before, channel.name),
                 "postfit": _yields(found.after, channel.name),
             }
@@ -171,10 +185,21 @@ def diagnosis_summary(found: Diagnosis, model: Model) -> dict[str, Any]:
     }
 
 
+def _signals(model: Model) -> dict[str, dict[str, Any]]:
+    """Return what each channel expects of signal with strength 1, before any fit."""
+    return {
+        channel.name: {"name": sample.name, "events": sample.yields.tolist()}
+        for channel in model.channels
+        for sample in channel.samples
+        if any(modifier.parameter == model.poi for modifier in sample.modifiers)
+    }
+
+
 def _yields(prediction: Prediction, channel: str) -> dict[str, Any]:
     total, error = prediction.totals[channel]
     return {
         "samples": {name: values.tolist() for name, values in prediction.yields[channel].items()},
+        "sample_totals": {name: list(pair) for name, pair in prediction.sample_totals[channel].items()},
         "errors": prediction.errors[channel].tolist(),
         "total": total,
         "total_error": error,

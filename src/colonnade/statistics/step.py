@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["infer", "load_run", "make_inputs", "refit"]
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,17 @@ def make_inputs(
     return Inputs(histograms, processes, luminosity, regions, unblind)
 
 
-def refit(directory: Path) -> AnalysisResult:
+def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str] = ()) -> AnalysisResult:
     """Do the statistics step again on what a run left in its folder.
 
     The model, the luminosity, what the processes are and whether data may be seen are read from provenance.json.
+
+    Parameters
+    ----------
+    directory
+        The run's output folder.
+    reference, scans
+        As in `analyse`.
 
     Raises
     ------
@@ -105,7 +112,7 @@ def refit(directory: Path) -> AnalysisResult:
         If a file can't be written.
     """
     inputs, model = load_run(directory)
-    result = analyse(inputs, model, folder=directory / "toys")
+    result = analyse(inputs, model, reference=reference, scans=scans, folder=directory / "toys")
     write_analysis(result, directory)
     return result
 
