@@ -15,8 +15,7 @@ from rich.console import Console
 
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError
-from colonnade.execution import ExecutorSettings, ResultCache, RichProgress, run_datasets
-from colonnade.execution.pools import WorkersLostError
+from colonnade.execution import ExecutorSettings, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import write_root, write_zip
 from colonnade.manifest import Dataset, Metadata
 
@@ -48,8 +47,9 @@ def run(config: dict[str, Any]) -> None:
             cache=ResultCache(Path(config["cache"])) if config["cache"] else None,
             progress=RichProgress(Console()),
         )
-    except WorkersLostError as error:
-        error.ledger.write(output / "ledger.json")
+    except StoppedError as error:
+        if error.ledger is not None:
+            error.ledger.write(output / "ledger.json")
         raise
     result.ledger.write(output / "ledger.json")
     result.write_cutflow(output / "cutflow.json")

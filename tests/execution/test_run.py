@@ -13,7 +13,7 @@ import pytest
 import uproot
 
 from colonnade.errors import EventError, InputError, LossError, MissingColumnError
-from colonnade.execution import ExecutorSettings, run_datasets
+from colonnade.execution import ExecutorSettings, StoppedError, run_datasets
 from colonnade.manifest import Dataset, Metadata
 
 
@@ -60,6 +60,42 @@ def test_the_runs_tree_normalises_a_skim(pairs: Any, simulated: Callable[..., Da
     entry = run(pairs, [simulated(runs=True)]).ledger.datasets["zll"]
     assert entry.sumw == 3.0 * 500
     assert entry.sumw_processed != entry.sumw
+
+
+def test_sums_of_weights_of_some_files_only_are_refused_before_the_work(
+    pairs: Any,
+    simulated: Callable[..., Dataset],
+    tmp_path: Path,
+    write_events: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = simulated(runs=True)
+    write_events(tmp_path / "zll_1.root", 200, seed=3)
+    monkeypatch.setattr("colonnade.execution.run._Run.learn", lambda *_: pytest.fail("the work began"))
+    with pytest.raises(InputError, match=r"zll_1\.root.*sumw in the manifest"):
+        run(pairs, [dataset])
+
+
+def test_a_dataset_without_a_processed_event_stops_the_run_with_its_account(
+    pairs: Any, simulated: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    datasets = [simulated(runs=True), simulated("ww", (100,))]
+    for number in range(2):
+        path = tmp_path / f"zll_{number}.root"
+        with uproot.open(path) as file:
+            key = file["Events/Muon_charge"].basket_key(0)
+            place = key.data_cursor.index + key.data_compressed_bytes // 2
+        blob = bytearray(path.read_bytes())
+        blob[place] ^= 16
+        path.write_bytes(blob)
+    with pytest.raises(StoppedError, match=r"Dataset zll: no event could be processed .*Muon_charge") as caught:
+        run(pairs, datasets)
+    assert caught.value.exit_code == 3
+    ledger = caught.value.ledger
+    assert ledger is not None
+    assert (ledger.datasets["zll"].events_processed, ledger.datasets["ww"].events_processed) == (0, 100)
+    assert [(loss.start, loss.stop) for loss in ledger.datasets["zll"].lost] == [(0, 300), (0, 200)]
+    assert ledger.lost_fraction == pytest.approx(500 / 600)
 
 
 def test_a_file_that_cant_be_read_is_in_the_ledger(

@@ -13,11 +13,12 @@ __all__ = [
     "Result",
     "ResultCache",
     "RichProgress",
+    "StoppedError",
     "run_datasets",
 ]
 
 from colonnade.execution.cache import CacheSettings, ResultCache
-from colonnade.execution.ledger import DatasetLedger, Ledger, Loss
+from colonnade.execution.ledger import DatasetLedger, Ledger, Loss, StoppedError
 from colonnade.execution.progress import NO_PROGRESS, Progress, RichProgress
 from colonnade.execution.result import Result
 from colonnade.execution.run import run_datasets

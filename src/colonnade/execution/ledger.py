@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DatasetLedger", "Ledger", "Loss", "effective_sumw", "lost_entry", "make_entry"]
+__all__ = ["DatasetLedger", "Ledger", "Loss", "StoppedError", "effective_sumw", "lost_entry", "make_entry"]
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from colonnade.errors import InputError, LossError
+from colonnade.errors import ColonnadeError, InputError, LossError
 from colonnade.execution.plan import DatasetPlan, FilePlan
 from colonnade.output import write_json
 
@@ -151,6 +151,19 @@ class Ledger:
             If the file can't be written.
         """
         write_json(path, self.as_json())
+
+
+class StoppedError(ColonnadeError):
+    """The run ended without a result, after its work began.
+
+    Attributes
+    ----------
+    ledger
+        The account of a run that has no result: what is lost by that, and why. To be written by the caller.
+    """
+
+    exit_code = 3
+    ledger: Ledger | None = None
 
 
 def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float) -> DatasetLedger:

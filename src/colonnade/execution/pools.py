@@ -20,24 +20,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from colonnade.errors import ColonnadeError
+from colonnade.execution.ledger import StoppedError
 from colonnade.execution.merging import add
 from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.work import Job, Task, pack, process
 
 
-class WorkersLostError(ColonnadeError):
-    """The cluster is gone, or no worker can be had from it.
-
-    Attributes
-    ----------
-    ledger
-        The account of a run that was stopped by it: everything that is not in a result, which there is none
-        of.
-    """
-
-    exit_code = 3
-    ledger: Any = None
+class WorkersLostError(StoppedError):
+    """The cluster is gone, or no worker can be had from it."""
 
 
 @dataclass(frozen=True)

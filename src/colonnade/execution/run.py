@@ -6,7 +6,7 @@ __all__ = ["run_datasets"]
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,14 @@ from colonnade.execution.cache import ResultCache
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.faults import back_off, is_transient, within
 from colonnade.execution.identity import chunk_key, dataset_key, identify, merged_key
-from colonnade.execution.ledger import DatasetLedger, Ledger, lost_entry, make_entry
+from colonnade.execution.ledger import (
+    DatasetLedger,
+    Ledger,
+    StoppedError,
+    effective_sumw,
+    lost_entry,
+    make_entry,
+)
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
@@ -81,8 +88,8 @@ def run_datasets(
         If a dataset has no readable file or no event, or a column is missing; before any worker starts.
     EventError
         If events hold values that would make the result wrong, or the analysis fails on them.
-    WorkersLostError
-        If the cluster is gone; its ledger says what is lost by it.
+    StoppedError
+        If the cluster is gone, or no event of a dataset could be processed; its ledger says what is lost.
     """
     run = _Run(processor, executor or ExecutorSettings(), cache, progress)
     started = time.monotonic()
@@ -98,6 +105,9 @@ def run_datasets(
         stopped = WorkersLostError(f"{reason} {run.what_is_safe(assignments)}")
         stopped.ledger = Ledger(allow_loss, lost)
         raise stopped from error
+    for dataset in plan.datasets:
+        if outcomes[dataset.name].result is None:
+            raise _nothing_left(plan, dataset, outcomes, allow_loss)
     entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
@@ -157,6 +167,8 @@ class _Run:
             self.progress.end()
         for dataset in plan.datasets:
             self._tell(dataset)
+            if dataset.metadata.kind != "data":
+                effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
         return plan
 
     def _tell(self, dataset: DatasetPlan) -> None:
@@ -341,7 +353,22 @@ def _cores() -> int:
 
 
 def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
-    if outcome.result is None:
-        msg = f"Dataset {dataset.name}: no event could be processed; {outcome.losses[0].reason}"
-        raise InputError(msg)
     return make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
+
+
+def _nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:
+    """Return the error for a dataset without a processed event: nothing can stand for its process."""
+    entries = {}
+    for dataset in plan.datasets:
+        outcome = outcomes[dataset.name]
+        entries[dataset.name] = (
+            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else _entry(dataset, outcome)
+        )
+    reason = outcomes[empty.name].losses[0].reason.rstrip(".")
+    msg = (
+        f"Dataset {empty.name}: no event could be processed ({reason}); mend its files and run again with --resume, "
+        "or leave the dataset out."
+    )
+    stopped = StoppedError(msg)
+    stopped.ledger = Ledger(allow_loss, entries)
+    return stopped
