@@ -94,3 +94,9 @@ def test_nearest_finds_misspelt_shortened_and_miscased_names() -> None:
     assert nearest("muon", known) == " (did you mean Muon?)"
     assert nearest("transverse", known) == " (did you mean missing_transverse_momentum?)"
     assert nearest("xyz", known) == ""
+
+
+def test_yaml_mappings_can_be_merged(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\n", encoding="utf-8")
+    assert read_yaml(path)["two"] == {"a": 1, "b": 3}

@@ -159,6 +159,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`, which the keys of the mapping itself override
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 problem = f"the key {key!r} is written twice in one mapping"

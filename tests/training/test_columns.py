@@ -10,13 +10,13 @@ import pytest
 import uproot
 from rich.console import Console
 
-from colonnade.cli.columns import make_columns
 from colonnade.errors import ConfigError, EventError, InputError, MissingColumnError
 from colonnade.inference import fold_of
 from colonnade.training import Collection, Feature, load_models
 from colonnade.training.columns import ColumnBlock, read_card
 from colonnade.training.loading import read_sample
 from colonnade.workflow import load_workflow
+from colonnade.workflow.columns import make_columns
 
 pq = pytest.importorskip("pyarrow.parquet")
 

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from colonnade.cli.columns import make_columns
 from colonnade.errors import ConfigError
 from colonnade.statistics import asimov_significance
 from colonnade.training import Channel, Comparison, Trees, load_models
@@ -17,6 +16,7 @@ from colonnade.training.comparison import compare_models, crossed_yields
 from colonnade.training.comparison_table import markdown
 from colonnade.training.evaluation import Point
 from colonnade.workflow import load_workflow
+from colonnade.workflow.columns import make_columns
 
 pytest.importorskip("xgboost", reason="needs the train extra")
 

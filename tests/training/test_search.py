@@ -7,13 +7,13 @@ import json
 import pytest
 from rich.console import Console
 
-from colonnade.cli.columns import make_columns
 from colonnade.errors import ConfigError
 from colonnade.statistics import asimov_significance
 from colonnade.training import Search, load_models
 from colonnade.training import search as module
 from colonnade.training.search import run_search, trials_of
 from colonnade.workflow import load_workflow
+from colonnade.workflow.columns import make_columns
 
 pytest.importorskip("torch", reason="needs the train extra")
 

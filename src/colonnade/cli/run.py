@@ -20,6 +20,9 @@ import click
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://10.0.0.1:8786.")
 @click.option("--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable).")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the workflow (repeatable)."
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted or lossy run of the output folder.")
 def command(
     workflow: Path,
@@ -28,6 +31,7 @@ def command(
     workers: int | None,
     scheduler: str | None,
     datasets: tuple[str, ...],
+    changes: tuple[str, ...],
     *,
     resume: bool,
 ) -> None:
@@ -37,7 +41,7 @@ def command(
     """
     from colonnade.workflow import load_workflow, run_workflow
 
-    loaded = load_workflow(workflow).override(
+    loaded = load_workflow(workflow, changes).override(
         executor=executor, workers=workers, scheduler=scheduler, datasets=datasets
     )
     run_workflow(loaded, output, resume=resume)

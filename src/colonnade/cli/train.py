@@ -58,7 +58,6 @@ def command(
     """
     from rich.console import Console
 
-    from colonnade.cli.columns import make_columns
     from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_models
@@ -66,6 +65,7 @@ def command(
     from colonnade.training.progress import TrainingProgress
     from colonnade.training.train import train_model
     from colonnade.workflow import load_workflow
+    from colonnade.workflow.columns import make_columns
 
     console = Console()
     models = load_models(model)

@@ -15,6 +15,7 @@ from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.looks import choose, region_title, with_unit
 from colonnade.plotting.picture import Picture, path_part
 from colonnade.plotting.projection import Projection, project
+from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
 
@@ -40,6 +41,8 @@ def pictures_of(folder: RunFolder, settings: PlotSettings) -> Iterator[Picture]:
     if folder.fit is not None:
         yield from significance_pictures(run)
         yield from limit_pictures(run)
+    yield from bump_pictures(run)
+    yield from pseudo_experiment_pictures(run)
 
 
 def _histogram(run: Drawing, name: str, region: str) -> Iterator[Picture]:

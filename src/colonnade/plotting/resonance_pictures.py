@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2, norm
 
 from colonnade.errors import InputError
 from colonnade.plotting.contents import Caption
@@ -131,6 +130,8 @@ def _fit_picture(
 
 
 def _checks(run: Drawing, stem: str, name: str, checks: Mapping[str, Any]) -> Iterator[Picture]:
+    from scipy.stats import chi2, norm
+
     pulls, wilks = checks["closure"], checks["wilks"]
     edges = np.linspace(-5, 5, 41)
     counts, _ = np.histogram(pulls["pulls"], edges)
@@ -248,6 +249,8 @@ def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
 
 
 def _calibration(run: Drawing, found: Mapping[str, Any], name: str, statistic: Mapping[str, Any]) -> Iterator[Picture]:
+    from scipy.stats import norm
+
     edges = np.asarray(statistic["edges"])
     toys = statistic["toys"]
     words = f"{toys:,} pseudo-experiments"

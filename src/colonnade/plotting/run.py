@@ -21,6 +21,7 @@ from colonnade.output import write_json
 from colonnade.plotting.contents import Band, Plane, Stack
 from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.picture import Picture
+from colonnade.plotting.resonance_contents import FitPlot, LinePlot, RankPlot, StepPlot
 from colonnade.plotting.settings import PlotSettings
 
 _FOLDER = "plots"
@@ -151,6 +152,7 @@ def _draw(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:
     from colonnade.plotting.curves import limit_band, significance_curves
     from colonnade.plotting.flow import kept_by_cut
     from colonnade.plotting.plane import plane
+    from colonnade.plotting.resonances import figure_of
     from colonnade.plotting.stack import stacked
     from colonnade.plotting.style import save
 
@@ -161,6 +163,8 @@ def _draw(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:
         figure = plane(content, caption, **options)
     elif isinstance(content, Band):
         figure = limit_band(content, caption, **options)
+    elif isinstance(content, FitPlot | StepPlot | LinePlot | RankPlot):
+        figure = figure_of(content, caption, **options)
     elif picture.kind == "n_minus_one":
         cuts, kept = content
         figure = kept_by_cut(cuts, kept, caption, **options)  # type: ignore[arg-type]  # as the kind says

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["load_analysis"]
+__all__ = ["load_analysis", "make_processor"]
 
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.processor import Processor
+from colonnade.workflow.settings import Workflow
 
 
 def load_analysis(root: Path, reference: str) -> type[Processor]:
@@ -58,6 +60,46 @@ def load_analysis(root: Path, reference: str) -> type[Processor]:
         msg = f"processor = {reference!r}: name one analysis as {location}:Class (the file holds: {listed})."
         raise ConfigError(msg)
     return next(iter(found.values()))
+
+
+def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = True) -> Processor:
+    """Return the analysis of a workflow with its parameters, corrections and classifiers.
+
+    Parameters
+    ----------
+    workflow
+        From `load_workflow`.
+    unblind
+        Whether data are filled in signal regions.
+    scored
+        Whether classifiers score; what they are trained on is made without.
+
+    Raises
+    ------
+    ConfigError
+        If the processor, a parameter or a file does not exist, or a classifier does not fit the analysis.
+    InputError
+        If a classifier's file is damaged.
+    """
+    from colonnade.inference import Classifier, scorers_of
+
+    settings = workflow.settings
+    analysis = load_analysis(workflow.root, settings.processor)
+    corrections = {name: _file(workflow, "corrections", name, path) for name, path in settings.corrections.items()}
+    scorers: dict[str, Any] = {}
+    for name, path in settings.scorers.items() if scored else ():
+        classifier = Classifier.load(_file(workflow, "scorers", name, path))
+        scorers |= scorers_of(classifier, name, analysis.histograms)
+    return analysis(unblind=unblind, corrections=corrections, scorers=scorers, **settings.parameters)
+
+
+def _file(workflow: Workflow, key: str, name: str, location: str) -> Path:
+    path = workflow.root / location
+    if not path.is_file():
+        how = "; make it with colonnade train" if key == "scorers" else ""
+        msg = f"{workflow.path}: {key}.{name} = {location!r}: there is no file {path}{how}."
+        raise ConfigError(msg)
+    return path
 
 
 def _import(root: Path, path: Path) -> ModuleType:

@@ -21,12 +21,12 @@ from typing import Any
 from rich.console import Console
 
 from colonnade.errors import ConfigError
-from colonnade.execution import Result, ResultCache, RichProgress, run_datasets
+from colonnade.execution import Result, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import replacing, write_json
 from colonnade.processor import Processor
-from colonnade.workflow.analysis import load_analysis
+from colonnade.workflow.analysis import make_processor
 from colonnade.workflow.provenance import (
     digest,
     environment,
@@ -73,8 +73,7 @@ def run_workflow(
     if resume:
         _check_resumable(workflow, directory)
     datasets = load_manifest(workflow.manifest).select(settings.datasets)
-    analysis = load_analysis(workflow.root, settings.processor)
-    processor = _make_processor(workflow, analysis)
+    processor = make_processor(workflow, unblind=settings.unblind)
     with replacing(directory / ".writable") as probe:  # found out now, not after the event loop
         probe.write_text("", encoding="utf-8")
     (directory / ".writable").unlink()
@@ -85,6 +84,10 @@ def run_workflow(
     with run.root_file():
         if settings.model is not None:
             run.fit(result, datasets)
+        if settings.bumps is not None:
+            run.bumps(result, datasets)
+        if settings.pseudo_experiments is not None:
+            run.pseudo_experiments()
         run.plots()
     run.report()
     print_summary(console, directory, result)
@@ -102,18 +105,6 @@ def _check_resumable(workflow: Workflow, directory: Path) -> None:
     if earlier != workflow.name:
         msg = f"{directory} holds a run of {earlier!r}, not of {workflow.name!r}; name its folder with --output."
         raise ConfigError(msg)
-
-
-def _make_processor(workflow: Workflow, analysis: type[Processor]) -> Processor:
-    settings = workflow.settings
-    corrections = {}
-    for name, location in settings.corrections.items():
-        path = workflow.root / location
-        if not path.is_file():
-            msg = f"{workflow.path}: corrections.{name} = {location!r}: there is no file {path}."
-            raise ConfigError(msg)
-        corrections[name] = path
-    return analysis(unblind=settings.unblind, corrections=corrections, **settings.parameters)
 
 
 def _write_root(directory: Path) -> None:
@@ -161,17 +152,21 @@ class _Run:
         """Process the events and write histograms, cutflows and the ledger."""
         settings = self.workflow.settings
         began = time.monotonic()
-        result = run_datasets(
-            processor,
-            datasets,
-            luminosity=settings.luminosity,
-            executor=settings.executor,
-            chunk_size=settings.chunk_size,
-            schema=settings.tree_schema,
-            allow_loss=settings.allow_loss,
-            cache=self._cache(processor),
-            progress=RichProgress(self.console),
-        )
+        try:
+            result = run_datasets(
+                processor,
+                datasets,
+                luminosity=settings.luminosity,
+                executor=settings.executor,
+                chunk_size=settings.chunk_size,
+                schema=settings.tree_schema,
+                allow_loss=settings.allow_loss,
+                cache=self._cache(processor),
+                progress=RichProgress(self.console),
+            )
+        except StoppedError as error:
+            self._stopped(error)
+            raise
         self.provenance["inputs"] = {
             "manifest": {"path": str(self.workflow.manifest), "sha256": file_digest(self.workflow.manifest)},
             "processor": {
@@ -181,6 +176,10 @@ class _Run:
             "corrections": {
                 name: {"path": path, "sha256": file_digest(self.workflow.root / path)}
                 for name, path in settings.corrections.items()
+            },
+            "scorers": {
+                name: {"path": path, "sha256": file_digest(self.workflow.root / path)}
+                for name, path in settings.scorers.items()
             },
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
@@ -206,6 +205,15 @@ class _Run:
         kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
         self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
         return result
+
+    def _stopped(self, error: StoppedError) -> None:
+        """Write what is lost by a run without a result; nothing of an earlier run stays beside that."""
+        if error.ledger is None:
+            return
+        for name in ("histograms.zip", "histograms.root", "cutflow.json", "workspace.json", "fit.json", "report.html"):
+            (self.directory / name).unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "plots", ignore_errors=True)
+        error.ledger.write(self.directory / "ledger.json")
 
     def _cache(self, processor: Processor) -> ResultCache | None:
         cache = self.workflow.settings.cache
@@ -275,13 +283,63 @@ class _Run:
         )
         self._step("fit", key, ("workspace.json", "fit.json"), act)
 
+    def bumps(self, result: Result, datasets: Sequence[Dataset]) -> None:
+        """Fit the peaks."""
+        from colonnade.statistics.bumps.study import study_bumps
+
+        settings = self.workflow.settings
+        bumps = settings.bumps
+        if bumps is None:
+            return
+        kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
+        key = (
+            self.provenance["histograms_sha256"],
+            bumps.model_dump(mode="json"),
+            settings.luminosity,
+            settings.unblind,
+            kinds,
+            self.provenance["environment"],
+        )
+
+        def act() -> None:
+            study_bumps(
+                result.histograms,
+                bumps,
+                directory=self.directory,
+                kinds=kinds,
+                luminosity=settings.luminosity,
+                unblind=settings.unblind,
+            )
+
+        self._step("bumps", key, ("bumps.json",), act)
+
+    def pseudo_experiments(self) -> None:
+        """Run pseudo-experiments on the simulated events; what is kept of an interrupted run is not redone."""
+        from colonnade.workflow.resonances import study_experiments
+
+        study = self.workflow.settings.pseudo_experiments
+        if study is None:
+            return
+        key = (
+            self.provenance["histograms_sha256"],
+            study.model_dump(mode="json"),
+            file_digest(self.workflow.root / study.model),
+            self.provenance["environment"],
+        )
+        self._step(
+            "experiments",
+            key,
+            ("pseudo_experiments.json",),
+            lambda: study_experiments(self.workflow, self.directory, self.console),
+        )
+
     def plots(self) -> None:
         """Draw the figures."""
         from colonnade.plotting import draw_run
 
         settings = self.workflow.settings
         self.save()  # the figures read what the run is called and scaled to
-        made = [self.directory / name for name in ("cutflow.json", "fit.json")]
+        made = [self.directory / name for name in ("cutflow.json", "fit.json", "bumps.json", "pseudo_experiments.json")]
         key = (
             self.provenance["histograms_sha256"],
             [file_digest(path) for path in made if path.exists()],

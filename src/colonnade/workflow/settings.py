@@ -4,16 +4,20 @@ from __future__ import annotations
 
 __all__ = ["Workflow", "WorkflowSettings", "load_workflow"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
 from colonnade.plotting import PlotSettings
+from colonnade.statistics.bumps.settings import BumpSettings
+from colonnade.statistics.pseudo_experiments.settings import StudySettings
 from colonnade.statistics.settings import ModelSettings
 
 
@@ -26,6 +30,7 @@ class WorkflowSettings(Settings):
     processor: str = Field(description="processors/name.py, or processors/name.py:Class")
     parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
     corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
+    scorers: dict[str, str] = Field(default={}, description="observable -> .onnx file that makes it of the others")
     tree_schema: str | None = Field(default=None, alias="schema", description="instead of detecting it")
     luminosity: float = Field(gt=0, description="fb^-1, to which simulation is scaled")
     unblind: bool = Field(default=False, description="fill data in signal regions")
@@ -34,6 +39,8 @@ class WorkflowSettings(Settings):
     executor: ExecutorSettings = ExecutorSettings()
     cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
+    bumps: BumpSettings | None = Field(default=None, description="fits of peaks on smooth backgrounds")
+    pseudo_experiments: StudySettings | None = Field(default=None, description="what a search finds without signal")
     plots: PlotSettings = PlotSettings()
 
 
@@ -75,10 +82,17 @@ class Workflow:
         return replace(self, settings=self.settings.model_copy(update=updates)) if updates else self
 
 
-def load_workflow(path: Path) -> Workflow:
+def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
     """Read and validate a workflow.
 
     The project's folder is the nearest one, from the workflow's own upwards, that holds the manifest.
+
+    Parameters
+    ----------
+    path
+        The YAML file.
+    changes
+        What to change in it, as `key.key=value`, the value written as in the file.
 
     Raises
     ------
@@ -90,9 +104,32 @@ def load_workflow(path: Path) -> Workflow:
     if not isinstance(content, dict):
         msg = f"{path}: a workflow is a mapping of settings; it needs at least processor and luminosity."
         raise ConfigError(msg)
-    settings = parse_settings(WorkflowSettings, content, str(path))
+    for change in changes:
+        _change(content, change)
+    settings = parse_settings(WorkflowSettings, content, " with ".join([str(path), *changes]))
     for root in path.parents:
         if (root / settings.manifest).is_file():
             return Workflow(path, root, settings)
     msg = f"{path}: manifest = {settings.manifest!r} is neither beside the workflow nor in a folder above it."
     raise ConfigError(msg)
+
+
+def _change(content: dict[str, Any], change: str) -> None:
+    """Set one value, deep in a workflow that was read."""
+    place, sign, text = change.partition("=")
+    keys = [key.strip() for key in place.split(".")]
+    if not sign or not all(keys):
+        msg = f"--set {change}: say which value as KEY=VALUE, such as pseudo_experiments.experiments=200."
+        raise ConfigError(msg)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        msg = f"--set {change}: the value is not valid YAML."
+        raise ConfigError(msg) from error
+    inner: Any = content
+    for key in keys[:-1]:
+        inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            msg = f"--set {change}: {key} is not a mapping, so it has no {keys[keys.index(key) + 1]}."
+            raise ConfigError(msg)
+    inner[keys[-1]] = value

@@ -18,11 +18,39 @@ __all__ = [
     "run_pseudo_experiments",
 ]
 
-from colonnade.statistics.pseudo_experiments.engine import (
-    PseudoExperiments,
-    load_pseudo_experiments,
-    progress_bar,
-    run_pseudo_experiments,
-)
-from colonnade.statistics.pseudo_experiments.sampling import Sample, compare_columns, make_sampler
-from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from colonnade.statistics.pseudo_experiments.engine import (
+        PseudoExperiments,
+        load_pseudo_experiments,
+        progress_bar,
+        run_pseudo_experiments,
+    )
+    from colonnade.statistics.pseudo_experiments.sampling import Sample, compare_columns, make_sampler
+    from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings
+
+_HOME = {
+    "PseudoExperimentSettings": "sampling",
+    "PseudoExperiments": "engine",
+    "Sample": "sampling",
+    "colonnade": "sampling",
+    "compare_columns": "sampling",
+    "from": "sampling",
+    "import": "sampling",
+    "load_pseudo_experiments": "engine",
+    "make_sampler": "sampling",
+    "progress_bar": "engine",
+    "pseudo_experiments": "sampling",
+    "run_pseudo_experiments": "engine",
+    "settings": "sampling",
+    "statistics": "sampling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

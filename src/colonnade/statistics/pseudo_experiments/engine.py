@@ -8,7 +8,7 @@ there are.
 
 from __future__ import annotations
 
-__all__ = ["PseudoExperiments", "load_pseudo_experiments", "progress_bar", "run_pseudo_experiments"]
+__all__ = ["PseudoExperiments", "identity", "load_pseudo_experiments", "progress_bar", "run_pseudo_experiments"]
 
 import hashlib
 import json
@@ -226,28 +226,31 @@ def _work_in_process(block: range) -> range:
     return block
 
 
-def _claim(folder: Path, sampler: Sampler, settings: PseudoExperimentSettings, device: str) -> None:
-    """Mark a new folder with what its blocks depend on, or refuse one that is marked otherwise."""
-    import torch
-
-    identity = {
+def identity(sampler: Sampler, settings: PseudoExperimentSettings, device: str) -> dict[str, Any]:
+    """Return all that the numbers of an experiment depend on but its place in the row, as plain data."""
+    return {
         "settings": settings.model_dump(mode="json"),
         "events": sampler.digest(),
         "features": list(sampler.names),
-        "device": torch.device(device).type,
+        "device": device.partition(":")[0],
         "code": _code(),
     }
+
+
+def _claim(folder: Path, sampler: Sampler, settings: PseudoExperimentSettings, device: str) -> None:
+    """Mark a new folder with what its blocks depend on, or refuse one that is marked otherwise."""
+    wanted = identity(sampler, settings, device)
     path = folder / _IDENTITY
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         if known is None:
-            write_json(path, identity)
+            write_json(path, wanted)
     except (OSError, ValueError) as error:
         msg = f"{folder}: the pseudo-experiments can't be kept there ({error}); choose another folder."
         raise OutputError(msg) from error
-    if known is not None and known != identity:
-        changed = ", ".join(sorted(key for key in identity if known.get(key) != identity[key]))
+    if known is not None and known != wanted:
+        changed = ", ".join(sorted(key for key in wanted if known.get(key) != wanted[key]))
         msg = f"{folder} holds pseudo-experiments of other {changed}; choose another folder or remove it."
         raise ConfigError(msg)
 

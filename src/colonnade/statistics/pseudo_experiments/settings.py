@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PseudoExperimentSettings"]
+__all__ = ["PseudoExperimentSettings", "StudySettings"]
 
 from typing import Annotated, Literal
 
@@ -92,3 +92,44 @@ class PseudoExperimentSettings(Settings):
             msg = "rejections must rise"
             raise ValueError(msg)
         return self
+
+
+class StudySettings(Settings):
+    """What a workflow says about its pseudo-experiments.
+
+    Attributes
+    ----------
+    model : str
+        The model file, from which features and network are taken.
+    processes : tuple of str
+        Background processes to draw events from.
+    region : str
+        The region whose events are drawn.
+    observable : str
+        The mass.
+    experiments : int
+        How many.
+    sigmas : tuple of float
+        Significances at which the size of the fake signal is given, as far as the experiments reach.
+    shapes : tuple of BackgroundSettings
+        Background forms to compare on the simulation (S2's four).
+    experiment : PseudoExperimentSettings
+        One pseudo-experiment; its network is the model's.
+    device : str
+        Where networks are trained, `cpu` or `cuda`.
+    """
+
+    model: str
+    processes: Annotated[tuple[str, ...], Field(min_length=1)]
+    region: str
+    observable: str
+    experiments: Annotated[int, Field(ge=2)] = 10_000
+    sigmas: tuple[float, ...] = (1.0, 2.0, 3.0)
+    shapes: tuple[BackgroundSettings, ...] = (
+        BackgroundSettings(shape="exponential"),
+        BackgroundSettings(shape="quadratic_exponential"),
+        BackgroundSettings(shape="polynomial", order=2),
+        BackgroundSettings(shape="poly_log_exponential"),
+    )
+    experiment: PseudoExperimentSettings = PseudoExperimentSettings()
+    device: str = "cpu"

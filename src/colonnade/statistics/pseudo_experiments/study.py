@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-__all__ = ["StudySettings", "network_settings", "read_study_sample", "study_pseudo_experiments"]
+__all__ = ["network_settings", "read_study_sample", "study_pseudo_experiments"]
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.stats import norm
 
-from colonnade.config import Settings
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
 from colonnade.statistics.bumps.costs import CostName
 from colonnade.statistics.bumps.fits import fit_background
-from colonnade.statistics.bumps.settings import BackgroundSettings
 from colonnade.statistics.bumps.spectrum import Spectrum
 from colonnade.statistics.bumps.validation import f_test
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, Interval
 from colonnade.statistics.pseudo_experiments.block import Scan, examine_experiment
-from colonnade.statistics.pseudo_experiments.engine import PseudoExperiments, run_pseudo_experiments
+from colonnade.statistics.pseudo_experiments.engine import PseudoExperiments, identity, run_pseudo_experiments
 from colonnade.statistics.pseudo_experiments.ranking import rank_features
 from colonnade.statistics.pseudo_experiments.sampling import Sample, Sampler, compare_columns, make_sampler
-from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings
+from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings, StudySettings
 from colonnade.training.declaration import Dense, Model
 from colonnade.training.ensemble import EnsembleSettings
 
@@ -35,44 +34,6 @@ Array = NDArray[np.float64]
 _Z_EDGES = np.linspace(-8, 12, 101)
 _LEVELS = np.linspace(0, 6, 25)
 _DRAWN = 200_000
-
-
-class StudySettings(Settings):
-    """What a workflow says about its pseudo-experiments.
-
-    Attributes
-    ----------
-    model : str
-        The model file, from which features and network are taken.
-    processes : tuple of str
-        Background processes to draw events from.
-    region : str
-        The region whose events are drawn.
-    observable : str
-        The mass.
-    experiments : int
-        How many.
-    sigmas : tuple of float
-        Significances at which the size of the fake signal is given, as far as the experiments reach.
-    shapes : tuple of BackgroundSettings
-        Background forms to compare on the simulation (S2's four).
-    experiment : PseudoExperimentSettings
-        One pseudo-experiment; its network is the model's.
-    """
-
-    model: str
-    processes: Annotated[tuple[str, ...], Field(min_length=1)]
-    region: str
-    observable: str
-    experiments: Annotated[int, Field(ge=2)] = 10_000
-    sigmas: tuple[float, ...] = (1.0, 2.0, 3.0)
-    shapes: tuple[BackgroundSettings, ...] = (
-        BackgroundSettings(shape="exponential"),
-        BackgroundSettings(shape="quadratic_exponential"),
-        BackgroundSettings(shape="polynomial", order=2),
-        BackgroundSettings(shape="poly_log_exponential"),
-    )
-    experiment: PseudoExperimentSettings = PseudoExperimentSettings()
 
 
 def network_settings(model: Model) -> EnsembleSettings:
@@ -148,7 +109,10 @@ def study_pseudo_experiments(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Run a study and write `pseudo_experiments.json`; blocks are kept in `pseudo_experiments/` beside it.
+    """Run a study and write `pseudo_experiments.json`.
+
+    Blocks are kept in `pseudo_experiments/` beside it, in a folder named by the hash of all that they depend on: a
+    study of other settings neither mixes with them nor loses them.
 
     Parameters
     ----------
@@ -177,11 +141,12 @@ def study_pseudo_experiments(
         bandwidth=experiment.bandwidth,
         shape=shape if experiment.smooth_mass else None,
     )
+    known = json.dumps(identity(sampler, experiment, device), sort_keys=True)
     found = run_pseudo_experiments(
         sampler,
         experiment,
         settings.experiments,
-        directory / "pseudo_experiments",
+        directory / "pseudo_experiments" / hashlib.sha256(known.encode()).hexdigest()[:12],
         device=device,
         workers=workers,
         progress=progress,
