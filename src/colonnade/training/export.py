@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["OPSET", "combine_folds", "network_graph", "tree_graph", "write_model"]
+__all__ = ["OPSET", "combine_folds", "module_graph", "network_graph", "tree_graph", "write_model"]
 
 import hashlib
 import itertools
@@ -50,16 +50,35 @@ def network_graph(network: Any, card: Card) -> onnx.ModelProto:
         example += [torch.zeros(7, len(collection.features)), torch.tensor([0, 0, 1, 2, 2, 2, 4])]
         shapes += [{0: size}, {0: size}]
         names += [collection.name, collection.index]
+    # without collections there are no further inputs, and torch wants no shapes for them
+    return module_graph(Score(), example, names, ({0: events}, tuple(shapes)) if shapes else ({0: events},))
+
+
+def module_graph(
+    module: Any, example: Sequence[Any], names: Sequence[str], dynamic_shapes: tuple[Any, ...]
+) -> onnx.ModelProto:
+    """Export any torch module that gives scores.
+
+    Parameters
+    ----------
+    module
+        Whose `forward` gives one score an event.
+    example, names
+        Its inputs, and what they are called in the graph.
+    dynamic_shapes
+        Which of their axes have any length, as `torch.export` takes it.
+    """
+    import torch
+
     with _quiet():
         program = torch.onnx.export(
-            Score().eval(),
+            module.eval(),
             tuple(example),
             dynamo=True,
             opset_version=OPSET,
-            input_names=names,
+            input_names=list(names),
             output_names=[_OUTPUT],
-            # without collections there are no further inputs, and torch wants no shapes for them
-            dynamic_shapes=({0: events}, tuple(shapes)) if shapes else ({0: events},),
+            dynamic_shapes=dynamic_shapes,
             verbose=False,
         )
     model: onnx.ModelProto = program.model_proto
