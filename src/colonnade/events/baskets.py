@@ -12,18 +12,19 @@ Source: ROOT's reference guide, classes TKey and TBasket, https://root.cern/doc/
 
 from __future__ import annotations
 
-__all__ = ["PlainBranch", "plain_branch", "read_branch"]
+__all__ = ["PlainBranch", "keep_freed_memory", "plain_branch", "read_branch", "read_branches"]
 
 import dataclasses
+import functools
 import itertools
 import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NoReturn
 
-import cramjam
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import uproot
 
 #: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
@@ -32,6 +33,9 @@ _KEY = struct.Struct(">ihiIhh")
 _BASKET = struct.Struct(">Hiiii")
 #: algorithm, method, packed length, unpacked length (3 bytes each, little-endian)
 _BLOCK = 9
+#: unpacks a block in one call; the library that uproot uses unpacks it piece by piece and copies the pieces
+_ZSTD = pa.Codec("zstd")
+_MEMORY = pa.system_memory_pool()
 
 Bytes = npt.NDArray[np.uint8]
 Fetch = Callable[[list[tuple[int, int]]], list[Any]]
@@ -241,6 +245,9 @@ def _unpack(branch: PlainBranch, number: int, raw: Any) -> _Basket:
 
 def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int) -> Bytes:
     """Unpack the blocks of a basket (each at most 16 MB) one after the other."""
+    if _is_one_block(body, objlen):
+        # the memory it is unpacked to becomes the basket's
+        return np.frombuffer(_unzstd(branch, number, body[_BLOCK:], objlen), np.uint8)
     output = np.empty(objlen, np.uint8)
     read = written = 0
     while read < len(body):
@@ -253,9 +260,8 @@ def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int)
         if written + unpacked > objlen or read + packed > len(body):
             _contradiction(branch, number)
         if bytes(header[:2]) == b"ZS":
-            target = output.data[written : written + unpacked]
-            if cramjam.zstd.decompress_into(body[read : read + packed], target) != unpacked:
-                _contradiction(branch, number)
+            block = np.frombuffer(_unzstd(branch, number, body[read : read + packed], unpacked), np.uint8)
+            output[written : written + unpacked] = block
         else:
             # the other algorithms, with their checksums, as uproot knows them
             block = np.frombuffer(body[read - _BLOCK : read + packed], np.uint8)
@@ -268,6 +274,33 @@ def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int)
     if written != objlen:
         _contradiction(branch, number)
     return output
+
+
+def _is_one_block(body: memoryview, objlen: int) -> bool:
+    """Tell whether a basket is one ZSTD block, as most are."""
+    return (
+        bytes(body[:2]) == b"ZS"
+        and int.from_bytes(body[3:6], "little") + _BLOCK == len(body)
+        and int.from_bytes(body[6:9], "little") == objlen
+    )
+
+
+def _unzstd(branch: PlainBranch, number: int, packed: memoryview, unpacked: int) -> Any:
+    """Unpack one ZSTD block."""
+    try:
+        return _ZSTD.decompress(packed, unpacked, memory_pool=_MEMORY)
+    except OSError:
+        _contradiction(branch, number)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library reuse the memory of one chunk for the next instead of returning it, where it is glibc.
+
+    Otherwise each chunk's pages are asked for and cleared anew, a fifth of the time of reading. glibc raises its own
+    limit (to twice 31 MB here) when so large a piece is given back; the piece is never written, so it costs nothing.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import awkward as ak
 
-from colonnade.events.baskets import PlainBranch, plain_branch, read_branches
+from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
 from colonnade.events.paths import fetch_remote, is_remote
 from colonnade.events.readers import Raw, runs_total, to_raw
 
@@ -31,6 +31,7 @@ class TTreeReader:
     """
 
     def __init__(self, directory: Any, tree: Any, path: str) -> None:
+        keep_freed_memory()
         self._path = path
         self._directory = directory
         self._tree = tree
