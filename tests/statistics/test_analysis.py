@@ -6,7 +6,7 @@ import pyhf
 import pytest
 
 from colonnade.config import parse_settings
-from colonnade.errors import ConfigError, InputError
+from colonnade.errors import ConfigError, FitError, InputError
 from colonnade.histograms import write_zip
 from colonnade.statistics import Likelihood, from_workspace, infer, refit, upper_limits
 from colonnade.statistics.analysis import analyse
@@ -442,7 +442,7 @@ def test_a_model_that_does_not_fit_the_histograms(changes, message):
 
 BAD_SETTINGS = [
     ({"channels": {}}, "channels"),
-    ({"channels": {"SR": {"histogram": "x", "rebin": 2, "edges": [0, 1]}}}, "either rebin or edges"),
+    ({"channels": {"SR": {"histogram": "x", "rebin": 2, "edges": [0, 1]}}}, "give one of rebin, edges and bins"),
     ({"systematics": [{"name": "s", "type": "histosys"}]}, "needs `variation`"),
     ({"systematics": [{"name": "s", "type": "normsys"}]}, "needs either `up`"),
     ({"systematics": [{"name": "s", "type": "shapesys"}]}, "needs `size`"),
@@ -461,3 +461,75 @@ def test_numbers_that_are_not_finite_are_refused():
     inputs = small_inputs({("background", "SR", "nominal"): [1.0, np.nan, 1.0, 1.0]})
     with pytest.raises(ConfigError, match="not finite"):
         analyse(inputs, small_settings())
+
+
+# ---- channels that depend on the signal point
+
+
+def scored_inputs(events=4000):
+    """Scores under two hypotheses: flat background, signals that rise towards 1."""
+    rng = np.random.default_rng(5)
+    axes = [
+        hist.axis.StrCategory(["SR"], name="region"),
+        hist.axis.StrCategory(["nominal"], name="variation"),
+    ]
+    histograms, processes = {}, {"background": Process("background")}
+    for mass in (130, 400):
+        name = f"score_{mass}"
+        histograms[name] = {}
+        for process, power, weight in (("background", 1.0, 0.1), ("S130", 5.0, 0.002), ("S400", 20.0, 0.001)):
+            filled = hist.Hist(*axes, hist.axis.Regular(100, 0, 1, name=name), storage=hist.storage.Weight())
+            scores = rng.uniform(size=events) ** (1 / power)
+            filled.fill("SR", "nominal", scores, weight=weight)
+            histograms[name][process] = filled
+    processes |= {f"S{mass}": Process("signal", {"m_Zprime": float(mass)}) for mass in (130, 400)}
+    return Inputs(histograms, processes, 10.0, frozenset({"SR"}))
+
+
+def scored_settings(**bins):
+    return small_settings(
+        channels={"SR": {"histogram": "score_{m_Zprime}", "bins": bins or {"error": 0.1}}},
+        statistical={"enabled": True},
+    )
+
+
+def test_each_signal_is_fitted_in_its_own_score_with_bins_of_bounded_error(tmp_path):
+    inputs = scored_inputs()
+    builder = Builder(inputs, scored_settings())
+    edges = {}
+    for signal in ("S130", "S400"):
+        model = builder.build(signal).model
+        (only,) = model.channels
+        own = inputs.histograms[f"score_{signal[1:]}"]
+        edges[signal] = only.edges
+        for sample, process in zip(only.samples, (signal, "background"), strict=True):
+            view = own[process].view()[0, 0]
+            fine = own[process].axes[2].edges
+            place = np.searchsorted(only.edges, fine[:-1] + 1e-9) - 1
+            values = np.bincount(place, view["value"], minlength=len(only.edges) - 1)
+            errors = np.sqrt(np.bincount(place, view["variance"], minlength=len(only.edges) - 1))
+            assert sample.yields == pytest.approx(values)
+            assert np.all(errors < 0.1 * values)
+        # narrowing the uppermost bin by one fine bin would break the bound, or leave less signal
+        assert only.samples[0].yields[-1] > 0
+    assert edges["S130"] != edges["S400"]
+    assert min(map(len, edges.values())) > 2
+    result = analyse(inputs, scored_settings())
+    write_analysis(result, tmp_path)
+    whole = pyhf.Workspace(json.loads((tmp_path / "workspace.json").read_text()))
+    patches = pyhf.PatchSet(json.loads((tmp_path / "patchset.json").read_text()))
+    patched = pyhf.Workspace(patches["S400"].apply(whole))
+    assert patched.model().config.channel_nbins["SR"] == len(edges["S400"]) - 1
+    kinds = [each["kind"] for each in fit_summary(result)["decisions"]]
+    assert kinds.count("chosen bins") == 2
+
+
+def test_bins_that_no_number_of_events_allows_are_refused_in_one_sentence():
+    with pytest.raises(FitError, match=r"channel SR, signal S130: no bin has relative statistical errors below 0.001"):
+        Builder(scored_inputs(), scored_settings(error=0.001)).build("S130")
+
+
+def test_a_histogram_named_by_a_parameter_that_the_signal_lacks():
+    settings = small_settings(channels={"SR": {"histogram": "score_{m_chi}"}})
+    with pytest.raises(ConfigError, match=r"'score_\{m_chi\}' can't be named for the signal S130.*m_Zprime"):
+        Builder(scored_inputs(), settings)

@@ -49,6 +49,15 @@ class BuiltModel:
     decisions: tuple[Decision, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A channel's templates, its background samples, and what was decided about them."""
+
+    templates: Templates
+    backgrounds: tuple[Sample, ...]
+    decisions: tuple[Decision, ...]
+
+
 class Builder:
     """Builds the models of all signal points; what they share is made once.
 
@@ -76,10 +85,8 @@ class Builder:
         if not self.signals:
             msg = "The model has no signal: no process of kind signal was filled; add one to the manifest."
             raise ConfigError(msg)
-        self._decisions: list[Decision] = []
-        self._templates = [channel_templates(inputs, settings, name, self._decisions) for name in settings.channels]
+        self._kept: dict[str, _Prepared] = {}
         self._check()
-        self._backgrounds = {each.channel: self._background_samples(each) for each in self._templates}
 
     def build(self, signal: str) -> BuiltModel:
         """Build the model of one signal point.
@@ -92,17 +99,16 @@ class Builder:
         if signal not in self.signals:
             msg = f"The model has no signal {signal!r}{nearest(signal, self.signals)}."
             raise ConfigError(msg)
-        decisions = list(self._decisions)
+        prepared = self._prepared(signal)
+        decisions = [decision for each in prepared for decision in each.decisions]
         channels = []
-        for templates in self._templates:
-            sample = self._sample(templates, signal, decisions, signal=True)
-            channels.append(
-                Channel(templates.channel, (sample, *self._backgrounds[templates.channel]), templates.edges)
-            )
+        for each in prepared:
+            sample = self._sample(each.templates, signal, decisions, signal=True)
+            channels.append(Channel(each.templates.channel, (sample, *each.backgrounds), each.templates.edges))
         if not any(channel.samples[0].yields.any() for channel in channels):
             msg = f"The signal {signal} has no events in any channel of the model; add a channel it reaches."
             raise ConfigError(msg)
-        observations, observed = self._observations(channels, decisions)
+        observations, observed = self._observations([each.templates for each in prepared], channels, decisions)
         relative = self.settings.luminosity_uncertainty
         overrides: dict[str, dict[str, object]] = {
             each.name: {"bounds": [each.bounds]} for each in self.settings.normalisations
@@ -124,6 +130,19 @@ class Builder:
         )
         return BuiltModel(signal, model, observed, tuple(decisions))
 
+    def _prepared(self, signal: str) -> list[_Prepared]:
+        """Prepare all channels for a signal point; those that no signal changes are made once."""
+        channels = []
+        for name, settings in self.settings.channels.items():
+            own = signal if settings.depends_on_signal() else None
+            if own is not None or name not in self._kept:
+                decisions: list[Decision] = []
+                templates = channel_templates(self.inputs, self.settings, name, decisions, own)
+                backgrounds = self._background_samples(templates, decisions)
+                self._kept[name] = _Prepared(templates, backgrounds, tuple(decisions))
+            channels.append(self._kept[name])
+        return channels
+
     # ---- checking
 
     def _check(self) -> None:
@@ -140,16 +159,17 @@ class Builder:
                 msg = f"{what} has the name of another parameter of the model; call it otherwise."
                 raise ConfigError(msg)
         backgrounds = self.inputs.of_kind("background")
+        prepared = self._prepared(self.signals[0])
         for each in self.settings.normalisations:
-            self._check_normalisation(each, names, backgrounds)
+            self._check_normalisation(each, names, backgrounds, prepared)
 
     def _check_normalisation(
-        self, normalisation: NormalisationSettings, names: list[str], backgrounds: list[str]
+        self, normalisation: NormalisationSettings, names: list[str], backgrounds: list[str], prepared: list[_Prepared]
     ) -> None:
         what = f"The normalisation {normalisation.name}"
         chosen = matching(normalisation.processes, backgrounds, what)
         matching(normalisation.regions, names, what)
-        by_channel = {each.channel: each.by_process for each in self._templates}
+        by_channel = {each.templates.channel: each.templates.by_process for each in prepared}
         for region in matching(normalisation.control, names, f"{what}, control"):
             if not any(
                 by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0 for process in chosen
@@ -159,17 +179,17 @@ class Builder:
 
     # ---- samples
 
-    def _background_samples(self, templates: Templates) -> tuple[Sample, ...]:
+    def _background_samples(self, templates: Templates, decisions: list[Decision]) -> tuple[Sample, ...]:
         samples = []
         for process in templates.by_process:
             if self.inputs.processes[process].kind != "background":
                 continue
-            sample = self._sample(templates, process, self._decisions, signal=False)
+            sample = self._sample(templates, process, decisions, signal=False)
             if sample.yields.any():
                 samples.append(sample)
             else:
-                self._decisions.append(Decision("left out", process, templates.channel, "no events were selected"))
-        return self._with_statistics(templates, samples)
+                decisions.append(Decision("left out", process, templates.channel, "no events were selected"))
+        return self._with_statistics(templates, samples, decisions)
 
     def _sample(self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool) -> Sample:
         channel = templates.channel
@@ -237,7 +257,9 @@ class Builder:
                 )
         return modifiers
 
-    def _with_statistics(self, templates: Templates, samples: list[Sample]) -> tuple[Sample, ...]:
+    def _with_statistics(
+        self, templates: Templates, samples: list[Sample], decisions: list[Decision]
+    ) -> tuple[Sample, ...]:
         """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
         if not self.settings.statistical.enabled:
             return tuple(samples)
@@ -246,7 +268,7 @@ class Builder:
         relative = np.sqrt(np.sum(list(variances.values()), axis=0)) / np.where(total > 0, total, 1.0)
         small = relative < self.settings.statistical.threshold
         if small.any():
-            self._decisions.append(
+            decisions.append(
                 Decision(
                     "pruned",
                     "statistics",
@@ -276,12 +298,12 @@ class Builder:
     # ---- data
 
     def _observations(
-        self, channels: list[Channel], decisions: list[Decision]
+        self, prepared: list[Templates], channels: list[Channel], decisions: list[Decision]
     ) -> tuple[dict[str, Floats], frozenset[str]]:
         data = self.inputs.of_kind("data")
         observations: dict[str, Floats] = {}
         observed = set()
-        for templates, channel in zip(self._templates, channels, strict=True):
+        for templates, channel in zip(prepared, channels, strict=True):
             region = self.settings.channels[channel.name].region or channel.name
             blind = region in self.inputs.signal_regions and not self.inputs.unblind
             seen = [templates.by_process[name][NOMINAL][0] for name in data if name in templates.by_process]

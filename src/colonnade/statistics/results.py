@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.errors import ConfigError
 from colonnade.output import write_json
 from colonnade.statistics.analysis import AnalysisResult, PointResult
 from colonnade.statistics.build import BuiltModel
@@ -58,14 +57,10 @@ def patchset(
     workspace
         The reference point's.
     reference, others
-        The models; they differ in the first sample of each channel only.
+        The models. A channel that differs in more than its first sample, the signal, is replaced whole.
     parameters
         Signal -> its parameters, which become the patch's values.
 
-    Raises
-    ------
-    ConfigError
-        If models differ in more than their signal.
     """
     labels = sorted({key for name in others for key in parameters[name]}) or ["signal"]
     text = json.dumps(workspace, sort_keys=True, ensure_ascii=False).encode()
@@ -75,8 +70,9 @@ def patchset(
         patch = []
         for index, (mine, theirs) in enumerate(zip(spec["channels"], workspace["channels"], strict=True)):
             if mine["samples"][1:] != theirs["samples"][1:]:
-                msg = f"The models of {name} and {reference.signal} differ in their backgrounds of {mine['name']}."
-                raise ConfigError(msg)
+                # a channel of the point's own, such as one in the score under its hypothesis
+                patch.append({"op": "replace", "path": f"/channels/{index}", "value": mine})
+                continue
             patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
         patch += [
             {"op": "replace", "path": f"/{key}", "value": spec[key]}

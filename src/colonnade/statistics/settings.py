@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ChannelSettings",
+    "ChosenBins",
     "CountingSettings",
     "LimitSettings",
     "ModelSettings",
@@ -23,19 +24,37 @@ from colonnade.config import Settings
 Positive = Annotated[float, Field(gt=0)]
 
 
+class ChosenBins(Settings):
+    """Bins that the statistical error of the simulation chooses, for each signal point its own; see `binning`.
+
+    Attributes
+    ----------
+    method : {'right_to_left', 'equal_signal'}
+        How.
+    error : float
+        Largest relative statistical error of the signal and of the background in each bin.
+    """
+
+    method: Literal["right_to_left", "equal_signal"] = "right_to_left"
+    error: Positive = 0.15
+
+
 class ChannelSettings(Settings):
     """One channel of the likelihood: a region's histogram in a binning.
 
     Attributes
     ----------
     histogram : str
-        Name of a declared histogram.
+        Name of a declared histogram. `{PARAMETER}` in it stands for the value of a parameter of the signal point, so
+        that `score_{m_Zprime}` is `score_130` for a signal of 130 GeV.
     region : str, optional
         The region it is filled in; without it the channel's own name.
     rebin : int, optional
         Merge so many neighbouring bins; the count of bins must be divisible by it.
     edges : tuple of float, optional
         New bin edges, each one of the histogram's; in place of `rebin`.
+    bins : ChosenBins, optional
+        Edges chosen among the histogram's, in place of both.
     flow : bool
         Whether underflow and overflow are added to the first and last bin.
     processes : tuple of str
@@ -46,13 +65,14 @@ class ChannelSettings(Settings):
     region: str | None = None
     rebin: Annotated[int, Field(ge=1)] | None = None
     edges: tuple[float, ...] | None = None
+    bins: ChosenBins | None = None
     flow: bool = True
     processes: tuple[str, ...] = ("*",)
 
     @model_validator(mode="after")
     def _one_binning(self) -> ChannelSettings:
-        if self.rebin is not None and self.edges is not None:
-            msg = "give either rebin or edges, not both"
+        if sum(given is not None for given in (self.rebin, self.edges, self.bins)) > 1:
+            msg = "give one of rebin, edges and bins"
             raise ValueError(msg)
         if self.edges is not None and (
             len(self.edges) < 2 or any(b <= a for a, b in zip(self.edges, self.edges[1:], strict=False))
@@ -60,6 +80,10 @@ class ChannelSettings(Settings):
             msg = "edges must be at least two increasing numbers"
             raise ValueError(msg)
         return self
+
+    def depends_on_signal(self) -> bool:
+        """Tell whether each signal point has templates of its own."""
+        return self.bins is not None or "{" in self.histogram
 
 
 class SystematicSettings(Settings):

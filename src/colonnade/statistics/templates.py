@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.errors import ConfigError, nearest
-from colonnade.statistics.settings import ChannelSettings, ModelSettings
+from colonnade.errors import ConfigError, FitError, nearest
+from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
 
 Floats = NDArray[np.float64]
 NOMINAL = "nominal"
@@ -131,7 +131,9 @@ def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[s
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision]) -> Templates:
+def channel_templates(
+    inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision], signal: str | None = None
+) -> Templates:
     """Cut a channel's templates out of the histograms: region, binning, flow, empty bins.
 
     Parameters
@@ -142,14 +144,20 @@ def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisi
         The channel's.
     decisions
         What is done to bins is added here.
+    signal
+        The signal point, where the channel's histogram or bins depend on it.
 
     Raises
     ------
     ConfigError
         If the histogram or region is unknown, the binning does not fit, or no background is in the channel.
+    FitError
+        If bins are to be chosen and the statistical error is too large even in a single one.
     """
     channel = settings.channels[name]
     where = f"The model's channel {name}"
+    if signal is not None:
+        channel = _for_signal(channel, inputs, signal, where)
     if channel.histogram not in inputs.histograms:
         hint = nearest(channel.histogram, inputs.histograms)
         msg = f"{where} asks for the histogram {channel.histogram!r}, which was not filled{hint}."
@@ -157,7 +165,8 @@ def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisi
     by_process = inputs.histograms[channel.histogram]
     backgrounds = [each for each in inputs.of_kind("background") if each in by_process]
     backgrounds = matching(channel.processes, backgrounds, where)
-    wanted = [*backgrounds, *(each for kind in ("signal", "data") for each in inputs.of_kind(kind))]
+    signals = inputs.of_kind("signal") if signal is None else [signal]
+    wanted = [*backgrounds, *signals, *inputs.of_kind("data")]
     region = channel.region or name
     templates: dict[str, dict[str, tuple[Floats, Floats]]] = {}
     edges: Floats = np.empty(0)
@@ -173,9 +182,17 @@ def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisi
     if not backgrounds:
         msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."
         raise ConfigError(msg)
-    total = np.sum([templates[process][NOMINAL][0] for process in backgrounds], axis=0)
-    groups = _groups(total, settings, where, edges, decisions, name)
-    starts = [group[0] for group in groups]
+    total = np.sum([templates[process][NOMINAL] for process in backgrounds], axis=0)
+    if channel.bins is not None:
+        expected = templates.get(signal or "", {}).get(NOMINAL)
+        starts = _chosen(channel.bins, edges, expected, total, f"{where}, signal {signal}")
+        merged_edges = ", ".join(f"{edges[start]:g}" for start in starts[1:]) or "none"
+        what = (
+            f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {merged_edges}"
+        )
+        decisions.append(Decision("chosen bins", "", f"{name}, {signal}", what))
+    else:
+        starts = [group[0] for group in _groups(total[0], settings, where, edges, decisions, name)]
     merged = {
         process: {
             variation: (np.add.reduceat(values, starts), np.add.reduceat(variances, starts))
@@ -185,6 +202,37 @@ def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, decisi
     }
     bounds = (*edges[starts].tolist(), float(edges[-1]))
     return Templates(name, bounds, merged, label)
+
+
+def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: str) -> ChannelSettings:
+    """Put a signal point's parameters into the name of a channel's histogram."""
+    parameters = inputs.processes[signal].parameters
+    try:
+        # "{:g}" for numbers: a mass of 130.0 is written 130
+        texts = {key: f"{each:g}" if isinstance(each, int | float) else str(each) for key, each in parameters.items()}
+        return channel.model_copy(update={"histogram": channel.histogram.format_map(texts)})
+    except (KeyError, ValueError, IndexError) as error:
+        msg = (
+            f"{where}: the histogram {channel.histogram!r} can't be named for the signal {signal}, whose parameters are "
+            f"{', '.join(parameters) or 'none'} ({error})."
+        )
+        raise ConfigError(msg) from error
+
+
+def _chosen(
+    bins: ChosenBins, edges: Floats, signal: tuple[Floats, Floats] | None, background: Floats, where: str
+) -> list[int]:
+    """Return where the bins begin that the statistical error allows."""
+    from colonnade.statistics.binning import Sample, equal_signal, right_to_left  # compiles when first used
+
+    expected = (np.zeros(len(edges) - 1),) * 2 if signal is None else signal
+    fine = [Sample(edges[:-1], values, variances) for values, variances in (expected, background)]
+    try:
+        found = (right_to_left if bins.method == "right_to_left" else equal_signal)(*fine, error=bins.error)
+    except FitError as error:
+        msg = f"{where}: {error}"
+        raise FitError(msg) from error
+    return [0, *np.searchsorted(edges, found.edges).tolist()]
 
 
 def _cut(
