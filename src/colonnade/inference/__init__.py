@@ -18,8 +18,8 @@ from colonnade.inference.card import (
     TrainingCard,
 )
 from colonnade.inference.classifier import Classifier
-from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.event_images import dense_images, sparse_images
+from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.scorer import Hypothesis, scorers_of
 from colonnade.inference.units import declared_units

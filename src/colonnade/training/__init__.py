@@ -16,7 +16,8 @@ from colonnade.training.declaration import (
     SetNetwork,
     Trees,
 )
-from colonnade.training.model_files import load_comparisons, load_models, load_searches
+from colonnade.training.image_declaration import ImageModel, ImageNetwork, ImageStudy, ImageTraining
+from colonnade.training.model_files import load_comparisons, load_image_studies, load_models, load_searches
 from colonnade.training.studies import Channel, Comparison, Search
 
 __all__ = [
@@ -25,6 +26,10 @@ __all__ = [
     "Comparison",
     "Dense",
     "Feature",
+    "ImageModel",
+    "ImageNetwork",
+    "ImageStudy",
+    "ImageTraining",
     "Model",
     "Optimisation",
     "Parameter",
@@ -32,6 +37,7 @@ __all__ = [
     "SetNetwork",
     "Trees",
     "load_comparisons",
+    "load_image_studies",
     "load_models",
     "load_searches",
 ]

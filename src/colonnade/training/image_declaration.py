@@ -41,8 +41,8 @@ class ImageNetwork:
     dropout
         Between the dense layers.
     initial
-        Weights and biases at the start: `normal`, the document's, N(0, 0.01) and uniform in +-0.5; `he`, N(0, 2 / inputs)
-        and 0, which narrow networks need (with the document's, what passes six narrow layers is nothing but biases).
+        Weights and biases at the start: `normal`, the document's, of width 0.01 and uniform in +-0.5; `he`, of variance
+        2 / inputs and 0, which narrow networks need (with the document's, six narrow layers pass nothing but biases).
     """
 
     down: str = "strides"

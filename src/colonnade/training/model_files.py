@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["load_comparisons", "load_models", "load_searches"]
+__all__ = ["load_comparisons", "load_image_studies", "load_models", "load_searches"]
 
 import runpy
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from colonnade.errors import ColonnadeError, ConfigError, nearest
 from colonnade.training.declaration import Model
+from colonnade.training.image_declaration import ImageStudy
 from colonnade.training.studies import Comparison, Search
 
 T = TypeVar("T")
@@ -55,6 +56,17 @@ def load_comparisons(path: str | Path) -> dict[str, Comparison]:
         If the file can't be run.
     """
     return _declared(_run(Path(path)), Comparison)
+
+
+def load_image_studies(path: str | Path) -> dict[str, ImageStudy]:
+    """Run a model file and collect the studies of networks on images it declares.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run.
+    """
+    return _declared(_run(Path(path)), ImageStudy)
 
 
 def _run(place: Path) -> dict[str, Any]:
