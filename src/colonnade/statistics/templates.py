@@ -186,10 +186,8 @@ def channel_templates(
     if channel.bins is not None:
         expected = templates.get(signal or "", {}).get(NOMINAL)
         starts = _chosen(channel.bins, edges, expected, total, f"{where}, signal {signal}")
-        merged_edges = ", ".join(f"{edges[start]:g}" for start in starts[1:]) or "none"
-        what = (
-            f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {merged_edges}"
-        )
+        inner = ", ".join(f"{edges[start]:g}" for start in starts[1:]) or "none"
+        what = f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {inner}"
         decisions.append(Decision("chosen bins", "", f"{name}, {signal}", what))
     else:
         starts = [group[0] for group in _groups(total[0], settings, where, edges, decisions, name)]
@@ -213,7 +211,7 @@ def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: st
         return channel.model_copy(update={"histogram": channel.histogram.format_map(texts)})
     except (KeyError, ValueError, IndexError) as error:
         msg = (
-            f"{where}: the histogram {channel.histogram!r} can't be named for the signal {signal}, whose parameters are "
+            f"{where}: the histogram {channel.histogram!r} can't be named for the signal {signal}; its parameters: "
             f"{', '.join(parameters) or 'none'} ({error})."
         )
         raise ConfigError(msg) from error
