@@ -140,8 +140,11 @@ with warnings.catch_warnings():
             Datasets of one process are added; their kind must agree.
         kind
             `data`, `background` or `signal`.
+        weighted_to
+            Luminosity in fb^-1 to which the weights of simulated events are scaled already, instead of a cross-section:
+            for tables whose weight is the number of events expected.
         xsec_pb
-            Cross-section in pb; required of what is simulated, refused for data.
+            Cross-section in pb; required of what is simulated and not weighted already, refused for data.
         k_factor
             Higher-order over the given cross-section.
         filter_efficiency
@@ -165,6 +168,7 @@ with warnings.catch_warnings():
 
         process: str
         kind: Kind
+        weighted_to: float | None = Field(default=None, gt=0)
         xsec_pb: float | None = Field(default=None, gt=0, validate_default=True)
         k_factor: float = Field(default=1.0, gt=0)
         filter_efficiency: float = Field(default=1.0, gt=0, le=1)
@@ -191,12 +195,16 @@ with warnings.catch_warnings():
             if kind == "data" and value is not None:
                 msg = "data have no cross-section; remove this key or give another kind"
                 raise ValueError(msg)
-            if kind in {"background", "signal"} and value is None:
+            weighted = info.data.get("weighted_to") is not None
+            if kind in {"background", "signal"} and value is None and not weighted:
                 msg = f"a {kind} needs its cross-section in pb, greater than 0"
+                raise ValueError(msg)
+            if weighted and value is not None:
+                msg = "events that are weighted_to a luminosity have their cross-section in the weights; give one of both"
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "generate")
+        @field_validator("k_factor", "filter_efficiency", "sumw", "generate", "weighted_to")
         @classmethod
         def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") == "data" and value is not None:
@@ -399,7 +407,9 @@ def _check_agreement(datasets: Iterable[Dataset], path: Path) -> None:
 def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     """Return what a simulated event's generator weight is multiplied by; 1 for data.
 
-    N = L sigma k epsilon, shared over the sum of weights: L [fb^-1] * 1000 * sigma [pb] * k * epsilon / sumw.
+    N = L sigma k epsilon, shared over the sum of weights: L [fb^-1] * 1000 * sigma [pb] * k * epsilon / sumw. Events
+    whose weights are scaled to a luminosity L0 already count L / L0 times their weight, over the part that was
+    processed.
 
     Parameters
     ----------
@@ -408,7 +418,8 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     luminosity
         In fb^-1.
     sumw
-        Sum of generator weights of the events that the result holds before any cut.
+        Sum of generator weights of the events that the result holds before any cut; of events that are `weighted_to`
+        a luminosity, the part of them that was processed.
 
     Raises
     ------
@@ -422,6 +433,8 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     """
     if metadata.kind == "data":
         return 1.0
+    if metadata.weighted_to is not None and sumw > 0:
+        return luminosity / metadata.weighted_to / sumw
     if metadata.xsec_pb is None:  # the settings see to it; said for direct construction and for mypy
         msg = f"Process {metadata.process} has no cross-section, so it can't be normalised."
         raise ConfigError(msg)

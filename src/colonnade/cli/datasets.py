@@ -122,6 +122,7 @@ def _plain(text: str) -> str:
 @click.option("--process", help="Datasets of one process are added; by default NAME.")
 @click.option("--kind", type=click.Choice(["data", "background", "signal"]), required=True)
 @click.option("--xsec", type=float, help="Cross-section in pb, for what is simulated.")
+@click.option("--weighted-to", type=float, help="Instead: luminosity in fb^-1 that the events' weights stand for.")
 @click.option("--k-factor", type=float, help="Higher order over that cross-section.")
 @click.option("--filter-efficiency", type=float, help="Share of the cross-section that the sample holds.")
 @click.option("--sumw", type=float, help="Sum of generator weights, where the files don't tell it.")

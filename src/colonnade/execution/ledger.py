@@ -55,7 +55,7 @@ class DatasetLedger:
         Sum of their weights.
     sumw
         What the dataset is normalised by: the sum of weights that stands for the events in the result; 1
-        for data.
+        for data; of events whose weights are scaled to a luminosity already, the part that is in the result.
     luminosity_lost
         Of data whose luminosity is known, what the lost events stand for, in fb^-1.
     lost
@@ -197,7 +197,12 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
     guessed = round(_mean_entries(plan.files) * len(unopened))
     expected = plan.events + guessed
     is_data = plan.metadata.kind == "data"
-    sumw = 1.0 if is_data else effective_sumw(plan, losses, sumw_processed)
+    if is_data:
+        sumw = 1.0
+    elif plan.metadata.weighted_to is not None:
+        sumw = events / expected if expected else 0.0
+    else:
+        sumw = effective_sumw(plan, losses, sumw_processed)
     luminosity = plan.metadata.luminosity
     missing = None
     if is_data and luminosity is not None:

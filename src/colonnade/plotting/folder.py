@@ -168,6 +168,18 @@ class RunFolder:
                 names.update(dict.fromkeys(histogram.regions))
         return tuple(names)
 
+    def json(self, name: str) -> dict[str, Any] | None:
+        """Return the content of a result file that one step writes and one section shows; None where it is missing.
+
+        Raises
+        ------
+        InputError
+            If the file can't be read.
+        """
+        path = self.path / name
+        content = _json(path) if path.is_file() else None
+        return content if isinstance(content, dict) else None
+
     def _read(self, name: str, model: type[M]) -> M | None:
         path = self.path / name
         if not path.is_file():

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 __all__ = ["bump_pictures", "pseudo_experiment_pictures"]
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from colonnade.errors import InputError
 from colonnade.plotting.contents import Caption
 from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.picture import Picture, path_part
@@ -27,7 +25,7 @@ def bump_pictures(run: Drawing) -> Iterator[Picture]:
     InputError
         If the file can't be read.
     """
-    found = _read(run, "bumps.json")
+    found = run.folder.json("bumps.json")
     if found is None:
         return
     for name, fit in found["fits"].items():
@@ -55,7 +53,7 @@ def pseudo_experiment_pictures(run: Drawing) -> Iterator[Picture]:
     InputError
         If the file can't be read.
     """
-    found = _read(run, "pseudo_experiments.json")
+    found = run.folder.json("pseudo_experiments.json")
     if found is None:
         return
     yield from _draws(run, found)
@@ -192,7 +190,7 @@ def _shapes(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
         return
     curves = tuple(Line(f"{fit['shape']}: {_goodness(fit)}", centers, np.asarray(fit["expected"])) for fit in good)
     yield _picture(
-        "pseudo_experiments/shapes", "fit", "background forms fitted to the simulated mass spectrum",
+        "pseudo_experiments/shapes", "shapes", "background forms fitted to the simulated mass spectrum",
         FitPlot(edges, values, np.sqrt(np.asarray(spectrum["variances"])), curves, _floats(good[0]["pulls"])),
         _caption(run, f"{len(values)} bins"), {"label": _MASS},
     )  # fmt: skip
@@ -237,7 +235,7 @@ def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
         with np.errstate(invalid="ignore", divide="ignore"):
             pulls = (counts - total) / np.sqrt(total)
         yield _picture(
-            f"pseudo_experiments/scan_{percent:.0f}", "fit",
+            f"pseudo_experiments/scan_{percent:.0f}", "scan",
             f"mass spectrum of one pseudo-experiment with {percent:g} % of the sidebands rejected: Z = {row['z']:.2f}",
             FitPlot(
                 mass, counts, np.sqrt(counts),
@@ -331,15 +329,3 @@ def _goodness(fit: Mapping[str, Any]) -> str:
 def _caption(run: Drawing, *words: str) -> Caption:
     base = run.caption("", data=False)
     return Caption(base.experiment, base.status, base.energy, None, words)
-
-
-def _read(run: Drawing, name: str) -> dict[str, Any] | None:
-    path = run.folder.path / name
-    if not path.is_file():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} can't be read ({error}); run the workflow again."
-        raise InputError(msg) from error
-    return content

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from colonnade.report.run import Run
-from colonnade.report.sections import cutflow, histograms, losses, provenance, results, summary, yields
+from colonnade.report.sections import (
+    bumps,
+    cutflow,
+    experiments,
+    histograms,
+    losses,
+    provenance,
+    results,
+    summary,
+    yields,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", summary.context),
     Section("results", "Significances and limits", results.context),
+    Section("bumps", "Bump fits", bumps.context),
+    Section("experiments", "Pseudo-experiments", experiments.context),
     Section("yields", "Yields", yields.context),
     Section("histograms", "Histograms", histograms.context),
     Section("cutflow", "Cutflows", cutflow.context),
