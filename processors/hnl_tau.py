@@ -157,7 +157,7 @@ def with_fakes(events, light, taus, jets):
     drawn |= (missing == 2)[event] & (place == second[event])
     # the charge of a jet is as likely + as -
     sign = 2 * ((fold_of(events, _FINE, salt=_CHARGE)[event] >> place.clip(0, 19)) & 1) - 1
-    fakes = assign(select(assign(candidates, charge=sign), lambda jet: drawn), mass=lambda jet: lightened(jet.mass))
+    fakes = assign(select(assign(candidates, charge=sign), lambda _jet: drawn), mass=lambda jet: lightened(jet.mass))
     ways = np.select([missing == 1, missing == 2], [number, number * (number - 1) // 2], 1)
     fake = np.clip(missing, 0, 2)
     weight = ways * FAKE_RATE**fake * (1 - FAKE_RATE) ** np.maximum(number - fake, 0)

@@ -1,9 +1,9 @@
-"""What is known of three leptons and missing momentum: the 85 features and 112 targets of the heavy-neutral-lepton study.
+"""What is known of three leptons and missing momentum: the features and targets of the heavy-neutral-lepton study.
 
-The study (S4 in docs/hnl_tau.md) gives names and numbers of its quantities; the definitions are those written here.
+The study that docs/hnl_tau.md follows gives names and numbers of its quantities; definitions are those written here.
 Objects are called 1, 2, 3 for the leptons and m for the missing momentum; `1_23` is 1 against the sum of 2 and 3. The
-missing momentum counts as a massless four-momentum without a component along the beam. The W candidate is the sum of all
-four, an HNL candidate the sum of two leptons; the third lepton then comes from the W boson's own decay.
+missing momentum counts as a massless four-momentum without a component along the beam. The W candidate is the sum of
+all four, an HNL candidate the sum of two leptons; the third lepton then comes from the W boson's own decay.
 
 Every function takes NumPy arrays as well as torch tensors, on any device, and returns the same.
 """

@@ -17,8 +17,9 @@ from colonnade.training.declaration import (
     Trees,
 )
 from colonnade.training.image_declaration import ImageModel, ImageNetwork, ImageStudy, ImageTraining
-from colonnade.training.model_files import load_comparisons, load_image_studies, load_models, load_searches
+from colonnade.training.model_files import load_comparisons, load_image_studies, load_models, load_scans, load_searches
 from colonnade.training.studies import Channel, Comparison, Search
+from colonnade.training.transfer_declaration import MassScan, Regression, Transfer
 
 __all__ = [
     "Channel",
@@ -30,14 +31,18 @@ __all__ = [
     "ImageNetwork",
     "ImageStudy",
     "ImageTraining",
+    "MassScan",
     "Model",
     "Optimisation",
     "Parameter",
+    "Regression",
     "Search",
     "SetNetwork",
+    "Transfer",
     "Trees",
     "load_comparisons",
     "load_image_studies",
     "load_models",
+    "load_scans",
     "load_searches",
 ]

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
+from colonnade.training.transfer_declaration import Transfer
 
 # what each of them does is said in `training.weights`, `training.normalisation`
 WEIGHTINGS = (
@@ -218,7 +219,7 @@ class Model:
     parameters
         Hypotheses the model is told.
     network
-        `Dense`, `SetNetwork` or `Trees`.
+        `Dense`, `SetNetwork`, `Trees` or `Transfer`.
     signals, backgrounds
         Patterns of the processes to tell apart, among those of kind signal and background.
     regions
@@ -243,7 +244,7 @@ class Model:
     """
 
     event: tuple[Feature, ...]
-    network: Dense | SetNetwork | Trees
+    network: Dense | SetNetwork | Trees | Transfer
     collections: tuple[Collection, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     signals: tuple[str, ...] = ("*",)

@@ -22,6 +22,7 @@ from colonnade.training.declaration import Model
 from colonnade.training.networks import build_network
 from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
+from colonnade.training.transfer import optimiser_of
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def fit_network(
     *,
     seed: int,
     device: str = "cpu",
+    start: Any = None,
     checkpoint: Path | None = None,
     key: str = "",
     progress: Callable[[Epoch], None] | None = None,
@@ -105,6 +107,8 @@ def fit_network(
         Of weights, order of events and background parameters.
     device
         `cpu`, `cuda`, ...
+    start
+        A `transfer.TransferNetwork` to go on from, for a model that declares one.
     checkpoint
         Where the state is kept after each epoch; a training that finds its own goes on from there.
     key
@@ -118,20 +122,26 @@ def fit_network(
         If the loss stops being a number.
     """
     train, validation = sample.take(split.train), sample.take(split.validation)
-    event_scale = fit_scale(model.normalisation, train.inputs.event)
-    scales = {name: fit_scale(model.normalisation, values) for name, values in train.inputs.objects.items()}
-    network = build_network(model, sample.card, event_scale, scales, seed).to(device)
+    if start is None:
+        event_scale = fit_scale(model.normalisation, train.inputs.event)
+        scales = {name: fit_scale(model.normalisation, values) for name, values in train.inputs.objects.items()}
+        network = build_network(model, sample.card, event_scale, scales, seed).to(device)
+        optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
+    else:
+        network = start.to(device)
+        optimiser = optimiser_of(network, model.optimisation.learning_rate)
     weights = weigh(train)
     learn, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
     draw = _Parameters(train, weights)
     check.set_background(draw.columns, draw(validation, (seed, 0)))
-    optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
     state = _State(network, optimiser, checkpoint, key)
     for number in range(len(state.history) + 1, model.optimisation.epochs + 1):
         if len(state.history) - state.best >= model.optimisation.patience:
             break
         begin = time.perf_counter()
         learn.set_background(draw.columns, draw(train, (seed, number)))
+        if start is not None:
+            network.begin_epoch(number)
         loss = _one_epoch(network, optimiser, learn, model.optimisation.batch, seed + 7919 * number)
         validation_loss = _loss(network, check)
         if not (math.isfinite(loss) and math.isfinite(validation_loss)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["load_comparisons", "load_image_studies", "load_models", "load_searches"]
+__all__ = ["load_comparisons", "load_image_studies", "load_models", "load_scans", "load_searches"]
 
 import runpy
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from colonnade.errors import ColonnadeError, ConfigError, nearest
 from colonnade.training.declaration import Model
 from colonnade.training.image_declaration import ImageStudy
 from colonnade.training.studies import Comparison, Search
+from colonnade.training.transfer_declaration import MassScan
 
 T = TypeVar("T")
 
@@ -67,6 +68,17 @@ def load_image_studies(path: str | Path) -> dict[str, ImageStudy]:
         If the file can't be run.
     """
     return _declared(_run(Path(path)), ImageStudy)
+
+
+def load_scans(path: str | Path) -> dict[str, MassScan]:
+    """Run a model file and collect the scans over masses it declares.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run.
+    """
+    return _declared(_run(Path(path)), MassScan)
 
 
 def _run(place: Path) -> dict[str, Any]:

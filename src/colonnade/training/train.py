@@ -32,7 +32,9 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
+from colonnade.training.evaluation_file import SUFFIX, portable
 from colonnade.training.sample import TEST_PART, Sample
+from colonnade.training.transfer_declaration import Transfer
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
@@ -100,7 +102,8 @@ def train_model(
     Parameters
     ----------
     name
-        Of the model; its file is `output/NAME.onnx`, its card `output/NAME.card.json`.
+        Of the model; its file is `output/NAME.onnx`, its card `output/NAME.card.json`, and what reports show of its
+        evaluation `output/NAME.evaluation.json`.
     model, sample
         What to train on what.
     output
@@ -138,6 +141,7 @@ def train_model(
     metrics = {**_summary(evaluation), **{f"difference_{key}": value for key, value in differences.items()}}
     classifier = export.write_model(output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics}))
     write_json(work / "evaluation.json", evaluation)
+    write_json(output / f"{name}{SUFFIX}", portable(evaluation), indent=None)
     return Trained(classifier, evaluation)
 
 
@@ -181,6 +185,11 @@ def fit_fold(
             if progress is not None:
                 progress.round(epoch.number, epoch.loss, epoch.validation)
 
+        start = None
+        if isinstance(model.network, Transfer):
+            from colonnade.training.transfer import starting_network
+
+            start = starting_network(model, sample, split, work.parent, seed=seed, device=device)
         return fit_network(
             model,
             sample,
@@ -188,6 +197,7 @@ def fit_fold(
             weigher(model),
             seed=seed,
             device=device,
+            start=start,
             checkpoint=work / f"fold{fold}.pt",
             key=key,
             progress=told,
@@ -266,7 +276,8 @@ def _evaluate(
         ],
         "calibration": calibration(
             np.asarray(score(complete, rows), dtype=np.float64),
-            np.abs(weigh(sample.take(rows))),
+            # the share of signal that the score speaks of
+            np.abs(weigh(sample.take(rows))) * np.where(sample.target[rows], 1.0, model.prior_odds),
             sample.target[rows],
         ),
         "importance": importance(sample, score, few, weights, model.seed),
