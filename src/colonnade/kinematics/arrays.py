@@ -11,6 +11,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
 from colonnade.kinematics.views import Integers, Missing, View, view
 
@@ -46,11 +47,8 @@ def records(
     like: View, name: str, columns: dict[str, npt.NDArray[Any]], offsets: Integers | None, missing: Missing
 ) -> ak.Array:
     """Make new records, behaving as those of a view do."""
-    layouts = [ak.contents.NumpyArray(column) for column in columns.values()]
-    content = ak.contents.RecordArray(layouts, list(columns), parameters={"__record__": name})
-    made = View(content, len(content), offsets, None, missing, like)
-    if like.offsets is not None or list(like.fields) != list(columns):
-        made.kind = None  # it may be another class
+    made = View.of_columns(columns, name, like)
+    made.offsets, made.missing = offsets, missing
     return wrap(made)
 
 
@@ -80,8 +78,18 @@ class _StoredFirst:
         # the collections of events: the same one each time, so that its columns are gathered once
         inner = vars(self).setdefault("_inner", {})
         if name not in inner or inner[name][0] is not seen:
-            inner[name] = (seen, stored_first(self[name]))
+            inner[name] = (seen, self._member(name, seen))
         return inner[name][1]
+
+    def _member(self, name: str, seen: View) -> Any:
+        if seen.offsets is None and seen.missing is None:
+            try:
+                member = seen.member(name)
+            except ConfigError:  # texts, deeper lists
+                member = None
+            if member is not None and member.fields:
+                return wrap(member)
+        return stored_first(self[name])
 
     def __getattr__(self, name: str) -> Any:
         if name == "_layout":  # not built yet, see `wrap`

@@ -191,12 +191,8 @@ def merge(
         stored += seen.size
     pt = np.ascontiguousarray(columns["pt"][index], dtype=np.float64)
     index = index[_loops.sort_entries(offsets, pt)]
-    names = [*fields, tag]
-    layouts = [ak.contents.NumpyArray(column) for column in (*columns.values(), kinds)]
-    content = ak.contents.RecordArray(layouts, names, parameters={"__record__": _record_name(names)})
-    merged = View(content, len(index), offsets, index, None, views[0])
-    merged.kind = None  # that of the records made here
-    return wrap(merged)
+    columns[tag] = kinds
+    return wrap(View.of_columns(columns, _record_name([*columns]), views[0]).part(index, offsets))
 
 
 def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:

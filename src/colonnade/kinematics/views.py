@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Missing", "View", "flat", "joined", "same_column", "view"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.kinematics import _loops
 from colonnade.kinematics.layouts import buffer, look, to_numpy
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Missing = npt.NDArray[np.bool_] | None
+_CLASSES: dict[tuple[Any, ...], tuple[type, Any]] = {}
 _MASSIVE = frozenset({"mass", "m", "M", "tau", "energy", "e", "E", "t"})
 
 
@@ -58,6 +60,8 @@ class View:
         "_composed",
         "_content",
         "_contents",
+        "_members",
+        "_name",
         "_new",
         "_parent",
         "_wide",
@@ -91,6 +95,15 @@ class View:
         self.kept: dict[str, npt.NDArray[Any]] = {}
         self._wide: dict[str, Floats] = {}
         self._composed: tuple[Integers, Integers] | None = None
+        self._members: dict[str, View] = {}
+        self._name = ""
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], name: str, like: View) -> View:
+        """Return records of columns of one length that are no layout yet; `name` is that of the records."""
+        made = cls(None, len(next(iter(columns.values()))), like=like)
+        made._new, made._name, made.kind = columns, name, _class_of(name, columns, like)
+        return made
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -98,6 +111,8 @@ class View:
         if self._contents is None:
             if self._parent is not None:
                 self._contents = {**self._parent.fields, **self._new} if self._new else dict(self._parent.fields)
+            elif self._name:
+                self._contents = dict(self._new)
             elif isinstance(self._content, np.ndarray):
                 self._contents = {name: self._content[name] for name in self._content.dtype.names or ()}
             else:
@@ -173,6 +188,44 @@ class View:
             )
         return self._wide["cos(phi)"], self._wide["sin(phi)"]
 
+    def member(self, name: str) -> View:
+        """Look at a column that itself holds records, or lists of them: for these entries, which must not be missing.
+
+        Raises
+        ------
+        ConfigError
+            If it holds something else.
+        """
+        if name not in self._members:
+            origin, places = self.origin(name)
+            inner = self._look_inside(name) if origin is self else origin.member(name)
+            self._members[name] = inner if places is None else inner.rows(places)
+        return self._members[name]
+
+    def origin(self, name: str) -> tuple[View, Integers | None]:
+        """Return the nearest view that looked inside a column, or the first; and where these entries are there."""
+        if self._parent is None or name in self._members:
+            return self, None
+        above, places = self._parent.origin(name)
+        if self.index is None:
+            return above, places
+        return above, self.index if places is None else places.take(self.index)
+
+    def _look_inside(self, name: str) -> View:
+        content = self.fields[name]
+        content = content if self.index is not None else content[: self.size]
+        array = ak.Array(content, behavior=self.behavior, attrs=self.attrs)
+        inner = _see(content, array)
+        inner.kind = type(array)
+        return inner if self.index is None else inner.rows(self.index)
+
+    def rows(self, places: Integers) -> View:
+        """Return what stands at some places: entries, or whole lists of them."""
+        if self.offsets is None:
+            return self.part(places)
+        offsets, inner = _loops.gather_lists(self.offsets[:-1], self.offsets[1:], places)
+        return self.part(inner, offsets)
+
     def holds_numbers(self, name: str) -> bool:
         """Tell whether a column is of plain numbers, not itself of lists or records."""
         content = self.fields[name]
@@ -202,6 +255,9 @@ class View:
             content = ak.contents.RecordArray(columns, names, length=self.size, parameters=record.parameters)
         elif self._parent is not None:
             content = self._parent.entries()
+        elif self._name:
+            columns = [ak.contents.NumpyArray(values) for values in self._new.values()]
+            content = ak.contents.RecordArray(columns, list(self._new), parameters={"__record__": self._name})
         elif isinstance(self._content, np.ndarray):
             content = ak.to_layout(self._content)
         else:
@@ -291,6 +347,21 @@ def view(array: Any) -> View:
     except TypeError as error:
         msg = f"expected an array of vectors or numbers, not a {type(array).__name__}."
         raise ConfigError(msg) from error
+
+
+def _class_of(name: str, columns: Collection[str], like: View) -> type:
+    """Return the class that awkward gives to records of a name."""
+    behavior = like.behavior
+    # classes may be registered later
+    key = (name, tuple(columns), id(behavior), len(behavior or ()), len(ak.behavior))
+    if key not in _CLASSES:
+        contents = [ak.contents.NumpyArray(np.zeros(0)) for _ in columns]
+        empty = ak.contents.RecordArray(contents, list(columns), 0, parameters={"__record__": name})
+        if len(_CLASSES) > 256:
+            _CLASSES.clear()
+        # the behavior is kept, so that no other takes its identity
+        _CLASSES[key] = type(ak.Array(empty, behavior=behavior)), behavior
+    return _CLASSES[key][0]
 
 
 def flat(values: Any) -> npt.NDArray[Any]:
