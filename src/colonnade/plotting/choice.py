@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from colonnade.plotting.arrays import stack_of
+from colonnade.plotting.classifier_pictures import classifier_pictures
 from colonnade.plotting.contents import Plane, Stack
 from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.folder import RunFolder
@@ -41,6 +42,7 @@ def pictures_of(folder: RunFolder, settings: PlotSettings) -> Iterator[Picture]:
     if folder.fit is not None:
         yield from significance_pictures(run)
         yield from limit_pictures(run)
+    yield from classifier_pictures(run)
     yield from bump_pictures(run)
     yield from pseudo_experiment_pictures(run)
 

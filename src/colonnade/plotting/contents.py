@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Band", "Caption", "Component", "Curve", "Kept", "Plane", "Stack"]
+__all__ = ["Band", "Bars", "Caption", "Component", "Curve", "Kept", "Plane", "Stack"]
 
 from dataclasses import dataclass, field
 
@@ -162,6 +162,21 @@ class Curve:
     x: Floats
     y: Floats
     observed: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Numbers with names, from the top of the figure down.
+
+    Attributes
+    ----------
+    names : tuple of str
+    values : numpy.ndarray
+        Shape (names,).
+    """
+
+    names: tuple[str, ...]
+    values: Floats
 
 
 @dataclass(frozen=True)

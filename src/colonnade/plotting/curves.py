@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["limit_band", "significance_curves"]
+__all__ = ["bars", "limit_band", "significance_curves"]
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from colonnade.plotting.contents import Band, Caption, Curve
+from colonnade.plotting.contents import Band, Bars, Caption, Curve
 from colonnade.plotting.palette import SIGNAL_COLOURS, SIGNAL_DASHES
 from colonnade.plotting.style import canvas, header, height_in_points, styled, ticks
 
@@ -124,6 +124,41 @@ def significance_curves(
     axes.set_xlabel(label)
     axes.set_ylabel(quantity)
     ticks(axes)
+    return figure
+
+
+@styled
+def bars(content: Bars, caption: Caption, *, label: str) -> Figure:
+    """Draw named numbers as horizontal bars, the first on top.
+
+    Parameters
+    ----------
+    content
+        The numbers.
+    caption
+        The words in the corner.
+    label
+        Of the numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    count = len(content.names)
+    figure, axes, _ = canvas(1.9 + 0.24 * count)
+    left = min(0.06 + 0.0125 * max((len(name) for name in content.names), default=0), 0.4)
+    box = axes.get_position()
+    axes.set_position((left, box.y0, box.x1 - left, box.height))
+    axes.barh(range(count), content.values, color=INNER, edgecolor="black", linewidth=0.6, height=0.7)
+    axes.axvline(0, color="black", linewidth=0.8)
+    taken = header(axes, caption)
+    axes.set_ylim(count - 0.4, -0.6 - (count + 0.2) * taken / (1 - min(taken, 0.8)))
+    axes.set_yticks(range(count), content.names, fontsize=10)
+    axes.tick_params(axis="y", which="both", length=0)
+    low, high = min(0.0, float(content.values.min(initial=0))), max(float(content.values.max(initial=0)), 1e-6)
+    axes.set_xlim(1.05 * low, 1.08 * high)
+    axes.set_xlabel(label)
+    ticks(axes, y=False)
     return figure
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from colonnade.plotting.contents import Band, Caption, Curve, Kept, Plane, Stack
+from colonnade.plotting.contents import Band, Bars, Caption, Curve, Kept, Plane, Stack
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Picture:
     stem : str
         Its path below plots/, without suffix.
     kind : str
-        histogram, yields, cutflow, n_minus_one, limit or significance.
+        histogram, yields, cutflow, n_minus_one, limit, significance, classifier, ...
     alt : str
         What it shows, for those who can't see it.
     content
@@ -37,7 +37,7 @@ class Picture:
     stem: str
     kind: str
     alt: str
-    content: Stack | Plane | Band | tuple[Curve, ...] | tuple[tuple[str, ...], tuple[Kept, ...]]
+    content: Stack | Plane | Band | Bars | tuple[Curve, ...] | tuple[tuple[str, ...], tuple[Kept, ...]]
     caption: Caption
     options: Mapping[str, Any] = field(default_factory=dict)
     region: str = ""

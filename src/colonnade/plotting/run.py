@@ -18,7 +18,7 @@ from typing import Any
 from colonnade.config import parse_settings
 from colonnade.errors import InputError, OutputError
 from colonnade.output import write_json
-from colonnade.plotting.contents import Band, Plane, Stack
+from colonnade.plotting.contents import Band, Bars, Plane, Stack
 from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.picture import Picture
 from colonnade.plotting.resonance_contents import FitPlot, LinePlot, RankPlot, StepPlot
@@ -149,7 +149,7 @@ def _start() -> None:
 
 def _draw(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:
     """Draw and save one picture."""
-    from colonnade.plotting.curves import limit_band, significance_curves
+    from colonnade.plotting.curves import bars, limit_band, significance_curves
     from colonnade.plotting.flow import kept_by_cut
     from colonnade.plotting.plane import plane
     from colonnade.plotting.resonances import figure_of
@@ -163,6 +163,8 @@ def _draw(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:
         figure = plane(content, caption, **options)
     elif isinstance(content, Band):
         figure = limit_band(content, caption, **options)
+    elif isinstance(content, Bars):
+        figure = bars(content, caption, **options)
     elif isinstance(content, FitPlot | StepPlot | LinePlot | RankPlot):
         figure = figure_of(content, caption, **options)
     elif picture.kind == "n_minus_one":

@@ -150,7 +150,8 @@ def significance_scan(
     background_error
         Relative uncertainty of the background; its statistical one is added in quadrature.
     cuts
-        By default 0, 0.01, ... 0.99 and quantiles of the signal's scores.
+        By default 0, 0.01, ... 0.99, quantiles of the signal's scores, and those that leave 1, 2, ... of the expected
+        background, in steps of 5 %: where few events are left the scores alone would step too far.
     most_statistical_error
         Beyond this relative statistical error of the background no significance is quoted: it would be
         chance's.
@@ -162,7 +163,8 @@ def significance_scan(
     """
     if cuts is None:
         quantiles = np.quantile(score[target], np.linspace(0.02, 0.98, 49)) if target.any() else np.zeros(0)
-        cuts = np.unique(np.concatenate([np.linspace(0, 0.99, 100), quantiles]))
+        left = _leaving(score[~target], np.abs(weight[~target]))
+        cuts = np.unique(np.concatenate([np.linspace(0, 0.99, 100), quantiles, left]))
     edges = np.asarray(cuts, dtype=np.float64)
     s, _ = _above(score[target], weight[target], edges)
     b, squares = _above(score[~target], weight[~target], edges)
@@ -181,6 +183,16 @@ def significance_scan(
         }
         for i in range(len(edges))
     ]
+
+
+def _leaving(score: Floats, weight: Floats) -> Floats:
+    """Return the cuts that leave 1, 1.05, ... events of these."""
+    order = np.argsort(-score)
+    left = np.cumsum(weight[order])
+    if not len(left) or left[-1] <= 1:
+        return np.zeros(0)
+    wanted = np.exp(np.arange(0, np.log(left[-1]), 0.05))
+    return np.asarray(score[order][np.searchsorted(left, wanted).clip(0, len(score) - 1)])
 
 
 def _above(score: Floats, weight: Floats, cuts: Floats) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.inference import Classifier, Inputs, TrainingCard, fold_of
-from colonnade.output import write_json
+from colonnade.output import replacing, write_json
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.evaluation import (
     Point,
@@ -141,7 +141,8 @@ def train_model(
     metrics = {**_summary(evaluation), **{f"difference_{key}": value for key, value in differences.items()}}
     classifier = export.write_model(output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics}))
     write_json(work / "evaluation.json", evaluation)
-    write_json(output / f"{name}{SUFFIX}", portable(evaluation), indent=None)
+    with replacing(output / f"{name}{SUFFIX}") as temporary:
+        temporary.write_text(json.dumps(portable(evaluation), allow_nan=False) + "\n", encoding="utf-8")
     return Trained(classifier, evaluation)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
+from colonnade.config import read_json
 from colonnade.errors import ConfigError
 from colonnade.execution import Result, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import load, write_root, write_zip
@@ -88,6 +89,7 @@ def run_workflow(
             run.bumps(result, datasets)
         if settings.pseudo_experiments is not None:
             run.pseudo_experiments()
+        run.classifiers()
         run.plots()
     run.report()
     print_summary(console, directory, result)
@@ -333,13 +335,26 @@ class _Run:
             lambda: study_experiments(self.workflow, self.directory, self.console),
         )
 
+    def classifiers(self) -> None:
+        """Keep with the result how well its classifiers do, where their training left that beside them."""
+        from colonnade.training.evaluation_file import SUFFIX
+
+        target = self.directory / "classifiers.json"
+        scorers = self.workflow.settings.scorers
+        places = {name: (self.workflow.root / path).with_suffix(SUFFIX) for name, path in scorers.items()}
+        found = {name: read_json(place) for name, place in places.items() if place.is_file()}
+        target.unlink(missing_ok=True)
+        if found:
+            write_json(target, found)
+
     def plots(self) -> None:
         """Draw the figures."""
         from colonnade.plotting import draw_run
 
         settings = self.workflow.settings
         self.save()  # the figures read what the run is called and scaled to
-        made = [self.directory / name for name in ("cutflow.json", "fit.json", "bumps.json", "pseudo_experiments.json")]
+        steps = ("cutflow", "fit", "bumps", "pseudo_experiments", "classifiers")
+        made = [self.directory / f"{name}.json" for name in steps]
         key = (
             self.provenance["histograms_sha256"],
             [file_digest(path) for path in made if path.exists()],

@@ -15,6 +15,7 @@ from typing import Any
 from colonnade.report.run import Run
 from colonnade.report.sections import (
     bumps,
+    classifiers,
     cutflow,
     experiments,
     histograms,
@@ -48,6 +49,7 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", summary.context),
     Section("results", "Significances and limits", results.context),
+    Section("classifiers", "Classifiers", classifiers.context),
     Section("bumps", "Bump fits", bumps.context),
     Section("experiments", "Pseudo-experiments", experiments.context),
     Section("yields", "Yields", yields.context),

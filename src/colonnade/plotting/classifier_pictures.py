@@ -1,0 +1,178 @@
+"""From `classifiers.json` of a run, how well each of its classifiers does, to its pictures."""
+
+from __future__ import annotations
+
+__all__ = ["classifier_pictures"]
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from colonnade.plotting.contents import Bars, Caption
+from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.picture import Picture, path_part
+from colonnade.plotting.resonance_contents import Floats, Line, LinePlot, Step, StepPlot
+
+# rates below this are of a few events
+_LEAST_RATE = 1e-5
+_MOST_FEATURES = 20
+_TEST, _TRAINING = "test", "training"
+
+
+def classifier_pictures(run: Drawing) -> Iterator[Picture]:
+    """Yield the pictures of the classifiers' evaluations; none where the run has none.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
+    for name, evaluation in (run.folder.json("classifiers.json") or {}).items():
+        points = evaluation["points"]
+        for title, group in _by_model(points).items():
+            yield _roc(run, name, title, group)
+            yield _significance(run, name, title, group, evaluation["background_error"])
+        for title, group in _by_hypothesis(points).items():
+            yield _unscaled(run, name, title, group)
+            yield _scaled(run, name, title, group)
+        yield _calibration(run, name, evaluation["calibration"])
+        yield _importance(run, name, evaluation["importance"])
+
+
+def _by_model(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Group signal points that differ in their parameter alone: DH_mZp130, DH_mZp400, ..."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for point in points:
+        groups.setdefault(point["signal"].partition("_")[0], []).append(point)
+    return {name: sorted(group, key=lambda point: list(point["parameters"].values())) for name, group in groups.items()}
+
+
+def _by_hypothesis(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Group the points under whose hypothesis background has the same scores."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for point in points:
+        words = ", ".join(f"{name} = {value:g}" for name, value in point["parameters"].items())
+        groups.setdefault(words or point["signal"], []).append(point)
+    return groups
+
+
+def _roc(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+    lines = []
+    for point in points:
+        false, true = (np.asarray(point["roc"][key], dtype=np.float64) for key in ("false", "true"))
+        kept = false >= _LEAST_RATE
+        lines.append(Line(f"{_title(run, point)}: AUC {point['auc']:.4f}", true[kept], false[kept]))
+    return _picture(
+        run, name, f"roc_{title}", f"ROC of {name}: background kept against signal kept, {title}",
+        LinePlot(tuple(lines)), (f"{name}: {title}", "events not trained on"),
+        {"label": "Signal kept", "quantity": "Background kept", "scale": "log"},
+    )  # fmt: skip
+
+
+def _significance(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]], error: float) -> Picture:
+    lines = []
+    for point in points:
+        cut, z = (_column(point["significance"], key) for key in ("cut", "z"))
+        best = point["best"]["z"]
+        words = "" if best is None else f": {best:.2g} at {point['best']['cut']:.3g}"
+        if len(cut):
+            lines.append(Line(f"{_title(run, point)}{words}", cut, z))
+    return _picture(
+        run, name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
+        LinePlot(tuple(lines) or (Line("", np.zeros(1), np.zeros(1)),)),
+        (f"{name}: {title}", f"background known to {100 * error:g} % and its statistics"),
+        {"label": f"Cut on {name}", "quantity": "Expected significance", "from_zero": True},
+    )  # fmt: skip
+
+
+def _unscaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+    """Shapes: test events as lines, training events as points."""
+    edges = np.asarray(points[0]["distributions"]["edges"], dtype=np.float64)
+    centers = 0.5 * (edges[1:] + edges[:-1])
+    steps, curves = [], []
+    rows = [("Background", "background", points[0]), *((_title(run, point), "signal", point) for point in points)]
+    for place, (words, kind, point) in enumerate(rows):
+        test, trained = (_share(point[key][kind]["events"]) for key in ("distributions", "distributions_training"))
+        colour = _COLOURS[place % len(_COLOURS)]
+        steps.append(Step(words, test, colour=colour, filled=kind == "background"))
+        seen = trained > 0
+        curves.append(Line("", centers[seen], trained[seen], colour=colour, dash="dotted"))
+    return _picture(
+        run, name, f"shape_{title}", f"scores of {name} for {title}: test events, and training events dotted",
+        StepPlot(edges, tuple(steps), tuple(curves)), (f"{name}, {title}", "dotted: training events"),
+        {"label": name, "quantity": "Fraction of events", "scale": "log"},
+    )  # fmt: skip
+
+
+def _scaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+    edges = np.asarray(points[0]["distributions"]["edges"], dtype=np.float64)
+    scores = points[0]["distributions"]
+    total = np.asarray(scores["background"]["scaled"], dtype=np.float64)
+    steps = [Step("Background", total, colour="#717581", filled=True)]
+    for process, values in scores["processes"].items():
+        look = run.looks.get(process)
+        title_, colour = (process, "") if look is None else (look.title, look.colour)
+        steps.append(Step(title_, np.asarray(values, dtype=np.float64), colour=colour))
+    for place, point in enumerate(points):
+        own = np.asarray(point["distributions"]["signal"]["scaled"], dtype=np.float64)
+        steps.append(Step(_title(run, point), own, colour=_COLOURS[1 + place % (len(_COLOURS) - 1)]))
+    return _picture(
+        run, name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
+        StepPlot(edges, tuple(steps)), (f"{name}, {title}",),
+        {"label": name, "quantity": "Events", "scale": "log"},
+    )  # fmt: skip
+
+
+def _calibration(run: Drawing, name: str, rows: Sequence[Mapping[str, float]]) -> Picture:
+    score, share = (_column(rows, key) for key in ("score", "signal_share"))
+    lines = (
+        Line("Test events", score, share),
+        Line("Perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), dash="dotted"),
+    )
+    return _picture(
+        run, name, "calibration", f"calibration of {name}: share of signal against the score",
+        LinePlot(lines), (name, "in training weights"),
+        {"label": f"Mean {name}", "quantity": "Share of signal", "from_zero": True},
+    )  # fmt: skip
+
+
+def _importance(run: Drawing, name: str, losses: Mapping[str, float]) -> Picture:
+    kept = list(losses.items())[:_MOST_FEATURES]
+    first = kept[0][0] if kept else "none"
+    return _picture(
+        run, name, "importance", f"permutation importance of the features of {name}, {first} first",
+        Bars(tuple(feature for feature, _ in kept), np.asarray([loss for _, loss in kept], dtype=np.float64)),
+        (f"{name}: features",), {"label": "AUC lost when shuffled"},
+    )  # fmt: skip
+
+
+_COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
+
+
+def _title(run: Drawing, point: Mapping[str, Any]) -> str:
+    look = run.looks.get(point["signal"])
+    return str(point["signal"]) if look is None else look.title
+
+
+def _share(counts: Sequence[float]) -> Floats:
+    values = np.asarray(counts, dtype=np.float64)
+    return values / max(float(values.sum()), 1.0)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> Floats:
+    return np.asarray([row[key] for row in rows], dtype=np.float64)
+
+
+def _picture(
+    run: Drawing,
+    name: str,
+    stem: str,
+    alt: str,
+    content: LinePlot | StepPlot | Bars,
+    lines: tuple[str, ...],
+    options: Mapping[str, Any],
+) -> Picture:
+    caption: Caption = run.caption(*lines, data=False)
+    where = f"classifiers/{path_part(name)}_{path_part(stem)}"
+    return Picture(where, "classifier", alt, content, caption, options)  # type: ignore[arg-type]  # as the others of fits

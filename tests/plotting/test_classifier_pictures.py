@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colonnade.plotting import draw_run
+from colonnade.plotting.classifier_pictures import classifier_pictures
+from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.settings import PlotSettings
+from colonnade.report import write_report
+
+
+def made_evaluation(models=("DH", "LV"), masses=(130.0, 400.0)):
+    """What training leaves beside a model, with numbers that follow from their place."""
+    edges = np.linspace(0, 1, 21)
+    rising, falling = np.arange(1.0, 21.0), np.arange(20.0, 0.0, -1.0)
+
+    def scores():
+        return {
+            "edges": edges.tolist(),
+            "signal": {"events": rising.tolist(), "scaled": (0.1 * rising).tolist()},
+            "background": {"events": falling.tolist(), "scaled": (30 * falling).tolist()},
+            "processes": {"zll": (20 * falling).tolist(), "ww": (10 * falling).tolist()},
+        }
+
+    cuts = np.linspace(0, 0.99, 30)
+    best = {"cut": 0.9, "signal": 3.0, "background": 20.0, "background_statistical": 2.0, "z": 0.6}
+    points = [
+        {
+            "signal": f"{model}_mZp{mass:g}",
+            "parameters": {"m_Zprime": mass},
+            "auc": 0.98,
+            "auc_training": 0.985,
+            "accuracy": 0.93,
+            "roc": {"false": [0.0, 1e-4, 0.1, 1.0], "true": [0.0, 0.4, 0.9, 1.0]},
+            "significance": [{**best, "cut": float(cut), "z": float(0.6 * cut)} for cut in cuts],
+            "best": best,
+            "at_cut": {**best, "z": None},
+            "distributions": scores(),
+            "distributions_training": scores(),
+        }
+        for model in models
+        for mass in masses
+    ]
+    return {
+        "luminosity": 139.0,
+        "background_error": 0.2,
+        "cut": 0.85,
+        "points": points,
+        "calibration": [{"score": 0.1 * i, "signal_share": 0.1 * i, "weight": 1.0} for i in range(10)],
+        "importance": {"met": 0.05, "mll": 0.02, "n_jets": -0.001},
+        "negative_weights": [
+            {"process": "ww", "policy": "drop", "negative": 0.05, "effective": 900.0, "bias": {"mll": 1.5, "met": -2.0}}
+        ],
+        "effective_events": {"ww": 900.0},
+    }
+
+
+@pytest.fixture
+def scored_run(own_run):
+    (own_run / "classifiers.json").write_text(json.dumps({"score": made_evaluation()}))
+    return own_run
+
+
+def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
+    draw_run(scored_run, PlotSettings(histograms=(), regions=()))
+    index = json.loads((scored_run / "plots" / "index.json").read_text())["pictures"]
+    stems = {entry["stem"] for entry in index if entry["kind"] == "classifier"}
+    kinds = {stem.removeprefix("classifiers/score_").partition("_")[0] for stem in stems}
+    assert kinds == {"roc", "significance", "shape", "scaled", "calibration", "importance"}
+    assert len(stems) == 2 * 2 + 2 * 2 + 2  # two models, two masses, and two for all
+    for stem in stems:
+        with Image.open(scored_run / "plots" / f"{stem}.png") as picture:
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+    page = write_report(scored_run).read_text()
+    assert 'id="classifiers"' in page
+    assert "0.9800" in page
+    assert "0.9850" in page
+    assert "-2.00 (met)" in page.replace("−", "-")  # the larger bias of the two
+
+
+def test_what_is_drawn_is_what_the_file_says(scored_run):
+    run = Drawing(RunFolder.open(scored_run), PlotSettings())
+    pictures = {picture.stem.removeprefix("classifiers/score_"): picture for picture in classifier_pictures(run)}
+    shape = pictures["shape_m_Zprime_=_400"].content
+    assert [len(step.values) for step in shape.steps] == [20] * 3
+    assert all(step.values.sum() == pytest.approx(1) for step in shape.steps)
+    assert pictures["scaled_m_Zprime_=_400"].content.steps[0].values.sum() == pytest.approx(30 * 210)
+    roc = pictures["roc_DH"].content.lines
+    assert len(roc) == 2
+    assert roc[0].y.min() == pytest.approx(1e-4)  # nothing is kept at the very beginning, which no log scale shows
+    assert pictures["importance"].content.names == ("met", "mll", "n_jets")
+
+
+def test_a_run_without_classifiers_has_none(own_run):
+    assert list(classifier_pictures(Drawing(RunFolder.open(own_run), PlotSettings()))) == []
