@@ -139,6 +139,8 @@ class MassScan:
         Largest relative statistical error of a bin.
     sizes
         Name of a size to the changes that it makes in models' declarations, as in `Model.with_`; by model name.
+    document, document_size
+        The page, relative to the project, whose place for this scan's tables is filled by runs of a size; '': none.
     """
 
     models: Mapping[str, str]
@@ -149,3 +151,5 @@ class MassScan:
     held_out: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     error: float = 0.15
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    document: str = ""
+    document_size: str = "small"
