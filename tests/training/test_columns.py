@@ -58,6 +58,10 @@ def test_rows_and_weights_are_those_of_the_files(mini, folder):
     met = np.concatenate([np.asarray(events.MET_pt) for events, _ in parts])
     assert np.array_equal(np.asarray(table["met"]), met)
     assert np.asarray(table["regions"]).tolist() == np.where(met > 60, 2, 1).tolist()
+    folds = read_card(folder).folds
+    assert folds == 2
+    identity = {name: np.asarray(table[name]) for name in ("run", "luminosityBlock", "event")}
+    assert np.array_equal(np.asarray(table["fold"]), fold_of(identity, folds))
 
 
 def test_the_card_says_what_the_columns_are(folder, mini):

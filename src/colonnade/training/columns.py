@@ -3,7 +3,8 @@
 The columns come from `Processor.columns`, the same code that fills histograms, run by any executor. Each
 file has one row an event: `run`, `luminosityBlock`, `event`; `dataset`; `weight`, the events it stands for
 at the luminosity; `regions`, whose bit i tells whether it is in region i; and the observables, those of
-jagged collections as lists. `columns.json` beside them says what they are and where they come from.
+jagged collections as lists. Where models of k folds are to be trained, `fold` is an event's, 0 to k - 1.
+`columns.json` beside them says what they are and where they come from.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pydantic import Field
 from colonnade.config import Settings, parse_settings, read_json
 from colonnade.errors import ColonnadeError, ConfigError, InputError, MissingColumnError, nearest
 from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, run_datasets
-from colonnade.inference import IDENTITY
+from colonnade.inference import IDENTITY, fold_of
 from colonnade.manifest import Dataset
 from colonnade.output import replacing, write_json
 
@@ -64,6 +65,8 @@ class ColumnsCard(Settings):
         Their columns, and whether one is jagged.
     units
         Where the processor declares them.
+    folds
+        The k of the column `fold`; 1: there is none.
     processes
         The files.
     ledger
@@ -77,6 +80,7 @@ class ColumnsCard(Settings):
     regions: tuple[str, ...]
     observables: dict[str, bool]
     units: dict[str, str | None] = Field(default_factory=dict)
+    folds: int = 1
     processes: dict[str, ProcessCard]
     ledger: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -125,18 +129,19 @@ class _Dump:
 
     dumped: Sequence[str] | None
     wanted_regions: Sequence[str]
+    folds: int
 
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         dataset = events.metadata["dataset"]
         produced = self.columns(events)  # type: ignore[attr-defined]  # the analysis's
         is_data = events.metadata.get("kind") == "data" or "genWeight" not in ak.fields(events)
         sumw = len(events) if is_data else np.asarray(events.genWeight, dtype=np.float64).sum()
-        table = _table(produced, dataset, self.dumped, self.wanted_regions)
+        table = _table(produced, dataset, self.dumped, self.wanted_regions, self.folds)
         result = {"histograms": {"columns": ColumnBlock([table])}, "events": len(events), "sumw": float(sumw)}
         return {dataset: result}
 
 
-def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequence[str]) -> Any:
+def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequence[str], folds: int) -> Any:
     """Make a processor of the same analysis that gives columns; its class derives from the analysis's.
 
     So execution finds the modules of the user's project that workers need, as it does for the analysis
@@ -145,11 +150,13 @@ def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequenc
     kind = type("Columns", (_Dump, type(processor)), {"__module__": __name__})
     dump = copy.copy(processor)
     dump.__class__ = kind
-    dump.dumped, dump.wanted_regions = observables, tuple(regions)
+    dump.dumped, dump.wanted_regions, dump.folds = observables, tuple(regions), folds
     return dump
 
 
-def _table(produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str]) -> Any:
+def _table(
+    produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str], folds: int
+) -> Any:
     import pyarrow as pa
 
     given = produced["observables"]
@@ -169,6 +176,8 @@ def _table(produced: Mapping[str, Any], dataset: str, observables: Sequence[str]
     columns: dict[str, Any] = {
         name: pa.array(np.asarray(produced[name], dtype=np.int64)[keep]) for name in IDENTITY if name in produced
     }
+    if folds > 1:
+        columns["fold"] = pa.array(fold_of(produced, folds)[keep].astype(np.uint8))
     columns["dataset"] = pa.array([dataset] * int(keep.sum()), type=pa.string()).dictionary_encode()
     columns["weight"] = pa.array(weight[keep])
     columns["regions"] = pa.array(bits[keep])
@@ -187,6 +196,7 @@ def write_columns(
     observables: Sequence[str] | None = None,
     regions: Sequence[str] = (),
     units: Mapping[str, str | None] | None = None,
+    folds: int = 1,
     executor: ExecutorSettings | None = None,
     chunk_size: int = 100_000,
     schema: str | None = None,
@@ -212,6 +222,8 @@ def write_columns(
         Keep events of any of these; empty: all that pass the preselection.
     units
         Units of observables, for the card.
+    folds
+        Write each event's fold of so many.
     executor, chunk_size, schema, allow_loss, progress
         As in `run_datasets`.
     provenance
@@ -236,7 +248,7 @@ def write_columns(
         msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
         raise ConfigError(msg)
     result = run_datasets(
-        _dumping(processor, observables, regions),
+        _dumping(processor, observables, regions, folds),
         datasets,
         luminosity=luminosity,
         executor=executor,
@@ -267,6 +279,7 @@ def write_columns(
         regions=tuple(declared),
         observables=jagged,
         units={name: (units or {}).get(name) for name in jagged},
+        folds=folds,
         processes=processes,
         ledger=result.ledger.as_json(),
         provenance=dict(provenance or {}),
@@ -279,7 +292,7 @@ def write_columns(
 def _jagged(table: Any) -> dict[str, bool]:
     import pyarrow as pa
 
-    plain = {*IDENTITY, "dataset", "weight", "regions"}
+    plain = {*IDENTITY, "fold", "dataset", "weight", "regions"}
     lists = (pa.types.is_list, pa.types.is_large_list)
     return {
         field.name: any(is_list(field.type) for is_list in lists) for field in table.schema if field.name not in plain

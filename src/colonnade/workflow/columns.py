@@ -52,6 +52,8 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
     features = sorted({name for model in models for name in model.columns()})
     if features and settings.pseudo_experiments is not None:  # which are drawn with their mass
         features = sorted({*features, settings.pseudo_experiments.observable})
+    # models of other numbers of folds find theirs by the same rule
+    folds = next((model.folds for model in models if model.folds > 1), 1)
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
     identity = identify(processor, collect_code(processor))
     key = digest(
@@ -60,6 +62,7 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
         identity.digest if identity is not None else datetime.now(UTC).isoformat(),  # untold: made each time
         {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in datasets},
         features,
+        folds,
         files,
     )
     known = find_columns(folder, key)
@@ -73,6 +76,7 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
         luminosity=settings.luminosity,
         observables=features or None,
         units=declared_units(processor.histograms),
+        folds=folds,
         executor=settings.executor,
         chunk_size=settings.chunk_size,
         schema=settings.tree_schema,
