@@ -132,6 +132,25 @@ def test_a_sample_of_one_region_and_some_processes(folder, models):
     assert (sample.inputs.event[:, 0] > 60).all()
 
 
+def test_a_model_may_learn_from_events_that_it_is_not_judged_on(folder, models):
+    plain = models["model"]
+    wide = plain.with_(regions=("high",), learn_from=(("met", 30.0, 100.0), ("leading_pt", 15.0, None)))
+    sample = read_sample(folder, wide, "wide")
+    table = {name: pq.read_table(folder / f"{name}.parquet") for name in sample.processes}
+    met, pt = (np.concatenate([np.asarray(each[name]) for each in table.values()]) for name in ("met", "leading_pt"))
+    judged, learned = met > 60, (met >= 30) & (met <= 100) & (pt >= 15)
+    kept = judged | learned
+    assert np.array_equal(sample.judged, judged[kept])
+    assert np.array_equal(sample.learned, learned[kept])
+    assert 0 < (sample.learned & ~sample.judged).sum() < len(sample)
+    split = sample.split(2, 0)
+    assert sample.learned[split.train].all()
+    assert sample.learned[split.validation].all()
+    assert sample.judged[split.test].all()
+    assert not set(split.train) & set(split.test)
+    assert "leading_pt" in wide.columns()
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

@@ -22,6 +22,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
+from colonnade.training.evaluation_file import portable
 from colonnade.training.sample import split_events
 
 from .conftest import TOY, make_sample
@@ -80,6 +81,52 @@ def test_no_significance_is_quoted_where_chance_would_make_it():
     scan = significance_scan(score, weight, target, asimov_significance, 0.1, cuts=[0.0, 0.5, 0.92])
     assert [entry["z"] is None for entry in scan] == [False, True, True]
     assert best(scan)["cut"] == 0.0
+
+
+def test_cuts_follow_the_background_where_few_events_are_left():
+    # all of the search happens in the last thousandth of the score
+    rng = np.random.default_rng(4)
+    score = np.concatenate(
+        [1 - 1e-4 * rng.uniform(0, 1, 500), rng.uniform(0, 1, 1000), 1 - 1e-3 * rng.uniform(0, 1, 400)]
+    )
+    target = np.arange(1900) < 500
+    weight = np.where(target, 0.01, 1.0)
+    scan = significance_scan(score, weight, target, asimov_significance, 0.1)
+    left = np.array([entry["background"] for entry in scan if 20 < entry["background"] < 300])
+    assert np.diff(np.log(np.unique(left))).max() < 0.15
+    assert best(scan)["background"] < 60
+
+
+def test_a_portable_evaluation_says_the_same_with_fewer_numbers(sample):
+    (point, _) = points_of(sample, by_met)
+    scan = significance_scan(point.score, point.weight, point.target, asimov_significance, 0.2)
+    false, true = roc(point.score, point.weight, point.target)
+    counts = distributions(point, sample)
+    whole = {
+        "points": [
+            {
+                "signal": point.signal,
+                "auc": 1 / 3,
+                "roc": {"false": false.tolist(), "true": true.tolist()},
+                "significance": scan,
+                "distributions": counts,
+                "distributions_training": counts,
+            }
+        ],
+        "cut": 0.85,
+    }
+    (small,) = portable(whole)["points"]
+    assert small["auc"] == 0.33333
+    for name, values in (("false", false), ("true", true)):
+        assert len(small["roc"][name]) <= 100
+        assert [small["roc"][name][0], small["roc"][name][-1]] == pytest.approx([values[0], values[-1]])
+    assert len(small["significance"]) <= 80
+    assert all(entry["z"] is not None for entry in small["significance"])
+    scores = small["distributions"]
+    assert sum(scores["background"]["events"]) == (~sample.target).sum()
+    single = np.sum(list(scores["processes"].values()), axis=0)
+    assert scores["background"]["scaled"] == pytest.approx(single.tolist(), rel=1e-3)
+    assert sum(scores["signal"]["events"]) == (sample.process == sample.processes.index(point.signal)).sum()
 
 
 def test_a_calibrated_score_is_on_the_diagonal():

@@ -35,8 +35,14 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
-@click.option("--search", metavar="NAME", help="Run one of the file's searches instead of training.")
+@click.option("--search", metavar="NAME", help="Run searches of the file (a name or glob) instead of training.")
 @click.option("--compare", metavar="NAME", help="Run one of the file's comparisons instead of training.")
+@click.option("--size", default="small", show_default=True, help="Of a mass scan: one of those it declares.")
+@click.option(
+    "--publish",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Put the table of a comparison, or the heat maps of searches, into this folder too.",
+)
 @click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
 def command(
@@ -49,6 +55,8 @@ def command(
     threads: int | None,
     search: str | None,
     compare: str | None,
+    size: str,
+    publish: Path | None,
     executor: str | None,
     workers: int | None,
 ) -> None:
@@ -60,7 +68,7 @@ def command(
 
     from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
-    from colonnade.training import load_models
+    from colonnade.training import load_image_studies, load_models, load_scans
     from colonnade.training.loading import read_sample
     from colonnade.training.progress import TrainingProgress
     from colonnade.training.train import train_model
@@ -72,16 +80,48 @@ def command(
     if variant not in models:
         msg = f"{model} declares no '{variant}'{nearest(variant, models)}; it declares: {', '.join(models)}."
         raise ConfigError(msg)
+    path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
+    if compare is not None and compare in (studies := load_image_studies(model)):
+        from colonnade.workflow.image_study import run_study
+
+        run_study(
+            load_workflow(path).override(executor=executor, workers=workers),
+            model,
+            compare,
+            studies[compare],
+            columns=columns,
+            output=output,
+            device=_device(device),
+            threads=_threads(threads),
+            workers=workers,
+            console=console,
+        )
+        return
+    if compare is not None and compare in (scans := load_scans(model)):
+        from colonnade.workflow.mass_scan import run_mass_scan
+
+        run_mass_scan(
+            load_workflow(path).override(executor=executor, workers=workers),
+            model,
+            compare,
+            scans[compare],
+            size=size,
+            columns=columns,
+            device=_device(device),
+            threads=_threads(threads),
+            workers=workers,
+            console=console,
+        )
+        return
     if columns is None:
-        path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
         loaded = load_workflow(path).override(executor=executor, workers=workers)
         columns = loaded.root / "columns" / loaded.name
         make_columns(loaded, tuple(models.values()), columns, console)
     if search is not None:
-        _search(console, model, models, search, columns, workers)
+        _search(console, model, models, search, columns, workers, publish)
         return
     if compare is not None:
-        _compare(console, model, models, compare, columns, _device(device), _threads(threads))
+        _compare(console, model, models, compare, columns, _device(device), _threads(threads), publish)
         return
     name = model.stem if variant == "model" else f"{model.stem}_{variant}"
     sample = read_sample(columns, models[variant], name)
@@ -100,35 +140,53 @@ def command(
 
 
 def _search(
-    console: Console, path: Path, models: dict[str, Model], wanted: str, columns: Path, workers: int | None
+    console: Console,
+    path: Path,
+    models: dict[str, Model],
+    wanted: str,
+    columns: Path,
+    workers: int | None,
+    publish: Path | None,
 ) -> None:
+    import fnmatch
+    import shutil
+
     from rich.progress import Progress
 
     from colonnade.errors import ConfigError, nearest
+    from colonnade.plotting.heat_maps import draw_search
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_searches
     from colonnade.training.search import run_search
 
     searches = load_searches(path)
-    if wanted not in searches:
+    names = fnmatch.filter(searches, wanted)
+    if not names:
         known = ", ".join(searches) or "none"
         msg = f"{path} declares no search '{wanted}'{nearest(wanted, searches)}; it declares: {known}."
         raise ConfigError(msg)
-    search = searches[wanted]
-    folder = columns / "searches" / f"{path.stem}_{wanted}"
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"search {wanted}", total=None)
-        result = run_search(
-            path.stem,
-            search,
-            models[search.base],
-            columns,
-            folder,
-            significance=asimov_significance,
-            workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    _print_search(console, result, folder)
+    for name in names:
+        search = searches[name]
+        folder = columns / "searches" / f"{path.stem}_{name}"
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(f"search {name}", total=None)
+            result = run_search(
+                path.stem,
+                search,
+                models[search.base],
+                columns,
+                folder,
+                significance=asimov_significance,
+                workers=workers,
+                progress=lambda done, total, bar=bar, task=task: bar.update(task, completed=done, total=total),
+            )
+        _print_search(console, result, folder)
+        figures = draw_search(result, folder)
+        if publish is not None:
+            publish.mkdir(parents=True, exist_ok=True)
+            for figure in figures:
+                if figure.suffix == ".png":
+                    shutil.copyfile(figure, publish / f"{name}_{figure.name}")
 
 
 def _print_search(console: Console, result: dict[str, Any], folder: Path) -> None:
@@ -145,7 +203,14 @@ def _print_search(console: Console, result: dict[str, Any], folder: Path) -> Non
 
 
 def _compare(
-    console: Console, path: Path, models: dict[str, Model], wanted: str, columns: Path, device: str, threads: int
+    console: Console,
+    path: Path,
+    models: dict[str, Model],
+    wanted: str,
+    columns: Path,
+    device: str,
+    threads: int,
+    publish: Path | None,
 ) -> None:
     from colonnade.errors import ConfigError, nearest
     from colonnade.output import replacing
@@ -172,8 +237,9 @@ def _compare(
         progress=TrainingProgress(console),
     )
     text = markdown(result)
-    with replacing(folder / "comparison.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    for place in (folder / "comparison.md", *((publish / f"{wanted}.md",) if publish is not None else ())):
+        with replacing(place) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Wrote {folder / 'comparison.md'} and comparison.json", highlight=False)
 

@@ -95,6 +95,7 @@ def compare_models(
             msg = f"The comparison's model '{name}' has one fold; with two or more every event can be judged."
             raise ConfigError(msg)
     counting: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in comparison.models:
         model = models[name]
         sample = read_sample(columns, model, name)
@@ -106,13 +107,15 @@ def compare_models(
         points = points_of(sample, _scorer(model, fits, sample, seen))
         table[name] = [_judged(point, sample, model.folds, comparison, significance) for point in points]
         counting |= _counted(sample, comparison, significance)
-        write_json(folder / "comparison.json", _content(comparison, table, counting, sample.luminosity))
-    return _content(comparison, table, counting, sample.luminosity)
+        result = _content(comparison, table, counting, sample)
+        write_json(folder / "comparison.json", result)
+    return result
 
 
-def _content(comparison: Comparison, table: Any, counting: Any, luminosity: float) -> dict[str, Any]:
+def _content(comparison: Comparison, table: Any, counting: Any, sample: Sample) -> dict[str, Any]:
     return {
-        "luminosity": luminosity,
+        "luminosity": sample.luminosity,
+        "events": {"signal": int(sample.target.sum()), "background": int((~sample.target).sum())},
         "background_error": comparison.background_error,
         "channels": [channel.name for channel in comparison.channels],
         "counting": counting,

@@ -17,7 +17,16 @@ def markdown(result: dict[str, Any]) -> str:
     result
         From `compare_models`.
     """
-    return "\n".join([*_models(result), "", *_points(result), ""])
+    return "\n".join([*_models(result), "", *_points(result), "", _how(result), ""])
+
+
+def _how(result: dict[str, Any]) -> str:
+    events = result["events"]
+    return (
+        f"{result['luminosity']:g} fb^-1; {events['signal']:,} signal and {events['background']:,} background events; "
+        "each is judged by a network that did not see it, with a cut chosen on others. The background is known to "
+        f"{100 * result['background_error']:g} % and to its statistical error, for cut and count as for the models."
+    )
 
 
 def _models(result: dict[str, Any]) -> Iterator[str]:
