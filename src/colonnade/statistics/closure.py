@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["Closure", "Translation", "close", "export_translation", "translated"]
+__all__ = [
+    "Closure",
+    "Translation",
+    "close",
+    "close_pyhs3",
+    "export_translation",
+    "random_points",
+    "translated",
+    "without_statistics",
+]
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from colonnade.statistics.fitting import discovery, fit, poi_index
+from colonnade.statistics.fitting import discovery, fit, fit_at, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import upper_limits
-from colonnade.statistics.model import Model
+from colonnade.statistics.model import Channel, Model, Sample, make_model
 
 # from a label and value here to a label and value there
 Translation = Callable[[str, float], tuple[str, float]]
@@ -24,31 +34,35 @@ class Closure:
 
     Attributes
     ----------
-    points : int
-        How many random parameter points were compared.
+    points, draws : int
+        How many random parameter points were compared, and how many pseudo-experiments were fitted.
     within, beyond : float
         Largest difference of the log-likelihood ratio to the nominal point, relative to one plus its size, for points
         whose parameters are all within one standard deviation of it, and for others.
     mu_hat, mu_error, z : float
-        Differences of the best-fit signal strength, in units of its error, of that error, relative, and of the
+        Largest differences of the best-fit signal strength, in units of its error, of that error, relative, and of the
         significance.
-    limits : float
-        Largest relative difference of the six upper limits.
+    limits : float or None
+        Largest relative difference of the six upper limits; None where they were not compared.
     """
 
     points: int
+    draws: int
     within: float
     beyond: float
-    mu_hat: float
-    mu_error: float
+    mu_hat: float | None
+    mu_error: float | None
     z: float
-    limits: float
+    limits: float | None
 
 
 def close(
-    here: Model, there: Model, translation: Translation, *, points: int = 200, seed: int = 1, spread: float = 2.0
+    here: Model, there: Model, translation: Translation, *, points: int = 200, draws: int = 3, seed: int = 1
 ) -> Closure:
-    """Compare two models.
+    """Compare two models: their likelihoods on the observed data, their results on pseudo-experiments.
+
+    The pseudo-experiments hold a signal of the strength that is excluded in the median, so that best fits and
+    significances are not 0.
 
     Parameters
     ----------
@@ -58,10 +72,10 @@ def close(
         From a parameter's label and value here to those there.
     points
         How many random points: half with all parameters within one standard deviation.
+    draws
+        How many pseudo-experiments.
     seed
-        Of the random points.
-    spread
-        Standard deviations by which the other half's parameters scatter.
+        Of the random points and pseudo-experiments.
 
     Raises
     ------
@@ -69,37 +83,169 @@ def close(
         If a fit does not converge.
     """
     a, b = Likelihood(here), Likelihood(there)
-    rng = np.random.default_rng(seed)
-    widths = _widths(a)
-    free = ~a.fixed
-    worst = [0.0, 0.0]
     start, level = _ratio(a, b, a.inits, translation), a.logpdf(a.inits, a.observed)
-    for number in range(points):
-        near = number < points // 2
-        step = rng.uniform(-1, 1, len(widths)) if near else spread * rng.normal(size=len(widths))
-        theta = np.where(free, a.inits + widths * step, a.inits)
-        margin = 1e-3 * (a.upper - a.lower)
-        theta = np.where(free, np.clip(theta, a.lower + margin, a.upper - margin), a.inits)
+    worst = [0.0, 0.0]
+    for near, theta in random_points(a, points, seed):
         size = 1 + abs(a.logpdf(theta, a.observed) - level)
         worst[not near] = max(worst[not near], abs(_ratio(a, b, theta, translation) - start) / size)
-    results = [(fit(each), discovery(each), upper_limits(each)) for each in (a, b)]
-    (fit_a, z_a, limits_a), (fit_b, z_b, limits_b) = results
-    index_a, index_b = poi_index(a), poi_index(b)
-    error = float(fit_a.errors[index_a])
-    pairs = zip(_all(limits_a.observed, limits_a.expected), _all(limits_b.observed, limits_b.expected), strict=True)
-    return Closure(
-        points,
-        worst[0],
-        worst[1],
-        abs(float(fit_a.values[index_a] - fit_b.values[index_b])) / error,
-        abs(float(fit_b.errors[index_b]) / error - 1),
-        abs(z_a.z - z_b.z),
-        max(abs(two / one - 1) for one, two in pairs),
+    found = [_compare(here, there, drawn) for drawn in _pseudo_data(a, draws, seed)]
+    mu_hat, mu_error, z, limits = np.max(np.array(found), axis=0).tolist()
+    return Closure(points, draws, worst[0], worst[1], mu_hat, mu_error, z, limits)
+
+
+def close_pyhs3(model: Model, python: Path, *, points: int = 40, seed: int = 1) -> tuple[str, Closure]:
+    """Compare a model with what pyhs3 makes of its HS3 file.
+
+    The likelihood at random points; the significance from the likelihood at the best fits of one pseudo-experiment;
+    and whether pyhs3 finds nothing better around the best fit.
+
+    Parameters
+    ----------
+    model
+        The model, in HistFactory's words.
+    python
+        The Python of an environment with pyhs3.
+    points, seed
+        As in `close`.
+
+    Returns
+    -------
+    str
+        pyhs3's version.
+    Closure
+        The agreement; errors and limits are not compared.
+
+    Raises
+    ------
+    InputError
+        If pyhs3 can't be asked.
+    FitError
+        If a fit does not converge, or pyhs3 finds a better one.
+    """
+    from colonnade.statistics.formats.pyhs3_check import pyhs3_log_likelihoods
+
+    a = Likelihood(model)
+    # where a bin expects less than nothing there is no likelihood: this program puts a floor there, pyhs3 does not
+    chosen = [each for each in random_points(a, points, seed) if a.expected(each[1]).min() > 0]
+    thetas = np.array([a.inits, *(theta for _, theta in chosen)])
+    version, theirs = pyhs3_log_likelihoods(python, model, thetas)
+    ours = np.array([a.logpdf(theta, a.observed) for theta in thetas])
+    difference = np.abs((theirs - theirs[0]) - (ours - ours[0])) / (1 + np.abs(ours - ours[0]))
+    near = np.array([False, *(near for near, _ in chosen)])
+    far = np.array([False, *(not near for near, _ in chosen)])
+    (drawn,) = _pseudo_data(a, 1, seed)
+    seen = model.with_observations(drawn)
+    b = Likelihood(seen)
+    lower, upper = signal_bounds(b)
+    best = fit(b, lower=lower, upper=upper)
+    null = fit_at(b, np.zeros(1), b.observed[:, None]).values[:, 0]
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(size=(10, len(best.values))) * best.errors * 0.1
+    around = np.clip(best.values + steps, lower, upper)
+    _, values = pyhs3_log_likelihoods(python, seen, np.array([best.values, null, *around]))
+    better = max(0.0, float(values[2:].max() - values[0]))
+    z = np.sqrt(max(0.0, 2 * (values[0] - values[1])))
+    # a point that fits better by this much would be this far away, in errors
+    shift = float(np.sqrt(2 * better))
+    return version, Closure(
+        len(chosen),
+        1,
+        float(difference[near].max()),
+        float(difference[far].max()),
+        shift,
+        None,
+        abs(float(z) - discovery(b).z),
+        None,
     )
 
 
-def _all(observed: float | None, expected: tuple[float, ...]) -> list[float]:
-    return [*expected] if observed is None else [observed, *expected]
+def random_points(likelihood: Likelihood, count: int, seed: int, spread: float = 2.0) -> list[tuple[bool, Floats]]:
+    """Return random parameters: half with all within one standard deviation of the nominal ones, half beyond.
+
+    Parameters
+    ----------
+    likelihood
+        The compiled model.
+    count, seed
+        How many, and which.
+    spread
+        Standard deviations by which the other half's parameters scatter.
+
+    Returns
+    -------
+    list of (bool, numpy.ndarray)
+        Whether it is of the first half, and the parameters.
+    """
+    rng = np.random.default_rng(seed)
+    widths, free = _widths(likelihood), ~likelihood.fixed
+    poi = likelihood.poi
+    found = []
+    for number in range(count):
+        near = number < count // 2
+        step = rng.uniform(-1, 1, len(widths)) if near else spread * rng.normal(size=len(widths))
+        theta = np.where(free, likelihood.inits + widths * step, likelihood.inits)
+        margin = 1e-3 * np.minimum(likelihood.upper - likelihood.lower, 1.0)
+        if poi is not None:
+            margin[poi] = 0.0
+        clipped = np.clip(theta, likelihood.lower + margin, likelihood.upper - margin)
+        found.append((near, np.where(free, clipped, likelihood.inits)))
+    return found
+
+
+def without_statistics(model: Model) -> Model:
+    """Return the model without the statistical uncertainty of its simulation."""
+    channels = [
+        Channel(
+            channel.name,
+            tuple(
+                Sample(
+                    sample.name,
+                    sample.yields,
+                    tuple(m for m in sample.modifiers if m.kind not in ("staterror", "mcstat")),
+                )
+                for sample in channel.samples
+            ),
+            channel.edges,
+        )
+        for channel in model.channels
+    ]
+    names = {m.parameter for channel in channels for sample in channel.samples for m in sample.modifiers}
+    plain = make_model(channels, model.observations, model.poi, measurement=model.measurement)
+    kept = {each.name: each for each in model.parameters if each.name in names}
+    return replace(plain, parameters=tuple(kept[each.name] for each in plain.parameters))
+
+
+def _pseudo_data(likelihood: Likelihood, draws: int, seed: int) -> list[dict[str, Floats]]:
+    strength = upper_limits(likelihood, observed=False).expected[2]
+    theta = likelihood.inits.copy()
+    theta[poi_index(likelihood)] = strength
+    expected = likelihood.expected(theta)
+    rng = np.random.default_rng(seed)
+    return [
+        {name: rng.poisson(expected[place]).astype(float) for name, place in likelihood.channels.items()}
+        for _ in range(draws)
+    ]
+
+
+def _compare(here: Model, there: Model, drawn: Mapping[str, Floats]) -> tuple[float, float, float, float]:
+    """Return how far apart best fits (in errors), errors, significances and limits of one data set are."""
+    found = []
+    for model in (here, there):
+        likelihood = Likelihood(model.with_observations(drawn))
+        lower, upper = signal_bounds(likelihood)
+        best, poi = fit(likelihood, lower=lower, upper=upper), poi_index(likelihood)
+        limits = upper_limits(likelihood)
+        found.append(
+            (
+                float(best.values[poi]),
+                float(best.errors[poi]),
+                discovery(likelihood).z,
+                np.array([limits.observed, *limits.expected], dtype=np.float64),
+            )
+        )
+    (mu, error, z, limits_here), (other_mu, other_error, other_z, limits_there) = found
+    relative = float(np.max(np.abs(limits_there / limits_here - 1)))
+    return abs(mu - other_mu) / error, abs(other_error / error - 1), abs(z - other_z), relative
 
 
 def translated(a: Likelihood, b: Likelihood, theta: Floats, translation: Translation) -> Floats:

@@ -7,7 +7,7 @@ its content, which is what pyhf takes too.
 
 from __future__ import annotations
 
-__all__ = ["from_hs3", "to_hs3"]
+__all__ = ["from_hs3", "hs3_labels", "to_hs3"]
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,7 +55,7 @@ def to_hs3(model: Model) -> dict[str, Any]:
     components = [
         (label, init, pair, fixed)
         for each in model.parameters
-        for label, init, pair, fixed in zip(_hs3_labels(each), each.inits, each.bounds, each.fixed, strict=True)
+        for label, init, pair, fixed in zip(hs3_labels(each), each.inits, each.bounds, each.fixed, strict=True)
     ]
     return {
         "metadata": {"hs3_version": "0.2.0", "packages": [{"name": "colonnade", "version": "0.1.0"}]},
@@ -90,7 +90,7 @@ def to_hs3(model: Model) -> dict[str, Any]:
     }
 
 
-def _hs3_labels(parameter: Parameter) -> tuple[str, ...]:
+def hs3_labels(parameter: Parameter) -> tuple[str, ...]:
     """HS3 names each component; brackets are no part of a name there."""
     if parameter.scalar:
         return (parameter.name,)
@@ -131,7 +131,7 @@ def _modifier_spec(channel: Channel, sample: Sample, modifier: Modifier, paramet
             "(`as_histfactory`)."
         )
         raise ConfigError(msg)
-    spec["parameters"] = list(_hs3_labels(parameter))
+    spec["parameters"] = list(hs3_labels(parameter))
     if modifier.kind == "staterror":
         spec["constraint"] = "Gauss"
     elif modifier.kind == "shapesys":
