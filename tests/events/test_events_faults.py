@@ -22,7 +22,7 @@ REFUSED = {
     "bad_delphes.root": "holds no tree",
     "nano_dy_truncated.parquet": "can't be opened as a parquet file",
     "nano_dy_truncated_200000.root": "is cut short: it has 200000 of 352599 bytes",
-    "text.root": "is neither a ROOT nor a parquet file: it starts with b'not a ro'",
+    "text.root": "is neither a ROOT nor a parquet file, nor is it called .csv: it starts with b'not a ro'",
     "zero_byte.root": r"is empty \(0 bytes\)",
 }
 OPENED = {

@@ -2,6 +2,8 @@
 
 A file is scanned once for its line breaks; entry ranges are then read by parsing their own bytes, so memory does not
 grow with the file. Every column holds numbers; a missing cell or one that is no number is named by row and column.
+A table without `run`, `luminosityBlock` and `event` gets them: 1, 1 and the row's number from 1, so that folds can tell
+events apart.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from colonnade.events.readers import Raw
 _STEP = 1 << 24
 # every so many lines the offset is kept: a range begins at most so many lines early
 _STRIDE = 4096
-_WHOLE = frozenset({"run", "luminosityBlock", "event"})
+_WHOLE = ("run", "luminosityBlock", "event")
 
 
 def is_csv(path: str) -> bool:
@@ -66,7 +68,8 @@ class CsvReader:
             raise InputError(msg)
         self._columns = names
         # a nameless column is a table's own row number
-        self.names: tuple[str, ...] = tuple(name for name in names if name)
+        self._added = tuple(name for name in _WHOLE if name not in names)
+        self.names: tuple[str, ...] = (*(name for name in names if name), *self._added)
         status = place.stat()
         self.size, self.identity = status.st_size, f"{status.st_size}:{status.st_mtime_ns}"
         self.entries, self._offsets = _lines(place, self._begin)
@@ -91,6 +94,12 @@ class CsvReader:
         EventError
             If a cell is missing or is not a number.
         """
+        own = [name for name in names if name not in self._added]
+        rows = np.arange(start + 1, stop + 1)
+        found = {name: Raw(None, rows if name == "event" else np.ones_like(rows)) for name in names if name not in own}
+        return found | (self._parse(own, start, stop) if own else {})
+
+    def _parse(self, names: Sequence[str], start: int, stop: int) -> dict[str, Raw]:
         import pyarrow as pa
         from pyarrow import csv
 

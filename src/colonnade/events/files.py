@@ -16,6 +16,7 @@ import uproot
 
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, uncounted
+from colonnade.events.csv_table import CsvReader, is_csv
 from colonnade.events.faults import translated
 from colonnade.events.paths import forget_connection, is_remote, storage_options
 from colonnade.events.readers import Reader
@@ -119,7 +120,9 @@ def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...
     if not is_remote(path):
         path = path.removeprefix("file://")
         _check_local(path)
-    if _is_parquet(path):
+    if is_csv(path):
+        reader, name = _open_csv(path), ""
+    elif _is_parquet(path):
         reader, name = _open_parquet(path), ""
     else:
         reader, name = _open_root(path, tree, schema)
@@ -153,8 +156,8 @@ def _check_local(path: str) -> None:
     if not size:
         msg = f"{path} is empty (0 bytes); copy or make it again."
         raise InputError(msg)
-    if not start.startswith((b"root", b"PAR1")):
-        msg = f"{path} is neither a ROOT nor a parquet file: it starts with {start[:8]!r}."
+    if not start.startswith((b"root", b"PAR1")) and not is_csv(path):
+        msg = f"{path} is neither a ROOT nor a parquet file, nor is it called .csv: it starts with {start[:8]!r}."
         raise InputError(msg)
     if start.startswith(b"root") and len(start) == _HEADER.size:
         _, version, _, end = _HEADER.unpack(start)
@@ -176,6 +179,14 @@ def _open_parquet(path: str) -> Reader:
 
     with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
         return ParquetReader(path)
+
+
+def _open_csv(path: str) -> Reader:
+    if is_remote(path):
+        msg = f"{path} is a remote table of text, which can't be read in parts; copy it here or write it as parquet."
+        raise InputError(msg)
+    with translated(f"{path} can't be opened as a table"):
+        return CsvReader(path)
 
 
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
