@@ -195,11 +195,14 @@ def _print_search(console: Console, result: dict[str, Any], folder: Path) -> Non
     table = Table(title=f"{folder / 'search.json'}, the ten best")
     for column in (*result["axes"], "AUC", "accuracy", f"Z, score > {result['cut']:g}", "best Z"):
         table.add_column(column, justify="right")
-    order = sorted(result["trials"], key=lambda trial: -float(trial["significance_best"]))
+    known = [trial for trial in result["trials"] if trial["significance_best"] is not None]
+    order = sorted(known, key=lambda trial: -float(trial["significance_best"]))
     for trial in order[:10]:
         numbers = [trial[key] for key in ("auc", "accuracy", "significance_at_cut", "significance_best")]
         table.add_row(*(str(trial["changes"][axis]) for axis in result["axes"]), *(f"{each:.4g}" for each in numbers))
     console.print(table)
+    if len(known) < len(result["trials"]):
+        console.print(f"{len(result['trials']) - len(known)} trainings diverged", highlight=False)
 
 
 def _compare(

@@ -1,0 +1,77 @@
+"""Accuracy against training step, a panel for each way of making images."""
+
+from __future__ import annotations
+
+__all__ = ["draw_curves", "training_curves"]
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from colonnade.output import replacing
+from colonnade.plotting.palette import SIGNAL_COLOURS
+from colonnade.plotting.style import styled
+
+Floats = NDArray[np.float64]
+
+
+@styled
+def training_curves(panels: Mapping[str, Sequence[tuple[str, Floats, Floats, Floats]]]) -> Figure:
+    """Draw accuracies in training (dashed) and validation (solid).
+
+    Parameters
+    ----------
+    panels
+        Title to its networks: name, steps, accuracy in training, accuracy in validation.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(4.6 * across, 3.2 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (title, networks) in zip(grid.flat, panels.items(), strict=False):
+        for colour, (name, steps, training, validation) in zip(SIGNAL_COLOURS, networks, strict=False):
+            axes.plot(steps, training, color=colour, linestyle=(0, (4, 2)), linewidth=1)
+            axes.plot(steps, validation, color=colour, linewidth=1.5, label=name)
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.legend(loc="lower right")
+    for row in grid:
+        row[0].set_ylabel("accuracy")
+    return figure
+
+
+def draw_curves(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Save the curves of a study's networks, a panel for each compression.
+
+    Parameters
+    ----------
+    models
+        As `run_image_study` gives them.
+    path
+        The PNG.
+    """
+    panels: dict[str, list[tuple[str, Floats, Floats, Floats]]] = {}
+    for entry in models.values():
+        columns = (
+            np.array([check[key] for check in entry["history"]], dtype=np.float64)
+            for key in ("step", "training", "validation")
+        )
+        panels.setdefault(f"compression: {entry['compression']}", []).append((entry["down"], *columns))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the first font lacks
+        figure = training_curves(panels)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=100)
