@@ -142,13 +142,9 @@ def objects(seen: View, keep: npt.NDArray[np.bool_]) -> View:
     return seen.part(places, offsets)
 
 
-def those(seen: View, keep: npt.NDArray[np.bool_]) -> View:
-    """Return the events that a mask keeps."""
-    events = np.flatnonzero(keep)
-    if seen.offsets is None:
-        return seen.part(events)
-    offsets, places = _loops.gather_lists(seen.offsets[:-1], seen.offsets[1:], events)
-    return seen.part(places, offsets)
+def those(seen: View, keep: npt.NDArray[Any]) -> View:
+    """Return the events that a mask keeps, or those at some places."""
+    return seen.rows(np.flatnonzero(keep) if keep.dtype == np.bool_ else keep)
 
 
 def _elementwise(ufunc: Any, inputs: tuple[Any, ...]) -> Any:

@@ -66,13 +66,22 @@ def select(collection: ak.Array, keep: Callable[[Any], Any] | Any) -> ak.Array:
     return wrap(objects(seen, mask))
 
 
-def take(array: Any, events: npt.NDArray[np.bool_]) -> Any:
-    """Keep the events that a mask says; works on collections, records, numbers and NumPy arrays.
+def take(array: Any, events: npt.NDArray[Any]) -> Any:
+    """Keep some events of collections, records, numbers or a NumPy array.
+
+    Parameters
+    ----------
+    array
+        One entry an event.
+    events
+        One truth value an event, or the places of the events to keep.
 
     Examples
     --------
     >>> take(ak.Array([[1.0, 2.0], [], [3.0]]), np.array([True, True, False])).tolist()
     [[1.0, 2.0], []]
+    >>> take(np.array([1.0, 2.0, 3.0]), np.array([2, 0])).tolist()
+    [3.0, 1.0]
     """
     if isinstance(array, np.ndarray):
         return array[events]

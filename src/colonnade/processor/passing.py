@@ -63,6 +63,7 @@ class Passing:
     def _keep(self, passed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Drop the events that did not pass; return what was passed."""
         if not passed.all():
-            self.events, self.generator = take(self.events, passed), self.generator[passed]
-            self.objects = self.objects[passed]
+            places = np.flatnonzero(passed)
+            self.events, self.generator = take(self.events, places), self.generator[places]
+            self.objects = self.objects[places]
         return passed

@@ -16,6 +16,7 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.kinematics import take
 
 T = TypeVar("T")
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, init=False)
@@ -156,53 +157,82 @@ class Objects:
     """
 
     def __init__(self, **members: Any) -> None:
-        lengths = {name: len(member) for name, member in members.items() if not callable(member)}
-        if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            msg = f"objects must all have one entry an event, but their lengths differ: {found}."
-            raise ConfigError(msg)
+        _require_one_length({name: len(member) for name, member in members.items() if not callable(member)})
         self._members = members
         self._source: Objects | None = None
-        self._mask: npt.NDArray[np.bool_] | None = None
+        #: where these events are among the source's; None: they are the same
+        self._places: Places | None = None
+        self._composed: dict[int, tuple[Places, Places]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("_members", "_source", "_mask"):
+        if name.startswith("__") or name in ("_members", "_source", "_places", "_composed"):
             raise AttributeError(name)  # asked by copy and pickle before there are any
-        if name not in self._members:
-            self._members[name] = self._selected(name)
-        member = self._members[name]
+        member = self.raw(name)
         if callable(member):
             member = self._members[name] = member(self)
         return member
 
     def _selected(self, name: str) -> Any:
         """Take the selected events of a member, or the function that will make it."""
-        if name not in self or self._source is None or self._mask is None:
+        if name not in self:
             msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
             raise AttributeError(msg)
-        member = self._source.raw(name)
-        return member if callable(member) else take(member, self._mask)
+        member, places = self.find(name)
+        return member if places is None or callable(member) else take(member, places)
+
+    def find(self, name: str) -> tuple[Any, Places | None]:
+        """Return a member as the nearest source has it, perhaps a function, and where these events are there."""
+        if name in self._members or self._source is None:
+            return self._members[name], None
+        member, above = self._source.find(name)
+        if self._places is None or above is None:
+            return member, above if self._places is None else self._places
+        if id(above) not in self._composed:
+            # the argument is kept with the result, so that no other takes its identity
+            self._composed[id(above)] = above, above.take(self._places)
+        return member, self._composed[id(above)][1]
 
     def joined(self, own: Objects) -> Objects:
         """Return these and others together; where names are the same, the others."""
-        return Objects(**{**{name: self.raw(name) for name in self}, **{name: own.raw(name) for name in own}})
+        both = Objects(**{name: own.raw(name) for name in own})
+        both._source = self
+        _require_one_length({**self.lengths(), **both.lengths()})
+        return both
 
     def raw(self, name: str) -> Any:
-        """Return a member as it is, perhaps a function that was not needed yet."""
+        """Return a member of these events, perhaps a function that was not needed yet."""
         if name not in self._members:
             self._members[name] = self._selected(name)
         return self._members[name]
 
+    def lengths(self) -> dict[str, int]:
+        """Return how many entries each member has that is no function."""
+        found = {name: self.find(name) for name in self}
+        return {
+            name: len(member if places is None else places)
+            for name, (member, places) in found.items()
+            if not callable(member)
+        }
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._members if self._source is None else self._source)
+        return iter(dict.fromkeys([*(self._source or ()), *self._members]))
 
     def __contains__(self, name: object) -> bool:
         return name in self._members or (self._source is not None and name in self._source)
 
-    def __getitem__(self, mask: npt.NDArray[np.bool_]) -> Objects:
+    def __getitem__(self, events: npt.NDArray[Any]) -> Objects:
+        """Return the objects of some events: those that a mask keeps, or those at some places."""
         selected = Objects()
-        selected._source, selected._mask = self, mask
+        selected._source = self
+        selected._places = np.flatnonzero(events) if events.dtype == np.bool_ else events
         return selected
+
+
+def _require_one_length(lengths: Mapping[str, int]) -> None:
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        msg = f"objects must all have one entry an event, but their lengths differ: {found}."
+        raise ConfigError(msg)
 
 
 class Selection:
