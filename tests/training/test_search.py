@@ -100,3 +100,12 @@ def test_trees_are_searched_on_dask_workers(columns, models, tmp_path):
         result = run(columns, models, tmp_path, search, "trees", scheduler=cluster.scheduler_address, workers=1)
     assert [trial["changes"] for trial in result["trials"]] == [{"network__depth": 1}, {"network__depth": 2}]
     assert result["trials"] == run(columns, models, tmp_path / "alone", search, "trees")["trials"]
+
+
+def test_a_trial_that_diverges_is_a_result_without_numbers(columns, models, tmp_path):
+    search = Search({"optimisation__learning_rate": (1e-3, 1e30)})
+    result = run_search("mini", search, models["model"], columns, tmp_path, significance=asimov_significance, workers=0)
+    fine, diverged = result["trials"]
+    assert fine["auc"] > 0
+    assert diverged["auc"] is None
+    assert "lower the learning rate" in diverged["failed"]

@@ -60,7 +60,7 @@ def draw_search(result: Mapping[str, Any], folder: Path, formats: Sequence[str] 
 
 @styled
 def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
-    """Draw one metric of a search; the first two axes span the maps, and combinations that were not tried stay white.
+    """Draw one metric of a search; the first two axes span the maps, and combinations without a result stay white.
 
     Parameters
     ----------
@@ -75,14 +75,15 @@ def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
     """
     axes = {name: [_key(value) for value in values] for name, values in result["axes"].items()}
     down, across, *others = axes
-    found = {tuple(_key(trial["changes"][name]) for name in axes): float(trial[metric]) for trial in result["trials"]}
+    known = [trial for trial in result["trials"] if trial[metric] is not None]  # the others diverged
+    found = {tuple(_key(trial["changes"][name]) for name in axes): float(trial[metric]) for trial in known}
     maps = list(itertools.product(*(axes[name] for name in others)))
     columns = min(len(maps), 2 if len(maps) < 9 else 4)
     rows = -(-len(maps) // columns)
     width, height = 0.9 + 0.72 * len(axes[across]), 0.85 + 0.46 * len(axes[down])
     figure = Figure(figsize=(columns * width + 0.5, rows * height + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    low, high = min(found.values()), max(found.values())
+    low, high = min(found.values(), default=0.0), max(found.values(), default=1.0)
     frames = figure.subplots(rows, columns, squeeze=False)
     for frame in frames.flat[len(maps) :]:
         frame.set_visible(False)

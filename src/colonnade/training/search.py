@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.config import read_json
+from colonnade.errors import FitError
 from colonnade.inference import Inputs
 from colonnade.output import write_json
 from colonnade.training.declaration import Model, Trees
@@ -169,7 +170,16 @@ def _sample(columns: Path, model: Model, name: str) -> Sample:
 def _run_trial(
     name: str, columns: Path, significance: Significance, background_error: float, model: Model
 ) -> dict[str, Any]:
-    """Train and judge one trial, on one thread."""
+    """Train and judge one trial, on one thread; one that diverges is a result too, without numbers."""
+    try:
+        return _trained_trial(name, columns, significance, background_error, model)
+    except FitError as error:
+        return {"rounds": 0, "points": [], **dict.fromkeys(_METRICS), "failed": str(error)}
+
+
+def _trained_trial(
+    name: str, columns: Path, significance: Significance, background_error: float, model: Model
+) -> dict[str, Any]:
     sample = _sample(columns, model.what_is_read(), name)
     split = sample.split(model.folds, 0)
     seed = 1000 * model.seed
@@ -214,6 +224,9 @@ def _run_trial(
             }
         )
     return {"rounds": rounds, "points": results, **_means(results)}
+
+
+_METRICS = ("auc", "auc_training", "accuracy", "significance_at_cut", "significance_best")
 
 
 def _means(results: list[dict[str, Any]]) -> dict[str, float]:
