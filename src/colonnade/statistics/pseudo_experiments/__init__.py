@@ -32,20 +32,14 @@ if TYPE_CHECKING:
     from colonnade.statistics.pseudo_experiments.settings import PseudoExperimentSettings
 
 _HOME = {
-    "PseudoExperimentSettings": "sampling",
+    "PseudoExperimentSettings": "settings",
     "PseudoExperiments": "engine",
     "Sample": "sampling",
-    "colonnade": "sampling",
     "compare_columns": "sampling",
-    "from": "sampling",
-    "import": "sampling",
     "load_pseudo_experiments": "engine",
     "make_sampler": "sampling",
     "progress_bar": "engine",
-    "pseudo_experiments": "sampling",
     "run_pseudo_experiments": "engine",
-    "settings": "sampling",
-    "statistics": "sampling",
 }
 
 
