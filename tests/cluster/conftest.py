@@ -7,7 +7,6 @@ while that chunk is in work, without any guess about timing.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import json
 import os
@@ -85,6 +84,9 @@ class Outcome:
         return [loss for entry in self.ledger["datasets"].values() for loss in entry["lost"]]
 
 
+_clean: dict[str, str] = {}
+
+
 class Laboratory:
     """A project with simulated files, run by `runner.py` in its own process."""
 
@@ -103,11 +105,14 @@ class Laboratory:
         self.project.analysis.write_text(text)
         (self.project.analysis.parent / "holding.py").write_text(HOLDING)
         self.datasets: dict[str, Any] = {}
+        self.made: dict[str, tuple[int, ...]] = {}
         self.processes: list[subprocess.Popen[str]] = []
+        self.folders: dict[int, Path] = {}
 
     def simulate(self, name: str = "zll", sizes: tuple[int, ...] = (300, 250), **metadata: Any) -> list[Path]:
         """Make the files of a dataset, whose Runs trees tell three times their events as sum of weights."""
         paths = []
+        self.made[name] = sizes
         for number, size in enumerate(sizes):
             path = self.root / f"{name}_{number}.root"
             execution.write_events(path, size, seed=10 * len(name) + number, runs=3.0 * size)
@@ -135,8 +140,7 @@ class Laboratory:
             "chunk_size": 100,
             **more,
         }
-        self.folder = folder
-        path = self.root / "config.json"
+        path = self.root / f"config-{folder.name}.json"
         path.write_text(json.dumps(config))
         process = subprocess.Popen(
             [*_without_privileges(), sys.executable, str(HERE / "runner.py"), str(path)],
@@ -146,22 +150,28 @@ class Laboratory:
             start_new_session=True,
         )
         self.processes.append(process)
+        self.folders[process.pid] = folder
         return process
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 600) -> Outcome:
         """Wait for a run's end."""
         said, _ = process.communicate(timeout=timeout)
-        return Outcome(process.returncode, said, self.folder)
+        return Outcome(process.returncode, said, self.folders[process.pid])
 
     def run(self, kind: str = "futures", workers: int = 2, **more: Any) -> Outcome:
         """Run to the end."""
         return self.finish(self.start(kind, workers, **more))
 
     def clean(self) -> str:
-        """Return the bits of a run without fault, cache or workers."""
-        outcome = self.run("iterative", 1, cache=False, output="clean")
-        assert outcome.code == 0, outcome.said
-        return outcome.bits
+        """Return the bits of a run without fault, cache or workers; equal files and settings are run once."""
+        files = {name: [Path(file).name for file in entry["files"]] for name, entry in self.datasets.items()}
+        key = json.dumps([self.made, files, [entry["metadata"] for entry in self.datasets.values()]])
+        key += self.project.analysis.read_text()
+        if key not in _clean:
+            outcome = self.run("iterative", 1, cache=False, output="clean")
+            assert outcome.code == 0, outcome.said
+            _clean[key] = outcome.bits
+        return _clean[key]
 
     def held(self, start: int, timeout: float = 300) -> int:
         """Wait until a process holds at the chunk, and return its number."""
@@ -234,27 +244,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", help="write the table of faults and outcomes to this file")
 
 
-_rows: list[tuple[str, str, str]] = []
-
-
 @pytest.fixture
-def tell() -> Callable[[str, str, str], None]:
-    """Note a row of the fault table: the fault, what came of it, and how that was told."""
+def tell(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
+    """Note a row of the fault table: the fault, what came of it, and how."""
 
-    def note(fault: str, outcome: str, told: str) -> None:
-        _rows.append((fault, outcome, told))
+    def note(fault: str, outcome: str, how: str) -> None:
+        request.node.user_properties.append(("fault", [fault, outcome, how]))
 
     return note
 
 
+_rows: list[list[str]] = []
+_lacking: set[str] = set()
+_failed: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take in what tests tell; where they run in several processes, this is called in the first one."""
+    if report.failed:
+        _failed.append(report.nodeid)
+    elif report.skipped:
+        _lacking.add(str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
+    elif report.when == "call":
+        _rows.extend(list(value) for name, value in report.user_properties if name == "fault")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--fault-table", default=None)
-    if path:
-        rows = ["| fault | outcome | how |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in sorted(_rows))]
-        before = Path(path).read_text(encoding="utf-8").partition("<!-- table -->")[0] if Path(path).exists() else ""
-        Path(path).write_text(f"{before}<!-- table -->\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    if path and not _failed and not hasattr(session.config, "workerinput"):
+        write_table(Path(path), _rows, _lacking)
 
 
-def digest(histograms: Any) -> str:
-    """Return the digest of every bin."""
-    return hashlib.sha256(execution.bits(histograms)).hexdigest()
+def write_table(path: Path, rows: list[list[str]], lacking: set[str]) -> None:
+    lines = ["| fault | outcome | how |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in sorted(rows))]
+    if lacking:
+        lines += ["", "Not run, for want of what they need:", "", *(f"- {reason}" for reason in sorted(lacking))]
+    before = path.read_text(encoding="utf-8").partition("<!-- table -->")[0] if path.exists() else ""
+    path.write_text(f"{before}<!-- table -->\n\n" + "\n".join(lines) + "\n", encoding="utf-8")

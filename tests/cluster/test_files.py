@@ -88,6 +88,20 @@ def test_before_planning(lab: Any, tell: Tell, half: tuple[list[Path], str], fau
     tell(f"a file is {fault} before the run", "exit 3, loss named", "normalised to the other files")
 
 
+def test_the_first_file_is_damaged(lab: Any, tell: Tell) -> None:
+    paths = lab.simulate()
+    files = lab.datasets["zll"]["files"]
+    lab.datasets["zll"]["files"] = {paths[1].name: "Events"}
+    bits = lab.clean()
+    lab.datasets["zll"]["files"] = files
+    flip(paths[0], lab)
+    outcome = lab.run("futures")
+    assert outcome.code == 3, outcome.said
+    assert {loss["file"] for loss in outcome.lost} == {str(paths[0])}
+    assert outcome.bits == bits
+    tell("the file on which columns would be learned is bit-flipped", "exit 3, loss named", "learned on the next")
+
+
 @pytest.mark.parametrize("fault", [*FAULTS, "replaced"])
 def test_between_planning_and_reading(lab: Any, tell: Tell, half: tuple[list[Path], str], fault: str) -> None:
     paths, bits = half
@@ -161,7 +175,7 @@ def test_a_file_server_at_fault(
     clean = lab.clean()
     over_http(lab, server)
     lab.at(100)
-    process = lab.start("futures", 1, executor={"patience": 4.0, "retries": 2})
+    process = lab.start("futures", 1, executor={"patience": 5.0, "retries": 1})
     lab.held(100)
     start = server.counts.get(f"/{paths[1].name}", 0)
 
@@ -180,7 +194,25 @@ def test_a_file_server_at_fault(
         tell(f"a file server always answers with: {fault}", "exit 3, loss named", "given up after the retries")
 
 
-def test_http_reads_ranges_only(lab: Any, server: Any) -> None:
+@pytest.mark.parametrize("times", ["once", "always"])
+def test_a_file_server_that_stalls_when_files_are_opened(
+    lab: Any, tell: Tell, half: tuple[list[Path], str], server: Any, times: str
+) -> None:
+    paths, bits = half
+    clean = lab.clean()
+    over_http(lab, server)
+    server.fault = lambda name, count: "stall" if name == paths[1].name and (times == "always" or count == 1) else ""
+    outcome = lab.run("futures", 1, executor={"patience": 5.0, "retries": 1})
+    if times == "once":
+        assert outcome.code == 0, outcome.said
+        assert outcome.bits == clean
+        tell("a file server stalls once when files are opened", "the clean run's bits", "tried again with back-off")
+    else:
+        assert_second_file_lost(outcome, paths, bits)
+        tell("a file server always stalls when files are opened", "exit 3, loss named", "given up after the retries")
+
+
+def test_http_reads_ranges_only(lab: Any, tell: Tell, server: Any) -> None:
     lab.simulate()
     clean = lab.clean()
     over_http(lab, server)
@@ -189,6 +221,7 @@ def test_http_reads_ranges_only(lab: Any, server: Any) -> None:
     assert outcome.bits == clean
     assert server.requests
     assert "all" not in server.requests
+    tell("files on an HTTP server with range requests", "the clean run's bits", "no file is fetched whole")
 
 
 @pytest.fixture

@@ -93,10 +93,29 @@ def test_interrupted(lab: Any, tell: Tell, kind: str) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     outcome = lab.finish(process)
     assert outcome.code == 130, outcome.said
-    assert "are safe in" in outcome.said
+    assert "chunks are safe in" in outcome.said
     assert "--resume" in outcome.said
     assert "Traceback" not in outcome.said
     lab.release()
     again = lab.run(kind, 2)
     assert again.bits == clean
     tell(f"Ctrl-C, then `--resume`, {kind}", "the clean run's bits", "it prints what is safe and how to go on")
+
+
+def test_two_runs_at_once(lab: Any, tell: Tell) -> None:
+    lab.simulate(sizes=(300, 250, 350))
+    clean = lab.clean()
+    lab.at(100)
+    first = lab.start("futures", 2, output="first")
+    lab.held(100)
+    second = lab.start("futures", 2, output="second")
+    other = lab.finish(second)
+    lab.release()
+    one = lab.finish(first)
+    assert (one.code, other.code) == (0, 0), one.said + other.said
+    assert one.bits == other.bits == clean
+    assert not list((lab.root / "cache").rglob("*.part"))
+    lab.seen()
+    assert lab.run("iterative").bits == clean
+    assert lab.seen() == []
+    tell("two runs with one cache at the same time", "the clean run's bits, twice", "results are written whole")

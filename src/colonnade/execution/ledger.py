@@ -127,9 +127,11 @@ class Ledger:
         name, first = self.lost[0]
         more = f" ({len(self.lost) - 1} more in ledger.json)" if len(self.lost) > 1 else ""
         events = sum(entry.events_expected - entry.events_processed for entry in self.datasets.values())
+        reason = first.reason.rstrip(".")
+        where = f"dataset {name}" if first.file in reason else f"dataset {name}, {first.file}"
         msg = (
             f"{events:,} events ({self.lost_fraction:.3%}) are lost, above allow_loss = {self.allow_loss:g}; "
-            f"dataset {name}, {first.file}: {first.reason.rstrip('.')}{more}. What is written is normalised to what "
+            f"{where}: {reason}{more}. What is written is normalised to what "
             "was processed; mend the input and run again with --resume, or allow the loss."
         )
         raise LossError(msg)

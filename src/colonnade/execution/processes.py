@@ -20,6 +20,7 @@ _ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
 }
+_PRELOADED = ["colonnade.execution.deaf", "colonnade.execution.work", "colonnade.processor", "coffea.processor"]
 
 
 def worker_processes() -> Any:
@@ -29,7 +30,7 @@ def worker_processes() -> Any:
     that is forked from has nothing of the caller's state and runs no threads of ours.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["colonnade.execution.work", "colonnade.processor", "coffea.processor"])
+    context.set_forkserver_preload(_PRELOADED)
     with _environment(**_ONE_THREAD):
         forkserver.ensure_running()
     return context

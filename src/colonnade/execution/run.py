@@ -296,7 +296,7 @@ class _Run:
             return drive(pool, assignments, retries=self.settings.retries, progress=self.progress)
         except KeyboardInterrupt:
             self.progress.end()
-            self.progress.say(f"Interrupted. {self.what_is_safe(assignments)}")
+            self.progress.say(f"Stopping. {self.what_is_safe(assignments)}")
             raise
         finally:
             self.progress.end()
