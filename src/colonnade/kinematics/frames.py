@@ -44,14 +44,14 @@ def boost_to_rest(moving: Any, *system: Any) -> ak.Array:
     >>> boost_to_rest(z, z).mass.round(6).tolist()
     [91.2]
     """
-    (own, *others), offsets, missing = _components((moving, *_some(system)))
-    px, py, pz, energy = _frames.boosted(own, _frames.sum_of(*others))
-    at_rest = (px, py, pz, energy)
+    rows, offsets, missing = momenta((moving, *_some(system)))
+    own, *others = (_frames.cartesian(*row) for row in rows)
+    at_rest = _frames.boosted(own, _frames.sum_of(*others))
     columns = {
         "pt": _frames.transverse(at_rest),
         "eta": _frames.pseudorapidity(at_rest),
         "phi": _frames.phi_of(at_rest),
-        "mass": _frames.mass(own),
+        "mass": rows[0][3],
     }
     views = [view(one) for one in (moving, *system)]
     like = next((one for one in views if one.behavior), views[0])
