@@ -92,7 +92,7 @@ class TestSizes:
     def test_scan_sizes(self):
         models, scan = load_models(MODELS), load_scans(MODELS)["masses"]
         assert sized(models, scan, "full")["freed"].network.regression == Regression()
-        with pytest.raises(ConfigError, match="no size 'smal' .did you mean small"):
+        with pytest.raises(ConfigError, match=r"no size 'smal' .did you mean small"):
             sized(models, scan, "smal")
 
     def test_what_can_not_be(self):
