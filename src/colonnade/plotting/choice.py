@@ -12,6 +12,7 @@ from colonnade.plotting.arrays import stack_of
 from colonnade.plotting.classifier_pictures import classifier_pictures
 from colonnade.plotting.contents import Plane, Stack
 from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.fit_pictures import fit_pictures, names_of_run
 from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.looks import choose, region_title, with_unit
 from colonnade.plotting.picture import Picture, path_part
@@ -42,6 +43,9 @@ def pictures_of(folder: RunFolder, settings: PlotSettings) -> Iterator[Picture]:
     if folder.fit is not None:
         yield from significance_pictures(run)
         yield from limit_pictures(run)
+        diagnostics = (folder.json("fit.json") or {}).get("diagnostics")
+        if diagnostics:
+            yield from fit_pictures(diagnostics, names_of_run(run))
     yield from classifier_pictures(run)
     yield from bump_pictures(run)
     yield from pseudo_experiment_pictures(run)

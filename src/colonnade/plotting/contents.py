@@ -87,6 +87,8 @@ class Stack:
         For each signal, shape (n,): expected significance of each bin; NaN where it is not defined.
     bins : tuple of str
         Names of the bins, where the axis has no scale.
+    before, before_error : numpy.ndarray, optional
+        Shape (n,): the total before a fit, drawn as a dashed line, and its uncertainty.
     """
 
     edges: Floats
@@ -98,6 +100,8 @@ class Stack:
     data_variances: Floats | None = None
     significances: tuple[Floats, ...] = ()
     bins: tuple[str, ...] = field(default=())
+    before: Floats | None = None
+    before_error: Floats | None = None
 
     @property
     def total(self) -> Floats:

@@ -10,6 +10,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from colonnade.plotting.contents import Band, Bars, Caption, Curve, Kept, Plane, Stack
+from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
+from colonnade.plotting.resonance_contents import FitPlot, LinePlot, RankPlot, StepPlot
+
+Content = (
+    Stack
+    | Plane
+    | Band
+    | Bars
+    | FitPlot
+    | StepPlot
+    | LinePlot
+    | RankPlot
+    | CorrelationPlot
+    | ImpactPlot
+    | PullPlot
+    | ScanPlot
+    | tuple[Curve, ...]
+    | tuple[tuple[str, ...], tuple[Kept, ...]]
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,7 @@ class Picture:
     stem : str
         Its path below plots/, without suffix.
     kind : str
-        histogram, yields, cutflow, n_minus_one, limit, significance, classifier, ...
+        histogram, yields, cutflow, n_minus_one, limit, significance, classifier, fit_pulls, ...
     alt : str
         What it shows, for those who can't see it.
     content
@@ -37,7 +56,7 @@ class Picture:
     stem: str
     kind: str
     alt: str
-    content: Stack | Plane | Band | Bars | tuple[Curve, ...] | tuple[tuple[str, ...], tuple[Kept, ...]]
+    content: Content
     caption: Caption
     options: Mapping[str, Any] = field(default_factory=dict)
     region: str = ""

@@ -26,6 +26,7 @@ Panel = Literal["ratio", "significance", "none"]
 _LOG_RANGE = 200.0
 # data alone are never below 1, and a peak is best seen on a linear axis
 _LOG_RANGE_OF_DATA = 1000.0
+_BEFORE: dict[str, Any] = {"color": "#222222", "linestyle": (0, (4, 2)), "linewidth": 1.2, "baseline": None}
 _RATIO_RANGES = ((0.8, 1.2), (0.5, 1.5), (0.0, 2.0), (0.0, 3.0))
 
 
@@ -92,7 +93,7 @@ def stacked(
     -------
     matplotlib.figure.Figure
     """
-    if panel == "ratio" and (stack.data is None or not stack.backgrounds):
+    if panel == "ratio" and ((stack.data is None and stack.before is None) or not stack.backgrounds):
         panel = "none"
     if panel == "significance" and not any(np.any(np.nan_to_num(each) > 0) for each in stack.significances):
         panel = "none"
@@ -146,6 +147,8 @@ def _draw_main(axes: Axes, stack: Stack, factor: float) -> None:
             total + stack.up, stack.edges, baseline=total - stack.down, fill=True, facecolor="none",
             edgecolor="#333333", hatch="//////", linewidth=0, zorder=2.1,
         )  # fmt: skip
+    if stack.before is not None:
+        _stairs(axes, stack.before, stack.edges, zorder=2.5, **_BEFORE)
     for index, signal in enumerate(stack.signals):
         _stairs(
             axes,
@@ -178,8 +181,19 @@ def _draw_ratio(axes: Axes, stack: Stack) -> None:
         linewidth=0,
     )  # fmt: skip
     axes.axhline(1, color="#222222", linewidth=0.8)
+    shown = ratio
+    if stack.before is not None:
+        wide = np.zeros_like(total) if stack.before_error is None else stack.before_error
+        change, error = (
+            np.divide(each, total, out=filler, where=total > 0)
+            for each, filler in ((stack.before, np.ones_like(total)), (wide, np.zeros_like(total)))
+        )
+        band: dict[str, Any] = {"fill": True, "facecolor": "#dddddd", "linewidth": 0, "zorder": 0}
+        _stairs(axes, change + error, stack.edges, **{**band, "baseline": change - error})
+        _stairs(axes, change, stack.edges, **_BEFORE)
+        shown = np.concatenate([ratio, change + error, change - error])
     seen = np.isfinite(ratio) & (np.nan_to_num(data) > 0)
-    lower, upper = _ratio_range(ratio[seen])
+    lower, upper = _ratio_range(shown[np.isfinite(shown) & (shown > 0)])
     inside = seen & (ratio >= lower) & (ratio <= upper)
     axes.errorbar(
         stack.centres[inside], ratio[inside], (down[inside], up[inside]), fmt="o", color="black", markersize=3.6,
@@ -192,7 +206,7 @@ def _draw_ratio(axes: Axes, stack: Stack) -> None:
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
     axes.set_ylim(lower, upper)
-    axes.set_ylabel("Data / pred.", fontsize=11)
+    axes.set_ylabel("Data / pred." if stack.before is None else "Ratio to fit", fontsize=11)
 
 
 def _draw_significance(axes: Axes, stack: Stack) -> None:
@@ -255,6 +269,10 @@ def _legend(stack: Stack, factor: float) -> tuple[list[Line2D | Patch], list[str
     if stack.backgrounds:
         handles.append(Patch(facecolor="none", edgecolor="#333333", hatch="//////", linewidth=0))
         titles.append("Uncertainty")
+    if stack.before is not None:
+        look = {key: value for key, value in _BEFORE.items() if key != "baseline"}
+        handles.append(Patch(facecolor="#dddddd", edgecolor=look["color"], linestyle="--", linewidth=0.9))
+        titles.append("Before the fit")
     for index, signal in enumerate(stack.signals):
         handles.append(Line2D([], [], color=signal.colour, linestyle=_dash(index), linewidth=1.8))
         titles.append(signal.title if factor == 1 else f"{signal.title} {_times(factor)}")
