@@ -3,11 +3,16 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test test-cluster check clean
+.PHONY: demo heavy_higgs zgamma monojet hnl_tau test test-cluster check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
 	.venv/bin/colonnade run workflows/dilepton_met.yaml --output results/dilepton_met
+
+# the other searches: samples, then events to report
+heavy_higgs zgamma monojet hnl_tau: .venv/.train
+	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/$@.yaml
+	.venv/bin/colonnade run workflows/$@.yaml
 
 test: .venv/.dev
 	.venv/bin/python -m pytest -n 2 --dist worksteal
@@ -27,10 +32,15 @@ clean:
 	$(INSTALL) '.[samples]'
 	@touch $@
 
+.venv/.train: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing what training needs into .venv ..."
+	$(INSTALL) '.[samples,train]'
+	@touch $@ .venv/.demo
+
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what development needs into .venv ..."
 	$(INSTALL) '.[samples,train,dev]'
-	@touch $@ .venv/.demo
+	@touch $@ .venv/.demo .venv/.train
 
 .venv/.cluster: .venv/.dev
 	@echo "Installing what clusters need into .venv ..."

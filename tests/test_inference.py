@@ -376,7 +376,7 @@ def test_a_missing_file():
         Classifier.load(Path("nowhere.onnx"))
 
 
-def test_it_travels_as_path_and_digest_and_a_changed_file_is_refused(folder):
+def test_it_travels_by_value_and_a_changed_file_is_refused(folder):
     path = folder / "travels.onnx"
     model = write_model(path, [graph_of(0.7)], CARD)
     blob = pickle.dumps(model)
@@ -394,10 +394,15 @@ def test_it_travels_as_path_and_digest_and_a_changed_file_is_refused(folder):
     assert len(blobs) == 1  # as kept results are found again by it
     events = made([1, 2])
     assert np.array_equal(pickle.loads(blob).score(events), model.score(events))  # noqa: S301 - our own
+    path.unlink()
+    alone = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).card.folds)"
+    seen = subprocess.run([sys.executable, "-c", alone], input=blob, capture_output=True, check=True)
+    assert int(seen.stdout) == model.card.folds  # in a process that never saw the file
     write_model(path, [graph_of(0.8)], CARD)
     from colonnade.inference import classifier
 
-    classifier._open_session.cache_clear()  # as in a worker that has not scored yet
+    classifier._open_session.cache_clear()  # as in a process that has not scored yet
+    classifier._CONTENT.clear()
     with pytest.raises(InputError, match="changed after the run began"):
         model.score(events)
 

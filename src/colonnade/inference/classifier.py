@@ -21,7 +21,7 @@ from colonnade.inference.card import CARD_KEY, Card
 from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import fold_of
 from colonnade.inference.inputs import Inputs, ranges, stack_inputs
-from colonnade.inference.onnx_file import OnnxFile, read_onnx
+from colonnade.inference.onnx_file import OnnxFile, parse_onnx, read_onnx
 
 # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
 _BATCH = 2048
@@ -33,8 +33,8 @@ _IMAGE_BATCH = 32
 class Classifier:
     """An ONNX model with its card.
 
-    It travels to workers as its path and digest; each process makes one single-threaded onnxruntime session
-    when it first scores, for parallelism comes from the workers.
+    It travels to workers by value, so they need not see the file; each process makes one single-threaded onnxruntime
+    session when it first scores, for parallelism comes from the workers.
 
     Attributes
     ----------
@@ -70,7 +70,8 @@ class Classifier:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the card as text: a pickle of it would differ from process to process, and with it the keys of kept results
-        return _restore, (str(self.path), self.digest, self.card.model_dump_json())
+        content = _CONTENT.get(self.digest) or _unchanged(self.path, self.digest).content
+        return _restore, (str(self.path), self.digest, self.card.model_dump_json(), content)
 
     def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
         """Refuse a processor whose observables are not those the model was trained on.
@@ -193,8 +194,21 @@ class Classifier:
         return _open_session(self.path, self.digest, os.getpid())
 
 
-def _restore(path: str, digest: str, card: str) -> Classifier:
+# models that came to this process by value, by digest
+_CONTENT: dict[str, bytes] = {}
+
+
+def _restore(path: str, digest: str, card: str, content: bytes) -> Classifier:
+    _CONTENT[digest] = content
     return Classifier(Path(path), digest, Card.model_validate_json(card))
+
+
+def _unchanged(path: Path, digest: str) -> OnnxFile:
+    file = read_onnx(path)
+    if file.digest != digest:
+        msg = f"The model {path} changed after the run began; start the run again."
+        raise InputError(msg)
+    return file
 
 
 @functools.lru_cache(maxsize=16)
@@ -202,10 +216,7 @@ def _open_session(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001
     """Make this process' session; kept, as making one costs as much as scoring thousands of events."""
     import onnxruntime as ort  # heavy, and only scoring needs it
 
-    file = read_onnx(path)
-    if file.digest != digest:
-        msg = f"The model {path} changed after the run began; start the run again."
-        raise InputError(msg)
+    file = parse_onnx(path, _CONTENT[digest]) if digest in _CONTENT else _unchanged(path, digest)
     card = _card(path, file)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

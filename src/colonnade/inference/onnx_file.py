@@ -8,7 +8,7 @@ protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-__all__ = ["OnnxFile", "read_onnx"]
+__all__ = ["OnnxFile", "parse_onnx", "read_onnx"]
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -79,6 +79,11 @@ def read_onnx(path: Path) -> OnnxFile:
     except OSError as error:
         msg = f"The model {path} can't be read: {error.strerror or error}."
         raise InputError(msg) from error
+    return parse_onnx(path, content)
+
+
+def parse_onnx(path: Path, content: bytes) -> OnnxFile:
+    """Parse an ONNX file's own description; see `read_onnx`."""
     opsets: dict[str, int] = {}
     properties: dict[str, str] = {}
     graph = b""

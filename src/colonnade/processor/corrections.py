@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Corrections", "LuminosityMask", "luminosity_mask"]
 
 import functools
+import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from colonnade.errors import ConfigError, nearest
 
 
 class Corrections(Mapping[str, Any]):
-    """Correction sets by name. It is pickled as the paths alone.
+    """Correction sets by name. They travel to workers by value, so these need not see the files.
 
     Parameters
     ----------
     paths
         Name to correctionlib file (JSON, or JSON.gz).
+    contents
+        Path to content of the files that need not be there, as they came by value.
 
     Raises
     ------
@@ -30,12 +33,17 @@ class Corrections(Mapping[str, Any]):
         If a file does not exist.
     """
 
-    def __init__(self, paths: Mapping[str, Path | str]) -> None:
+    def __init__(self, paths: Mapping[str, Path | str], contents: Mapping[str, bytes] | None = None) -> None:
         self._paths = {name: str(path) for name, path in paths.items()}
+        self._contents = dict(contents or {})
         for name, path in self._paths.items():
-            if not Path(path).is_file():
+            if path not in self._contents and not Path(path).is_file():
                 msg = f"the correction {name!r}: the file {path} does not exist."
                 raise ConfigError(msg)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        contents = {path: self._contents.get(path) or Path(path).read_bytes() for path in self._paths.values()}
+        return Corrections, (self._paths, contents)
 
     @property
     def paths(self) -> dict[str, str]:
@@ -47,7 +55,8 @@ class Corrections(Mapping[str, Any]):
             known = f"; known: {', '.join(self._paths)}" if self._paths else "; none is given"
             msg = f"the analysis asks for the correction {name!r}{nearest(name, self._paths)}{known}."
             raise ConfigError(msg)
-        return _correction_set(self._paths[name])
+        path = self._paths[name]
+        return _correction_set(path, self._contents.get(path))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -57,10 +66,14 @@ class Corrections(Mapping[str, Any]):
 
 
 @functools.lru_cache(maxsize=64)
-def _correction_set(path: str) -> Any:
+def _correction_set(path: str, content: bytes | None) -> Any:
     import correctionlib
 
     try:
+        if content is not None:
+            if content.startswith(b"\x1f\x8b"):
+                content = gzip.decompress(content)
+            return correctionlib.CorrectionSet.from_string(content.decode("utf-8"))
         return correctionlib.CorrectionSet.from_file(path)
     except (RuntimeError, ValueError, OSError) as error:
         msg = f"{path} can't be read as a correctionlib file ({error})."

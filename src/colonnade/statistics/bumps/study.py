@@ -138,8 +138,8 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
         "signal_only": None,
     }
     if fit.peak.fit:
-        # a histogram over more than the fit range sees both sides of the peak
-        alone = fit_signal(signal_spectrum, peak)
+        # by the weighted chi-squared, as the background; the few events far out would outweigh the peak in a likelihood
+        alone = fit_signal(signal_spectrum, peak, cost="chi2")
         peak = alone.signal
         report["signal_only"] = alone.to_dict()
     window = fit.window or (
