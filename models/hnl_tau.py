@@ -22,7 +22,7 @@ baseline = Model(
     network=Dense(hidden=(83, 30)),
     regions=CHANNELS,
     weighting="signal_up_weighted",
-    folds=2,
+    folds=3,
     optimisation=Optimisation(learning_rate=1e-3, batch=1024, epochs=40, patience=8),
 )
 
@@ -47,7 +47,7 @@ trees = Model(
     network=Trees(count=150, depth=3, learning_rate=0.1, subsample=0.8, features=0.5, minimum_weight=2.0, patience=20),
     regions=CHANNELS,
     weighting="equal_points",
-    folds=2,
+    folds=3,
 )
 
 # starts from a regression on made events: its 14 inputs, then what it does not know (10 with the mass)
@@ -60,7 +60,7 @@ frozen = Model(
     regions=CHANNELS,
     weighting="equal_points",
     prior_odds=100.0,
-    folds=2,
+    folds=3,
     optimisation=Optimisation(learning_rate=2e-4, batch=1024, epochs=100, patience=10),
 )
 variants = {
