@@ -1,0 +1,193 @@
+"""A whole study on a few made events: what it leaves, and how its shares are counted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from colonnade.errors import ConfigError
+from colonnade.inference import Classifier
+from colonnade.output import write_json
+from colonnade.statistics import asimov_significance
+from colonnade.training import (
+    Collection,
+    Dense,
+    Feature,
+    ImageModel,
+    ImageNetwork,
+    ImageStudy,
+    ImageTraining,
+    Model,
+    Optimisation,
+    SetNetwork,
+)
+from colonnade.training.columns import ColumnsCard, ProcessCard
+from colonnade.training.image_study import _detail, _Events, run_image_study
+from colonnade.training.image_tables import markdown, replace_section
+from colonnade.training.loading import read_sample
+
+PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
+JET = ("pt", "eta", "phi", "width")
+PARTICLES = Collection("particles", tuple(Feature(f"particle_{n}") for n in PARTICLE))
+JETS = Collection("jets", tuple(Feature(f"jet_{n}") for n in JET))
+REGIONS = ("high", "low", "selected")
+
+
+def image(compression, down):
+    return ImageModel(
+        PARTICLES,
+        JETS,
+        compression=compression,
+        network=ImageNetwork(down, channels=(2, 2, 2, 2, 2, 2), dense=3, initial="he"),
+        training=ImageTraining(learning_rate=1e-2, batch=16, steps=4, every=2, checked=20),
+        size=8,
+    )
+
+
+STUDY = ImageStudy(
+    images={"cell_strides": image("cell", "strides")},
+    signal="z",
+    background="w",
+    unseen="m",
+    region="high",
+    slices=("high", "low"),
+    selection="selected",
+    yields={"z": 100.0, "w": 50.0, "m": 20.0, "other": 10.0},
+    detailed=("cell_strides",),
+)
+JAGGED = Model(
+    event=(),
+    collections=(Collection("particles", (Feature("particle_pt"), Feature("particle_eta"))),),
+    network=SetNetwork(objects=(4,), hidden=(4,)),
+    signals=("z",),
+    backgrounds=("w",),
+    regions=("high",),
+    weighting="none",
+    folds=1,
+    optimisation=Optimisation(batch=64, epochs=2),
+)
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("columns")
+    rng = np.random.default_rng(3)
+    cards = {}
+    for name, kind in (("w", "background"), ("m", "background"), ("z", "signal")):
+        events = 150
+        table = {
+            "run": np.ones(events, dtype=np.int64),
+            "luminosityBlock": np.ones(events, dtype=np.int64),
+            "event": np.arange(events),
+            "weight": rng.uniform(0.5, 1.5, events),
+            # two of three events are high, and every second is selected
+            "regions": np.where(np.arange(events) % 3 < 2, 1, 2).astype(np.uint64)
+            | np.where(np.arange(events) % 2, 4, 0).astype(np.uint64),
+        }
+        counts, jets = rng.integers(2, 6, events), rng.integers(0, 3, events)
+        for prefix, fields, number in (("particle", PARTICLE, counts), ("jet", JET, jets)):
+            for field in fields:
+                flat = rng.uniform(1, 2, number.sum()).astype(np.float32)
+                table[f"{prefix}_{field}"] = ak.to_arrow(ak.unflatten(flat, number), extensionarray=False)
+        pq.write_table(pa.table(table), folder / f"{name}.parquet")
+        digest = hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest()
+        cards[name] = ProcessCard(kind=kind, file=f"{name}.parquet", sha256=digest, events=events, expected=1.0)
+    observables = {f"{p}_{n}": True for p, names in (("particle", PARTICLE), ("jet", JET)) for n in names}
+    card = ColumnsCard(luminosity=1.0, regions=REGIONS, observables=observables, processes=cards)
+    write_json(folder / "columns.json", card.model_dump(mode="json"))
+    return folder
+
+
+def everything(columns):
+    reads = image("cell", "strides").reads(signals=("z",), backgrounds=("w", "m"))
+    return _Events(STUDY, read_sample(columns, reads, "s"))
+
+
+def test_a_study_leaves_models_tables_and_numbers(columns, tmp_path) -> None:
+    result = run_image_study(
+        "mini", STUDY, JAGGED, columns, tmp_path / "work", output=tmp_path, significance=asimov_significance
+    )
+    assert set(result["models"]) == set(STUDY.images)
+    assert result["full"]["strides"]["parameters"] == 4_684_738
+    for entry in (*result["models"].values(), result["jagged"]):
+        assert len(entry["thresholds"]) == 21
+        assert 0 <= entry["average_precision"] <= 1
+        assert entry["arithmetic"] > 0
+    assert set(result["detailed"]) == {"cell_strides", "jagged"}
+    scored = Classifier.load(tmp_path / "mini_cell_strides.onnx").card
+    assert scored.image.compression == "cell"
+    assert scored.metrics["accuracy"] == result["models"]["cell_strides"]["accuracy"]
+    assert Classifier.load(tmp_path / "mini.onnx").card.kind == "SetNetwork"
+    text = markdown(STUDY, result)
+    assert text.count("| 0.55 |") == 2
+    assert "| empty cell | strides |" in text
+    assert f"| empty cell, strides | {result['detailed']['cell_strides']['gain']:.4f} |" in text
+
+
+def test_networks_are_judged_on_events_that_none_has_seen(columns) -> None:
+    events = everything(columns)
+    sample, parts = events.sample, events.parts
+    rows = np.concatenate([*parts.values()])
+    assert len(np.unique(rows)) == len(rows)
+    unseen = sample.processes.index("m")
+    assert not np.any(sample.process[rows] == unseen)
+    assert sample.in_region("high")[rows].all()
+    assert not events.fresh[parts["train"]].any()
+    assert not events.fresh[parts["validation"]].any()
+    assert events.fresh[parts["test"]].all()
+    assert events.of("m").sum() == 150
+
+
+def test_the_test_part_stands_for_its_class(columns) -> None:
+    events = everything(columns)
+    sample, weight = events.sample, events.weight()
+    for process in ("z", "w"):
+        own = sample.process == sample.processes.index(process)
+        assert weight[own & events.fresh].sum() == pytest.approx(sample.weight[own].sum())
+
+
+def test_shares_and_gain_by_hand(columns) -> None:
+    events = everything(columns)
+    rng = np.random.default_rng(0)
+    scores = rng.random(len(events.sample)).astype(np.float32)
+    detail = _detail(events, scores, {"threshold": 0.4})
+    sample, weight = events.sample, events.weight()
+
+    def passed(process, region):
+        rows = [i for i in np.flatnonzero(events.of(process)) if sample.in_region(region)[i]]
+        return sum(weight[i] for i in rows if scores[i] > 0.4) / sum(weight[i] for i in rows)
+
+    assert detail["slices"]["low"]["z"]["right"] == pytest.approx(passed("z", "low"))
+    assert detail["slices"]["high"]["m"]["right"] == pytest.approx(1 - passed("m", "high"))
+    z, w, m = (passed(process, "selected") for process in ("z", "w", "m"))
+    after = 100 * z + 50 * w + 20 * m + 10
+    assert detail["gain"] == pytest.approx(z * np.sqrt(180 / after))
+    assert 0 < detail["selected"]["w"]["error"] < 0.2
+
+
+def test_tables_go_between_their_marks(tmp_path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- a -->\nold\n<!-- /a -->\nafter\n")
+    replace_section(page, "a", "new\n\n")
+    assert page.read_text() == "before\n<!-- a -->\nnew\n<!-- /a -->\nafter\n"
+    with pytest.raises(ConfigError, match="no place for the tables"):
+        replace_section(page, "b", "new")
+
+
+def test_wrong_regions_and_networks_are_refused(columns, tmp_path) -> None:
+    def run(study, jagged):
+        return run_image_study(
+            "mini", study, jagged, columns, tmp_path, output=tmp_path, significance=asimov_significance
+        )
+
+    with pytest.raises(ConfigError, match="the region 'higher'"):
+        run(replace(STUDY, region="higher"), JAGGED)
+    dense = Model(event=(Feature("x"),), network=Dense())
+    with pytest.raises(ConfigError, match="is a Dense"):
+        run(STUDY, dense)
