@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "accelerate",
     "assign",
+    "combinations",
     "cos_theta_collins_soper",
     "cos_theta_eta",
     "count",
@@ -26,6 +27,7 @@ __all__ = [
     "propagate",
     "pt_sum",
     "select",
+    "smallest",
     "sort_by_pt",
     "take",
     "total_transverse_mass",
@@ -52,6 +54,7 @@ from colonnade.kinematics.collections import (
     sort_by_pt,
     take,
 )
+from colonnade.kinematics.combinations import combinations, smallest
 from colonnade.kinematics.masses import (
     invariant_mass,
     mt2,

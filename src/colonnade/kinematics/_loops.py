@@ -7,10 +7,13 @@ __all__ = [
     "merge_order",
     "near_any",
     "nth",
+    "pairs",
     "select_entries",
+    "smallest",
     "sort_entries",
     "subtract_change",
     "sum_lists",
+    "triplets",
 ]
 
 from typing import Any
@@ -138,3 +141,52 @@ def near_any(offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, oth
                     near[k] = True
                     break
     return near
+
+
+@compiled
+def pairs(offsets: Any) -> Any:
+    """Offsets of each event's pairs of entries, and the places of their first and second."""
+    new = np.zeros(len(offsets), dtype=np.int64)
+    for i in range(len(offsets) - 1):
+        size = offsets[i + 1] - offsets[i]
+        new[i + 1] = new[i] + size * (size - 1) // 2
+    first = np.empty(new[-1], dtype=np.int64)
+    second = np.empty(new[-1], dtype=np.int64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        for a in range(offsets[i], offsets[i + 1]):
+            for b in range(a + 1, offsets[i + 1]):
+                first[count], second[count] = a, b
+                count += 1
+    return new, first, second
+
+
+@compiled
+def triplets(offsets: Any) -> Any:
+    """Offsets of each event's triplets of entries, and the places of their first, second and third."""
+    new = np.zeros(len(offsets), dtype=np.int64)
+    for i in range(len(offsets) - 1):
+        size = offsets[i + 1] - offsets[i]
+        new[i + 1] = new[i] + size * (size - 1) * (size - 2) // 6
+    first = np.empty(new[-1], dtype=np.int64)
+    second = np.empty(new[-1], dtype=np.int64)
+    third = np.empty(new[-1], dtype=np.int64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        for a in range(offsets[i], offsets[i + 1]):
+            for b in range(a + 1, offsets[i + 1]):
+                for c in range(b + 1, offsets[i + 1]):
+                    first[count], second[count], third[count] = a, b, c
+                    count += 1
+    return new, first, second, third
+
+
+@compiled
+def smallest(offsets: Any, key: Any) -> Any:
+    """Place of each event's smallest number, -1 where there is none."""
+    places = np.full(len(offsets) - 1, -1, dtype=np.int64)
+    for i in range(len(places)):
+        for k in range(offsets[i], offsets[i + 1]):
+            if key[k] == key[k] and (places[i] < 0 or key[k] < key[places[i]]):
+                places[i] = k
+    return places
