@@ -136,6 +136,6 @@ def _refuse_what_htcondor_lacks(batch: BatchSettings) -> None:
             msg = f"HTCondor knows no {name}; say what your site uses instead in directives, as 'NAME = VALUE'"
             raise ValueError(msg)
     for line in batch.directives:
-        if "=" not in line:
+        if "=" not in line or line.startswith("-"):
             msg = f"a directive of HTCondor is 'NAME = VALUE', not {line!r}"
             raise ValueError(msg)

@@ -1,0 +1,45 @@
+"""Which executors a workflow may ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from colonnade.config import parse_settings
+from colonnade.errors import ConfigError
+from colonnade.execution import ExecutorSettings, batch
+from colonnade.execution.settings import BatchSettings
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"kind": "slurm"}, "kind: slurm needs to know the jobs"),
+        ({"kind": "futures", "batch": {"jobs": 1}}, "only kind: slurm and kind: htcondor have batch jobs"),
+        ({"kind": "futures", "scheduler": "tcp://10.0.0.1:8786"}, "only kind: dask has a scheduler"),
+        ({"kind": "htcondor", "batch": {"jobs": 1, "walltime": "02:00:00"}}, "HTCondor knows no walltime"),
+        ({"kind": "htcondor", "batch": {"jobs": 1, "directives": ["--nice"]}}, "is 'NAME = VALUE', not '--nice'"),
+        ({"kind": "dusk"}, 'kind = "dusk"'),
+    ],
+)
+def test_contradictions_are_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(ExecutorSettings, given, "x.yaml")
+    assert says in str(caught.value)
+
+
+def test_a_batch_system_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch.importlib, "import_module", lambda _: object())
+    monkeypatch.setattr(batch.shutil, "which", lambda _: None)
+    with pytest.raises(ConfigError, match="needs the command condor_submit, which is not here"):
+        batch.start_jobs("htcondor", BatchSettings(jobs=1))
+
+
+def test_what_batch_systems_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: str) -> None:
+        raise ImportError
+
+    monkeypatch.setattr(batch.importlib, "import_module", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'colonnade\[cluster\]'"):
+        batch.start_jobs("slurm", BatchSettings(jobs=1))
