@@ -40,14 +40,16 @@ ELECTRON_UNCERTAINTY, MUON_UNCERTAINTY = 0.01, 0.005
 BTAG_UNCERTAINTY, MISTAG_UNCERTAINTY = 0.03, 0.20
 BTAG_WORKING_POINT = 0.5
 
+SEARCH = ("SR_ee", "SR_mm")  # where the score is fitted
 CONTROL = ("CR_ee", "CR_mm", "CR_em")  # where the modelling of what is not cut on is looked at
 
 
 def signal_regions(flavour: str) -> dict[str, Region]:
-    """Return the regions of one flavour: control, three bins of missing momentum, and cut and count."""
+    """Return the regions of one flavour: control, signal as a whole and in three bins of MET, and cut and count."""
     pair = (flavour, "opposite sign", "b-veto")
     return {
         f"CR_{flavour}": Region(*pair, "mll < 110"),
+        f"SR_{flavour}": Region(*pair, "mll > 110", signal=True),
         f"SR1_{flavour}": Region(*pair, "mll > 110", "MET < 100", signal=True),
         f"SR2_{flavour}": Region(*pair, "mll > 110", "100 < MET < 150", signal=True),
         f"SR3_{flavour}": Region(*pair, "mll > 110", "MET > 150", signal=True),
@@ -106,6 +108,14 @@ class DileptonMET(Processor):
     def __init__(self, *, min_met: float = 50.0, **others):
         super().__init__(**others)
         self.min_met = min_met
+        # a classifier that is told the mass gives a score for each: score_130, score_400, ...
+        self.histograms = (
+            *type(self).histograms,
+            *(
+                Histogram(name, Regular(100, 0, 1), label=name.replace("_", " "), regions=SEARCH)
+                for name in self.scorers
+            ),
+        )
 
     def electrons(self, events):
         """Electrons from the primary vertex, outside the gap between barrel and end-cap."""
