@@ -19,7 +19,7 @@ test: .venv/.dev
 
 # faults and real clusters; writes the table of faults. What the machine lacks (see .ci/run) is skipped, and said so.
 test-cluster: .venv/.cluster
-	.venv/bin/python -m pytest tests/cluster -m cluster --fault-table docs/faults.md
+	.venv/bin/python -m pytest tests/cluster -m cluster -n 2 --dist worksteal --fault-table docs/faults.md
 
 check: .venv/.dev
 	.venv/bin/pre-commit run --all-files
