@@ -20,7 +20,10 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
         console.print(_limits(json.loads(fit.read_text(encoding="utf-8"))))
     lost = result.ledger.lost
     if lost:
-        console.print(f"[red]Lost: {len(lost)} ranges, {result.ledger.lost_fraction:.3%} of events; see ledger.json[/]")
+        events = sum(entry.events_expected - entry.events_processed for entry in result.ledger.datasets.values())
+        ranges = "1 range" if len(lost) == 1 else f"{len(lost):,} ranges"
+        share = f"{events:,} events ({result.ledger.lost_fraction:.3%})"
+        console.print(f"[red]Lost: {share} in {ranges} of files; see ledger.json.[/red]", highlight=False)
     else:
         events = sum(entry.events_processed for entry in result.ledger.datasets.values())
         console.print(f"[green]No event lost: {events:,} processed.[/green]", highlight=False)
