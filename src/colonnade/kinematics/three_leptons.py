@@ -183,13 +183,13 @@ def three_lepton_quantities(leptons: Sequence[tuple[Any, Any, Any, Any]], met: t
         eta[pair] = _frames.pseudorapidity(four[pair])
     found: dict[str, Any] = {}
     for both in (*_SIX, *_TWELVE):
-        one, other = both.split("_") if "_" in both else both
+        one, other = _sides(both)
         turn = _frames.turn(phi[one], phi[other])
         found[f"dphi_{both}"] = turn
         # 2 sin^2(x / 2) is 1 - cos x without its loss of digits at small angles
         found[f"mt_{both}"] = 2.0 * lib.sqrt(pt[one] * pt[other]) * lib.sin(0.5 * turn)
     for both in (*_PAIRS, *_THREE):
-        one, other = both.split("_") if "_" in both else both
+        one, other = _sides(both)
         found[f"deta_{both}"] = abs(eta[one] - eta[other])
         found[f"dr_{both}"] = lib.hypot(found[f"deta_{both}"], found[f"dphi_{both}"])
     leptons_sum = _frames.sum_of(four["12"], four["3"])
@@ -210,13 +210,19 @@ def three_lepton_quantities(leptons: Sequence[tuple[Any, Any, Any, Any]], met: t
     return found
 
 
+def _sides(both: str) -> tuple[str, str]:
+    """Return the two sides of a name: `12` is 1 and 2, `1_23` is 1 and 23."""
+    one, _, other = both.partition("_")
+    return (one, other) if other else (one[0], one[1])
+
+
 def _in_w_frame(four: Mapping[str, _frames.Momentum]) -> dict[str, Any]:
     """Return the angles in the rest frame of all four objects."""
     frame = _frames.sum_of(*(four[name] for name in _OBJECTS))
     rest = {name: _frames.boosted(four[name], frame) for name in _OBJECTS}
     found = {f"w_angle_{both}": _frames.angle(rest[both[0]], rest[both[1]]) for both in _SIX}
     for pair in _PAIRS:
-        one, other = pair
+        one, other = _sides(pair)
         third = next(name for name in _LEPTONS if name not in pair)
         candidate = _frames.sum_of(rest[one], rest[other])
         found[f"hnl_met_angle_{pair}"] = _frames.angle(candidate, rest["m"])

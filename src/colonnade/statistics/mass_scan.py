@@ -71,7 +71,7 @@ def binned_significance(
     size = len(edges) + 1
     place = np.searchsorted(edges, scores, side="right") + size * ~is_signal
     s, b, s2, b2 = (
-        np.bincount(place, each, minlength=2 * size)[half]
+        np.bincount(place, each, minlength=2 * size).astype(np.float64)[half]
         for each in (weights, weights**2)
         for half in (slice(size), slice(size, None))
     )
@@ -80,7 +80,7 @@ def binned_significance(
     spread = float(np.sqrt(np.sum(4 * ratio**2 * s2 + ratio**4 * b2)))
     replicas = np.zeros(len(draws))
     for number, draw in enumerate(draws):
-        sums = np.bincount(place, weights * draw, minlength=2 * size)
+        sums = np.bincount(place, weights * draw, minlength=2 * size).astype(np.float64)
         replicas[number] = _total(sums[:size], sums[size:])
     return BinnedSignificance(value, spread / (2 * value) if value > 0 else 0.0, bins, replicas)
 

@@ -247,9 +247,9 @@ class _Scan:
         self.times.setdefault(f"regression {words} drop-in", round(time.monotonic() - began, 1))
         return done
 
-    def _classical(self) -> list[tuple[str, dict[str, list[BinnedSignificance]]]]:
+    def _classical(self) -> list[tuple[str, dict[float, list[BinnedSignificance]]]]:
         """Return the best observables, each turned so that signal lies high, by their mean over masses."""
-        found = []
+        found: list[tuple[float, str, dict[float, list[BinnedSignificance]]]] = []
         for feature in self.events.sample.card.event:
             if feature.name == self.scan.reference:
                 continue
