@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonnade.errors import ConfigError
+from colonnade.report.numbers import measured
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,8 +28,14 @@ _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 @click.option("--ranking", is_flag=True, help="How each parameter's uncertainty moves the signal strength.")
 @click.option("--correlations", is_flag=True, help="Correlations of the fitted parameters.")
 @click.option("--goodness", is_flag=True, help="Goodness of fit against the saturated model.")
-@click.option("--yields", is_flag=True, help="Expected events before and after the fit.")
-@click.option("--scan", metavar="PARAMETER", help="The likelihood profiled along a parameter (models only).")
+@click.option("--yields", is_flag=True, help="Expected events before and after the fit, by region and process.")
+@click.option("--scan", "scans", metavar="PARAMETER", multiple=True, help="The likelihood along it (repeatable).")
+@click.option("--signal", metavar="NAME", help="Which signal point of a run is looked at; by default its first.")
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where pictures of what is asked for go; by default TARGET/plots of a run, and none of a file.",
+)
 @click.option(
     "--patchset",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,7 +47,9 @@ _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 def command(
     target: Path,
     *,
-    scan: str | None,
+    scans: tuple[str, ...],
+    signal: str | None,
+    plots: Path | None,
     patchset: Path | None,
     patch: str | None,
     measurement: str | None,
@@ -56,21 +67,54 @@ def command(
         from colonnade.statistics import refit
         from colonnade.statistics.results import fit_summary
 
-        result = refit(target)
+        _refuse(target, patchset=patchset, patch=patch, measurement=measurement)
+        result = refit(target, reference=signal, scans=scans)
         content = fit_summary(result)
         if not as_json:
             print_points(result)
     else:
-        content = _fit_model(target, patchset, patch, measurement, scan, quiet=as_json)
+        content = _fit_model(target, patchset, patch, measurement, scans, quiet=as_json)
+    console = Console()
     if as_json:
         import json
 
         click.echo(json.dumps(content, indent=2))
-        return
-    console = Console()
-    for view in _VIEWS:
-        if views[view]:
-            _print_view(console, view, content["diagnostics"])
+    else:
+        _print_views(console, content["diagnostics"], [view for view in _VIEWS if views[view]], scans)
+    asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())
+    written = _draw(target, content["diagnostics"], asked, plots)
+    if written and not as_json:
+        console.print(f"{len(written)} pictures in {written[0].parent}", highlight=False, soft_wrap=True)
+
+
+def _refuse(target: Path, **options: object) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        msg = (
+            f"{', '.join(given)} choose from a file, and {target} is a run's folder; use --signal to choose its model."
+        )
+        raise ConfigError(msg)
+
+
+def _draw(target: Path, found: dict[str, Any], asked: set[str], plots: Path | None) -> list[Path]:
+    """Draw what was asked for, if anywhere; without a word on what, all."""
+    if plots is None and not (target.is_dir() and asked):
+        return []
+    from colonnade.plotting.drawing import Drawing
+    from colonnade.plotting.fit_pictures import draw_fit, names_of_run, plain_names
+    from colonnade.plotting.folder import RunFolder
+    from colonnade.plotting.run import workflow_settings
+    from colonnade.plotting.settings import PlotSettings
+
+    settings, folder = PlotSettings(), plots or target / "plots"
+    if target.is_dir():
+        run = RunFolder.open(target)
+        settings = workflow_settings(run)
+        names = names_of_run(Drawing(run, settings))
+    else:
+        samples = {name for each in found["yields"].values() for name in each["postfit"]["samples"]}
+        names = plain_names(sorted(samples))
+    return draw_fit(found, folder, names, asked or None, settings)
 
 
 def _fit_model(
@@ -78,19 +122,18 @@ def _fit_model(
     patchset: Path | None,
     patch: str | None,
     measurement: str | None,
-    scan: str | None,
+    scans: tuple[str, ...],
     *,
     quiet: bool,
 ) -> dict[str, Any]:
     from colonnade.statistics import Likelihood, discovery
     from colonnade.statistics.diagnostics import diagnose
-    from colonnade.statistics.diagnostics import scan as profile
     from colonnade.statistics.formats import read_model
     from colonnade.statistics.results import diagnosis_summary
 
     model = read_model(path, patchset=patchset, patch=patch, measurement=measurement)
     likelihood = Likelihood(model)
-    found = diagnose(likelihood)
+    found = diagnose(likelihood, scans=scans)
     content: dict[str, Any] = {
         "parameters": [
             {"name": label, "bestfit": float(value), "error": float(error)}
@@ -102,9 +145,11 @@ def _fit_model(
     if likelihood.poi is not None:
         test = discovery(likelihood)
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
-    if scan is not None:
-        curve = profile(likelihood, found.fit, scan)
-        content["scan"] = {"parameter": scan, "values": curve.values.tolist(), "delta": curve.delta.tolist()}
+        value = float(found.fit.values[likelihood.poi])
+        content["at_bound"] = bool(
+            min(value - likelihood.lower[likelihood.poi], likelihood.upper[likelihood.poi] - value)
+            < 1e-6 * (1 + abs(value))
+        )
     if not quiet:
         _print_fit(likelihood, content)
     return content
@@ -112,40 +157,50 @@ def _fit_model(
 
 def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     shape = f"{len(likelihood.model.channels)} channels, {likelihood.bins} bins, {len(likelihood.labels)} parameters"
-    table = Table(title=f"Best fit: {shape}")
-    for column in ("parameter", "best fit", "error"):
-        table.add_column(column, justify="left" if column == "parameter" else "right")
-    for each in content["parameters"]:
-        error = "constant" if each["error"] == 0 else f"{each['error']:.4g}"
-        table.add_row(each["name"], f"{each['bestfit']:.4g}", error)
-    console.print(table)
+    rows = [
+        (each["name"], value, error or "constant")
+        for each in content["parameters"]
+        for value, error in [measured(each["bestfit"], each["error"])]
+    ]
+    _print_rows(console, f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
     if "significance" in content:
         console.print(f"significance {content['significance']['observed']:.3f}", highlight=False)
-    if "scan" in content:
-        _print_rows(
-            console,
-            f"Twice the change of the negative log-likelihood along {content['scan']['parameter']}",
-            ("value", "change"),
-            [
-                (f"{value:.5g}", f"{delta:.4g}")
-                for value, delta in zip(content["scan"]["values"], content["scan"]["delta"], strict=True)
-            ],
-        )
+    if content.get("at_bound"):
+        words = "is at its bound: its error, and the ranking, are those of a bounded parameter"
+        console.print(f"{likelihood.model.poi} {words}", highlight=False, soft_wrap=True)
+
+
+def _print_views(console: Console, found: dict[str, Any], views: Sequence[str], scans: Sequence[str]) -> None:
+    if found["strength"] is not None and ("ranking" in views or scans):
+        words = "Not all data may be seen, or there are none: ranking and scans are of Asimov data with signal strength"
+        console.print(f"{words} {found['strength']:g}.", highlight=False)
+    for view in views:
+        _print_view(console, view, found)
+    for scan in found["scans"]:
+        if scan["parameter"] in scans:
+            rows = [
+                (f"{value:.5g}", f"{delta:.4g}") for value, delta in zip(scan["values"], scan["delta"], strict=True)
+            ]
+            _print_rows(console, "Likelihood profiled", (scan["parameter"], "-2 Δ ln L"), rows)
 
 
 def _print_view(console: Console, view: str, found: dict[str, Any]) -> None:
     if view == "pulls":
         rows = [(each["name"], f"{each['pull']:+.3f}", f"{each['constraint']:.3f}") for each in found["pulls"]]
-        _print_rows(
-            console, "Pulls and constraints, in prior standard deviations", ("parameter", "pull", "error"), rows
-        )
+        _print_rows(console, "Pulls, and errors after the fit over those before", ("parameter", "pull", "error"), rows)
     elif view == "ranking":
-        keys = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
-        rows = [(each["name"], *(f"{each[key]:+.4f}" for key in keys)) for each in found["ranking"]]
+        held = {each["name"] for each in found["pulls"]}
+        rows = [
+            (
+                each["name"],
+                *(f"{each[key]:+.3g}" if each["name"] in held else "–" for key in ("prefit_up", "prefit_down")),
+                *(f"{each[key]:+.3g}" for key in ("postfit_up", "postfit_down")),
+            )
+            for each in found["ranking"]
+        ]
         columns = ("parameter", "prior up", "prior down", "fitted up", "fitted down")
         _print_rows(console, "Impact on the signal strength", columns, rows)
     elif view == "correlations":
@@ -166,16 +221,25 @@ def _print_view(console: Console, view: str, found: dict[str, Any]) -> None:
             text += f", p = {goodness['p_value']:.4f}"
         console.print(f"goodness of fit: {text}", highlight=False)
     else:
-        rows = [
-            (
-                name,
-                seen,
-                *(f"{each[key]['total']:.4g} ± {each[key]['total_error']:.3g}" for key in ("prefit", "postfit")),
-            )
-            for name, each in found["yields"].items()
-            for seen in ["–" if each["observed"] is None else f"{sum(each['observed']):g}"]
-        ]
-        _print_rows(console, "Expected events", ("channel", "observed", "before the fit", "after the fit"), rows)
+        _print_yields(console, found["yields"])
+
+
+def _print_yields(console: Console, found: dict[str, Any]) -> None:
+    rows: list[tuple[str, ...]] = []
+    for name, each in found.items():
+        seen = "–" if each["observed"] is None else f"{sum(each['observed']):g}"
+        totals = [(each[key]["total"], each[key]["total_error"]) for key in ("prefit", "postfit")]
+        rows.append((name, seen, *(_plus_minus(*pair) for pair in totals)))
+        for sample in each["postfit"]["samples"]:
+            pairs = [each[key]["sample_totals"].get(sample, (0.0, 0.0)) for key in ("prefit", "postfit")]
+            if any(value for value, _ in pairs):
+                rows.append((f"  {sample}", "", *(_plus_minus(*pair) for pair in pairs)))
+    _print_rows(console, "Expected events", ("region", "observed", "before the fit", "after the fit"), rows)
+
+
+def _plus_minus(value: float, error: float) -> str:
+    shown, spread = measured(value, error)
+    return f"{shown} ± {spread}" if spread else shown
 
 
 def _print_rows(console: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -18,6 +18,7 @@ from colonnade.report.sections import (
     classifiers,
     cutflow,
     experiments,
+    fit,
     histograms,
     losses,
     provenance,
@@ -49,6 +50,7 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", summary.context),
     Section("results", "Significances and limits", results.context),
+    Section("fit", "The fit", fit.context),
     Section("classifiers", "Classifiers", classifiers.context),
     Section("bumps", "Bump fits", bumps.context),
     Section("experiments", "Pseudo-experiments", experiments.context),

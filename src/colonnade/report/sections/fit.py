@@ -1,0 +1,87 @@
+"""Understanding the fit of the reference point: yields before and after, pulls, ranking, correlations, goodness."""
+
+from __future__ import annotations
+
+__all__ = ["context"]
+
+from collections.abc import Mapping
+from typing import Any
+
+from colonnade.report.numbers import fixed, grouped, measured
+from colonnade.report.run import Run
+
+# a table of all would be longer than anyone reads; `colonnade fit DIR --ranking` has them
+_MOST = 30
+
+
+def context(run: Run) -> Mapping[str, Any] | None:
+    """Return the diagnostics of fit.json and their pictures."""
+    content = run.folder.json("fit.json") or {}
+    found = content.get("diagnostics")
+    if not found:
+        return None
+    pulls = {each["name"]: each for each in found["pulls"]}
+    return {
+        "signal": run.process_title(str(content.get("reference", ""))),
+        "observed": [run.region_title(name) for name in content.get("observed_channels", [])],
+        "blinded": bool(content.get("blinded", True)),
+        "strength": None if found.get("strength") is None else f"{found['strength']:g}",
+        "goodness": _goodness(found.get("goodness")),
+        "yields": [_region(run, name, each) for name, each in found["yields"].items()],
+        "pulls": [
+            {"name": each["name"], "pull": _signed(each["pull"]), "constraint": fixed(each["constraint"], 3)}
+            for each in found["pulls"]
+        ],
+        "ranking": [_impact(each, each["name"] in pulls) for each in found["ranking"][:_MOST]],
+        "regions": run.pictures("fit_yields"),
+        "images": [
+            image
+            for kind in ("fit_ranking", "fit_pulls", "fit_correlations", "fit_scan")
+            for image in run.pictures(kind)
+        ],
+    }
+
+
+def _goodness(found: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {
+        "statistic": fixed(found["statistic"]),
+        "degrees": str(found["degrees"]),
+        "p_value": fixed(found["p_value"], 3),
+    }
+
+
+def _region(run: Run, name: str, each: Mapping[str, Any]) -> dict[str, Any]:
+    samples = list(dict.fromkeys([*each["prefit"]["samples"], *each["postfit"]["samples"]]))
+    return {
+        "title": run.region_title(name),
+        "observed": None if each["observed"] is None else grouped(sum(each["observed"])),
+        "before": measured(each["prefit"]["total"], each["prefit"]["total_error"]),
+        "after": measured(each["postfit"]["total"], each["postfit"]["total_error"]),
+        "samples": [
+            {"title": run.process_title(sample), "before": _sample(each["prefit"], sample)}
+            | {"after": _sample(each["postfit"], sample)}
+            for sample in samples
+        ],
+    }
+
+
+def _sample(prediction: Mapping[str, Any], sample: str) -> tuple[str, ...]:
+    value, error = prediction["sample_totals"].get(sample, (0.0, 0.0))
+    return measured(value, error)
+
+
+def _impact(each: Mapping[str, Any], held: bool) -> dict[str, str]:
+    return {
+        "name": each["name"],
+        "prefit_up": _signed(each["prefit_up"]) if held else "–",
+        "prefit_down": _signed(each["prefit_down"]) if held else "–",
+        "postfit_up": _signed(each["postfit_up"]),
+        "postfit_down": _signed(each["postfit_down"]),
+    }
+
+
+def _signed(value: float) -> str:
+    text = fixed(value, 3)
+    return f"+{text}" if value > 0 and text[0].isdigit() else text
