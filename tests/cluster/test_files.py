@@ -84,7 +84,7 @@ def assert_second_file_lost(outcome: Any, paths: list[Path], bits: str) -> None:
 def test_before_planning(lab: Any, tell: Tell, half: tuple[list[Path], str], fault: str) -> None:
     paths, bits = half
     FAULTS[fault](paths[1], lab)
-    assert_second_file_lost(lab.run("futures"), paths, bits)
+    assert_second_file_lost(lab.run("iterative"), paths, bits)
     tell(f"a file is {fault} before the run", "exit 3, loss named", "normalised to the other files")
 
 
@@ -95,7 +95,7 @@ def test_the_first_file_is_damaged(lab: Any, tell: Tell) -> None:
     bits = lab.clean()
     lab.datasets["zll"]["files"] = files
     flip(paths[0], lab)
-    outcome = lab.run("futures")
+    outcome = lab.run("iterative")
     assert outcome.code == 3, outcome.said
     assert {loss["file"] for loss in outcome.lost} == {str(paths[0])}
     assert outcome.bits == bits
@@ -106,7 +106,7 @@ def test_the_first_file_is_damaged(lab: Any, tell: Tell) -> None:
 def test_between_planning_and_reading(lab: Any, tell: Tell, half: tuple[list[Path], str], fault: str) -> None:
     paths, bits = half
     lab.at(100)
-    process = lab.start("futures", 1)
+    process = lab.start("iterative", 1)
     lab.held(100)
     {**FAULTS, "replaced": replace}[fault](paths[1], lab)
     lab.release()
@@ -120,7 +120,7 @@ def test_a_file_that_is_mended_is_all_that_runs_again(lab: Any, tell: Tell, half
     whole = paths[1].read_bytes()
     status = paths[1].stat()
     truncate(paths[1], lab)
-    assert_second_file_lost(lab.run("futures"), paths, bits)
+    assert_second_file_lost(lab.run("iterative"), paths, bits)
     paths[1].write_bytes(whole)
     os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
     lab.seen()
@@ -175,7 +175,8 @@ def test_a_file_server_at_fault(
     clean = lab.clean()
     over_http(lab, server)
     lab.at(100)
-    process = lab.start("futures", 1, executor={"patience": 5.0, "retries": 1})
+    kind = "futures" if times == "always" else "iterative"
+    process = lab.start(kind, 1, executor={"patience": 5.0, "retries": 1})
     lab.held(100)
     start = server.counts.get(f"/{paths[1].name}", 0)
 
@@ -202,7 +203,7 @@ def test_a_file_server_that_stalls_when_files_are_opened(
     clean = lab.clean()
     over_http(lab, server)
     server.fault = lambda name, count: "stall" if name == paths[1].name and (times == "always" or count == 1) else ""
-    outcome = lab.run("futures", 1, executor={"patience": 5.0, "retries": 1})
+    outcome = lab.run("iterative", 1, executor={"patience": 5.0, "retries": 1})
     if times == "once":
         assert outcome.code == 0, outcome.said
         assert outcome.bits == clean
