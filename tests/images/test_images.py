@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.images import GRID, Grid, compress, jet_width, layer_means, make_images
+from colonnade.images import GRID, Grid, SparseImages, compress, jet_width, layer_means, make_images
 
 _spec = importlib.util.spec_from_file_location("image_loops", Path(__file__).with_name("loops.py"))
 loops = importlib.util.module_from_spec(_spec)
@@ -137,6 +137,27 @@ def test_a_slice_is_the_images_of_its_events() -> None:
     part = sparse[1:3]
     assert len(part) == 2
     assert np.array_equal(compress(part, "cell").images, compress(sparse, "cell").images[1:3])
+
+
+@settings(deadline=None, max_examples=15)
+@given(events, st.lists(st.integers(0, 2), max_size=5))
+def test_images_can_be_taken_and_joined(drawn, places) -> None:
+    chosen = [place for place in places if place < len(drawn)]
+    sparse = make_images(*columns(drawn), grid=COARSE)
+    taken = sparse.take(np.array(chosen, dtype=np.int64))
+    again = make_images(*columns([drawn[place] for place in chosen]), grid=COARSE)
+    joined = SparseImages.join([sparse[place : place + 1] for place in chosen] or [sparse[:0]])
+    for one in (taken, joined):
+        for name in ("offsets", "cells", "values", "outside"):
+            assert np.array_equal(getattr(one, name), getattr(again, name)), name
+
+
+def test_images_of_two_grids_are_not_joined() -> None:
+    particles, jets = columns([([], [])])
+    with pytest.raises(ConfigError, match="one grid"):
+        SparseImages.join([make_images(particles, jets), make_images(particles, jets, grid=COARSE)])
+    with pytest.raises(ConfigError, match="at least one"):
+        SparseImages.join([])
 
 
 def test_jet_width_is_the_mean_distance() -> None:

@@ -71,9 +71,14 @@ def compress(
     grid = sparse.grid
     events = len(sparse)
     shape = (grid.rows, grid.columns) if method == "none" else (size, size)
-    images = np.zeros((events, *shape, 10), dtype=np.float32)
     lost_cells, lost_pt = np.zeros(events, dtype=np.int64), np.zeros(events)
     eta, phi = (centres.astype(np.float32) for centres in grid.centres())
+    if method == "none":
+        images = np.empty((events, *shape, 10), dtype=np.float32)
+        images[:] = _empty(eta, phi)
+        _by_place(sparse.offsets, sparse.cells, sparse.values, images)
+        return ImageBatch(images, lost_cells, lost_pt)
+    images = np.zeros((events, *shape, 10), dtype=np.float32)
     arrays = (sparse.offsets, sparse.cells, sparse.values, eta, phi, images, lost_cells, lost_pt)
     if method == "cell":
         _by_cell(*arrays)
@@ -87,8 +92,30 @@ def compress(
         column_order = rng.permuted(np.tile(np.arange(grid.columns), (events, 1)), axis=1)
     else:
         row_order = column_order = np.zeros((events, 0), dtype=np.int64)
-    _by_line(*arrays, row_order, column_order, method == "none")
+    _by_line(*arrays, row_order, column_order)
     return ImageBatch(images, lost_cells, lost_pt)
+
+
+def _empty(eta: NDArray[np.float32], phi: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make the whole grid's image of nothing: the coordinates of its cells."""
+    image = np.zeros((len(eta), len(phi), 10), dtype=np.float32)
+    image[..., 8] = eta[:, np.newaxis]
+    image[..., 9] = phi
+    return image
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def _by_place(  # pragma: no cover - compiled
+    offsets: NDArray[np.int64],
+    cells: NDArray[np.int32],
+    values: NDArray[np.float32],
+    images: NDArray[np.float32],
+) -> None:
+    """Put every cell where it is on the grid."""
+    columns = images.shape[2]
+    for event in range(len(offsets) - 1):
+        for k in range(offsets[event], offsets[event + 1]):
+            images[event, cells[k] // columns, cells[k] % columns, :8] = values[k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
@@ -127,12 +154,10 @@ def _by_cell(  # pragma: no cover - compiled
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
 def _choose(  # pragma: no cover - compiled
-    filled: NDArray[np.bool_], order: NDArray[np.int64], size: int, everything: bool
+    filled: NDArray[np.bool_], order: NDArray[np.int64], size: int
 ) -> NDArray[np.int64]:
     """Return for each line its place in the compressed image, -1 where it is taken out or cut off."""
     keep = filled.copy()
-    if everything:
-        keep[:] = True
     count = int(np.sum(keep))
     for line in order:
         if count >= size:
@@ -161,7 +186,6 @@ def _by_line(  # pragma: no cover - compiled
     lost_pt: NDArray[np.float64],
     row_order: NDArray[np.int64],
     column_order: NDArray[np.int64],
-    everything: bool,
 ) -> None:
     """Keep whole rows, then of what they hold whole columns."""
     rows, columns = len(eta), len(phi)
@@ -169,13 +193,13 @@ def _by_line(  # pragma: no cover - compiled
         first, last = offsets[event], offsets[event + 1]
         filled = np.zeros(rows, dtype=np.bool_)
         filled[cells[first:last] // columns] = True
-        row_places = _choose(filled, row_order[event], images.shape[1], everything)
+        row_places = _choose(filled, row_order[event], images.shape[1])
         filled = np.zeros(columns, dtype=np.bool_)
         for k in range(first, last):
             # the stochastic compression has cut off rows by now, the other crops at its end
             if len(row_order[event]) == 0 or row_places[cells[k] // columns] >= 0:
                 filled[cells[k] % columns] = True
-        column_places = _choose(filled, column_order[event], images.shape[2], everything)
+        column_places = _choose(filled, column_order[event], images.shape[2])
         # kept lines carry their coordinates whole, empty cells included
         for row in np.flatnonzero(row_places >= 0):
             for column in np.flatnonzero(column_places >= 0):
