@@ -126,6 +126,6 @@ monojet_scaled = ImageStudy(
     slices=("high", "medium", "low"),
     selection="monojet",
     yields=YIELDS,
-    events={"monojet_znunu_pt1000": 12_000, "monojet_wtaunu_pt1000": 12_000, "monojet_*": 2_000},
+    events={"monojet_znunu_pt1000": 12_000, "monojet_wtaunu_pt1000": 12_000, "monojet_*": 1_500},
     document="docs/monojet.md",
 )
