@@ -54,6 +54,7 @@ def region_cuts():
     for flavour in ("ee", "mm"):
         pair = (flavour, "opposite sign", "b-veto")
         regions[f"CR_{flavour}"] = (*pair, "mll < 110")
+        regions[f"SR_{flavour}"] = (*pair, "mll > 110")
         regions[f"SR1_{flavour}"] = (*pair, "mll > 110", "MET < 100")
         regions[f"SR2_{flavour}"] = (*pair, "mll > 110", "100 < MET < 150")
         regions[f"SR3_{flavour}"] = (*pair, "mll > 110", "MET > 150")
@@ -74,8 +75,14 @@ class DileptonMET(processor.ProcessorABC):
     """
 
     def __init__(self, histograms=None, *, systematics=True):
-        self.names = list(EVERYWHERE | IN_CONTROL if histograms is None else histograms)
+        self.axes = EVERYWHERE | IN_CONTROL
+        self.restricted = set(IN_CONTROL)
+        self.regions = region_cuts()
+        self.names = list(self.axes if histograms is None else histograms)
         self.systematics = systematics
+        self.shifts = {"nominal": 0}
+        if systematics:
+            self.shifts |= {"jet_energy_scale_up": 1, "jet_energy_scale_down": -1}
 
     def process(self, events):
         """Fill histograms and cutflows of a chunk of simulated events."""
@@ -113,12 +120,11 @@ class DileptonMET(processor.ProcessorABC):
                 axis,
                 storage=hist.storage.Weight(),
             )
-            for name, axis in (EVERYWHERE | IN_CONTROL).items()
+            for name, axis in self.axes.items()
             if name in self.names
         }
         cutflow = {}
-        shifts = {"nominal": 0} | ({"jet_energy_scale_up": 1, "jet_energy_scale_down": -1} if self.systematics else {})
-        for variation, sigma in shifts.items():
+        for variation, sigma in self.shifts.items():
             self.fill(events, leptons, variation, sigma, filled, cutflow)
         return {events.metadata["dataset"]: {"histograms": filled, "cutflow": cutflow, "sumw": sumw, "events": count}}
 
@@ -196,17 +202,17 @@ class DileptonMET(processor.ProcessorABC):
         weights.add("generator", events.genWeight)
         variations = {variation: None}
         if variation == "nominal" and self.systematics:
-            self.efficiencies(weights, first, second, taggable)
+            self.efficiencies(weights, first, second, taggable, met)
             variations |= {
                 f"{name[:-2]}_up" if name.endswith("Up") else f"{name[:-4]}_down": name for name in weights.variations
             }
         factors = {name: weights.weight(modifier) for name, modifier in variations.items()}
-        for region, cuts in region_cuts().items():
+        for region, cuts in self.regions.items():
             mask = selection.all(*cuts)
             if variation == "nominal":
                 cutflow[region] = np.array([np.sum(selection.all(*cuts[: n + 1])) for n in range(len(cuts))])
             for name in self.names:
-                if name in IN_CONTROL and region not in CONTROL:
+                if name in self.restricted and region not in CONTROL:
                     continue
                 values = observables[name][mask]
                 present = None
@@ -266,7 +272,7 @@ class DileptonMET(processor.ProcessorABC):
             "dphi_closest_met": np.minimum(*dphi),
         }
 
-    def efficiencies(self, weights, first, second, taggable):
+    def efficiencies(self, weights, first, second, taggable, met):
         """Add the uncertainties of identification and tagging."""
         nominal = np.ones(len(first))
         muons = ak.to_numpy(first.kind + second.kind)
