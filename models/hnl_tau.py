@@ -22,7 +22,7 @@ baseline = Model(
     network=Dense(hidden=(83, 30)),
     regions=CHANNELS,
     weighting="signal_up_weighted",
-    folds=3,
+    folds=2,
     optimisation=Optimisation(learning_rate=1e-3, batch=1024, epochs=40, patience=8),
 )
 
@@ -47,7 +47,7 @@ trees = Model(
     network=Trees(count=150, depth=3, learning_rate=0.1, subsample=0.8, features=0.5, minimum_weight=2.0, patience=20),
     regions=CHANNELS,
     weighting="equal_points",
-    folds=3,
+    folds=2,
 )
 
 # starts from a regression on made events: its 14 inputs, then what it does not know (10 with the mass)
@@ -60,7 +60,7 @@ frozen = Model(
     regions=CHANNELS,
     weighting="equal_points",
     prior_odds=100.0,
-    folds=3,
+    folds=2,
     optimisation=Optimisation(learning_rate=2e-4, batch=1024, epochs=100, patience=10),
 )
 variants = {
@@ -72,8 +72,8 @@ variants = {
     "freed": frozen.with_(network__mode="freed"),
 }
 
-# 170,352 instead of 25,435,248 parameters, 1.2 million made events instead of 1.6 billion
-SMALL = Regression(width=128, depth=10, events=100_000, batch=1024, epochs=12, learning_rate=1e-3, decay=0.8)
+# 170,352 instead of 25,435,248 parameters, 1 million made events instead of 1.6 billion
+SMALL = Regression(width=128, depth=10, events=100_000, batch=1024, epochs=10, learning_rate=1e-3, decay=0.75)
 small = {"network__regression": SMALL, "optimisation__learning_rate": 1e-3, "optimisation__epochs": 40}
 longer = {"optimisation__epochs": 300, "optimisation__patience": 30}
 masses = MassScan(
