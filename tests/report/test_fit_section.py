@@ -1,0 +1,108 @@
+"""The section about the fit, from what the statistics really write."""
+
+import json
+
+import numpy as np
+import pytest
+
+from colonnade.plotting import PlotSettings
+from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
+from colonnade.plotting.fit_pictures import draw_fit, fit_pictures, names_of_run, plain_names
+from colonnade.plotting.folder import RunFolder
+from colonnade.report import write_report
+from colonnade.statistics import Likelihood, from_workspace
+from colonnade.statistics.diagnostics import diagnose
+from colonnade.statistics.results import diagnosis_summary
+
+
+def workspace(observed):
+    def sample(name, data, *modifiers):
+        return {"name": name, "data": data, "modifiers": list(modifiers)}
+
+    def normsys(name, up):
+        return {"name": name, "type": "normsys", "data": {"hi": up, "lo": 1 / up}}
+
+    mu = {"name": "mu", "type": "normfactor", "data": None}
+    free = {"name": "norm_top", "type": "normfactor", "data": None}
+    regions = {
+        "SR": [
+            sample("signal", [5.0, 20.0], mu),
+            sample("top", [60.0, 20.0], free, normsys("scale", 1.1)),
+            sample("zz", [30.0, 10.0], normsys("xsec_zz", 1.2)),
+        ],
+        "CR": [sample("top", [900.0], free, normsys("scale", 1.02)), sample("zz", [50.0], normsys("xsec_zz", 1.2))],
+    }
+    return {
+        "channels": [{"name": name, "samples": samples} for name, samples in regions.items()],
+        "observations": [{"name": name, "data": observed[name]} for name in regions],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+@pytest.fixture(scope="module")
+def found():
+    model = from_workspace(workspace({"SR": [95.0, 55.0], "CR": [1000.0]}))
+    summary = diagnosis_summary(diagnose(Likelihood(model), wide=True, scans=("xsec_zz",)), model)
+    return json.loads(json.dumps(summary))
+
+
+def test_every_picture_of_a_fit(found, tmp_path):
+    names = plain_names(["top", "zz"])
+    pictures = {each.stem: each for each in fit_pictures(found, names)}
+    kinds = {"pulls": PullPlot, "ranking": ImpactPlot, "correlations": CorrelationPlot, "scan_mu": ScanPlot}
+    for name, kind in kinds.items():
+        assert isinstance(pictures[f"fit/{name}"].content, kind)
+    assert set(pictures) == {f"fit/{name}" for name in (*kinds, "scan_xsec_zz", "yields_SR", "yields_CR")}
+    ranking = pictures["fit/ranking"].content
+    assert "norm_top" in ranking.names
+    assert np.isnan(ranking.pulls[ranking.names.index("norm_top")])  # it is free: nothing to be pulled from
+    stack = pictures["fit/yields_SR"].content
+    assert stack.data.tolist() == [95.0, 55.0]
+    np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
+    assert [each.title for each in stack.backgrounds] == ["top", "zz", "signal, fitted"]
+    np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
+    assert not any("signal" in each.title for each in pictures["fit/yields_CR"].content.backgrounds)
+    written = draw_fit(found, tmp_path, names, {"pulls", "scan"}, PlotSettings(formats=("png",), resolution=50))
+    assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
+    assert all(each.stat().st_size > 1000 for each in written)
+
+
+def test_every_figure_can_be_drawn(found, tmp_path):
+    settings = PlotSettings(formats=("png", "pdf"), resolution=50)
+    written = draw_fit(found, tmp_path, plain_names(["top", "zz"]), None, settings)
+    assert len(written) == 14
+    from matplotlib import pyplot as plt
+
+    assert plt.get_fignums() == []  # nothing is left open
+
+
+def test_the_section(found, own_run):
+    path = own_run / "fit.json"
+    content = json.loads(path.read_text())
+    content |= {"diagnostics": found, "reference": "signal", "blinded": False, "observed_channels": ["SR", "CR"]}
+    path.write_text(json.dumps(content))
+    text = write_report(own_run).read_text()
+    section = text[text.index('<section id="fit"') : text.index("</section>", text.index('<section id="fit"'))]
+    for words in ("fitted to the data of all its regions", "Goodness of fit", "Ranking", "xsec_zz", "norm_top"):
+        assert words in section
+    assert "<strong>150</strong>" in section  # observed in SR
+    run = RunFolder.open(own_run)
+    names = names_of_run(Drawing(run, PlotSettings()))
+    assert len(list(fit_pictures(found, names))) == 7
+
+
+def test_what_is_blinded_is_said(found, own_run):
+    hidden = json.loads(json.dumps(found))
+    hidden["strength"] = 1.0
+    hidden["yields"]["SR"]["observed"] = None
+    path = own_run / "fit.json"
+    content = json.loads(path.read_text())
+    content |= {"diagnostics": hidden, "reference": "signal", "blinded": True, "observed_channels": ["CR"]}
+    path.write_text(json.dumps(content))
+    text = write_report(own_run).read_text()
+    section = text[text.index('<section id="fit"') : text.index("</section>", text.index('<section id="fit"'))]
+    assert "stands for the data of the other regions" in section
+    assert "<strong>150</strong>" not in section
+    assert "signal strength 1" in section
