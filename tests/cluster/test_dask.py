@@ -71,10 +71,10 @@ class Cluster:
             time.sleep(0.1)
         pytest.fail("the scheduler did not start")
 
-    def worker(self, **environment: str) -> subprocess.Popen[bytes]:
+    def worker(self, *, nanny: bool = False, **environment: str) -> subprocess.Popen[bytes]:
         return self._start(
             "distributed.cli.dask_worker", self.address, "--nthreads", "1", "--no-dashboard",
-            "--local-directory", str(self.folder), **environment,
+            "--nanny" if nanny else "--no-nanny", "--local-directory", str(self.folder), **environment,
         )  # fmt: skip
 
     def end(self) -> None:
@@ -214,7 +214,7 @@ def test_every_worker_of_a_cluster_is_replaced(lab: Any, tell: Tell, cluster: Cl
     lab.simulate(sizes=(300, 250, 350))
     clean = lab.clean()
     cluster.scheduler()
-    first = cluster.worker()
+    first = cluster.worker(nanny=True)
     lab.at(200)
     process = lab.start("dask", cache=False, executor={"scheduler": cluster.address})
     held = lab.held(200)
