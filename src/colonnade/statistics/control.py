@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["blinded", "diagnosis", "prepared"]
+__all__ = ["blinded", "diagnosis", "prepared", "restricted"]
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,15 +57,21 @@ def prepared(built: BuiltModel) -> BuiltModel:
 
 def _fit_of_control(built: BuiltModel) -> tuple[Likelihood, FitResult]:
     """Fit the background to the channels that hold data."""
-    part = Likelihood(_restricted(built.model, built.observed))
+    part = Likelihood(restricted(built.model, built.observed))
     start, fixed = part.inits.copy(), part.fixed.copy()
     if part.poi is not None:
         start[part.poi], fixed[part.poi] = 0.0, True
     return part, fit(part, start=start, fixed=fixed)
 
 
-def _restricted(model: Model, channels: frozenset[str]) -> Model:
-    """Return the model of some of the channels; the parameter of interest goes where no signal is left."""
+def restricted(model: Model, channels: frozenset[str]) -> Model:
+    """Return the model of some of the channels; the parameter of interest goes where no signal is left.
+
+    Raises
+    ------
+    ConfigError
+        If their observed counts are all zero.
+    """
     kept = tuple(channel for channel in model.channels if channel.name in channels)
     used = {m.parameter for channel in kept for sample in channel.samples for m in sample.modifiers}
     reduced = make_model(kept, model.observations, model.poi if model.poi in used else "", source="The control regions")
