@@ -1,9 +1,11 @@
 """The eight queries of the IRIS-HEP analysis description languages benchmark, as colonnade processors.
 
-What each asks is the first line of its class; https://github.com/iris-hep/adl-benchmarks-index has the words. Events are
-not weighted, so `kind` should be "data".
+What each asks is the first line of its class; https://github.com/iris-hep/adl-benchmarks-index has the words. Events
+are not weighted, so `kind` should be "data".
 """
 
+# an analysis fills in a base class's hooks: their arguments are given, their docstrings say what comes out
+# ruff: noqa: ARG002, D401, RUF012
 from __future__ import annotations
 
 __all__ = ["QUERIES"]

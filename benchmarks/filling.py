@@ -51,7 +51,7 @@ def main() -> None:
     times = in_turn({"ours": ours, "one fill each": one_fill_each}, options.rounds)
     problems = []
     for name, made in results["ours"].items():
-        one, two = made["all", ...].view(flow=True), results["theirs"][name].view(flow=True)[: VARIATIONS]
+        one, two = made["all", ...].view(flow=True), results["theirs"][name].view(flow=True)[:VARIATIONS]
         if not (np.allclose(one.value, two.value) and np.allclose(one.variance, two.variance)):
             problems.append(name)
     require(problems)

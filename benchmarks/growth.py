@@ -83,7 +83,9 @@ def main() -> None:
                 done = subprocess.run(words, check=True, capture_output=True, text=True)  # noqa: S603 - this script
                 answers.append(json.loads(done.stdout.splitlines()[-1]))
                 assert answers[-1]["events"] == millions * 1_000_000
-    times = {millions: sorted(one["seconds"] for one in answers)[len(answers) // 2] for millions, answers in found.items()}
+    times = {
+        millions: sorted(one["seconds"] for one in answers)[len(answers) // 2] for millions, answers in found.items()
+    }
     memory = {millions: max(one["memory"] for one in answers) for millions, answers in found.items()}
     each = [seconds / millions for millions, seconds in times.items()]
     off = max(abs(one / each[-1] - 1) for one in each)

@@ -23,7 +23,7 @@ import awkward as ak
 import numpy as np
 import psutil
 from hist.axis import Regular
-from nanoaod import make_file
+from measuring import events_file, report
 
 from colonnade.events import inspect_file, learn_columns, read_events
 from colonnade.execution import ExecutorSettings, run_datasets
@@ -140,15 +140,26 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_file(folder / "merging.root", EVENTS)
+        (folder / "merging.root").symlink_to(events_file(EVENTS))
         seconds, result = event_work(folder / "merging.root")
         total = merging(result)
-        print(f"event work        {seconds * 1000:8.1f} ms a chunk of {EVENTS:,} events")
-        print(f"merging           {total:8.3f} s for {CHUNKS:,} results of {HISTOGRAMS} histograms x {VARIATIONS}")
-        print(f"merging/events    {total / (CHUNKS * seconds):8.4f}   (must be below 0.1)")
+        share = total / (CHUNKS * seconds)
+        report(
+            f"merging {CHUNKS:,} results of {HISTOGRAMS} histograms x {VARIATIONS} variations, against their events",
+            f"{total:.2f} s and {CHUNKS * seconds:.0f} s ({seconds * 1000:.0f} ms for each {EVENTS:,} events)",
+            f"{share:.3f}",
+            "< 0.1",
+            holds=share < 0.1,
+        )
         for kind in options.kinds.split(","):
             few, many = (peak_memory(kind, folder, chunks) for chunks in (50, CHUNKS))
-            print(f"memory, {kind:<9} {many / few:8.3f}   {few:,.0f} MB at 50 chunks, {many:,.0f} MB at {CHUNKS:,}")
+            report(
+                f"peak memory of {CHUNKS:,} chunks against 50, {kind}",
+                f"{many:,.0f} and {few:,.0f} MB",
+                f"{many / few:.2f} x",
+                "flat (within 10 %)",
+                holds=many / few <= 1.1,
+            )
 
 
 if __name__ == "__main__":

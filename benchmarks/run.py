@@ -141,9 +141,8 @@ def write(found: list[tuple[str, str, dict[str, object]]]) -> None:
     for _, date, line in found:
         cells = (line["what"], line["measured"], line["result"], line["must"], _verdict(line["holds"])[1], date)
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
-    machines = dict.fromkeys(
-        json.loads((FOLDER / f"{name}.json").read_text())["machine"] for name in ROWS if (FOLDER / f"{name}.json").exists()
-    )
+    answers = [FOLDER / f"{name}.json" for name in ROWS]
+    machines = dict.fromkeys(json.loads(path.read_text())["machine"] for path in answers if path.exists())
     body = "\n".join([*lines, "", *(f"Measured on {machine}." for machine in machines)])
     PAGE.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 

@@ -109,7 +109,7 @@ class Q7(Query):
     axes = (hist.axis.Regular(100, 0, 200, name="ht"),)
 
     def values(self, events):
-        """The sum of their momenta."""
+        """Sum their momenta."""
         jets = events.Jet[events.Jet.pt > 30]
         for leptons in (events.Electron[events.Electron.pt > 10], events.Muon[events.Muon.pt > 10]):
             jets = jets[ak.all(jets.metric_table(leptons) >= 0.4, axis=2)]

@@ -185,24 +185,46 @@ def accumulate(
     int
         The entry that is not a number, where one is met; else -1.
     """
+    _, size, variations = values.shape
+    # flat, with unsigned places: only so are several variations added at a time
+    count = np.uint64(weights.shape[1])
+    flat = (
+        weights.reshape(-1),
+        count,
+        np.uint64(first),
+        values.reshape(-1),
+        variances.reshape(-1),
+        np.uint64(variations),
+    )
     if offsets is None:
-        return _accumulate_flat(bins, starts, members, weights, first, values, variances)
-    return _accumulate_jagged(bins, offsets, starts, members, weights, first, values, variances)
+        return _accumulate_flat(bins, starts, members, size, *flat)
+    return _accumulate_jagged(bins, offsets, starts, members, size, *flat)
 
 
 @compiled
 def _accumulate_flat(
-    bins: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
+    bins: Any,
+    starts: Any,
+    members: Any,
+    size: int,
+    weights: Any,
+    count: Any,
+    first: Any,
+    values: Any,
+    variances: Any,
+    variations: Any,
 ) -> int:
     for region in range(len(starts) - 1):
         for m in range(starts[region], starts[region + 1]):
             event = members[m]
             b = bins[event]
             if b >= 0:
-                for k in range(weights.shape[1]):
-                    weight = weights[event, k]
-                    values[region, b, first + k] += weight
-                    variances[region, b, first + k] += weight * weight
+                start = np.uint64(region * size + b) * variations + first
+                row = np.uint64(event) * count
+                for k in range(count):
+                    weight = weights[row + k]
+                    values[start + k] += weight
+                    variances[start + k] += weight * weight
             elif b == NOT_A_NUMBER:
                 return int(event)
     return -1
@@ -210,18 +232,30 @@ def _accumulate_flat(
 
 @compiled
 def _accumulate_jagged(
-    bins: Any, offsets: Any, starts: Any, members: Any, weights: Any, first: int, values: Any, variances: Any
+    bins: Any,
+    offsets: Any,
+    starts: Any,
+    members: Any,
+    size: int,
+    weights: Any,
+    count: Any,
+    first: Any,
+    values: Any,
+    variances: Any,
+    variations: Any,
 ) -> int:
     for region in range(len(starts) - 1):
         for m in range(starts[region], starts[region + 1]):
             event = members[m]
+            row = np.uint64(event) * count
             for entry in range(offsets[event], offsets[event + 1]):
                 b = bins[entry]
                 if b >= 0:
-                    for k in range(weights.shape[1]):
-                        weight = weights[event, k]
-                        values[region, b, first + k] += weight
-                        variances[region, b, first + k] += weight * weight
+                    start = np.uint64(region * size + b) * variations + first
+                    for k in range(count):
+                        weight = weights[row + k]
+                        values[start + k] += weight
+                        variances[start + k] += weight * weight
                 elif b == NOT_A_NUMBER:
                     return int(entry)
     return -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["HistogramSet", "combine"]
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -163,44 +164,59 @@ class HistogramSet(Mapping[str, hist.Hist]):
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
         chosen = {region: np.flatnonzero(np.asarray(mask)) for region, mask in masks.items()}
-        members = {regions: _members([chosen.get(region, _NONE) for region in regions]) for regions in self._wanted}
+        # weights of many variations do not fit the processor's cache, unless events are taken in blocks
+        block = max(_BLOCK // max(weights.shape[1], 1), 1)
+        edges = [*range(0, len(weights), block), len(weights)]
+        members = {
+            regions: [
+                _members([_between(chosen.get(region, _NONE), low, high) for region in regions])
+                for low, high in itertools.pairwise(edges)
+            ]
+            for regions in self._wanted
+        }
         columns: dict[str, Column] = {}
-        for histogram in self._declared.values():
-            for name in histogram.observables:
-                if name not in observables:
-                    known = nearest(name, observables)
-                    msg = f"histogram {histogram.name!r} needs the observable {name!r}, which is not produced{known}."
-                    raise ConfigError(msg)
-                if name not in columns:
-                    columns[name] = Column.of(observables[name], name, len(weights))
-            together = Column.together([columns[name] for name in histogram.observables], histogram.name)
-            bad = self._fill_one(histogram, together, members[self._regions_of[histogram.name]], weights, first)
-            if bad >= 0:
-                culprit = next(column.name for column in together if column.holds_nan_at(bad))
-                msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
-                raise EventError(f"{msg} {where}." if where else f"{msg}.")
+        declared = list(self._declared.values())
+        # not all at once, as each has a bin for each of its entries
+        for some in (declared[n : n + _TOGETHER] for n in range(0, len(declared), _TOGETHER)):
+            binned = [self._binned(histogram, observables, columns, len(weights)) for histogram in some]
+            for number in range(len(edges) - 1):
+                for histogram, (together, bins) in zip(some, binned, strict=True):
+                    starts, everyone = members[self._regions_of[histogram.name]][number]
+                    values = self._rows(self._values, histogram.name)
+                    variances = self._rows(self._variances, histogram.name)
+                    bad = _kernels.accumulate(
+                        bins, together[0].offsets, starts, everyone, weights, first, values, variances
+                    )
+                    if bad >= 0:
+                        culprit = next(column.name for column in together if column.holds_nan_at(bad))
+                        msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
+                        raise EventError(f"{msg} {where}." if where else f"{msg}.")
 
-    def _fill_one(
-        self,
-        histogram: Histogram,
-        columns: list[Column],
-        members: tuple[Integers, Integers],
-        weights: Floats,
-        first: int,
-    ) -> int:
-        """Return the entry that is not a number, or -1."""
-        bins = np.zeros(len(columns[0].content), dtype=np.int64)
+    def _binned(
+        self, histogram: Histogram, observables: Mapping[str, Any], columns: dict[str, Column], events: int
+    ) -> tuple[list[Column], Integers]:
+        """Return the columns of a histogram, each looked at once, and the bin of each of its entries."""
+        for name in histogram.observables:
+            if name not in observables:
+                known = nearest(name, observables)
+                msg = f"histogram {histogram.name!r} needs the observable {name!r}, which is not produced{known}."
+                raise ConfigError(msg)
+            if name not in columns:
+                columns[name] = Column.of(observables[name], name, events)
+        together = Column.together([columns[name] for name in histogram.observables], histogram.name)
+        bins = np.zeros(len(together[0].content), dtype=np.int64)
         stride = 1
         for rule, axis, column in zip(
-            reversed(histogram.rules), reversed(histogram.axes), reversed(columns), strict=True
+            reversed(histogram.rules), reversed(histogram.axes), reversed(together), strict=True
         ):
             _kernels.add_bins(rule, axis, column, stride, bins)
             stride *= rule.size + rule.under + rule.over
-        starts, everyone = members
-        shape = (len(starts) - 1, stride, len(self._variations))
-        values = self._block(self._values, histogram.name).reshape(shape)
-        variances = self._block(self._variances, histogram.name).reshape(shape)
-        return _kernels.accumulate(bins, columns[0].offsets, starts, everyone, weights, first, values, variances)
+        return together, bins
+
+    def _rows(self, contents: Floats, name: str) -> Floats:
+        """Return a histogram's contents, shape (regions, bins, variations)."""
+        block = self._block(contents, name)
+        return block.reshape(block.shape[0], math.prod(block.shape[1:-1]), block.shape[-1])
 
     def absorb(self, part: HistogramSet) -> None:
         """Add a set that may lack some of these variations: it counts there with its nominal contents.
@@ -242,6 +258,16 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
 
 _NONE = np.zeros(0, dtype=np.int64)
+#: how many weights are worked with at a time: half a megabyte
+_BLOCK = 1 << 16
+#: how many histograms are filled in turn with them
+_TOGETHER = 16
+
+
+def _between(events: Integers, low: int, high: int) -> Integers:
+    """Return the events, which rise, that are in a range."""
+    first, last = np.searchsorted(events, (low, high))
+    return events[first:last]
 
 
 def _members(chosen: Sequence[Integers]) -> tuple[Integers, Integers]:
