@@ -3,7 +3,7 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo heavy_higgs zgamma monojet hnl_tau test test-cluster check clean
+.PHONY: demo heavy_higgs zgamma monojet hnl_tau test test-cluster bench check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
@@ -20,6 +20,10 @@ test: .venv/.dev
 # faults and real clusters; writes the table of faults. What the machine lacks (see .ci/run) is skipped, and said so.
 test-cluster: .venv/.cluster
 	.venv/bin/python -m pytest tests/cluster -m cluster -n 2 --dist worksteal --fault-table docs/faults.md
+
+# all speed benchmarks, or some: make bench ROWS="dilepton filling"; writes the table of docs/performance.md
+bench: .venv/.dev
+	.venv/bin/python benchmarks/run.py $(ROWS)
 
 check: .venv/.dev
 	.venv/bin/pre-commit run --all-files
