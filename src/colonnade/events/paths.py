@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["fetch_remote", "forget_connection", "is_remote", "storage_options"]
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ _LONGEST = 16 * 2**20
 
 #: Seconds without a byte after which a server counts as stalled.
 PATIENCE = 60
+
+#: A server that was away for a moment: XRootD's client would refuse to ask it for half an hour, or wait two minutes
+#: between attempts. Seconds; whoever reads tries again by themselves.
+_XROOTD = {"XRD_STREAMERRORWINDOW": "5", "XRD_CONNECTIONWINDOW": "5", "XRD_CONNECTIONRETRY": "2"}
 
 Range = tuple[int, int]
 
@@ -33,6 +38,9 @@ def storage_options(path: str) -> dict[str, Any]:
         limit = aiohttp.ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
         return {"client_kwargs": {"timeout": limit}}
     if protocol in {"root", "roots"}:
+        # read when the client is loaded, which comes after this
+        for name, value in _XROOTD.items():
+            os.environ.setdefault(name, value)
         return {"timeout": PATIENCE}
     return {}
 
