@@ -78,13 +78,16 @@ def test_limits_by_pseudo_experiments(tmp_path):
 def test_a_fit_of_a_workspace_from_all_sides(workspace):
     words = ("--pulls", "--ranking", "--correlations", "--goodness", "--yields", "--scan", "norm0")
     output = run(fit_command, workspace, *words)
-    for part in ("Best fit", "Pulls and constraints", "Impact", "largest correlations", "goodness of fit", "Expected"):
+    for part in ("Best fit", "Pulls, and errors", "Impact", "largest correlations", "goodness of fit", "Expected"):
         assert part in output
     found = json.loads(run(fit_command, workspace, "--json", "--scan", "norm0"))
+    scans = {each["parameter"]: each for each in found["diagnostics"]["scans"]}
+    assert set(scans) == {"mu", "norm0"}
     names = {each["name"] for each in found["diagnostics"]["pulls"]}
     assert {"norm0", "lumi"} <= names
     assert "mu" not in names
-    assert min(found["scan"]["delta"]) == pytest.approx(0, abs=1e-6)
+    assert min(scans["norm0"]["delta"]) == pytest.approx(0, abs=1e-3)
+    assert scans["norm0"]["delta"][0] > 1
     assert found["diagnostics"]["yields"]["a"]["observed"] is not None
 
 
@@ -118,6 +121,29 @@ def test_a_run_is_fitted_and_exported(folder):
     exported = json.loads(run(limit_command, folder / "export" / "DH_mZp500.pyhf.json", "--json"))
     limit = exported["asymptotic"]["expected"][2]
     assert limit == pytest.approx(found["points"][1]["limit"]["expected"][2], rel=1e-5)
+
+
+def test_pictures_of_what_is_asked_for(folder, workspace, tmp_path):
+    words = ("--pulls", "--yields", "--scan", "norm0", "--plots", tmp_path / "pictures")
+    output = run(fit_command, workspace, *words)
+    names = {each.name for each in (tmp_path / "pictures" / "fit").glob("*.png")}
+    assert names == {"pulls.png", "scan_mu.png", "scan_norm0.png", *(f"yields_{name}.png" for name in "abc")}
+    assert "12 pictures" in output  # each as PNG and PDF
+    run(fit_command, folder, "--ranking", "--signal", "DH_mZp500")
+    assert [each.name for each in (folder / "plots" / "fit").glob("*.png")] == ["ranking.png"]
+    assert json.loads((folder / "fit.json").read_text())["reference"] == "DH_mZp500"
+
+
+def test_one_command_exports_every_format_and_the_closure_table(folder, tmp_path):
+    output = run(export_command, folder, "--check", "--table", tmp_path / "closure.md", "--output", tmp_path / "out")
+    names = {each.name for each in (tmp_path / "out").iterdir()}
+    assert {f"DH_mZp130.{kind}" for kind in ("pyhf.json", "hs3.json", "combine.txt", "cabinetry.yml")} <= names
+    page = (tmp_path / "closure.md").read_text()
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
+    assert rows == ["format", "pyhf", "combine", "combine, no stat.", "hs3", "root"]
+    assert "not kept" not in page
+    assert "autoMCStats" in page
+    assert "Read back" in output
 
 
 def test_what_can_not_be_done_is_said(folder, workspace):

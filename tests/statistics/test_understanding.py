@@ -96,7 +96,7 @@ def test_ranking_is_cabinetrys(both):
 
 
 def test_yields_before_and_after_are_cabinetrys(both):
-    likelihood, model, data, theirs = both
+    likelihood, model, _, theirs = both
     names = ["SR", "CR"]
     for mine, other in (
         (predict(likelihood, prefit(likelihood)), cabinetry.model_utils.prediction(model)),

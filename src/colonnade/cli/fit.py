@@ -90,9 +90,7 @@ def command(
 def _refuse(target: Path, **options: object) -> None:
     given = [f"--{name}" for name, value in options.items() if value is not None]
     if given:
-        msg = (
-            f"{', '.join(given)} choose from a file, and {target} is a run's folder; use --signal to choose its model."
-        )
+        msg = f"{target} is a run's folder, where {', '.join(given)} says nothing; choose its model with --signal."
         raise ConfigError(msg)
 
 

@@ -11,9 +11,11 @@ __all__ = [
     "FitSummary",
     "Interval",
     "LedgerView",
+    "Limit",
     "Loss",
     "Parameter",
     "Point",
+    "Toys",
     "median",
 ]
 
@@ -88,13 +90,29 @@ class Interval(_View):
     observed: float | None = None
 
 
+class Toys(Interval):
+    """Limits by pseudo-experiments, with their Monte Carlo errors."""
+
+    expected_errors: tuple[float, ...] = ()
+    observed_error: float | None = None
+    toys: int = 0
+
+
+class Limit(Interval):
+    """The limits that hold, and, where there are both, those of the formulas and of pseudo-experiments."""
+
+    method: str = "asymptotic"
+    asymptotic: Interval | None = None
+    toys: Toys | None = None
+
+
 class Point(_View):
     """The result for one signal point."""
 
     signal: str
     parameters: Mapping[str, Any] = {}
     significance: Interval | None = None
-    limit: Interval | None = None
+    limit: Limit | None = None
     mu_hat: Any = None
     cross_section_pb: float | None = None
 

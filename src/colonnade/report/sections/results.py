@@ -24,6 +24,7 @@ def context(run: Run) -> Mapping[str, Any] | None:
         "blinded": fit.blinded,
         "has_data": "data" in run.folder.kinds.values(),
         "observed": observed,
+        "toys": max((p.limit.toys.toys for p in fit.points if p.limit is not None and p.limit.toys), default=0),
         "cross_section": any(p.cross_section_pb is not None for p in fit.points),
         "points": [_point(run, each) for each in fit.points],
         "counting": [_counting(run, each) for each in fit.counting],
@@ -41,13 +42,33 @@ def _point(run: Run, point: Point) -> dict[str, Any]:
         "cross_section": significant(point.cross_section_pb),
         "z": fixed(median(point.significance)),
         "z_observed": fixed(point.significance.observed if point.significance else None),
-        "limit": significant(median(point.limit)),
+        "limit": _limit(point, 2) or significant(median(point.limit)),
+        "formulas": _by_formulas(point, observed=False),
         "one": f"{significant(band[1])} – {significant(band[3])}" if full else "–",
         "two": f"{significant(band[0])} – {significant(band[4])}" if full else "–",
-        "limit_observed": significant(point.limit.observed if point.limit else None),
+        "limit_observed": _limit(point, None) or significant(point.limit.observed if point.limit else None),
+        "formulas_observed": _by_formulas(point, observed=True),
         "mu_hat": _mu_hat(point.mu_hat),
         "excluded": (median(point.limit) or 2.0) < 1,
     }
+
+
+def _limit(point: Point, place: int | None) -> str:
+    """Return a limit by pseudo-experiments with its Monte Carlo error: an expected one, or the observed."""
+    toys = None if point.limit is None else point.limit.toys
+    if toys is None or not isinstance(toys.expected, tuple):
+        return ""
+    value = toys.observed if place is None else toys.expected[place]
+    error = toys.observed_error if place is None else toys.expected_errors[place]
+    return "" if value is None or error is None else " ± ".join(each for each in measured(value, error) if each)
+
+
+def _by_formulas(point: Point, *, observed: bool) -> str:
+    """Return the asymptotic limit where pseudo-experiments gave another."""
+    formulas = None if point.limit is None else point.limit.asymptotic
+    if formulas is None:
+        return "–"
+    return significant(formulas.observed if observed else median(formulas))
 
 
 def _mu_hat(found: Any) -> str:

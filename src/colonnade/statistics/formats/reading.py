@@ -50,9 +50,8 @@ def read_model(
     kind = form or {".txt": "combine", ".card": "combine", ".xml": "xml", ".yml": "root", ".yaml": "root"}.get(
         path.suffix, "json"
     )
-    if patchset is not None and kind not in ("json", "pyhf"):
-        msg = f"{path} is no pyhf workspace, so no patch can be applied to it."
-        raise ConfigError(msg)
+    if kind not in ("json", "pyhf"):
+        _refuse_patches(path, patchset, patch, measurement)
     if kind == "combine":
         from colonnade.statistics.formats.combine_read import read_combine
 
@@ -67,6 +66,7 @@ def read_model(
     if kind == "hs3" or (kind == "json" and isinstance(spec, Mapping) and "distributions" in spec):
         from colonnade.statistics.formats.hs3 import from_hs3
 
+        _refuse_patches(path, patchset, patch, measurement)
         return from_hs3(spec, source=str(path))
     if patchset is not None:
         spec = read_patched(spec, path, patchset, patch)
@@ -74,6 +74,15 @@ def read_model(
         msg = f"The patch {patch} needs its file: give --patchset too."
         raise ConfigError(msg)
     return from_workspace(spec, measurement=measurement, source=str(path))
+
+
+def _refuse_patches(path: Path, patchset: Path | None, patch: str | None, measurement: str | None) -> None:
+    if patchset is not None or patch is not None:
+        msg = f"{path} is no pyhf workspace, so no patch can be applied to it."
+        raise ConfigError(msg)
+    if measurement is not None:
+        msg = f"{path} is no pyhf workspace, so it has no measurements to choose from."
+        raise ConfigError(msg)
 
 
 def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> Any:
