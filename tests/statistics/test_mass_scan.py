@@ -21,7 +21,7 @@ def test_by_hand():
     scores, weights, is_signal = make(np.random.default_rng(1))
     found = binned_significance(scores, weights, is_signal)
     signal, background = (Sample.of(scores[which], weights[which]) for which in (is_signal, ~is_signal))
-    edges = [-math.inf, *right_to_left(signal, background).edges, math.inf]
+    edges = [-math.inf, *right_to_left(signal, background, rest="apart").edges, math.inf]
     total = 0.0
     for low, high in itertools.pairwise(edges):
         inside = (scores >= low) & (scores < high)
@@ -47,6 +47,19 @@ def test_too_few_events_for_a_bin():
     assert found.bins == 0
     assert found.value == pytest.approx(1.0 / math.sqrt(8000.0))
     assert binned_significance(scores[10:], weights[10:], is_signal[10:]).value == 0.0
+
+
+def test_a_well_separated_signal_is_not_diluted():
+    """The highest bin holds nearly all signal, so that no other can hold more: joined to the rest, it is lost."""
+    rng = np.random.default_rng(7)
+    scores = np.concatenate([rng.normal(5, 1, 900), rng.normal(0, 1, 20_000)])
+    is_signal = np.arange(len(scores)) < 900
+    weights = np.where(is_signal, 0.01, 1.0)
+    joined, apart = (binned_significance(scores, weights, is_signal, rest=rest) for rest in ("joined", "apart"))
+    assert joined.bins == 1
+    assert joined.value == pytest.approx(9.0 / math.sqrt(20_000))
+    assert apart.bins == 2
+    assert apart.value > 10 * joined.value
 
 
 def test_a_better_score_is_more_significant():

@@ -163,6 +163,15 @@ class TestRegression:
         fit_regression(TINY, bounds, checkpoint=path, progress=seen.append)
         assert not seen
 
+    def test_full_size_starts(self, bounds):
+        """One step of the full network, on a GPU where there is one."""
+        from dataclasses import replace
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        trained = fit_regression(replace(Regression(), events=128, batch=128, epochs=1), bounds, device=device)
+        assert weights_of(trained.network) == 25_435_248
+        assert math.isfinite(trained.history[0].loss)
+
     def test_drop_in_reaches_deep_layers(self):
         """With all weights on the layer before set to zero, only what is given again tells events apart."""
         for drop_in in (True, False):

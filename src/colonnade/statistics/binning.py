@@ -136,7 +136,7 @@ def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, sta
     raise FitError(cells.impossible())
 
 
-def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15) -> Binning:
+def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15, rest: str = "joined") -> Binning:
     """Choose bins from the highest score down.
 
     Each bin is widened to lower scores until signal and background have a relative error below the bound,
@@ -149,14 +149,27 @@ def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15) ->
         What is expected.
     error
         Largest relative statistical error of a bin's signal and of its background.
+    rest
+        What becomes of the low end: `joined` to the lowest bin, or `apart`, a bin of its own that need not satisfy
+        the bound. Where the highest bin holds most of a well separated signal, no other can hold more; joined, it would
+        be diluted by all background.
 
     Raises
     ------
     FitError
         If not even a single bin satisfies the bound.
     """
+    if rest not in ("joined", "apart"):
+        msg = f"rest = '{rest}' is unknown; choose joined or apart."
+        raise FitError(msg)
     cells = _cells(signal, background, error)
     cuts = _scan(cells.sums, error)
+    if rest == "apart":
+        if not len(cuts):
+            raise FitError(cells.impossible())
+        return cells.binning(cuts[cuts > 0], "right to left")
+    # the lowest bin reaches down to whatever is left
+    cuts = cuts[1:]
     # what is left at the low end may be negative in sum and spoil the bin it joins, which then joins the next
     while not cells.satisfied(cuts):
         if not len(cuts):
@@ -220,7 +233,7 @@ def _good(s: float, b: float, s2: float, b2: float, error: float) -> bool:  # pr
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
 def _scan(sums: Floats, error: float) -> NDArray[np.int64]:  # pragma: no cover - compiled
-    """Return where bins begin, from the left, the lowest without the leftover."""
+    """Return where bins begin, from the left; what is left lies below the first."""
     cuts = np.empty(len(sums), dtype=np.int64)
     count = 0
     end = len(sums) - 1
@@ -231,6 +244,4 @@ def _scan(sums: Floats, error: float) -> NDArray[np.int64]:  # pragma: no cover 
             cuts[count] = begin
             count += 1
             before, end = content[0], begin
-    # the lowest bin reaches down to whatever is left
-    kept = cuts[: max(count - 1, 0)]
-    return kept[::-1].copy()
+    return cuts[:count][::-1].copy()

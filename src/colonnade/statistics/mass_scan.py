@@ -43,6 +43,7 @@ def binned_significance(
     is_signal: NDArray[np.bool_],
     *,
     error: float = 0.15,
+    rest: str = "apart",
     draws: NDArray[np.uint8] | None = None,
 ) -> BinnedSignificance:
     """Bin a score from right to left (`binning.right_to_left`) and add up the bins' significance.
@@ -55,6 +56,8 @@ def binned_significance(
         [N].
     error
         Largest relative statistical error of a bin's signal and background.
+    rest
+        What becomes of the low end, see `binning.right_to_left`.
     draws
         [R, N], how often each event counts in each replica. The same draws for two scores make their replicas
         comparable.
@@ -64,7 +67,7 @@ def binned_significance(
     if not len(signal.scores) or not len(background.scores):
         return BinnedSignificance(0.0, 0.0, 0, np.zeros(len(draws)))
     try:
-        edges = np.asarray(right_to_left(signal, background, error=error).edges)
+        edges = np.asarray(right_to_left(signal, background, error=error, rest=rest).edges)
         bins = len(edges) + 1
     except FitError:
         edges, bins = np.zeros(0), 0

@@ -25,6 +25,7 @@ from colonnade.workflow.mass_scan_tables import markdown
 from colonnade.workflow.settings import Workflow
 
 Floats = NDArray[np.float64]
+_ByMass = Mapping[float, list[BinnedSignificance]]
 # replicas of the events, for errors of ratios
 _REPLICAS = 40
 # made events on which a regression is judged, and what its figure shows
@@ -172,17 +173,27 @@ class _Scan:
 
     def significances(self) -> list[dict[str, Any]]:
         """Return every estimator with its significance by mass."""
-        reference = self._by_mass({mass: self.events.column(self.scan.reference)[rows] for mass, rows in self._rows()})
-        found = [self._entry(self.scan.reference, "reference", reference, reference)]
-        found += [self._entry(title, "observable", by, reference) for title, by in self._classical()]
-        for title, name in self.scan.per_channel.items():
-            found.append(self._entry(title, "model", self._by_mass(self._trees(name)), reference))
-        for title, name in self.scan.models.items():
-            found.append(self._entry(title, "model", self._by_mass(self._network(name)), reference))
+        column = self.events.column(self.scan.reference)
+        scores: dict[str, tuple[str, Mapping[float, Floats]]] = {
+            self.scan.reference: ("reference", {mass: column[rows] for mass, rows in self._rows()})
+        }
+        scores |= {title: ("observable", values) for title, values in self._classical()}
+        scores |= {title: ("model", self._trees(name)) for title, name in self.scan.per_channel.items()}
+        scores |= {title: ("model", self._network(name)) for title, name in self.scan.models.items()}
         for title, (name, mass) in self.scan.held_out.items():
-            scores = {mass: self._network(name)[mass]}
-            found.append(self._entry(title, "held out", self._by_mass(scores), reference))
-        return found
+            scores[title] = ("held out", {mass: self._network(name)[mass]})
+        binned = {
+            title: (kind, self._by_mass(values), self._joined(values)) for title, (kind, values) in scores.items()
+        }
+        _, apart, joined = binned[self.scan.reference]
+        return [
+            {"title": title, "kind": kind, "masses": _rows(own, apart, own_joined, joined)}
+            for title, (kind, own, own_joined) in binned.items()
+        ]
+
+    def _joined(self, scores: Mapping[float, Floats]) -> dict[float, list[BinnedSignificance]]:
+        """Bin as the study did: what is left at the low end joins the lowest bin."""
+        return self._by_mass(scores, replicas=False, rest="joined")
 
     def _rows(self) -> Any:
         return self.events.rows.items()
@@ -247,21 +258,23 @@ class _Scan:
         self.times.setdefault(f"regression {words} drop-in", round(time.monotonic() - began, 1))
         return done
 
-    def _classical(self) -> list[tuple[str, dict[float, list[BinnedSignificance]]]]:
+    def _classical(self) -> list[tuple[str, dict[float, Floats]]]:
         """Return the best observables, each turned so that signal lies high, by their mean over masses."""
-        found: list[tuple[float, str, dict[float, list[BinnedSignificance]]]] = []
+        found: list[tuple[float, str, dict[float, Floats]]] = []
         for feature in self.events.sample.card.event:
             if feature.name == self.scan.reference:
                 continue
             values = self.events.column(feature.name)
             for sign, words in ((1.0, feature.name), (-1.0, f"low {feature.name}")):
-                by_mass = self._by_mass({mass: sign * values[rows] for mass, rows in self._rows()}, replicas=False)
-                mean = float(np.mean([np.log(max(mean_significance(each).value, 1e-9)) for each in by_mass.values()]))
-                found.append((mean, words, by_mass))
+                scores = {mass: sign * values[rows] for mass, rows in self._rows()}
+                means = [mean_significance(each).value for each in self._by_mass(scores, replicas=False).values()]
+                found.append((float(np.mean(np.log(np.maximum(means, 1e-9)))), words, scores))
         found.sort(key=lambda each: -each[0])
-        return [(words, by_mass) for _, words, by_mass in found[: self.scan.classical]]
+        return [(words, scores) for _, words, scores in found[: self.scan.classical]]
 
-    def _by_mass(self, scores: Mapping[float, Floats], replicas: bool = True) -> dict[float, list[BinnedSignificance]]:
+    def _by_mass(
+        self, scores: Mapping[float, Floats], replicas: bool = True, rest: str = "apart"
+    ) -> dict[float, list[BinnedSignificance]]:
         """Return the significance of each channel, by mass."""
         sample, found = self.events.sample, {}
         for mass, score in scores.items():
@@ -273,28 +286,16 @@ class _Scan:
                 draws = self.draws[:, own] if replicas else None
                 of_channels.append(
                     binned_significance(
-                        score[here], sample.weight[own], sample.target[own], error=self.scan.error, draws=draws
+                        score[here],
+                        sample.weight[own],
+                        sample.target[own],
+                        error=self.scan.error,
+                        rest=rest,
+                        draws=draws,
                     )
                 )
             found[mass] = of_channels
         return found
-
-    def _entry(self, title: str, kind: str, by_mass: Any, reference: Any) -> dict[str, Any]:
-        rows = []
-        for mass, channels in by_mass.items():
-            mean, other = mean_significance(channels), mean_significance(reference[mass])
-            ratios = mean.replicas / other.replicas if len(mean.replicas) == len(other.replicas) else np.zeros(0)
-            rows.append(
-                {
-                    "mass": mass,
-                    "mean": mean.value,
-                    "error": mean.error,
-                    "ratio": mean.value / other.value if other.value > 0 else 0.0,
-                    "ratio_error": float(ratios.std()) if len(ratios) else 0.0,
-                    "channels": [{"z": each.value, "error": each.error, "bins": each.bins} for each in channels],
-                }
-            )
-        return {"title": title, "kind": kind, "masses": rows}
 
     def regression(self, folder: Path) -> dict[str, Any] | None:
         """Judge the regression with and without drop-in on made events that neither saw."""
@@ -349,6 +350,31 @@ class _Scan:
         return {title: {"seconds": self.times.get(name)} for title, name in names.items()} | {
             name: {"seconds": seconds} for name, seconds in self.times.items() if name.startswith("regression")
         }
+
+
+def _rows(own: _ByMass, reference: _ByMass, joined: _ByMass, reference_joined: _ByMass) -> list[dict[str, Any]]:
+    """Return what is written of one estimator, mass by mass."""
+    rows = []
+    for mass, channels in own.items():
+        mean, other = mean_significance(channels), mean_significance(reference[mass])
+        document, beside = mean_significance(joined[mass]), mean_significance(reference_joined[mass])
+        ratios = mean.replicas / other.replicas
+        rows.append(
+            {
+                "mass": mass,
+                "mean": mean.value,
+                "error": mean.error,
+                "ratio": mean.value / other.value if other.value > 0 else 0.0,
+                "ratio_error": float(ratios.std()),
+                "joined": document.value,
+                "joined_ratio": document.value / beside.value if beside.value > 0 else 0.0,
+                "channels": [
+                    {"z": one.value, "error": one.error, "bins": one.bins, "joined_bins": two.bins}
+                    for one, two in zip(channels, joined[mass], strict=True)
+                ],
+            }
+        )
+    return rows
 
 
 def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -16,7 +16,15 @@ def markdown(result: Mapping[str, Any]) -> str:
     result
         As `scan.json` holds it.
     """
-    parts = [_means(result), _beaten(result), _channels(result), _regression(result), _events(result), _times(result)]
+    parts = [
+        _means(result),
+        _beaten(result),
+        _joined(result),
+        _channels(result),
+        _regression(result),
+        _events(result),
+        _times(result),
+    ]
     return "\n\n".join("\n".join(lines) for lines in (list(part) for part in parts) if lines) + "\n"
 
 
@@ -69,6 +77,20 @@ def _beaten(result: Mapping[str, Any]) -> Iterator[str]:
     beats = [f"{sum(row['ratio'] > 1 for row in entry['masses'])} of {len(entry['masses'])}" for entry in models]
     rows.append(["above 1", *beats])
     yield from _table(["mass [GeV]", *(entry["title"] for entry in models)], rows)
+
+
+def _joined(result: Mapping[str, Any]) -> Iterator[str]:
+    """Give the same ratios where the low end joins the lowest bin."""
+    models = [entry for entry in result["estimators"] if entry["kind"] in ("reference", "model")]
+    name = result["reference"]
+    yield f"**As the study bins**, what is left at the low end joining the lowest bin: {name}, and ratios to it:"
+    yield ""
+    rows = []
+    for place, mass in enumerate(result["masses"]):
+        here = [entry["masses"][place] for entry in models]
+        rows.append([f"{mass:g}", f"{here[0]['joined']:.3g}", *(f"{row['joined_ratio']:.3f}" for row in here[1:])])
+    beats = [f"{sum(row['joined_ratio'] > 1 for row in entry['masses'])} of {len(rows)}" for entry in models[1:]]
+    yield from _table(["mass [GeV]", *(entry["title"] for entry in models)], [*rows, ["above 1", "", *beats]])
 
 
 def _channels(result: Mapping[str, Any]) -> Iterator[str]:
