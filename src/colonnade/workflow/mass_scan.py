@@ -390,8 +390,7 @@ def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
         )
         for entry in result["estimators"]
     ]
-    quantity = r"mean over channels of $\sqrt{\sum s^2/b}$"
-    figure = mass_scan_figure(curves, "HNL mass [GeV]", quantity, result["reference"])
+    figure = mass_scan_figure(curves, "HNL mass [GeV]", "significance, mean over channels", result["reference"])
     made = [path for path in save(figure, folder / "significance") if path.suffix == ".png"]
     return made + [folder / "residuals.png"] * (result["regression"] is not None)
 
