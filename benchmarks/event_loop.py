@@ -44,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=["few", "full"])
     parser.add_argument("--events", type=int, default=None)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS)
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--chunks", type=int, nargs="+", default=None)
     options = parser.parse_args()
     prepare()
     few = options.which == "few"
@@ -56,8 +56,8 @@ def main() -> None:
         Coffea(path, Peer(FEW, systematics=False) if few else Peer()),
         differences,
         least=(4.0, 2.0),
-        chunks=options.chunks,
-        rounds=options.rounds,
+        chunks=options.chunks or (CHUNKS if few else (CHUNKS[0], CHUNKS[-1])),
+        rounds=options.rounds or (3 if few else 2),  # coffea takes long
         reading=0.7 if few else 0.0,
     )
 

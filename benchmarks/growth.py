@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=2, metavar=("FOLDER", "FILES"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     if options.run:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
@@ -83,9 +84,7 @@ def main() -> None:
                 done = subprocess.run(words, check=True, capture_output=True, text=True)  # noqa: S603 - this script
                 answers.append(json.loads(done.stdout.splitlines()[-1]))
                 assert answers[-1]["events"] == millions * 1_000_000
-    times = {
-        millions: sorted(one["seconds"] for one in answers)[len(answers) // 2] for millions, answers in found.items()
-    }
+    times = {millions: statistics.median(one["seconds"] for one in answers) for millions, answers in found.items()}
     memory = {millions: max(one["memory"] for one in answers) for millions, answers in found.items()}
     each = [seconds / millions for millions, seconds in times.items()]
     off = max(abs(one / each[-1] - 1) for one in each)

@@ -134,9 +134,9 @@ class Coffea:
         """Process the whole file."""
         executor = IterativeExecutor(status=False)
         runner = Runner(executor, schema=NanoAODSchema, chunksize=chunk, savemetrics=False)
-        if chunk not in self.metadata:  # opening files is no part of the loop
-            self.metadata[chunk] = list(runner.preprocess(self.fileset))
-        with open(os.devnull, "w") as silence, _stdout(silence):  # noqa: PTH123 - a bar that asks not to be drawn
+        with open(os.devnull, "w") as silence, _stdout(silence):  # noqa: PTH123 - bars that ask not to be drawn
+            if chunk not in self.metadata:  # opening files is no part of the loop
+                self.metadata[chunk] = list(runner.preprocess(self.fileset))
             result: dict[str, Any] = runner(self.metadata[chunk], self.processor)["made"]
         return result
 

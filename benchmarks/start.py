@@ -92,7 +92,7 @@ def project(folder: Path) -> None:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     seconds_of_help()
     helps = [seconds_of_help() for _ in range(options.rounds)]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+
 import awkward as ak
 import hist
 import numpy as np
 import onnxruntime
 from peers.dilepton_met import DileptonMET, region_cuts
+
+
+@functools.cache
+def session(model):
+    """Open a classifier, once in each process."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class WholeAnalysis(DileptonMET):
@@ -37,9 +47,7 @@ class WholeAnalysis(DileptonMET):
         self.regions = {name: region_cuts()[name] for name in regions}
         self.shifts |= {"jet_resolution_up": 0.5, "jet_resolution_down": -0.5}
         self.features, self.sources = features, sources
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.model = model
 
     def observables(self, events, first, second, jets, light, met):
         """Add what the others do not have, and the score."""
@@ -49,7 +57,7 @@ class WholeAnalysis(DileptonMET):
         py = first.py + second.py + ak.sum(jets.py, axis=1)
         found["vector_ht"] = np.hypot(px, py)
         columns = [np.asarray(found[name], dtype=np.float32) for name in self.features]
-        found["score"] = self.session.run(None, {"event": np.stack(columns, axis=1)})[0]
+        found["score"] = session(self.model).run(None, {"event": np.stack(columns, axis=1)})[0]
         return found
 
     def efficiencies(self, weights, first, second, taggable, met):
