@@ -21,7 +21,15 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Inputs, fold_of
 from colonnade.output import write_json
 from colonnade.training.declaration import Model, Trees
-from colonnade.training.evaluation import Point, Significance, area_under_curve, best, points_of, significance_scan
+from colonnade.training.evaluation import (
+    MOST_STATISTICAL_ERROR,
+    Point,
+    Significance,
+    area_under_curve,
+    best,
+    points_of,
+    significance_scan,
+)
 from colonnade.training.loading import read_sample
 from colonnade.training.sample import Sample
 from colonnade.training.studies import Channel, Comparison
@@ -205,7 +213,13 @@ def crossed_yields(
         here, others = fold == number, fold != number
         scale = folds / (folds - 1)
         scan = significance_scan(
-            point.score[others], point.weight[others] * scale, point.target[others], significance, background_error
+            point.score[others],
+            point.weight[others] * scale,
+            point.target[others],
+            significance,
+            background_error,
+            # a part of the events has this much more of an error than all of them
+            most_statistical_error=MOST_STATISTICAL_ERROR * scale**0.5,
         )
         cut = float(best(scan)["cut"] or 0.0)
         above = here & (point.score > cut)

@@ -8,6 +8,7 @@ uncertainty) -> Z, as `colonnade.statistics.asimov_significance` is.
 from __future__ import annotations
 
 __all__ = [
+    "MOST_STATISTICAL_ERROR",
     "Point",
     "Significance",
     "accuracy",
@@ -31,6 +32,8 @@ from colonnade.inference import Inputs
 from colonnade.training.sample import Sample
 
 Floats = NDArray[np.float64]
+# relative statistical error of a background beyond which a significance is chance's
+MOST_STATISTICAL_ERROR = 0.3
 Significance = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
 Score = Callable[[Inputs, NDArray[np.int64]], NDArray[np.float32]]
 """(inputs, rows of the sample) -> scores"""
@@ -137,7 +140,7 @@ def significance_scan(
     significance: Significance,
     background_error: float,
     cuts: ArrayLike | None = None,
-    most_statistical_error: float = 0.3,
+    most_statistical_error: float = MOST_STATISTICAL_ERROR,
 ) -> list[dict[str, float | None]]:
     """Give the expected significance of events with score > cut, for many cuts.
 
