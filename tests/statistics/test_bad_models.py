@@ -40,7 +40,7 @@ OTHER = {
         "description": "",
         "labels": ["m"],
         "digests": {"md5": "0" * 32},
-        "references": {"hepdata": "ins1"},
+        "references": {"hepdata": "ins0000001"},
     },
     "patches": [{"metadata": {"name": "m1", "values": [1]}, "patch": []}],
     "version": "1.0.0",

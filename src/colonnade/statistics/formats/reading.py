@@ -110,7 +110,7 @@ def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> An
                 KeyError,
                 TypeError,
             ) as error:
-                msg = f"{patchset} is not a pyhf patchset: {str(error).splitlines()[0][:200]}."
+                msg = f"{patchset} is not a pyhf patchset: {str(error).splitlines()[0][:200].rstrip('.')}."
                 raise ConfigError(msg) from error
         names = [each.name for each in patches]
         if patch is None and len(names) > 1:
@@ -124,7 +124,7 @@ def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> An
     try:
         return jsonpatch.apply_patch(spec, operations)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
-        msg = f"The patch of {patchset} does not apply to {path}: {str(error).splitlines()[0][:200]}."
+        msg = f"The patch of {patchset} does not apply to {path}: {str(error).splitlines()[0][:200].rstrip('.')}."
         raise ConfigError(msg) from error
 
 
