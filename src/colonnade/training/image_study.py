@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.errors import ConfigError
+from colonnade.config import read_json
+from colonnade.errors import ColonnadeError, ConfigError
 from colonnade.images import SparseImages, compress
 from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
@@ -129,6 +130,7 @@ def run_image_study(
         "losses": {},
         "models": {},
     }
+    earlier = _earlier(folder / "study.json")
     networks: dict[str, Any] = {}
     cells: dict[str, SparseImages] = {}
     for key, model in study.images.items():
@@ -139,7 +141,15 @@ def run_image_study(
         if model.compression not in result["losses"]:
             result["losses"][model.compression] = _losses(model, cells[model.emf], events.parts["test"])
         result["models"][key], networks[key] = _fit(
-            f"{name}_{key}", model, events, cells[model.emf], folder / key, output, device, progress
+            f"{name}_{key}",
+            model,
+            events,
+            cells[model.emf],
+            folder / key,
+            output,
+            device,
+            progress,
+            earlier.get(key, {}),
         )
         write_json(folder / "study.json", result)
     result["jagged"], jagged_scores = _fit_jagged(
@@ -155,6 +165,15 @@ def run_image_study(
     result["detailed"]["jagged"] = _detail(events, jagged_scores, result["jagged"]["peak"])
     write_json(folder / "study.json", result)
     return result
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """Read the entries of a study that was interrupted, or nothing."""
+    try:
+        found = read_json(path)["models"]
+    except (ColonnadeError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _require(study: ImageStudy, sample: Sample) -> None:
@@ -212,8 +231,9 @@ def _fit(
     output: Path,
     device: str,
     progress: Progress | None,
+    earlier: dict[str, Any],
 ) -> tuple[dict[str, Any], Any]:
-    """Train, export and judge one network on images; return its entry, and the network."""
+    """Train, export and judge one network on images; return its entry (the earlier one, if whole), and the network."""
     from colonnade.training.image_export import export_images
     from colonnade.training.image_fit import Check, ImageEvents, fit_images
 
@@ -221,6 +241,8 @@ def _fit(
     train, validation = (
         ImageEvents(cells.take(parts[part]), sample.target[parts[part]]) for part in ("train", "validation")
     )
+
+    digest = hashlib.sha256(json.dumps([repr(model), sample.digest, device]).encode()).hexdigest()
 
     def told(check: Check) -> None:
         if progress is not None:
@@ -235,12 +257,14 @@ def _fit(
             validation,
             device=device,
             checkpoint=work / "training.pt",
-            key=hashlib.sha256(json.dumps([repr(model), sample.digest, device]).encode()).hexdigest(),
+            key=digest,
             progress=told,
         )
     finally:
         if progress is not None:
             progress.end()
+    if earlier.get("key") == digest and (output / f"{name}.onnx").is_file():
+        return earlier, fitted.network
     card = model.card(name)
     judged = _judge(_scores(fitted.network, card, cells, parts["test"], device), sample, parts["test"])
     held_out = sample.inputs.take(parts["test"][:_TIMED])
@@ -269,6 +293,7 @@ def _fit(
     )
     best = next((asdict(check) for check in fitted.history if check.step == fitted.best), {})
     entry = {
+        "key": digest,
         "compression": model.compression,
         "down": model.network.down,
         **_size(model),
