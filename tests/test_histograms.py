@@ -109,6 +109,21 @@ class TestOneAxis:
         check(Histogram("x", given_axis), {"x": np.zeros(0, dtype=kind)}, 0)
 
 
+def test_events_taken_in_blocks_give_the_same_bits(monkeypatch):
+    rng = np.random.default_rng(3)
+    declared = [Histogram(f"x{number}", axis.Regular(9, 0, 1)) for number in range(20)]
+    declared.append(Histogram("jagged", axis.Regular(9, 0, 1), regions=("C", "A")))
+    observables = {histogram.name: rng.normal(0.5, 0.5, 500) for histogram in declared}
+    observables["jagged"] = ak.unflatten(rng.random(1000), rng.multinomial(1000, np.full(500, 1 / 500)))
+    sets = []
+    for block in (1 << 16, 40):  # all events at once, or 10 at a time
+        monkeypatch.setattr("colonnade.histograms.filled._BLOCK", block)
+        sets.append(HistogramSet(declared, REGIONS, VARIATIONS))
+        sets[-1].fill(observables, {**masks(500), "C": np.arange(500) > 300}, weights(500))
+    assert sets[0] == sets[1]
+    assert sets[0]["jagged"].sum(flow=True).value != 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(np.float64, st.integers(0, 40), elements=st.floats(allow_nan=False, width=64)),

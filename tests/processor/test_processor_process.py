@@ -569,6 +569,23 @@ class TestPieces:
         with pytest.raises(ConfigError, match="jets 3, met 2"):
             Objects(jets=jets, met=np.zeros(2))
 
+    def test_joined_objects(self):
+        common = Objects(
+            number=np.array([1.0, 2.0, 3.0]),
+            met=np.array([10.0, 20.0, 30.0]),
+            double=lambda objects: 2 * objects.met,
+        )
+        some = common[np.array([False, True, True])]
+        shifted = some.joined(Objects(met=np.array([21.0, 31.0]), jets=np.array([0, 4])))
+        assert list(shifted) == ["number", "met", "double", "jets"]
+        assert shifted.number.tolist() == [2.0, 3.0]
+        assert shifted.double.tolist() == [42.0, 62.0]  # of these objects, not of the common ones
+        assert some.double.tolist() == [40.0, 60.0]
+        assert shifted[np.array([1])].number.tolist() == [3.0]
+        assert shifted[np.array([False, True])].double.tolist() == [62.0]
+        with pytest.raises(ConfigError, match="number 2, met 3"):
+            some.joined(Objects(met=np.zeros(3)))
+
     def test_shift(self):
         shifts = list(Shift.every(("a", "b")))
         assert [shift.variation for shift in shifts] == ["nominal", "a_up", "a_down", "b_up", "b_down"]
