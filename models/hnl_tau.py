@@ -46,7 +46,7 @@ held_out = model.with_(signals=tuple(f"hnl_m{each}" for each in MASSES if each !
 # for each mass and channel by itself
 trees = Model(
     event=features,
-    network=Trees(count=150, depth=3, learning_rate=0.1, subsample=0.8, features=0.5, minimum_weight=2.0, patience=20),
+    network=Trees(count=100, depth=3, learning_rate=0.1, subsample=0.8, features=0.5, minimum_weight=2.0, patience=15),
     regions=CHANNELS,
     weighting="equal_points",
     folds=2,
