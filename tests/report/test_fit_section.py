@@ -106,3 +106,18 @@ def test_what_is_blinded_is_said(found, own_run):
     assert "stands for the data of the other regions" in section
     assert "<strong>150</strong>" not in section
     assert "signal strength 1" in section
+
+
+def test_limits_by_pseudo_experiments_stand_beside_those_of_the_formulas(own_run):
+    path = own_run / "fit.json"
+    content = json.loads(path.read_text())
+    limit = content["points"][0]["limit"]
+    formulas = {"expected": [1.1, 2.2, 3.3, 4.4, 5.5], "observed": None}
+    toys = {"expected": [1.0, 2.0, 3.0, 4.0, 5.0], "expected_errors": [0.1] * 5, "observed": None}
+    toys |= {"observed_error": None, "toys": 2000}
+    limit |= {"method": "toys", "expected": toys["expected"], "asymptotic": formulas, "toys": toys}
+    path.write_text(json.dumps(content))
+    text = write_report(own_run).read_text()
+    assert "3.00 ± 0.10" in text
+    assert '<td class="n">3.30</td>' in text
+    assert "2000 pseudo-experiments" in text

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import hist
 import numpy as np
+import pyhf
 import pytest
 import uproot
 
 from colonnade.config import parse_settings
-from colonnade.statistics import Likelihood, discovery, fit, upper_limits
+from colonnade.statistics import Likelihood, discovery, fit, from_workspace, upper_limits
 from colonnade.statistics.build import Builder
 from colonnade.statistics.diagnostics import goodness_of_fit, interval, ranking, scan
+from colonnade.statistics.formats import read_model
 from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import Inputs, Process
@@ -155,3 +157,62 @@ def test_cabinetrys_limits(tutorial):
     limits = upper_limits(tutorial)
     assert limits.observed == pytest.approx(3.1502, rel=1e-2)
     assert limits.expected == pytest.approx((1.0054, 1.3975, 1.9689, 2.7174, 3.5426), rel=1e-2)
+
+
+# ---- pyhf's binderexample: limits are roots, not points of a grid
+
+ROOTS = (0.2914, 0.3913, 0.5437, 0.7583, 1.0206)
+
+
+def test_binderexample():
+    """HistFactory XML of pyhf's notebooks, where its folder is beside the other real files."""
+    path = Path(__file__).parents[3] / "shared" / "data" / "statistics" / "binderexample" / "meas.xml"
+    if not path.is_file():
+        pytest.skip("pyhf's binderexample is not among the real files")
+    assert upper_limits(Likelihood(read_model(path))).expected == pytest.approx(ROOTS, abs=1e-4)
+
+
+def test_limits_of_its_make_are_roots_of_pyhfs_cls():
+    """The same channel, samples and modifiers with other numbers; pyhf's own CLs at our limits is 0.05."""
+    rng = np.random.default_rng(2)
+    edges = np.linspace(0, 1, 9)
+    shapes = {"signal": (120, 5), "qcd": (400, 0.5), "mc1": (300, 1.5), "mc2": (200, 2.5)}
+    samples = []
+    for name, (total, power) in shapes.items():
+        data = total * np.diff(edges ** (power + 1))
+        lumi = {"name": "lumi", "type": "lumi", "data": None}
+        modifiers = [] if name == "qcd" else [lumi]
+        if name == "signal":
+            modifiers.append({"name": "SigXsecOverSM", "type": "normfactor", "data": None})
+        elif name != "qcd":
+            for kind, tilt in (("weight_var1", 0.2), ("shape_conv", 0.1)):
+                move = 1 + tilt * np.linspace(-1, 1, 8)
+                sides = {"hi_data": (data * move).tolist(), "lo_data": (data / move).tolist()}
+                modifiers.append({"name": f"{name}_{kind}", "type": "histosys", "data": sides})
+        samples.append({"name": name, "data": data.tolist(), "modifiers": modifiers})
+    total = np.sum([each["data"] for each in samples[1:]], axis=0)
+    lumi = {"name": "lumi", "auxdata": [1.0], "sigmas": [0.1], "inits": [1.0], "bounds": [[0.5, 1.5]]}
+    strength = {"name": "SigXsecOverSM", "bounds": [[0.0, 10.0]]}
+    config = {"poi": "SigXsecOverSM", "parameters": [lumi, strength]}
+    spec = {
+        "channels": [{"name": "channel1", "samples": samples}],
+        "observations": [{"name": "channel1", "data": rng.poisson(total).astype(float).tolist()}],
+        "measurements": [{"name": "meas", "config": config}],
+        "version": "1.0.0",
+    }
+    limits = upper_limits(Likelihood(from_workspace(spec)))
+    workspace = pyhf.Workspace(spec)
+    model, data = workspace.model(), workspace.data(workspace.model())
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
+
+    def cls(strength):
+        observed, expected = pyhf.infer.hypotest(strength, data, model, return_expected_set=True)
+        return [float(observed), *(float(each) for each in expected)]
+
+    for place, limit in enumerate((limits.observed, *limits.expected)):
+        assert cls(limit)[place] == pytest.approx(0.05, rel=2e-3)
+    grid = np.linspace(0.05, 1.5 * limits.expected[4], 16)
+    on_grid = np.array([cls(strength) for strength in grid])
+    scanned = [float(np.interp(0.05, on_grid[::-1, place], grid[::-1])) for place in range(1, 6)]
+    bias = np.abs(np.array(scanned) / limits.expected - 1)
+    assert bias.max() > 5e-3  # which is why nothing is read off a grid
