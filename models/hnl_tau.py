@@ -25,7 +25,7 @@ baseline = Model(
     weighting="equal_points",
     prior_odds=100.0,
     folds=2,
-    optimisation=Optimisation(learning_rate=1e-3, batch=1024, epochs=40, patience=8),
+    optimisation=Optimisation(learning_rate=1e-3, batch=1024, epochs=30, patience=6),
 )
 # masses count by their cross-section: what 85 GeV looks like is nearly all that is learned
 by_cross_section = baseline.with_(weighting="signal_up_weighted")
@@ -46,7 +46,7 @@ held_out = model.with_(signals=tuple(f"hnl_m{each}" for each in MASSES if each !
 # for each mass and channel by itself
 trees = Model(
     event=features,
-    network=Trees(count=100, depth=3, learning_rate=0.1, subsample=0.8, features=0.5, minimum_weight=2.0, patience=15),
+    network=Trees(count=60, depth=3, learning_rate=0.15, subsample=0.8, features=0.5, minimum_weight=2.0, patience=15),
     regions=CHANNELS,
     weighting="equal_points",
     folds=2,
@@ -75,9 +75,9 @@ variants = {
     "freed": frozen.with_(network__mode="freed"),
 }
 
-# 170,352 instead of 25,435,248 parameters, 1 million made events instead of 1.6 billion
-SMALL = Regression(width=128, depth=10, events=100_000, batch=1024, epochs=10, learning_rate=1e-3, decay=0.75)
-small = {"network__regression": SMALL, "optimisation__learning_rate": 1e-3, "optimisation__epochs": 40}
+# 170,352 instead of 25,435,248 parameters, 400,000 made events instead of 1.6 billion
+SMALL = Regression(width=128, depth=10, events=50_000, batch=512, epochs=8, learning_rate=1.5e-3, decay=0.7)
+small = {"network__regression": SMALL, "optimisation__learning_rate": 1e-3, "optimisation__epochs": 16}
 longer = {"optimisation__epochs": 300, "optimisation__patience": 30}
 masses = MassScan(
     models={
