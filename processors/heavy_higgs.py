@@ -41,6 +41,7 @@ class HeavyHiggs(Processor):
         "all": Region("Z mass"),
         "cuts": Region("Z mass", "Zll pT > 250", "large jet pT > 250", "D2 < 1.5", "MET < 100", signal=True),
         "network": Region("Z mass", "network", signal=True),
+        "network_tight": Region("Z mass", "network > 0.9", signal=True),
         "network_mass": Region("Z mass", "network with mass", signal=True),
     }
 
@@ -118,6 +119,7 @@ class HeavyHiggs(Processor):
             "D2 < 1.5": observables["fatjet_D2"] < 1.5,
             "MET < 100": observables["MET"] < 100,
             "network": observables.get("score", nothing) > 0.5,
+            "network > 0.9": observables.get("score", nothing) > 0.9,
             "network with mass": observables.get("score_mass", nothing) > 0.5,
         }
 
