@@ -48,7 +48,8 @@ class _Events:
     def known(self) -> NDArray[np.bool_]:
         """The events of the two classes in the region of the training."""
         unseen = self.sample.process == self.sample.processes.index(self.study.unseen)
-        return self.sample.in_region(self.study.region) & ~unseen
+        known: NDArray[np.bool_] = self.sample.in_region(self.study.region) & ~unseen
+        return known
 
     @cached_property
     def parts(self) -> dict[str, Rows]:
@@ -74,7 +75,8 @@ class _Events:
 
     def of(self, process: str) -> NDArray[np.bool_]:
         """Tell which fresh events are of a process."""
-        return self.fresh & (self.sample.process == self.sample.processes.index(process))
+        own: NDArray[np.bool_] = self.fresh & (self.sample.process == self.sample.processes.index(process))
+        return own
 
 
 def run_image_study(
