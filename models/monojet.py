@@ -66,10 +66,10 @@ model = Model(
 
 FULL = ImageTraining()
 SCALED = ImageTraining(
-    learning_rate=1e-3, l2=1e-4, batch=32, steps=500, every=100, patience=5, checked=400, precision="bfloat16"
+    learning_rate=1e-3, l2=1e-4, batch=32, steps=400, every=100, patience=5, checked=400, precision="bfloat16"
 )
 # the whole grid has three and a half times the cells
-SCALED_WHOLE = replace(SCALED, steps=150, every=50)
+SCALED_WHOLE = replace(SCALED, steps=100, every=50)
 NARROW = (8, 16, 32, 16, 32, 16)
 
 
