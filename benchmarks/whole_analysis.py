@@ -87,9 +87,9 @@ def differences(ours, theirs) -> list[str]:
 def main() -> None:
     """Compare, and report the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--chunks", type=int, nargs="+", default=(100_000, 200_000))
+    parser.add_argument("--chunks", type=int, nargs="+", default=(100_000,))
     options = parser.parse_args()
     prepare()
     path = events_file(options.events)
