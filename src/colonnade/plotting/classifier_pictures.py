@@ -175,4 +175,4 @@ def _picture(
 ) -> Picture:
     caption: Caption = run.caption(*lines, data=False)
     where = f"classifiers/{path_part(name)}_{path_part(stem)}"
-    return Picture(where, "classifier", alt, content, caption, options)  # type: ignore[arg-type]  # as the others of fits
+    return Picture(where, "classifier", alt, content, caption, options)
