@@ -25,9 +25,9 @@ def main() -> None:
     """Compare, and report the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queries", nargs="*", default=list(QUERIES))
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS)
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--chunks", type=int, nargs="+", default=(CHUNKS[0], CHUNKS[-1]))
     options = parser.parse_args()
     prepare()
     path = events_file(options.events)
