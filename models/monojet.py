@@ -3,8 +3,9 @@
     colonnade train models/monojet.py --compare monojet_scaled     # samples, columns, all trainings, tables
     colonnade train models/monojet.py --compare monojet_full --device cuda    # the document's sizes
 
-The first fits a machine without a GPU: it simulates fewer events, its images are cropped to 32 x 32, and its image networks have
-an eighth of the channels, fewer and larger steps and less L2, which would otherwise hold so short a training at nothing.
+The first fits a machine without a GPU: it simulates fewer events, its images are cropped to 32 x 32, and its image
+networks have an eighth of the channels, fewer and larger steps and less L2, which would otherwise hold so short a
+training at nothing.
 """
 
 from dataclasses import replace
