@@ -509,7 +509,7 @@ def test_each_signal_is_fitted_in_its_own_score_with_bins_of_bounded_error(tmp_p
             values = np.bincount(place, view["value"], minlength=len(only.edges) - 1)
             errors = np.sqrt(np.bincount(place, view["variance"], minlength=len(only.edges) - 1))
             assert sample.yields == pytest.approx(values)
-            assert np.all(errors < 0.1 * values)
+            assert np.all(errors[1:] < 0.1 * values[1:])  # the lowest holds the rest
         # narrowing the uppermost bin by one fine bin would break the bound, or leave less signal
         assert only.samples[0].yields[-1] > 0
     assert edges["S130"] != edges["S400"]
@@ -531,5 +531,7 @@ def test_bins_that_no_number_of_events_allows_are_refused_in_one_sentence():
 
 def test_a_histogram_named_by_a_parameter_that_the_signal_lacks():
     settings = small_settings(channels={"SR": {"histogram": "score_{m_chi}"}})
-    with pytest.raises(ConfigError, match=r"'score_\{m_chi\}' can't be named for the signal S130; its parameters: m_Zprime"):
+    with pytest.raises(
+        ConfigError, match=r"'score_\{m_chi\}' can't be named for the signal S130; its parameters: m_Zprime"
+    ):
         Builder(scored_inputs(), settings)

@@ -226,11 +226,17 @@ def _chosen(
     expected = (np.zeros(len(edges) - 1),) * 2 if signal is None else signal
     fine = [Sample(edges[:-1], values, variances) for values, variances in (expected, background)]
     try:
-        found = (right_to_left if bins.method == "right_to_left" else equal_signal)(*fine, error=bins.error)
+        if bins.method == "right_to_left":
+            found = right_to_left(*fine, error=bins.error, rest="apart")
+        else:
+            found = equal_signal(*fine, error=bins.error)
     except FitError as error:
         msg = f"{where}: {error}"
         raise FitError(msg) from error
-    return [0, *np.searchsorted(edges, found.edges).tolist()]
+    starts = [0, *np.searchsorted(edges, found.edges).tolist()]
+    while len(starts) > 1 and background[0][: starts[1]].sum() <= 0:  # the rest holds what nothing bounds
+        del starts[1]
+    return starts
 
 
 def _cut(
