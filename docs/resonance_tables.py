@@ -1,6 +1,6 @@
 """Write the tables of docs/resonances.md from runs of the two resonance workflows.
 
-    python docs/resonance_tables.py results/heavy_higgs results/zgamma
+python docs/resonance_tables.py results/heavy_higgs results/zgamma
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def bump_lines(found: Mapping[str, Any]) -> Iterator[str]:
                 significant(wilks["p"]), " ± ".join(measured(spurious["signal"][0], spurious["error"][0])),
             )
         )  # fmt: skip
-    yield f"Signal and background in the selection at {found['luminosity']:g} fb⁻¹, the peak fitted to the signal alone,"
-    yield "χ² of the background alone, and the signal that the fit of both finds:"
+    yield f"Signal and background in the selection at {found['luminosity']:g} fb⁻¹, the peak fitted to the signal"
+    yield "alone, χ² of the background alone, and the signal that the fit of both finds:"
     yield ""
     yield from table(
         ("selection", "signal", "background", "mean [GeV]", "width [GeV]", "χ²/ndf", "fitted signal",
@@ -85,8 +85,9 @@ def experiment_lines(found: Mapping[str, Any]) -> Iterator[str]:
     toys = statistics["z"]["toys"]
     settings = found["settings"]["experiment"]
     yield f"{toys:,} pseudo-experiments of {settings['events']:,} events, drawn from {found['simulated_events']:,}"
-    yield f"simulated ones. Area under the ROC curve {found['auc']['mean']:.3f} ± {found['auc']['width']:.3f}, where there is"
-    yield "no signal to learn. Normal fits (mean ± width) and the value that chance reaches at so many σ:"
+    auc = found["auc"]
+    yield f"simulated ones. Area under the ROC curve {auc['mean']:.3f} ± {auc['width']:.3f}, where there is no signal to"
+    yield "learn. Normal fits (mean ± width) and the value that chance reaches at so many σ:"
     yield ""
     sigmas = list(statistics["z"]["global"]["size"])
     head = ("Z by", "without cut", "largest of the scan", *(f"largest, {sigma} σ" for sigma in sigmas), "failed")
@@ -128,7 +129,11 @@ def experiment_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from table(
         ("form", "χ²/ndf", "p"),
         [
-            (fit["shape"], f"{fit['goodness']['chi2']:.1f} / {fit['goodness']['ndf']}", significant(fit["goodness"]["p"]))
+            (
+                fit["shape"],
+                f"{fit['goodness']['chi2']:.1f} / {fit['goodness']['ndf']}",
+                significant(fit["goodness"]["p"]),
+            )
             for fit in found["shapes"]["fits"]
             if fit["failed"] is None
         ],

@@ -23,7 +23,7 @@ model = Model(
     event=FEATURES,
     network=Dense(hidden=(32, 32)),
     regions=("all",),
-    # beside the signal's mass only: what tells it from a background of equal mass, so that the cut keeps the mass's shape
+    # near the signal's mass only: what tells it from background of equal mass, so that the cut keeps the mass's shape
     learn_from=(("reco_zv_mass", 900.0, 1100.0),),
     # signal weighs as much as all background
     weighting="equal_points",

@@ -200,7 +200,7 @@ with warnings.catch_warnings():
                 msg = f"a {kind} needs its cross-section in pb, greater than 0"
                 raise ValueError(msg)
             if weighted and value is not None:
-                msg = "events that are weighted_to a luminosity have their cross-section in the weights; give one of both"
+                msg = "events that are weighted_to a luminosity have it in their weights; give one of both"
                 raise ValueError(msg)
             return value
 

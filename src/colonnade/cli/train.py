@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from colonnade.training import Model
 
@@ -178,7 +180,7 @@ def _search(
                 folder,
                 significance=asimov_significance,
                 workers=workers,
-                progress=lambda done, total, bar=bar, task=task: bar.update(task, completed=done, total=total),
+                progress=functools.partial(_advance, bar, task),
             )
         _print_search(console, result, folder)
         figures = draw_search(result, folder)
@@ -187,6 +189,10 @@ def _search(
             for figure in figures:
                 if figure.suffix == ".png":
                     shutil.copyfile(figure, publish / f"{name}_{figure.name}")
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 def _print_search(console: Console, result: dict[str, Any], folder: Path) -> None:
