@@ -86,8 +86,8 @@ def experiment_lines(found: Mapping[str, Any]) -> Iterator[str]:
     settings = found["settings"]["experiment"]
     yield f"{toys:,} pseudo-experiments of {settings['events']:,} events, drawn from {found['simulated_events']:,}"
     auc = found["auc"]
-    yield f"simulated ones. Area under the ROC curve {auc['mean']:.3f} ± {auc['width']:.3f}, where there is no signal to"
-    yield "learn. Normal fits (mean ± width) and the value that chance reaches at so many σ:"
+    yield f"simulated ones. Area under the ROC curve {auc['mean']:.3f} ± {auc['width']:.3f}, where there is no signal"
+    yield "to learn. Normal fits (mean ± width) and the value that chance reaches at so many σ:"
     yield ""
     sigmas = list(statistics["z"]["global"]["size"])
     head = ("Z by", "without cut", "largest of the scan", *(f"largest, {sigma} σ" for sigma in sigmas), "failed")

@@ -194,7 +194,8 @@ def _signals(model: Model) -> dict[str, dict[str, Any]]:
 def _yields(prediction: Prediction, channel: str) -> dict[str, Any]:
     total, error = prediction.totals[channel]
     # a signal of strength 0 is no sample of the channel
-    shown = {name: values for name, values in prediction.yields[channel].items() if values.sum() > 1e-12 * total}
+    yields = prediction.yields[channel].items()
+    shown = {name: values for name, values in yields if abs(values.sum()) > 1e-12 * abs(total)}
     return {
         "samples": {name: values.tolist() for name, values in shown.items()},
         "sample_totals": {name: list(prediction.sample_totals[channel].get(name, (0.0, 0.0))) for name in shown},
