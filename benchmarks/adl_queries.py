@@ -16,8 +16,8 @@ def differences(ours, theirs) -> list[str]:
     for name, made in ours["histograms"].items():
         one = made[{"region": "all", "variation": "nominal"}].values(flow=True)
         two = theirs["histograms"][name].values(flow=True)
-        if one.sum() != two.sum() or np.abs(np.cumsum(one - two)).max() > 3 + 1e-4 * one.sum():
-            problems.append(f"{name}: {one.sum():.0f} and {two.sum():.0f} entries, bins {one - two}")
+        if np.abs(np.cumsum(one - two)).max() > 3 + 1e-4 * one.sum():
+            problems.append(f"{name}: {one.sum():.0f} and {two.sum():.0f} entries")
     return problems
 
 
