@@ -8,6 +8,7 @@ import pytest
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
+from colonnade.plotting.fit_figures import fit_figure
 from colonnade.plotting.fit_pictures import draw_fit, fit_pictures, names_of_run, plain_names
 from colonnade.plotting.folder import RunFolder
 from colonnade.report import write_report
@@ -67,6 +68,20 @@ def test_every_picture_of_a_fit(found, tmp_path):
     written = draw_fit(found, tmp_path, names, {"pulls", "scan"}, PlotSettings(formats=("png",), resolution=50))
     assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
     assert all(each.stat().st_size > 1000 for each in written)
+
+
+def test_a_negative_signal_and_a_free_normalisation_are_shown():
+    model = from_workspace(workspace({"SR": [85.0, 22.0], "CR": [1000.0]}))
+    found = diagnosis_summary(diagnose(Likelihood(model), wide=True), model)
+    pictures = {each.stem: each for each in fit_pictures(found, plain_names(["top", "zz"]))}
+    stack = pictures["fit/yields_SR"].content
+    assert stack.backgrounds[-1].values.sum() < 0
+    np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
+    ranking = pictures["fit/ranking"]
+    figure = fit_figure(ranking.content, ranking.caption)
+    impacts = np.abs(np.nan_to_num(ranking.content.impacts))
+    free = ranking.content.names.index("norm_top")
+    assert impacts[2:, free].max() < figure.axes[1].get_xlim()[1] < 1.2 * impacts.max()
 
 
 def test_every_figure_can_be_drawn(found, tmp_path):

@@ -54,6 +54,9 @@ def _drawn(content: FitContent) -> Figure:
     elif isinstance(content, ImpactPlot):
         impacts = np.nan_to_num(content.impacts)
         figure = plot_result.ranking(content.pulls, content.constraints, _names(content.names), *impacts)
+        # cabinetry's range is that of the prior impacts, which a free parameter has none of
+        widest = 1.1 * float(np.abs(impacts).max()) or 1.0
+        figure.axes[1].set_xlim(-widest, widest)
     elif isinstance(content, CorrelationPlot):
         figure = plot_result.correlation_matrix(content.matrix, _names(content.names))
     else:

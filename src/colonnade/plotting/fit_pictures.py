@@ -198,7 +198,7 @@ def _yields(channel: str, each: Mapping[str, Any], names: Names) -> Picture:
         + tuple(
             Component(f"{names.title(signal['name'])}, fitted", np.array(events), SIGNAL_COLOURS[0])
             for events in fitted
-            if signal is not None and sum(events) > 1e-6 * after["total"]
+            if signal is not None and abs(sum(events)) > 1e-6 * after["total"]
         ),
         down=errors,
         up=errors,
