@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -104,3 +106,31 @@ def test_columns_of_every_observable_without_a_model(mini, tmp_path, capsys):
         (mini / "models" / "elsewhere.py").rename(mini / "models" / "mini.py")
     assert "1,0" in capsys.readouterr().out or list(tmp_path.glob("*.parquet"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["S_100.parquet", "S_300.parquet", "columns.json"]
+
+
+def test_a_run_fits_the_score_and_reports_on_its_classifier(mini, model):
+    workflow = """
+processor: processors/mini.py
+luminosity: 10.0
+executor: {kind: iterative}
+scorers: {score: models/mini_trees.onnx}
+model:
+  channels:
+    low: {histogram: met, rebin: 20}
+    high: {histogram: score, bins: {method: right_to_left, error: 0.3}}
+plots: {histograms: [score], regions: [high], formats: [png]}
+"""
+    (mini / "workflows" / "scored.yaml").write_text(workflow)
+    output = mini / "results" / "scored"
+    assert call("run", mini / "workflows" / "scored.yaml", "--output", output) == 0
+    fit = json.loads((output / "fit.json").read_text())
+    assert {point["signal"] for point in fit["points"]} == {"S_100", "S_300"}
+    assert all(point["significance"]["expected"] > 0 for point in fit["points"])
+    chosen = [each for each in fit["decisions"] if each["kind"] == "chosen bins"]
+    assert {place for each in chosen for place in each["where"]} == {"high, S_100", "high, S_300"}
+    classifiers = json.loads((output / "classifiers.json").read_text())
+    assert classifiers == {"score": json.loads((mini / "models" / "mini_trees.evaluation.json").read_text())}
+    page = (output / "report.html").read_text()
+    assert 'id="classifiers"' in page
+    pictures = json.loads((output / "plots" / "index.json").read_text())["pictures"]
+    assert sum(picture["kind"] == "classifier" for picture in pictures) >= 6
