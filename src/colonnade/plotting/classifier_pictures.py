@@ -116,7 +116,7 @@ def _scaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, A
         steps.append(Step(title_, np.asarray(values, dtype=np.float64), colour=colour))
     for place, point in enumerate(points):
         own = np.asarray(point["distributions"]["signal"]["scaled"], dtype=np.float64)
-        steps.append(Step(_title(run, point), own, colour=_COLOURS[1 + place % (len(_COLOURS) - 1)]))
+        steps.append(Step(_title(run, point), own, colour=_SIGNALS[place % len(_SIGNALS)]))
     return _picture(
         run, name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
         StepPlot(edges, tuple(steps)), (f"{name}, {title}",),
@@ -147,6 +147,7 @@ def _importance(run: Drawing, name: str, losses: Mapping[str, float]) -> Picture
     )  # fmt: skip
 
 
+_SIGNALS = ("#000000", "#7a21dd", "#bd1f01")  # none of them a background's
 _COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
 
 
