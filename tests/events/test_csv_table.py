@@ -27,7 +27,7 @@ def test_any_range_is_that_of_the_whole_table(table, start, stop):
     path, values = table
     reader = CsvReader(path)
     assert reader.entries == 10_000
-    assert reader.names == ("lep1_pt", "fatjet_D2", "event")
+    assert reader.names == ("lep1_pt", "fatjet_D2", "event", "run", "luminosityBlock")
     found = reader.read(["fatjet_D2", "event"], start, stop)
     assert np.array_equal(found["fatjet_D2"].content, values[start:stop, 1])
     assert np.array_equal(found["event"].content, np.arange(start, stop))
@@ -48,7 +48,7 @@ def test_windows_lines_row_numbers_and_no_last_break(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf,pt,eta\r\n0,1.5,2\r\n1,2.5,-1")
     reader = CsvReader(str(path))
     assert reader.entries == 2
-    assert reader.names == ("pt", "eta")
+    assert reader.names == ("pt", "eta", "run", "luminosityBlock", "event")
     assert reader.read(["pt"], 0, 2)["pt"].content.tolist() == [1.5, 2.5]
 
 

@@ -43,25 +43,12 @@ def test_numbers_of_its_own_are_kept(tmp_path):
     assert read_events(inspect_file(path), 0, 2, None, {}).event.to_list() == [5, 7]
 
 
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        (["1,2,3", "4,,6"], "row 2, column reco_zv_mass: the cell is missing"),
-        (["1,2,3", "4,5,6", "7,eight,9"], "row 3, column reco_zv_mass: 'eight' is not a number"),
-        (["1,2,nan"], "row 1, column FullEventWeight: 'nan' is not a number"),
-        (["1,2,3", "4,5"], "row 2: 2 cells where the header names 3 columns"),
-    ],
-)
-def test_a_bad_cell_is_named_by_row_and_column(tmp_path, rows, words):
-    source = inspect_file(written(tmp_path / "a.csv", rows))
-    with pytest.raises(EventError, match=words):
+def test_a_bad_cell_is_named_by_row_and_column(tmp_path):
+    source = inspect_file(written(tmp_path / "a.csv", ["1,2,3", "4,,6"]))
+    with pytest.raises(EventError, match="row 2, column reco_zv_mass: the cell is missing"):
         read_events(source, 0, source.entries, ("reco_zv_mass", "FullEventWeight"), {})
 
 
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [("1,2,3", "no line of column names"), ("a,b,a", "two columns 'a'"), ('"a",b,c', "quoted cells")],
-)
-def test_a_bad_header_is_refused(tmp_path, header, words):
-    with pytest.raises(InputError, match=words):
-        inspect_file(written(tmp_path / "a.csv", ["1,2,3"], header))
+def test_a_table_without_names_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no line of column names"):
+        inspect_file(written(tmp_path / "a.csv", ["1,2,3"], "1,2,3"))

@@ -116,5 +116,5 @@ def test_a_run_without_them_has_no_pictures(tmp_path):
     run = drawing(tmp_path)
     assert not [*bump_pictures(run), *pseudo_experiment_pictures(run)]
     (tmp_path / "bumps.json").write_text("{")
-    with pytest.raises(InputError, match=r"bumps\.json can't be read"):
+    with pytest.raises(InputError, match=r"bumps\.json, line 1, column 2: not valid JSON"):
         list(bump_pictures(run))
