@@ -198,7 +198,7 @@ def regions_of(o):
     if o["mll"] < 110:
         found.add(f"CR_{flavour}")
     elif o["mll"] > 110:
-        found.add(f"SR{1 + (o['met'] >= 100) + (o['met'] >= 150)}_{flavour}")
+        found |= {f"SR_{flavour}", f"SR{1 + (o['met'] >= 100) + (o['met'] >= 150)}_{flavour}"}
     if o["met_significance"] > 10 and o["mt"] > 160 and o["mll"] > 120 and o["mt2"] > 110:
         found.add(f"CC_{flavour}")
     return found
