@@ -13,6 +13,7 @@ from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
 from colonnade.kinematics._operands import masses, momenta
 from colonnade.kinematics.arrays import unwrap
+from colonnade.kinematics.views import joined, view
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -39,13 +40,20 @@ def invariant_mass(*objects: Any) -> Any:
     if len(objects) < 2:
         msg = "invariant_mass needs two objects or more."
         raise ConfigError(msg)
-    rows, offsets, missing = momenta(objects)
-    if len(rows) == 2:
+    if len(objects) == 2:
+        rows, offsets, missing = momenta(objects)
         return unwrap(_formulas.pair_mass(*rows[0], *rows[1]), offsets, missing)
-    total = np.zeros((4, len(rows[0][0])))
-    for row in rows:
-        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
-    return unwrap(_formulas.momentum_of(total)[3], offsets, missing)
+    views = [view(one) for one in objects]
+    offsets, missing, repeats = joined(views)
+    parts = [
+        one.cartesian() if repeat is None else one.cartesian()[:, repeat]
+        for one, repeat in zip(views, repeats, strict=True)
+    ]
+    px, py, pz, energy = np.add.reduce(parts)
+    # rounding can leave a massless sum slightly space-like
+    with np.errstate(invalid="ignore", over="ignore"):
+        square = energy * energy - px * px - py * py - pz * pz
+    return unwrap(np.sqrt(np.maximum(square, 0.0)), offsets, missing)
 
 
 def transverse_mass(first: Any, second: Any, *, massless: bool = False) -> Any:

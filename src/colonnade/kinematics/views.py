@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.kinematics import _loops
+from colonnade.kinematics import _formulas, _loops
 from colonnade.kinematics.layouts import buffer, look, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -57,6 +57,7 @@ class View:
     """
 
     __slots__ = (
+        "_cartesian",
         "_composed",
         "_content",
         "_contents",
@@ -96,6 +97,7 @@ class View:
         self._wide: dict[str, Floats] = {}
         self._composed: tuple[Integers, Integers] | None = None
         self._members: dict[str, View] = {}
+        self._cartesian: Floats | None = None
         self._name = ""
 
     @classmethod
@@ -187,6 +189,19 @@ class View:
                 function(phi).astype(np.float64, copy=False) for function in (np.cos, np.sin)
             )
         return self._wide["cos(phi)"], self._wide["sin(phi)"]
+
+    def cartesian(self) -> Floats:
+        """Return px, py, pz, E of four-momenta, shape (4, size); worked out once an object, not once a combination."""
+        if self._cartesian is None:
+            above = self._parent
+            if above is not None and self.index is not None and self.missing is None and above.size < self.size:
+                self._cartesian = above.cartesian().take(self.index, axis=1)
+            else:
+                rows = [self.coordinate(name) for name in ("pt", "eta", "phi")]
+                mass = self.coordinate("mass") if self.has_mass else np.zeros(self.size)
+                self._cartesian = np.zeros((4, self.size))
+                _formulas.add_momentum(*rows, mass, self._cartesian)
+        return self._cartesian
 
     def member(self, name: str) -> View:
         """Look at a column that itself holds records, or lists of them: for these entries, which must not be missing.
