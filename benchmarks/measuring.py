@@ -217,7 +217,7 @@ def compare(
         report(
             f"{title}, chunks of 100,000 events, against coffea",
             f"{one:.2f} and {two:.3f} {unit}",
-            f"{ratio:.1f} x",
+            f"{ratio:.2f} x",
             f">= {least[0]:g} x",
             holds=ratio >= least[0],
         )
@@ -225,7 +225,7 @@ def compare(
     report(
         f"{title}, each at its best chunks, against coffea",
         f"{one:.2f} and {two:.3f} {unit}",
-        f"{one / two:.1f} x",
+        f"{one / two:.2f} x",
         f">= {least[1]:g} x",
         holds=one / two >= least[1],
     )
@@ -236,7 +236,7 @@ def compare(
             report(
                 f"{title}, chunks of {chunk:,} events, against reading its columns",
                 f"{one:.2f} and {two:.2f} {unit}",
-                f"{one / two:.2f} x",
+                f"{one / two:.3f} x",
                 f">= {reading:g} x" if reading else "",
                 holds=one / two >= reading if reading else None,
             )
