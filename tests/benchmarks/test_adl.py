@@ -47,9 +47,7 @@ def ours(project: Path, real: str) -> dict[str, Any]:
         processor = queries[name]()
         columns = learn_columns(source, processor.process, METADATA)
         result = processor.process(read_events(source, 0, source.entries, columns, METADATA))["made"]
-        found[name] = {
-            key: one[{"region": "all", "variation": "nominal"}] for key, one in result["histograms"].items()
-        }
+        found[name] = {key: one[{"region": "all", "variation": "nominal"}] for key, one in result["histograms"].items()}
     return found
 
 
@@ -142,9 +140,7 @@ def q7(event: dict[str, Any]) -> dict[str, list[float]]:
 def q8(event: dict[str, Any]) -> dict[str, list[float]]:
     leptons = leptons_of(event)
     pairs = [
-        (a, b)
-        for a, b in itertools.combinations(leptons, 2)
-        if a["kind"] == b["kind"] and a["charge"] != b["charge"]
+        (a, b) for a, b in itertools.combinations(leptons, 2) if a["kind"] == b["kind"] and a["charge"] != b["charge"]
     ]
     if len(leptons) < 3 or not pairs:
         return {}
