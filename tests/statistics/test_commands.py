@@ -15,7 +15,7 @@ from colonnade.statistics.likelihood import Likelihood
 def run(command, *words):
     result = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def folder(make_inputs, search_settings, tmp_path):
 
 
 def test_limits_of_a_workspace(workspace):
-    found = json.loads(run(limit_command, workspace, "--json"))
+    text = run(limit_command, workspace, "--json")
+    assert text.startswith("{"), text[:300]
+    found = json.loads(text)
     limits = upper_limits(Likelihood(from_workspace(json.loads(workspace.read_text()))))
     assert found["asymptotic"]["observed"] == pytest.approx(limits.observed)
     assert found["toys"] is None

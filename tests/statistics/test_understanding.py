@@ -66,7 +66,8 @@ def both():
     spec = spec_of_a_search()
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-4))
     model, data = cabinetry.model_utils.model_and_data(spec)
-    return Likelihood(from_workspace(spec)), model, data, cabinetry.fit.fit(model, data)
+    yield Likelihood(from_workspace(spec)), model, data, cabinetry.fit.fit(model, data)
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
 
 
 def test_best_fit_and_correlations_are_cabinetrys(both):

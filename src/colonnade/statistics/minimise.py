@@ -303,6 +303,7 @@ def _migrad(
         minuit.errordef = iminuit.Minuit.LIKELIHOOD
         minuit.limits = list(zip(low, high, strict=True))
         minuit.tol = 1e-3
+        minuit.print_level = 0  # which is global, and may have been raised by others
         minuit.migrad(ncall=20_000)
         if minuit.valid and minuit.fval is not None:
             return expand(np.asarray(minuit.values))[:, 0], float(minuit.fval)
