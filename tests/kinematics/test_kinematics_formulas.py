@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import vector
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from colonnade import kinematics
@@ -189,6 +189,7 @@ class TestSymmetries:
         expected = math.sqrt(max(2 * first[0] * second[0] * (1 - math.cos(first[2] - second[2])), 0))
         assert light[0] == pytest.approx(expected, rel=1e-6, abs=1e-3)
 
+    @example((42.0, 0.0, 0.0, 0.000511), (729.0, 0.0, 0.0, 0.000511), 187.0, 1.0, 1.0)
     @given(massive, massive, st.floats(0, 500), st.floats(-math.pi, math.pi), st.floats(-math.pi, math.pi))
     def test_mt2(self, first, second, size, phi, angle):
         one, other, met = vectors(first), vectors(second), missing((size, phi))
