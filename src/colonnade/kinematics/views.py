@@ -197,10 +197,10 @@ class View:
             if above is not None and self.index is not None and self.missing is None and above.size < self.size:
                 self._cartesian = above.cartesian().take(self.index, axis=1)
             else:
-                rows = [self.coordinate(name) for name in ("pt", "eta", "phi")]
+                pt, eta, phi = (self.coordinate(name) for name in ("pt", "eta", "phi"))
                 mass = self.coordinate("mass") if self.has_mass else np.zeros(self.size)
                 self._cartesian = np.zeros((4, self.size))
-                _formulas.add_momentum(*rows, mass, self._cartesian)
+                _formulas.add_momentum(pt, eta, phi, mass, self._cartesian)
         return self._cartesian
 
     def member(self, name: str) -> View:
