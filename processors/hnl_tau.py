@@ -25,7 +25,8 @@ APART = 0.5
 # the simulated detector takes a jet for a tau so often (docs/samples.md, one and three prongs together)
 FAKE_RATE = 0.03
 FAKES = ("weighted", "sampled")
-HEAVIEST_FAKE = 1.5
+# the simulation has no model of the mass of a jet taken for a tau: every hadronic tau is given this one
+TAU_MASS = 1.777
 # draws of fakes: independent of the folds of a training
 _FIRST, _SECOND, _CHARGE = 101, 102, 103
 _FINE = 1 << 20
@@ -129,11 +130,15 @@ class HNLTau(Processor):
 
 
 def in_order(leptons):
-    """Return kind, pt, eta, phi, mass, charge of three leptons an event, [N, 3]: by kind, then by falling pt."""
+    """Return kind, pt, eta, phi, mass, charge of three leptons an event, [N, 3]: by kind, then by falling pt.
+
+    The mass of a tau is a constant, as else a network could tell jets by theirs, which only the simulation cuts off.
+    """
     columns = [
         np.asarray(ak.flatten(leptons[name]), dtype=np.float64).reshape(-1, 3)
         for name in ("kind", "pt", "eta", "phi", "mass", "charge")
     ]
+    columns[4] = np.where(columns[0] == TAU, TAU_MASS, columns[4])
     order = np.lexsort((-columns[1], columns[0]), axis=1)
     return [np.take_along_axis(column, order, axis=1) for column in columns]
 
@@ -157,13 +162,8 @@ def with_fakes(events, light, taus, jets):
     drawn |= (missing == 2)[event] & (place == second[event])
     # the charge of a jet is as likely + as -
     sign = 2 * ((fold_of(events, _FINE, salt=_CHARGE)[event] >> place.clip(0, 19)) & 1) - 1
-    fakes = assign(select(assign(candidates, charge=sign), lambda _jet: drawn), mass=lambda jet: lightened(jet.mass))
+    fakes = select(assign(candidates, charge=sign), lambda _jet: drawn)
     ways = np.select([missing == 1, missing == 2], [number, number * (number - 1) // 2], 1)
     fake = np.clip(missing, 0, 2)
     weight = ways * FAKE_RATE**fake * (1 - FAKE_RATE) ** np.maximum(number - fake, 0)
     return merge(true, fakes), weight.astype(np.float64)
-
-
-def lightened(mass):
-    """Mass of a jet that is taken for a tau."""
-    return np.minimum(mass, HEAVIEST_FAKE)

@@ -115,6 +115,9 @@ def test_order_of_leptons():
     assert [seen[f"pt_{place}"][0] for place in (1, 2, 3)] == [25.0, 50.0, 90.0]
     assert [seen[f"charge_{place}"][0] for place in (1, 2, 3)] == [1.0, 1.0, -1.0]
     assert (seen["n_tauh"][0], seen["is_tem"][0]) == (1.0, 1.0)
+    # a tau's mass would tell jets from taus by the simulation's cut-off
+    assert seen["m_1"][0] == pytest.approx(1.777)
+    assert seen["m_3"][0] == pytest.approx(0.1)
     # pairs of opposite charge: 13 and 23
     assert seen["hnl_mass_a"][0] == pytest.approx(seen["mass_13"][0])
     assert seen["hnl_mass_b"][0] == pytest.approx(seen["mass_23"][0])

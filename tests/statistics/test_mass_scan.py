@@ -62,6 +62,17 @@ def test_a_well_separated_signal_is_not_diluted():
     assert apart.value > 10 * joined.value
 
 
+def test_an_unknown_background_does_not_count():
+    """A score turned the wrong way leaves the signal with a handful of background events: no significance of them."""
+    rng = np.random.default_rng(8)
+    scores = np.concatenate([rng.normal(-5, 1, 900), rng.normal(0, 1, 20_000)])
+    is_signal = np.arange(len(scores)) < 900
+    weights = np.where(is_signal, 0.01, 1.0)
+    low_end = scores < np.sort(scores[~is_signal])[5]
+    inflated = weights[low_end & is_signal].sum() / math.sqrt(5)
+    assert binned_significance(scores, weights, is_signal).value < 0.5 * inflated
+
+
 def test_a_better_score_is_more_significant():
     scores, weights, is_signal = make(np.random.default_rng(4))
     worse = np.random.default_rng(5).permutation(scores)

@@ -57,7 +57,8 @@ def binned_significance(
     error
         Largest relative statistical error of a bin's signal and background.
     rest
-        What becomes of the low end, see `binning.right_to_left`.
+        What becomes of the low end, see `binning.right_to_left`. Apart, it counts only if its background's error is
+        below the bound: few events of background would else pass for few expected.
     draws
         [R, N], how often each event counts in each replica. The same draws for two scores make their replicas
         comparable.
@@ -78,13 +79,18 @@ def binned_significance(
         for each in (weights, weights**2)
         for half in (slice(size), slice(size, None))
     )
+    # the bins that count: all but a low end whose background is not known
+    counts = np.ones(size)
+    if bins and b2[0] >= (error * b[0]) ** 2:
+        counts[0] = 0.0
+    s, s2 = s * counts, s2 * counts
     value = _total(s, b)
     ratio = np.divide(s, b, out=np.zeros(size), where=b > 0)
     spread = float(np.sqrt(np.sum(4 * ratio**2 * s2 + ratio**4 * b2)))
     replicas = np.zeros(len(draws))
     for number, draw in enumerate(draws):
         sums = np.bincount(place, weights * draw, minlength=2 * size).astype(np.float64)
-        replicas[number] = _total(sums[:size], sums[size:])
+        replicas[number] = _total(sums[:size] * counts, sums[size:])
     return BinnedSignificance(value, spread / (2 * value) if value > 0 else 0.0, bins, replicas)
 
 
