@@ -252,12 +252,13 @@ class DaskPool:
 
     def process(self, tag: Hashable, task: Task) -> None:
         """Have a task done by a worker."""
-        self._submit(tag, "chunk", 0, process, self._job, task)
+        # in the order of the plan, so that neighbours can be added: Dask by itself knows none for tasks of one moment
+        self._submit(tag, "chunk", -self._count, process, self._job, task)
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Have results added where they are."""
         # before new chunks, so that results do not pile up
-        self._submit(tag, "add", 10, fold, total, *parts)
+        self._submit(tag, "add", 1, fold, total, *parts)
 
     def _submit(self, tag: Hashable, what: str, priority: int, function: Any, *arguments: Any) -> None:
         self._count += 1
