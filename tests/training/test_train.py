@@ -126,7 +126,7 @@ def test_background_hypotheses_are_drawn_as_often_as_signal_counts(sample):
     assert not np.array_equal(values, draw(sample, (1, 2)))  # anew each epoch
 
 
-@pytest.mark.parametrize("normalisation", ["none", "minmax", "zscore", "batch", "layer"])
+@pytest.mark.parametrize("normalisation", ["none", "minmax", "zscore", "asinh", "batch", "layer"])
 @pytest.mark.parametrize("pools", [("sum",), ("mean",), ("sum", "mean")])
 def test_jagged_is_padded_and_masked(sample, normalisation, pools):
     model = TOY.with_(normalisation=normalisation, network__pools=pools, parameters=())
@@ -143,6 +143,31 @@ def test_jagged_is_padded_and_masked(sample, normalisation, pools):
     order = np.lexsort((inputs.objects["jets"][:, 0], np.repeat(np.arange(len(inputs)), inputs.counts["jets"])))
     shuffled = type(inputs)(inputs.event, {"jets": inputs.objects["jets"][order]}, inputs.counts)
     assert network_scores(network, shuffled) == pytest.approx(jagged, abs=1e-5)
+
+
+def test_asinh_brings_in_a_tail_and_leaves_a_bounded_feature():
+    rng = np.random.default_rng(4)
+    values = np.stack([np.exp(rng.normal(4, 1.5, 5000)), rng.uniform(-1, 1, 5000), np.zeros(5000)], 1)
+    scale = fit_scale("asinh", values.astype(np.float32))
+    # by definition, with numpy's own median and moments
+    turned = np.arcsinh(values / np.where((knee := np.median(np.abs(values), axis=0)) > 0, knee, 1.0))
+    assert scale.knee[:2] == pytest.approx(knee[:2], rel=1e-5)
+    assert scale.shift == pytest.approx(turned.mean(axis=0), abs=1e-5)
+    assert scale.width[:2] == pytest.approx(turned[:, :2].std(axis=0), rel=1e-5)
+    scaled = (turned - scale.shift) / scale.width
+    assert np.abs(scaled).max() < 6
+    assert ((values[:, 0] - values[:, 0].mean()) / values[:, 0].std()).max() > 10
+    assert np.corrcoef(scaled[:, 1], values[:, 1])[0, 1] > 0.99
+
+
+def test_the_cosine_schedule_ends_near_nothing(sample):
+    settings = Optimisation(learning_rate=0.02, epochs=4, schedule="cosine")
+    # half cosine at 0, 1/4, 1/2, 3/4 of the way
+    assert [settings.rate(number) for number in (1, 2, 3, 4)] == pytest.approx(
+        [0.02, 0.02 * 0.853553, 0.01, 0.02 * 0.146447], rel=1e-5
+    )
+    told = fitted(sample, TOY.with_(optimisation=settings))
+    assert not equal(told, fitted(sample, TOY.with_(optimisation=Optimisation(learning_rate=0.02, epochs=4))))
 
 
 def _batch(network, inputs):
@@ -214,6 +239,27 @@ def test_from_sample_to_model_file(sample, tmp_path):
     assert all(0.7 < point["auc"] < 1 for point in result.evaluation["points"])
     assert all(point["best"]["z"] > 0 for point in result.evaluation["points"])
     assert json.loads((tmp_path / "work" / "evaluation.json").read_text())["cut"] == 0.85
+
+
+def test_members_of_a_fold_are_averaged(sample, tmp_path):
+    """Two networks of other seeds a fold; the file's score is that of the mean of their logits."""
+    model = TOY.with_(members=2, normalisation="asinh")
+    steps = _Steps()
+    result = trained(model, sample, tmp_path, steps)
+    told = [step[0] for step in steps.told if isinstance(step, tuple)]
+    assert told == [f"toy, fold {fold} of 2, {member} of 2" for fold in (1, 2) for member in (1, 2)]
+    assert result.classifier.card.metrics["difference_onnx"] < 1e-5
+    assert result.classifier.card.metrics["difference_padded"] < 1e-5
+    inputs = sample.inputs.take(np.arange(len(sample)))
+    inputs.event[:, 2] = 100.0
+    logits = []
+    for seed in (1000, 1100):
+        alone = fitted(sample, model, seed=seed).network
+        scores = network_scores(alone, inputs).astype(np.float64)
+        logits.append(np.log(scores / (1 - scores)))
+    mean = 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+    assert np.ptp(logits[0] - logits[1]) > 0.01
+    assert result.classifier.run(inputs, np.zeros(len(sample), dtype=np.int64)) == pytest.approx(mean, abs=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,8 @@ def test_any_weighting_has_mean_one_and_only_rescales_classes(seed, weighting):
     assert result.mean() == pytest.approx(1)
     unit = weighting in ("none", "background_ratio")
     groups = [(~target, "background")]
-    groups += [(target & (points == p), p) for p in range(3)] if weighting == "equal_points" else [(target, "signal")]
+    apart = weighting in ("equal_points", "equal_cells")
+    groups += [(target & (points == p), p) for p in range(3)] if apart else [(target, "signal")]
     for chosen, _ in groups:
         if chosen.any():
             ratio = result[chosen] / (1 if unit else weights[chosen])
@@ -68,6 +69,23 @@ def test_equal_points_even_out_the_signals():
     result = balanced("equal_points", np.array([9.0] * 4 + [0.1] * 2 + [5.0] * 4), target, points)
     assert result[:4].sum() == pytest.approx(result[4:6].sum())
     assert result[:6].sum() == pytest.approx(result[6:].sum())
+
+
+def test_equal_cells_even_out_the_regions_too():
+    """By hand: two regions, the second with a hundredth of the background and a point of its own."""
+    target = np.array([True, True, True, False, False, True, True, False])
+    points = np.array([1, 1, 2, 0, 0, 1, 2, 0])
+    weights = np.array([1.0, 3.0, 0.1, 300.0, 100.0, 5.0, 7.0, 4.0])
+    regions = np.array([1, 1, 1, 1, 1, 2, 2, 2], dtype=np.uint64)
+    result = training_weights("equal_cells", weights, target, points, regions)
+    # each point in each region 1, background of each region 2: sums of 8, so the mean of 8 events is 1
+    assert result == pytest.approx([0.25, 0.75, 1.0, 1.5, 0.5, 1.0, 1.0, 2.0])
+    # a region without background teaches nothing
+    alone = training_weights("equal_cells", weights, target, points, np.array([1] * 7 + [2], dtype=np.uint64))
+    assert alone[-1] == 0
+    assert alone.mean() == pytest.approx(1)
+    with pytest.raises(EventError, match="No region has both signal and background"):
+        training_weights("equal_cells", weights, target, points, target.astype(np.uint64))
 
 
 def test_effective_number_of_equal_weights_is_their_number():

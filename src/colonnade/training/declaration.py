@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +41,11 @@ WEIGHTINGS = (
     "background_down_raw",
     "background_down_weighted",
     "equal_points",
+    "equal_cells",
 )
 NEGATIVE_POLICIES = ("absolute", "drop", "keep")
-NORMALISATIONS = ("none", "minmax", "zscore", "batch", "layer")
+NORMALISATIONS = ("none", "minmax", "zscore", "asinh", "batch", "layer")
+SCHEDULES = ("constant", "cosine")
 ACTIVATIONS = ("relu", "silu", "tanh")
 POOLS = ("sum", "mean")
 
@@ -193,6 +196,8 @@ class Optimisation:
         Events a step; a batch must be large enough to hold signal.
     epochs, patience
         At most so many passes; stop after so many without a better validation loss. The best epoch is kept.
+    schedule
+        `constant`: the step stays. `cosine`: it falls along a half cosine to nothing at the last epoch.
     """
 
     learning_rate: float = 1e-3
@@ -200,10 +205,18 @@ class Optimisation:
     batch: int = 4096
     epochs: int = 100
     patience: int = 10
+    schedule: str = "constant"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "epochs", "patience"):
             _positive(name, getattr(self, name))
+        _known("schedule", self.schedule, SCHEDULES)
+
+    def rate(self, number: int) -> float:
+        """Return the step of an epoch, counted from 1."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return 0.5 * self.learning_rate * (1 + math.cos(math.pi * (number - 1) / self.epochs))
 
 
 @dataclass(frozen=True)
@@ -235,6 +248,8 @@ class Model:
         Name from `training.normalisation`.
     folds
         How many networks share the work of never scoring an event they saw.
+    members
+        How many networks, from as many seeds, each fold has; their logits are averaged.
     prior_odds
         How many times more background than signal the score of a network is to reckon with. Training balances
         the two, which crowds the scores of a rare signal against 1; odds like those where the analysis cuts
@@ -255,6 +270,7 @@ class Model:
     negative_weights: str = "absolute"
     normalisation: str = "zscore"
     folds: int = 2
+    members: int = 1
     seed: int = 1
     prior_odds: float = 1.0
     cut: float = 0.85
@@ -265,10 +281,12 @@ class Model:
         _known("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
         _known("normalisation", self.normalisation, NORMALISATIONS)
         _positive("folds", self.folds)
+        _positive("members", self.members)
         _positive("prior_odds", self.prior_odds)
-        if isinstance(self.network, Trees) and self.prior_odds != 1:
-            msg = "prior_odds is for networks; leave it at 1 for Trees."
-            raise ConfigError(msg)
+        for name in ("prior_odds", "members"):
+            if isinstance(self.network, Trees) and getattr(self, name) != 1:
+                msg = f"{name} is for networks; leave it at 1 for Trees."
+                raise ConfigError(msg)
         names = [feature.name for feature in self.features()] + [each.name for each in self.parameters]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None or not names:

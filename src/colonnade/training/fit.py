@@ -142,6 +142,8 @@ def fit_network(
         learn.set_background(draw.columns, draw(train, (seed, number)))
         if start is not None:
             network.begin_epoch(number)
+        for group in optimiser.param_groups:
+            group["lr"] = model.optimisation.rate(number)
         loss = _one_epoch(network, optimiser, learn, model.optimisation.batch, seed + 7919 * number)
         validation_loss = _loss(network, check)
         if not (math.isfinite(loss) and math.isfinite(validation_loss)):

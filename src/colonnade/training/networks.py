@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Network", "build_network"]
+__all__ = ["Members", "Network", "build_network"]
 
 import math
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ class _Normalise(nn.Module):  # type: ignore[misc]  # torch is not analysed
         width = len(scale.shift)
         self.register_buffer("shift", torch.from_numpy(scale.shift.copy()))
         self.register_buffer("width", torch.from_numpy(scale.width.copy()))
+        self.register_buffer("knee", None if scale.knee is None else torch.from_numpy(scale.knee.copy()))
         self.batch = nn.BatchNorm1d(width) if name == "batch" else None
         self.layer = nn.LayerNorm(width) if name == "layer" else None
 
@@ -39,6 +40,8 @@ class _Normalise(nn.Module):  # type: ignore[misc]  # torch is not analysed
             return self.batch(values)
         if self.layer is not None:
             return self.layer(values)
+        if self.knee is not None:
+            values = torch.asinh(values / self.knee)
         return (values - self.shift) / self.width
 
 
@@ -133,6 +136,24 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
 
     def score(self, event: Any, *objects: Any) -> Any:
         """Compute scores [N], between 0 and 1, given the prior odds; arguments as in `forward`."""
+        return torch.sigmoid(self(event, *objects) - self.log_odds)
+
+
+class Members(nn.Module):  # type: ignore[misc]  # torch is not analysed
+    """Several networks as one, whose logit is the mean of theirs."""
+
+    def __init__(self, networks: Sequence[Any]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.names = networks[0].names
+        self.register_buffer("log_odds", networks[0].log_odds.clone())
+
+    def forward(self, event: Any, *objects: Any) -> Any:
+        """Compute logits [N]; arguments as in `Network.forward`."""
+        return torch.stack([network(event, *objects) for network in self.networks]).mean(dim=0)
+
+    def score(self, event: Any, *objects: Any) -> Any:
+        """Compute scores [N], between 0 and 1, given the prior odds."""
         return torch.sigmoid(self(event, *objects) - self.log_odds)
 
 

@@ -77,7 +77,7 @@ def weigher(model: Model) -> Callable[[Sample], NDArray[np.float64]]:
 
     def weigh(part: Sample) -> NDArray[np.float64]:
         treated = apply_policy(part.weight, part.process, model.negative_weights)
-        return training_weights(model.weighting, treated, part.target, part.process)
+        return training_weights(model.weighting, treated, part.target, part.process, part.regions)
 
     return weigh
 
@@ -156,11 +156,38 @@ def fit_fold(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Any:
-    """Train the network or trees of one fold; parameters as in `train_model`."""
+    """Train the networks or trees of one fold; parameters as in `train_model`."""
+    if isinstance(model.network, Trees):
+        return _fit_member(name, model, sample, fold, 0, work, device, threads, progress)
+    fits = [
+        _fit_member(name, model, sample, fold, member, work, device, threads, progress)
+        for member in range(model.members)
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    from colonnade.training.networks import Members
+
+    return Members(fits).eval()
+
+
+def _fit_member(
+    name: str,
+    model: Model,
+    sample: Sample,
+    fold: int,
+    member: int,
+    work: Path,
+    device: str,
+    threads: int,
+    progress: Progress | None,
+) -> Any:
     split = sample.split(model.folds, fold)
-    seed = 1000 * model.seed + fold
+    seed = 1000 * model.seed + 100 * member + fold
     key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
     what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
+    if model.members > 1:
+        what += f", {member + 1} of {model.members}"
+    stem = f"fold{fold}" if member == 0 else f"fold{fold}_{member}"
     rounds = model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs
     if progress is not None:
         progress.begin(what, rounds)
@@ -176,7 +203,7 @@ def fit_fold(
                 seed=seed,
                 device=device,
                 threads=threads,
-                checkpoint=work / f"fold{fold}.json",
+                checkpoint=work / f"{stem}.json",
                 key=key,
                 progress=None if progress is None else progress.round,
             )
@@ -199,7 +226,7 @@ def fit_fold(
             seed=seed,
             device=device,
             start=start,
-            checkpoint=work / f"fold{fold}.pt",
+            checkpoint=work / f"{stem}.pt",
             key=key,
             progress=told,
         ).network

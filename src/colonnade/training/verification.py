@@ -48,6 +48,15 @@ def padded_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
     """Score events the way others do, [N, most, G] with a mask: an independent check of the jagged way."""
     import torch
 
+    members = getattr(network, "networks", [network])
+    logits = sum(_padded_logits(member, inputs) for member in members) / len(members)
+    scores: NDArray[np.float32] = torch.sigmoid(logits - network.log_odds).numpy()
+    return scores
+
+
+def _padded_logits(network: Any, inputs: Inputs) -> Any:
+    import torch
+
     parts = [network.event_norm(torch.from_numpy(np.ascontiguousarray(inputs.event)))]
     with torch.no_grad():
         for name in network.names:
@@ -65,9 +74,7 @@ def padded_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
             )
             pooled = {"sum": total, "mean": total / number.clamp(min=1.0)}
             parts += [*(pooled[kind] for kind in pool.pools), number]
-        logits = network.head(torch.cat(parts, dim=1))[:, 0] - network.log_odds
-        scores: NDArray[np.float32] = torch.sigmoid(logits).numpy()
-    return scores
+        return network.head(torch.cat(parts, dim=1))[:, 0]
 
 
 def tree_scores(booster: Any, inputs: Inputs) -> NDArray[np.float32]:

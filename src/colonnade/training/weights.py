@@ -14,11 +14,14 @@ signal_up_weighted          w W_B / W_S         w
 background_down_raw         w                   w N_S / N_B
 background_down_weighted    w                   w W_S / W_B
 equal_points                w / W_point         w (number of points) / W_B
+equal_cells                 w / W_point,region  w (points in region) / W_B,region
 ==========================  ==================  ===========================
 
-All but the last are those of the document SEEDS calls S0 (its sections 5.2.3 and 5.2.4, table 5.2). In the
-last one each signal point weighs the same, so that a point of small cross-section is learned as well as a
-large one. The result is scaled to a mean of 1, so that a learning rate means the same under each.
+All but the last two are those of the document SEEDS calls S0 (its sections 5.2.3 and 5.2.4, table 5.2). In
+`equal_points` each signal point weighs the same, so that a point of small cross-section is learned as well as a
+large one; in `equal_cells` each point in each region does, signal as well as background, so that a region of
+little background is learned as well as one of much (an event of two regions is in a region of its own). The
+result is scaled to a mean of 1, so that a learning rate means the same under each.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ __all__ = ["PolicyReport", "apply_policy", "compare_policies", "effective_number
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +87,13 @@ def apply_policy(weights: Floats, classes: NDArray[np.int64], policy: str) -> Fl
     return treated
 
 
-def training_weights(weighting: str, weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64]) -> Floats:
+def training_weights(
+    weighting: str,
+    weights: Floats,
+    target: NDArray[np.bool_],
+    points: NDArray[np.int64],
+    regions: NDArray[np.uint64] | None = None,
+) -> Floats:
     """Weight training events by a named weighting.
 
     Parameters
@@ -96,6 +106,8 @@ def training_weights(weighting: str, weights: Floats, target: NDArray[np.bool_],
         [N], true for signal.
     points
         [N], which signal point an event belongs to; not read for background.
+    regions
+        [N], which regions an event is in, for `equal_cells`; None: all in the same.
 
     Returns
     -------
@@ -130,6 +142,8 @@ def training_weights(weighting: str, weights: Floats, target: NDArray[np.bool_],
             result[~target] *= raw if weighting.endswith("raw") else physical
         elif weighting == "equal_points":
             result = _equal_points(weights, target, points)
+        elif weighting == "equal_cells":
+            result = _equal_cells(weights, target, points, np.zeros(len(weights)) if regions is None else regions)
     return np.asarray(result / result.mean())
 
 
@@ -144,6 +158,21 @@ def _equal_points(weights: Floats, target: NDArray[np.bool_], points: NDArray[np
             raise EventError(msg)
         result[chosen] /= total
     result[~target] *= len(present) / weights[~target].sum()
+    return result
+
+
+def _equal_cells(
+    weights: Floats, target: NDArray[np.bool_], points: NDArray[np.int64], regions: NDArray[Any]
+) -> Floats:
+    """Balance signal and background region by region; background without signal to tell apart counts nothing."""
+    result = np.zeros(len(weights))
+    for region in np.unique(regions):
+        here = regions == region
+        if (target & here).any() and weights[~target & here].sum() > 0:
+            result[here] = _equal_points(weights[here], target[here], points[here])
+    if not result.any():
+        msg = "No region has both signal and background to train on; check the model's processes and regions."
+        raise EventError(msg)
     return result
 
 
