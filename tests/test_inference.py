@@ -419,6 +419,7 @@ def test_leading_objects_become_columns_and_missing_ones_are_filled():
         [pt[2][0], eta[2][0], pt[2][1], eta[2][1]],
     ]
     assert columns[:, 2:] == pytest.approx(np.array(expected), nan_ok=True)
+    assert stack_inputs(card, made([])).event.shape == (0, 6)
     with pytest.raises(EventError, match="mll is not a finite number"):
         stack_inputs(card, events | {"mll": np.array([1.0, math.inf, 1.0])})
 

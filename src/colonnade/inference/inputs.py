@@ -208,4 +208,4 @@ def _leading(values: Floats, counts: NDArray[np.int64], collection: CollectionCa
     rows = np.repeat(np.arange(len(counts)), kept)
     within = ranges(np.zeros_like(kept), kept)
     slots[rows, within] = values[starts[rows] + within]
-    return slots.reshape(len(counts), -1)
+    return slots.reshape(len(counts), leading * len(fill))
