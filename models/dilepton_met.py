@@ -55,11 +55,11 @@ model = Model(
     prior_odds=100.0,
     weighting="equal_points",
     folds=2,
-    optimisation=Optimisation(learning_rate=2e-3, batch=4096, epochs=80, patience=12),
+    optimisation=Optimisation(learning_rate=2e-3, batch=1024, epochs=60, patience=10),
 )
 
-# one thing changed at a time; few epochs, as it is the differences that matter
-told_mass = model.with_(optimisation__epochs=12)
+# one thing changed at a time; half the epochs, as it is the differences that matter
+told_mass = model.with_(optimisation__epochs=30)
 told_nothing = told_mass.with_(parameters=())
 flat = told_nothing.with_(network=Dense(hidden=(64, 64)), collections=())
 variants = {

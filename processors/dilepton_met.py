@@ -42,6 +42,7 @@ BTAG_WORKING_POINT = 0.5
 
 SEARCH = ("SR_ee", "SR_mm")  # where the score is fitted
 CONTROL = ("CR_ee", "CR_mm", "CR_em")  # where the modelling of what is not cut on is looked at
+WHOLE = (*CONTROL, *SEARCH, "CC_ee", "CC_mm")  # all but the bins of MET
 
 
 def signal_regions(flavour: str) -> dict[str, Region]:
@@ -63,9 +64,9 @@ class DileptonMET(Processor):
     histograms = (
         Histogram("mll", Regular(60, 0, 600), label=r"$m_{\ell\ell}$", unit="GeV"),
         Histogram("mt2", Regular(60, 0, 600), label=r"$m_{T2}$", unit="GeV"),
-        Histogram("mt", Regular(60, 0, 600), label=r"$m_T(\ell\ell, E_T^{miss})$", unit="GeV"),
+        Histogram("mt", Regular(60, 0, 600), label=r"$m_T(\ell\ell, E_T^{miss})$", unit="GeV", regions=WHOLE),
         Histogram("met", Regular(50, 0, 500), label=r"$E_T^{miss}$", unit="GeV"),
-        Histogram("met_significance", Regular(40, 0, 40), label=r"$E_T^{miss}$ significance"),
+        Histogram("met_significance", Regular(40, 0, 40), label=r"$E_T^{miss}$ significance", regions=WHOLE),
         Histogram("ht", Regular(50, 0, 1000), label=r"$H_T$", unit="GeV", regions=CONTROL),
         Histogram("rt", Regular(40, 0, 4), label=r"$E_T^{miss} / H_T$", regions=CONTROL),
         Histogram("et_ll", Regular(50, 0, 500), label=r"$E_T(\ell\ell)$", unit="GeV", regions=CONTROL),
@@ -78,7 +79,7 @@ class DileptonMET(Processor):
         Histogram("jet_pt", Regular(50, 0, 500), label=r"jet $p_T$", unit="GeV", regions=CONTROL),
         Histogram("jet_eta", Regular(45, -4.5, 4.5), label=r"jet $\eta$", regions=CONTROL),
         Histogram("jet_phi", Regular(32, -3.2, 3.2), label=r"jet $\phi$", regions=CONTROL),
-        Histogram("lep1_pt", Regular(50, 0, 500), label=r"leading lepton $p_T$", unit="GeV"),
+        Histogram("lep1_pt", Regular(50, 0, 500), label=r"leading lepton $p_T$", unit="GeV", regions=WHOLE),
         Histogram("lep1_eta", Regular(50, -2.5, 2.5), label=r"leading lepton $\eta$", regions=CONTROL),
         Histogram("lep1_phi", Regular(32, -3.2, 3.2), label=r"leading lepton $\phi$", regions=CONTROL),
         Histogram("lep2_pt", Regular(50, 0, 500), label=r"second lepton $p_T$", unit="GeV", regions=CONTROL),

@@ -67,7 +67,7 @@ def test_it_takes_any_number_of_jets_and_knows_a_heavy_signal(classifier):
         assert ((first >= 0) & (first <= 1)).all()
         assert first[1] == second[1]  # an event without jets does not care for their energy
     heavy = scorers["score_800"].score_variations(variations[:1], [identity])[0]
-    assert heavy[2] > heavy[1] > heavy[0]
+    assert heavy[2] > 0.9 > heavy[1] >= heavy[0]
 
 
 def test_the_table_in_the_docs_is_whole_and_shows_cut_and_count_beaten():
@@ -80,7 +80,7 @@ def test_the_table_in_the_docs_is_whole_and_shows_cut_and_count_beaten():
         for mass in MASSES
         for flavour in ("ee", "mm")
     }
-    assert sum(float(row[-1]) > 1 for row in points) >= 23
+    assert all(float(row[-1]) > 1 for row in points)
 
 
 def test_its_evaluation_is_beside_it(classifier):

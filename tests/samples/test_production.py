@@ -288,3 +288,21 @@ def test_the_projects_manifest_is_valid_and_its_samples_distinct(project: Path) 
         slices = [one.metadata for one in manifest.datasets.values() if one.metadata.process == process]
         assert sum(one.filter_efficiency for one in slices) == pytest.approx(1.0, abs=0.002)
         assert len({(one.xsec_pb, one.k_factor) for one in slices}) == 1
+
+
+@pytest.mark.parametrize("process", ["ttbar", "ww"])
+def test_every_hard_process_is_in_one_slice_of_its_kind(project: Path, process: str) -> None:
+    """Cuts of the slices, written down a second time: an event in none or in two would spoil the normalisation."""
+    named = load_manifest(project / "datasets.json").datasets
+    slices = {name: one.metadata.generate.filter for name, one in named.items() if name.startswith(f"{process}_")}
+    rng = np.random.default_rng(1)
+    drawn = [rng.uniform(0, top, 2000) for top in (600.0, 120.0, 200.0)]
+    edges = [(mll, met, mt2) for mll in (105.0, 300.0) for met in (40.0,) for mt2 in (0.0, 70.0, 75.0)]
+    for mll, met, mt2 in [*zip(*drawn, strict=True), *edges]:
+        found = []
+        for name, wanted in slices.items():
+            bounds = ((mll, wanted.mll), (met, wanted.met), (mt2, wanted.mt2))
+            inside = all(pair is None or (pair[0] <= x and (pair[1] is None or x < pair[1])) for x, pair in bounds)
+            if inside != wanted.invert:
+                found.append(name)
+        assert len(found) == 1, (mll, met, mt2)

@@ -71,7 +71,15 @@ def test_a_comparison_from_columns_to_table(mini, columns, tmp_path):
     kept = np.asarray(table["weight"])[np.asarray(table["leading_pt"]) >= 20].sum()
     (point,) = [point for point in result["models"]["hard"] if point["signal"] == "S_300"]
     assert point["channels"]["all"]["signal"] <= kept * 1.01
+    # the rule for the choice of the cut: a tight bound asks for more background
+    rules = {each["bound"]: each["points"] for each in result["bounds"]}
+    assert rules[0.3] == result["models"]["trees"]
+    for signal, points in enumerate(rules[0.15]):
+        tight, loose = points["channels"]["all"], rules[None][signal]["channels"]["all"]
+        assert tight["background_statistical"] <= 0.25 * tight["background"]
+        assert tight["background"] >= loose["background"]
     text = markdown(result)
+    assert "| any | " in text
     assert "| trees | 2 |" in text
     assert "| S_300 | all |" in text
     told = []

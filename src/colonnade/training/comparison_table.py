@@ -10,14 +10,14 @@ from typing import Any
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Write a comparison's result as two tables: a line a model, then a line a signal point.
+    """Write a comparison's result as tables: a line a model, a line a signal point, and a line a rule for cuts.
 
     Parameters
     ----------
     result
         From `compare_models`.
     """
-    return "\n".join([*_models(result), "", *_points(result), "", _how(result), ""])
+    return "\n".join([*_models(result), "", *_points(result), "", _how(result), "", *_bounds(result), ""])
 
 
 def _how(result: dict[str, Any]) -> str:
@@ -34,18 +34,41 @@ def _models(result: dict[str, Any]) -> Iterator[str]:
     yield "| model | points | beaten | least Z / Z(cut and count) | geometric mean | mean AUC |"
     yield "|---|---|---|---|---|---|"
     for name, points in result["models"].items():
-        ratios, areas = [], []
-        for point in points:
-            for channel, entry in point["channels"].items():
-                counted = result["counting"][point["signal"]][channel]["z"]
-                areas.append(entry["auc"])
-                if counted:
-                    ratios.append((entry["z"] or 0.0) / counted)
-        beaten = sum(ratio > 1 for ratio in ratios)
-        least = min(ratios, default=math.nan)
-        mean = math.exp(sum(math.log(max(ratio, 1e-3)) for ratio in ratios) / max(len(ratios), 1))
+        ratios, areas = _ratios(result, points)
         area = sum(areas) / max(len(areas), 1)
-        yield f"| {name} | {len(ratios)} | {beaten} | {least:.2f} | {mean:.2f} | {area:.4f} |"
+        yield f"| {name} | {len(ratios)} | {_summary(ratios)} | {area:.4f} |"
+
+
+def _ratios(result: dict[str, Any], points: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    """Give each point's and channel's significance over that of cut and count, and area under the curve."""
+    ratios, areas = [], []
+    for point in points:
+        for channel, entry in point["channels"].items():
+            counted = result["counting"][point["signal"]][channel]["z"]
+            areas.append(entry["auc"])
+            if counted:
+                ratios.append((entry["z"] or 0.0) / counted)
+    return ratios, areas
+
+
+def _summary(ratios: list[float]) -> str:
+    beaten = sum(ratio > 1 for ratio in ratios)
+    least = min(ratios, default=math.nan)
+    mean = math.exp(sum(math.log(max(ratio, 1e-3)) for ratio in ratios) / max(len(ratios), 1))
+    return f"{beaten} | {least:.2f} | {mean:.2f}"
+
+
+def _bounds(result: dict[str, Any]) -> Iterator[str]:
+    """Show what the first model would reach by other rules for the choice of the cut."""
+    name = next(iter(result["models"]))
+    yield f"The cuts of {name} by other rules: how large a statistical error the background above a cut may have,"
+    yield "in all events, for the cut to be chosen. The first rule is that of the tables above."
+    yield ""
+    yield "| error at most | beaten | least Z / Z(cut and count) | geometric mean |"
+    yield "|---|---|---|---|"
+    for rule in result["bounds"]:
+        bound = "any" if rule["bound"] is None else f"{100 * rule['bound']:.0f} %"
+        yield f"| {bound} | {_summary(_ratios(result, rule['points'])[0])} |"
 
 
 def _points(result: dict[str, Any]) -> Iterator[str]:
