@@ -17,6 +17,8 @@ from colonnade.kinematics import count, delta_phi, select, sort_by_pt
 PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
 # of the jets in images; the tracker's particles, of which images are made, reach as far
 IMAGE_JET_ETA = 2.5
+# in azimuth, how near the missing momentum the hardest particle is looked for
+BESIDE = 0.2
 
 
 class Monojet(Processor):
@@ -63,6 +65,7 @@ class Monojet(Processor):
         """The selection's quantities, and jagged columns of particles and jets."""
         jets, particles = objects.jets, objects.particles
         apart = abs(delta_phi(jets, objects.met))
+        turned = delta_phi(particles, objects.met)
         kind = abs(particles.pdgId)
         return {
             "met": objects.met.pt,
@@ -76,9 +79,12 @@ class Monojet(Processor):
             **{f"particle_{name}": particles[name] for name in PARTICLE},
             **{f"jet_{name}": objects.image_jets[name] for name in ("pt", "eta", "phi")},
             "jet_width": jet_width(objects.image_jets, particles),
+            "jet_dphi": delta_phi(objects.image_jets, objects.met),
             # what the set network takes: angles from the missing momentum, kinds as numbers
             "particle_log_pt": np.log(particles.pt),
-            "particle_dphi": delta_phi(particles, objects.met),
+            "particle_dphi": turned,
+            # one number that says much: what of a tau lepton is seen flies with its neutrinos
+            "pt_beside_met": ak.to_numpy(ak.fill_none(ak.max(particles.pt[abs(turned) < BESIDE], axis=1), 0.0)),
             "particle_is_electron": kind == 11,
             "particle_is_muon": kind == 13,
             "particle_is_photon": kind == 22,

@@ -26,7 +26,18 @@ def test_curves_are_those_given() -> None:
     assert [text.get_text() for text in shown[0].get_legend().get_texts()] == ["strides", "max_pool"]
 
 
-def test_a_picture_is_saved(tmp_path) -> None:
+def test_a_picture_is_saved(tmp_path, monkeypatch) -> None:
     models = {f"{c}_{d}": entry(c, d) for c in ("cell", "none") for d in ("strides", "max_pool")}
+    models["cell_strides_turned"] = entry("cell", "strides")
+    drawn = []
+    monkeypatch.setattr(
+        "colonnade.plotting.training_curves.training_curves",
+        lambda panels: (drawn.append(panels), training_curves(panels))[1],
+    )
     draw_curves(models, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    labels = {title: [name for name, *_ in networks] for title, networks in drawn[0].items()}
+    assert labels == {
+        "compression: cell": ["strides", "max pool", "strides turned"],
+        "compression: none": ["strides", "max pool"],
+    }

@@ -95,18 +95,22 @@ def test_columns_of_images_and_sets() -> None:
             "Particle": [particle(200.0, 0.1), particle(50.0, pdg=-11, charge=-1), particle(2.0, phi=0.5, pdg=22)],
         },
         {},
+        # beside the missing momentum, on both sides of it, and just beyond
+        {"Particle": [particle(9.0, phi=0.21), particle(7.0, phi=-0.19), particle(5.0, phi=0.1)]},
     ]
     given = Monojet().columns(made(rows))["observables"]
     # jets of any pT that has them in the ntuple, within the grid
-    assert given["jet_pt"].tolist() == [[300.0, 25.0], []]
+    assert given["jet_pt"].tolist() == [[300.0, 25.0], [], []]
     assert given["jet_width"].tolist()[0] == [pytest.approx(200 * 0.1 / 250), 0.0]
     assert given["particle_log_pt"].tolist()[0] == pytest.approx(np.log([200, 50, 2]))
     assert abs(given["particle_dphi"]).tolist()[0] == pytest.approx([np.pi, np.pi, 0.5])
-    assert given["particle_is_electron"].tolist() == [[False, True, False], []]
-    assert given["particle_is_photon"].tolist() == [[False, False, True], []]
+    assert abs(given["jet_dphi"]).tolist()[0] == pytest.approx([np.pi, np.pi])
+    assert given["pt_beside_met"].tolist() == [0.0, 0.0, 7.0]
+    assert given["particle_is_electron"].tolist()[:2] == [[False, True, False], []]
+    assert given["particle_is_photon"].tolist()[:2] == [[False, False, True], []]
     assert not given["particle_is_muon"].tolist()[0][0]
     assert given["dphi_jet_met"][1] == pytest.approx(np.pi)
-    assert given["n_particles"].tolist() == [3, 0]
+    assert given["n_particles"].tolist() == [3, 0, 3]
 
 
 def test_networks_open_their_regions() -> None:

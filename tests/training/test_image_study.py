@@ -29,13 +29,15 @@ from colonnade.training import (
 )
 from colonnade.training.columns import ColumnsCard, ProcessCard
 from colonnade.training.image_study import _detail, _Events, run_image_study
-from colonnade.training.image_tables import markdown, replace_section
+from colonnade.training.image_tables import markdown, replace_section, thresholds_markdown
 from colonnade.training.loading import read_sample
 
 PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
 JET = ("pt", "eta", "phi", "width")
 PARTICLES = Collection("particles", tuple(Feature(f"particle_{n}") for n in PARTICLE))
 JETS = Collection("jets", tuple(Feature(f"jet_{n}") for n in JET))
+# the same images with pt and eta exchanged
+SWAPPED = Collection("particles", tuple(Feature(f"particle_{n}") for n in ("eta", "pt", *PARTICLE[2:])))
 REGIONS = ("high", "low", "selected")
 
 
@@ -51,7 +53,10 @@ def image(compression, down):
 
 
 STUDY = ImageStudy(
-    images={"cell_strides": image("cell", "strides")},
+    images={
+        "cell_strides": image("cell", "strides"),
+        "cell_strides_swapped": replace(image("cell", "strides"), particles=SWAPPED),
+    },
     signal="z",
     background="w",
     unseen="m",
@@ -59,6 +64,7 @@ STUDY = ImageStudy(
     slices=("high", "low"),
     selection="selected",
     yields={"z": 100.0, "w": 50.0, "m": 20.0, "other": 10.0},
+    others=("one_number",),
     detailed=("cell_strides",),
 )
 JAGGED = Model(
@@ -73,6 +79,8 @@ JAGGED = Model(
     optimisation=Optimisation(batch=64, epochs=2),
 )
 
+ONE_NUMBER = replace(JAGGED, event=(Feature("n"),), collections=(), network=Dense(hidden=(4,)))
+
 
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory):
@@ -86,6 +94,7 @@ def columns(tmp_path_factory):
             "luminosityBlock": np.ones(events, dtype=np.int64),
             "event": np.arange(events),
             "weight": rng.uniform(0.5, 1.5, events),
+            "n": rng.uniform(0, 1, events),
             # two of three events are high, and every second is selected
             "regions": np.where(np.arange(events) % 3 < 2, 1, 2).astype(np.uint64)
             | np.where(np.arange(events) % 2, 4, 0).astype(np.uint64),
@@ -99,6 +108,7 @@ def columns(tmp_path_factory):
         digest = hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest()
         cards[name] = ProcessCard(kind=kind, file=f"{name}.parquet", sha256=digest, events=events, expected=1.0)
     observables = {f"{p}_{n}": True for p, names in (("particle", PARTICLE), ("jet", JET)) for n in names}
+    observables["n"] = False
     card = ColumnsCard(luminosity=1.0, regions=REGIONS, observables=observables, processes=cards)
     write_json(folder / "columns.json", card.model_dump(mode="json"))
     return folder
@@ -111,23 +121,46 @@ def everything(columns):
 
 def test_a_study_leaves_models_tables_and_numbers(columns, tmp_path) -> None:
     result = run_image_study(
-        "mini", STUDY, JAGGED, columns, tmp_path / "work", output=tmp_path, significance=asimov_significance
+        "mini",
+        STUDY,
+        JAGGED,
+        columns,
+        tmp_path / "work",
+        output=tmp_path,
+        significance=asimov_significance,
+        others={"one_number": ONE_NUMBER},
     )
     assert set(result["models"]) == set(STUDY.images)
     assert result["full"]["strides"]["parameters"] == 4_684_738
-    for entry in (*result["models"].values(), result["jagged"]):
+    assert set(result["others"]) == {"one_number"}
+    for entry in (*result["models"].values(), result["jagged"], *result["others"].values()):
         assert len(entry["thresholds"]) == 21
         assert 0 <= entry["average_precision"] <= 1
         assert entry["arithmetic"] > 0
-    assert set(result["detailed"]) == {"cell_strides", "jagged"}
+    assert set(result["detailed"]) == {"cell_strides", "jagged", "one_number"}
+    # a dense layer of 4 and one of 1
+    assert (result["others"]["one_number"]["parameters"], result["others"]["one_number"]["arithmetic"]) == (13, 16)
+    assert set(result["jagged"]["importance"]) == {"particle_pt", "particle_eta"}
+    # images of other columns are other images
+    assert Classifier.load(tmp_path / "mini_cell_strides_swapped.onnx").card.jagged()[0].features[0].name == (
+        "particle_eta"
+    )
+    one, other = (result["models"][key]["history"][0]["loss"] for key in STUDY.images)
+    assert one != other
     scored = Classifier.load(tmp_path / "mini_cell_strides.onnx").card
     assert scored.image.compression == "cell"
     assert scored.metrics["accuracy"] == result["models"]["cell_strides"]["accuracy"]
     assert Classifier.load(tmp_path / "mini.onnx").card.kind == "SetNetwork"
     text = markdown(STUDY, result)
-    assert text.count("| 0.55 |") == 2
-    assert "| empty cell | strides |" in text
-    assert f"| empty cell, strides | {result['detailed']['cell_strides']['gain']:.4f} |" in text
+    for name in ("empty cell, strides", "empty cell, strides, swapped", "set network", "no image: one number"):
+        assert text.count(f"\n| {name} |") + text.count(f"\n| {name} (best image) |") >= 2
+    assert f"| empty cell, strides | {result['detailed']['cell_strides']['gain']:.4f} ± " in text
+    thresholds = thresholds_markdown(result)
+    assert thresholds.count("| 0.55 |") == thresholds.count("**") / 2 == 4
+    row = result["jagged"]["thresholds"][7]
+    (shown,) = [line for line in thresholds.partition("**set network**")[2].splitlines() if "| 0.35 |" in line][:1]
+    keys = ("precision", "recall", "mean_precision_recall", "product_precision_recall", "accuracy")
+    assert [float(cell) for cell in shown.strip("|").split("|")[1:]] == [round(row[key], 3) for key in keys]
 
 
 def test_networks_are_judged_on_events_that_none_has_seen(columns) -> None:
@@ -169,6 +202,12 @@ def test_shares_and_gain_by_hand(columns) -> None:
     after = 100 * z + 50 * w + 20 * m + 10
     assert detail["gain"] == pytest.approx(z * np.sqrt(180 / after))
     assert 0 < detail["selected"]["w"]["error"] < 0.2
+    # the gain's error, by its derivatives
+    errors = {process: detail["selected"][process]["error"] for process in ("z", "w", "m")}
+    gain = detail["gain"]
+    slopes = {"z": gain / z - gain * 100 / after / 2, "w": -gain * 50 / after / 2, "m": -gain * 20 / after / 2}
+    linear = np.sqrt(sum((slopes[process] * errors[process]) ** 2 for process in errors))
+    assert detail["gain_error"] == pytest.approx(linear, rel=0.1)
 
 
 def test_tables_go_between_their_marks(tmp_path) -> None:

@@ -37,6 +37,7 @@ def calls(monkeypatch):
 
     def run_image_study(name, study, jagged, columns, folder, **others):
         seen["studies"].append((name, study, jagged, columns, others["device"]))
+        assert set(others["others"]) == set(study.others)
         folder.mkdir(parents=True)
         entry = {"compression": "cell", "down": "strides", "history": [{"step": 1, "training": 0.5, "validation": 0.5}]}
         return {"models": {"cell_strides": entry}}
@@ -45,13 +46,15 @@ def calls(monkeypatch):
     monkeypatch.setattr("colonnade.workflow.image_study.make_columns", make_columns)
     monkeypatch.setattr("colonnade.training.image_study.run_image_study", run_image_study)
     monkeypatch.setattr("colonnade.training.image_tables.markdown", lambda _study, _result: "TABLES")
+    monkeypatch.setattr("colonnade.training.image_tables.thresholds_markdown", lambda _result: "THRESHOLDS")
     return seen
 
 
 @pytest.fixture
 def workflow(tmp_path):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "monojet.md").write_text("<!-- monojet_scaled -->\nold\n<!-- /monojet_scaled -->\n")
+    (tmp_path / "docs" / "monojet").mkdir(parents=True)
+    for page in ("monojet.md", "monojet/thresholds.md"):
+        (tmp_path / "docs" / page).write_text("<!-- monojet_scaled -->\nold\n<!-- /monojet_scaled -->\n")
     return replace(load_workflow(PROJECT / "workflows" / "monojet.yaml"), root=tmp_path, path=tmp_path / "monojet.yaml")
 
 
@@ -72,15 +75,17 @@ def test_everything_is_made_and_written(workflow, calls, tmp_path) -> None:
     assert len(small[0]) == 7
     assert small[2] == study.events["monojet_*"]
     ((columns, place),) = calls["columns"]
-    assert {"particle_pdgId", "jet_width", "particle_log_pt"} <= columns
+    assert {"particle_pdgId", "jet_width", "particle_log_pt", "jet_dphi", "pt_beside_met"} <= columns
     assert place == tmp_path / "columns" / "monojet"
     ((name, _, jagged, _, device),) = calls["studies"]
     assert (name, jagged.backgrounds, device) == ("monojet", ("wtaunu",), "meta")
     assert folder == place / "comparisons" / "monojet_scaled"
-    assert (folder / "study.md").read_text() == "TABLES"
+    assert (folder / "study.md").read_text() == "TABLES\nTHRESHOLDS"
     assert (folder / "curves.png").is_file()
     page = (tmp_path / "docs" / "monojet.md").read_text()
     assert page == "<!-- monojet_scaled -->\nTABLES\n<!-- /monojet_scaled -->\n"
+    page = (tmp_path / "docs" / "monojet" / "thresholds.md").read_text()
+    assert page == "<!-- monojet_scaled -->\nTHRESHOLDS\n<!-- /monojet_scaled -->\n"
     assert (tmp_path / "docs" / "images" / "monojet_scaled_curves.png").is_file()
 
 
@@ -101,4 +106,7 @@ def test_the_full_study_takes_the_manifests_numbers(workflow, calls) -> None:
 def test_a_missing_network_on_sets_is_said(workflow, calls) -> None:
     study = replace(load_image_studies(MODELS)["monojet_full"], jagged="modle")
     with pytest.raises(ConfigError, match="did you mean model"):
+        run(workflow, calls, study)
+    study = replace(load_image_studies(MODELS)["monojet_full"], others=("raw_azimut",))
+    with pytest.raises(ConfigError, match="did you mean raw_azimuth"):
         run(workflow, calls, study)

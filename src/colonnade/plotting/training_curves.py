@@ -64,12 +64,16 @@ def draw_curves(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         The PNG.
     """
     panels: dict[str, list[tuple[str, Floats, Floats, Floats]]] = {}
-    for entry in models.values():
-        columns = (
+    for name, entry in models.items():
+        step, training, validation = (
             np.array([check[key] for check in entry["history"]], dtype=np.float64)
             for key in ("step", "training", "validation")
         )
-        panels.setdefault(f"compression: {entry['compression']}", []).append((entry["down"], *columns))
+        # what the key says beside the compression: the network, and how its images differ from the others'
+        label = name.removeprefix(f"{entry['compression']}_").replace("_", " ")
+        panels.setdefault(f"compression: {entry['compression'].replace('_', ' ')}", []).append(
+            (label, step, training, validation)
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the first font lacks
         figure = training_curves(panels)

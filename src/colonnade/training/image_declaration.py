@@ -166,6 +166,8 @@ class ImageStudy:
         Models by name.
     jagged
         Name of the model file's network on sets.
+    others
+        Names of more of its models, trained and judged on the same events: what the first one's inputs are worth.
     signal, background, unseen
         Processes: to tell apart, and one that nothing is trained on.
     region
@@ -181,7 +183,8 @@ class ImageStudy:
     events
         Pattern of datasets to the events to simulate of each, the first that matches; empty: the manifest's numbers.
     document
-        Page whose tables the study writes, between `<!-- NAME -->` and `<!-- /NAME -->`.
+        Page whose tables the study writes, between `<!-- NAME -->` and `<!-- /NAME -->`; those of the thresholds go to
+        `thresholds.md` in the folder beside it that has the page's name.
     """
 
     images: Mapping[str, ImageModel]
@@ -193,6 +196,7 @@ class ImageStudy:
     selection: str
     yields: Mapping[str, float]
     jagged: str = "model"
+    others: tuple[str, ...] = ()
     detailed: tuple[str, ...] = ()
     events: Mapping[str, int] = field(default_factory=dict)
     document: str = ""

@@ -34,11 +34,13 @@ _CHUNK = 20_000
 class Check:
     """What training had reached at a step, at the threshold 0.5.
 
+    `seconds` passed, of them `processor` at work here, all threads together (other processes may share the machine).
     `training` and `validation` are accuracies; `document_...` the mean of precision and recall, the document's.
     """
 
     step: int
     seconds: float
+    processor: float
     loss: float
     training: float
     validation: float
@@ -124,16 +126,23 @@ def fit_images(
     with torch.random.fork_rng(devices=[] if device == "cpu" else None), ThreadPoolExecutor(1) as pool:
         batches = _batches(model, card, train, state.step, pool)
         while state.step < how.steps and state.since_best() < how.patience:
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.process_time()
             count = min(how.every, how.steps - state.step)
             loss = _steps(network, optimiser, model, batches, state.step, count, device)
             if not math.isfinite(loss):
                 msg = f"The loss became {loss} at step {state.step + count}; lower the learning rate."
                 raise FitError(msg)
             accuracies = [_accuracies(network, card, part, device, how.precision) for part in looked]
-            spent = time.perf_counter() - begin + (state.history[-1].seconds if state.history else 0.0)
+            earlier = (state.history[-1].seconds, state.history[-1].processor) if state.history else (0.0, 0.0)
             check = Check(
-                state.step + count, spent, loss, accuracies[0][0], accuracies[1][0], accuracies[0][1], accuracies[1][1]
+                step=state.step + count,
+                seconds=earlier[0] + time.perf_counter() - begin,
+                processor=earlier[1] + time.process_time() - worked,
+                loss=loss,
+                training=accuracies[0][0],
+                validation=accuracies[1][0],
+                document_training=accuracies[0][1],
+                document_validation=accuracies[1][1],
             )
             state.add(check)
             if progress is not None:

@@ -7,6 +7,7 @@ __all__ = ["run_image_study"]
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from colonnade.errors import ColonnadeError, ConfigError
 from colonnade.images import SparseImages, compress
 from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
-from colonnade.training.declaration import Model, SetNetwork
+from colonnade.training.declaration import Collection, Model, SetNetwork
 from colonnade.training.evaluation import Significance, area_under_curve
 from colonnade.training.image_declaration import ImageModel, ImageNetwork, ImageStudy
 from colonnade.training.image_metrics import at_thresholds, average_precision, peak, sensitivity_gain
@@ -88,6 +89,7 @@ def run_image_study(
     *,
     output: Path,
     significance: Significance,
+    others: Mapping[str, Model] | None = None,
     device: str = "cpu",
     threads: int = 1,
     progress: Progress | None = None,
@@ -99,7 +101,8 @@ def run_image_study(
     Parameters
     ----------
     name
-        Of the analysis: models are written to `output/NAME_IMAGES.onnx`, the network on sets to `output/NAME.onnx`.
+        Of the analysis: models are written to `output/NAME_IMAGES.onnx`, the network on sets to `output/NAME.onnx`,
+        each of `others` to `output/NAME_OTHER.onnx`.
     study, jagged
         What to train: the networks on images, and the one on sets.
     columns
@@ -110,6 +113,8 @@ def run_image_study(
         The models' folder.
     significance, device, threads, progress
         As in `train_model`.
+    others
+        The study's further models, by name.
 
     Raises
     ------
@@ -120,8 +125,12 @@ def run_image_study(
         msg = f"The study compares images with a SetNetwork, but '{study.jagged}' is a {type(jagged.network).__name__}."
         raise ConfigError(msg)
     first = next(iter(study.images.values()))
-    reads = first.reads(signals=(study.signal,), backgrounds=(study.background, study.unseen))
-    events = _Events(study, read_sample(columns, reads, name))
+    known: dict[Any, _Events] = {}
+    for model in study.images.values():
+        if _source(model) not in known:
+            reads = model.reads(signals=(study.signal,), backgrounds=(study.background, study.unseen))
+            known[_source(model)] = _Events(study, read_sample(columns, reads, name))
+    events = known[_source(first)]
     _require(study, events.sample)
     result: dict[str, Any] = {
         "events": {part: len(rows) for part, rows in events.parts.items()},
@@ -131,22 +140,23 @@ def run_image_study(
         },
         "losses": {},
         "models": {},
+        "others": {},
     }
     earlier = _earlier(folder / "study.json")
     networks: dict[str, Any] = {}
-    cells: dict[str, SparseImages] = {}
+    cells: dict[Any, SparseImages] = {}
     for key, model in study.images.items():
-        if model.emf not in cells:
+        if (own := (*_source(model), model.emf)) not in cells:
             from colonnade.training.image_fit import make_sparse
 
-            cells[model.emf] = make_sparse(model.card(key), events.sample.inputs)
+            cells[own] = make_sparse(model.card(key), known[_source(model)].sample.inputs)
         if model.compression not in result["losses"]:
-            result["losses"][model.compression] = _losses(model, cells[model.emf], events.parts["test"])
+            result["losses"][model.compression] = _losses(model, cells[own], events.parts["test"])
         result["models"][key], networks[key] = _fit(
             f"{name}_{key}",
             model,
-            events,
-            cells[model.emf],
+            known[_source(model)],
+            cells[own],
             folder / key,
             output,
             device,
@@ -154,19 +164,40 @@ def run_image_study(
             earlier.get(key, {}),
         )
         write_json(folder / "study.json", result)
-    result["jagged"], jagged_scores = _fit_jagged(
-        name, study, jagged, columns, events, folder / "jagged", output, significance, device, threads, progress
-    )
+    judged: dict[str, Floats] = {}
+    for key, each in {"jagged": jagged, **(others or {})}.items():
+        entry, judged[key] = _fit_model(
+            name if key == "jagged" else f"{name}_{key}",
+            study,
+            each,
+            columns,
+            events,
+            folder / key,
+            output,
+            significance,
+            device,
+            threads,
+            progress,
+        )
+        (result if key == "jagged" else result["others"])[key] = entry
+        write_json(folder / "study.json", result)
     ranked = sorted(study.images, key=lambda key: -result["models"][key]["best"]["validation"])
     fresh = np.flatnonzero(events.fresh)
     result["detailed"] = {}
     for key in study.detailed or tuple(ranked[:2]):
         model = study.images[key]
-        scores = _scores(networks[key], model.card(key), cells[model.emf], fresh, device)
+        scores = _scores(networks[key], model.card(key), cells[(*_source(model), model.emf)], fresh, device)
         result["detailed"][key] = _detail(events, scores, result["models"][key]["peak"])
-    result["detailed"]["jagged"] = _detail(events, jagged_scores, result["jagged"]["peak"])
+    for key, scores in judged.items():
+        entry = result["jagged"] if key == "jagged" else result["others"][key]
+        result["detailed"][key] = _detail(events, scores, entry["peak"])
     write_json(folder / "study.json", result)
     return result
+
+
+def _source(model: ImageModel) -> tuple[Collection, Collection]:
+    """Return what an image is made of."""
+    return model.particles, model.jets
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -303,6 +334,7 @@ def _fit(
         "history": [asdict(check) for check in fitted.history],
         "best": best,
         "seconds_training": fitted.history[-1].seconds,
+        "processor_training": fitted.history[-1].processor,
         "seconds_event": _time(classifier, held_out),
     }
     return entry, fitted.network
@@ -318,7 +350,7 @@ def _scores(network: Any, card: Card, cells: SparseImages, rows: Rows, device: s
     return scores
 
 
-def _fit_jagged(
+def _fit_model(
     name: str,
     study: ImageStudy,
     model: Model,
@@ -331,8 +363,8 @@ def _fit_jagged(
     threads: int,
     progress: Progress | None,
 ) -> tuple[dict[str, Any], Floats]:
-    """Train the network on sets on the same events."""
-    begin = time.perf_counter()
+    """Train a model without images on the same events."""
+    begin, worked = time.perf_counter(), time.process_time()
     trained = train_model(
         name,
         model,
@@ -344,7 +376,7 @@ def _fit_jagged(
         threads=threads,
         progress=progress,
     )
-    seconds = time.perf_counter() - begin
+    seconds, processor = time.perf_counter() - begin, time.process_time() - worked
     everything = model.with_(regions=(), backgrounds=(study.background, study.unseen))
     sample = read_sample(columns, everything, name)
     same = all(np.array_equal(sample.identity[each], events.sample.identity[each]) for each in sample.identity)
@@ -353,16 +385,18 @@ def _fit_jagged(
     test = events.parts["test"]
     few = sample.inputs.take(test[:_TIMED])
     return {
-        **_jagged_size(model, trained.classifier.card, few),
+        **_model_size(model, trained.classifier.card, few),
         **_judge(scores, sample, test),
-        "particles": float(np.mean(few.counts[sample.card.jagged()[0].name])),
+        "objects": float(sum(np.mean(counts) for counts in few.counts.values())),
+        "importance": trained.evaluation["importance"],
         "seconds_training": seconds,
+        "processor_training": processor,
         "seconds_event": _time(trained.classifier, few),
     }, scores
 
 
-def _jagged_size(model: Model, card: Card, inputs: Any) -> dict[str, int]:
-    """Count a set network's parameters and its arithmetic for one event, the mean over some."""
+def _model_size(model: Model, card: Card, inputs: Any) -> dict[str, int]:
+    """Count a network's parameters and its arithmetic for one event, the mean over some."""
     import torch
 
     from colonnade.training.image_networks import arithmetic, count_parameters
@@ -395,12 +429,12 @@ def _judge(scores: Floats, sample: Sample, test: Rows) -> dict[str, Any]:
 
 
 def _time(classifier: Classifier, inputs: Any) -> float:
-    """Measure the seconds an event costs as the event loop scores it, on one thread; the least of three."""
+    """Measure the processor's seconds for an event as the event loop scores it; the least of three."""
     spent = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.process_time()
         classifier.run(inputs)
-        spent.append(time.perf_counter() - begin)
+        spent.append(time.process_time() - begin)
     return min(spent) / max(len(inputs), 1)
 
 
@@ -419,12 +453,24 @@ def _detail(events: _Events, scores: Floats, chosen: dict[str, float]) -> dict[s
         process: share["right"] if process == study.signal else 1 - share["right"]
         for process, share in selected.items()
     }
+    errors = {process: share["error"] for process, share in selected.items()}
     return {
         "threshold": cut,
         "slices": slices,
         "selected": selected,
         "gain": sensitivity_gain(study.yields, passed, study.signal),
+        "gain_error": _gain_error(study, passed, errors),
     }
+
+
+def _gain_error(study: ImageStudy, passed: dict[str, float], errors: dict[str, float]) -> float:
+    """Carry the errors of the shares that pass, which are independent, to the gain."""
+    gain = sensitivity_gain(study.yields, passed, study.signal)
+    total = 0.0
+    for process, error in errors.items():
+        step = error if passed[process] + error <= 1 else -error
+        total += (sensitivity_gain(study.yields, {**passed, process: passed[process] + step}, study.signal) - gain) ** 2
+    return float(np.sqrt(total))
 
 
 def _right(events: _Events, scores: Floats, cut: float, process: str, inside: NDArray[np.bool_]) -> dict[str, float]:

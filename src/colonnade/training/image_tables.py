@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["markdown", "replace_section"]
+__all__ = ["markdown", "replace_section", "thresholds_markdown"]
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,25 +37,74 @@ def markdown(study: ImageStudy, result: dict[str, Any]) -> str:
         _losses(result),
         _models(result),
         _side_by_side(result),
+        _inputs(result),
         _slices(study, result),
         _gain(study, result),
-        _thresholds(result),
     )
     return "\n".join("\n".join(part) for part in parts)
 
 
+def thresholds_markdown(result: dict[str, Any]) -> str:
+    """Write what each of the document's 21 thresholds gives, a table for each network.
+
+    Parameters
+    ----------
+    result
+        From `run_image_study`.
+    """
+    keys = ("precision", "recall", "mean_precision_recall", "product_precision_recall", "accuracy")
+    lines: list[str] = []
+    for name, entry in _everything(result):
+        lines += [
+            f"**{name}**",
+            "",
+            "| threshold | P | R | (P + R)/2 | P x R | accuracy |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in entry["thresholds"]:
+            lines.append(f"| {row['threshold']:.2f} | {' | '.join(f'{row[key]:.3f}' for key in keys)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _name(result: dict[str, Any], key: str) -> str:
+    """Name a network: how its image was made and halved, and what else its key says; or which inputs it takes."""
+    if key == "jagged":
+        return _JAGGED
+    if key in result["others"]:
+        return f"no image: {key.replace('_', ' ')}"
+    entry = result["models"][key]
+    more = key.removeprefix(f"{entry['compression']}_{entry['down']}").strip("_").replace("_", " ")
+    title = f"{_TITLES.get(entry['compression'], entry['compression'])}, {_TITLE_DOWN[entry['down']]}"
+    return f"{title}, {more}" if more else title
+
+
+def _everything(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Go over all networks: those on images, then those without."""
+    for key, entry in (*result["models"].items(), ("jagged", result["jagged"]), *result["others"].items()):
+        yield _name(result, key), entry
+
+
 def _intro(study: ImageStudy, result: dict[str, Any]) -> Iterator[str]:
     events = result["events"]
-    model = next(iter(study.images.values()))
-    training, network = model.training, model.network
     yield (
         f"{events['train']:,} events to learn from, {events['validation']:,} to stop by, {events['test']:,} to test "
-        f"on, of {study.signal} and {study.background}, region {study.region}. Image networks: channels "
-        f"{', '.join(map(str, network.channels))}; dense layer {network.dense}; Adam {training.learning_rate:g}; "
-        f"L2 {training.l2:g}; {training.batch} images a step, at most {training.steps:,} steps, a check every "
-        f"{training.every}; dropout {network.dropout:g}; weights start as `{network.initial}`; training in "
-        f"{training.precision}."
+        f"on, of {study.signal} and {study.background}, region {study.region}."
     )
+    yield ""
+    ways: dict[str, list[str]] = {}
+    for key, model in study.images.items():
+        training, network = model.training, model.network
+        way = (
+            f"channels {', '.join(map(str, network.channels))}; dense layer {network.dense}; "
+            f"Adam {training.learning_rate:g}; L2 {training.l2:g}; {training.batch} images a step, at most "
+            f"{training.steps:,} steps, a check every {training.every}, stopped after {training.patience} without a "
+            f"better one; dropout {network.dropout:g}; weights start as `{network.initial}`; training in "
+            f"{training.precision}"
+        )
+        ways.setdefault(way, []).append(_name(result, key))
+    for way, names in ways.items():
+        yield f"- {'; '.join(names)}: {way}."
     yield ""
 
 
@@ -74,19 +123,17 @@ def _models(result: dict[str, Any]) -> Iterator[str]:
     yield (
         "**All combinations**, test events. Accuracy and average precision are the usual ones; in the last columns are "
         'the document\'s "accuracy", the mean of precision and recall, and "mean average precision", their product, '
-        "at the threshold where the product peaks."
+        "at the threshold where the product peaks. Training is the processor's time, all threads together."
     )
     yield ""
     yield (
-        "| compression | network | best step | training | accuracy at 0.5 | average precision | AUC | threshold "
+        "| network | best step | training [s] | accuracy at 0.5 | average precision | AUC | threshold "
         "| mean of P and R | P x R |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for entry in result["models"].values():
-        first = f"{_TITLES.get(entry['compression'], entry['compression'])} | {_TITLE_DOWN[entry['down']]}"
-        yield f"| {first} | {entry['best']['step']:,} | {entry['seconds_training']:.0f} s | {_quality(entry)} |"
-    jagged = result["jagged"]
-    yield f"| no image | {_JAGGED} | - | {jagged['seconds_training']:.0f} s | {_quality(jagged)} |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name, entry in _everything(result):
+        step = f"{entry['best']['step']:,}" if "best" in entry else "-"
+        yield f"| {name} | {step} | {entry['processor_training']:.0f} | {_quality(entry)} |"
     yield ""
 
 
@@ -102,27 +149,41 @@ def _side_by_side(result: dict[str, Any]) -> Iterator[str]:
     """Compare cost and quality of images and sets."""
     jagged = result["jagged"]
     yield (
-        f"**Is the image needed?** The set network takes the particles as they are (here {jagged['particles']:.0f} an "
-        "event). Arithmetic is that of one event's evaluation, convolutions and matrix products; time is that of the "
-        "event loop, one thread, images made included."
+        f"**Is the image needed?** The set network takes the particles as they are (here {jagged['objects']:.0f} an "
+        "event). Arithmetic is that of one event's evaluation, convolutions and matrix products; time is the "
+        "processor's in the event loop, images made included."
     )
     yield ""
-    yield "| network | accuracy | average precision | parameters | arithmetic [MFLOP] | images / set | time [ms] |"
+    yield "| network | accuracy | AUC | parameters | arithmetic [MFLOP] | of the set network's | time [ms] |"
     yield "|---|---|---|---|---|---|---|"
     best = max(result["models"].values(), key=lambda entry: entry["accuracy"])
-    for entry in (jagged, *result["models"].values()):
-        name = _JAGGED if entry is jagged else f"{_TITLES[entry['compression']]}, {_TITLE_DOWN[entry['down']]}"
+    for name, entry in _everything(result):
         mark = " (best image)" if entry is best else ""
         yield (
-            f"| {name}{mark} | {entry['accuracy']:.3f} | {entry['average_precision']:.3f} | {entry['parameters']:,} "
-            f"| {entry['arithmetic'] / 1e6:.3g} | {entry['arithmetic'] / jagged['arithmetic']:.0f} "
-            f"| {entry['seconds_event'] * 1e3:.3g} |"
+            f"| {name}{mark} | {entry['accuracy']:.3f} | {entry['auc']:.3f} | {entry['parameters']:,} "
+            f"| {entry['arithmetic'] / 1e6:.3g} | {entry['arithmetic'] / jagged['arithmetic']:.2g} "
+            f"| {entry['seconds_event'] * 1e3:.2g} |"
         )
     for down, size in result["full"].items():
         yield (
             f"| the document's {_TITLE_DOWN[down]}, 60 x 60 | | | {size['parameters']:,} "
             f"| {size['arithmetic'] / 1e6:,.0f} | {size['arithmetic'] / jagged['arithmetic']:,.0f} | |"
         )
+    yield ""
+
+
+def _inputs(result: dict[str, Any]) -> Iterator[str]:
+    """Show what the networks without images look at."""
+    yield (
+        "**What it looks at.** The area under the ROC curve that is lost when one input is shuffled among all "
+        "particles (or events):"
+    )
+    yield ""
+    yield "| network | AUC lost |"
+    yield "|---|---|"
+    for key, entry in (("jagged", result["jagged"]), *result["others"].items()):
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in entry["importance"].items())
+        yield f"| {_name(result, key)} | {lost} |"
     yield ""
 
 
@@ -136,18 +197,11 @@ def _slices(study: ImageStudy, result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"| network | threshold | slice | {study.signal} | {study.background} | {study.unseen} |"
     yield "|---|---|---|---|---|---|"
-    for name, entry in result["detailed"].items():
+    for key, entry in result["detailed"].items():
         for region, shares in (*entry["slices"].items(), (f"all, after {study.selection}", entry["selected"])):
             numbers = " | ".join(_share(shares[each]) for each in (study.signal, study.background, study.unseen))
-            yield f"| {_name(result, name)} | {entry['threshold']:.2f} | {region} | {numbers} |"
+            yield f"| {_name(result, key)} | {entry['threshold']:.2f} | {region} | {numbers} |"
     yield ""
-
-
-def _name(result: dict[str, Any], name: str) -> str:
-    if name == "jagged":
-        return _JAGGED
-    entry = result["models"][name]
-    return f"{_TITLES.get(entry['compression'], entry['compression'])}, {_TITLE_DOWN[entry['down']]}"
 
 
 def _share(share: dict[str, float]) -> str:
@@ -163,38 +217,9 @@ def _gain(study: ImageStudy, result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "| network | gain |"
     yield "|---|---|"
-    for name, entry in result["detailed"].items():
-        yield f"| {_name(result, name)} | {entry['gain']:.4f} |"
+    for key, entry in result["detailed"].items():
+        yield f"| {_name(result, key)} | {entry['gain']:.4f} ± {entry['gain_error']:.4f} |"
     yield ""
-
-
-def _thresholds(result: dict[str, Any]) -> Iterator[str]:
-    """Show the 21 thresholds of every network."""
-    yield (
-        "**Thresholds**, test events: precision P, recall R, the document's accuracy (P + R)/2 and mean average "
-        "precision P x R, and the true accuracy."
-    )
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for entry in result["models"].values():
-        groups.setdefault(entry["compression"], []).append(entry)
-    for compression, entries in groups.items():
-        yield ""
-        yield from _threshold_table(
-            [(f"{_TITLES.get(compression, compression)}, {_TITLE_DOWN[entry['down']]}", entry) for entry in entries]
-        )
-    yield ""
-    yield from _threshold_table([(_JAGGED, result["jagged"])])
-    yield ""
-
-
-def _threshold_table(entries: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    heads = [f"{name}: P | R | (P + R)/2 | P x R | accuracy" for name, _ in entries]
-    yield f"| threshold | {' | '.join(heads)} |"
-    yield "|---" * (1 + 5 * len(entries)) + "|"
-    keys = ("precision", "recall", "mean_precision_recall", "product_precision_recall", "accuracy")
-    for rows in zip(*(entry["thresholds"] for _, entry in entries), strict=True):
-        numbers = " | ".join(f"{row[key]:.3f}" for row in rows for key in keys)
-        yield f"| {rows[0]['threshold']:.2f} | {numbers} |"
 
 
 def _percent(share: float) -> str:

@@ -68,16 +68,16 @@ def run_study(
     from colonnade.plotting.training_curves import draw_curves
     from colonnade.statistics import asimov_significance
     from colonnade.training.image_study import run_image_study
-    from colonnade.training.image_tables import markdown, replace_section
+    from colonnade.training.image_tables import markdown, replace_section, thresholds_markdown
     from colonnade.training.progress import TrainingProgress
 
     console = console or Console()
     models = load_models(model_file)
-    if study.jagged not in models:
-        msg = (
-            f"The study {name} names the model '{study.jagged}'{nearest(study.jagged, models)}, which is not declared."
-        )
-        raise ConfigError(msg)
+    for wanted in (study.jagged, *study.others):
+        if wanted not in models:
+            msg = f"The study {name} names the model '{wanted}'{nearest(wanted, models)}, which is not declared."
+            raise ConfigError(msg)
+    others = {wanted: models[wanted] for wanted in study.others}
     if columns is None:
         _samples(workflow, study, workers, console)
         columns = workflow.root / "columns" / workflow.name
@@ -85,7 +85,7 @@ def run_study(
             image.reads(signals=(study.signal,), backgrounds=(study.background, study.unseen))
             for image in study.images.values()
         ]
-        make_columns(workflow, (models[study.jagged], *reads), columns, console)
+        make_columns(workflow, (models[study.jagged], *others.values(), *reads), columns, console)
     folder = columns / "comparisons" / name
     result = run_image_study(
         workflow.name,
@@ -95,17 +95,19 @@ def run_study(
         folder,
         output=output or model_file.resolve().parent,
         significance=asimov_significance,
+        others=others,
         device=device,
         threads=threads,
         progress=TrainingProgress(console),
     )
-    text = markdown(study, result)
+    text, thresholds = markdown(study, result), thresholds_markdown(result)
     with replacing(folder / "study.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(f"{text}\n{thresholds}", encoding="utf-8")
     pictures = [folder / "curves.png"]
     if study.document:
         page = workflow.root / study.document
         replace_section(page, name, text)
+        replace_section(page.with_suffix("") / "thresholds.md", name, thresholds)
         pictures.append(page.parent / "images" / f"{name}_curves.png")
     for picture in pictures:
         draw_curves(result["models"], picture)
