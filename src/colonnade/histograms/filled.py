@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.histograms import _kernels
+from colonnade.histograms._sums import Entries, accumulate
 from colonnade.histograms.columns import Column
 from colonnade.histograms.declaration import Histogram, full_axes
 
@@ -54,7 +55,6 @@ class HistogramSet(Mapping[str, hist.Hist]):
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._sizes: dict[str, int] = {}
         self._regions_of = {histogram.name: histogram.regions_among(self._regions) for histogram in declared}
-        self._wanted = set(self._regions_of.values())
         size = 0
         for histogram in declared:
             extents = tuple(rule.size + rule.under + rule.over for rule in histogram.rules)
@@ -163,39 +163,33 @@ class HistogramSet(Mapping[str, hist.Hist]):
             If an observable is not a number in an event that is to be filled.
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
-        chosen = {region: np.flatnonzero(np.asarray(mask)) for region, mask in masks.items()}
-        # weights of many variations do not fit the processor's cache, unless events are taken in blocks
-        block = max(_BLOCK // max(weights.shape[1], 1), 1)
-        edges = [*range(0, len(weights), block), len(weights)]
-        members = {
-            regions: [
-                _members([_between(chosen.get(region, _NONE), low, high) for region in regions])
-                for low, high in itertools.pairwise(edges)
-            ]
-            for regions in self._wanted
-        }
+        chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self._regions]
         columns: dict[str, Column] = {}
         declared = list(self._declared.values())
         # not all at once, as each has a bin for each of its entries
         for some in (declared[n : n + _TOGETHER] for n in range(0, len(declared), _TOGETHER)):
-            binned = [self._binned(histogram, observables, columns, len(weights)) for histogram in some]
-            for number in range(len(edges) - 1):
-                for histogram, (together, bins) in zip(some, binned, strict=True):
-                    starts, everyone = members[self._regions_of[histogram.name]][number]
-                    values = self._rows(self._values, histogram.name)
-                    variances = self._rows(self._variances, histogram.name)
-                    bad = _kernels.accumulate(
-                        bins, together[0].offsets, starts, everyone, weights, first, values, variances
-                    )
-                    if bad >= 0:
-                        culprit = next(column.name for column in together if column.holds_nan_at(bad))
-                        msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
-                        raise EventError(f"{msg} {where}." if where else f"{msg}.")
+            filled = [self._columns(histogram, observables, columns, len(weights)) for histogram in some]
+            starts = [0, *itertools.accumulate(len(together[0].content) for together in filled)]
+            bins = np.zeros(starts[-1], dtype=np.int64)
+            entries = []
+            for histogram, together, (start, stop) in zip(some, filled, itertools.pairwise(starts), strict=True):
+                _number(histogram, together, bins[start:stop])
+                regions = [self._regions.index(name) for name in self._regions_of[histogram.name]]
+                place, shape = self._offsets[histogram.name], self._shapes[histogram.name]
+                entries.append(Entries(place, math.prod(shape[1:-1]), regions, start, together[0].offsets))
+            bad = accumulate(
+                entries, bins, chosen, weights, first, self._values, self._variances, len(self._variations)
+            )
+            if bad is not None:
+                number, entry = bad
+                culprit = next(column.name for column in filled[number] if column.holds_nan_at(entry))
+                msg = f"the observable {culprit!r} of histogram {some[number].name!r} is not a number (NaN)"
+                raise EventError(f"{msg} {where}." if where else f"{msg}.")
 
-    def _binned(
+    def _columns(
         self, histogram: Histogram, observables: Mapping[str, Any], columns: dict[str, Column], events: int
-    ) -> tuple[list[Column], Integers]:
-        """Return the columns of a histogram, each looked at once, and the bin of each of its entries."""
+    ) -> list[Column]:
+        """Return the columns of a histogram; `columns` keeps each, as it is looked at once."""
         for name in histogram.observables:
             if name not in observables:
                 known = nearest(name, observables)
@@ -203,20 +197,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
                 raise ConfigError(msg)
             if name not in columns:
                 columns[name] = Column.of(observables[name], name, events)
-        together = Column.together([columns[name] for name in histogram.observables], histogram.name)
-        bins = np.zeros(len(together[0].content), dtype=np.int64)
-        stride = 1
-        for rule, axis, column in zip(
-            reversed(histogram.rules), reversed(histogram.axes), reversed(together), strict=True
-        ):
-            _kernels.add_bins(rule, axis, column, stride, bins)
-            stride *= rule.size + rule.under + rule.over
-        return together, bins
-
-    def _rows(self, contents: Floats, name: str) -> Floats:
-        """Return a histogram's contents, shape (regions, bins, variations)."""
-        block = self._block(contents, name)
-        return block.reshape(block.shape[0], math.prod(block.shape[1:-1]), block.shape[-1])
+        return Column.together([columns[name] for name in histogram.observables], histogram.name)
 
     def absorb(self, part: HistogramSet) -> None:
         """Add a set that may lack some of these variations: it counts there with its nominal contents.
@@ -258,23 +239,16 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
 
 _NONE = np.zeros(0, dtype=np.int64)
-#: how many weights are worked with at a time: half a megabyte
-_BLOCK = 1 << 16
-#: how many histograms are filled in turn with them
+#: how many histograms are filled in turn with a block of weights
 _TOGETHER = 16
 
 
-def _between(events: Integers, low: int, high: int) -> Integers:
-    """Return the events, which rise, that are in a range."""
-    first, last = np.searchsorted(events, (low, high))
-    return events[first:last]
-
-
-def _members(chosen: Sequence[Integers]) -> tuple[Integers, Integers]:
-    """Put the events of each region in a row; return where each region starts, and the row."""
-    starts = np.zeros(len(chosen) + 1, dtype=np.int64)
-    starts[1:] = np.cumsum([len(events) for events in chosen])
-    return starts, np.concatenate([_NONE, *chosen])
+def _number(histogram: Histogram, together: list[Column], bins: Integers) -> None:
+    """Write the bin of each entry of a histogram into `bins`, which is zero."""
+    stride = 1
+    for rule, axis, column in zip(reversed(histogram.rules), reversed(histogram.axes), reversed(together), strict=True):
+        _kernels.add_bins(rule, axis, column, stride, bins)
+        stride *= rule.size + rule.under + rule.over
 
 
 def combine(parts: Sequence[HistogramSet]) -> HistogramSet:
