@@ -124,6 +124,31 @@ def test_events_taken_in_blocks_give_the_same_bits(monkeypatch):
     assert sets[0]["jagged"].sum(flow=True).value != 0
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(0, 10**6))
+def test_each_sum_takes_its_events_in_their_order(number, bins, seed):
+    """Few variations are filled event by event, many bin by bin: both to the bits of a plain loop."""
+    rng = np.random.default_rng(seed)
+    events = int(rng.integers(0, 200))
+    counts = rng.integers(0, 3, events)
+    content = rng.normal(0.5, 0.5, counts.sum())
+    weight = rng.normal(1, 5, (events, number))
+    declared = Histogram("x", axis.Regular(bins, 0, 1))
+    filled = HistogramSet([declared], REGIONS, [f"v{k}" for k in range(number)])
+    filled.fill({"x": ak.unflatten(content, counts)}, {"A": np.arange(events) % 4 != 0}, weight)
+    values, variances = np.zeros((number, bins + 2)), np.zeros((number, bins + 2))
+    place = 0
+    for event in range(events):
+        for x in content[place : place + counts[event]]:
+            if event % 4 != 0:
+                values[:, declared.axes[0].index(x) + 1] += weight[event]
+                variances[:, declared.axes[0].index(x) + 1] += weight[event] * weight[event]
+        place += counts[event]
+    made = filled["x"]["A", ...].view(flow=True)
+    assert np.array_equal(made.value[:number], values)
+    assert np.array_equal(made.variance[:number], variances)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(np.float64, st.integers(0, 40), elements=st.floats(allow_nan=False, width=64)),

@@ -17,8 +17,6 @@ from colonnade.kinematics.compiled import compiled
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-#: how many weights are worked with at a time: half a megabyte stays in the processor's cache
-_BLOCK = 1 << 16
 #: from how many variations on it pays to put the events of a bin in a row first
 _MANY = 8
 
@@ -57,6 +55,7 @@ def accumulate(
     values: Floats,
     variances: Floats,
     variations: int,
+    block: int,
 ) -> tuple[int, int] | None:
     """Add the weights of the events of each region to their bins; each sum takes them in the order of the events.
 
@@ -76,6 +75,8 @@ def accumulate(
         The sums of weights and of their squares of all histograms, changed in place.
     variations
         How many the histograms have.
+    block
+        How many events are filled into all histograms before the next.
 
     Returns
     -------
@@ -113,6 +114,7 @@ def accumulate(
         variances,
         np.uint64(variations),
         len(weights),
+        block,
     )
     return None if histogram < 0 else (histogram, place)
 
@@ -135,8 +137,8 @@ def _accumulate(
     variances: Any,
     variations: Any,
     events: int,
+    block: int,
 ) -> tuple[int, int]:
-    block = max(_BLOCK // max(int(count), 1), 1)
     begins = np.zeros(len(ends), dtype=np.int64)
     begins[1:] = ends[:-1]
     reached = begins.copy()
