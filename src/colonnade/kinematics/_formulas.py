@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
-    "add_momentum",
     "angle",
     "collins_soper",
     "distance",
-    "momentum_of",
+    "mass_of_sum",
+    "momentum_of_sum",
     "pair_mass",
     "transverse_mass",
 ]
@@ -43,29 +43,41 @@ def distance(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
 
 
 @compiled
-def add_momentum(pt: Any, eta: Any, phi: Any, mass: Any, total: Any) -> None:
-    """Add four-momenta to `total`, rows px, py, pz, E."""
-    for i in range(len(pt)):
-        pz = pt[i] * math.sinh(eta[i])
-        total[0, i] += pt[i] * math.cos(phi[i])
-        total[1, i] += pt[i] * math.sin(phi[i])
-        total[2, i] += pz
-        total[3, i] += math.sqrt(pt[i] * pt[i] + pz * pz + mass[i] * mass[i])
+def mass_of_sum(rows: Any, places: Any) -> Any:
+    """Mass of the sum of several momenta: of each the rows px, py, pz, E at some places."""
+    out = np.empty(len(places[0]))
+    for i in range(len(out)):
+        px, py, pz, energy = 0.0, 0.0, 0.0, 0.0
+        for one in range(len(rows)):
+            momentum = rows[one][places[one][i]]
+            px += momentum[0]
+            py += momentum[1]
+            pz += momentum[2]
+            energy += momentum[3]
+        square = energy * energy - px * px - py * py - pz * pz
+        # rounding can leave a massless sum slightly space-like
+        out[i] = 0.0 if square < 0.0 else math.sqrt(square)
+    return out
+
+
+def momentum_of_sum(rows: Any, places: Any) -> Any:
+    """Pt, eta, phi, mass of the same sum."""
+    px, py, pz, energy = _sum(rows, places)
+    square = px * px + py * py
+    pt = np.sqrt(square)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        eta = np.where(pz == 0.0, 0.0, np.arcsinh(pz / pt))
+    return pt, eta, np.arctan2(py, px), np.sqrt(np.maximum(energy * energy - square - pz * pz, 0.0))
 
 
 @compiled
-def momentum_of(total: Any) -> Any:
-    """Rows pt, eta, phi, mass of rows px, py, pz, E."""
-    out = np.empty((4, total.shape[1]))
-    for i in range(total.shape[1]):
-        px, py, pz, energy = total[0, i], total[1, i], total[2, i], total[3, i]
-        pt = math.sqrt(px * px + py * py)
-        square = energy * energy - px * px - py * py - pz * pz
-        out[0, i] = pt
-        out[1, i] = 0.0 if pz == 0.0 else math.asinh(pz / pt)
-        out[2, i] = math.atan2(py, px)
-        # rounding can leave a massless sum slightly space-like
-        out[3, i] = math.sqrt(square) if square > 0.0 else 0.0
+def _sum(rows: Any, places: Any) -> Any:
+    out = np.zeros((4, len(places[0])))
+    for i in range(out.shape[1]):
+        for one in range(len(rows)):
+            momentum = rows[one][places[one][i]]
+            for axis in range(4):
+                out[axis, i] += momentum[axis]
     return out
 
 

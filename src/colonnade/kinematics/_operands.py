@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["masses", "momenta", "operands"]
+__all__ = ["cartesians", "masses", "momenta", "operands"]
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +48,24 @@ def momenta(arguments: Sequence[Any]) -> tuple[list[list[Floats]], Integers | No
         columns.append(_row(one, "mass", repeat) if one.has_mass else np.zeros(len(columns[0])))
         rows.append(columns)
     return rows, offsets, missing
+
+
+def cartesians(
+    arguments: Sequence[Any],
+) -> tuple[tuple[Floats, ...], tuple[Integers, ...], Integers | None, Missing]:
+    """Return px, py, pz, E of each argument's objects, shape (objects, 4), and the entries' places among them."""
+    views = [view(argument) for argument in arguments]
+    offsets, missing, repeats = joined(views)
+    all_rows, all_places = [], []
+    for one, repeat in zip(views, repeats, strict=True):
+        rows, places = one.cartesian()
+        if places is None:
+            places = np.arange(one.size) if repeat is None else repeat
+        elif repeat is not None:
+            places = places[repeat]
+        all_rows.append(rows)
+        all_places.append(places)
+    return tuple(all_rows), tuple(all_places), offsets, missing
 
 
 def masses(arguments: Sequence[Any], *, massless: bool) -> tuple[list[list[Floats]], Integers | None, Missing]:

@@ -11,9 +11,8 @@ import numpy as np
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
-from colonnade.kinematics._operands import masses, momenta
+from colonnade.kinematics._operands import cartesians, masses, momenta
 from colonnade.kinematics.arrays import unwrap
-from colonnade.kinematics.views import joined, view
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -43,17 +42,8 @@ def invariant_mass(*objects: Any) -> Any:
     if len(objects) == 2:
         rows, offsets, missing = momenta(objects)
         return unwrap(_formulas.pair_mass(*rows[0], *rows[1]), offsets, missing)
-    views = [view(one) for one in objects]
-    offsets, missing, repeats = joined(views)
-    parts = [
-        one.cartesian() if repeat is None else one.cartesian()[:, repeat]
-        for one, repeat in zip(views, repeats, strict=True)
-    ]
-    px, py, pz, energy = np.add.reduce(parts)
-    # rounding can leave a massless sum slightly space-like
-    with np.errstate(invalid="ignore", over="ignore"):
-        square = energy * energy - px * px - py * py - pz * pz
-    return unwrap(np.sqrt(np.maximum(square, 0.0)), offsets, missing)
+    all_rows, places, offsets, missing = cartesians(objects)
+    return unwrap(_formulas.mass_of_sum(all_rows, places), offsets, missing)
 
 
 def transverse_mass(first: Any, second: Any, *, massless: bool = False) -> Any:

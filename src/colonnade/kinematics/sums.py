@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
-from colonnade.kinematics._operands import momenta
+from colonnade.kinematics._operands import cartesians
 from colonnade.kinematics.arrays import Columns, records, same_lists
 from colonnade.kinematics.views import View, same_column, view
 
@@ -85,11 +85,8 @@ def vector_sum(*objects: Any) -> ak.Array:
     >>> vector_sum(one, other).pt.round(3).tolist()
     [89.55]
     """
-    rows, offsets, missing = momenta(objects)
-    total = np.zeros((4, len(rows[0][0])))
-    for row in rows:
-        _formulas.add_momentum(row[0], row[1], row[2], row[3], total)
-    columns = dict(zip(("pt", "eta", "phi", "mass"), _formulas.momentum_of(total), strict=True))
+    rows, places, offsets, missing = cartesians(objects)
+    columns = dict(zip(("pt", "eta", "phi", "mass"), _formulas.momentum_of_sum(rows, places), strict=True))
     views = [view(one) for one in objects]
     like = next((one for one in views if one.behavior), views[0])
     return records(like, "Momentum4D", columns, offsets, missing)

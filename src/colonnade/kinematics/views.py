@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.kinematics import _formulas, _loops
+from colonnade.kinematics import _loops
 from colonnade.kinematics.layouts import buffer, look, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -190,18 +190,38 @@ class View:
             )
         return self._wide["cos(phi)"], self._wide["sin(phi)"]
 
-    def cartesian(self) -> Floats:
-        """Return px, py, pz, E of four-momenta, shape (4, size); worked out once an object, not once a combination."""
+    def cartesian(self) -> tuple[Floats, Integers | None]:
+        """Return px, py, pz, E, shape (objects, 4), and where the entries are there (None: in their order).
+
+        They are worked out once an object, not once a combination of objects.
+        """
+        if self._cartesian is None and self._parent is not None and self.index is not None and self.missing is None:
+            known = self._parent._known_cartesian()  # noqa: SLF001 - one of its own kind
+            if known is None and self._parent.size < self.size:
+                known = self._parent.cartesian()
+            if known is not None:
+                rows, places = known
+                return rows, self.index if places is None else places.take(self.index)
         if self._cartesian is None:
-            above = self._parent
-            if above is not None and self.index is not None and self.missing is None and above.size < self.size:
-                self._cartesian = above.cartesian().take(self.index, axis=1)
-            else:
-                pt, eta, phi = (self.coordinate(name) for name in ("pt", "eta", "phi"))
-                mass = self.coordinate("mass") if self.has_mass else np.zeros(self.size)
-                self._cartesian = np.zeros((4, self.size))
-                _formulas.add_momentum(pt, eta, phi, mass, self._cartesian)
-        return self._cartesian
+            pt, eta, phi = (self.coordinate(name) for name in ("pt", "eta", "phi"))
+            mass = self.coordinate("mass") if self.has_mass else 0.0
+            # NumPy computes these several numbers at a time, a compiled loop does not
+            pz = pt * np.sinh(eta)
+            energy = np.sqrt(pt * pt + pz * pz + mass * mass)
+            self._cartesian = np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=1)
+        return self._cartesian, None
+
+    def _known_cartesian(self) -> tuple[Floats, Integers | None] | None:
+        """Return the same if it is known already, here or for what these entries were taken from."""
+        if self._cartesian is not None:
+            return self._cartesian, None
+        if self._parent is None or self.index is None or self.missing is not None:
+            return None
+        known = self._parent._known_cartesian()  # noqa: SLF001 - one of its own kind
+        if known is None:
+            return None
+        rows, places = known
+        return rows, self.index if places is None else places.take(self.index)
 
     def member(self, name: str) -> View:
         """Look at a column that itself holds records, or lists of them: for these entries, which must not be missing.
