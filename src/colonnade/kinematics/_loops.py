@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "count_kept",
     "gather_lists",
     "merge_order",
     "near_any",
@@ -59,6 +60,21 @@ def select_entries(offsets: Any, keep: Any) -> Any:
     for i in range(len(offsets)):
         new[i] = before[offsets[i]]
     return new, index[:count].copy()
+
+
+@compiled
+def count_kept(offsets: Any, keep: Any) -> Any:
+    """How many entries of each event are kept."""
+    before = np.empty(len(keep) + 1, dtype=np.int64)
+    count = 0
+    for k in range(len(keep)):
+        before[k] = count
+        count += keep[k]
+    before[len(keep)] = count
+    counts = np.empty(len(offsets) - 1, dtype=np.int64)
+    for i in range(len(counts)):
+        counts[i] = before[offsets[i + 1]] - before[offsets[i]]
+    return counts
 
 
 @compiled

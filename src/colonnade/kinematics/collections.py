@@ -56,14 +56,7 @@ def select(collection: ak.Array, keep: Callable[[Any], Any] | Any) -> ak.Array:
     [[30.0], []]
     """
     seen = _jagged(collection)
-    mask = np.asarray(keep(Columns(seen)) if callable(keep) else flat(keep))
-    if mask.dtype != np.bool_ or mask.shape != (seen.size,):
-        msg = (
-            f"a cut on objects must give one truth value for each of {seen.size} objects, "
-            f"but has shape {mask.shape} and type {mask.dtype}."
-        )
-        raise ConfigError(msg)
-    return wrap(objects(seen, mask))
+    return wrap(objects(seen, _passing(seen, keep)))
 
 
 def take(array: Any, events: npt.NDArray[Any]) -> Any:
@@ -130,8 +123,8 @@ def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt
     >>> count(ak.Array([[{"pt": 50.0}, {"pt": 20.0}], []]), lambda jet: jet.pt > 30).tolist()
     [1, 0]
     """
-    offsets = _jagged(collection if keep is None else select(collection, keep)).offsets
-    return np.diff(offsets)
+    seen = _jagged(collection)
+    return np.diff(seen.offsets) if keep is None else _loops.count_kept(seen.offsets, _passing(seen, keep))
 
 
 def leading(collection: ak.Array, rank: int = 0) -> ak.Array:
@@ -249,6 +242,18 @@ def _jagged(collection: Any) -> _Jagged:
         msg = "expected a collection, a list of objects for each event, but got one entry an event."
         raise ConfigError(msg)
     return cast("_Jagged", seen)
+
+
+def _passing(seen: View, keep: Callable[[Any], Any] | Any) -> npt.NDArray[np.bool_]:
+    """Return which of the objects, all events in a row, pass a cut."""
+    mask = np.asarray(keep(Columns(seen)) if callable(keep) else flat(keep))
+    if mask.dtype != np.bool_ or mask.shape != (seen.size,):
+        msg = (
+            f"a cut on objects must give one truth value for each of {seen.size} objects, "
+            f"but has shape {mask.shape} and type {mask.dtype}."
+        )
+        raise ConfigError(msg)
+    return mask
 
 
 def _record_name(names: list[str]) -> str:
