@@ -61,7 +61,7 @@ def _histogram(run: Drawing, name: str, region: str) -> Iterator[Picture]:
     title = region_title(region, run.settings)
     if len(axes) == 1:
         found = stack_of(
-            histograms, region, run.looks, run.backgrounds, run.signals,
+            histograms, region, run.looks, run.backgrounds, run.signals_of(name),
             flat=run.flat, overflow=run.settings.overflow, hidden=run.folder.hides_data,
         )  # fmt: skip
         if found is None:

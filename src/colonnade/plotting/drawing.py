@@ -61,6 +61,23 @@ class Drawing:
         return default_signals(self.folder)
 
     @cached_property
+    def _scores(self) -> frozenset[str]:
+        return frozenset(self.folder.json("classifiers.json") or ())
+
+    def signals_of(self, histogram: str) -> list[str]:
+        """Those to overlay on one histogram: on the score under a hypothesis, such as score_800, the points of it."""
+        score, _, value = histogram.rpartition("_")
+        if self.settings.signals is not None or score not in self._scores:
+            return self.signals
+        found = [
+            signal.name
+            for group in signals_by_model(self.folder).values()
+            for signal in group
+            if value in {f"{each:g}" for each in signal.parameters.values()}
+        ]
+        return found[:_MOST_SIGNALS] or self.signals
+
+    @cached_property
     def flat(self) -> tuple[FlatUncertainty, ...]:
         """Relative uncertainties on whole processes."""
         return flat_uncertainties(self.folder)
