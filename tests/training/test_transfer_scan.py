@@ -31,11 +31,11 @@ import dataclasses
 spec = importlib.util.spec_from_file_location("real", {real!r})
 real = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(real)
-quick = dict(optimisation__epochs=6, optimisation__batch=512)
-model = real.model.with_(**quick)
+quick = dict(optimisation__epochs=6, optimisation__batch=512, folds=2)
+model = real.model.with_(**quick, members=2)
 frozen = real.frozen.with_(**quick)
 held_out = model.with_(signals=("hnl_m150", "hnl_m800"))
-trees = real.trees.with_(network__count=10)
+trees = real.trees.with_(network__count=10, folds=2)
 regression = dataclasses.replace(real.SMALL, width=16, depth=5, events=4000, batch=500, epochs=1)
 masses = dataclasses.replace(
     real.masses,
@@ -167,6 +167,11 @@ def test_from_columns_to_tables(columns, tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| 300 |" in text
+    clear = sum(row["ratio"] - row["ratio_error"] > 1 for row in by["parametrised"].values())
+    assert f"| above 1 by its error | {clear} of 3 |" in text
+    # the columns were given, so that only the trainings took time
+    assert list(result["processor_seconds"]) == ["trainings and scores"]
+    assert result["processor_seconds"]["trainings and scores"] > 0
     for name in ("significance", "residuals"):
         assert (page.parent / "images" / f"hnl_tau_{name}.png").stat().st_size > 10_000
     trained = {file: file.stat().st_mtime_ns for file in (columns / "training").rglob("*.pt")}

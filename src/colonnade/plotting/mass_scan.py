@@ -89,6 +89,8 @@ def mass_scan_figure(curves: Sequence[Estimator], label: str, quantity: str, ref
         if curve.kind in ("model", "held out"):
             below.errorbar(x, curve.ratio, yerr=curve.ratio_error, **look)
     above.set_yscale("log")
+    # room for the legend below the curves
+    above.set_ylim(bottom=0.05 * min(curve.value[curve.value > 0].min(initial=1.0) for curve in curves))
     above.set_ylabel(quantity)
     above.legend(loc="lower left", fontsize=9, ncols=2, borderaxespad=0.8)
     below.axhline(1, color="black", linewidth=1)
@@ -121,7 +123,7 @@ def _look(kind: str, drawn: dict[str, int]) -> dict[str, Any]:
         return {**plain, "color": BACKGROUND_COLOURS[number % 8], "linestyle": _THIN, "marker": "none"}
     return {
         **plain,
-        "color": (*SIGNAL_COLOURS, "#e76300", "#3f90da", "#a96b59")[number % 7],
+        "color": (*SIGNAL_COLOURS, "#e76300", "#3f90da", "#a96b59", "#717581")[number % 8],
         "linestyle": SIGNAL_DASHES[number % len(SIGNAL_DASHES)],
         "marker": _MARKERS[number % len(_MARKERS)],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["run_mass_scan"]
 
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -84,6 +85,7 @@ def run_mass_scan(
 
     console = console or Console()
     began = time.monotonic()
+    stages = {"begin": _processor_seconds()}
     models = sized(load_models(model_file), scan, size)
     wanted = [*scan.models.values(), *scan.per_channel.values(), *(model for model, _ in scan.held_out.values())]
     for each in wanted:
@@ -92,20 +94,26 @@ def run_mass_scan(
             raise ConfigError(msg)
     if columns is None:
         _samples(workflow, workers, console)
+        stages["samples"] = _processor_seconds()
         columns = workflow.root / "columns" / workflow.name
         make_columns(workflow, tuple(models.values()), columns, console)
+        stages["columns"] = _processor_seconds()
     folder = columns / "comparisons" / f"{name}_{size}"
     first = models[next(iter(scan.models.values()))]
     events = scan_sample(columns, first, scan)
     run = _Scan(scan, events, columns, models, device, threads, console, model_file.stem)
     found = run.significances()
     regression = run.regression(folder)
+    stages["trainings and scores"] = _processor_seconds()
+    marks = list(stages.items())
+    processor = {name: round(at - before, 1) for (_, before), (name, at) in itertools.pairwise(marks)}
     result = {
         "size": size,
         "device": device,
         "masses": list(events.masses),
         "channels": list(events.channels),
         "seconds": round(time.monotonic() - began, 1),
+        "processor_seconds": processor,
         "reference": scan.reference,
         "replicas": _REPLICAS,
         "events": _counts(events),
@@ -125,8 +133,16 @@ def run_mass_scan(
             with replacing(page.parent / "images" / f"{workflow.name}_{picture.name}") as temporary:
                 temporary.write_bytes(picture.read_bytes())
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+    used = ", ".join(f"{name} {seconds:g} s" for name, seconds in processor.items())
+    console.print(f"Processor time of what was not there yet: {used}", highlight=False, soft_wrap=True)
     console.print(f"Wrote {folder / 'scan.md'}, scan.json and figures in {result['seconds']:g} s", highlight=False)
     return folder
+
+
+def _processor_seconds() -> float:
+    """Return what this process and those that it waited for have used of processors."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _samples(workflow: Workflow, workers: int | None, console: Console) -> None:

@@ -75,7 +75,10 @@ def _beaten(result: Mapping[str, Any]) -> Iterator[str]:
         for mass in result["masses"]
     ]
     beats = [f"{sum(row['ratio'] > 1 for row in entry['masses'])} of {len(entry['masses'])}" for entry in models]
+    clear = [sum(row["ratio"] - row["ratio_error"] > 1 for row in entry["masses"]) for entry in models]
     rows.append(["above 1", *beats])
+    shown = [f"{number} of {len(entry['masses'])}" for number, entry in zip(clear, models, strict=True)]
+    rows.append(["above 1 by its error", *shown])
     yield from _table(["mass [GeV]", *(entry["title"] for entry in models)], rows)
 
 
