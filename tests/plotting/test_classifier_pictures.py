@@ -100,7 +100,7 @@ def test_a_run_without_classifiers_has_none(own_run):
 
 def test_a_score_under_a_mass_is_shown_with_signals_of_that_mass(scored_run):
     drawing = Drawing(RunFolder.open(scored_run), PlotSettings())
-    assert drawing.signals_of("score_400") == ["DH_mZp400", "LV_mZp400", "EFT_mZp400"]
+    assert drawing.signals_of("score_400") == ["DH_mZp400", "LV_mZp400"]
     for name in ("mll", "score", "mll_400", "score_55"):
         assert drawing.signals_of(name) == drawing.signals
     named = Drawing(RunFolder.open(scored_run), PlotSettings(signals=("DH_mZp130",)))

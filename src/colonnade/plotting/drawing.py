@@ -61,20 +61,20 @@ class Drawing:
         return default_signals(self.folder)
 
     @cached_property
-    def _scores(self) -> frozenset[str]:
-        return frozenset(self.folder.json("classifiers.json") or ())
+    def _signals_of_scores(self) -> dict[str, list[str]]:
+        """Histogram of a score under a hypothesis, such as score_800, to the points of that hypothesis."""
+        found: dict[str, list[str]] = {}
+        for score, evaluation in (self.folder.json("classifiers.json") or {}).items():
+            for point in evaluation.get("points", ()):
+                values = "_".join(f"{value:g}" for value in point["parameters"].values())
+                found.setdefault(f"{score}_{values}", []).append(point["signal"])
+        return found
 
     def signals_of(self, histogram: str) -> list[str]:
-        """Those to overlay on one histogram: on the score under a hypothesis, such as score_800, the points of it."""
-        score, _, value = histogram.rpartition("_")
-        if self.settings.signals is not None or score not in self._scores:
+        """Those to overlay on one histogram: on the score under a hypothesis the points of it."""
+        if self.settings.signals is not None:
             return self.signals
-        found = [
-            signal.name
-            for group in signals_by_model(self.folder).values()
-            for signal in group
-            if value in {f"{each:g}" for each in signal.parameters.values()}
-        ]
+        found = [name for name in self._signals_of_scores.get(histogram, ()) if name in self.looks]
         return found[:_MOST_SIGNALS] or self.signals
 
     @cached_property
