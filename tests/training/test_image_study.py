@@ -120,16 +120,27 @@ def everything(columns):
 
 
 def test_a_study_leaves_models_tables_and_numbers(columns, tmp_path) -> None:
-    result = run_image_study(
-        "mini",
-        STUDY,
-        JAGGED,
-        columns,
-        tmp_path / "work",
-        output=tmp_path,
-        significance=asimov_significance,
-        others={"one_number": ONE_NUMBER},
-    )
+    def run():
+        return run_image_study(
+            "mini",
+            STUDY,
+            JAGGED,
+            columns,
+            tmp_path / "work",
+            output=tmp_path,
+            significance=asimov_significance,
+            others={"one_number": ONE_NUMBER},
+        )
+
+    result = run()
+    # what is trained is not trained again, and its times stay those of its training
+    again = run()
+    assert again["models"] == result["models"]
+    for one, other in (
+        (again["jagged"], result["jagged"]),
+        (again["others"]["one_number"], result["others"]["one_number"]),
+    ):
+        assert one | {"seconds_event": 0.0} == other | {"seconds_event": 0.0}
     assert set(result["models"]) == set(STUDY.images)
     assert result["full"]["strides"]["parameters"] == 4_684_738
     assert set(result["others"]) == {"one_number"}

@@ -47,7 +47,7 @@ def training_curves(panels: Mapping[str, Sequence[tuple[str, Floats, Floats, Flo
             axes.plot(steps, validation, color=colour, linewidth=1.5, label=name)
         axes.set_title(title)
         axes.set_xlabel("step")
-        axes.legend(loc="lower right")
+        axes.legend(loc="best", borderaxespad=1.0)
     for row in grid:
         row[0].set_ylabel("accuracy")
     return figure

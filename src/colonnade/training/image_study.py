@@ -178,6 +178,7 @@ def run_image_study(
             device,
             threads,
             progress,
+            earlier.get(key, {}),
         )
         (result if key == "jagged" else result["others"])[key] = entry
         write_json(folder / "study.json", result)
@@ -200,13 +201,17 @@ def _source(model: ImageModel) -> tuple[Collection, Collection]:
     return model.particles, model.jets
 
 
+def _digest(model: ImageModel | Model, sample: Sample, device: str) -> str:
+    return hashlib.sha256(json.dumps([repr(model), sample.digest, device]).encode()).hexdigest()
+
+
 def _earlier(path: Path) -> dict[str, Any]:
     """Read the entries of a study that was interrupted, or nothing."""
     try:
-        found = read_json(path)["models"]
-    except (ColonnadeError, KeyError, TypeError):
+        found = read_json(path)
+        return {**found["models"], **found.get("others", {}), "jagged": found.get("jagged", {})}
+    except (ColonnadeError, AttributeError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _require(study: ImageStudy, sample: Sample) -> None:
@@ -275,7 +280,7 @@ def _fit(
         ImageEvents(cells.take(parts[part]), sample.target[parts[part]]) for part in ("train", "validation")
     )
 
-    digest = hashlib.sha256(json.dumps([repr(model), sample.digest, device]).encode()).hexdigest()
+    digest = _digest(model, sample, device)
 
     def told(check: Check) -> None:
         if progress is not None:
@@ -362,8 +367,9 @@ def _fit_model(
     device: str,
     threads: int,
     progress: Progress | None,
+    earlier: dict[str, Any],
 ) -> tuple[dict[str, Any], Floats]:
-    """Train a model without images on the same events."""
+    """Train a model without images on the same events; of one already trained the times are the earlier entry's."""
     begin, worked = time.perf_counter(), time.process_time()
     trained = train_model(
         name,
@@ -376,7 +382,10 @@ def _fit_model(
         threads=threads,
         progress=progress,
     )
-    seconds, processor = time.perf_counter() - begin, time.process_time() - worked
+    times = {"seconds_training": time.perf_counter() - begin, "processor_training": time.process_time() - worked}
+    digest = _digest(model, events.sample, device)
+    if earlier.get("key") == digest:
+        times = {name: earlier[name] for name in times}
     everything = model.with_(regions=(), backgrounds=(study.background, study.unseen))
     sample = read_sample(columns, everything, name)
     same = all(np.array_equal(sample.identity[each], events.sample.identity[each]) for each in sample.identity)
@@ -385,12 +394,12 @@ def _fit_model(
     test = events.parts["test"]
     few = sample.inputs.take(test[:_TIMED])
     return {
+        "key": digest,
         **_model_size(model, trained.classifier.card, few),
         **_judge(scores, sample, test),
         "objects": float(sum(np.mean(counts) for counts in few.counts.values())),
         "importance": trained.evaluation["importance"],
-        "seconds_training": seconds,
-        "processor_training": processor,
+        **times,
         "seconds_event": _time(trained.classifier, few),
     }, scores
 

@@ -161,15 +161,19 @@ def _side_by_side(result: dict[str, Any]) -> Iterator[str]:
         mark = " (best image)" if entry is best else ""
         yield (
             f"| {name}{mark} | {entry['accuracy']:.3f} | {entry['auc']:.3f} | {entry['parameters']:,} "
-            f"| {entry['arithmetic'] / 1e6:.3g} | {entry['arithmetic'] / jagged['arithmetic']:.2g} "
+            f"| {entry['arithmetic'] / 1e6:.3g} | {_ratio(entry['arithmetic'] / jagged['arithmetic'])} "
             f"| {entry['seconds_event'] * 1e3:.2g} |"
         )
     for down, size in result["full"].items():
         yield (
             f"| the document's {_TITLE_DOWN[down]}, 60 x 60 | | | {size['parameters']:,} "
-            f"| {size['arithmetic'] / 1e6:,.0f} | {size['arithmetic'] / jagged['arithmetic']:,.0f} | |"
+            f"| {size['arithmetic'] / 1e6:,.0f} | {_ratio(size['arithmetic'] / jagged['arithmetic'])} | |"
         )
     yield ""
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _inputs(result: dict[str, Any]) -> Iterator[str]:
@@ -223,7 +227,7 @@ def _gain(study: ImageStudy, result: dict[str, Any]) -> Iterator[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    return "100 %" if share >= 0.995 else f"{100 * share:.2g} %"
 
 
 def replace_section(page: Path, name: str, text: str) -> None:
