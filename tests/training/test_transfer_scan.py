@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,7 @@ pytest.importorskip("torch")
 from colonnade.errors import ConfigError
 from colonnade.kinematics.three_leptons import THREE_LEPTON_FEATURES, three_lepton_features
 from colonnade.training import load_models, load_scans
-from colonnade.training.mass_scan import scan_sample, sized
+from colonnade.training.mass_scan import network_scan, scan_sample, sized, train_side_by_side
 from colonnade.workflow.mass_scan import run_mass_scan
 
 REAL = Path(__file__).parents[2] / "models" / "hnl_tau.py"
@@ -131,6 +132,26 @@ def test_events_of_each_mass(columns, tmp_path):
     assert events.masses == MASSES
     assert [len(events.rows[mass]) for mass in MASSES] == [3900] * 3
     assert sum(inside.sum() for inside in events.channels.values()) == len(events.sample) == 5700
+
+
+def test_side_by_side_is_one_after_another(columns, tmp_path):
+    """The same weights, and a scan finds the trainings and does not train again."""
+    import torch
+
+    model = load_models(model_file(tmp_path))["model"].with_(optimisation__epochs=2, members=1)
+    events = scan_sample(columns, model, load_scans(model_file(tmp_path))["masses"])
+    folders = [shutil.copytree(columns, tmp_path / name, ignore=shutil.ignore_patterns("training")) for name in "ab"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train_side_by_side({"x": model}, folders[0], 2)
+    kept = [folder / "training" / "x" / "fold1.pt" for folder in folders]
+    written = kept[0].stat().st_mtime_ns
+    scores = [network_scan("x", model, events, folder) for folder in folders]
+    torch.set_num_threads(before)
+    assert kept[0].stat().st_mtime_ns == written
+    weights = [torch.load(path, weights_only=True)["network"] for path in kept]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert all(np.array_equal(scores[0][mass], scores[1][mass]) for mass in MASSES)
 
 
 def test_from_columns_to_tables(columns, tmp_path):

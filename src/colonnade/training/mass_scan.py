@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["ScanSample", "network_scan", "scan_sample", "sized", "tree_scan"]
+__all__ = ["ScanSample", "network_scan", "scan_sample", "sized", "train_side_by_side", "tree_scan"]
 
 import hashlib
 import json
+import multiprocessing
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,35 @@ def scan_sample(columns: Path, model: Model, scan: MassScan) -> ScanSample:
     ordered = tuple(sorted(masses))
     rows = {mass: np.flatnonzero(~sample.target | (sample.process == masses[mass])) for mass in ordered}
     return ScanSample(sample, ordered, rows, {name: sample.in_region(name) for name in sample.region_names})
+
+
+def train_side_by_side(models: Mapping[str, Model], columns: Path, workers: int) -> None:
+    """Train the folds of several networks in so many processes of one thread each; `network_scan` then finds them.
+
+    What an earlier training has finished is not trained again.
+
+    Parameters
+    ----------
+    models
+        By name, as `colonnade train` names them; a regression that one starts from must be there.
+    columns
+        Training columns, beside which trainings are kept.
+    workers
+        Number of processes.
+    """
+    jobs = [(name, model, fold, columns) for name, model in models.items() for fold in range(model.folds)]
+    # the dearest first, so that no process is left with one of them at the end
+    jobs.sort(key=lambda job: -job[1].members)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_train_fold, *job) for job in jobs]:
+            done.result()
+
+
+def _train_fold(name: str, model: Model, fold: int, columns: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    fit_fold(name, model, read_sample(columns, model, name), fold, columns / "training" / name)
 
 
 def network_scan(

@@ -102,6 +102,7 @@ def run_mass_scan(
     first = models[next(iter(scan.models.values()))]
     events = scan_sample(columns, first, scan)
     run = _Scan(scan, events, columns, models, device, threads, console, model_file.stem)
+    run.train(workers or os.cpu_count() or 1)
     found = run.significances()
     regression = run.regression(folder)
     stages["trainings and scores"] = _processor_seconds()
@@ -186,6 +187,27 @@ class _Scan:
         # of each event, how often it counts in each replica: the same for all estimators
         rng = np.random.default_rng(1)
         self.draws = rng.poisson(1.0, (_REPLICAS, len(events.sample))).astype(np.uint8)
+
+    def train(self, workers: int) -> None:
+        """Train the networks side by side, where they are small and the device is the processor."""
+        from colonnade.training.mass_scan import train_side_by_side
+
+        held_out = [name for name, _ in self.scan.held_out.values()]
+        networks = {self._called(name): self.models[name] for name in (*self.scan.models.values(), *held_out)}
+        done = {name for name, model in networks.items() if self._kept(name, model)}
+        wanted = {name: model for name, model in networks.items() if name not in done}
+        if self.device != "cpu" or workers < 2 or not wanted:
+            return
+        began = time.monotonic()
+        for model in wanted.values():
+            self._pretrained(model)
+        train_side_by_side(wanted, self.columns, workers)
+        self.console.print(f"  {len(wanted)} networks {time.monotonic() - began:8.1f} s", highlight=False)
+
+    def _kept(self, name: str, model: Model) -> bool:
+        """Tell whether there are trainings of that name; whether they fit is found when they are read."""
+        folder = self.columns / "training" / name
+        return len(list(folder.glob("fold*.pt"))) >= model.folds * model.members
 
     def significances(self) -> list[dict[str, Any]]:
         """Return every estimator with its significance by mass."""
