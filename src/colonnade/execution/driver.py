@@ -168,8 +168,12 @@ class _Driver:
                 self._start(self.alone)
             return
         window = 2 * self.pool.workers + 2
-        while self.queue and len(self.flying) < window:
+        # results that are made faster than added would pile up
+        room = 2 * window - sum(work.tree.loose for work in self.work)
+        while self.queue and len(self.flying) < min(window, room):
             self._start(self.queue.popleft())
+        if self.queue and not self.flying and not self.adding:
+            self._start(self.queue.popleft())  # what is loose waits for it
 
     def _start(self, item: _Item) -> None:
         work = self.work[item.dataset]

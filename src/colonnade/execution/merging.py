@@ -121,9 +121,11 @@ class MergeTree:
         self._nodes: dict[tuple[int, int], _Node] = {}
         self.finished = leaves == 0
         self.root: Any = None
+        self.loose = 0  # chunk results that are in no sum yet
 
     def offer(self, chunk: int, handle: Any) -> list[Addition]:
         """Take in a chunk's result and return the additions that it makes possible."""
+        self.loose += 1
         return self._arrive(0, chunk, handle)
 
     def skip(self, chunk: int) -> list[Addition]:
@@ -134,12 +136,14 @@ class MergeTree:
         """Take in the result of an addition and return the additions that it makes possible."""
         node = self._nodes[addition.level, addition.index]
         node.total, node.busy = handle, False
+        if addition.level == 0:
+            self.loose -= len(addition.parts)
         return self._advance(addition.level, addition.index)
 
     def _arrive(self, level: int, position: int, handle: Any) -> list[Addition]:
         width = self._width(level)
         if width == 1:
-            self.finished = True
+            self.finished, self.loose = True, 0
             self.root = None if handle is _NOTHING else handle
             return []
         index, child = divmod(position, FAN_IN)
@@ -160,6 +164,7 @@ class MergeTree:
                 parts.append(handle)
         if len(parts) == 1 and node.total is None:
             node.total = parts.pop()
+            self.loose -= level == 0
         if parts:
             node.busy = True
             return [Addition(level, index, node.total, parts)]

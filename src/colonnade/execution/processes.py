@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from typing import Any
 
-# one thread a worker: as many workers as cores share them without getting in each other's way
-_ONE_THREAD = {
+_WORKER = {
+    # one thread a worker: as many workers as cores share them without getting in each other's way
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    # one heap, not one for each thread that ever was, each with what it once needed
+    "MALLOC_ARENA_MAX": "1",
 }
 _PRELOADED = ["colonnade.execution.deaf", "colonnade.execution.work", "colonnade.processor", "coffea.processor"]
 
@@ -31,7 +33,7 @@ def worker_processes() -> Any:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    with _environment(**_ONE_THREAD):
+    with _environment(**_WORKER):
         forkserver.ensure_running()
     return context
 
