@@ -64,7 +64,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=2, metavar=("FOLDER", "FILES"))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.run:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])

@@ -53,7 +53,7 @@ def run(folder: Path, datasets: int, workers: int) -> tuple[float, bytes]:
     metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
     wanted = [Dataset(f"d{number}", {"events.root": "Events"}, metadata, folder) for number in range(datasets)]
     watch = Watch()
-    settings = ExecutorSettings(kind="dask", workers=workers)
+    settings = ExecutorSettings(kind="dask", workers=workers, threads=1)
     result = run_datasets(DileptonMET(), wanted, luminosity=1.0, executor=settings, progress=watch)
     arrays: list[Any] = [one["zll"].values(flow=True) for one in result.histograms.values()]
     return watch.seconds, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)

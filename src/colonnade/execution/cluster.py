@@ -41,6 +41,8 @@ _CONFIG = {
     # a worker that starts anew on a busy machine is not lost yet
     "distributed.deploy.lost-worker-timeout": "120s",
     "distributed.scheduler.dashboard.enabled": False,
+    # nobody looks at Dask's own profile, and taking it interrupts the analysis a hundred times a second
+    "distributed.worker.profile.enabled": False,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }

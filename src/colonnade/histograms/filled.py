@@ -112,6 +112,9 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so no dictionary key
 
+    def __deepcopy__(self, memo: object) -> HistogramSet:
+        return self._with(self._values.copy(), self._variances.copy())  # declarations never change
+
     def __add__(self, other: HistogramSet) -> HistogramSet:
         if not isinstance(other, HistogramSet):
             return NotImplemented
