@@ -60,7 +60,7 @@ class AxisRule:
         return cls(kind, axis.size, under, over, float(edges[0]), float(edges[-1] - edges[0]), edges)
 
 
-def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int64]) -> None:
+def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int32]) -> None:
     """Add `stride` times the bin numbers along one axis (counting underflow as 0) to `bins`, in place.
 
     What is not to be filled becomes -1, what is not a number -2.

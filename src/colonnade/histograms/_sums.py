@@ -48,7 +48,7 @@ class Entries:
 
 def accumulate(
     entries: Sequence[Entries],
-    bins: Integers,
+    bins: npt.NDArray[np.int32],
     chosen: Sequence[Integers],
     weights: Floats,
     first: int,

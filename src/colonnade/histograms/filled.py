@@ -174,7 +174,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         for some in (declared[n : n + _TOGETHER] for n in range(0, len(declared), _TOGETHER)):
             filled = [self._columns(histogram, observables, columns, len(weights)) for histogram in some]
             starts = [0, *itertools.accumulate(len(together[0].content) for together in filled)]
-            bins = np.zeros(starts[-1], dtype=np.int64)
+            bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
             entries = []
             for histogram, together, (start, stop) in zip(some, filled, itertools.pairwise(starts), strict=True):
                 _number(histogram, together, bins[start:stop])
@@ -248,7 +248,7 @@ _BLOCK = 1 << 16
 _TOGETHER = 16
 
 
-def _number(histogram: Histogram, together: list[Column], bins: Integers) -> None:
+def _number(histogram: Histogram, together: list[Column], bins: npt.NDArray[np.int32]) -> None:
     """Write the bin of each entry of a histogram into `bins`, which is zero."""
     stride = 1
     for rule, axis, column in zip(reversed(histogram.rules), reversed(histogram.axes), reversed(together), strict=True):
