@@ -195,29 +195,28 @@ class View:
 
         They are worked out once an object, not once a combination of objects.
         """
-        if self._cartesian is None and self._parent is not None and self.index is not None and self.missing is None:
-            known = self._parent._known_cartesian()  # noqa: SLF001 - one of its own kind
-            if known is None and self._parent.size < self.size:
-                known = self._parent.cartesian()
-            if known is not None:
-                rows, places = known
-                return rows, self.index if places is None else places.take(self.index)
-        if self._cartesian is None:
+        known, above = self.known_cartesian(), self._parent
+        drawn = self.index is not None and self.missing is None
+        if known is None and drawn and above is not None and above.size < self.size:
+            above.cartesian()
+            known = self.known_cartesian()
+        if known is None:
             pt, eta, phi = (self.coordinate(name) for name in ("pt", "eta", "phi"))
             mass = self.coordinate("mass") if self.has_mass else 0.0
             # NumPy computes these several numbers at a time, a compiled loop does not
             pz = pt * np.sinh(eta)
             energy = np.sqrt(pt * pt + pz * pz + mass * mass)
             self._cartesian = np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=1)
-        return self._cartesian, None
+            known = self._cartesian, None
+        return known
 
-    def _known_cartesian(self) -> tuple[Floats, Integers | None] | None:
+    def known_cartesian(self) -> tuple[Floats, Integers | None] | None:
         """Return the same if it is known already, here or for what these entries were taken from."""
         if self._cartesian is not None:
             return self._cartesian, None
         if self._parent is None or self.index is None or self.missing is not None:
             return None
-        known = self._parent._known_cartesian()  # noqa: SLF001 - one of its own kind
+        known = self._parent.known_cartesian()
         if known is None:
             return None
         rows, places = known
