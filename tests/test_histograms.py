@@ -116,11 +116,12 @@ def test_events_taken_in_blocks_give_the_same_bits(monkeypatch):
     observables = {histogram.name: rng.normal(0.5, 0.5, 500) for histogram in declared}
     observables["jagged"] = ak.unflatten(rng.random(1000), rng.multinomial(1000, np.full(500, 1 / 500)))
     sets = []
-    for block in (1 << 16, 40):  # all events at once, or 10 at a time
+    for block, together in ((1 << 16, 1 << 23), (40, 1 << 23), (40, 1200)):  # all events at once, 10; two histograms
         monkeypatch.setattr("colonnade.histograms.filled._BLOCK", block)
+        monkeypatch.setattr("colonnade.histograms.filled._TOGETHER", together)
         sets.append(HistogramSet(declared, REGIONS, VARIATIONS))
         sets[-1].fill(observables, {**masks(500), "C": np.arange(500) > 300}, weights(500))
-    assert sets[0] == sets[1]
+    assert sets[0] == sets[1] == sets[2]
     assert sets[0]["jagged"].sum(flow=True).value != 0
 
 

@@ -101,25 +101,19 @@ def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 @compiled
 def _regular(content: Any, low: float, width: float, size: int, under: int, over: int, stride: int, bins: Any) -> None:
+    # without branches, so that the processor does several at a time and guesses no way
+    first, above = np.int32(under * stride), np.int32((size + under) * stride)
+    last = np.int32((size - 1 + under) * stride)
     for i in range(len(content)):
-        if bins[i] < 0:
-            continue
+        number = bins[i]
         z = (content[i] - low) / width
-        if z < 1.0:
-            if z >= 0.0:
-                bins[i] += (int(z * size) + under) * stride
-            elif under:
-                pass
-            else:
-                bins[i] = SKIP
-        elif z != z:  # noqa: PLR0124 - how a number says that it is none
-            bins[i] = NOT_A_NUMBER
-        elif over:
-            bins[i] += (size + under) * stride
-        elif z == 1.0:  # without overflow the last edge belongs to the last bin
-            bins[i] += (size - 1 + under) * stride
-        else:
-            bins[i] = SKIP
+        inside = (z >= 0.0) & (z < 1.0)
+        within = np.int32(number + np.int32(z * size if inside else 0.0) * np.int32(stride) + first)
+        below = number if under else np.int32(SKIP)
+        # without overflow the last edge belongs to the last bin
+        beyond = np.int32(number + above) if over else (np.int32(number + last) if z == 1.0 else np.int32(SKIP))
+        other = below if z < 0.0 else (beyond if z >= 1.0 else np.int32(NOT_A_NUMBER))
+        bins[i] = number if number < 0 else (within if inside else other)
 
 
 @compiled

@@ -223,16 +223,31 @@ def _bin_by_bin(
     begin = 0
     for b in range(len(ends)):
         place = at + np.uint64(b) * variations
-        several = begin + (ends[b] - begin) // 4 * 4
+        last = ends[b]
+        several = begin + (last - begin) // 4 * 4
         for i in range(begin, several, 4):
             one, two, three, four = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
             for k in range(count):
                 u, v, w, x = weights[one + k], weights[two + k], weights[three + k], weights[four + k]
                 values[place + k] = (((values[place + k] + u) + v) + w) + x
                 variances[place + k] = (((variances[place + k] + u * u) + v * v) + w * w) + x * x
-        for i in range(several, ends[b]):
+        # what is left is told apart, as only so the compiler adds several variations at a time
+        if last - several == 3:
+            one, two, three = rows[several], rows[several + 1], rows[several + 2]
             for k in range(count):
-                weight = weights[rows[i] + k]
-                values[place + k] += weight
-                variances[place + k] += weight * weight
-        begin = ends[b]
+                u, v, w = weights[one + k], weights[two + k], weights[three + k]
+                values[place + k] = ((values[place + k] + u) + v) + w
+                variances[place + k] = ((variances[place + k] + u * u) + v * v) + w * w
+        elif last - several == 2:
+            one, two = rows[several], rows[several + 1]
+            for k in range(count):
+                u, v = weights[one + k], weights[two + k]
+                values[place + k] = (values[place + k] + u) + v
+                variances[place + k] = (variances[place + k] + u * u) + v * v
+        elif last - several == 1:
+            one = rows[several]
+            for k in range(count):
+                u = weights[one + k]
+                values[place + k] += u
+                variances[place + k] += u * u
+        begin = last

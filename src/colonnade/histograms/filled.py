@@ -169,25 +169,43 @@ class HistogramSet(Mapping[str, hist.Hist]):
         chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self._regions]
         block = max(_BLOCK // max(weights.shape[1], 1), 1)
         columns: dict[str, Column] = {}
-        declared = list(self._declared.values())
-        # not all at once, as each has a bin for each of its entries
-        for some in (declared[n : n + _TOGETHER] for n in range(0, len(declared), _TOGETHER)):
-            filled = [self._columns(histogram, observables, columns, len(weights)) for histogram in some]
-            starts = [0, *itertools.accumulate(len(together[0].content) for together in filled)]
-            bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
-            entries = []
-            for histogram, together, (start, stop) in zip(some, filled, itertools.pairwise(starts), strict=True):
-                _number(histogram, together, bins[start:stop])
-                regions = [self._regions.index(name) for name in self._regions_of[histogram.name]]
-                place, shape = self._offsets[histogram.name], self._shapes[histogram.name]
-                entries.append(Entries(place, math.prod(shape[1:-1]), regions, start, together[0].offsets))
-            sums = self._values, self._variances, len(self._variations)
-            bad = accumulate(entries, bins, chosen, weights, first, *sums, block)
-            if bad is not None:
-                number, entry = bad
-                culprit = next(column.name for column in filled[number] if column.holds_nan_at(entry))
-                msg = f"the observable {culprit!r} of histogram {some[number].name!r} is not a number (NaN)"
-                raise EventError(f"{msg} {where}." if where else f"{msg}.")
+        filled: list[tuple[Histogram, list[Column]]] = []
+        entries = 0
+        for histogram in self._declared.values():
+            together = self._columns(histogram, observables, columns, len(weights))
+            if filled and entries + len(together[0].content) > _TOGETHER:
+                self._add(filled, chosen, weights, first, block, where)
+                filled, entries = [], 0
+            filled.append((histogram, together))
+            entries += len(together[0].content)
+        self._add(filled, chosen, weights, first, block, where)
+
+    def _add(
+        self,
+        filled: Sequence[tuple[Histogram, list[Column]]],
+        chosen: Sequence[Integers],
+        weights: Floats,
+        first: int,
+        block: int,
+        where: str,
+    ) -> None:
+        """Add events to some histograms, whose columns are given."""
+        starts = [0, *itertools.accumulate(len(together[0].content) for _, together in filled)]
+        bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
+        entries = []
+        for (histogram, together), (start, stop) in zip(filled, itertools.pairwise(starts), strict=True):
+            _number(histogram, together, bins[start:stop])
+            regions = [self._regions.index(name) for name in self._regions_of[histogram.name]]
+            place, shape = self._offsets[histogram.name], self._shapes[histogram.name]
+            entries.append(Entries(place, math.prod(shape[1:-1]), regions, start, together[0].offsets))
+        sums = self._values, self._variances, len(self._variations)
+        bad = accumulate(entries, bins, chosen, weights, first, *sums, block)
+        if bad is not None:
+            number, entry = bad
+            histogram, together = filled[number]
+            culprit = next(column.name for column in together if column.holds_nan_at(entry))
+            msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
+            raise EventError(f"{msg} {where}." if where else f"{msg}.")
 
     def _columns(
         self, histogram: Histogram, observables: Mapping[str, Any], columns: dict[str, Column], events: int
@@ -244,8 +262,8 @@ class HistogramSet(Mapping[str, hist.Hist]):
 _NONE = np.zeros(0, dtype=np.int64)
 #: how many weights are worked with at a time: half a megabyte stays in the processor's cache
 _BLOCK = 1 << 16
-#: how many histograms are filled in turn with a block of weights
-_TOGETHER = 16
+#: how many entries of histograms are filled in turn with a block of weights; each has a bin number of four bytes
+_TOGETHER = 1 << 23
 
 
 def _number(histogram: Histogram, together: list[Column], bins: npt.NDArray[np.int32]) -> None:
