@@ -1,15 +1,23 @@
-"""Chunks are given out no faster than their results are added."""
+"""Chunks are given out no faster than their results are added, quick ones in groups, to the same bits."""
 
 from __future__ import annotations
 
+import functools
+import operator
+import time
 from collections import deque
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from colonnade.errors import EventError
 from colonnade.events import SourceFile
 from colonnade.execution.driver import Assignment, drive
+from colonnade.execution.faults import ChunkError
+from colonnade.execution.merging import GROUP, fold
 from colonnade.execution.plan import Chunk, DatasetPlan, FilePlan
 from colonnade.execution.pools import Done
 from colonnade.execution.progress import NO_PROGRESS
@@ -25,10 +33,11 @@ class SlowAdder:
     def __init__(self) -> None:
         self.chunks: deque[Any] = deque()
         self.additions: deque[Any] = deque()
-        self.together = self.held = self.peak = 0
+        self.together = self.held = self.peak = self.tasks = 0
 
-    def process(self, tag: Any, task: Any) -> None:
-        self.chunks.append(Done(tag, {"events": task.stop - task.start, "sumw": 1.0}))
+    def process(self, tag: Any, tasks: Any) -> None:
+        self.tasks += 1
+        self.chunks.append(Done(tag, {"events": sum(task.stop - task.start for task in tasks), "sumw": 1.0}))
         self.together = max(self.together, len(self.chunks))
 
     def fold(self, tag: Any, total: Any, parts: Any) -> None:
@@ -49,10 +58,9 @@ class SlowAdder:
         return handle
 
 
-@pytest.mark.parametrize(("datasets", "chunks"), [(1, 400), (60, 1), (3, 70)])
-def test_results_do_not_pile_up(datasets: int, chunks: int) -> None:
+def plans(datasets: int, chunks: int) -> list[Assignment]:
     source = SourceFile("a.root", "Events", 10 * chunks, "NanoAOD", "identity", 1, frozenset(), 1.0)
-    assignments = [
+    return [
         Assignment(
             DatasetPlan(
                 f"d{number}",
@@ -64,9 +72,105 @@ def test_results_do_not_pile_up(datasets: int, chunks: int) -> None:
         )
         for number in range(datasets)
     ]
+
+
+@pytest.mark.parametrize(("datasets", "chunks"), [(1, 400), (60, 1), (3, 70)])
+def test_results_do_not_pile_up(datasets: int, chunks: int) -> None:
     pool = SlowAdder()
-    outcomes = drive(pool, assignments, retries=0, progress=NO_PROGRESS)
+    outcomes = drive(pool, plans(datasets, chunks), retries=0, progress=NO_PROGRESS)
     assert [outcome.events for outcome in outcomes] == [10 * chunks] * datasets
     assert pool.together == min(datasets * chunks, 2 * pool.workers + 2)
-    # at most two windows of results, and a sum in the making for each level of the tree of each dataset
-    assert pool.peak <= 2 * (2 * pool.workers + 2) + 3 * datasets
+    # at most two windows of results, the sums of their groups, and a sum in the making for each level of each tree
+    window = 2 * (2 * pool.workers + 2)
+    assert pool.peak <= window + (window // GROUP + 1) + 3 * datasets
+    # once it is known that chunks are quick, and until few are left, a task is of several
+    most = 2 * GROUP * pool.workers
+    assert pool.tasks < datasets * chunks / GROUP + most + window + datasets
+    assert (pool.tasks < datasets * chunks) == (chunks > 1)
+
+
+class Failing:
+    """A pool that adds at once, in which some chunks fail: `faults` holds the errors of each, one a try."""
+
+    name = "failing"
+    workers = 1
+
+    def __init__(self, values: list[float], faults: dict[int, list[BaseException]]) -> None:
+        self.values, self.faults = values, faults
+        self.ended: deque[Done] = deque()
+        self.sizes: list[int] = []
+
+    def process(self, tag: Any, tasks: Any) -> None:
+        self.sizes.append(len(tasks))
+        total = None
+        for place, task in enumerate(tasks):
+            chunk = task.start // 10
+            if self.faults.get(chunk):
+                error = self.faults[chunk].pop(0)
+                if isinstance(error, ChunkError):
+                    error.place = place
+                self.ended.append(Done(tag, error=error))
+                return
+            result = {"events": 10, "sumw": self.values[chunk]}
+            total = result if total is None else fold(total, result)
+        self.ended.append(Done(tag, total))
+
+    def fold(self, tag: Any, total: Any, parts: Any) -> None:
+        self.ended.append(Done(tag, fold(total, *parts)))
+
+    def completed(self, timeout: float) -> list[Done]:
+        if not self.ended:
+            time.sleep(timeout)
+        return [self.ended.popleft()] if self.ended else []
+
+    def fetch(self, handle: Any) -> Any:
+        return handle
+
+
+def passing() -> ChunkError:
+    return ChunkError("the connection was reset", transient=True, of_input=True)
+
+
+DAMAGED = ChunkError("the basket is damaged", transient=False, of_input=True)
+DIED = BrokenProcessPool()
+
+
+@pytest.mark.parametrize(
+    ("faults", "retries", "lost"),
+    [
+        ({}, 0, {}),
+        ({30: [passing()], 31: [passing()], 37: [passing()]}, 1, {}),
+        ({30: [passing(), passing()]}, 1, {30: "the connection was reset (tried 2 times)."}),
+        ({30: [passing()], 43: [passing()]}, 0, {30: "the connection was reset", 43: "the connection was reset"}),
+        ({39: [DAMAGED]}, 3, {39: "the basket is damaged"}),
+        ({30: [DIED]}, 3, {}),  # alone, the group is done
+        ({30: [DIED, DIED], 60: [DIED]}, 3, {}),  # so it was one of its chunks, which is done alone
+        ({33: [DIED] * 4}, 3, {33: "The worker process died each time"}),
+    ],
+)
+def test_a_group_that_fails_is_done_chunk_by_chunk_to_the_same_bits(
+    faults: dict[int, list[BaseException]], retries: int, lost: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colonnade.execution.driver._QUICK", 0.0)  # all chunks count as quick
+    monkeypatch.setattr("colonnade.execution.driver.back_off", lambda _: 0.0)
+    rng = np.random.default_rng(2)
+    values = list(rng.normal(size=100) * 10.0 ** rng.integers(-8, 8, 100))
+    (work,) = plans(1, 100)
+    pool = Failing(values, {chunk: list(errors) for chunk, errors in faults.items()})
+    (outcome,) = drive(pool, [work], retries=retries, progress=NO_PROGRESS)
+    expected = 0.0  # groups from left to right, and in them chunks
+    for first in range(0, 100, GROUP):
+        kept = [values[chunk] for chunk in range(first, min(first + GROUP, 100)) if chunk not in lost]
+        expected += functools.reduce(operator.add, kept)
+    assert outcome.sumw == expected
+    assert outcome.events == 10 * (100 - len(lost))
+    assert [loss.start // 10 for loss in outcome.losses] == list(lost)
+    assert all(loss.reason.startswith(reason) for loss, reason in zip(outcome.losses, lost.values(), strict=True))
+    assert pool.sizes.count(GROUP) >= 8
+
+
+def test_an_analysis_that_fails_in_a_group_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("colonnade.execution.driver._QUICK", 0.0)
+    error = ChunkError("the analysis failed", transient=False, of_input=False)
+    with pytest.raises(EventError, match="the analysis failed"):
+        drive(Failing([1.0] * 100, {30: [error]}), plans(1, 100), retries=3, progress=NO_PROGRESS)

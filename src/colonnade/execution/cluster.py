@@ -252,10 +252,10 @@ class DaskPool:
         finally:
             token.unlink(missing_ok=True)
 
-    def process(self, tag: Hashable, task: Task) -> None:
-        """Have a task done by a worker."""
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+        """Have some chunks done by a worker."""
         # in the order of the plan, so that neighbours can be added: Dask by itself knows none for tasks of one moment
-        self._submit(tag, "chunk", -self._count, process, self._job, task)
+        self._submit(tag, "chunk", -self._count, process, self._job, *tasks)
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Have results added where they are."""

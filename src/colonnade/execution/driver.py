@@ -1,4 +1,9 @@
-"""Giving chunks to a pool, adding what comes back in the fixed order, trying again what may pass."""
+"""Giving chunks to a pool, adding what comes back in the fixed order, trying again what may pass.
+
+Neighbouring chunks that take little time are done in one task and added there: a worker then has one result
+to hand on, and whoever gives out the tasks has that many fewer. Which chunks those can be is part of the order
+of adding, so it makes no difference to the bits whether they were.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,16 @@ from typing import Any
 from colonnade.errors import ColonnadeError, EventError
 from colonnade.execution.faults import ChunkError, back_off, sentence
 from colonnade.execution.ledger import Loss
-from colonnade.execution.merging import Addition, MergeTree
-from colonnade.execution.plan import Chunk, DatasetPlan
+from colonnade.execution.merging import GROUP, Addition, MergeTree
+from colonnade.execution.plan import DatasetPlan
 from colonnade.execution.pools import Done, Pool
 from colonnade.execution.progress import Progress
 from colonnade.execution.work import Task
 
 # how often a dataset's sum may be made anew when workers that held parts of it are lost
 _RESTARTS = 5
+# from how many chunks a second on groups are given out: with fewer, progress would be seen too seldom
+_QUICK = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Item:
-    """A chunk of a dataset on its way through a pool; `turn` counts the restarts of the dataset's sum."""
+    """Chunks of a dataset on their way through a pool: one, or a group; `turn` counts the restarts of its sum."""
 
     dataset: int
-    chunk: int
+    chunks: range
     turn: int
+
+    def singly(self) -> list[_Item]:
+        return [_Item(self.dataset, range(chunk, chunk + 1), self.turn) for chunk in self.chunks]
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,12 @@ class _DatasetWork:
         self.turn += 1
         self.lost.clear()
 
+    def groups(self, place: int) -> list[_Item]:
+        return [
+            _Item(place, range(first, min(first + GROUP, self.chunks)), self.turn)
+            for first in range(0, self.chunks, GROUP)
+        ]
+
     def task(self, number: int) -> Task:
         chunk = self.assignment.plan.chunks[number]
         source = self.sources[chunk.file]
@@ -130,9 +146,11 @@ class _Driver:
     def __init__(self, pool: Pool, assignments: Sequence[Assignment], retries: int, progress: Progress) -> None:
         self.pool, self.retries, self.progress = pool, retries, progress
         self.work = [_DatasetWork(assignment) for assignment in assignments]
-        self.queue: deque[_Item] = deque(
-            _Item(place, chunk, 0) for place, work in enumerate(self.work) for chunk in range(work.chunks)
-        )
+        self.queue: deque[_Item] = deque()
+        self.queued = 0  # chunks in the queue
+        for place, work in enumerate(self.work):
+            self._enqueue(work.groups(place))
+        self.started, self.done = time.monotonic(), 0
         self.later: list[tuple[float, int, int, _Item]] = []
         self.attempts: dict[tuple[int, int], int] = {}
         self.suspects: deque[_Item] = deque()
@@ -160,7 +178,7 @@ class _Driver:
         """Keep the workers busy, and no more: what waits in the pool takes its memory."""
         now = time.monotonic()
         while self.later and self.later[0][0] <= now:
-            self.queue.appendleft(heapq.heappop(self.later)[3])
+            self._enqueue([heapq.heappop(self.later)[3]], first=True)
         if self.suspects or self.alone is not None:
             # one of these killed a process: alone, it is known by its deed
             if not self.flying:
@@ -171,15 +189,33 @@ class _Driver:
         # results that are made faster than added would pile up
         room = 2 * window - sum(work.tree.loose for work in self.work)
         while self.queue and len(self.flying) < min(window, room):
-            self._start(self.queue.popleft())
+            self._start(self._next())
         if self.queue and not self.flying and not self.adding:
-            self._start(self.queue.popleft())  # what is loose waits for it
+            self._start(self._next())  # what is loose waits for it
+
+    def _enqueue(self, items: Sequence[_Item], *, first: bool = False) -> None:
+        if first:
+            self.queue.extendleft(reversed(items))
+        else:
+            self.queue.extend(items)
+        self.queued += sum(len(item.chunks) for item in items)
+
+    def _next(self) -> _Item:
+        """Take a group off the queue, or one chunk where chunks take long or workers would be idle at the end."""
+        item = self.queue.popleft()
+        few = self.queued < 2 * GROUP * self.pool.workers
+        slow = self.done < _QUICK * (time.monotonic() - self.started)
+        if len(item.chunks) > 1 and (few or slow):
+            item, *others = item.singly()
+            self.queue.extendleft(reversed(others))
+        self.queued -= len(item.chunks)
+        return item
 
     def _start(self, item: _Item) -> None:
         work = self.work[item.dataset]
         if item.turn == work.turn:
             self.flying.add(item)
-            self.pool.process(item, work.task(item.chunk))
+            self.pool.process(item, [work.task(chunk) for chunk in item.chunks])
         elif item is self.alone:
             self.alone = None
 
@@ -191,26 +227,37 @@ class _Driver:
         work = self.work[item.dataset]
         if item.turn != work.turn:
             return
-        if done.error is None:
-            if item.chunk not in work.shown:
-                work.shown.add(item.chunk)
-                self.progress.advance(self._chunk(item).events)
-            self._add(item.dataset, work.tree.offer(item.chunk, done.handle))
-        else:
+        if done.error is not None:
             self._failed(item, done.error, alone=alone)
-
-    def _chunk(self, item: _Item) -> Chunk:
-        return self.work[item.dataset].assignment.plan.chunks[item.chunk]
+            return
+        self.done += len(item.chunks)
+        for chunk in item.chunks:
+            if chunk not in work.shown:
+                work.shown.add(chunk)
+                self.progress.advance(work.assignment.plan.chunks[chunk].events)
+        if len(item.chunks) == 1:
+            additions = work.tree.offer(item.chunks.start, done.handle)
+        else:
+            additions = work.tree.offer_group(item.chunks.start // GROUP, done.handle)
+        self._add(item.dataset, additions)
 
     def _failed(self, item: _Item, error: BaseException, *, alone: bool) -> None:
         died = isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
         if died and not alone:
             self.suspects.append(item)
             return
+        if len(item.chunks) > 1:
+            others = item.singly()
+            if died:
+                self.suspects.extend(others)
+                return
+            item = others.pop(error.place if isinstance(error, ChunkError) else 0)
+            self._enqueue(others, first=True)
         fault = _fault(error, died=died)
         if not fault.transient and not fault.of_input:
             raise EventError(fault.reason) from error
-        place = item.dataset, item.chunk
+        chunk = item.chunks.start
+        place = item.dataset, chunk
         self.attempts[place] = attempt = self.attempts.get(place, 0) + 1
         # a worker that died of a chunk when it had nothing else to do will do so again
         retries = min(self.retries, 1) if died else self.retries
@@ -219,23 +266,24 @@ class _Driver:
                 self.suspects.append(item)
             else:
                 due = time.monotonic() + back_off(attempt)
-                heapq.heappush(self.later, (due, item.dataset, item.chunk, item))
+                heapq.heappush(self.later, (due, item.dataset, chunk, item))
             return
         reason = fault.reason
         if fault.transient and attempt > 1:
             reason = f"{reason.rstrip('.')} (tried {attempt} times)."
-        self._lose(item, reason)
+        self._lose(item.dataset, chunk, reason)
 
-    def _lose(self, item: _Item, reason: str) -> None:
-        work, chunk = self.work[item.dataset], self._chunk(item)
-        work.lost[item.chunk] = reason
-        if item.chunk not in work.shown:
-            work.shown.add(item.chunk)
+    def _lose(self, dataset: int, number: int, reason: str) -> None:
+        work = self.work[dataset]
+        plan = work.assignment.plan
+        chunk = plan.chunks[number]
+        work.lost[number] = reason
+        if number not in work.shown:
+            work.shown.add(number)
             self.progress.advance(0, lost=chunk.events)
-            plan = work.assignment.plan
             where = f"dataset {plan.name}, {plan.files[chunk.file].path}, entries {chunk.start}-{chunk.stop}"
             self.progress.say(f"Lost: {where}: {reason}")
-        self._add(item.dataset, work.tree.skip(item.chunk))
+        self._add(dataset, work.tree.skip(number))
 
     def _add(self, dataset: int, additions: Sequence[Addition]) -> None:
         for addition in additions:
@@ -265,7 +313,7 @@ class _Driver:
             msg = f"Dataset {work.assignment.plan.name}: its results can't be added: {sentence(error)}"
             raise EventError(msg) from error
         work.restart()
-        self.queue.extend(_Item(dataset, chunk, work.turn) for chunk in range(work.chunks))
+        self._enqueue(work.groups(dataset))
 
     def _gather(self) -> None:
         for place, work in enumerate(self.work):

@@ -44,20 +44,23 @@ class ChunkError(Exception):
         Whether trying again may help.
     of_input
         Whether an input file is to blame; else it is the analysis, and the run stops.
+    place
+        Which of the task's chunks it was.
     """
 
-    def __init__(self, reason: str, *, transient: bool, of_input: bool) -> None:
+    def __init__(self, reason: str, *, transient: bool, of_input: bool, place: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.transient = transient
         self.of_input = of_input
+        self.place = place
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _chunk_error, (self.reason, self.transient, self.of_input)
+        return _chunk_error, (self.reason, self.transient, self.of_input, self.place)
 
 
-def _chunk_error(reason: str, transient: bool, of_input: bool) -> ChunkError:
-    return ChunkError(reason, transient=transient, of_input=of_input)
+def _chunk_error(reason: str, transient: bool, of_input: bool, place: int) -> ChunkError:
+    return ChunkError(reason, transient=transient, of_input=of_input, place=place)
 
 
 def is_transient(error: BaseException) -> bool:

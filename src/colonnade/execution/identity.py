@@ -15,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 
-from colonnade.execution.merging import FAN_IN
+from colonnade.execution.merging import FAN_IN, GROUP
 from colonnade.execution.plan import Chunk, DatasetPlan
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.versions import installed
@@ -91,7 +91,7 @@ def chunk_key(dataset: str, plan: DatasetPlan, chunk: Chunk) -> str:
 
 def merged_key(keys: Iterable[str]) -> str:
     """Return the hash of a dataset's sum: of its chunks, in order."""
-    total = hashlib.blake2b(f"{FAN_IN}|".encode(), digest_size=20)
+    total = hashlib.blake2b(f"{GROUP}|{FAN_IN}|".encode(), digest_size=20)
     for key in keys:
         total.update(key.encode())
     return total.hexdigest()

@@ -1,15 +1,15 @@
 """Adding chunk results in one fixed order, whatever order they arrive in.
 
 Floating-point addition is not associative, so the sum's bits depend on the order. Here it depends on
-nothing but the number of chunks of a dataset: chunks are added from left to right in blocks of `FAN_IN`,
-blocks from left to right in blocks of blocks, and so on up. A block is added up as its chunks arrive, so
-that one sum a level is alive, not a block of them; and the depth of the tree, with it the memory, is the
-same for 33 and for 1024 chunks.
+nothing but the number of chunks of a dataset: chunks are added from left to right in groups of `GROUP`,
+which one task may do together, groups from left to right in blocks of `FAN_IN`, blocks in blocks of blocks,
+and so on up. A block is added up as its parts arrive, so that one sum a level is alive, not a block of them;
+and the depth of the tree, with it the memory, is the same for 9 and for 256 chunks.
 """
 
 from __future__ import annotations
 
-__all__ = ["FAN_IN", "Addition", "MergeTree", "add", "fold"]
+__all__ = ["FAN_IN", "GROUP", "Addition", "MergeTree", "add", "fold"]
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ import numpy as np
 
 from colonnade.errors import EventError
 
+GROUP = 8
 FAN_IN = 32
 
 
@@ -121,12 +122,15 @@ class MergeTree:
         self._nodes: dict[tuple[int, int], _Node] = {}
         self.finished = leaves == 0
         self.root: Any = None
-        self.loose = 0  # chunk results that are in no sum yet
+        self.loose = 0  # results of chunks and groups that are in no longer sum yet
 
     def offer(self, chunk: int, handle: Any) -> list[Addition]:
         """Take in a chunk's result and return the additions that it makes possible."""
-        self.loose += 1
         return self._arrive(0, chunk, handle)
+
+    def offer_group(self, group: int, handle: Any) -> list[Addition]:
+        """Take in the sum of a whole group, none of whose chunks is offered or skipped, added from left to right."""
+        return self._arrive(1, group, handle)
 
     def skip(self, chunk: int) -> list[Addition]:
         """Take in that a chunk is lost: it counts as nothing, and the others keep their places."""
@@ -136,8 +140,7 @@ class MergeTree:
         """Take in the result of an addition and return the additions that it makes possible."""
         node = self._nodes[addition.level, addition.index]
         node.total, node.busy = handle, False
-        if addition.level == 0:
-            self.loose -= len(addition.parts)
+        self._tied(addition.level, len(addition.parts))
         return self._advance(addition.level, addition.index)
 
     def _arrive(self, level: int, position: int, handle: Any) -> list[Addition]:
@@ -146,9 +149,12 @@ class MergeTree:
             self.finished, self.loose = True, 0
             self.root = None if handle is _NOTHING else handle
             return []
-        index, child = divmod(position, FAN_IN)
-        node = self._nodes.setdefault((level, index), _Node(min(FAN_IN, width - index * FAN_IN)))
+        fan_in = FAN_IN if level else GROUP
+        index, child = divmod(position, fan_in)
+        node = self._nodes.setdefault((level, index), _Node(min(fan_in, width - index * fan_in)))
         node.waiting[child] = handle
+        if handle is not _NOTHING:
+            self._tied(level, -1)
         return self._advance(level, index)
 
     def _advance(self, level: int, index: int) -> list[Addition]:
@@ -164,7 +170,7 @@ class MergeTree:
                 parts.append(handle)
         if len(parts) == 1 and node.total is None:
             node.total = parts.pop()
-            self.loose -= level == 0
+            self._tied(level, 1)
         if parts:
             node.busy = True
             return [Addition(level, index, node.total, parts)]
@@ -173,9 +179,14 @@ class MergeTree:
         del self._nodes[level, index]
         return self._arrive(level + 1, index, _NOTHING if node.total is None else node.total)
 
+    def _tied(self, level: int, count: int) -> None:
+        """Count results that have become part of a sum; those higher up are few."""
+        if level <= 1:
+            self.loose -= count
+
     def _width(self, level: int) -> int:
         """Return how many sums a level takes in."""
         width = self._leaves
-        for _ in range(level):
-            width = -(-width // FAN_IN)
+        for below in range(level):
+            width = -(-width // (FAN_IN if below else GROUP))
         return width

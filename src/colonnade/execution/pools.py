@@ -52,8 +52,8 @@ class Pool(Protocol):
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in what all tasks share; return what the user should know."""
 
-    def process(self, tag: Hashable, task: Task) -> None:
-        """Start a task."""
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+        """Start some neighbouring chunks, to be done together."""
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Start adding what the handles stand for; the parts, and the total, are given up."""
@@ -102,23 +102,23 @@ class InlinePool(_HerePool):
     def __init__(self) -> None:
         super().__init__()
         self._job: Job | None = None
-        self._tasks: deque[tuple[Hashable, Task]] = deque()
+        self._tasks: deque[tuple[Hashable, Sequence[Task]]] = deque()
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:  # noqa: ARG002 - the pools' shape
         """Take in the job; this process has its code."""
         self._job = job
         return []
 
-    def process(self, tag: Hashable, task: Task) -> None:
-        """Queue a task."""
-        self._tasks.append((tag, task))
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+        """Queue some chunks."""
+        self._tasks.append((tag, tasks))
 
     def completed(self, timeout: float) -> list[Done]:
-        """Do the next task."""
+        """Do what is next."""
         if not self._ended and self._tasks and self._job is not None:
-            tag, task = self._tasks.popleft()
+            tag, tasks = self._tasks.popleft()
             try:
-                self._ended.append(Done(tag, process(self._job, task)))
+                self._ended.append(Done(tag, process(self._job, *tasks)))
             except Exception as error:
                 self._ended.append(Done(tag, error=error))
         elif not self._ended:
@@ -161,12 +161,12 @@ class ProcessPool(_HerePool):
             initargs=(self._blob,),
         )
 
-    def process(self, tag: Hashable, task: Task) -> None:
-        """Hand a task to a process."""
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+        """Hand some chunks to a process."""
         if self._pool is None:
             self._pool = self._started()
         try:
-            future = self._pool.submit(_process_here, task)
+            future = self._pool.submit(_process_here, tasks)
         except BrokenProcessPool as error:
             self._ended.append(Done(tag, error=error))
             self._renew()
@@ -217,5 +217,5 @@ def _start_worker(blob: bytes) -> None:
     _jobs[:] = [blob]
 
 
-def _process_here(task: Task) -> Any:
-    return process(_jobs[0], task)
+def _process_here(tasks: Sequence[Task]) -> Any:
+    return process(_jobs[0], *tasks)

@@ -1,4 +1,4 @@
-"""What happens in a worker: one chunk read, processed and checked."""
+"""What happens in a worker: chunks read, processed, checked, and added to their neighbours."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from colonnade.errors import ColonnadeError, EventError, InputError, MissingColu
 from colonnade.events import SourceFile, TransientInputError, read_events, use_events
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.faults import ChunkError, is_transient, sentence, within
+from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install
 from colonnade.execution.versions import installed
 
@@ -144,16 +145,38 @@ def version_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> s
     )
 
 
-def process(job: Job | bytes, task: Task) -> Any:
-    """Return a chunk's result: kept from earlier, or by reading and processing its events.
+def process(job: Job | bytes, *tasks: Task) -> Any:
+    """Return the result of a chunk, or the sum of those of some neighbours, added from left to right.
+
+    Parameters
+    ----------
+    job
+        What all chunks share.
+    tasks
+        The chunks, at least one.
 
     Raises
     ------
     ChunkError
-        If there is no result; says why and whether trying again may help.
+        If a chunk has no result, and so there is no sum; says which, why, and whether trying again may help.
     """
     if isinstance(job, bytes):
         job = unpack(job)
+    total = None
+    for place, task in enumerate(tasks):
+        try:
+            result = _result(job, task)
+            total = add(total, result) if place else result
+        except ChunkError as error:
+            error.place = place
+            raise
+        except EventError as error:
+            raise ChunkError(sentence(error), transient=False, of_input=False, place=place) from error
+    return total
+
+
+def _result(job: Job, task: Task) -> Any:
+    """Return a chunk's result: kept from earlier, or by reading and processing its events."""
     kept = job.cache.get(task.key) if job.cache is not None and task.key else None
     if kept is not None:
         return kept
