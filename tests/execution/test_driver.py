@@ -84,7 +84,7 @@ def test_results_do_not_pile_up(datasets: int, chunks: int) -> None:
     window = 2 * (2 * pool.workers + 2)
     assert pool.peak <= window + (window // GROUP + 1) + 3 * datasets
     # once it is known that chunks are quick, and until few are left, a task is of several
-    most = 2 * GROUP * pool.workers
+    most = GROUP * pool.workers
     assert pool.tasks < datasets * chunks / GROUP + most + window + datasets
     assert (pool.tasks < datasets * chunks) == (chunks > 1)
 

@@ -43,6 +43,10 @@ _CONFIG = {
     "distributed.scheduler.dashboard.enabled": False,
     # nobody looks at Dask's own profile, and taking it interrupts the analysis a hundred times a second
     "distributed.worker.profile.enabled": False,
+    # nor at how busy its threads are, which is asked fifty times a second; and memory need not be looked at ten times
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.worker.memory.monitor-interval": "500ms",
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }

@@ -203,7 +203,7 @@ class _Driver:
     def _next(self) -> _Item:
         """Take a group off the queue, or one chunk where chunks take long or workers would be idle at the end."""
         item = self.queue.popleft()
-        few = self.queued < 2 * GROUP * self.pool.workers
+        few = self.queued < GROUP * self.pool.workers
         slow = self.done < _QUICK * (time.monotonic() - self.started)
         if len(item.chunks) > 1 and (few or slow):
             item, *others = item.singly()

@@ -113,8 +113,8 @@ class Histogram:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Histogram):
             return NotImplemented
-        mine = (self.name, self.observables, self.regions, self.axes)
-        return self is other or mine == (other.name, other.observables, other.regions, other.axes)
+        mine = (self.name, self.observables, self.regions, self.units, self.axes)
+        return self is other or mine == (other.name, other.observables, other.regions, other.units, other.axes)
 
     def __hash__(self) -> int:
         return hash((self.name, self.observables, self.regions))

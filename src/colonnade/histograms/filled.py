@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.histograms import _kernels
+from colonnade.histograms._layout import Layout, Place
 from colonnade.histograms._sums import Entries, accumulate
 from colonnade.histograms.columns import Column
 from colonnade.histograms.declaration import Histogram, full_axes
@@ -43,54 +44,37 @@ class HistogramSet(Mapping[str, hist.Hist]):
     """
 
     def __init__(self, declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]) -> None:
-        self._declared = {histogram.name: histogram for histogram in declared}
-        if len(self._declared) != len(declared):
-            names = [histogram.name for histogram in declared]
-            twice = next(name for name in names if names.count(name) > 1)
-            msg = f"the histogram {twice!r} is declared twice; give each its own name."
-            raise ConfigError(msg)
-        self._regions = tuple(regions)
-        self._variations = tuple(variations)
-        self._offsets: dict[str, int] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._sizes: dict[str, int] = {}
-        self._regions_of = {histogram.name: histogram.regions_among(self._regions) for histogram in declared}
-        size = 0
-        for histogram in declared:
-            extents = tuple(rule.size + rule.under + rule.over for rule in histogram.rules)
-            shape = (len(self._regions_of[histogram.name]), *extents, len(self._variations))
-            self._offsets[histogram.name], self._shapes[histogram.name] = size, shape
-            self._sizes[histogram.name] = math.prod(shape)
-            size += self._sizes[histogram.name]
-        self._values: Floats = np.zeros(size)
-        self._variances: Floats = np.zeros(size)
+        self._layout = Layout.of(declared, regions, variations)
+        self._values: Floats = np.zeros(self._layout.size)
+        self._variances: Floats = np.zeros(self._layout.size)
 
     @property
     def regions(self) -> tuple[str, ...]:
         """All regions of the analysis."""
-        return self._regions
+        return self._layout.regions
 
     @property
     def variations(self) -> tuple[str, ...]:
         """All variations, "nominal" first."""
-        return self._variations
+        return self._layout.variations
 
     @property
     def declared(self) -> tuple[Histogram, ...]:
         """The declarations."""
-        return tuple(self._declared.values())
+        return self._layout.declared
 
     def __len__(self) -> int:
-        return len(self._declared)
+        return len(self._layout.places)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._declared)
+        return iter(self._layout.places)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._declared
+        return name in self._layout.places
 
     def __getitem__(self, name: str) -> hist.Hist:
-        axes = full_axes(self._declared[name], self._regions_of[name], self._variations)
+        place = self._layout.places[name]
+        axes = full_axes(place.histogram, place.regions, self.variations)
         filled = hist.Hist(*axes, storage=hist.storage.Weight())
         view = filled.view(flow=True)
         # here the variations run fastest, which is how they are filled; in the Hist they come second
@@ -99,13 +83,13 @@ class HistogramSet(Mapping[str, hist.Hist]):
         return filled
 
     def __repr__(self) -> str:
-        return f"HistogramSet({len(self)} histograms, {len(self._regions)} regions, {len(self._variations)} variations)"
+        return f"HistogramSet({len(self)} histograms, {len(self.regions)} regions, {len(self.variations)} variations)"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HistogramSet):
             return NotImplemented
         return (
-            self._alike(other)
+            self._layout == other._layout
             and np.array_equal(self._values, other._values, equal_nan=True)
             and np.array_equal(self._variances, other._variances, equal_nan=True)
         )
@@ -113,7 +97,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
     __hash__ = None  # type: ignore[assignment]  # mutable, so no dictionary key
 
     def __deepcopy__(self, memo: object) -> HistogramSet:
-        return self._with(self._values.copy(), self._variances.copy())  # declarations never change
+        return self._with(self._values.copy(), self._variances.copy())  # layouts never change
 
     def __add__(self, other: HistogramSet) -> HistogramSet:
         if not isinstance(other, HistogramSet):
@@ -166,23 +150,23 @@ class HistogramSet(Mapping[str, hist.Hist]):
             If an observable is not a number in an event that is to be filled.
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
-        chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self._regions]
+        chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self.regions]
         block = max(_BLOCK // max(weights.shape[1], 1), 1)
         columns: dict[str, Column] = {}
-        filled: list[tuple[Histogram, list[Column]]] = []
+        filled: list[tuple[Place, list[Column]]] = []
         entries = 0
-        for histogram in self._declared.values():
-            together = self._columns(histogram, observables, columns, len(weights))
+        for place in self._layout.places.values():
+            together = self._columns(place.histogram, observables, columns, len(weights))
             if filled and entries + len(together[0].content) > _TOGETHER:
                 self._add(filled, chosen, weights, first, block, where)
                 filled, entries = [], 0
-            filled.append((histogram, together))
+            filled.append((place, together))
             entries += len(together[0].content)
         self._add(filled, chosen, weights, first, block, where)
 
     def _add(
         self,
-        filled: Sequence[tuple[Histogram, list[Column]]],
+        filled: Sequence[tuple[Place, list[Column]]],
         chosen: Sequence[Integers],
         weights: Floats,
         first: int,
@@ -193,18 +177,17 @@ class HistogramSet(Mapping[str, hist.Hist]):
         starts = [0, *itertools.accumulate(len(together[0].content) for _, together in filled)]
         bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
         entries = []
-        for (histogram, together), (start, stop) in zip(filled, itertools.pairwise(starts), strict=True):
-            _number(histogram, together, bins[start:stop])
-            regions = [self._regions.index(name) for name in self._regions_of[histogram.name]]
-            place, shape = self._offsets[histogram.name], self._shapes[histogram.name]
-            entries.append(Entries(place, math.prod(shape[1:-1]), regions, start, together[0].offsets))
-        sums = self._values, self._variances, len(self._variations)
+        for (place, together), (start, stop) in zip(filled, itertools.pairwise(starts), strict=True):
+            _number(place.histogram, together, bins[start:stop])
+            regions = [self.regions.index(name) for name in place.regions]
+            entries.append(Entries(place.start, math.prod(place.shape[1:-1]), regions, start, together[0].offsets))
+        sums = self._values, self._variances, len(self.variations)
         bad = accumulate(entries, bins, chosen, weights, first, *sums, block)
         if bad is not None:
             number, entry = bad
-            histogram, together = filled[number]
+            place, together = filled[number]
             culprit = next(column.name for column in together if column.holds_nan_at(entry))
-            msg = f"the observable {culprit!r} of histogram {histogram.name!r} is not a number (NaN)"
+            msg = f"the observable {culprit!r} of histogram {place.histogram.name!r} is not a number (NaN)"
             raise EventError(f"{msg} {where}." if where else f"{msg}.")
 
     def _columns(
@@ -238,23 +221,16 @@ class HistogramSet(Mapping[str, hist.Hist]):
             self._block(self._variances, name)[...] += part._block(part._variances, name)[..., places]
 
     def _block(self, contents: Floats, name: str) -> Floats:
-        offset = self._offsets[name]
-        return contents[offset : offset + self._sizes[name]].reshape(self._shapes[name])
+        place = self._layout.places[name]
+        return contents[place.start : place.start + place.size].reshape(place.shape)
 
     def _with(self, values: Floats, variances: Floats) -> HistogramSet:
         new = object.__new__(HistogramSet)
-        vars(new).update(vars(self), _values=values, _variances=variances)
+        vars(new).update(_layout=self._layout, _values=values, _variances=variances)
         return new
 
-    def _alike(self, other: HistogramSet) -> bool:
-        return (
-            self._variations == other._variations
-            and self._regions == other._regions
-            and list(self._declared.values()) == list(other._declared.values())
-        )
-
     def _require_alike(self, other: HistogramSet) -> None:
-        if not self._alike(other):
+        if self._layout != other._layout:
             msg = "results with different histograms, regions or variations can't be added; combine() can."
             raise ConfigError(msg)
 
