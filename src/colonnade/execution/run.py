@@ -26,6 +26,7 @@ from colonnade.execution.ledger import (
 )
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
+from colonnade.execution.processes import worker_processes
 from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Result, Timing, collect
@@ -95,6 +96,8 @@ def run_datasets(
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, schema)
     run.look_up(plan)
+    if run.processes_here():
+        worker_processes()  # get ready while columns are learned
     assignments, columns = run.learn(plan)
     planned = time.monotonic()
     try:
@@ -322,6 +325,12 @@ class _Run:
             if name not in self.kept and outcome.result is not None and not outcome.losses:
                 self.cache.put(merged_key(self.keys[name]), outcome.result)
         self.cache.trim()
+
+    def processes_here(self) -> bool:
+        """Tell whether processes of this machine are to work."""
+        settings = self.settings
+        elsewhere = settings.scheduler is not None or settings.batch is not None
+        return bool(self.missing_chunks) and settings.kind != "iterative" and not elsewhere
 
     def _open(self) -> Pool:
         """Start who works; for results that are all kept, this process will do."""
