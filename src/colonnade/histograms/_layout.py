@@ -6,7 +6,6 @@ __all__ = ["Layout", "Place"]
 
 import functools
 import math
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,8 +43,8 @@ class Place:
 class Layout:
     """The histograms of a set and their places.
 
-    Layouts are compared by their declarations, regions and variations. They travel between processes as bytes that
-    are made and read once, since thousands of results have the same.
+    Layouts are compared by their declarations, regions and variations. A process has one of each, as thousands of
+    results have the same.
 
     Raises
     ------
@@ -83,16 +82,7 @@ class Layout:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpacked, (self._packed,)
-
-    @functools.cached_property
-    def _packed(self) -> bytes:
-        return pickle.dumps((self.declared, self.regions, self.variations), pickle.HIGHEST_PROTOCOL)
+        return Layout.of, (self.declared, self.regions, self.variations)
 
 
 _known = functools.lru_cache(maxsize=64)(Layout)
-
-
-@functools.lru_cache(maxsize=64)
-def _unpacked(packed: bytes) -> Layout:
-    return Layout.of(*pickle.loads(packed))  # noqa: S301 - inside what is being unpickled already

@@ -94,9 +94,11 @@ class Histogram:
             _named(axis, observable, text, quantity, what)
             for axis, observable, text, quantity in zip(axes, names, labels, units, strict=True)
         )
-        chosen = None if regions is None else tuple(regions)
-        rules = tuple(AxisRule.of(axis) for axis in built)
-        for field, value in zip(self.__slots__, (built, name, names, chosen, rules, units), strict=True):
+        self._set(name, built, names, None if regions is None else tuple(regions), units)
+
+    def _set(self, name: str, axes: tuple[Any, ...], observables: Any, regions: Any, units: Any) -> None:
+        rules = tuple(AxisRule.of(axis) for axis in axes)
+        for field, value in zip(self.__slots__, (axes, name, observables, regions, rules, units), strict=True):
             object.__setattr__(self, field, value)
 
     def __setattr__(self, field: str, value: object) -> None:
@@ -149,8 +151,10 @@ def full_axes(histogram: Histogram, regions: Sequence[str], variations: Sequence
     )
 
 
-def _restore(name: str, axes: tuple[Any, ...], observables: Any, regions: Any, units: Any) -> Histogram:
-    return Histogram(name, *axes, unit=units, observables=observables, regions=regions)
+def _restore(*fields: Any) -> Histogram:
+    made = object.__new__(Histogram)  # what was checked when it was declared
+    made._set(*fields)
+    return made
 
 
 def _named(axis: Any, name: str, label: str, unit: str, what: str) -> Any:
