@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from colonnade.cli.cache import command
 from colonnade.errors import InputError
-from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+from colonnade.events import KeptColumns
+from colonnade.execution import CacheSettings, ExecutorSettings, ResultCache, run_datasets
 from colonnade.manifest import Dataset
 
 
@@ -66,6 +67,39 @@ def test_a_second_run_does_no_event_work_and_has_the_same_bits(
     assert second.ledger == first.ledger
     assert second.timing.kept == 620
     assert second.timing.processed == 0
+
+
+def test_an_analysis_that_changed_reads_no_file_again_where_columns_are_kept(
+    run: Counter,
+    simulated: Callable[..., Dataset],
+    bits: Callable[[Any], bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    datasets = [simulated(), simulated("ww", (120,))]
+    expected = run(datasets, lowest=6.0)[1]
+    settings = CacheSettings(folder="other", columns=0.1)
+    cache = ResultCache.of(settings, tmp_path)
+    assert cache is not None
+    run.cache = cache
+    run(datasets)
+    from colonnade.events import files
+
+    read: list[str] = []
+    for reader in (files.TTreeReader, files.RNTupleReader):
+
+        def noted(self: Any, names: Any, start: int, stop: int, before: Any = reader.read, **more: Any) -> Any:
+            if stop - start == 100:  # learning and looking at weights is of other ranges
+                read.extend(names)
+            return before(self, names, start, stop, **more)
+
+        monkeypatch.setattr(reader, "read", noted)
+    count, changed = run(datasets, lowest=6.0)
+    assert count == 7
+    assert not read
+    assert bits(changed.histograms) == bits(expected.histograms)
+    assert changed.timing.kept == 0
+    assert ResultCache.of(CacheSettings(enabled=False), tmp_path) is None
 
 
 def test_chunks_that_are_kept_need_not_be_whole_datasets(
@@ -321,10 +355,10 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     cache.prepare()
     for age, key in enumerate(("aa1", "bb2", "cc3", "dd4")):
         assert cache.put(key, {"text": os.urandom(2000).hex()})
-        os.utime(cache._path(key), (1000 + age, 1000 + age))
+        os.utime(cache.shelf.path(key), (1000 + age, 1000 + age))
     assert cache.get("aa1") is not None  # used: now the most recent
-    size = cache._path("aa1").stat().st_size
-    assert cache.report().entries == 4
+    size = cache.shelf.path("aa1").stat().st_size
+    assert cache.reports()["results"].entries == 4
     dataclasses.replace(cache, limit=int(2.5 * size)).trim()
     assert cache.present() == {"aa1", "dd4"}
 
@@ -334,7 +368,7 @@ def test_writing_keeps_within_the_limit(tmp_path: Path) -> None:
     cache.prepare()
     for number in range(60):
         cache.put(f"{number:04x}", {"text": os.urandom(1000).hex()})
-    assert 20_000 < cache.report().size < 45_000
+    assert 20_000 < cache.reports()["results"].size < 45_000
 
 
 def test_two_writers_and_an_evicter_do_no_harm(tmp_path: Path) -> None:
@@ -368,7 +402,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "replace", full)
     assert not cache.put("aa", {"x": 1})
     assert not cache.put("bb", object())
-    assert cache.report().entries == 0
+    assert cache.reports()["results"].entries == 0
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -377,7 +411,7 @@ def test_the_cache_is_private(tmp_path: Path) -> None:
     cache.prepare()
     cache.put("aa", {})
     assert cache.folder.stat().st_mode & 0o777 == 0o700
-    assert cache._path("aa").stat().st_mode & 0o077 == 0
+    assert cache.shelf.path("aa").stat().st_mode & 0o077 == 0
 
 
 def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,8 +420,10 @@ def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.Monkey
     cache.put("aa", {"x": 1})
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
+    KeptColumns(cache.folder / "columns", 10**6).shelf.put("bb", b"values")
     assert "1 results" in CliRunner().invoke(command, []).output
-    assert "removed 1" in CliRunner().invoke(command, ["--clear"]).output
+    assert "1 columns" in CliRunner().invoke(command, []).output
+    assert "removed 1 results, 1 columns" in CliRunner().invoke(command, ["--clear"]).output
     assert "0 results" in CliRunner().invoke(command, ["--folder", str(cache.folder)]).output
     missing = CliRunner().invoke(command, ["--folder", str(tmp_path / "none")])
     assert isinstance(missing.exception, InputError)

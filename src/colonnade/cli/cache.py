@@ -15,9 +15,9 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="The cache; by default .colonnade/cache in this folder or the nearest one above that has it.",
 )
-@click.option("--clear", is_flag=True, help="Remove every kept result.")
+@click.option("--clear", is_flag=True, help="Remove all that is kept.")
 def command(folder: Path | None, *, clear: bool) -> None:
-    """Show how many results are kept, or remove them; the next run makes again what it needs."""
+    """Show how many results and columns are kept, or remove them; the next run makes again what it needs."""
     from datetime import datetime
 
     from rich.console import Console
@@ -34,11 +34,12 @@ def command(folder: Path | None, *, clear: bool) -> None:
     cache = ResultCache(found)
     console = Console(soft_wrap=True, highlight=False)
     if clear:
-        console.print(f"{found}: removed {cache.clear():,} results.", markup=False)
+        removed = cache.clear()
+        console.print(f"{found}: removed {removed['results']:,} results, {removed['columns']:,} columns.", markup=False)
         return
-    report = cache.report()
-    line = f"{found}: {report.entries:,} results, {report.size / 1e6:,.1f} MB"
-    if report.oldest is not None:
-        used = datetime.fromtimestamp(report.oldest).astimezone()
-        line += f", the oldest last used {used:%Y-%m-%d %H:%M}"
-    console.print(f"{line}.", markup=False)
+    for what, report in cache.reports().items():
+        line = f"{found}: {report.entries:,} {what}, {report.size / 1e6:,.1f} MB"
+        if report.oldest is not None:
+            used = datetime.fromtimestamp(report.oldest).astimezone()
+            line += f", the oldest last used {used:%Y-%m-%d %H:%M}"
+        console.print(f"{line}.", markup=False)

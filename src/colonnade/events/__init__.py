@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["SourceFile", "TransientInputError", "inspect_file", "learn_columns", "read_events", "use_events"]
+__all__ = [
+    "KeptColumns",
+    "SourceFile",
+    "TransientInputError",
+    "inspect_file",
+    "learn_columns",
+    "read_events",
+    "use_events",
+]
 
 from colonnade.events.faults import TransientInputError
+from colonnade.events.kept import KeptColumns
 from colonnade.events.reading import inspect_file, learn_columns, read_events, use_events
 from colonnade.events.source import SourceFile

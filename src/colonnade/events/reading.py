@@ -25,6 +25,7 @@ from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
 from colonnade.events.faults import is_transient, translated
 from colonnade.events.files import Handle, forget_handle, open_handle
+from colonnade.events.kept import KeptColumns
 from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
 from colonnade.events.schemas import find_schema
@@ -85,6 +86,7 @@ def read_events(
     metadata: Mapping[str, Any],
     *,
     threads: int = 1,
+    kept: KeptColumns | None = None,
 ) -> ak.Array:
     """Read events of one file.
 
@@ -101,6 +103,8 @@ def read_events(
         What ``events.metadata`` gives beside filename, treename, fileuuid, entrystart and entrystop.
     threads
         How many columns are unpacked at a time, for cores that have nothing else to do.
+    kept
+        Where unpacked columns are kept, if they are.
 
     Returns
     -------
@@ -117,10 +121,10 @@ def read_events(
         If its server does not answer at the moment.
     """
     handle = _open(source)
-    chunk = _chunk(handle, source, start, stop, _executor(threads))
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
-        return virtual_events(chunk, _lazy_plan(handle), attrs)
+        return virtual_events(_chunk(handle, source, start, stop, _executor(threads)), _lazy_plan(handle), attrs)
+    chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
     key = tuple(columns)
     plan: Plan | None = handle.plans.get(key)
     if plan is None:
@@ -285,7 +289,14 @@ def _executor(threads: int) -> Executor | None:
     return ThreadPoolExecutor(threads, thread_name_prefix="unpack") if threads > 1 else None
 
 
-def _chunk(handle: Handle, source: SourceFile, start: int, stop: int, executor: Executor | None) -> Chunk:
+def _chunk(
+    handle: Handle,
+    source: SourceFile,
+    start: int,
+    stop: int,
+    executor: Executor | None,
+    kept: KeptColumns | None = None,
+) -> Chunk:
     where = f"{source.path}, tree {source.tree}, entries {start} to {stop}"
     if not 0 <= start <= stop <= source.entries:
         msg = f"{where}: this tree has {source.entries} entries."
@@ -309,4 +320,5 @@ def _chunk(handle: Handle, source: SourceFile, start: int, stop: int, executor: 
             with translated(f"{where} can't be read", remote=remote):
                 raise
 
-    return Chunk(handle.catalog, stop - start, read, where)
+    place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
+    return Chunk(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)

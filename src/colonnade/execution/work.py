@@ -214,7 +214,8 @@ def _used(job: Job, task: Task) -> Any:
     columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
 
     def read() -> Any:
-        return read_events(task.source, task.start, task.stop, columns, metadata, threads=job.threads)
+        kept = None if job.cache is None else job.cache.columns
+        return read_events(task.source, task.start, task.stop, columns, metadata, threads=job.threads, kept=kept)
 
     events = within(job.patience, f"{task.source.path}, entries {task.start}-{task.stop},", read)
     if len(events) != task.stop - task.start:

@@ -163,7 +163,7 @@ class _Run:
                 chunk_size=settings.chunk_size,
                 schema=settings.tree_schema,
                 allow_loss=settings.allow_loss,
-                cache=self._cache(processor),
+                cache=ResultCache.of(self.workflow.settings.cache, self.workflow.root, tuple(processor.histograms)),
                 progress=RichProgress(self.console),
             )
         except StoppedError as error:
@@ -216,13 +216,6 @@ class _Run:
             (self.directory / name).unlink(missing_ok=True)
         shutil.rmtree(self.directory / "plots", ignore_errors=True)
         error.ledger.write(self.directory / "ledger.json")
-
-    def _cache(self, processor: Processor) -> ResultCache | None:
-        cache = self.workflow.settings.cache
-        if not cache.enabled:
-            return None
-        folder = self.workflow.root / cache.folder
-        return ResultCache(folder, int(cache.gigabytes * 1e9), tuple(processor.histograms))
 
     @contextmanager
     def root_file(self) -> Iterator[None]:

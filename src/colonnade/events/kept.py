@@ -1,0 +1,120 @@
+"""Columns kept as they are in memory, for the next time that the same events are read.
+
+What takes longest of reading is to unpack the file. A column that was unpacked once is written to a file of its own
+for each entry range, and is mapped into memory from there afterwards.
+"""
+
+from __future__ import annotations
+
+__all__ = ["KeptColumns"]
+
+import hashlib
+import mmap
+import os
+import struct
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from colonnade.events.readers import Raw
+from colonnade.shelf import Shelf
+
+#: what it is, type of the values, number of offsets (-1: none), number of values; then both, as they are in memory
+_HEADER = struct.Struct("<8s8sqq")
+_MAGIC = b"column 1"
+_KINDS = "biuf"
+
+Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
+
+
+@dataclass
+class KeptColumns:
+    """Unpacked columns on disk.
+
+    Attributes
+    ----------
+    folder
+        Where.
+    limit
+        Bytes, above which the least recently used go.
+    """
+
+    folder: Path
+    limit: int
+    shelf: Shelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.folder, self.limit, ".column")
+
+    def through(self, read: Read, place: str) -> Read:
+        """Return a way of reading that takes from here what is here, and keeps what is not.
+
+        Parameters
+        ----------
+        read
+            Reads source columns, the second ones among them without offsets.
+        place
+            Tells the file's content and the entry range from any other.
+        """
+
+        def kept(names: Sequence[str], bare: Collection[str]) -> Mapping[str, Raw]:
+            keys = {name: _key(place, name, offsets=name not in bare) for name in names}
+            found = {name: raw for name, key in keys.items() if (raw := self._get(key)) is not None}
+            missing = [name for name in names if name not in found]
+            if missing:
+                made = read(missing, bare)
+                for name, raw in made.items():
+                    self._put(keys[name], raw)
+                found.update(made)
+            return found
+
+        return kept
+
+    def _get(self, key: str) -> Raw | None:
+        try:
+            handle = os.open(self.shelf.path(key), os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            # a private copy, though never written to: compiled loops take a read-only array for another type
+            raw = _unpacked(mmap.mmap(handle, 0, access=mmap.ACCESS_COPY))
+        except (OSError, ValueError, TypeError, struct.error):
+            self.shelf.drop(key)
+            return None
+        finally:
+            os.close(handle)
+        self.shelf.use(key)
+        return raw
+
+    def _put(self, key: str, raw: Raw) -> None:
+        content = raw.content
+        if not isinstance(content, np.ndarray) or content.ndim != 1 or content.dtype.kind not in _KINDS:
+            return  # texts and nested lists stay with the file
+        offsets = None if raw.offsets is None else np.ascontiguousarray(raw.offsets, dtype=np.int64)
+        header = _HEADER.pack(_MAGIC, content.dtype.str.encode(), -1 if offsets is None else len(offsets), len(content))
+        parts = [] if offsets is None else [offsets.data]
+        self.shelf.put(key, header, *parts, np.ascontiguousarray(content).data)
+
+
+def _key(place: str, name: str, *, offsets: bool) -> str:
+    return hashlib.blake2b(f"{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
+
+
+def _unpacked(memory: mmap.mmap) -> Raw:
+    """Return the arrays that a file holds.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold what it says.
+    """
+    magic, kind, starts, values = _HEADER.unpack_from(memory)
+    dtype = np.dtype(kind.rstrip(b"\0").decode())
+    after = _HEADER.size + 8 * max(starts, 0)
+    if magic != _MAGIC or dtype.kind not in _KINDS or values < 0 or len(memory) != after + values * dtype.itemsize:
+        msg = "not a whole column"
+        raise ValueError(msg)
+    offsets = None if starts < 0 else np.frombuffer(memory, np.int64, starts, _HEADER.size)
+    return Raw(offsets, np.frombuffer(memory, dtype, values, after))

@@ -1,0 +1,183 @@
+"""Files under keys in one folder: written whole, safe for several runs at once, bounded in size."""
+
+from __future__ import annotations
+
+__all__ = ["Shelf", "ShelfReport"]
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from colonnade.errors import OutputError
+
+# a temporary file older than this was left by a process that is no more
+_STALE = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class ShelfReport:
+    """What there is: how many files, of how many bytes, and when the oldest and newest were last used."""
+
+    entries: int
+    size: int
+    oldest: float | None
+    newest: float | None
+
+
+@dataclass
+class Shelf:
+    """Files under keys.
+
+    A file is written to a temporary one and renamed, so a reader sees a whole one or none, and two runs that
+    write the same one do no harm. A write that fails is not an error: the file is only not kept.
+
+    Attributes
+    ----------
+    folder
+        Where.
+    limit
+        Bytes, above which the least recently used files are removed.
+    suffix
+        How the files end.
+    """
+
+    folder: Path
+    limit: int
+    suffix: str
+    _written: int = field(default=0, repr=False)
+
+    def prepare(self) -> None:
+        """Make the folder, readable by this user alone, and see that it can be written to.
+
+        Raises
+        ------
+        OutputError
+            If not.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            msg = f"{self.folder} can't be written ({error.strerror or error}), so no result is kept there."
+            raise OutputError(msg) from error
+
+    def path(self, key: str) -> Path:
+        """Return where the file of a key is, or would be."""
+        return self.folder / key[:2] / f"{key}{self.suffix}"
+
+    def use(self, key: str) -> None:
+        """Note that a file was used."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path(key))
+
+    def drop(self, key: str) -> None:
+        """Remove a file that is no good."""
+        with contextlib.suppress(OSError):
+            self.path(key).unlink()
+
+    def put(self, key: str, *parts: bytes | memoryview) -> bool:
+        """Write a file from parts; return whether that was possible."""
+        path = self.path(key)
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+            temporary = Path(name)
+            with os.fdopen(handle, "wb") as stream:
+                for part in parts:  # not forced to the disk: what a power cut leaves is found to be damaged
+                    self._written += stream.write(part)
+            temporary.replace(path)
+        except OSError:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+            return False
+        if self._written > self.limit // 20:
+            self._written = 0
+            self.trim()
+        return True
+
+    def keys(self) -> set[str]:
+        """Return the keys of all files."""
+        return {path.name.removesuffix(self.suffix) for path, _ in self._entries()}
+
+    def trim(self) -> int:
+        """Remove the least recently used files above the limit; return how many bytes went.
+
+        One process does this at a time; another goes on with its work.
+        """
+        with self._alone() as alone:
+            if not alone:
+                return 0
+            entries = sorted(self._entries(), key=lambda entry: entry[1].st_mtime)
+            excess = sum(status.st_size for _, status in entries) - self.limit
+            removed = 0
+            for path, status in entries:
+                if removed >= excess:
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+                removed += status.st_size
+            return max(removed, 0)
+
+    def report(self) -> ShelfReport:
+        """Return what there is."""
+        statuses = [status for _, status in self._entries()]
+        times = [status.st_mtime for status in statuses]
+        size = sum(status.st_size for status in statuses)
+        return ShelfReport(len(statuses), size, min(times, default=None), max(times, default=None))
+
+    def clear(self) -> int:
+        """Remove every file; return how many there were."""
+        count = 0
+        for path, _ in self._entries():
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+                count += 1
+        return count
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Give every file with its status; remove what writers that are no more left."""
+        now = time.time()
+        for branch in self._scan(self.folder):
+            if not (len(branch.name) == 2 and branch.is_dir(follow_symlinks=False)):
+                continue
+            for entry in self._scan(Path(branch.path)):
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if entry.name.endswith(self.suffix):
+                        yield Path(entry.path), status
+                    elif entry.name.endswith(".part") and now - status.st_mtime > _STALE:
+                        Path(entry.path).unlink()
+
+    @staticmethod
+    def _scan(folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return list(entries)
+        except OSError:
+            return []
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        try:
+            handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError:
+            yield False
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+        except BlockingIOError:
+            yield False
+        finally:
+            os.close(handle)
