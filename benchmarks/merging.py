@@ -27,7 +27,7 @@ from measuring import events_file, report
 
 from colonnade.events import inspect_file, learn_columns, read_events
 from colonnade.execution import ExecutorSettings, run_datasets
-from colonnade.execution.merging import MergeTree, add
+from colonnade.execution.merging import GROUP, MergeTree, add
 from colonnade.histograms import Histogram
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import Objects, Processor, Region
@@ -79,11 +79,11 @@ def event_work(path: Path) -> tuple[float, Any]:
 def merging(result: Any) -> float:
     """Return the seconds that a thousand results take to be added."""
     results = [copy.deepcopy(result) for _ in range(8)]  # different memory, as results of different chunks have
-    fresh = [copy.deepcopy(result) for _ in range(CHUNKS // 32 + 2)]  # those that sums start from
+    fresh = [copy.deepcopy(result) for _ in range(-(-CHUNKS // GROUP))]  # those that sums start from
     tree = MergeTree(CHUNKS)
     started = time.perf_counter()
     for number in range(CHUNKS):
-        work = tree.offer(number, fresh.pop() if number % 32 == 0 else results[number % 8])
+        work = tree.offer(number, fresh.pop() if number % GROUP == 0 else results[number % 8])
         while work:
             step = work.pop()
             total = step.total

@@ -19,8 +19,11 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+from distributed import Client, LocalCluster
+
 from colonnade.events import SourceFile
 from colonnade.execution import ResultCache
+from colonnade.execution.cluster import DaskPool
 from colonnade.execution.driver import Assignment, drive
 from colonnade.execution.identity import chunk_key
 from colonnade.execution.ledger import Ledger, Loss, make_entry
@@ -28,6 +31,7 @@ from colonnade.execution.merging import add
 from colonnade.execution.plan import Plan, make_plan
 from colonnade.execution.pools import Done
 from colonnade.execution.progress import NO_PROGRESS
+from colonnade.execution.work import Task
 from colonnade.manifest import Dataset, Metadata
 
 ENTRIES = 100_000  # of a file: 10^10 events in 10^5 files
@@ -62,9 +66,9 @@ class Simulated:
         """Take in nothing."""
         return []
 
-    def process(self, tag: Hashable, task: Any) -> None:
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
         """End at once."""
-        self.ended.append(Done(tag, {"events": task.stop - task.start, "sumw": 1.0}))
+        self.ended.append(Done(tag, nothing(*tasks)))
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Add numbers."""
@@ -94,33 +98,26 @@ def timed(what: str, act: Callable[[], Any]) -> Any:
     return result
 
 
-def scheduler(tasks: int) -> None:
-    """Send tasks that do nothing through Dask's scheduler to 2,000 threads of two processes."""
-    from distributed import Client, LocalCluster
+class Empty(DaskPool):
+    """Dask workers that do nothing."""
 
-    from colonnade.execution.cluster import DaskPool
+    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+        """Send a task without an event in it."""
+        self._submit(tag, "chunk", -self._count, nothing, *tasks)
 
+
+def nothing(*tasks: Task) -> dict[str, float]:
+    """Return as little as a result can be."""
+    return {"events": sum(task.stop - task.start for task in tasks), "sumw": 1.0}
+
+
+def scheduler(assignments: Sequence[Assignment]) -> None:
+    """Send chunks that take no time, and their additions, through Dask's scheduler to 2,000 threads."""
     with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1000,
-            dashboard_address=None,
-            silence_logs=50,
-        ) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1000, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
-        pool = DaskPool(client, local=True)
-        flying = done = sent = 0
-        while done < tasks:
-            while sent < tasks and flying < 4002:
-                pool._submit(sent, "chunk", 0, _nothing, sent)  # noqa: SLF001 - without an event in it
-                sent, flying = sent + 1, flying + 1
-            ended = pool.completed(1.0)
-            done, flying = done + len(ended), flying - len(ended)
-
-
-def _nothing(number: int) -> int:
-    return number
+        drive(Empty(client, local=True), assignments, retries=0, progress=NO_PROGRESS)
 
 
 def measure(folder: Path, files: int) -> None:
@@ -135,10 +132,7 @@ def measure(folder: Path, files: int) -> None:
     cache = ResultCache(memory)
     cache.prepare()
     timed("asking the cache what is kept (nothing)", cache.present)
-    assignments = [
-        Assignment(dataset, dict.fromkeys(range(len(dataset.files)), 0), mine)
-        for dataset, mine in zip(plan.datasets, keys, strict=True)
-    ]
+    assignments = given(plan, keys)
     outcomes = timed(
         f"driving {plan.chunks:,} chunks on 2,000 simulated workers",
         lambda: drive(Simulated(2000), assignments, retries=3, progress=NO_PROGRESS),
@@ -158,11 +152,19 @@ def measure(folder: Path, files: int) -> None:
     print(f"{'what is known of the files, on disk':<58} {size / 1e6:8.1f} MB")
 
 
+def given(plan: Plan, keys: Sequence[Sequence[str]]) -> list[Assignment]:
+    """Return the work of a plan."""
+    return [
+        Assignment(dataset, dict.fromkeys(range(len(dataset.files)), 0), mine)
+        for dataset, mine in zip(plan.datasets, keys, strict=True)
+    ]
+
+
 def main() -> None:
     """Measure in a process of its own, as the peak of memory is that of a process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--tasks", type=int, default=20_000, help="tasks to send through Dask's scheduler")
+    parser.add_argument("--chunks", type=int, default=100_000, help="how many go through Dask's scheduler")
     parser.add_argument("--measure", metavar="FOLDER")
     options = parser.parse_args()
     if options.measure:
@@ -178,7 +180,9 @@ def main() -> None:
         make_plan(datasets(folder, options.files), ENTRIES, memory=folder / "cache", inspect=inspect)
         words = [sys.executable, __file__, "--files", str(options.files), "--measure", name]
         subprocess.run(words, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603 - this script
-    timed(f"{options.tasks:,} tasks through Dask's scheduler, 2,000 threads", lambda: scheduler(options.tasks))
+        few = make_plan(datasets(folder, options.chunks), ENTRIES, memory=folder / "cache", inspect=inspect)
+        work = given(few, [["" for _ in dataset.chunks] for dataset in few.datasets])
+        timed(f"{options.chunks:,} chunks through Dask's scheduler, 2,000 threads", lambda: scheduler(work))
     print(json.dumps({"cores": os.cpu_count()}))
 
 
