@@ -307,7 +307,8 @@ class DaskPool:
     def fetch(self, handle: Any) -> Any:
         """Bring a result here."""
         with self._connection():
-            return handle.result()
+            # not by way of the scheduler, where this process surely reaches the workers
+            return self._client.gather(handle, direct=True if self._local else None)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[None]:
