@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queries", nargs="*", default=list(QUERIES))
     parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunks", type=int, nargs="+", default=(CHUNKS[0], CHUNKS[-1]))
     options = parser.parse_args()
     prepare()

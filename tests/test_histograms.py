@@ -109,7 +109,8 @@ class TestOneAxis:
         check(Histogram("x", given_axis), {"x": np.zeros(0, dtype=kind)}, 0)
 
 
-def test_events_taken_in_blocks_give_the_same_bits(monkeypatch):
+@pytest.mark.parametrize("number", [1, len(VARIATIONS)])
+def test_events_taken_in_blocks_give_the_same_bits(number, monkeypatch):
     rng = np.random.default_rng(3)
     declared = [Histogram(f"x{number}", axis.Regular(9, 0, 1)) for number in range(20)]
     declared.append(Histogram("jagged", axis.Regular(9, 0, 1), regions=("C", "A")))
@@ -119,29 +120,31 @@ def test_events_taken_in_blocks_give_the_same_bits(monkeypatch):
     for block, together in ((1 << 16, 1 << 23), (40, 1 << 23), (40, 1200)):  # all events at once, 10; two histograms
         monkeypatch.setattr("colonnade.histograms.filled._BLOCK", block)
         monkeypatch.setattr("colonnade.histograms.filled._TOGETHER", together)
-        sets.append(HistogramSet(declared, REGIONS, VARIATIONS))
-        sets[-1].fill(observables, {**masks(500), "C": np.arange(500) > 300}, weights(500))
+        sets.append(HistogramSet(declared, REGIONS, VARIATIONS[:number]))
+        sets[-1].fill(observables, {**masks(500), "C": np.arange(500) > 300}, weights(500)[:, :number])
     assert sets[0] == sets[1] == sets[2]
     assert sets[0]["jagged"].sum(flow=True).value != 0
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 20), st.integers(1, 30), st.integers(0, 10**6))
-def test_each_sum_takes_its_events_in_their_order(number, bins, seed):
-    """Few variations are filled event by event, many bin by bin: both to the bits of a plain loop."""
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 30), st.sampled_from([2, 4]), st.integers(0, 10**6))
+def test_each_sum_takes_its_events_in_their_order(number, bins, rare, seed):
+    """One variation is filled entry by entry, few event by event, many bin by bin: to the bits of a plain loop."""
     rng = np.random.default_rng(seed)
     events = int(rng.integers(0, 200))
-    counts = rng.integers(0, 3, events)
-    content = rng.normal(0.5, 0.5, counts.sum())
+    counts = rng.choice([0, 1, 2, 11], events)  # more in an event than are written at a time
+    number = 1 if seed % 2 else number
+    content = rng.normal(0.5, 0.5, counts.sum()).astype(np.float32 if seed % 3 else np.float64)
+    content[np.repeat(np.arange(events) % rare == 0, counts)] = np.nan  # of events that are not filled
     weight = rng.normal(1, 5, (events, number))
     declared = Histogram("x", axis.Regular(bins, 0, 1))
     filled = HistogramSet([declared], REGIONS, [f"v{k}" for k in range(number)])
-    filled.fill({"x": ak.unflatten(content, counts)}, {"A": np.arange(events) % 4 != 0}, weight)
+    filled.fill({"x": ak.unflatten(content, counts)}, {"A": np.arange(events) % rare != 0}, weight)
     values, variances = np.zeros((number, bins + 2)), np.zeros((number, bins + 2))
     place = 0
     for event in range(events):
         for x in content[place : place + counts[event]]:
-            if event % 4 != 0:
+            if event % rare != 0:
                 values[:, declared.axes[0].index(x) + 1] += weight[event]
                 variances[:, declared.axes[0].index(x) + 1] += weight[event] * weight[event]
         place += counts[event]

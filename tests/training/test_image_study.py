@@ -28,7 +28,8 @@ from colonnade.training import (
     SetNetwork,
 )
 from colonnade.training.columns import ColumnsCard, ProcessCard
-from colonnade.training.image_study import _detail, _Events, run_image_study
+from colonnade.training.image_judging import StudyEvents, detail
+from colonnade.training.image_study import run_image_study
 from colonnade.training.image_tables import markdown, replace_section, thresholds_markdown
 from colonnade.training.loading import read_sample
 
@@ -116,7 +117,7 @@ def columns(tmp_path_factory):
 
 def everything(columns):
     reads = image("cell", "strides").reads(signals=("z",), backgrounds=("w", "m"))
-    return _Events(STUDY, read_sample(columns, reads, "s"))
+    return StudyEvents(STUDY, read_sample(columns, reads, "s"))
 
 
 def test_a_study_leaves_models_tables_and_numbers(columns, tmp_path) -> None:
@@ -200,22 +201,22 @@ def test_shares_and_gain_by_hand(columns) -> None:
     events = everything(columns)
     rng = np.random.default_rng(0)
     scores = rng.random(len(events.sample)).astype(np.float32)
-    detail = _detail(events, scores, {"threshold": 0.4})
+    found = detail(events, scores, {"threshold": 0.4})
     sample, weight = events.sample, events.weight()
 
     def passed(process, region):
         rows = [i for i in np.flatnonzero(events.of(process)) if sample.in_region(region)[i]]
         return sum(weight[i] for i in rows if scores[i] > 0.4) / sum(weight[i] for i in rows)
 
-    assert detail["slices"]["low"]["z"]["right"] == pytest.approx(passed("z", "low"))
-    assert detail["slices"]["high"]["m"]["right"] == pytest.approx(1 - passed("m", "high"))
+    assert found["slices"]["low"]["z"]["right"] == pytest.approx(passed("z", "low"))
+    assert found["slices"]["high"]["m"]["right"] == pytest.approx(1 - passed("m", "high"))
     z, w, m = (passed(process, "selected") for process in ("z", "w", "m"))
     after = 100 * z + 50 * w + 20 * m + 10
-    assert detail["gain"] == pytest.approx(z * np.sqrt(180 / after))
-    assert 0 < detail["selected"]["w"]["error"] < 0.2
+    assert found["gain"] == pytest.approx(z * np.sqrt(180 / after))
+    assert 0 < found["selected"]["w"]["error"] < 0.2
     # the gain's error, by its derivatives
-    errors = {process: detail["selected"][process]["error"] for process in ("z", "w", "m")}
-    gain = detail["gain"]
+    errors = {process: found["selected"][process]["error"] for process in ("z", "w", "m")}
+    gain = found["gain"]
     slopes = {"z": gain / z - gain * 100 / after / 2, "w": -gain * 50 / after / 2, "m": -gain * 20 / after / 2}
     linear = np.sqrt(sum((slopes[process] * errors[process]) ** 2 for process in errors))
     assert detail["gain_error"] == pytest.approx(linear, rel=0.1)

@@ -28,8 +28,9 @@ from colonnade.execution.work import Task
 
 # how often a dataset's sum may be made anew when workers that held parts of it are lost
 _RESTARTS = 5
-# from how many chunks a second on groups are given out: with fewer, progress would be seen too seldom
-_QUICK = 2.0
+# a group must end every so many seconds, for progress to be seen; and so long before the end there are none, as one
+# worker would be left with its group when the others are done
+_OFTEN = 4.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class _Driver:
         self.queued = 0  # chunks in the queue
         for place, work in enumerate(self.work):
             self._enqueue(work.groups(place))
-        self.started, self.done = time.monotonic(), 0
+        self.started, self.done = time.monotonic() - 1e-9, 0
         self.later: list[tuple[float, int, int, _Item]] = []
         self.attempts: dict[tuple[int, int], int] = {}
         self.suspects: deque[_Item] = deque()
@@ -203,9 +204,9 @@ class _Driver:
     def _next(self) -> _Item:
         """Take a group off the queue, or one chunk where chunks take long or workers would be idle at the end."""
         item = self.queue.popleft()
-        few = self.queued < GROUP * self.pool.workers
-        slow = self.done < _QUICK * (time.monotonic() - self.started)
-        if len(item.chunks) > 1 and (few or slow):
+        soon = self.done / (time.monotonic() - self.started) * _OFTEN  # chunks that are done by then
+        few = self.queued < min(GROUP * self.pool.workers, soon)
+        if len(item.chunks) > 1 and (soon < GROUP or few):
             item, *others = item.singly()
             self.queue.extendleft(reversed(others))
         self.queued -= len(item.chunks)

@@ -328,9 +328,7 @@ class _Run:
 
     def processes_here(self) -> bool:
         """Tell whether processes of this machine are to work."""
-        settings = self.settings
-        elsewhere = settings.scheduler is not None or settings.batch is not None
-        return bool(self.missing_chunks) and settings.kind != "iterative" and not elsewhere
+        return bool(self.missing_chunks) and self.settings.kind != "iterative" and self.settings.here
 
     def _open(self) -> Pool:
         """Start who works; for results that are all kept, this process will do."""
@@ -352,7 +350,7 @@ class _Run:
         settings = self.settings
         if settings.threads is not None:
             return settings.threads
-        if settings.scheduler is not None or settings.batch is not None:
+        if not settings.here:
             return 1
         return max(1, _cores() // (1 if settings.kind == "iterative" else self._workers()))
 

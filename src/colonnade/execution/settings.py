@@ -107,6 +107,11 @@ class ExecutorSettings(Settings):
     memory: str | None = None
     threads: int | None = Field(default=None, ge=1, le=1000)
 
+    @property
+    def here(self) -> bool:
+        """Whether those who work are of this machine, and of this run alone."""
+        return self.scheduler is None and self.batch is None
+
     @field_validator("batch")
     @classmethod
     def _of_a_batch_system(cls, value: BatchSettings | None, info: ValidationInfo) -> BatchSettings | None:

@@ -67,7 +67,8 @@ def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.N
     """
     content = column.content
     if rule.kind == "regular":
-        content = np.asarray(content, dtype=np.float64)
+        if content.dtype != np.float32:
+            content = np.asarray(content, dtype=np.float64)
         _regular(content, rule.low, rule.width, rule.size, rule.under, rule.over, stride, bins)
     elif rule.kind == "variable":
         content = np.asarray(content, dtype=np.float64)
@@ -106,7 +107,7 @@ def _regular(content: Any, low: float, width: float, size: int, under: int, over
     last = np.int32((size - 1 + under) * stride)
     for i in range(len(content)):
         number = bins[i]
-        z = (content[i] - low) / width
+        z = (np.float64(content[i]) - low) / width
         inside = (z >= 0.0) & (z < 1.0)
         within = np.int32(number + np.int32(z * size if inside else 0.0) * np.int32(stride) + first)
         below = number if under else np.int32(SKIP)

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 #: from how many variations on it pays to put the events of a bin in a row first
 _MANY = 8
+#: how many entries of an event are written without looking how many it has
+_WIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def accumulate(
     """
     table = np.empty((len(entries), 6), dtype=np.int64)
     regions: list[int] = []
-    offsets = [_NONE]
+    offsets: list[Integers] = []
     known: dict[int, int] = {}  # most jagged observables share their offsets
     known_size = 0
     for row, entry in zip(table, entries, strict=True):
@@ -103,8 +105,8 @@ def accumulate(
         table,
         np.array(regions, dtype=np.int64),
         bins,
-        np.concatenate(offsets),
-        np.concatenate([_NONE, *chosen]),
+        _joined(offsets),
+        _joined(chosen),
         ends,
         # flat, with unsigned places: only so are several variations added at a time
         weights.reshape(-1),
@@ -120,6 +122,11 @@ def accumulate(
 
 
 _NONE = np.zeros(0, dtype=np.int64)
+
+
+def _joined(arrays: Sequence[Integers]) -> Integers:
+    """Join arrays, of which there is often one."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate([_NONE, *arrays])
 
 
 @compiled
@@ -151,15 +158,66 @@ def _accumulate(
             for r in range(one, last):
                 some = members[begins[regions[r]] : reached[regions[r]]]
                 at = np.uint64(place) + np.uint64((r - one) * size) * variations + first
-                to = offsets[jagged:] if jagged >= 0 else offsets[:0]
+                to = offsets[jagged : jagged + events + 1] if jagged >= 0 else offsets[:0]
                 if count >= _MANY and len(some) >= size:
                     ends_of_bins, rows, bad = _by_bin(some, bins[start:], to, size, count)
                     _bin_by_bin(ends_of_bins, rows, weights, count, at, values, variances, variations)
+                elif count == 1 and len(to) and 2 * len(some) >= min(stop, events) - (stop - block):
+                    begin, end = stop - block, min(stop, events)
+                    spread = _spread(some, weights[begin:end], to[begin : end + 1], begin)
+                    bad = _entry_by_entry(some, bins[start:], to, begin, spread, at, values, variances, variations)
                 else:
                     bad = _in_turn(some, bins[start:], to, weights, count, at, values, variances, variations)
                 if bad >= 0:
                     return h, bad
     return -1, -1
+
+
+@compiled
+def _spread(some: Any, weights: Any, offsets: Any, begin: int) -> Any:
+    """Return the weight of each entry: that of its event, or 0 where the event is not among those to fill."""
+    own = np.zeros(len(weights))
+    for event in some:
+        own[event - begin] = weights[event - begin]
+    first = offsets[0]
+    spread = np.empty(offsets[-1] - first + _WIDE)
+    for event in range(len(own)):
+        weight, at, stop = own[event], offsets[event] - first, offsets[event + 1] - first
+        # always so many, whatever belongs to others is written over by them: the processor has no number to guess
+        for k in range(_WIDE):
+            spread[at + k] = weight
+        for k in range(at + _WIDE, stop):
+            spread[k] = weight
+    return spread
+
+
+@compiled
+def _entry_by_entry(
+    some: Any,
+    bins: Any,
+    offsets: Any,
+    begin: int,
+    spread: Any,
+    at: Any,
+    values: Any,
+    variances: Any,
+    variations: Any,
+) -> int:
+    """Add the entries of a block of events; those of weight 0 change no sum."""
+    first = offsets[begin]
+    for k in range(len(spread) - _WIDE):
+        b = bins[first + k]
+        if b >= 0:
+            place = at + np.uint64(b) * variations
+            weight = spread[k]
+            values[place] += weight
+            variances[place] += weight * weight
+        elif b == NOT_A_NUMBER:
+            event = np.searchsorted(offsets, first + k, side="right") - 1
+            found = np.searchsorted(some, event)
+            if found < len(some) and some[found] == event:
+                return int(first + k)
+    return -1
 
 
 @compiled

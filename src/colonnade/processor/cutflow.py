@@ -119,7 +119,8 @@ def region_counts(selection: Selection, regions: Sequence[Sequence[str]], weight
     starts = np.cumsum([0, *(len(cuts) for cuts in regions)]).astype(np.int64)
     places = np.array([place for cuts in regions for place in selection.places(cuts)], dtype=np.int64)
     sums = np.zeros((len(places), 6))
-    _count(selection.bits, starts, places, np.ascontiguousarray(weights), sums)
+    if len(places):
+        _count(selection.bits, starts, places, np.ascontiguousarray(weights), sums)
     return [sums[starts[i] : starts[i + 1]] for i in range(len(regions))]
 
 

@@ -271,6 +271,8 @@ class Selection:
 
     def all(self, *cuts: str) -> npt.NDArray[np.bool_]:
         """Return the events that pass all of some cuts."""
+        if not cuts:
+            return np.ones(len(self.bits), dtype=bool)
         required = np.uint64(sum(1 << place for place in self.places(cuts)))
         passed: npt.NDArray[np.bool_] = (self.bits & required) == required
         return passed

@@ -37,7 +37,7 @@ class Weights:
         self._size = size
         self._where = where
         self._wanted = variations
-        self._total: Floats = np.ones(size)
+        self._total: Floats | None = None  # the product, once there is a weight
         self._ratios: dict[str, Floats] = {}
         self._names: set[str] = set()
 
@@ -110,8 +110,10 @@ class Weights:
         EventError
             If the product of finite weights is not finite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = self._total if variation == "nominal" else self._total * self._ratios[variation]
+        total = np.ones(self._size) if self._total is None else self._total
+        if variation != "nominal":
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = total * self._ratios[variation]
         if not np.isfinite(total).all():
             msg = f"the product of the weights, variation {variation}, is not finite {self._where}."
             raise EventError(msg)
@@ -120,6 +122,8 @@ class Weights:
     def matrix(self) -> tuple[tuple[str, ...], Floats]:
         """Return the names of all variations, "nominal" first, and the weights, shape (events, variations)."""
         names = ("nominal", *self._ratios)
+        if len(names) == 1:
+            return names, self.weight()[:, np.newaxis]
         matrix = np.empty((self._size, len(names)))
         for column, name in enumerate(names):
             matrix[:, column] = self.weight(name)
@@ -131,8 +135,11 @@ class Weights:
             raise ConfigError(msg)
         self._names.add(name)
         nominal = finite(weight, name, self._size, self._where)
-        with np.errstate(over="ignore"):  # looked for when the product is asked for
-            self._total = self._total * nominal
+        if self._total is None:
+            self._total = nominal
+        else:
+            with np.errstate(over="ignore"):  # looked for when the product is asked for
+                self._total = self._total * nominal
         return nominal
 
     def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool) -> None:

@@ -8,8 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from colonnade.images import SparseImages, compress
 from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
 from colonnade.training.declaration import Collection, Model, SetNetwork
-from colonnade.training.evaluation import Significance, area_under_curve
+from colonnade.training.evaluation import Significance
 from colonnade.training.image_declaration import ImageModel, ImageNetwork, ImageStudy
-from colonnade.training.image_metrics import at_thresholds, average_precision, peak, sensitivity_gain
+from colonnade.training.image_judging import StudyEvents, detail, judge
 from colonnade.training.loading import read_sample
 from colonnade.training.sample import Sample
 from colonnade.training.train import Progress, train_model
@@ -33,51 +32,6 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 # events that are scored to measure time
 _TIMED = 200
-
-
-@dataclass(frozen=True)
-class _Events:
-    """All events of a study, and which of them are for what.
-
-    `test` is of the two classes and of no training; `fresh` is everything that nothing was trained or stopped on.
-    """
-
-    study: ImageStudy
-    sample: Sample
-
-    @cached_property
-    def known(self) -> NDArray[np.bool_]:
-        """The events of the two classes in the region of the training."""
-        unseen = self.sample.process == self.sample.processes.index(self.study.unseen)
-        known: NDArray[np.bool_] = self.sample.in_region(self.study.region) & ~unseen
-        return known
-
-    @cached_property
-    def parts(self) -> dict[str, Rows]:
-        """Rows to learn from, to stop by, and to test on: those that `Sample.split` gives the set network as well."""
-        split = self.sample.split(1, 0)
-        return {name: rows[self.known[rows]] for name, rows in asdict(split).items()}
-
-    @cached_property
-    def fresh(self) -> NDArray[np.bool_]:
-        """The events that no network has seen."""
-        seen = np.zeros(len(self.sample), dtype=bool)
-        seen[self.parts["train"]] = seen[self.parts["validation"]] = True
-        return ~seen
-
-    def weight(self) -> NDArray[np.float64]:
-        """Weights with which the fresh events stand for all: the test part of a class for the whole class."""
-        weight = self.sample.weight.copy()
-        for process in range(len(self.sample.processes)):
-            own = self.known & (self.sample.process == process)
-            if own.any():
-                weight[own] *= weight[own].sum() / max(float(weight[own & self.fresh].sum()), 1e-300)
-        return weight
-
-    def of(self, process: str) -> NDArray[np.bool_]:
-        """Tell which fresh events are of a process."""
-        own: NDArray[np.bool_] = self.fresh & (self.sample.process == self.sample.processes.index(process))
-        return own
 
 
 def run_image_study(
@@ -125,11 +79,11 @@ def run_image_study(
         msg = f"The study compares images with a SetNetwork, but '{study.jagged}' is a {type(jagged.network).__name__}."
         raise ConfigError(msg)
     first = next(iter(study.images.values()))
-    known: dict[Any, _Events] = {}
+    known: dict[Any, StudyEvents] = {}
     for model in study.images.values():
         if _source(model) not in known:
             reads = model.reads(signals=(study.signal,), backgrounds=(study.background, study.unseen))
-            known[_source(model)] = _Events(study, read_sample(columns, reads, name))
+            known[_source(model)] = StudyEvents(study, read_sample(columns, reads, name))
     events = known[_source(first)]
     _require(study, events.sample)
     result: dict[str, Any] = {
@@ -188,10 +142,10 @@ def run_image_study(
     for key in study.detailed or tuple(ranked[:2]):
         model = study.images[key]
         scores = _scores(networks[key], model.card(key), cells[(*_source(model), model.emf)], fresh, device)
-        result["detailed"][key] = _detail(events, scores, result["models"][key]["peak"])
+        result["detailed"][key] = detail(events, scores, result["models"][key]["peak"])
     for key, scores in judged.items():
         entry = result["jagged"] if key == "jagged" else result["others"][key]
-        result["detailed"][key] = _detail(events, scores, entry["peak"])
+        result["detailed"][key] = detail(events, scores, entry["peak"])
     write_json(folder / "study.json", result)
     return result
 
@@ -263,7 +217,7 @@ def _losses(model: ImageModel, cells: SparseImages, rows: Rows) -> dict[str, flo
 def _fit(
     name: str,
     model: ImageModel,
-    events: _Events,
+    events: StudyEvents,
     cells: SparseImages,
     work: Path,
     output: Path,
@@ -304,7 +258,7 @@ def _fit(
     if earlier.get("key") == digest and (output / f"{name}.onnx").is_file():
         return earlier, fitted.network
     card = model.card(name)
-    judged = _judge(_scores(fitted.network, card, cells, parts["test"], device), sample, parts["test"])
+    judged = judge(_scores(fitted.network, card, cells, parts["test"], device), sample, parts["test"])
     held_out = sample.inputs.take(parts["test"][:_TIMED])
     about = card.training.model_copy(
         update={
@@ -360,7 +314,7 @@ def _fit_model(
     study: ImageStudy,
     model: Model,
     columns: Path,
-    events: _Events,
+    events: StudyEvents,
     work: Path,
     output: Path,
     significance: Significance,
@@ -396,7 +350,7 @@ def _fit_model(
     return {
         "key": digest,
         **_model_size(model, trained.classifier.card, few),
-        **_judge(scores, sample, test),
+        **judge(scores, sample, test),
         "objects": float(sum(np.mean(counts) for counts in few.counts.values())),
         "importance": trained.evaluation["importance"],
         **times,
@@ -425,18 +379,6 @@ def _model_size(model: Model, card: Card, inputs: Any) -> dict[str, int]:
     }
 
 
-def _judge(scores: Floats, sample: Sample, test: Rows) -> dict[str, Any]:
-    score, target = scores[test], sample.target[test]
-    rows = at_thresholds(score, target)
-    return {
-        "accuracy": at_thresholds(score, target, [0.5])[0].accuracy,
-        "average_precision": average_precision(score, target),
-        "auc": area_under_curve(score.astype(np.float64), np.ones(len(score)), target),
-        "thresholds": [asdict(row) for row in rows],
-        "peak": asdict(peak(rows)),
-    }
-
-
 def _time(classifier: Classifier, inputs: Any) -> float:
     """Measure the processor's seconds for an event as the event loop scores it; the least of three."""
     spent = []
@@ -445,49 +387,3 @@ def _time(classifier: Classifier, inputs: Any) -> float:
         classifier.run(inputs)
         spent.append(time.process_time() - begin)
     return min(spent) / max(len(inputs), 1)
-
-
-def _detail(events: _Events, scores: Floats, chosen: dict[str, float]) -> dict[str, Any]:
-    """Judge a score at its threshold in every slice, and after the selection."""
-    study, sample, cut = events.study, events.sample, chosen["threshold"]
-    processes = (study.signal, study.background, study.unseen)
-    slices = {
-        region: {process: _right(events, scores, cut, process, sample.in_region(region)) for process in processes}
-        for region in study.slices
-    }
-    anywhere = np.any([sample.in_region(region) for region in study.slices], axis=0)
-    inside = sample.in_region(study.selection) & anywhere
-    selected = {process: _right(events, scores, cut, process, inside) for process in processes}
-    passed = {
-        process: share["right"] if process == study.signal else 1 - share["right"]
-        for process, share in selected.items()
-    }
-    errors = {process: share["error"] for process, share in selected.items()}
-    return {
-        "threshold": cut,
-        "slices": slices,
-        "selected": selected,
-        "gain": sensitivity_gain(study.yields, passed, study.signal),
-        "gain_error": _gain_error(study, passed, errors),
-    }
-
-
-def _gain_error(study: ImageStudy, passed: dict[str, float], errors: dict[str, float]) -> float:
-    """Carry the errors of the shares that pass, which are independent, to the gain."""
-    gain = sensitivity_gain(study.yields, passed, study.signal)
-    total = 0.0
-    for process, error in errors.items():
-        step = error if passed[process] + error <= 1 else -error
-        total += (sensitivity_gain(study.yields, {**passed, process: passed[process] + step}, study.signal) - gain) ** 2
-    return float(np.sqrt(total))
-
-
-def _right(events: _Events, scores: Floats, cut: float, process: str, inside: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the share of a process's events called what they are, its error, and the number of events."""
-    rows = np.flatnonzero(events.of(process) & inside)
-    weight = events.weight()[rows]
-    right = (scores[rows] > cut) == (process == events.study.signal)
-    total = max(float(weight.sum()), 1e-300)
-    share = float(weight[right].sum()) / total
-    error = float(np.sqrt(np.sum(np.square(weight * (right - share))))) / total
-    return {"right": share, "error": error, "events": len(rows)}
