@@ -47,6 +47,27 @@ def test_a_chunk_that_kills_every_worker(lab: Any, tell: Tell, kind: str) -> Non
     )
 
 
+@pytest.mark.parametrize("kind", ["futures", "dask"])
+def test_faults_among_many_quick_chunks(lab: Any, tell: Tell, kind: str) -> None:
+    """Such chunks are done in groups; what goes wrong in one is still that chunk's."""
+    lab.simulate(sizes=(600,))
+    clean = lab.run("iterative", 1, cache=False, output="clean", chunk_size=5)
+    lab.at(300)
+    process = lab.start(kind, 2, cache=False, chunk_size=5)
+    os.kill(lab.held(300), signal.SIGKILL)
+    lab.release()
+    outcome = lab.finish(process)
+    assert outcome.code == 0, outcome.said
+    assert outcome.bits == clean.bits
+    lab.at(400, "kill")
+    outcome = lab.run(kind, 2, cache=False, chunk_size=5)
+    assert outcome.code == 3, outcome.said
+    (loss,) = outcome.lost
+    assert (loss["start"], loss["stop"]) == (400, 405)
+    assert outcome.ledger["datasets"]["zll"]["events_processed"] == 595
+    tell(f"the two before, among many quick chunks, {kind}", "as before", "their group is done again, chunk by chunk")
+
+
 def test_a_worker_over_its_memory_limit(lab: Any, tell: Tell) -> None:
     lab.simulate()
     lab.at(100, "fill")
