@@ -80,7 +80,9 @@ def run_workflow(
     (directory / ".writable").unlink()
 
     run = _Run(workflow, directory, console)
-    console.print(f"[bold]{settings.title or workflow.name}[/bold]: {len(datasets)} datasets")
+    console.print(
+        f"[bold]{settings.title or workflow.name}[/bold]: {len(datasets)} dataset{'s' * (len(datasets) != 1)}"
+    )
     result = run.events(processor, datasets)
     with run.root_file():
         if settings.model is not None:
