@@ -80,9 +80,8 @@ def run_workflow(
     (directory / ".writable").unlink()
 
     run = _Run(workflow, directory, console)
-    console.print(
-        f"[bold]{settings.title or workflow.name}[/bold]: {len(datasets)} dataset{'s' * (len(datasets) != 1)}"
-    )
+    count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
+    console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
     result = run.events(processor, datasets)
     with run.root_file():
         if settings.model is not None:
