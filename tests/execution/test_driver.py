@@ -151,7 +151,7 @@ DIED = BrokenProcessPool()
 def test_a_group_that_fails_is_done_chunk_by_chunk_to_the_same_bits(
     faults: dict[int, list[BaseException]], retries: int, lost: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("colonnade.execution.driver._OFTEN", 1e12)  # all chunks count as quick
+    monkeypatch.setattr("colonnade.execution.driver._LONG", 1e12)  # all chunks count as quick
     monkeypatch.setattr("colonnade.execution.driver.back_off", lambda _: 0.0)
     rng = np.random.default_rng(2)
     values = list(rng.normal(size=100) * 10.0 ** rng.integers(-8, 8, 100))
@@ -170,7 +170,7 @@ def test_a_group_that_fails_is_done_chunk_by_chunk_to_the_same_bits(
 
 
 def test_an_analysis_that_fails_in_a_group_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colonnade.execution.driver._OFTEN", 1e12)
+    monkeypatch.setattr("colonnade.execution.driver._LONG", 1e12)
     error = ChunkError("the analysis failed", transient=False, of_input=False)
     with pytest.raises(EventError, match="the analysis failed"):
         drive(Failing([1.0] * 100, {30: [error]}), plans(1, 100), retries=3, progress=NO_PROGRESS)

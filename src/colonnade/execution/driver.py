@@ -28,9 +28,11 @@ from colonnade.execution.work import Task
 
 # how often a dataset's sum may be made anew when workers that held parts of it are lost
 _RESTARTS = 5
-# a group must end every so many seconds, for progress to be seen; and so long before the end there are none, as one
-# worker would be left with its group when the others are done
-_OFTEN = 4.0
+# how long a group may take, in seconds, as progress should be seen, and little be done twice when a chunk fails; and
+# how long before the end there are none, as one worker would be left with its group when the others are done
+_LONG = 4.0
+# from how many chunks a second on all are given out in groups, as giving them out is what takes the time
+_MANY = 50.0
 
 
 @dataclass(frozen=True)
@@ -204,9 +206,11 @@ class _Driver:
     def _next(self) -> _Item:
         """Take a group off the queue, or one chunk where chunks take long or workers would be idle at the end."""
         item = self.queue.popleft()
-        soon = self.done / (time.monotonic() - self.started) * _OFTEN  # chunks that are done by then
-        few = self.queued < min(GROUP * self.pool.workers, soon)
-        if len(item.chunks) > 1 and (soon < GROUP or few):
+        rate = self.done / (time.monotonic() - self.started)
+        all_at_once = GROUP * self.pool.workers  # chunks, if each worker had a group
+        long = all_at_once > rate * _LONG and rate < _MANY
+        few = self.queued < min(all_at_once, rate * _LONG)
+        if len(item.chunks) > 1 and (long or few):
             item, *others = item.singly()
             self.queue.extendleft(reversed(others))
         self.queued -= len(item.chunks)
