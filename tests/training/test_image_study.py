@@ -219,7 +219,7 @@ def test_shares_and_gain_by_hand(columns) -> None:
     gain = found["gain"]
     slopes = {"z": gain / z - gain * 100 / after / 2, "w": -gain * 50 / after / 2, "m": -gain * 20 / after / 2}
     linear = np.sqrt(sum((slopes[process] * errors[process]) ** 2 for process in errors))
-    assert detail["gain_error"] == pytest.approx(linear, rel=0.1)
+    assert found["gain_error"] == pytest.approx(linear, rel=0.1)
 
 
 def test_tables_go_between_their_marks(tmp_path) -> None:
