@@ -65,7 +65,11 @@ def test_faults_among_many_quick_chunks(lab: Any, tell: Tell, kind: str) -> None
     (loss,) = outcome.lost
     assert (loss["start"], loss["stop"]) == (400, 405)
     assert outcome.ledger["datasets"]["zll"]["events_processed"] == 595
-    tell(f"the two before, among many quick chunks, {kind}", "as before", "their group is done again, chunk by chunk")
+    tell(
+        f"many quick chunks: a worker is killed in one; another kills every worker, {kind}",
+        "the clean run's bits; exit 3, loss named",
+        "their group is done again, chunk by chunk",
+    )
 
 
 def test_a_worker_over_its_memory_limit(lab: Any, tell: Tell) -> None:
