@@ -62,8 +62,8 @@ def run(folder: Path, datasets: int, workers: int) -> tuple[float, bytes]:
 def main() -> None:
     """Compare the two."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--datasets", type=int, default=16, help="of a million events each")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--datasets", type=int, default=32, help="of a million events each")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path.insert(0, str(Path(__file__).parents[1]))
