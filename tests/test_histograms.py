@@ -352,6 +352,11 @@ class TestSet:
         with pytest.raises(KeyError):
             filled["z"]
 
+    def test_no_histograms(self):
+        empty = HistogramSet([], REGIONS, VARIATIONS)
+        empty.fill({}, masks(5), weights(5))
+        assert len(empty + empty) == 0
+
     def test_filling_goes_on(self):
         filled = some_set()
         once = filled["x"].values(flow=True).copy()

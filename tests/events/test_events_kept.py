@@ -94,6 +94,17 @@ def test_a_replaced_file_is_another(made: str, kept: KeptColumns, tmp_path: Path
         assert alike(plain, from_kept)
 
 
+def test_what_was_read_in_another_way_is_read_again(
+    made: str, kept: KeptColumns, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = inspect_file(made)
+    read_events(source, 0, 700, ("Muon_pt",), {}, kept=kept)
+    asked.clear()
+    monkeypatch.setattr("colonnade.events.kept._reading", lambda: "a later version")
+    read_events(source, 0, 700, ("Muon_pt",), {}, kept=kept)
+    assert asked == ["Muon_pt"]
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "longer", "type"])
 def test_a_damaged_column_is_read_again(made: str, kept: KeptColumns, asked: list[str], damage: str) -> None:
     source = inspect_file(made)

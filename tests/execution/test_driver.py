@@ -143,6 +143,7 @@ DIED = BrokenProcessPool()
         ({30: [passing(), passing()]}, 1, {30: "the connection was reset (tried 2 times)."}),
         ({30: [passing()], 43: [passing()]}, 0, {30: "the connection was reset", 43: "the connection was reset"}),
         ({39: [DAMAGED]}, 3, {39: "the basket is damaged"}),
+        ({30: [RuntimeError("?")]}, 0, {}),  # whose it was is not known, so nobody is blamed
         ({30: [DIED]}, 3, {}),  # alone, the group is done
         ({30: [DIED, DIED], 60: [DIED]}, 3, {}),  # so it was one of its chunks, which is done alone
         ({33: [DIED] * 4}, 3, {33: "The worker process died each time"}),

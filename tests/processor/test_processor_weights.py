@@ -63,6 +63,15 @@ def test_variations_that_are_not_wanted_are_not_made():
     assert wanted.weight("id_up").tolist() == [1.5, 1.5]
 
 
+def test_what_is_done_to_the_product_leaves_the_events_alone():
+    generator = np.array([1.0, -1.0, 2.0])
+    weights = Weights(3)
+    weights.add("generator", generator)
+    product = weights.weight()
+    product *= 0.0
+    assert generator.tolist() == [1.0, -1.0, 2.0]
+
+
 def test_awkward_and_other_types():
     weights = Weights(3)
     weights.add("a", ak.Array([1, 2, 3]))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ["KeptColumns"]
 
+import functools
 import hashlib
 import mmap
 import os
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from colonnade.shelf import Shelf
 _HEADER = struct.Struct("<8s8sqq")
 _MAGIC = b"column 1"
 _KINDS = "biuf"
+_LIBRARIES = ("awkward", "numpy", "pyarrow", "uproot")
 
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
 
@@ -99,7 +102,16 @@ class KeptColumns:
 
 
 def _key(place: str, name: str, *, offsets: bool) -> str:
-    return hashlib.blake2b(f"{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
+    return hashlib.blake2b(f"{_reading()}|{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
+
+
+@functools.cache
+def _reading() -> str:
+    """Return what tells this way of reading from any other: the code of this room, and the libraries beneath it."""
+    total = hashlib.blake2b(",".join(f"{name} {version(name)}" for name in _LIBRARIES).encode(), digest_size=20)
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()
 
 
 def _unpacked(memory: mmap.mmap) -> Raw:

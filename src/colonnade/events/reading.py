@@ -121,10 +121,10 @@ def read_events(
         If its server does not answer at the moment.
     """
     handle = _open(source)
+    chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
-        return virtual_events(_chunk(handle, source, start, stop, _executor(threads)), _lazy_plan(handle), attrs)
-    chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
+        return virtual_events(chunk, _lazy_plan(handle), attrs)
     key = tuple(columns)
     plan: Plan | None = handle.plans.get(key)
     if plan is None:

@@ -112,8 +112,8 @@ class ResultCache:
         return self.shelf.keys()
 
     def trim(self) -> int:
-        """Remove the least recently used results above the limit; return how many bytes went."""
-        return self.shelf.trim()
+        """Remove the least recently used results and columns above their limits; return how many bytes went."""
+        return self.shelf.trim() + (self.columns.shelf.trim() if self.columns is not None else 0)
 
     def reports(self) -> dict[str, ShelfReport]:
         """Return what is kept: results, and columns."""

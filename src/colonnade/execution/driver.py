@@ -153,7 +153,7 @@ class _Driver:
         self.queued = 0  # chunks in the queue
         for place, work in enumerate(self.work):
             self._enqueue(work.groups(place))
-        self.started, self.done = time.monotonic() - 1e-9, 0
+        self.started, self.done = time.monotonic(), 0
         self.later: list[tuple[float, int, int, _Item]] = []
         self.attempts: dict[tuple[int, int], int] = {}
         self.suspects: deque[_Item] = deque()
@@ -206,10 +206,10 @@ class _Driver:
     def _next(self) -> _Item:
         """Take a group off the queue, or one chunk where chunks take long or workers would be idle at the end."""
         item = self.queue.popleft()
-        rate = self.done / (time.monotonic() - self.started)
+        elapsed, done = time.monotonic() - self.started, self.done
         all_at_once = GROUP * self.pool.workers  # chunks, if each worker had a group
-        long = all_at_once > rate * _LONG and rate < _MANY
-        few = self.queued < min(all_at_once, rate * _LONG)
+        long = all_at_once * elapsed >= done * _LONG and done <= elapsed * _MANY
+        few = self.queued * elapsed < min(all_at_once * elapsed, done * _LONG)
         if len(item.chunks) > 1 and (long or few):
             item, *others = item.singly()
             self.queue.extendleft(reversed(others))
@@ -256,7 +256,10 @@ class _Driver:
             if died:
                 self.suspects.extend(others)
                 return
-            item = others.pop(error.place if isinstance(error, ChunkError) else 0)
+            if not isinstance(error, ChunkError):  # which of them it was is not known
+                self._enqueue(others, first=True)
+                return
+            item = others.pop(error.place)
             self._enqueue(others, first=True)
         fault = _fault(error, died=died)
         if not fault.transient and not fault.of_input:

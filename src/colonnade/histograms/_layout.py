@@ -40,11 +40,16 @@ class Place:
         return math.prod(self.shape)
 
 
+@dataclass(frozen=True)
 class Layout:
-    """The histograms of a set and their places.
+    """The histograms of a set and their places; a process has one of each, as thousands of results have the same.
 
-    Layouts are compared by their declarations, regions and variations. A process has one of each, as thousands of
-    results have the same.
+    Attributes
+    ----------
+    declared
+        The histograms.
+    regions, variations
+        All of the analysis, in order.
 
     Raises
     ------
@@ -52,34 +57,39 @@ class Layout:
         If a histogram is declared twice, or for a region that there is not.
     """
 
-    def __init__(self, declared: tuple[Histogram, ...], regions: tuple[str, ...], variations: tuple[str, ...]) -> None:
-        names = [histogram.name for histogram in declared]
+    declared: tuple[Histogram, ...]
+    regions: tuple[str, ...]
+    variations: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names = [histogram.name for histogram in self.declared]
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             msg = f"the histogram {twice!r} is declared twice; give each its own name."
             raise ConfigError(msg)
-        self.declared, self.regions, self.variations = declared, regions, variations
-        self.places: dict[str, Place] = {}
-        self.size = 0
-        for histogram in declared:
-            own = histogram.regions_among(regions)
-            extents = (rule.size + rule.under + rule.over for rule in histogram.rules)
-            place = Place(histogram, own, self.size, (len(own), *extents, len(variations)))
-            self.places[histogram.name] = place
-            self.size += place.size
 
     @staticmethod
     def of(declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]) -> Layout:
         """Return the layout of a set, made once."""
         return _known(tuple(declared), tuple(regions), tuple(variations))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Layout):
-            return NotImplemented
-        mine = self.variations, self.regions, self.declared
-        return self is other or mine == (other.variations, other.regions, other.declared)
+    @functools.cached_property
+    def places(self) -> dict[str, Place]:
+        """Where each histogram lies, by name."""
+        places: dict[str, Place] = {}
+        start = 0
+        for histogram in self.declared:
+            own = histogram.regions_among(self.regions)
+            extents = (rule.size + rule.under + rule.over for rule in histogram.rules)
+            place = Place(histogram, own, start, (len(own), *extents, len(self.variations)))
+            places[histogram.name] = place
+            start += place.size
+        return places
 
-    __hash__ = None  # type: ignore[assignment]
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of bins of all."""
+        return sum(place.size for place in self.places.values())
 
     def __reduce__(self) -> tuple[object, ...]:
         return Layout.of, (self.declared, self.regions, self.variations)

@@ -162,7 +162,8 @@ class HistogramSet(Mapping[str, hist.Hist]):
                 filled, entries = [], 0
             filled.append((place, together))
             entries += len(together[0].content)
-        self._add(filled, chosen, weights, first, block, where)
+        if filled:
+            self._add(filled, chosen, weights, first, block, where)
 
     def _add(
         self,

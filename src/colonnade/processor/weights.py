@@ -136,7 +136,7 @@ class Weights:
         self._names.add(name)
         nominal = finite(weight, name, self._size, self._where)
         if self._total is None:
-            self._total = nominal
+            self._total = nominal.copy()  # not the events' own numbers, which nobody is to change
         else:
             with np.errstate(over="ignore"):  # looked for when the product is asked for
                 self._total = self._total * nominal
