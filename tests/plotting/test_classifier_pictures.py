@@ -84,14 +84,14 @@ def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
 def test_what_is_drawn_is_what_the_file_says(scored_run):
     run = Drawing(RunFolder.open(scored_run), PlotSettings())
     pictures = {picture.stem.removeprefix("classifiers/score_"): picture for picture in classifier_pictures(run)}
-    shape = pictures["shape_m_Zprime_=_400"].content
+    shape = pictures["shape_m_Zprime_=_400"].plot
     assert [len(step.values) for step in shape.steps] == [20] * 3
     assert all(step.values.sum() == pytest.approx(1) for step in shape.steps)
-    assert pictures["scaled_m_Zprime_=_400"].content.steps[0].values.sum() == pytest.approx(30 * 210)
-    roc = pictures["roc_DH"].content.lines
+    assert pictures["scaled_m_Zprime_=_400"].plot.steps[0].values.sum() == pytest.approx(30 * 210)
+    roc = pictures["roc_DH"].plot.lines
     assert len(roc) == 2
     assert roc[0].y.min() == pytest.approx(1e-4)  # nothing is kept at the very beginning, which no log scale shows
-    assert pictures["importance"].content.names == ("met", "mll", "n_jets")
+    assert pictures["importance"].plot.names == ("met", "mll", "n_jets")
 
 
 def test_a_run_without_classifiers_has_none(own_run):

@@ -8,16 +8,18 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import made_run
 from PIL import Image
 
 from colonnade.cli import main
 from colonnade.errors import ConfigError, InputError
 from colonnade.plotting import PlotSettings, draw_run
 from colonnade.plotting.choice import pictures_of
-from colonnade.plotting.contents import Band, Stack
 from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.picture import path_part
+from colonnade.plotting.limits import LimitPlot
+from colonnade.plotting.plot import path_part
 from colonnade.plotting.run import read_index
+from colonnade.plotting.stack import StackPlot
 
 FEW = PlotSettings(regions=("SR1_mm",), histograms=("mll",), formats=("png",), resolution=60)
 
@@ -32,7 +34,7 @@ def open_pictures(open_run):
     return {picture.stem: picture for picture in pictures_of(RunFolder.open(open_run), PlotSettings())}
 
 
-def test_what_is_drawn(pictures, made_run):
+def test_what_is_drawn(pictures):
     regions = made_run.region_names(("mm",))
     wanted = {f"{region}/{name}" for region in regions for name in ("mll", "met", "njets", "mll_met")}
     wanted |= {f"{kind}/{region}" for region in regions for kind in ("cutflow", "n_minus_one")}
@@ -44,22 +46,22 @@ def test_what_is_drawn(pictures, made_run):
     assert set(pictures) == wanted
 
 
-def test_blinded_data_reach_no_picture(pictures, made_run):
+def test_blinded_data_reach_no_picture(pictures):
     for picture in pictures.values():
-        if isinstance(picture.content, Stack) and picture.region:
-            assert (picture.content.data is None) == (made_run.is_signal(picture.region) or picture.kind == "cutflow")
+        if isinstance(picture.plot, StackPlot) and picture.region:
+            assert (picture.plot.data is None) == (made_run.is_signal(picture.region) or picture.kind == "cutflow")
     hidden = [made_run.is_signal(name) for name in made_run.region_names(("mm",))]
-    assert np.isnan(pictures["yields"].content.data).tolist() == hidden
+    assert np.isnan(pictures["yields"].plot.data).tolist() == hidden
 
 
 def test_unblinded_data_and_observed_results(open_pictures):
-    assert open_pictures["SR1_mm/mll"].content.data is not None
-    assert open_pictures["SR1_mm/mll"].options["panel"] == "ratio"
-    assert open_pictures["limit_Dark_Higgs"].content.observed is not None
-    assert np.isfinite(open_pictures["yields"].content.data).all()
+    assert open_pictures["SR1_mm/mll"].plot.data is not None
+    assert open_pictures["SR1_mm/mll"].plot.panel == "ratio"
+    assert open_pictures["limit_Dark_Higgs"].plot.observed is not None
+    assert np.isfinite(open_pictures["yields"].plot.data).all()
 
 
-def test_data_that_slipped_into_a_signal_region_stay_hidden(own_run, made_run):
+def test_data_that_slipped_into_a_signal_region_stay_hidden(own_run):
     """The folder says which regions are blinded; a picture does not rely on the histogram being empty."""
     histograms, _ = made_run.make_histograms(1, ("mm",), unblind=True, plane=False)
     made_run.write_zip(histograms, own_run / "histograms.zip")
@@ -67,14 +69,14 @@ def test_data_that_slipped_into_a_signal_region_stay_hidden(own_run, made_run):
     provenance["signal_regions"] = ["SR1_mm"]
     (own_run / "provenance.json").write_text(json.dumps(provenance))
     found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    assert found["SR1_mm/mll"].content.data is None
-    assert found["CR_mm/mll"].content.data is not None
-    assert np.isnan(found["yields"].content.data[1])
+    assert found["SR1_mm/mll"].plot.data is None
+    assert found["CR_mm/mll"].plot.data is not None
+    assert np.isnan(found["yields"].plot.data[1])
 
 
-def test_yields_are_those_of_the_cutflow(pictures, made_run, blinded_run):
+def test_yields_are_those_of_the_cutflow(pictures, blinded_run):
     cutflow = json.loads((blinded_run / "cutflow.json").read_text())
-    stack = pictures["yields"].content
+    stack = pictures["yields"].plot
     for place, region in enumerate(made_run.region_names(("mm",))):
         last = sum(cutflow[f"{name}_2018"][region][-1]["weighted"] for name in made_run.BACKGROUNDS)
         assert stack.total[place] == pytest.approx(last)
@@ -82,7 +84,7 @@ def test_yields_are_those_of_the_cutflow(pictures, made_run, blinded_run):
 
 def test_the_model_s_normalisation_is_in_the_band(pictures, blinded_run):
     folder = RunFolder.open(blinded_run)
-    stack = pictures["SR1_mm/njets"].content
+    stack = pictures["SR1_mm/njets"].plot
     found = folder.filled["njets"]
     place = found["zll"].regions.index("SR1_mm")
 
@@ -98,11 +100,11 @@ def test_the_model_s_normalisation_is_in_the_band(pictures, blinded_run):
 
 
 def test_limits_are_on_the_cross_section(pictures, blinded_run):
-    band = pictures["limit_Dark_Higgs"].content
+    band = pictures["limit_Dark_Higgs"].plot
     points = [
         p for p in json.loads((blinded_run / "fit.json").read_text())["points"] if p["parameters"]["model"] == "DH"
     ]
-    assert isinstance(band, Band)
+    assert isinstance(band, LimitPlot)
     assert band.x.tolist() == [130, 400, 700, 1000]
     np.testing.assert_allclose(band.theory, [p["cross_section_pb"] for p in points])
     np.testing.assert_allclose(band.expected[:, 2], [p["limit"]["expected"][2] * p["cross_section_pb"] for p in points])
@@ -115,8 +117,8 @@ def test_limits_without_a_cross_section_are_on_mu(own_run):
         point["cross_section_pb"] = None
     (own_run / "fit.json").write_text(json.dumps(fit))
     found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    assert found["limit_Dark_Higgs"].content.theory.tolist() == [1, 1, 1, 1]
-    assert r"\mu" in found["limit_Dark_Higgs"].options["quantity"]
+    assert found["limit_Dark_Higgs"].plot.theory.tolist() == [1, 1, 1, 1]
+    assert r"\mu" in found["limit_Dark_Higgs"].plot.quantity
 
 
 def test_a_grid_of_two_parameters_is_a_curve_for_each_row(own_run):
@@ -126,20 +128,21 @@ def test_a_grid_of_two_parameters_is_a_curve_for_each_row(own_run):
         point["parameters"].update(m_Zprime=float(mass % 1000 or 100), m_chi=1.0 if mass < 700 else 5.0)
     (own_run / "fit.json").write_text(json.dumps(fit))
     found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    titles = [curve.title for curve in found["significance"].content]
+    titles = [curve.title for curve in found["significance"].plot.curves]
     assert len(titles) == 3
-    assert all(len(set(curve.x)) == len(curve.x) for curve in found["significance"].content)
+    assert all(len(set(curve.x)) == len(curve.x) for curve in found["significance"].plot.curves)
     for point, chi in zip(fit["points"], (1.0, 5.0) * 6, strict=True):
         point["parameters"].update(m_Zprime=130.0 if point["signal"].endswith(("130", "400")) else 700.0, m_chi=chi)
     (own_run / "fit.json").write_text(json.dumps(fit))
     found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    titles = [curve.title for curve in found["significance"].content]
+    titles = [curve.title for curve in found["significance"].plot.curves]
     assert titles[:2] == ["Dark Higgs, $m_{\\chi}$ = 1 GeV", "Dark Higgs, $m_{\\chi}$ = 5 GeV"]
-    assert [curve.x.tolist() for curve in found["significance"].content[:2]] == [[130, 700], [130, 700]]
+    assert [curve.x.tolist() for curve in found["significance"].plot.curves[:2]] == [[130, 700], [130, 700]]
 
 
 def test_n_minus_one(pictures):
-    cuts, kept = pictures["n_minus_one/SR1_mm"].content
+    plot = pictures["n_minus_one/SR1_mm"].plot
+    cuts, kept = plot.cuts, plot.processes
     assert cuts == ("same flavour, opposite sign", "lepton pT", "b-jet veto", "mll > 110 GeV", "MET > 100 GeV")
     np.testing.assert_allclose(kept[0].fraction, [0.8, 0.9, 0.6, 0.25, 0.1])
     np.testing.assert_allclose(kept[1].fraction, [0.97, 0.95, 0.9, 0.8, 0.7])
@@ -148,13 +151,13 @@ def test_n_minus_one(pictures):
 def test_scales_of_single_histograms(blinded_run):
     settings = PlotSettings(scale="log", scales={"njets": "linear"}, regions=("CR_mm",))
     found = {picture.histogram: picture for picture in pictures_of(RunFolder.open(blinded_run), settings)}
-    assert found["njets"].options["scale"] == "linear"
-    assert found["mll"].options["scale"] == "log"
+    assert found["njets"].plot.scale == "linear"
+    assert found["mll"].plot.scale == "log"
 
 
 def test_what_lies_outside_is_said(pictures):
-    assert pictures["SR3_mm/met"].options["note"] == ""
-    assert "above" in pictures["CR_em/mll"].options["note"] or pictures["CR_em/mll"].options["note"] == ""
+    assert pictures["SR3_mm/met"].plot.note == ""
+    assert "above" in pictures["CR_em/mll"].plot.note or pictures["CR_em/mll"].plot.note == ""
 
 
 @pytest.fixture
@@ -203,7 +206,9 @@ def test_an_index_can_t_reach_out_of_the_folder(short_run):
 
 
 def test_names_become_paths():
-    assert path_part("../a b/<script>") == "_a_b__script_"
+    assert path_part("../a b/<script>") == "_a_b_lt_script_gt"
+    assert path_part("MET<100") != path_part("MET>100")
+    assert len(path_part("ü" * 3000).encode()) == 100
     assert path_part("...") == "_"
 
 

@@ -77,7 +77,7 @@ def test_titles_hold_what_tells_points_apart(own_run):
     assert looks["DH_mZp400"].title == r"DH, $m_{\chi}$ = 5 GeV, $m_{Z'}$ = 100 GeV"
 
 
-def test_one_model_shows_its_ends_and_its_middle(made_run, own_run):
+def test_one_model_shows_its_ends_and_its_middle(own_run):
     fit = json.loads((own_run / "fit.json").read_text())
     ledger = json.loads((own_run / "ledger.json").read_text())
     fit["points"] = [point for point in fit["points"] if point["parameters"]["model"] == "DH"]

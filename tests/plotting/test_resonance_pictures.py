@@ -1,4 +1,4 @@
-"""Pictures of fits and pseudo-experiments, from files as the studies write them."""
+"""From a run's results to pictures of fitted peaks."""
 
 from __future__ import annotations
 
@@ -8,50 +8,14 @@ import numpy as np
 import pytest
 
 from colonnade.errors import InputError
-from colonnade.plotting.contents import Caption
 from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.resonance_contents import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
 from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
-from colonnade.plotting.resonances import figure_of
 from colonnade.plotting.settings import PlotSettings
-from colonnade.plotting.style import save
 
 EDGES = np.linspace(0.0, 4.0, 5)
 CENTERS = EDGES[:-1] + 0.5
 FLAT = np.ones(4)
-CAPTION = Caption(lines=("one", "two"))
-
-
-FIT_LINE = (Line("Fit", CENTERS, 8 * FLAT),)
-BOTH_STEPS = (Step("a", FLAT, filled=True), Step("b", FLAT, 0.1 * FLAT))
-BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
-
-
-@pytest.mark.parametrize(
-    ("content", "options"),
-    [
-        (FitPlot(EDGES, 9 * FLAT, 3 * FLAT, FIT_LINE, np.array([1, -1, np.nan, 5.0]), (1, 2)), {"label": "m"}),
-        (StepPlot(EDGES, BOTH_STEPS, difference=FLAT, difference_error=FLAT), {"label": "x"}),
-        (StepPlot(EDGES, (Step("a", 10 * FLAT),), (Line("c", CENTERS, FLAT),)), {"label": "x", "scale": "log"}),
-        (LinePlot(BAND, (1.0,)), {"label": "x", "quantity": "y"}),
-        (RankPlot(("b", "a"), np.array([2.0, 1.0]), np.ones((5, 2)), np.zeros((5, 2))), {}),
-    ],
-    ids=["fit", "difference", "log", "lines", "ranking"],
-)
-def test_each_kind_of_figure(tmp_path, content, options):
-    figure = figure_of(content, CAPTION, **options)
-    paths = save(figure, tmp_path / "figure", ("png", "pdf"), 60)
-    assert all(path.stat().st_size > 1000 for path in paths)
-    words = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert {"one", "two"} <= set(words)
-
-
-def test_pulls_are_drawn_to_scale():
-    plot = FitPlot(EDGES, FLAT, FLAT, (Line("Fit", CENTERS, FLAT),), np.array([0.0, 6.0, -2.0, np.nan]))
-    below = figure_of(plot, CAPTION, label="m").axes[1]
-    assert below.get_ylim()[1] > 6
-    assert below.patches[0].get_data().values.tolist() == [0, 6, -2, 0]
 
 
 def fit(cost="poisson"):
@@ -103,12 +67,12 @@ def test_bump_fits_of_a_run(tmp_path):
     pictures = {picture.stem: picture for picture in bump_pictures(drawing(tmp_path))}
     kinds = ("signal", "background", "mc_statistics", "luminosity", "data", "closure", "wilks")
     assert list(pictures) == [*(f"bumps/cuts_{name}" for name in kinds), "bumps/sculpting_network"]
-    content = pictures["bumps/cuts_luminosity"].content
+    content = pictures["bumps/cuts_luminosity"].plot
     assert content.curves[0].y.tolist() == [4, 5, 5, 4]
     assert content.shaded == (1.0, 2.0)
     assert "Z = 2" in pictures["bumps/cuts_luminosity"].alt
     for picture in pictures.values():
-        figure_of(picture.content, picture.caption, **picture.options)
+        picture.plot.figure()
 
 
 def test_a_run_without_them_has_no_pictures(tmp_path):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import made_run
 
 from colonnade.plotting import PlotSettings, draw_run
 from colonnade.report import write_report
@@ -15,24 +14,8 @@ from colonnade.report import write_report
 FEW = PlotSettings(regions=("CR_mm", "SR1_mm"), histograms=("mll",), formats=("png",), resolution=50)
 
 
-def _load():
-    name = "colonnade_tests_made_run"
-    if name not in sys.modules:
-        path = Path(__file__).parents[1] / "plotting" / "made_run.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
-def made_run():
-    """The module that makes runs."""
-    return _load()
-
-
-@pytest.fixture(scope="session")
-def drawn_run(made_run, tmp_path_factory):
+def drawn_run(tmp_path_factory):
     """A blinded run with a few pictures and its report; read only."""
     folder = made_run.make_run(tmp_path_factory.mktemp("made") / "drawn", count=1, plane=False)
     draw_run(folder, FEW)
@@ -41,7 +24,7 @@ def drawn_run(made_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plain_run(made_run, tmp_path_factory):
+def plain_run(tmp_path_factory):
     """A run without pictures; read only."""
     return made_run.make_run(tmp_path_factory.mktemp("made") / "plain", count=1, plane=False)
 

@@ -7,9 +7,8 @@ import pytest
 
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
-from colonnade.plotting.fit_figures import fit_figure
 from colonnade.plotting.fit_pictures import draw_fit, fit_pictures, names_of_run, plain_names
+from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.plotting.folder import RunFolder
 from colonnade.report import write_report
 from colonnade.statistics import Likelihood, from_workspace
@@ -54,17 +53,17 @@ def test_every_picture_of_a_fit(found, tmp_path):
     pictures = {each.stem: each for each in fit_pictures(found, names)}
     kinds = {"pulls": PullPlot, "ranking": ImpactPlot, "correlations": CorrelationPlot, "scan_mu": ScanPlot}
     for name, kind in kinds.items():
-        assert isinstance(pictures[f"fit/{name}"].content, kind)
+        assert isinstance(pictures[f"fit/{name}"].plot, kind)
     assert set(pictures) == {f"fit/{name}" for name in (*kinds, "scan_xsec_zz", "yields_SR", "yields_CR")}
-    ranking = pictures["fit/ranking"].content
+    ranking = pictures["fit/ranking"].plot
     assert "norm_top" in ranking.names
     assert np.isnan(ranking.pulls[ranking.names.index("norm_top")])  # it is free: nothing to be pulled from
-    stack = pictures["fit/yields_SR"].content
+    stack = pictures["fit/yields_SR"].plot
     assert stack.data.tolist() == [95.0, 55.0]
     np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
     assert [each.title for each in stack.backgrounds] == ["top", "zz", "signal, fitted"]
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
-    assert not any("signal" in each.title for each in pictures["fit/yields_CR"].content.backgrounds)
+    assert not any("signal" in each.title for each in pictures["fit/yields_CR"].plot.backgrounds)
     written = draw_fit(found, tmp_path, names, {"pulls", "scan"}, PlotSettings(formats=("png",), resolution=50))
     assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
     assert all(each.stat().st_size > 1000 for each in written)
@@ -74,13 +73,13 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
     model = from_workspace(workspace({"SR": [85.0, 22.0], "CR": [1000.0]}))
     found = diagnosis_summary(diagnose(Likelihood(model), wide=True), model)
     pictures = {each.stem: each for each in fit_pictures(found, plain_names(["top", "zz"]))}
-    stack = pictures["fit/yields_SR"].content
+    stack = pictures["fit/yields_SR"].plot
     assert stack.backgrounds[-1].values.sum() < 0
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
     ranking = pictures["fit/ranking"]
-    figure = fit_figure(ranking.content, ranking.caption)
-    impacts = np.abs(np.nan_to_num(ranking.content.impacts))
-    free = ranking.content.names.index("norm_top")
+    figure = ranking.plot.figure()
+    impacts = np.abs(np.nan_to_num(ranking.plot.impacts))
+    free = ranking.plot.names.index("norm_top")
     assert impacts[2:, free].max() < figure.axes[1].get_xlim()[1] < 1.2 * impacts.max()
 
 

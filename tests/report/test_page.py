@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from helpers import made_run
 from PIL import Image as Pillow
 
 from colonnade.cli import main
@@ -145,7 +146,7 @@ def table_with(page, head):
     return next(table for table in page.tables if head in table[0])
 
 
-def test_yields_are_the_cutflow_s(page, made_run, drawn_run):
+def test_yields_are_the_cutflow_s(page, drawn_run):
     cutflow = json.loads((drawn_run / "cutflow.json").read_text())
     table = table_with(page, "Prediction")
     rows = {row[0]: row for row in table[1:]}
@@ -158,7 +159,7 @@ def test_yields_are_the_cutflow_s(page, made_run, drawn_run):
     assert len(rows) == len(made_run.region_names(("mm",)))
 
 
-def test_blinded_data_are_nowhere(page, made_run):
+def test_blinded_data_are_nowhere(page):
     table = table_with(page, "Data")
     shown = {row[0]: row[table[0].index("Data")] for row in table[1:]}
     assert shown["SR1 μμ"] == shown["SR3 μμ"] == shown["CC μμ"] == "blinded"
@@ -179,7 +180,7 @@ def test_data_that_slipped_into_a_cutflow_stay_hidden(own_run):
     assert "987 654" not in report(own_run).text
 
 
-def test_unblinded_results(made_run, tmp_path):
+def test_unblinded_results(tmp_path):
     folder = made_run.make_run(tmp_path / "run", count=1, unblind=True, plane=False)
     found = report(folder)
     assert "unblinded" in found.text
@@ -213,7 +214,7 @@ def test_provenance(page):
 
 
 @pytest.mark.parametrize(("allowed", "state"), [(0.0, "bad"), (0.05, "warn")])
-def test_losses(made_run, tmp_path, allowed, state):
+def test_losses(tmp_path, allowed, state):
     folder = made_run.make_run(tmp_path / "run", count=1, lost=True, allow_loss=allowed, plane=False)
     found = report(folder)
     (banner,) = [attributes for attributes in found.all("p") if "banner" in attributes.get("class", "")]
@@ -234,7 +235,7 @@ def test_no_loss_no_banner(page):
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)>'
 
 
-def test_everything_from_the_run_is_escaped(own_run, made_run):
+def test_everything_from_the_run_is_escaped(own_run):
     histograms, _ = made_run.make_histograms(1, ("mm",), plane=False)
     for processes in histograms.values():
         processes[HOSTILE] = processes.pop("ww")
@@ -290,7 +291,7 @@ def test_a_section_is_there_when_its_file_is(own_run, missing, gone):
     assert names == {section.name for section in SECTIONS} - gone - never
 
 
-def test_a_run_of_data_alone(own_run, made_run):
+def test_a_run_of_data_alone(own_run):
     histograms, _ = made_run.make_histograms(1, ("mm",), plane=False)
     made_run.write_zip({"mll": {"data": histograms["mll"]["data"]}}, own_run / "histograms.zip")
     change(own_run, "ledger", lambda c: c.update(datasets={"data_2018": c["datasets"]["data_2018"]}))

@@ -479,7 +479,6 @@ def test_a_study_gives_its_pictures(tmp_path, sample):
     from colonnade.plotting.drawing import Drawing
     from colonnade.plotting.folder import RunFolder
     from colonnade.plotting.resonance_pictures import pseudo_experiment_pictures
-    from colonnade.plotting.resonances import figure_of
     from colonnade.plotting.settings import PlotSettings
 
     two = Sample(sample.mass, sample.features[:, [1, 3]], ("x1", "x3"))
@@ -491,4 +490,4 @@ def test_a_study_gives_its_pictures(tmp_path, sample):
     assert {"drawn_mass", "drawn_x1", "shapes", "response", "roc", "ranking", "scan_0", "z_local", "z_global"} <= stems
     assert {"z_free_p_values", "z_wilks_global"} <= stems
     for picture in pictures:
-        figure_of(picture.content, picture.caption, **picture.options)
+        picture.plot.figure()

@@ -7,14 +7,12 @@ __all__ = ["stack_of", "stacking_order"]
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from colonnade.plotting.contents import Component, Stack
 from colonnade.plotting.filled import Filled
 from colonnade.plotting.looks import Process
+from colonnade.plotting.plot import Floats
 from colonnade.plotting.projection import FlatUncertainty, Projection, project
-
-Floats = NDArray[np.float64]
+from colonnade.plotting.stack import Component, StackPlot
 
 
 def stacking_order(
@@ -54,7 +52,7 @@ def stack_of(
     flat: Sequence[FlatUncertainty] = (),
     overflow: bool = False,
     hidden: Callable[[str, bool], bool] = lambda _region, empty: empty,
-) -> tuple[Stack, Projection] | None:
+) -> tuple[StackPlot, Projection] | None:
     """Collect what one stacked figure shows.
 
     Parameters
@@ -98,7 +96,7 @@ def stack_of(
         if name in found and np.any(found[name].values)
     )
     weighted = data is not None and not np.allclose(data.values, data.variances)
-    stack = Stack(
+    stack = StackPlot(
         edges=axis.edges,
         bins=axis.bins,
         backgrounds=tuple(

@@ -5,20 +5,22 @@ from __future__ import annotations
 __all__ = ["pictures_of"]
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from colonnade.plotting.arrays import stack_of
 from colonnade.plotting.classifier_pictures import classifier_pictures
-from colonnade.plotting.contents import Plane, Stack
 from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.fit_pictures import fit_pictures, names_of_run
 from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.looks import choose, region_title, with_unit
-from colonnade.plotting.picture import Picture, path_part
+from colonnade.plotting.plane import PlanePlot
+from colonnade.plotting.plot import Picture, path_part
 from colonnade.plotting.projection import Projection, project
 from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
 from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.stack import Panel, StackPlot
 from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
 
 
@@ -68,40 +70,39 @@ def _histogram(run: Drawing, name: str, region: str) -> Iterator[Picture]:
             return
         stack, projection = found
         axis = axes[0]
-        yield Picture(
-            stem, "histogram", _describe(name, region, stack), stack, run.caption(title, data=stack.data is not None),
-            {
-                "label": axis.label,
-                "unit": axis.unit,
-                "panel": _panel(run, stack),
-                "scale": run.settings.scales.get(name, run.settings.scale),
-                "signal_scale": run.settings.signal_scale,
-                "note": _outside(projection, run.settings.overflow),
-                "rotate": len("".join(axis.bins)) > 60,
-            },
-            region, name,
-        )  # fmt: skip
+        plot = replace(
+            stack,
+            label=axis.label,
+            unit=axis.unit,
+            panel=_panel(run, stack),
+            scale=run.settings.scales.get(name, run.settings.scale),
+            signal_scale=run.settings.signal_scale,
+            note=_outside(projection, run.settings.overflow),
+            rotate=len("".join(axis.bins)) > 60,
+            caption=run.caption(title, data=stack.data is not None),
+        )
+        yield Picture(stem, "histogram", _describe(name, region, stack), plot, region, name)
     elif len(axes) == 2:
         shown = run.backgrounds or list(histograms)
         total = project(histograms, shown, region)
         if total is None or not np.any(total.values):
             return
         across, up = axes
-        yield Picture(
-            stem, "histogram", f"{name} in region {region}, in two dimensions: {total.values.sum():.4g} events",
-            Plane(total.values, across.edges, up.edges), run.caption(title, data=not run.backgrounds),
-            {"x_label": with_unit(across.label, across.unit), "y_label": with_unit(up.label, up.unit)},
-            region, name,
+        alt = f"{name} in region {region}, in two dimensions: {total.values.sum():.4g} events"
+        plane = PlanePlot(
+            total.values, across.edges, up.edges, with_unit(across.label, across.unit), with_unit(up.label, up.unit),
+            caption=run.caption(title, data=not run.backgrounds),
         )  # fmt: skip
+        yield Picture(stem, "histogram", alt, plane, region, name)
 
 
-def _panel(run: Drawing, stack: Stack) -> str:
+def _panel(run: Drawing, stack: StackPlot) -> Panel:
     if run.settings.panel != "auto":
         return run.settings.panel
     return "significance" if stack.data is None else "ratio"
 
 
-def _describe(name: str, region: str, stack: Stack) -> str:
+def _describe(name: str, region: str, stack: StackPlot) -> str:
     words = [f"{name} in region {region}"]
     if stack.backgrounds:
         words.append(f"{float(stack.total.sum()):.4g} events expected")

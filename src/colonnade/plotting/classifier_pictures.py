@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.contents import Bars, Caption
 from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.picture import Picture, path_part
-from colonnade.plotting.resonance_contents import Floats, Line, LinePlot, Step, StepPlot
+from colonnade.plotting.lines import Line, LinePlot, Step, StepPlot
+from colonnade.plotting.plot import Floats, Picture, Plot, path_part
+from colonnade.plotting.rows import BarPlot
 
 # rates below this are of a few events
 _LEAST_RATE = 1e-5
@@ -64,9 +64,11 @@ def _roc(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]
         kept = false >= _LEAST_RATE
         lines.append(Line(f"{_title(run, point)}: AUC {point['auc']:.4f}", true[kept], false[kept]))
     return _picture(
-        run, name, f"roc_{title}", f"ROC of {name}: background kept against signal kept, {title}",
-        LinePlot(tuple(lines)), (f"{name}: {title}", "events not trained on"),
-        {"label": "Signal kept", "quantity": "Background kept", "scale": "log"},
+        name, f"roc_{title}", f"ROC of {name}: background kept against signal kept, {title}",
+        LinePlot(
+            tuple(lines), "Signal kept", "Background kept", scale="log",
+            caption=run.caption(f"{name}: {title}", "events not trained on", data=False),
+        ),
     )  # fmt: skip
 
 
@@ -78,11 +80,13 @@ def _significance(run: Drawing, name: str, title: str, points: Sequence[Mapping[
         words = "" if best is None else f": {best:.2g} at {point['best']['cut']:.3g}"
         if len(cut):
             lines.append(Line(f"{_title(run, point)}{words}", cut, z))
+    known = f"background known to {100 * error:g} % and its statistics"
     return _picture(
-        run, name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
-        LinePlot(tuple(lines) or (Line("", np.zeros(1), np.zeros(1)),)),
-        (f"{name}: {title}", f"background known to {100 * error:g} % and its statistics"),
-        {"label": f"Cut on {name}", "quantity": "Expected significance", "from_zero": True},
+        name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
+        LinePlot(
+            tuple(lines) or (Line("", np.zeros(1), np.zeros(1)),), f"Cut on {name}", "Expected significance",
+            from_zero=True, caption=run.caption(f"{name}: {title}", known, data=False),
+        ),
     )  # fmt: skip
 
 
@@ -99,9 +103,11 @@ def _unscaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str,
         seen = trained > 0
         curves.append(Line("", centers[seen], trained[seen], colour=colour, dash="dotted"))
     return _picture(
-        run, name, f"shape_{title}", f"scores of {name} for {title}: test events, and training events dotted",
-        StepPlot(edges, tuple(steps), tuple(curves)), (f"{name}, {title}", "dotted: training events"),
-        {"label": name, "quantity": "Fraction of events", "scale": "log"},
+        name, f"shape_{title}", f"scores of {name} for {title}: test events, and training events dotted",
+        StepPlot(
+            edges, tuple(steps), name, curves=tuple(curves), scale="log",
+            caption=run.caption(f"{name}, {title}", "dotted: training events", data=False),
+        ),
     )  # fmt: skip
 
 
@@ -118,9 +124,10 @@ def _scaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, A
         own = np.asarray(point["distributions"]["signal"]["scaled"], dtype=np.float64)
         steps.append(Step(_title(run, point), own, colour=_SIGNALS[place % len(_SIGNALS)]))
     return _picture(
-        run, name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
-        StepPlot(edges, tuple(steps)), (f"{name}, {title}",),
-        {"label": name, "quantity": "Events", "scale": "log"},
+        name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
+        StepPlot(
+            edges, tuple(steps), name, "Events", scale="log", caption=run.caption(f"{name}, {title}", data=False)
+        ),
     )  # fmt: skip
 
 
@@ -131,9 +138,11 @@ def _calibration(run: Drawing, name: str, rows: Sequence[Mapping[str, float]]) -
         Line("Perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), dash="dotted"),
     )
     return _picture(
-        run, name, "calibration", f"calibration of {name}: share of signal against the score",
-        LinePlot(lines), (name, "in training weights"),
-        {"label": f"Mean {name}", "quantity": "Share of signal", "from_zero": True},
+        name, "calibration", f"calibration of {name}: share of signal against the score",
+        LinePlot(
+            lines, f"Mean {name}", "Share of signal", from_zero=True,
+            caption=run.caption(name, "in training weights", data=False),
+        ),
     )  # fmt: skip
 
 
@@ -141,9 +150,11 @@ def _importance(run: Drawing, name: str, losses: Mapping[str, float]) -> Picture
     kept = list(losses.items())[:_MOST_FEATURES]
     first = kept[0][0] if kept else "none"
     return _picture(
-        run, name, "importance", f"permutation importance of the features of {name}, {first} first",
-        Bars(tuple(feature for feature, _ in kept), np.asarray([loss for _, loss in kept], dtype=np.float64)),
-        (f"{name}: features",), {"label": "AUC lost when shuffled"},
+        name, "importance", f"permutation importance of the features of {name}, {first} first",
+        BarPlot(
+            tuple(feature for feature, _ in kept), np.asarray([loss for _, loss in kept], dtype=np.float64),
+            "AUC lost when shuffled", caption=run.caption(f"{name}: features", data=False),
+        ),
     )  # fmt: skip
 
 
@@ -165,15 +176,5 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str) -> Floats:
     return np.asarray([row[key] for row in rows], dtype=np.float64)
 
 
-def _picture(
-    run: Drawing,
-    name: str,
-    stem: str,
-    alt: str,
-    content: LinePlot | StepPlot | Bars,
-    lines: tuple[str, ...],
-    options: Mapping[str, Any],
-) -> Picture:
-    caption: Caption = run.caption(*lines, data=False)
-    where = f"classifiers/{path_part(name)}_{path_part(stem)}"
-    return Picture(where, "classifier", alt, content, caption, options)
+def _picture(name: str, stem: str, alt: str, plot: Plot) -> Picture:
+    return Picture(f"classifiers/{path_part(name)}_{path_part(stem)}", "classifier", alt, plot)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from colonnade.plotting.arrays import stacking_order
-from colonnade.plotting.contents import Caption
 from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.looks import Process, choose, processes, signals_by_model
+from colonnade.plotting.plot import Caption
 from colonnade.plotting.projection import FlatUncertainty, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.views import median

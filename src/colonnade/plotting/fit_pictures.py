@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.contents import Caption, Component, Stack
 from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
+from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.plotting.looks import region_title
 from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal
-from colonnade.plotting.picture import Picture, path_part
+from colonnade.plotting.plot import Caption, Picture, Plot, path_part
+from colonnade.plotting.save import save_picture
 from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.stack import Component, StackPlot
 
 # more can't be read; the tables of the report and of `colonnade fit` have all
 _MOST_PULLS, _MOST_IMPACTS, _MOST_CORRELATED = 40, 20, 14
@@ -106,10 +107,10 @@ def fit_pictures(found: Mapping[str, Any], names: Names, views: Collection[str] 
     if wanted("scan"):
         for each in found["scans"]:
             plot = ScanPlot(
-                each["parameter"], each["bestfit"], each["error"], np.array(each["values"]), np.array(each["delta"])
-            )
-            yield _picture("scan", each["parameter"], f"the likelihood along {each['parameter']}", plot,
-                names.caption(*_asimov(found), data=found["strength"] is None))  # fmt: skip
+                each["parameter"], each["bestfit"], each["error"], np.array(each["values"]), np.array(each["delta"]),
+                caption=names.caption(*_asimov(found), data=found["strength"] is None),
+            )  # fmt: skip
+            yield _picture("scan", each["parameter"], f"the likelihood along {each['parameter']}", plot)
     if wanted("yields"):
         for channel, each in found["yields"].items():
             yield _yields(channel, each, names)
@@ -125,14 +126,12 @@ def draw_fit(
     OutputError
         If a file can't be written.
     """
-    from colonnade.plotting.run import draw_picture
-
-    return [path for each in fit_pictures(found, names, views) for path in draw_picture(each, target, settings)]
+    return [path for each in fit_pictures(found, names, views) for path in save_picture(each, target, settings)]
 
 
-def _picture(kind: str, name: str, alt: str, content: Any, caption: Caption, **options: Any) -> Picture:
+def _picture(kind: str, name: str, alt: str, plot: Plot) -> Picture:
     stem = f"fit/{kind}" if name == kind else f"fit/{kind}_{path_part(name)}"
-    return Picture(stem, f"fit_{kind}", alt, content, caption, options)
+    return Picture(stem, f"fit_{kind}", alt, plot)
 
 
 def _asimov(found: Mapping[str, Any]) -> list[str]:
@@ -149,9 +148,10 @@ def _pulls(found: Mapping[str, Any], names: Names, *, data: bool) -> Iterator[Pi
             tuple(each["name"] for each in rows),
             np.array([each["pull"] for each in rows]),
             np.array([each["constraint"] for each in rows]),
+            caption=names.caption(data=data),
         )
         alt = f"Pulls and constraints of {len(rows)} parameters of the fit"
-        yield _picture("pulls", "pulls", alt, plot, names.caption(data=data))
+        yield _picture("pulls", "pulls", alt, plot)
 
 
 def _ranking(found: Mapping[str, Any], names: Names) -> Iterator[Picture]:
@@ -165,9 +165,10 @@ def _ranking(found: Mapping[str, Any], names: Names) -> Iterator[Picture]:
         np.array([known[each["name"]]["pull"] if each["name"] in known else np.nan for each in rows]),
         np.array([known[each["name"]]["constraint"] if each["name"] in known else np.nan for each in rows]),
         np.array([[np.nan if each[key] is None else each[key] for each in rows] for key in keys], dtype=float),
+        caption=names.caption(*_asimov(found), data=found["strength"] is None),
     )
     alt = f"The {len(rows)} parameters that move the signal strength most; the first is {rows[0]['name']}"
-    yield _picture("ranking", "ranking", alt, plot, names.caption(*_asimov(found), data=found["strength"] is None))
+    yield _picture("ranking", "ranking", alt, plot)
 
 
 def _correlations(found: Mapping[str, Any], names: Names, *, data: bool) -> Iterator[Picture]:
@@ -178,9 +179,10 @@ def _correlations(found: Mapping[str, Any], names: Names, *, data: bool) -> Iter
     if len(labels) > _MOST_CORRELATED:
         strongest = np.abs(matrix - np.diag(np.diagonal(matrix))).max(axis=0)
         chosen = np.sort(np.argsort(-strongest, kind="stable")[:_MOST_CORRELATED])
-    plot = CorrelationPlot(tuple(labels[index] for index in chosen), matrix[np.ix_(chosen, chosen)])
+    shown = tuple(labels[index] for index in chosen)
+    plot = CorrelationPlot(shown, matrix[np.ix_(chosen, chosen)], caption=names.caption(data=data))
     alt = f"Correlations of the {len(chosen)} most correlated parameters of the fit"
-    yield _picture("correlations", "correlations", alt, plot, names.caption(data=data))
+    yield _picture("correlations", "correlations", alt, plot)
 
 
 def _yields(channel: str, each: Mapping[str, Any], names: Names) -> Picture:
@@ -190,7 +192,8 @@ def _yields(channel: str, each: Mapping[str, Any], names: Names) -> Picture:
     samples.sort(key=lambda name: rank.get(name, len(rank)))
     errors = np.array(after["errors"])
     fitted = [after["samples"][signal["name"]]] if signal is not None and signal["name"] in after["samples"] else []
-    stack = Stack(
+    label, unit = names.axis(channel)
+    plot = StackPlot(
         edges=np.array(each["edges"] or np.arange(len(errors) + 1.0), dtype=float),
         backgrounds=tuple(
             Component(names.title(name), np.array(after["samples"][name]), names.colour(name)) for name in samples
@@ -209,11 +212,10 @@ def _yields(channel: str, each: Mapping[str, Any], names: Names) -> Picture:
         before=np.sum([np.array(values) for values in before["samples"].values()], axis=0),
         before_error=np.array(before["errors"]),
         bins=() if each["edges"] else tuple(str(index + 1) for index in range(len(errors))),
+        label=label or ("" if each["edges"] else "Bin"),
+        unit=unit,
+        panel="ratio",
+        caption=names.caption(names.region(channel), "after the fit", data=each["observed"] is not None),
     )
-    label, unit = names.axis(channel)
-    caption = names.caption(names.region(channel), "after the fit", data=each["observed"] is not None)
     total = f"{after['total']:.4g} ± {after['total_error']:.2g} events after the fit"
-    return Picture(
-        f"fit/yields_{path_part(channel)}", "fit_yields", f"Region {channel}: {total}", stack, caption,
-        {"label": label or ("" if each["edges"] else "Bin"), "unit": unit, "panel": "ratio"}, channel,
-    )  # fmt: skip
+    return Picture(f"fit/yields_{path_part(channel)}", "fit_yields", f"Region {channel}: {total}", plot, channel)

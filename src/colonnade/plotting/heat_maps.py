@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from colonnade.plotting.style import save, styled
+from colonnade.plotting.save import save
+from colonnade.plotting.style import style
 
 # what a trial reports -> how it is called
 _METRICS = {
@@ -58,7 +59,7 @@ def draw_search(result: Mapping[str, Any], folder: Path, formats: Sequence[str] 
     return written
 
 
-@styled
+@style()
 def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
     """Draw one metric of a search; the first two axes span the maps, and combinations without a result stay white.
 

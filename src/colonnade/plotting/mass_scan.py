@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS, SIGNAL_DASHES
-from colonnade.plotting.style import styled
+from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -55,7 +55,7 @@ class Residuals:
     without: Floats
 
 
-@styled
+@style()
 def mass_scan_figure(curves: Sequence[Estimator], label: str, quantity: str, reference: str) -> Figure:
     """Draw the significance against the mass, and below it the ratio to the reference.
 
@@ -129,7 +129,7 @@ def _look(kind: str, drawn: dict[str, int]) -> dict[str, Any]:
     }
 
 
-@styled
+@style()
 def residual_figure(panels: Sequence[Residuals]) -> Figure:
     """Draw residuals of a regression, a panel for each target.
 

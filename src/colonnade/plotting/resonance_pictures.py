@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.contents import Caption
 from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.picture import Picture, path_part
-from colonnade.plotting.resonance_contents import FitPlot, Floats, Line, LinePlot, RankPlot, Step, StepPlot
+from colonnade.plotting.lines import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
+from colonnade.plotting.plot import Caption, Floats, Picture, path_part
 
 _MASS = "Mass"
 
@@ -35,13 +34,14 @@ def bump_pictures(run: Drawing) -> Iterator[Picture]:
         plot = StepPlot(
             np.asarray(row["edges"]),
             (Step(row["before"], before, filled=True), Step(row["after"], after)),
+            f"{_MASS} [GeV]",
+            caption=_caption(run, f"background, {row['after']}", f"window fraction ×{row['window_ratio']:.2f}"),
         )
-        caption = _caption(run, f"background, {row['after']}", f"window fraction ×{row['window_ratio']:.2f}")
-        yield _picture(
+        yield Picture(
             f"bumps/sculpting_{path_part(row['after'])}", "sculpting",
             f"mass shape of the background before and after {row['after']}: the fraction in the window changes by a "
             f"factor {row['window_ratio']:.3g}",
-            plot, caption, {"label": f"{_MASS} [GeV]"},
+            plot,
         )  # fmt: skip
 
 
@@ -120,10 +120,9 @@ def _fit_picture(
             Line("Background", centers, background, dash="dashed"),
             Line("Background only (H₀)", centers, np.asarray(both["background_only"]["expected"]), dash="dotted"),
         )
-    return _picture(
+    return Picture(
         stem, "fit", alt,
-        FitPlot(edges, values, errors, curves, _floats(pulls), shaded),
-        caption, {"label": _MASS},
+        FitPlot(edges, values, errors, curves, _floats(pulls), _MASS, shaded=shaded, caption=caption),
     )  # fmt: skip
 
 
@@ -135,28 +134,30 @@ def _checks(run: Drawing, stem: str, name: str, checks: Mapping[str, Any]) -> It
     counts, _ = np.histogram(pulls["pulls"], edges)
     x = np.linspace(-5, 5, 201)
     normal = len(pulls["pulls"]) * 0.25 * norm.pdf(x)
-    yield _picture(
+    yield Picture(
         f"{stem}_closure", "closure",
         f"pulls of {pulls['toys']} toys of {name}: mean {pulls['mean']:.3f}, width {pulls['width']:.3f}",
-        StepPlot(edges, (Step("Toys", counts.astype(float), filled=True),), (Line("Normal", x, normal),)),
-        _caption(
-            run, f"{pulls['injected']:.3g} signal events in each toy",
-            f"mean {pulls['mean']:.3f} ± {pulls['mean_error']:.3f}, "
-            f"width {pulls['width']:.3f} ± {pulls['width_error']:.3f}",
+        StepPlot(
+            edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
+            (Line("Normal", x, normal),),
+            caption=_caption(
+                run, f"{pulls['injected']:.3g} signal events in each toy",
+                f"mean {pulls['mean']:.3f} ± {pulls['mean_error']:.3f}, "
+                f"width {pulls['width']:.3f} ± {pulls['width_error']:.3f}",
+            ),
         ),
-        {"label": "Pull of the fitted signal", "quantity": "Toys"},
     )  # fmt: skip
     edges = np.linspace(0, 12, 49)
     counts, _ = np.histogram(wilks["q"], edges)
     expected = len(wilks["q"]) * np.diff(chi2.cdf(edges, 1))
-    yield _picture(
+    yield Picture(
         f"{stem}_wilks", "wilks", f"test statistic of {wilks['toys']} toys of {name} without signal",
         StepPlot(
             edges,
             (Step("Toys", np.maximum(counts, 0.1), filled=True), Step("$\\chi^2$, one degree of freedom", expected)),
+            "$q$", "Toys", scale="log",
+            caption=_caption(run, "toys without signal", f"p = {wilks['p']:.2g} (Kolmogorov, Smirnov)"),
         ),
-        _caption(run, "toys without signal", f"p = {wilks['p']:.2g} (Kolmogorov, Smirnov)"),
-        {"label": "$q$", "quantity": "Toys", "scale": "log"},
     )  # fmt: skip
 
 
@@ -170,14 +171,17 @@ def _draws(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
                 Step("Simulated", np.asarray(column["simulated"]), filled=True),
                 Step("Drawn", np.asarray(column["drawn"])),
             ),
+            f"{column['name']}{unit}",
+            "Density",
+            caption=_caption(run, f"drawn by {sampler}"),
             # in percent of the highest bin: small numbers would need an exponent on the panel's axis
             difference=100 * np.asarray(column["difference"]) / max(column["simulated"]),
             difference_error=100 * np.asarray(column["error"]) / max(column["simulated"]),
         )
-        yield _picture(
+        yield Picture(
             f"pseudo_experiments/drawn_{path_part(column['name'])}", "draws",
             f"{column['name']}: drawn and simulated events",
-            plot, _caption(run, f"drawn by {sampler}"), {"label": f"{column['name']}{unit}", "quantity": "Density"},
+            plot,
         )  # fmt: skip
 
 
@@ -189,10 +193,12 @@ def _shapes(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
     if not good:
         return
     curves = tuple(Line(f"{fit['shape']}: {_goodness(fit)}", centers, np.asarray(fit["expected"])) for fit in good)
-    yield _picture(
+    yield Picture(
         "pseudo_experiments/shapes", "shapes", "background forms fitted to the simulated mass spectrum",
-        FitPlot(edges, values, np.sqrt(np.asarray(spectrum["variances"])), curves, _floats(good[0]["pulls"])),
-        _caption(run, f"{len(values)} bins"), {"label": _MASS},
+        FitPlot(
+            edges, values, np.sqrt(np.asarray(spectrum["variances"])), curves, _floats(good[0]["pulls"]), _MASS,
+            caption=_caption(run, f"{len(values)} bins"),
+        ),
     )  # fmt: skip
 
 
@@ -200,30 +206,33 @@ def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
     example = found["example"]
     edges = np.asarray(example["edges"])
     sides, window = (_density(np.asarray(example["response"][key]), edges) for key in ("sidebands", "window"))
-    yield _picture(
+    yield Picture(
         "pseudo_experiments/response", "response", "response of one network to sideband and window events",
-        StepPlot(edges, (Step("Sidebands", sides, filled=True), Step("Window", window))),
-        _caption(run, "one pseudo-experiment"), {"label": "Response", "quantity": "Density"},
+        StepPlot(
+            edges, (Step("Sidebands", sides, filled=True), Step("Window", window)), "Response", "Density",
+            caption=_caption(run, "one pseudo-experiment"),
+        ),
     )  # fmt: skip
     false, true = (np.asarray(example["roc"][key]) for key in ("false", "true"))
     diagonal = np.array([0.0, 1.0])
-    yield _picture(
+    yield Picture(
         "pseudo_experiments/roc", "roc", f"ROC curve of one network: area {example['auc']:.3f}",
-        LinePlot((Line("Network", false, true), Line("Chance", diagonal, diagonal, colour="#777777", dash="dashed"))),
-        _caption(run, "one pseudo-experiment", f"area {example['auc']:.3f}"),
-        {"label": "Sideband events kept", "quantity": "Window events kept"},
+        LinePlot(
+            (Line("Network", false, true), Line("Chance", diagonal, diagonal, colour="#777777", dash="dashed")),
+            "Sideband events kept", "Window events kept",
+            caption=_caption(run, "one pseudo-experiment", f"area {example['auc']:.3f}"),
+        ),
     )  # fmt: skip
     ranking = example["ranking"]
     order = [ranking["names"].index(name) for name in ranking["order"]]
     features = np.asarray(ranking["features"])
     levels = features.argsort(axis=0).argsort(axis=0) / max(len(features) - 1, 1)
-    yield _picture(
+    yield Picture(
         "pseudo_experiments/ranking", "ranking", f"features by importance: {', '.join(ranking['order'])}",
         RankPlot(
             tuple(ranking["order"]), np.asarray(ranking["importance"])[order],
-            np.asarray(ranking["values"])[:, order], levels[:, order],
+            np.asarray(ranking["values"])[:, order], levels[:, order], caption=_caption(run, "one pseudo-experiment"),
         ),
-        _caption(run, "one pseudo-experiment"),
     )  # fmt: skip
     mass = np.asarray(example["mass_edges"])
     centers = 0.5 * (mass[1:] + mass[:-1])
@@ -234,15 +243,15 @@ def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
         percent = 100 * row["rejection"]
         with np.errstate(invalid="ignore", divide="ignore"):
             pulls = (counts - total) / np.sqrt(total)
-        yield _picture(
+        yield Picture(
             f"pseudo_experiments/scan_{percent:.0f}", "scan",
             f"mass spectrum of one pseudo-experiment with {percent:g} % of the sidebands rejected: Z = {row['z']:.2f}",
             FitPlot(
                 mass, counts, np.sqrt(counts),
                 (Line("Signal + background", centers, total), Line("Background", centers, background, dash="dashed")),
-                pulls, tuple(found["settings"]["experiment"]["window"]), "Pseudo-data",
+                pulls, _MASS, shaded=tuple(found["settings"]["experiment"]["window"]), points="Pseudo-data",
+                caption=_caption(run, f"{percent:g} % rejected: Z = {row['z']:.2f}"),
             ),
-            _caption(run, f"{percent:g} % rejected: Z = {row['z']:.2f}"), {"label": _MASS},
         )  # fmt: skip
 
 
@@ -266,10 +275,12 @@ def _calibration(run: Drawing, found: Mapping[str, Any], name: str, statistic: M
                  toys * (edges[1] - edges[0]) * norm.pdf(x, fit["mean"], fit["width"]), dash="dashed")
             for _, _, fit in rows
         )  # fmt: skip
-        yield _picture(
+        yield Picture(
             f"pseudo_experiments/{name}_{which}", "toys", f"{which} significance ({name}) of {words}",
-            StepPlot(edges, steps, curves), _caption(run, words),
-            {"label": f"{which.capitalize()} significance {_SYMBOLS[name]}", "quantity": "Pseudo-experiments"},
+            StepPlot(
+                edges, steps, f"{which.capitalize()} significance {_SYMBOLS[name]}", "Pseudo-experiments", curves,
+                caption=_caption(run, words),
+            ),
         )  # fmt: skip
     levels = statistic["levels"]
     z = np.asarray([level["z"] for level in levels])
@@ -279,10 +290,11 @@ def _calibration(run: Drawing, found: Mapping[str, Any], name: str, statistic: M
         _banded("Local", z, under),
         Line("Normal", z, np.asarray([level["p_nominal"] for level in levels]), colour="#777777", dash="dashed"),
     )
-    yield _picture(
+    yield Picture(
         f"pseudo_experiments/{name}_p_values", "p_values", f"local and global p-values ({name})",
-        LinePlot(probabilities), _caption(run, words),
-        {"label": f"Significance {_SYMBOLS[name]}", "quantity": "p-value", "scale": "log"},
+        LinePlot(
+            probabilities, f"Significance {_SYMBOLS[name]}", "p-value", scale="log", caption=_caption(run, words)
+        ),
     )  # fmt: skip
     cuts = 100 * np.asarray(found["settings"]["experiment"]["rejections"])
     sizes = []
@@ -292,20 +304,16 @@ def _calibration(run: Drawing, found: Mapping[str, Any], name: str, statistic: M
         if known:
             sizes.append(_banded(f"{sigma} σ", np.asarray([cut for cut, _ in known]), [size for _, size in known]))
     if sizes:
-        yield _picture(
+        yield Picture(
             f"pseudo_experiments/{name}_size", "size", f"size of the fake signal ({name}) against the cut",
-            LinePlot(tuple(sizes), (0.0,)), _caption(run, words, "fake signal reached by chance"),
-            {"label": "Sideband events rejected [%]", "quantity": f"Significance {_SYMBOLS[name]}"},
+            LinePlot(
+                tuple(sizes), "Sideband events rejected [%]", f"Significance {_SYMBOLS[name]}", (0.0,),
+                caption=_caption(run, words, "fake signal reached by chance"),
+            ),
         )  # fmt: skip
 
 
 _SYMBOLS = {"z": "Z (counting)", "z_wilks": "Z (likelihood, frozen)", "z_free": "Z (likelihood, free)"}
-
-
-def _picture(
-    stem: str, kind: str, alt: str, content: Any, caption: Caption, options: Mapping[str, Any] | None = None
-) -> Picture:
-    return Picture(stem, kind, alt, content, caption, options or {})
 
 
 def _banded(title: str, x: Floats, rows: list[Mapping[str, float]]) -> Line:

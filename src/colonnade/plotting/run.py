@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["draw_picture", "draw_run", "read_index", "workflow_settings"]
+__all__ = ["draw_run", "read_index", "workflow_settings"]
 
 import gc
 import importlib
@@ -18,11 +18,8 @@ from typing import Any
 from colonnade.config import parse_settings
 from colonnade.errors import InputError, OutputError
 from colonnade.output import write_json
-from colonnade.plotting.contents import Band, Bars, Plane, Stack
-from colonnade.plotting.fit_contents import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.picture import Picture
-from colonnade.plotting.resonance_contents import FitPlot, LinePlot, RankPlot, StepPlot
+from colonnade.plotting.plot import Picture
 from colonnade.plotting.settings import PlotSettings
 
 _FOLDER = "plots"
@@ -125,7 +122,9 @@ def _is_safe(stem: str) -> bool:
 
 
 def _draw_all(pictures: list[Picture], target: Path, settings: PlotSettings, workers: int) -> Iterator[list[Path]]:
-    draw = partial(draw_picture, target=target, settings=settings)
+    from colonnade.plotting.save import save_picture
+
+    draw = partial(save_picture, folder=target, settings=settings)
     # a worker takes a second to start, the time of two or three figures
     workers = min(workers, len(pictures) // 6)
     if workers < 2:
@@ -146,44 +145,6 @@ def _start() -> None:
     importlib.import_module("colonnade.plotting.stack")
     gc.freeze()
     gc.set_threshold(20_000)
-
-
-def draw_picture(picture: Picture, target: Path, settings: PlotSettings) -> list[Path]:
-    """Draw one picture and save it below a folder.
-
-    Raises
-    ------
-    OutputError
-        If a file can't be written.
-    """
-    from colonnade.plotting.curves import bars, limit_band, significance_curves
-    from colonnade.plotting.flow import kept_by_cut
-    from colonnade.plotting.plane import plane
-    from colonnade.plotting.resonances import figure_of
-    from colonnade.plotting.stack import stacked
-    from colonnade.plotting.style import save
-
-    content, caption, options = picture.content, picture.caption, picture.options
-    if isinstance(content, Stack):
-        figure = stacked(content, caption, **options)
-    elif isinstance(content, Plane):
-        figure = plane(content, caption, **options)
-    elif isinstance(content, Band):
-        figure = limit_band(content, caption, **options)
-    elif isinstance(content, Bars):
-        figure = bars(content, caption, **options)
-    elif isinstance(content, FitPlot | StepPlot | LinePlot | RankPlot):
-        figure = figure_of(content, caption, **options)
-    elif isinstance(content, CorrelationPlot | ImpactPlot | PullPlot | ScanPlot):
-        from colonnade.plotting.fit_figures import fit_figure
-
-        figure = fit_figure(content, caption)
-    elif picture.kind == "n_minus_one":
-        cuts, kept = content
-        figure = kept_by_cut(cuts, kept, caption, **options)  # type: ignore[arg-type]  # as the kind says
-    else:
-        figure = significance_curves(content, caption, **options)  # type: ignore[arg-type]  # as the kind says
-    return save(figure, target / picture.stem, settings.formats, settings.resolution)
 
 
 def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:

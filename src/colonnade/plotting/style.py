@@ -1,29 +1,24 @@
-"""How every figure looks: font, ticks, the words in the corner, and how it is saved."""
+"""How every figure looks: font, frame, ticks, legend, and the words in the corner."""
 
 from __future__ import annotations
 
-__all__ = ["canvas", "header", "height_in_points", "save", "styled", "ticks"]
+__all__ = ["canvas", "finish", "header", "height_in_points", "place_legend", "rows_with_names", "style", "ticks"]
 
-import functools
-import io
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import mplhep
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_mixed import MixedModeRenderer
-from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP
-from matplotlib.textpath import TextToPath
 from matplotlib.ticker import (
     AutoMinorLocator,
     FuncFormatter,
@@ -33,15 +28,9 @@ from matplotlib.ticker import (
     NullLocator,
     ScalarFormatter,
 )
-from PIL import Image
 
-from colonnade.errors import ConfigError
-from colonnade.output import replacing
-from colonnade.plotting.contents import Caption
 from colonnade.plotting.palette import literal
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from colonnade.plotting.plot import Caption
 
 _STYLE = {
     **mplhep.style.ATLAS1,
@@ -84,7 +73,8 @@ class _QuietMath(logging.Filter):
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Draw in the style of all figures, leaving the caller's matplotlib settings as they were."""
     logger, quiet = logging.getLogger("matplotlib.mathtext"), _QuietMath()
     logger.addFilter(quiet)
     try:
@@ -92,17 +82,6 @@ def _style() -> Iterator[None]:
             yield
     finally:
         logger.removeFilter(quiet)
-
-
-def styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Run a drawing function in the house style, leaving the caller's matplotlib settings as they were."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _style():
-            return function(*args, **kwargs)
-
-    return wrapper
 
 
 def canvas(
@@ -152,6 +131,73 @@ def header(axes: Axes, caption: Caption, size: float = 11) -> float:
     for index, line in enumerate(lines):
         axes.text(0.03, below - index * step, line, transform=axes.transAxes, va="top", ha="left", fontsize=size)
     return float(1 - (below - len(lines) * step))
+
+
+def place_legend(axes: Axes, caption: Caption, handles: Sequence[Artist], size: float = 10, columns: int = 1) -> float:
+    """Write caption and legend into the upper corners; return the fraction of the frame's height they take.
+
+    Parameters
+    ----------
+    axes
+        The frame.
+    caption
+        The words at the left.
+    handles
+        What the legend names by its label, in order.
+    size
+        Of its letters, in points.
+    columns
+        Of the legend.
+    """
+    points = height_in_points(axes)
+    taken = max(header(axes, caption), (10 + 1.45 * size * -(-len(handles) // columns)) / points)
+    if handles:
+        axes.legend(
+            handles=handles, loc="upper right", ncols=columns, fontsize=size, bbox_to_anchor=(0.985, 1 - 10 / points)
+        )
+    return taken
+
+
+def finish(
+    axes: Axes, caption: Caption, handles: Sequence[Artist], *, logarithmic: bool = False, from_zero: bool = True
+) -> None:
+    """Place caption and legend, and set the vertical range so that they have room above what is drawn.
+
+    Parameters
+    ----------
+    axes
+        The frame, with everything drawn.
+    caption, handles
+        As for `place_legend`.
+    logarithmic
+        Whether the vertical axis is, seven decades at most.
+    from_zero
+        Whether a linear one begins at 0.
+    """
+    free = 1 - min(place_legend(axes, caption, handles) + 0.05, 0.6)
+    low, high = axes.dataLim.y0, axes.dataLim.y1
+    if logarithmic and high > 0:
+        low, high = max(low, high * 1e-7) / 1.6, high * 1.1
+        # fewer than two labelled decades would leave the axis without a number
+        middle = (low * high) ** 0.5
+        low, high = min(low, middle / 4), max(high, middle * 4)
+        axes.set_yscale("log")
+        axes.set_ylim(low, low * (high / low) ** (1 / free))
+        return
+    low = min(low, 0.0) if from_zero else low
+    axes.set_ylim(low, low + ((high - low) or 1.0) * 1.05 / free)
+
+
+def rows_with_names(axes: Axes, caption: Caption, names: Sequence[str], handles: Sequence[Artist] = ()) -> None:
+    """Give a frame one row for each name, the first on top below caption and legend, and room for the names."""
+    count = len(names)
+    left = min(0.06 + 0.0125 * max((len(name) for name in names), default=0), 0.45)
+    box = axes.get_position()
+    axes.set_position((left, box.y0, box.x1 - left, box.height))
+    taken = place_legend(axes, caption, handles)
+    axes.set_ylim(count - 0.4, -0.6 - (count + 0.2) * taken / (1 - min(taken, 0.8)))
+    axes.set_yticks(range(count), names, fontsize=10)
+    axes.tick_params(axis="y", which="both", length=0)
 
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -224,81 +270,3 @@ def _draw_minor(axes: Axes, places: Any, is_x: bool) -> None:
                 transform=axes.get_xaxis_transform() if is_x else axes.get_yaxis_transform(),
             )
         )  # fmt: skip
-
-
-def save(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf"), resolution: int = 150) -> list[Path]:
-    """Save a figure as STEM.png and STEM.pdf, each whole or not at all, without times, so that bytes repeat.
-
-    The PNG has a palette of 128 colours: a third of the size, which the report is made of.
-
-    Raises
-    ------
-    OutputError
-        If a file can't be written.
-    ConfigError
-        If a label is not valid LaTeX (as far as matplotlib knows it).
-    """
-    paths = []
-    with _style():
-        for kind in formats:
-            path = stem.with_name(f"{stem.name}.{kind}")
-            content = _png(figure, resolution) if kind == "png" else _pdf(figure)
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-            paths.append(path)
-    return paths
-
-
-@functools.cache
-def _formulas() -> TextToPath:
-    """Return what lays out formulas, the same for all pictures, as it remembers those it has met.
-
-    matplotlib makes one for each picture, and laying out a dozen formulas takes a third of a picture's time.
-    """
-    return TextToPath()
-
-
-class _Pdf(RendererPdf):  # type: ignore[misc]  # matplotlib's back ends have no types
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._text2path = _formulas()
-
-
-def _png(figure: Figure, resolution: int) -> bytes:
-    figure.set_dpi(resolution)
-    agg = FigureCanvasAgg(figure)
-    agg.get_renderer().mathtext_parser = _formulas().mathtext_parser
-    with _readable_errors():
-        agg.draw()
-    pixels = np.asarray(agg.buffer_rgba())
-    picture = Image.fromarray(pixels).convert("RGB")
-    palette = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    stream = io.BytesIO()
-    palette.save(stream, "png", compress_level=6)
-    return stream.getvalue()
-
-
-def _pdf(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.set_dpi(72)  # a point
-    width, height = (float(size) for size in figure.get_size_inches())
-    with closing(PdfFile(stream, metadata={"Creator": None, "Producer": None, "CreationDate": None})) as file:
-        file.newPage(width, height)
-        renderer = MixedModeRenderer(figure, width, height, 150, _Pdf(file, 150, height, width))
-        with _readable_errors():
-            figure.draw(renderer)
-        renderer.finalize()
-        file.finalize()
-    return stream.getvalue()
-
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        if "Parse" not in str(error):
-            raise
-        text = re.split(r"\n\s*\^", str(error).strip())[0].replace("\n", " ")
-        msg = f"A label can't be drawn, as its LaTeX is wrong: {text!r}; correct the title or label."
-        raise ConfigError(msg) from error

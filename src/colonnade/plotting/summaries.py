@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.contents import Band, Component, Curve, Kept, Stack
 from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot
 from colonnade.plotting.looks import parameter_label, region_title, signals_by_model, with_unit
 from colonnade.plotting.palette import literal
-from colonnade.plotting.picture import Picture, path_part
+from colonnade.plotting.plot import Picture, path_part
+from colonnade.plotting.rows import CutPlot, Kept
+from colonnade.plotting.stack import Component, StackPlot
 from colonnade.plotting.views import CutRow, Interval, Point, median
 from colonnade.plotting.yields import RegionYields, merged_cutflow
 
@@ -35,7 +37,7 @@ def yields_picture(run: Drawing) -> Iterator[Picture]:
     totals = [each.total for each in tables]
     data = np.asarray([np.nan if each.data is None else each.data for each in tables], dtype=float)
     seen = bool(np.isfinite(data).any())
-    stack = Stack(
+    plot = StackPlot(
         edges=np.arange(count + 1.0),
         bins=tuple(region_title(each.region, run.settings) for each in tables),
         backgrounds=backgrounds,
@@ -43,11 +45,12 @@ def yields_picture(run: Drawing) -> Iterator[Picture]:
         up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
         signals=signals,
         data=data if seen else None,
+        panel="ratio" if seen else "none",
+        scale=run.settings.scale,
+        rotate=count > 5,
+        caption=run.caption(data=seen),
     )
-    yield Picture(
-        "yields", "yields", f"Events in each of {count} regions, by process", stack, run.caption(data=seen),
-        {"panel": "ratio" if seen else "none", "scale": run.settings.scale, "rotate": count > 5},
-    )  # fmt: skip
+    yield Picture("yields", "yields", f"Events in each of {count} regions, by process", plot)
 
 
 def _components(run: Drawing, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
@@ -70,18 +73,19 @@ def cutflow_pictures(run: Drawing, region: str) -> Iterator[Picture]:
     if len(cuts) > 1 and any(name in rows for name in run.backgrounds):
         backgrounds = merged_cutflow(run.folder, run.backgrounds, region)
         errors = _column(backgrounds, cuts, "error")
-        stack = Stack(
+        plot = StackPlot(
             edges=np.arange(len(cuts) + 1.0),
             bins=tuple(literal(cut) for cut in cuts),
             backgrounds=_cut_components(run, rows, run.backgrounds, cuts),
             down=errors,
             up=errors,
             signals=_cut_components(run, rows, run.signals, cuts),
+            scale="log",
+            rotate=True,
+            caption=run.caption(title, data=False),
         )
-        yield Picture(
-            f"cutflow/{path_part(region)}", "cutflow", f"Expected events after each cut of region {region}", stack,
-            run.caption(title, data=False), {"scale": "log", "rotate": True}, region,
-        )  # fmt: skip
+        alt = f"Expected events after each cut of region {region}"
+        yield Picture(f"cutflow/{path_part(region)}", "cutflow", alt, plot, region)
     yield from _n_minus_one(run, region, title)
 
 
@@ -111,7 +115,7 @@ def _n_minus_one(run: Drawing, region: str, title: str) -> Iterator[Picture]:
     yield Picture(
         f"n_minus_one/{path_part(region)}", "n_minus_one",
         f"What each cut of region {region} keeps of the events that pass all the others",
-        (tuple(literal(cut) for cut in cuts), kept), run.caption(title, data=False), {}, region,
+        CutPlot(tuple(literal(cut) for cut in cuts), kept, caption=run.caption(title, data=False)), region,
     )  # fmt: skip
 
 
@@ -147,11 +151,9 @@ def significance_pictures(run: Drawing) -> Iterator[Picture]:
             )
         )  # fmt: skip
     if curves:
-        yield Picture(
-            "significance", "significance", "Expected significance of each signal point", tuple(curves),
-            run.caption(data=any(curve.observed is not None for curve in curves)),
-            {"label": _x_label(keys)},
-        )  # fmt: skip
+        caption = run.caption(data=any(curve.observed is not None for curve in curves))
+        plot = SignificancePlot(tuple(curves), _x_label(keys), caption=caption)
+        yield Picture("significance", "significance", "Expected significance of each signal point", plot)
 
 
 def limit_pictures(run: Drawing) -> Iterator[Picture]:
@@ -168,19 +170,15 @@ def limit_pictures(run: Drawing) -> Iterator[Picture]:
         seen = [np.nan if p.limit is None or p.limit.observed is None else p.limit.observed for *_, p in good]
         observed = np.asarray(seen, dtype=float) * scale
         what = r"\sigma" if physical else r"\mu"
-        band = Band(
-            np.asarray([x for x, *_ in good]), expected * scale[:, None],
-            observed if np.isfinite(observed).any() else None, scale,
-            r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
+        data = bool(np.isfinite(observed).any())
+        plot = LimitPlot(
+            np.asarray([x for x, *_ in good]), expected * scale[:, None], _x_label({key for _, key, _ in good}),
+            observed if data else None, scale, r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
+            f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
+            caption=run.caption(model, data=data),
         )  # fmt: skip
-        yield Picture(
-            f"limit_{path_part(model)}", "limit", f"Upper limits on {model} at {level:.0%} confidence level", band,
-            run.caption(model, data=band.observed is not None),
-            {
-                "label": _x_label({key for _, key, _ in good}),
-                "quantity": f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
-            },
-        )  # fmt: skip
+        alt = f"Upper limits on {model} at {level:.0%} confidence level"
+        yield Picture(f"limit_{path_part(model)}", "limit", alt, plot)
 
 
 def _has_band(limit: Interval | None) -> bool:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from colonnade.output import replacing
 from colonnade.plotting.palette import SIGNAL_COLOURS
-from colonnade.plotting.style import styled
+from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]
 
 
-@styled
+@style()
 def training_curves(panels: Mapping[str, Sequence[tuple[str, Floats, Floats, Floats]]]) -> Figure:
     """Draw accuracies in training (dashed) and validation (solid).
 

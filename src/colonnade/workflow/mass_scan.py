@@ -418,7 +418,7 @@ def _rows(own: _ByMass, reference: _ByMass, joined: _ByMass, reference_joined: _
 
 def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
     from colonnade.plotting.mass_scan import Estimator, mass_scan_figure
-    from colonnade.plotting.style import save
+    from colonnade.plotting.save import save
 
     curves = [
         Estimator(
@@ -436,7 +436,7 @@ def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def _draw_residuals(shown: Mapping[str, Any], truth: Floats, folder: Path) -> None:
     from colonnade.plotting.mass_scan import Residuals, residual_figure
-    from colonnade.plotting.style import save
+    from colonnade.plotting.save import save
 
     units = {"dphi_12": "rad", "dphi_1_23": "rad", "e_tot": "relative"}
     panels = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from colonnade.plotting.contents import Band
+from colonnade.plotting.limits import crossings
 from colonnade.plotting.looks import parameter_label
 from colonnade.plotting.summaries import points_by_model
 from colonnade.plotting.views import median
@@ -95,18 +95,18 @@ def _headlines(run: Run) -> list[_Fact]:
 def _exclusion(model: str, points: list[tuple[float, str, tuple[float, ...]]]) -> _Fact:
     """Say where the expected limit on the signal strength crosses 1."""
     x = np.asarray([each[0] for each in points])
-    band = Band(x, np.asarray([each[2] for each in points]), theory=np.ones(len(points)))
-    excluded = band.expected[:, 2] < 1
+    limits = np.asarray([each[2][2] for each in points])
+    excluded = limits < 1
     symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
     name = from_latex(f"{model}, expected")
-    crossings = band.crossings()
+    masses = crossings(x, limits, np.ones(len(points)))
     if excluded.all():
         span = f"{x[0]:g} to {x[-1]:g}" if len(x) > 1 else f"{x[0]:g}"
         return _Fact(name, "excluded", from_latex(f"at every point: {symbol} = {span} {unit}"))
     if not excluded.any():
-        strongest = float(band.expected[:, 2].min())
+        strongest = float(limits.min())
         return _Fact(name, from_latex(rf"$\mu$ < {significant(strongest)}"), "best limit; no point excluded")
-    if len(crossings) == 1:
+    if len(masses) == 1:
         sign = "<" if excluded[0] else ">"
-        return _Fact(name, from_latex(f"{symbol} {sign} {significant(crossings[0])} {unit}"), "not excluded beyond")
+        return _Fact(name, from_latex(f"{symbol} {sign} {significant(masses[0])} {unit}"), "not excluded beyond")
     return _Fact(name, f"{int(excluded.sum())} of {len(x)} points", "excluded")

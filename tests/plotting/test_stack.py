@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from colonnade.plotting.contents import Caption, Component, Stack
-from colonnade.plotting.stack import data_errors, stacked
+from colonnade.plotting.plot import Caption
+from colonnade.plotting.stack import Component, StackPlot
 
 EDGES = np.array([0.0, 10, 20, 30])
 LOW, HIGH = np.array([10.0, 20, 30]), np.array([100.0, 90, 80])
+
+
+def stacked(plot, caption, **changes):
+    return replace(plot, caption=caption, **changes).figure()
 
 
 def make(data=None, signals=(), significances=(), **changes):
@@ -23,7 +29,7 @@ def make(data=None, signals=(), significances=(), **changes):
         "data": data,
         "significances": significances,
     }
-    return Stack(**{**words, **changes})
+    return StackPlot(**{**words, **changes})
 
 
 def signal(size=1.0, colour="#bd1f01"):
@@ -98,7 +104,7 @@ def test_ratios_outside_the_panel_are_marked():
     total = np.full(24, 100.0)
     data = total.copy()
     data[3], data[7] = 1000, 1
-    stack = Stack(np.arange(25.0), (Component("b", total, "#111111"),), total * 0, total * 0, data=data)
+    stack = StackPlot(np.arange(25.0), (Component("b", total, "#111111"),), total * 0, total * 0, data=data)
     below = stacked(stack, Caption(), panel="ratio").axes[1]
     up = [line for line in below.lines if line.get_marker() == "^"]
     down = [line for line in below.lines if line.get_marker() == "v"]
@@ -107,11 +113,11 @@ def test_ratios_outside_the_panel_are_marked():
 
 
 def test_errors_of_data_are_garwood_intervals():
-    down, up = data_errors(make(data=np.array([1.0, 4, 0])))
+    down, up = make(data=np.array([1.0, 4, 0])).data_errors()
     # Particle Data Group, table of Poisson intervals: 1 is 0.173 to 3.300, 4 is 2.086 to 7.163
     np.testing.assert_allclose(down[:2], [1 - 0.173, 4 - 2.086], atol=1e-3)
     np.testing.assert_allclose(up[:2], [3.300 - 1, 7.163 - 4], atol=1e-3)
-    down, up = data_errors(make(data=np.zeros(3)))
+    down, up = make(data=np.zeros(3)).data_errors()
     np.testing.assert_allclose(up, 1.841, atol=1e-3)
     assert not down.any()
 

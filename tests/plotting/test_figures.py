@@ -8,12 +8,12 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
-from colonnade.plotting.contents import Band, Caption, Component, Curve, Kept, Plane, Stack
-from colonnade.plotting.curves import limit_band, significance_curves
-from colonnade.plotting.flow import kept_by_cut
-from colonnade.plotting.plane import plane
-from colonnade.plotting.stack import stacked
-from colonnade.plotting.style import save
+from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot, crossings
+from colonnade.plotting.plane import PlanePlot
+from colonnade.plotting.plot import Caption
+from colonnade.plotting.rows import CutPlot, Kept
+from colonnade.plotting.save import save
+from colonnade.plotting.stack import Component, StackPlot
 
 X = np.array([130.0, 400, 1000])
 EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
@@ -25,9 +25,9 @@ def heights(collection):
 
 
 def test_limit_band():
-    figure = limit_band(Band(X, EXPECTED, theory=np.ones(3)), Caption(), label=r"$m_{Z'}$ [GeV]")
+    figure = LimitPlot(X, EXPECTED, r"$m_{Z'}$ [GeV]", theory=np.ones(3)).figure()
     axes = figure.axes[0]
-    outer, inner = axes.findobj(FillBetweenPolyCollection)
+    inner, outer = axes.findobj(FillBetweenPolyCollection)
     assert heights(outer) == sorted([*EXPECTED[:, 0], *EXPECTED[:, 4]])
     assert heights(inner) == sorted(round(each, 9) for each in [*EXPECTED[:, 1], *EXPECTED[:, 3]])
     assert any(np.array_equal(line.get_ydata(), EXPECTED[:, 2]) for line in axes.lines)
@@ -38,7 +38,7 @@ def test_limit_band():
 
 
 def test_observed_limits_and_a_single_point():
-    figure = limit_band(Band(X[:1], EXPECTED[:1], observed=np.array([0.2])), Caption(), label="m")
+    figure = LimitPlot(X[:1], EXPECTED[:1], "m", observed=np.array([0.2])).figure()
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels[0] == "Observed"
     low, high = figure.axes[0].get_xlim()
@@ -47,25 +47,25 @@ def test_observed_limits_and_a_single_point():
 
 
 def test_crossings_are_straight_in_the_logarithm():
-    band = Band(np.array([100.0, 200]), np.outer([0.1, 10], np.ones(5)), theory=np.ones(2))
-    assert band.crossings() == pytest.approx((150,))
-    assert Band(X, EXPECTED, theory=np.full(3, 1e-3)).crossings() == ()
-    assert Band(X, EXPECTED).crossings() == ()
+    found = crossings(np.array([100.0, 200]), np.array([0.1, 10]), np.ones(2))
+    assert found == pytest.approx((150,))
+    assert crossings(X, EXPECTED[:, 2], np.full(3, 1e-3)) == ()
+    assert crossings(X[:1], EXPECTED[:1, 2], np.ones(1)) == ()
 
 
 def test_significances():
-    curves = [Curve("DH", X, np.array([6.0, 3, 0.1])), Curve("LV", X, np.array([1.0, 0.5, 0.2]), np.full(3, 0.4))]
-    axes = significance_curves(curves, Caption(), label="m").axes[0]
+    curves = (Curve("DH", X, np.array([6.0, 3, 0.1])), Curve("LV", X, np.array([1.0, 0.5, 0.2]), np.full(3, 0.4)))
+    axes = SignificancePlot(curves, "m").figure().axes[0]
     assert axes.get_yscale() == "log"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["DH", "LV", "LV, observed"]
-    flat = significance_curves([Curve("DH", X, np.zeros(3))], Caption(), label="m").axes[0]
+    flat = SignificancePlot((Curve("DH", X, np.zeros(3)),), "m").figure().axes[0]
     assert flat.get_yscale() == "linear"
 
 
 def test_kept_by_cut():
-    kept = [Kept("b", np.array([0.2, np.nan]), "#111111"), Kept("s", np.array([0.9, 0.8]), "#222222")]
-    axes = kept_by_cut(["b-veto", "MET"], kept, Caption()).axes[0]
+    kept = (Kept("b", np.array([0.2, np.nan]), "#111111"), Kept("s", np.array([0.9, 0.8]), "#222222"))
+    axes = CutPlot(("b-veto", "MET"), kept).figure().axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b-veto", "MET"]
     (bar,) = [line for line in axes.lines if line.get_xdata()[0:] is not None and len(line.get_xdata()) == 2][:1]
     assert list(bar.get_xdata()) == [0.2, 0.9]
@@ -73,8 +73,8 @@ def test_kept_by_cut():
 
 def test_plane():
     values = np.array([[1.0, 0], [1000, 5]])
-    content = Plane(values, np.array([0.0, 1, 2]), np.array([0.0, 1, 3]))
-    figure = plane(content, Caption("c"), x_label="x", y_label="y [GeV]")
+    edges = np.array([0.0, 1, 2]), np.array([0.0, 1, 3])
+    figure = PlanePlot(values, *edges, "x", "y [GeV]", caption=Caption("c")).figure()
     (mesh,) = figure.axes[0].findobj(QuadMesh)
     shown = np.ma.filled(np.ma.masked_invalid(mesh.get_array().reshape(2, 2)), -1)
     np.testing.assert_allclose(shown.T, [[1, -1], [1000, 5]])
@@ -83,8 +83,8 @@ def test_plane():
 
 def small(title="ZZ"):
     part = Component(title, np.array([1.0, 2]), "#3f90da")
-    stack = Stack(np.array([0.0, 1, 2]), (part,), np.zeros(2), np.zeros(2))
-    return stacked(stack, Caption("colonnade", "Simulation", 13, 139))
+    caption = Caption("colonnade", "Simulation", 13, 139)
+    return StackPlot(np.array([0.0, 1, 2]), (part,), np.zeros(2), np.zeros(2), caption=caption).figure()
 
 
 def test_same_bytes_and_no_time(tmp_path):

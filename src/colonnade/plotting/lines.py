@@ -1,0 +1,311 @@
+"""Curves, overlaid histograms, fitted spectra, and rankings of features."""
+
+from __future__ import annotations
+
+__all__ = ["FitPlot", "Line", "LinePlot", "RankPlot", "Step", "StepPlot"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS
+from colonnade.plotting.plot import Floats, Plot
+from colonnade.plotting.style import canvas, finish, height_in_points, rows_with_names, ticks
+
+_COLOURS = (
+    SIGNAL_COLOURS[3], SIGNAL_COLOURS[0], SIGNAL_COLOURS[2], BACKGROUND_COLOURS[1], SIGNAL_COLOURS[1], "#717581",
+)  # fmt: skip
+_DASHES: dict[str, Any] = {"solid": "solid", "dashed": (0, (5, 2)), "dotted": (0, (1.4, 1.6))}
+# of many lines every title would fill the figure
+_MOST_TITLES = 9
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes
+    ----------
+    title : str
+        Its name in the legend; empty for none.
+    x, y : numpy.ndarray
+        Shape (points,).
+    low, high : numpy.ndarray, optional
+        A band about it, shape (points,).
+    colour : str
+        As matplotlib understands it; empty for the next of the palette.
+    dash : str
+        solid, dashed or dotted.
+    """
+
+    title: str
+    x: Floats
+    y: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+    colour: str = ""
+    dash: Literal["solid", "dashed", "dotted"] = "solid"
+
+
+@dataclass(frozen=True)
+class LinePlot(Plot):
+    """Curves with their bands.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+    label, quantity : str
+        Of the axes, with units.
+    marks : tuple of float
+        Heights of thin horizontal lines.
+    scale : str
+        Of the vertical axis, linear or log.
+    from_zero : bool
+        Whether a linear one begins at 0.
+    """
+
+    lines: tuple[Line, ...]
+    label: str
+    quantity: str
+    marks: tuple[float, ...] = ()
+    scale: Literal["linear", "log"] = "linear"
+    from_zero: bool = False
+
+    def draw(self, axes: Axes) -> None:
+        """Draw bands, curves and marks."""
+        handles = _draw_curves(axes, self.lines)
+        finish(axes, self.caption, handles, logarithmic=self.scale == "log", from_zero=self.from_zero)
+        low, high = axes.get_ylim()
+        for level in self.marks:
+            if low < level < high:
+                axes.axhline(level, color="#777777", linewidth=0.8, linestyle=_DASHES["dotted"], zorder=0)
+        x = np.concatenate([line.x for line in self.lines])
+        axes.set_xlim(float(x.min()), float(x.max()))
+        axes.set_xlabel(self.label)
+        axes.set_ylabel(self.quantity)
+        ticks(axes)
+
+
+@dataclass(frozen=True)
+class FitPlot(Plot):
+    """A spectrum of n bins, what was fitted to it, and the pulls below.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray
+        Shape (n + 1,).
+    values, errors : numpy.ndarray
+        Shape (n,): contents and their errors.
+    curves : tuple of Line
+        Events in a bin, at the bins' centres.
+    pulls : numpy.ndarray
+        Shape (n,), of the first curve; NaN where there is none.
+    label, unit : str
+        Of the horizontal axis.
+    shaded : tuple of float, optional
+        A mass window to shade.
+    points : str
+        What the points are.
+    """
+
+    edges: Floats
+    values: Floats
+    errors: Floats
+    curves: tuple[Line, ...]
+    pulls: Floats
+    label: str
+    unit: str = "GeV"
+    shaded: tuple[float, float] | None = None
+    points: str = "Simulation"
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """Leave room for the pulls."""
+        return canvas(panel=True)
+
+    def draw(self, axes: Axes) -> None:
+        """Draw points and curves."""
+        self._shade(axes)
+        points = axes.errorbar(
+            0.5 * (self.edges[1:] + self.edges[:-1]), self.values, self.errors, fmt="o", color="black",
+            markersize=3.5, linewidth=1, zorder=4, label=self.points,
+        )  # fmt: skip
+        handles = [points, *_draw_curves(axes, self.curves)]
+        finish(axes, self.caption, handles)  # type: ignore[arg-type]  # matplotlib's stubs forget that containers are named
+        axes.set_xlim(self.edges[0], self.edges[-1])
+        widths = np.diff(self.edges)
+        width = f" {widths[0]:g} {self.unit}".rstrip() if np.ptp(widths) <= 1e-6 * widths[0] else " bin"
+        axes.set_ylabel(f"Events /{width}")
+        ticks(axes, prune="lower")
+
+    def draw_panel(self, axes: Axes) -> None:
+        """Draw the pulls."""
+        self._shade(axes)
+        pulls = np.where(np.isfinite(self.pulls), self.pulls, 0.0)
+        axes.stairs(pulls, self.edges, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
+        axes.axhline(0, color="black", linewidth=0.8)
+        reach = max(3.5, 1.15 * float(np.abs(pulls).max(initial=0.0)))
+        axes.set_ylim(-reach, reach)
+        axes.set_ylabel("Pull")
+        axes.set_xlabel(f"{self.label} [{self.unit}]" if self.unit else self.label)
+        ticks(axes, count=5)
+
+    def _shade(self, axes: Axes) -> None:
+        if self.shaded is not None:
+            axes.axvspan(*self.shaded, color="#eeeeee", linewidth=0, zorder=0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One histogram of n bins.
+
+    Attributes
+    ----------
+    title : str
+        Its name in the legend.
+    values : numpy.ndarray
+        Shape (n,).
+    errors : numpy.ndarray, optional
+        Shape (n,).
+    colour : str
+        As matplotlib understands it; empty for the next of the palette.
+    filled : bool
+        Whether the area below is shaded, instead of a line drawn.
+    """
+
+    title: str
+    values: Floats
+    errors: Floats | None = None
+    colour: str = ""
+    filled: bool = False
+
+
+@dataclass(frozen=True)
+class StepPlot(Plot):
+    """Histograms over each other, with curves, and a difference below where there is one.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray
+        Shape (n + 1,).
+    steps : tuple of Step
+    label, quantity : str
+        Of the axes, with units.
+    curves : tuple of Line
+        Drawn over them.
+    difference, difference_error : numpy.ndarray, optional
+        Shape (n,), in percent, for a panel below.
+    scale : str
+        Of the vertical axis, linear or log.
+    """
+
+    edges: Floats
+    steps: tuple[Step, ...]
+    label: str
+    quantity: str = "Fraction of events"
+    curves: tuple[Line, ...] = ()
+    difference: Floats | None = None
+    difference_error: Floats | None = None
+    scale: Literal["linear", "log"] = "linear"
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """Leave room for the difference, where there is one."""
+        return canvas(panel=self.difference is not None)
+
+    def draw(self, axes: Axes) -> None:
+        """Draw histograms and curves."""
+        handles: list[Artist] = []
+        for index, step in enumerate(self.steps):
+            colour = step.colour or _COLOURS[index % len(_COLOURS)]
+            look: dict[str, Any] = {"fill": True, "alpha": 0.35, "linewidth": 0} if step.filled else {"linewidth": 1.5}
+            handles.append(axes.stairs(step.values, self.edges, color=colour, label=step.title, **look))
+            if step.errors is not None:
+                centres = 0.5 * (self.edges[1:] + self.edges[:-1])
+                axes.errorbar(centres, step.values, step.errors, fmt="none", ecolor=colour, elinewidth=0.8)
+        handles += _draw_curves(axes, self.curves)
+        finish(axes, self.caption, handles, logarithmic=self.scale == "log")
+        axes.set_xlim(self.edges[0], self.edges[-1])
+        axes.set_ylabel(self.quantity)
+        if self.difference is None:
+            axes.set_xlabel(self.label)
+        ticks(axes, prune=None if self.difference is None else "lower")
+
+    def draw_panel(self, axes: Axes) -> None:
+        """Draw the difference and its error."""
+        if self.difference is None:
+            return
+        axes.stairs(self.difference, self.edges, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
+        if self.difference_error is not None:
+            axes.stairs(self.difference_error, self.edges, color="black", linewidth=0.9, linestyle=_DASHES["dotted"])
+        axes.set_ylim(0, 1.3 * float(self.difference.max(initial=1e-12)))
+        axes.set_ylabel("|Diff.| [%]", fontsize=10)
+        axes.set_xlabel(self.label)
+        ticks(axes, count=4)
+
+
+@dataclass(frozen=True)
+class RankPlot(Plot):
+    """What each feature adds to the response of each event, the most important feature on top.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Most important first.
+    importance : numpy.ndarray
+        Shape (features,).
+    values : numpy.ndarray
+        Shape (events, features): contribution of each feature to each event.
+    levels : numpy.ndarray
+        Shape (events, features): each feature's own value, 0 (lowest) to 1 (highest).
+    label : str
+        Of the horizontal axis.
+    """
+
+    names: tuple[str, ...]
+    importance: Floats
+    values: Floats
+    levels: Floats
+    label: str = "Shapley value (change of the response)"
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """As high as the rows need."""
+        return canvas(1.9 + 0.36 * len(self.names))
+
+    def draw(self, axes: Axes) -> None:
+        """Draw a point for each event and feature."""
+        # events are spread over a row by a fixed pattern, so that the picture repeats
+        spread = (np.arange(len(self.values)) * 0.618 % 1 - 0.5) * 0.55
+        for row in range(len(self.names)):
+            axes.axhline(row, color="#dddddd", linewidth=0.8, zorder=0)
+            axes.scatter(
+                self.values[:, row], row + spread, c=self.levels[:, row], cmap="viridis", vmin=0, vmax=1, s=7,
+                linewidths=0,
+            )  # fmt: skip
+        names = [f"{name} ({value:.3f})" for name, value in zip(self.names, self.importance, strict=True)]
+        rows_with_names(axes, self.caption, names)
+        axes.text(
+            0.97, 1 - 12 / height_in_points(axes), "dark: low, bright: high value of the feature",
+            transform=axes.transAxes, va="top", ha="right", fontsize=9,
+        )  # fmt: skip
+        axes.margins(x=0.05)
+        axes.set_xlabel(self.label)
+        ticks(axes, y=False)
+
+
+def _draw_curves(axes: Axes, curves: Sequence[Line]) -> list[Artist]:
+    """Draw curves with their bands; of many, only the first and the last are named in the legend."""
+    handles: list[Artist] = []
+    for index, line in enumerate(curves):
+        colour = line.colour or _COLOURS[index % len(_COLOURS)]
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0, zorder=1)
+        drawn = axes.plot(
+            line.x, line.y, color=colour, linestyle=_DASHES[line.dash], linewidth=1.6, zorder=2.5, label=line.title
+        )
+        if line.title and (len(curves) <= _MOST_TITLES or index in (0, len(curves) - 1)):
+            handles += drawn
+    return handles

@@ -1,0 +1,108 @@
+"""Numbers with names, one row each: what each cut keeps, and bars."""
+
+from __future__ import annotations
+
+__all__ = ["BarPlot", "CutPlot", "Kept"]
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from colonnade.plotting.limits import INNER, MARKERS
+from colonnade.plotting.plot import Floats, Plot
+from colonnade.plotting.style import canvas, rows_with_names, ticks
+
+
+@dataclass(frozen=True)
+class BarPlot(Plot):
+    """Numbers with names as horizontal bars, from the top of the figure down.
+
+    Attributes
+    ----------
+    names : tuple of str
+    values : numpy.ndarray
+        Shape (names,).
+    label : str
+        Of the numbers.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    label: str
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """As high as the rows need."""
+        return canvas(1.9 + 0.24 * len(self.names))
+
+    def draw(self, axes: Axes) -> None:
+        """Draw the bars."""
+        axes.barh(range(len(self.names)), self.values, color=INNER, edgecolor="black", linewidth=0.6, height=0.7)
+        axes.axvline(0, color="black", linewidth=0.8)
+        low, high = min(0.0, float(self.values.min(initial=0))), max(float(self.values.max(initial=0)), 1e-6)
+        axes.set_xlim(1.05 * low, 1.08 * high)
+        axes.set_xlabel(self.label)
+        rows_with_names(axes, self.caption, self.names)
+        ticks(axes, y=False)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one process keeps of its events at each of n cuts, all the other cuts being applied.
+
+    Attributes
+    ----------
+    title : str
+        Its name in the legend.
+    fraction : numpy.ndarray
+        Shape (n,), between 0 and 1; NaN where nothing reaches the cut.
+    colour : str
+        As matplotlib understands it.
+    """
+
+    title: str
+    fraction: Floats
+    colour: str
+
+
+@dataclass(frozen=True)
+class CutPlot(Plot):
+    """What each cut keeps of the events that pass all the others (N-1).
+
+    A useful cut keeps the signal, at the right, and not the background, at the left.
+
+    Attributes
+    ----------
+    cuts : tuple of str
+        Names, in their order.
+    processes : tuple of Kept
+        The total background first, then signals.
+    """
+
+    cuts: tuple[str, ...]
+    processes: tuple[Kept, ...]
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """As high as the rows need."""
+        return canvas(1.9 + 0.34 * len(self.cuts))
+
+    def draw(self, axes: Axes) -> None:
+        """Draw a row of points for each cut, the first on top."""
+        rows = np.arange(len(self.cuts))
+        for row in rows:
+            values = [each.fraction[row] for each in self.processes if np.isfinite(each.fraction[row])]
+            if values:
+                axes.plot((min(values), max(values)), (row, row), color="#bbbbbb", linewidth=2.5, zorder=1)
+        handles: list[Artist] = []
+        for index, each in enumerate(self.processes):
+            look: dict[str, Any] = {"color": each.colour, "marker": MARKERS[index % len(MARKERS)], "label": each.title}
+            handles += axes.plot(
+                each.fraction, rows, markersize=7, linestyle="none", zorder=2 + index, clip_on=False, **look
+            )
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("Kept of the events that pass all other cuts")
+        rows_with_names(axes, self.caption, self.cuts, handles)
+        ticks(axes, y=False)
