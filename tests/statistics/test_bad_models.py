@@ -55,7 +55,6 @@ CASES = {
         ["w.json"],
         "no observed events",
     ),
-    "counts all zero": ({"w.json": workspace([0.0])}, ["w.json"], "every observed count is zero"),
     "a patch that does not apply": (
         {"w.json": workspace(), "p.json": PATCH},
         ["w.json", "--patchset", "p.json"],
@@ -73,7 +72,7 @@ CASES = {
         "no pyhf workspace, so no patch",
     ),
     "a card with a measurement": ({"c.txt": CARD}, ["c.txt", "--measurement", "m"], "no measurements to choose"),
-    "an unknown modifier in a card": ({"c.txt": CARD + "sys lnU 1.1 1.1\n"}, ["c.txt"], "sys is a lnU"),
+    "an unknown modifier in a card": ({"c.txt": CARD + "sys lnM 1.1 1.1\n"}, ["c.txt"], "unknown kind 'lnM'"),
     "an unknown modifier in a workspace": (
         {"w.json": json.loads(json.dumps(workspace()).replace("normsys", "normsyss"))},
         ["w.json"],

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def even_part(alpha: Floats, smooth: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+def even_part(alpha: Floats, smooth: NDArray[np.bool_], region: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the even function q of a shape interpolation, and its first two derivatives.
 
     A template goes as nominal + alpha (up - down)/2 + q(alpha) (up + down - 2 nominal)/2, with q = abs(alpha) for code
-    0, and for code 4p inside abs(alpha) < 1 the polynomial that joins it with two continuous derivatives.
+    0, and for code 4p inside abs(alpha) < region the polynomial that joins it with two continuous derivatives.
 
     Parameters
     ----------
@@ -27,13 +27,17 @@ def even_part(alpha: Floats, smooth: NDArray[np.bool_]) -> tuple[Floats, Floats,
         Parameter values, shape (n, batch).
     smooth
         Shape (n,): true for code 4p.
+    region
+        Shape (n,): where the polynomial ends; 1 in HistFactory.
     """
+    width = region[:, None]
+    scaled = alpha / width
     size = np.abs(alpha)
-    square = alpha * alpha
-    inside = (size < 1) & smooth[:, None]
-    value = np.where(inside, square * (15 - 10 * square + 3 * square * square) / 8, size)
-    slope = np.where(inside, alpha * (15 - 20 * square + 9 * square * square) / 4, np.sign(alpha))
-    bend = np.where(inside, (15 - 60 * square + 45 * square * square) / 4, 0.0)
+    square = scaled * scaled
+    inside = (size < width) & smooth[:, None]
+    value = np.where(inside, width * square * (15 - 10 * square + 3 * square * square) / 8, size)
+    slope = np.where(inside, scaled * (15 - 20 * square + 9 * square * square) / 4, np.sign(alpha))
+    bend = np.where(inside, (15 - 60 * square + 45 * square * square) / (4 * width), 0.0)
     return value, slope, bend
 
 

@@ -7,7 +7,17 @@ constant 1: it stands where a cell or row has nothing to be multiplied with.
 
 from __future__ import annotations
 
-__all__ = ["Cells", "Constraints", "Gammas", "Jacobian", "RowFactors", "Shapes", "Statistics", "lay_out"]
+__all__ = [
+    "Cells",
+    "Constraints",
+    "Gammas",
+    "Jacobian",
+    "RowFactors",
+    "Shapes",
+    "Statistics",
+    "Templates",
+    "lay_out",
+]
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from colonnade.statistics.formula import Formula
 from colonnade.statistics.interpolation import Factors
 from colonnade.statistics.model import Channel, Model, Modifier, Sample
 
@@ -23,14 +34,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Matrix = Any  # a scipy.sparse.csr_array, which comes without types
 
+# Combine's least content of a bin of a template
+_CUT = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Auxiliary measurements: the parameters, widths and places in the auxiliary data of each kind."""
+    """Auxiliary measurements: the parameters, widths and places in the auxiliary data of each kind.
+
+    `sigma` are the widths of normal constraints above the measured value, `below` those below it.
+    """
 
     auxdata: Floats
     normal: Ints
     sigma: Floats
+    below: Floats
     normal_aux: Ints
     poisson: Ints
     tau: Floats
@@ -51,8 +69,32 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
+class Templates:
+    """Which rows are cut off below and brought to their sum again, as Combine's templates are.
+
+    `floor` (cells, 1) is the least content of each cell before its factors; `total` (rows, 1) is the sum that a row is
+    brought to, 0 where it is left as it is. `logarithmic` (cells, 1) marks cells whose shapes act on the logarithm.
+    `present` tells whether any row is not plain.
+    """
+
+    floor: Floats
+    total: Floats
+    logarithmic: NDArray[np.bool_]
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaFactor:
+    """A formula, its parameters (n,), and where it stands among the row factors: (uses, n), a place a parameter."""
+
+    formula: Formula
+    parameter: Ints
+    places: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class RowFactors:
-    """Factors on whole rows: normfactors, luminosities (linear) and normsys, ordered by row."""
+    """Factors on whole rows: normfactors, luminosities (linear), normsys and formulas, ordered by row."""
 
     row: Ints
     parameter: Ints
@@ -63,6 +105,7 @@ class RowFactors:
     factors: Factors
     starts: Ints
     gradient: Matrix
+    formulas: tuple[FormulaFactor, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +114,7 @@ class Shapes:
 
     parameter: Ints
     smooth: NDArray[np.bool_]
+    region: Floats
     odd: Matrix
     even: Matrix
     odd_t: Matrix
@@ -131,13 +175,17 @@ class Second:
 
     They are those of pairs of yield factors of one row (`left`, `right`: places in the row factors), of a yield factor
     (`factor`) with a shape (`both`: place among the (row, shape) pairs, which `row_shape` sums from the shapes'
-    entries), and of a shape with itself. `sum` adds them into a (columns * columns) vector. Factors on single cells
-    other than the bins' own are left out.
+    entries; `pair` is the pair of each entry, `pair_row` the row of each pair), and of a shape with itself. `sum` adds
+    them into a (columns * columns) vector. Factors on single cells other than the bins' own are left out. `joint` are
+    the places, among the pairs of yield factors, of two parameters of one formula: (formula, uses, n, n), -1 for none.
     """
 
     left: Ints
     right: Ints
+    joint: tuple[Ints, ...]
     row_shape: Matrix
+    pair: Ints
+    pair_row: Ints
     factor: Ints
     both: Ints
     bend: Matrix
@@ -150,6 +198,7 @@ class Layout:
 
     constraints: Constraints
     cells: Cells
+    templates: Templates
     rows: RowFactors
     shapes: Shapes
     gammas: Gammas
@@ -166,8 +215,8 @@ def lay_out(model: Model) -> Layout:
         size += each.size
     constraints = _constraints(model, offset)
     cells = _cells(model)
-    factors: list[tuple[int, int, Modifier]] = []
-    shapes: list[tuple[int, bool, Ints, Modifier, Sample]] = []
+    factors: list[tuple[int, tuple[int, ...], Modifier]] = []
+    shapes: list[tuple[int, Ints, Modifier, Sample]] = []
     layers: list[list[int]] = [[] for _ in range(len(cells.bin))]
     variance = np.zeros((len(cells.bin), 1))
     statistic = np.full(len(cells.starts), -1, dtype=np.intp)
@@ -175,13 +224,12 @@ def lay_out(model: Model) -> Layout:
     for index, (channel, sample) in enumerate(cells.rows):
         mine = cells.of_row[index]
         for modifier in sample.modifiers:
-            parameter = offset[modifier.parameter]
-            if modifier.kind in ("normfactor", "lumi", "normsys"):
-                factors.append((index, parameter, modifier))
+            if modifier.kind in ("normfactor", "lumi", "normsys", "formula"):
+                factors.append((index, tuple(offset[name] for name in modifier.parameters), modifier))
             elif modifier.kind == "histosys":
-                shapes.append((parameter, modifier.interpolation != "code0", mine, modifier, sample))
+                shapes.append((offset[modifier.parameter], mine, modifier, sample))
             else:
-                first = parameter + span.get((modifier.parameter, channel.name), 0)
+                first = offset[modifier.parameter] + span.get((modifier.parameter, channel.name), 0)
                 if modifier.kind == "mcstat":
                     variance[mine, 0] += modifier.errors**2
                     statistic[cells.bin[mine]] = first + np.arange(channel.bins)
@@ -194,18 +242,21 @@ def lay_out(model: Model) -> Layout:
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
-    return Layout(constraints, cells, rows, laid, gammas, statistics, jacobian, second)
+    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second)
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:
     entries: dict[str, list[tuple[int, float, int]]] = {"normal": [], "poisson": []}
     auxdata: list[float] = []
+    below: list[float] = []
     for each in model.parameters:
         if each.constraint == "none":
             continue
         for index, (value, width) in enumerate(zip(each.auxdata, each.widths, strict=True)):
             entries[each.constraint].append((offset[each.name] + index, width, len(auxdata)))
             auxdata.append(value)
+        if each.constraint == "normal":
+            below += each.below or each.widths
 
     def columns(kind: str) -> tuple[Ints, Floats, Ints]:
         return (
@@ -214,7 +265,16 @@ def _constraints(model: Model, offset: dict[str, int]) -> Constraints:
             np.array([entry[2] for entry in entries[kind]], dtype=np.intp),
         )
 
-    return Constraints(np.array(auxdata, dtype=np.float64), *columns("normal"), *columns("poisson"))
+    normal, sigma, normal_aux = columns("normal")
+    lower = np.array(below, dtype=np.float64)
+    return Constraints(
+        np.array(auxdata, dtype=np.float64),
+        normal,
+        sigma,
+        sigma if np.array_equal(lower, sigma) else lower,
+        normal_aux,
+        *columns("poisson"),
+    )
 
 
 def _spans(model: Model) -> dict[tuple[str, str], int]:
@@ -250,27 +310,40 @@ def _cells(model: Model) -> Cells:
     return Cells(rows, nominal, bins, row, np.searchsorted(bins, np.arange(total)), of_row, row_sum)
 
 
+def _templates(cells: Cells) -> Templates:
+    floor, total = np.full_like(cells.nominal, -np.inf), np.zeros((len(cells.rows), 1))
+    logarithmic = np.zeros(cells.nominal.shape, dtype=bool)
+    for index, (_, sample) in enumerate(cells.rows):
+        mine = cells.of_row[index]
+        if sample.template == "normalised":
+            total[index] = sample.yields.sum()
+            floor[mine] = _CUT * total[index]
+        elif sample.template == "cropped":
+            floor[mine] = _CUT
+        logarithmic[mine] = any(modifier.interpolation == "log4p" for modifier in sample.modifiers)
+    return Templates(floor, total, logarithmic, present=bool(np.isfinite(floor).any() or logarithmic.any()))
+
+
 def _ones(row: Ints, column: Ints, shape: tuple[int, int]) -> Matrix:
     return sparse.csr_array((np.ones(len(row)), (row, column)), shape=shape)
 
 
-def _row_factors(factors: list[tuple[int, int, Modifier]], rows: int, parameters: int) -> RowFactors:
-    # every row gets one factor that is the constant 1, so that no row is empty
-    row = np.array([each[0] for each in factors] + list(range(rows)), dtype=np.intp)
-    parameter = np.array([each[1] for each in factors] + [parameters] * rows, dtype=np.intp)
-    modifiers: list[Modifier | None] = [each[2] for each in factors] + [None] * rows
-    order = np.argsort(row, kind="stable")
-    row, parameter = row[order], parameter[order]
-    ordered = [modifiers[index] for index in order]
-    normsys = np.array(
-        [index for index, each in enumerate(ordered) if each is not None and each.kind == "normsys"], dtype=np.intp
-    )
-    linear = np.setdiff1d(np.arange(len(row)), normsys)
+def _row_factors(factors: list[tuple[int, tuple[int, ...], Modifier]], rows: int, parameters: int) -> RowFactors:
+    # every row gets one factor that is the constant 1, so that no row is empty; a formula has a place a parameter
+    flat: list[tuple[int, int, Modifier | None, int]] = [
+        (row, parameter, modifier, use) for use, (row, places, modifier) in enumerate(factors) for parameter in places
+    ] + [(row, parameters, None, -1) for row in range(rows)]
+    order = np.argsort([each[0] for each in flat], kind="stable")
+    ordered = [flat[index] for index in order]
+    row, parameter = (np.array([each[side] for each in ordered], dtype=np.intp) for side in (0, 1))
+    kinds = np.array(["" if each[2] is None else each[2].kind for each in ordered])
+    normsys = np.flatnonzero(kinds == "normsys")
+    linear = np.flatnonzero((kinds != "normsys") & (kinds != "formula"))
     # equal factors of one parameter are evaluated once
     keys = [
         (int(parameter[index]), float(each.up[0]), float(each.down[0]), each.interpolation)
         for index in normsys
-        if (each := ordered[index]) is not None
+        if (each := ordered[index][2]) is not None
     ]
     unique = list(dict.fromkeys(keys))
     position = {key: index for index, key in enumerate(unique)}
@@ -289,27 +362,52 @@ def _row_factors(factors: list[tuple[int, int, Modifier]], rows: int, parameters
         ),
         np.searchsorted(row, np.arange(rows)),
         _ones(parameter[used], used, (parameters, len(row))),
+        _formulas(ordered),
     )
 
 
-def _shapes(entries: list[tuple[int, bool, Ints, Modifier, Sample]], cells: int, parameters: int) -> Shapes:
-    # a parameter that is smooth here and linear there takes two columns
-    keys = sorted({(entry[0], entry[1]) for entry in entries})
+def _formulas(ordered: list[tuple[int, int, Modifier | None, int]]) -> tuple[FormulaFactor, ...]:
+    """Find where each formula stands; one that multiplies several rows is evaluated once."""
+    uses: dict[int, list[int]] = {}
+    formulas: dict[int, Formula] = {}
+    for place, (_, _, modifier, use) in enumerate(ordered):
+        if modifier is not None and modifier.formula is not None:
+            uses.setdefault(use, []).append(place)
+            formulas[use] = modifier.formula
+    same: dict[Formula, list[list[int]]] = {}
+    for use, formula in formulas.items():
+        same.setdefault(formula, []).append(uses[use])
+    return tuple(
+        FormulaFactor(
+            formula,
+            np.array([ordered[place][1] for place in places[0]], dtype=np.intp),
+            np.array(places, dtype=np.intp).reshape(len(places), len(formula.parameters)),
+        )
+        for formula, places in same.items()
+    )
+
+
+def _shapes(entries: list[tuple[int, Ints, Modifier, Sample]], cells: int, parameters: int) -> Shapes:
+    # a parameter that is smooth here and linear there, or over other distances, takes several columns
+    own = [(parameter, modifier.interpolation != "code0", modifier.region) for parameter, _, modifier, _ in entries]
+    keys = sorted(set(own))
     position = {key: index for index, key in enumerate(keys)}
     none: list[Ints] = [np.empty(0, dtype=np.intp)]
-    cell = np.concatenate(none + [entry[2] for entry in entries])
-    column = np.concatenate(none + [np.full(len(entry[2]), position[entry[0], entry[1]]) for entry in entries])
-    empty: list[Floats] = [np.empty(0)]
-    odd = np.concatenate(empty + [(modifier.up - modifier.down) / 2 for *_, modifier, _ in entries])
-    even = np.concatenate(
-        empty + [(modifier.up + modifier.down) / 2 - sample.yields for *_, modifier, sample in entries]
+    cell = np.concatenate(none + [mine for _, mine, _, _ in entries])
+    column = np.concatenate(
+        none + [np.full(len(mine), position[key]) for key, (_, mine, _, _) in zip(own, entries, strict=True)]
     )
+    empty: list[Floats] = [np.empty(0)]
+    sides = [_sides(modifier, sample) for _, _, modifier, sample in entries]
+    odd = np.concatenate(empty + [(up - down) / 2 for up, down in sides])
+    even = np.concatenate(empty + [(up + down) / 2 for up, down in sides])
     shape = (cells, len(keys))
     odds, evens = (sparse.csr_array((values, (cell, column)), shape=shape) for values in (odd, even))
     parameter = np.array([key[0] for key in keys], dtype=np.intp)
     return Shapes(
         parameter,
         np.array([key[1] for key in keys], dtype=bool),
+        np.array([key[2] for key in keys], dtype=np.float64),
         odds,
         evens,
         odds.T.tocsr(),
@@ -320,6 +418,17 @@ def _shapes(entries: list[tuple[int, bool, Ints, Modifier, Sample]], cells: int,
         odd,
         even,
     )
+
+
+def _sides(modifier: Modifier, sample: Sample) -> tuple[Floats, Floats]:
+    """Return how far the varied templates are from the nominal one, or their logarithms."""
+    if modifier.interpolation != "log4p":
+        return modifier.up - sample.yields, modifier.down - sample.yields
+    up, down = (
+        np.log(np.divide(side, sample.yields, out=np.ones_like(side), where=(side > 0) & (sample.yields > 0)))
+        for side in (modifier.up, modifier.down)
+    )
+    return up, down
 
 
 def _gammas(layers: list[list[int]], parameters: int) -> Gammas:
@@ -390,6 +499,14 @@ def _second(cells: Cells, rows: RowFactors, shapes: Shapes, jacobian: Jacobian) 
         of_row[rows.row[place]].append(int(place))
     left = np.array([k for places in of_row for k in places for _ in places], dtype=np.intp)
     right = np.array([k for places in of_row for _ in places for k in places], dtype=np.intp)
+    pair_of = {pair: index for index, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True))}
+    joint = tuple(
+        np.array(
+            [[[pair_of.get((one, other), -1) for other in use] for one in use] for use in each.places.tolist()],
+            dtype=np.intp,
+        )
+        for each in rows.formulas
+    )
     # the (row, shape column) pairs, and which entries of the shapes add to each
     keys = cells.row[shapes.cell] * max(1, len(shapes.parameter)) + shapes.column
     pairs, member = np.unique(keys, return_inverse=True)
@@ -410,7 +527,7 @@ def _second(cells: Cells, rows: RowFactors, shapes: Shapes, jacobian: Jacobian) 
         ]
     )
     total = _ones(target, np.arange(len(target)), (size * size, len(target)))
-    return Second(left, right, row_shape, factor, both, bend, total)
+    return Second(left, right, joint, row_shape, member, pair_row, factor, both, bend, total)
 
 
 def _local(model: Model, cells: Cells, gammas: Gammas, statistics: Statistics, bins: int) -> Ints:

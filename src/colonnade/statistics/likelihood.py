@@ -29,6 +29,21 @@ _ZERO = 1e-15
 
 
 @dataclass(frozen=True, slots=True)
+class _Morph:
+    """What is done to templates after their shapes: shapes (cells, batch), of the rows (rows, batch).
+
+    `lever` multiplies the change of a cell by a shape: 0 where the cell is cut off, the cell itself where shapes act on
+    the logarithm. `content` are the cells as they end up, `ratio` what brought each row to its sum, `total` that sum,
+    0 where a row is left as it is.
+    """
+
+    lever: Floats
+    content: Floats
+    ratio: Floats
+    total: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     """What expected events at some parameters consist of; shapes (..., batch)."""
 
@@ -37,10 +52,12 @@ class _State:
     scale: Floats  # what multiplies the additive part of a cell
     slopes: Floats  # f'/f of each row factor f
     bends: Floats  # f''/f of the same
+    joint: tuple[Floats, ...]  # of each formula, its second derivatives over its value
     even_slopes: Floats
     even_bends: Floats
     error: Floats  # derivative of the bins by Combine's bin-wise parameters
     for_rows: Floats  # the part of the cells that row factors scale
+    morph: _Morph | None  # where templates are cut off or brought to their sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,7 @@ class Likelihood:
             values[rows.normsys] = factor[rows.unique]
             slopes[rows.normsys] = slope[rows.unique]
             bends[rows.normsys] = bend[rows.unique]
+        joint = self._formulas(theta, values, slopes, bends)
         row_scale = np.multiply.reduceat(values, rows.starts, axis=0)[cells.row]
         scale = row_scale
         for layer in layout.gammas.layers:
@@ -149,8 +167,12 @@ class Likelihood:
         even_slopes = even_bends = np.zeros((len(shapes.parameter), batch))
         if len(shapes.parameter):
             alpha = theta[shapes.parameter]
-            even, even_slopes, even_bends = even_part(alpha, shapes.smooth)
-            base = base + shapes.odd @ alpha + shapes.even @ even
+            even, even_slopes, even_bends = even_part(alpha, shapes.smooth, shapes.region)
+            change = shapes.odd @ alpha + shapes.even @ even
+            base = base + change
+        morph = None
+        if layout.templates.present:
+            base, morph = self._morphed(base, change if len(shapes.parameter) else np.zeros_like(scale))
         content = base * scale
         bins = np.add.reduceat(content, cells.starts, axis=0)
         for_rows, error = content, np.zeros((0, batch))
@@ -162,7 +184,33 @@ class Likelihood:
             bins = bins + parameter * error
             share = np.divide(parameter, error, out=np.zeros_like(error), where=error > 0)
             for_rows = content + variance * share[cells.bin]
-        return _State(content, bins, scale, slopes, bends, even_slopes, even_bends, error, for_rows)
+        return _State(content, bins, scale, slopes, bends, joint, even_slopes, even_bends, error, for_rows, morph)
+
+    def _formulas(self, theta: Floats, values: Floats, slopes: Floats, bends: Floats) -> tuple[Floats, ...]:
+        """Put the values and derivatives of the formulas in their places."""
+        joint = []
+        for each in self._layout.rows.formulas:
+            value, first, second = each.formula(theta[each.parameter])
+            value = _safe(value)
+            for use in each.places:
+                values[use] = 1.0
+                values[use[0]] = value
+                slopes[use] = first / value
+                bends[use] = np.einsum("jjb->jb", second) / value
+            joint.append(second / value)
+        return tuple(joint)
+
+    def _morphed(self, base: Floats, change: Floats) -> tuple[Floats, _Morph]:
+        """Return templates as Combine takes them: cut off below, and where asked for brought to their sum."""
+        templates, cells = self._layout.templates, self._layout.cells
+        if templates.logarithmic.any():
+            base = np.where(templates.logarithmic, cells.nominal * np.exp(change), base)
+        lever = np.where(templates.logarithmic, base, 1.0) * (base > templates.floor)
+        base = np.maximum(base, templates.floor)
+        total = templates.total
+        ratio = np.where(total > 0, total / np.where(total > 0, cells.row_sum @ base, 1.0), 1.0)
+        base = base * ratio[cells.row]
+        return base, _Morph(lever, base, ratio, np.broadcast_to(total, ratio.shape))
 
     def expected(self, theta: Floats) -> Floats:
         """Return the expected events of each bin: (parameters[, batch]) -> (bins[, batch])."""
@@ -193,8 +241,16 @@ class Likelihood:
         data = np.empty((self.bins + len(held.auxdata), count))
         data[: self.bins] = rng.poisson(np.maximum(self.expected(theta), 0)[:, None], (self.bins, count))
         aux = data[self.bins :]
-        means = theta[held.normal][:, None]
-        aux[held.normal_aux] = rng.normal(means, held.sigma[:, None], (len(held.normal), count))
+        # a constraint of two widths: its sides hold their widths' share of all measurements
+        size = (len(held.normal), count)
+        share = (held.sigma / (held.sigma + held.below))[:, None] if len(held.normal) else np.zeros((0, 1))
+        pull = rng.normal(size=size)
+        if held.below is not held.sigma:
+            low = rng.random(size) < share
+            pull = np.where(low, -np.abs(pull), np.abs(pull))
+        aux[held.normal_aux] = theta[held.normal][:, None] + pull * np.where(
+            pull < 0, held.sigma[:, None], held.below[:, None]
+        )
         means = (theta[held.poisson] * held.tau)[:, None]
         aux[held.poisson_aux] = rng.poisson(means, (len(held.poisson), count))
         return data
@@ -224,12 +280,20 @@ class Likelihood:
         value = _deviance(count, rate).sum(axis=0)
         aux = data[self.bins :]
         if len(held.normal):
-            pull = (aux[held.normal_aux] - theta[held.normal]) / held.sigma[:, None]
+            pull = (aux[held.normal_aux] - theta[held.normal]) / self._widths(theta, aux)
             value = value + 0.5 * (pull * pull).sum(axis=0)
         if len(held.poisson):
             rate = np.maximum(theta[held.poisson] * held.tau[:, None], FLOOR)
             value = value + _deviance(aux[held.poisson_aux], rate).sum(axis=0)
         return np.asarray(value)
+
+    def _widths(self, theta: Floats, aux: Floats) -> Floats:
+        """Return the widths of the normal constraints, on the side of the measured value where the parameters are."""
+        held = self._layout.constraints
+        if held.below is held.sigma:
+            return held.sigma[:, None]
+        low = theta[held.normal] < aux[held.normal_aux]
+        return np.where(low, held.below[:, None], held.sigma[:, None])
 
     def gradient(self, theta: Floats, data: Floats) -> Floats:
         """Return the gradient of `nll`, shape (parameters, batch)."""
@@ -243,7 +307,7 @@ class Likelihood:
         row = cells.row_sum @ (by_cell * state.for_rows)
         gradient = np.asarray(rows.gradient @ (state.slopes * row[rows.row]))
         if len(shapes.parameter):
-            scaled = by_cell * state.scale
+            scaled = self._to_shapes(state, by_cell * state.scale)
             change = shapes.odd_t @ scaled + state.even_slopes * (shapes.even_t @ scaled)
             gradient += shapes.gradient @ change
         plain = by_cell * state.cells
@@ -255,11 +319,21 @@ class Likelihood:
             gradient[layout.statistics.parameter[used]] += (by_bin * state.error)[used]
         aux = data[self.bins :]
         if len(held.normal):
-            pull = (theta[held.normal] - aux[held.normal_aux]) / held.sigma[:, None] ** 2
+            pull = (theta[held.normal] - aux[held.normal_aux]) / self._widths(theta, aux) ** 2
             gradient[held.normal] += pull
         if len(held.poisson):
             gradient[held.poisson] += held.tau[:, None] - aux[held.poisson_aux] / _safe(theta[held.poisson])
         return gradient
+
+    def _to_shapes(self, state: _State, scaled: Floats) -> Floats:
+        """Turn derivatives by the cells of templates into those by the cells before they were cut off and scaled."""
+        if state.morph is None:
+            return scaled
+        morph, cells = state.morph, self._layout.cells
+        kept = morph.total > 0
+        share = (cells.row_sum @ (scaled * morph.content)) / np.where(kept, morph.total, 1.0)
+        mean = np.where(kept, share, 0.0)
+        return np.asarray(morph.lever * morph.ratio[cells.row] * (scaled - mean[cells.row]))
 
     def _jacobian(self, state: _State, theta: Floats) -> tuple[Floats, Floats]:
         layout = self._layout
@@ -285,8 +359,16 @@ class Likelihood:
     def _shape_slopes(self, state: _State) -> Floats:
         """Return the derivative of each shape's entry before scaling."""
         shapes = self._layout.shapes
-        slope = shapes.even_values[:, None] * state.even_slopes[shapes.column]
-        return np.asarray(slope + shapes.odd_values[:, None])
+        slope = shapes.even_values[:, None] * state.even_slopes[shapes.column] + shapes.odd_values[:, None]
+        if state.morph is None:
+            return np.asarray(slope)
+        morph, cells, second = state.morph, self._layout.cells, self._layout.second
+        slope = morph.lever[shapes.cell] * slope
+        together = second.row_shape @ slope
+        row = cells.row[shapes.cell]
+        total = morph.total[row]
+        share = np.divide(morph.content[shapes.cell], total, out=np.zeros_like(slope), where=total > 0)
+        return np.asarray(morph.ratio[row] * (slope - share * together[second.pair]))
 
     def _second(self, state: _State, theta: Floats, by_bin: Floats) -> tuple[Floats, Floats]:
         """Return second derivatives of the bins weighted by `by_bin`: among columns, and with the bins' own."""
@@ -298,6 +380,10 @@ class Likelihood:
         row = (cells.row_sum @ (by_cell * state.for_rows))[rows.row[second.left]]
         same = (second.left == second.right)[:, None]
         factors = np.where(same, state.bends[second.left], state.slopes[second.left] * state.slopes[second.right])
+        for places, derivatives in zip(second.joint, state.joint, strict=True):
+            for use in places:
+                seen = use >= 0
+                factors[use[seen]] = derivatives[seen]
         slopes = self._shape_slopes(state)
         scaled = (by_cell * state.scale)[shapes.cell]
         mixed = state.slopes[second.factor] * (second.row_shape @ (scaled * slopes))[second.both]
@@ -336,7 +422,7 @@ class Likelihood:
         weight = np.maximum(data[: self.bins], 0.05 * rate) / rate**2
         diagonal = np.zeros_like(theta)
         if len(held.normal):
-            diagonal[held.normal] += 1 / held.sigma[:, None] ** 2
+            diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
         if len(held.poisson):
             aux = data[self.bins :][held.poisson_aux]
             diagonal[held.poisson] += np.maximum(aux, 0.05) / _safe(theta[held.poisson]) ** 2
@@ -366,8 +452,9 @@ class Likelihood:
         count, rate = data[: self.bins], np.maximum(self.expected(theta), FLOOR)
         value = float(np.sum(xlogy(count, rate) - rate - gammaln(count + 1)))
         aux = data[self.bins :]
-        pull = (aux[held.normal_aux] - theta[held.normal]) / held.sigma
-        value -= float(np.sum(0.5 * pull**2 + np.log(held.sigma) + 0.5 * np.log(2 * np.pi)))
+        pull = (aux[held.normal_aux] - theta[held.normal]) / self._widths(_two(theta), _two(aux))[:, 0]
+        width = (held.sigma + held.below) / 2
+        value -= float(np.sum(0.5 * pull**2 + np.log(width) + 0.5 * np.log(2 * np.pi)))
         rate, count = theta[held.poisson] * held.tau, aux[held.poisson_aux]
         return value + float(np.sum(xlogy(count, rate) - rate - gammaln(count + 1)))
 

@@ -15,6 +15,7 @@ __all__ = [
     "Modifier",
     "Parameter",
     "Sample",
+    "Treatment",
     "make_model",
 ]
 
@@ -26,13 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.formula import Formula
 
 Floats = NDArray[np.float64]
-Kind = Literal["normfactor", "normsys", "histosys", "lumi", "shapefactor", "shapesys", "staterror", "mcstat"]
+Kind = Literal["normfactor", "formula", "normsys", "histosys", "lumi", "shapefactor", "shapesys", "staterror", "mcstat"]
 # normsys: "code1" exponential, "code4" polynomial then exponential (pyhf's and RooFit's), "lnN" Combine's
 # asymmetric log-normal; histosys: "code0" piecewise linear, "code4p" polynomial then linear (pyhf's and
-# Combine's)
-Interpolation = Literal["code0", "code1", "code4", "code4p", "lnN"]
+# Combine's), "log4p" the same of the logarithm (Combine's shapeN)
+Interpolation = Literal["code0", "code1", "code4", "code4p", "log4p", "lnN"]
+# what becomes of a sample whose shapes drive bins below zero; Combine's templates are cut off at 1e-9 and, unless
+# they have autoMCStats, brought back to their sum
+Treatment = Literal["plain", "cropped", "normalised"]
 Constraint = Literal["none", "normal", "poisson"]
 
 
@@ -43,15 +48,20 @@ class Modifier:
     Attributes
     ----------
     kind : str
-        As in pyhf; `mcstat` is Combine's bin-wise uncertainty: an absolute error, added and not multiplied.
+        As in pyhf; `mcstat` is Combine's bin-wise uncertainty: an absolute error, added and not multiplied; `formula`
+        is a factor that is a function of several parameters.
     parameter : str
-        Name of the parameter or of the vector of parameters.
+        Name of the parameter or of the vector of parameters; of a formula, its own name.
     up, down : numpy.ndarray
         normsys: one factor each. histosys: the whole template each.
     errors : numpy.ndarray
         shapesys, staterror, mcstat: absolute uncertainty of each bin.
     interpolation : str
         Of a normsys or histosys.
+    region : float
+        Of a histosys with code4p or log4p: the distance, in standard deviations, within which it is smooth.
+    formula : Formula, optional
+        Of a formula.
     """
 
     kind: Kind
@@ -60,15 +70,36 @@ class Modifier:
     down: Floats = field(default_factory=lambda: np.empty(0))
     errors: Floats = field(default_factory=lambda: np.empty(0))
     interpolation: Interpolation = "code4"
+    region: float = 1.0
+    formula: Formula | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters it depends on."""
+        return (self.parameter,) if self.formula is None else self.formula.parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process in one channel: expected events of each bin and what changes them."""
+    """One process in one channel: expected events of each bin and what changes them.
+
+    Attributes
+    ----------
+    name : str
+        The process.
+    yields : numpy.ndarray
+        Shape (bins,), before any modifier.
+    modifiers : tuple of Modifier
+        What changes the yields.
+    template : {'plain', 'cropped', 'normalised'}
+        Whether bins that shapes drive below zero stay so (HistFactory), are cut off at 1e-9, or are cut off at 1e-9 of
+        the sum and the sum is kept (both Combine).
+    """
 
     name: str
     yields: Floats
     modifiers: tuple[Modifier, ...] = ()
+    template: Treatment = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +132,8 @@ class Parameter:
         Its kind: normal(aux | value, width) or Poisson(aux | value * width).
     auxdata, widths : tuple of float
         What was measured, and the widths (standard deviations, or Poisson's scale factors).
+    below : tuple of float
+        Of a normal constraint with two widths: those below what was measured; `widths` are those above.
     scalar : bool
         Whether it is a single number, so that it is called by its name without an index.
     """
@@ -112,6 +145,7 @@ class Parameter:
     constraint: Constraint = "none"
     auxdata: tuple[float, ...] = ()
     widths: tuple[float, ...] = ()
+    below: tuple[float, ...] = ()
     scalar: bool = True
 
     @property
@@ -141,6 +175,10 @@ class Model:
         Observed events of each channel.
     measurement : str
         Name of the measurement.
+    groups : mapping of str to tuple of str
+        Names of groups of parameters.
+    notes : tuple of str
+        What the source says that is allowed, but unusual: one sentence each.
     """
 
     channels: tuple[Channel, ...]
@@ -148,6 +186,8 @@ class Model:
     poi: str
     observations: Mapping[str, Floats]
     measurement: str = "measurement"
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -177,6 +217,7 @@ class Model:
 # defaults)
 _DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
     "normfactor": (1.0, (0.0, 10.0), "none"),
+    "formula": (1.0, (0.0, 10.0), "none"),
     "shapefactor": (1.0, (0.0, 10.0), "none"),
     "normsys": (0.0, (-5.0, 5.0), "normal"),
     "histosys": (0.0, (-5.0, 5.0), "normal"),
@@ -185,7 +226,7 @@ _DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
     "staterror": (1.0, (1e-10, 10.0), "normal"),
     "mcstat": (0.0, (-7.0, 7.0), "normal"),
 }
-_SCALAR = ("normfactor", "normsys", "histosys", "lumi")
+_SCALAR = ("normfactor", "formula", "normsys", "histosys", "lumi")
 
 
 def make_model(
@@ -196,12 +237,14 @@ def make_model(
     overrides: Mapping[str, Mapping[str, object]] | None = None,
     measurement: str = "measurement",
     source: str = "The model",
+    groups: Mapping[str, tuple[str, ...]] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Model:
     """Build a model from its channels: find its parameters and check that all fits together.
 
     Parameters
     ----------
-    channels, observations, poi, measurement
+    channels, observations, poi, measurement, groups, notes
         As in `Model`.
     overrides
         Parameter name -> what its measurement says (inits, bounds, auxdata, sigmas, factors, fixed), as in
@@ -213,7 +256,7 @@ def make_model(
     ------
     ConfigError
         If sizes disagree, a parameter is used in two ways, the parameter of interest is nobody's, or events
-        are missing, negative, or all zero.
+        are missing or negative.
     """
     channels = tuple(channels)
     _check_sizes(channels, source)
@@ -236,10 +279,7 @@ def make_model(
             msg = f"{source}: the channel {channel.name} has an observed count that is negative or not a number."
             raise ConfigError(msg)
         events[channel.name] = seen
-    if not any(seen.any() for seen in events.values()):
-        msg = f"{source}: every observed count is zero, so nothing can be fitted; give the observed events."
-        raise ConfigError(msg)
-    return Model(channels, parameters, poi, events, measurement)
+    return Model(channels, parameters, poi, events, measurement, dict(groups or {}), notes)
 
 
 def _check_sizes(channels: tuple[Channel, ...], source: str) -> None:
@@ -284,7 +324,8 @@ def _parameters(
     for channel in channels:
         for sample in channel.samples:
             for modifier in sample.modifiers:
-                users.setdefault(modifier.parameter, []).append((channel, sample, modifier))
+                for name in modifier.parameters:
+                    users.setdefault(name, []).append((channel, sample, modifier))
     return tuple(
         _overridden(_default_parameter(name, used, source), overrides.get(name, {}), source)
         for name, used in users.items()
@@ -292,6 +333,8 @@ def _parameters(
 
 
 def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], source: str) -> Parameter:
+    # in a formula a parameter is what it is elsewhere, or free
+    used = [each for each in used if each[2].kind != "formula"] or used
     kinds = {modifier.kind for _, _, modifier in used}
     if len(kinds) > 1 and kinds != {"normsys", "histosys"}:
         msg = f"{source}: the parameter {name} is used as {' and as '.join(sorted(kinds))}; give one another name."
@@ -358,14 +401,16 @@ def _overridden(parameter: Parameter, config: Mapping[str, object], source: str)
             flags = value if isinstance(value, list | tuple) else (value,) * parameter.size
             changed["fixed"] = tuple(bool(flag) for flag in flags)
             continue
-        if key == "constraint":  # a normalisation held by a measurement, as Combine's gmN and param
+        if key == "constraint":  # a normalisation held by a measurement, as Combine's gmN and param, or set free
             changed["constraint"] = value
+            if value == "none":
+                changed |= {"auxdata": (), "widths": ()}
             continue
         target = "widths" if key in ("sigmas", "factors") else key
-        if target not in ("inits", "bounds", "auxdata", "widths") or not isinstance(value, list | tuple):
+        if target not in ("inits", "bounds", "auxdata", "widths", "below") or not isinstance(value, list | tuple):
             msg = f"{source}: the parameter {parameter.name} has the unknown setting {key}."
             raise ConfigError(msg)
-        if target in ("auxdata", "widths") and parameter.constraint == "none" and "constraint" not in config:
+        if target in ("auxdata", "widths", "below") and parameter.constraint == "none" and "constraint" not in config:
             msg = f"{source}: the parameter {parameter.name} is free, so it can't have {key}."
             raise ConfigError(msg)
         if len(value) != parameter.size:

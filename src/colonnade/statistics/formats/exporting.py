@@ -68,7 +68,7 @@ def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] =
 
 def _export(model: Model, folder: Path, name: str, form: str) -> Export:
     if form == "combine":
-        from colonnade.statistics.formats.combine_write import to_combine
+        from colonnade.statistics.formats.combine.write import to_combine
 
         path = folder / f"{name}.combine.txt"
         return Export(form, path, to_combine(model, path))

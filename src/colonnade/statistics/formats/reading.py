@@ -23,6 +23,7 @@ def read_model(
     patchset: Path | None = None,
     patch: str | None = None,
     measurement: str | None = None,
+    mass: float | None = None,
 ) -> Model:
     """Read a model from a file: a pyhf workspace, HS3, a Combine card, HistFactory XML, a cabinetry configuration.
 
@@ -36,6 +37,8 @@ def read_model(
         A file of pyhf patches and the name of the one to apply (without it the file must hold just one).
     measurement
         Which measurement of a workspace.
+    mass
+        What ``$MASS`` in a datacard stands for.
 
     Raises
     ------
@@ -53,9 +56,9 @@ def read_model(
     if kind not in ("json", "pyhf"):
         _refuse_patches(path, patchset, patch, measurement)
     if kind == "combine":
-        from colonnade.statistics.formats.combine_read import read_combine
+        from colonnade.statistics.formats.combine import read_combine
 
-        return read_combine(path)
+        return read_combine(path, mass)
     if kind == "xml":
         return _read_xml(path)
     if kind == "root":

@@ -1,0 +1,441 @@
+"""From the lines of a datacard to a model, by Combine's conventions.
+
+The conventions are those of Combine 10.6 (its documentation, "Datacards" and "Automatic statistical uncertainties", and
+its source): the yield of a template is split from its shape and interpolated as an asymmetric log-normal; a shape is
+the template divided by its sum, interpolated vertically, cut off at 1e-9 below and brought to the sum of 1 again;
+``autoMCStats`` takes the templates as they are.
+"""
+
+from __future__ import annotations
+
+__all__ = ["model_of_card"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import inf, prod
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from colonnade.errors import ConfigError
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Systematic
+from colonnade.statistics.formats.combine.shapes import DATA, Template, Templates
+from colonnade.statistics.formula import Formula
+from colonnade.statistics.model import Channel, Floats, Interpolation, Model, Modifier, Sample, Treatment, make_model
+
+POI = "r"
+Bools = NDArray[np.bool_]
+# the range of the signal strength, and of constrained parameters by the kind of the line that makes them
+_STRENGTH = (0.0, 20.0)
+# (Combine declares 4 standard deviations for shapes, but lifts that bound while it fits)
+_RANGES = {"lnU": (-1.0, 1.0), "shapeU": (-1.0, 1.0)}
+_WIDE = (-7.0, 7.0)
+# relative and absolute differences of sums that Combine takes as equal
+_SAME_DATA, _SAME_RATE = 0.005, 0.01
+# an effect on the yield of a template below this is taken as none
+_NO_YIELD = 1e-3
+# the parameters of single bins range over 7 standard deviations
+_TAIL = float(norm.sf(7.0))
+
+
+def model_of_card(card: Card, mass: float | None = None) -> Model:
+    """Build the model of a card.
+
+    Parameters
+    ----------
+    card
+        What its lines say.
+    mass
+        What ``$MASS`` in the names of templates stands for.
+
+    Raises
+    ------
+    InputError
+        If a file of templates can't be read.
+    ConfigError
+        If the card names a template that is not there, sums and rates disagree by more than Combine allows, or a
+        construct can't be expressed.
+    """
+    build = _Build(card, Templates(card, mass))
+    channels, observations = [], {}
+    for name in card.bins:
+        channel, seen = build.channel(name)
+        channels.append(channel)
+        observations[name] = seen
+    used = {each.parameter for channel in channels for sample in channel.samples for each in sample.modifiers}
+    used |= {name for each in build.formulas.values() for name in each.parameters}
+    notes = [*card.notes, *(f"the param {name} has no effect." for name in card.measured if name not in used)]
+    return make_model(
+        channels,
+        observations,
+        POI if card.signals else "",
+        overrides=build.overrides,
+        source=str(card.path),
+        groups={name: tuple(sorted(members & used)) for name, members in card.groups.items()},
+        notes=tuple(notes),
+    )
+
+
+@dataclass
+class _Build:
+    """The model in the making: the settings of its parameters so far."""
+
+    card: Card
+    templates: Templates
+    overrides: dict[str, dict[str, object]] = field(default_factory=lambda: {POI: {"bounds": [_STRENGTH]}})
+    formulas: dict[str, Formula] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        card = self.card
+        written = {name: Formula(text, arguments) for name, (text, arguments) in card.formulas.items()}
+        self.formulas = {name: each.substituted(written) for name, each in written.items()}
+        for name, each in card.free.items():
+            self.overrides[name] = {
+                "constraint": "none",
+                "inits": [each.value],
+                "bounds": [each.bounds or (-inf, inf)],
+                "fixed": each.constant,
+            }
+        for name, (mean, below, above, bounds) in card.measured.items():
+            self.overrides[name] = {
+                "constraint": "normal",
+                "inits": [mean],
+                "auxdata": [mean],
+                "sigmas": [above],
+                "below": [below],
+                "bounds": [bounds or (mean - 4 * below, mean + 4 * above)],
+            }
+        for name in card.frozen:
+            self.overrides.setdefault(name, {})["fixed"] = True
+
+    # ---- a bin of the card
+
+    def channel(self, name: str) -> tuple[Channel, Floats]:
+        """Return a channel and its observed events."""
+        seen, edges = self._observed(name)
+        automatic = self.card.statistics.get(name) if edges is not None else None
+        samples, errors = [], []
+        for (where, process), rate in self.card.rates.items():
+            if where == name and rate != 0:
+                sample, error = self._sample((name, process), rate, automatic, len(seen), counted=edges is None)
+                samples.append(sample)
+                errors.append(error)
+        if automatic is not None and automatic[0] >= 0:
+            samples = self._with_statistics(name, samples, errors, *automatic[:2])
+        return Channel(name, tuple(samples), edges), seen
+
+    def _observed(self, name: str) -> tuple[Floats, tuple[float, ...] | None]:
+        stated = self.card.observed.get(name)
+        if stated is None:
+            msg = f"{self.card.path}: the bin {name} has no observation."
+            raise ConfigError(msg)
+        if self.templates.counted(name):
+            if stated < 0:
+                self._refuse(f"the bin {name} counts {stated:g} events.")
+            return np.array([stated]), None
+        found = self.templates.get(name, DATA)
+        total = found.total
+        differs = total > 0.01 if stated == 0 else stated > 0 and abs(total / stated - 1) > _SAME_DATA
+        if total != 0 and differs:
+            self._refuse(f"the bin {name} states {stated:g} observed events, its histogram holds {total:g}.")
+        return found.values, found.edges
+
+    def _sample(
+        self, cell: Cell, rate: float, automatic: tuple[float, bool, int] | None, bins: int, *, counted: bool
+    ) -> tuple[Sample, Floats]:
+        """Return the sample of a cell, and the errors of its bins."""
+        channel, process = cell
+        if counted != self.templates.counted(channel, process):
+            self._refuse(f"of {process} and the data in the bin {channel} only one has a template.")
+        modifiers = self._factors(cell)
+        if counted:
+            yields, errors = np.array([rate]), np.zeros(1)
+        else:
+            found = self._nominal(cell, rate, bins)
+            scale = 1.0 if automatic is not None or rate == -1 else rate / found.total
+            yields, errors = found.values * scale, found.errors * scale
+        per_event = self._gamma(cell, rate, modifiers, given_by_template=automatic is not None and not counted)
+        yields, errors = yields * per_event, errors * per_event
+        for each in self._acting(cell):
+            if each.kind.startswith("shape") and not self._is_yield(each, cell):
+                continue
+            modifiers += self._yield_effect(each, each.effects[cell])
+        if not counted:
+            modifiers += self._shapes(cell, yields, 1 if automatic is None else automatic[2])
+        how: Treatment = "plain" if counted else "normalised" if automatic is None else "cropped"
+        return Sample(process, yields, tuple(modifiers), template=how), errors
+
+    def _nominal(self, cell: Cell, rate: float, bins: int) -> Template:
+        channel, process = cell
+        found = self.templates.get(channel, process)
+        if len(found.values) != bins:
+            self._refuse(f"{process} in the bin {channel} has {len(found.values)} bins, the data have {bins}.")
+        if found.total == 0:
+            self._refuse(f"the template of {process} in the bin {channel} is empty, but its rate is {rate:g}.")
+        if rate > 0 and abs(found.total - rate) > _SAME_RATE * max(1.0, rate):
+            self._refuse(f"{process} in the bin {channel} has the rate {rate:g}, its template holds {found.total:g}.")
+        return found
+
+    def _refuse(self, what: str) -> None:
+        msg = f"{self.card.path}: {what}"
+        raise ConfigError(msg)
+
+    # ---- factors on yields
+
+    def _factors(self, cell: Cell) -> list[Modifier]:
+        """Return the signal strength and the rateParams of a cell."""
+        modifiers = [Modifier("normfactor", POI)] if cell[1] in self.card.signals else []
+        for name in dict.fromkeys(self.card.scaled.get(cell, ())):
+            if name in self.formulas:
+                modifiers.append(Modifier("formula", name, formula=self.formulas[name]))
+            else:
+                modifiers.append(Modifier("normfactor", name))
+        return modifiers
+
+    def _gamma(self, cell: Cell, rate: float, modifiers: list[Modifier], *, given_by_template: bool) -> float:
+        """Add the gmN of a cell, and return what its yields are to be multiplied by for one event of the sideband."""
+        found = [each for each in self.card.systematics if each.kind == "gmN" and cell in each.effects]
+        if not found:
+            return 1.0
+        if len(found) > 1:
+            self._refuse(f"{cell[1]} in the bin {cell[0]} has two gmN, {found[0].name} and {found[1].name}.")
+        each = found[0]
+        count, effect = each.arguments[0], _number(each, cell)
+        stated = float(self.templates.get(*cell).total) if rate == -1 else rate
+        if abs(effect * count - stated) > max(0.05 * max(stated, 1.0), effect):
+            self._refuse(
+                f"the gmN {each.name} says {effect:g} x {count:g} events of {cell[1]} in {cell[0]}, not {stated:g}."
+            )
+        modifiers.append(Modifier("normfactor", each.name))
+        low, high = _poisson_range(count)
+        self.overrides.setdefault(
+            each.name,
+            {
+                "constraint": "poisson",
+                "inits": [max(count, 0.5)],
+                "bounds": [(low, high)],
+                "auxdata": [count],
+                "factors": [1.0],
+            },
+        )
+        if given_by_template:
+            return 1 / count if count > 0 else 1.0
+        return effect / stated
+
+    def _acting(self, cell: Cell) -> Iterator[Systematic]:
+        return (each for each in self.card.systematics if cell in each.effects)
+
+    def _is_yield(self, each: Systematic, cell: Cell) -> bool:
+        """Tell whether a ``shape?`` is a log-normal here, as there is no template of it."""
+        if not each.kind.endswith("?"):
+            return False
+        return self.templates.counted(*cell) or self.templates.find(*cell, f"{self._name(each, cell)}Up") is None
+
+    def _name(self, each: Systematic, cell: Cell) -> str:
+        return each.templates.get(cell, each.name)
+
+    def _yield_effect(self, each: Systematic, effect: Effect) -> list[Modifier]:
+        name = each.name
+        if each.kind == "gmN" or effect == 0.0:
+            return []
+        if each.kind == "gmM":
+            return self._gamma_measured(each)
+        if each.kind in ("trG", "unif"):
+            return self._linear(each, float(effect))  # type: ignore[arg-type]  # one value, as the card checks
+        self._range(each)
+        down, up = effect if isinstance(effect, tuple) else (1 / effect, effect)
+        return [Modifier("normsys", name, np.array([up]), np.array([down]), interpolation="lnN")]
+
+    def _range(self, each: Systematic) -> None:
+        """Give the parameter of a line its range; lnU and shapeU are not constrained within theirs."""
+        kind = each.kind.rstrip("?")
+        found = self.overrides.setdefault(each.name, {})
+        if "bounds" not in found:
+            found["bounds"] = [_RANGES.get(kind, _WIDE)]
+            if kind.endswith("U"):
+                found["constraint"] = "none"
+        found.setdefault("inits", [0.0])
+        if each.name in self.card.measured:
+            found["inits"] = [0.0]
+
+    def _gamma_measured(self, each: Systematic) -> list[Modifier]:
+        """Return a factor with a Gamma constraint of mean 1 and the line's relative width, as a Poisson measurement."""
+        widths = {effect for effect in each.effects.values() if effect != 0.0}
+        if len(widths) > 1:
+            self._refuse(f"the gmM {each.name} has different entries; all must be the same.")
+        width = float(next(iter(widths)))  # type: ignore[arg-type]  # one value, as the card checks
+        self.overrides.setdefault(
+            each.name,
+            {
+                "constraint": "poisson",
+                "inits": [1.0],
+                "auxdata": [1 / width**2 - 1],
+                "factors": [1 / width**2],
+                "bounds": [(max(0.01, 1 - 5 * width), 1 + 5 * width)],
+            },
+        )
+        return [Modifier("normfactor", each.name)]
+
+    def _linear(self, each: Systematic, effect: float) -> list[Modifier]:
+        """Return a factor 1 + effect x, of a truncated Gaussian (trG) or uniform (unif) x."""
+        low, high = each.arguments if each.kind == "unif" else _WIDE
+        if each.kind == "trG":
+            values = [float(value) for value in each.effects.values()]  # type: ignore[arg-type]  # as above
+            low = max([low, *(-1 / value for value in values if value > 0)])
+            high = min([high, *(-1 / value for value in values if value < 0)])
+        self.overrides.setdefault(
+            each.name,
+            {
+                "constraint": "normal" if each.kind == "trG" else "none",
+                "inits": [0.0 if low <= 0 <= high else (low + high) / 2],
+                "bounds": [(low, high)],
+                **({"auxdata": [0.0], "sigmas": [1.0]} if each.kind == "trG" else {}),
+            },
+        )
+        return [Modifier("formula", each.name, formula=Formula(f"1+{effect!r}*@0", (each.name,)))]
+
+    # ---- shapes
+
+    def _shapes(self, cell: Cell, yields: Floats, mode: int) -> list[Modifier]:
+        acting = [
+            each for each in self._acting(cell) if each.kind.startswith("shape") and not self._is_yield(each, cell)
+        ]
+        kinds = {each.kind.rstrip("?U2") for each in acting}
+        if len(kinds) > 1:
+            self._refuse(f"{cell[1]} in the bin {cell[0]} has shapes of two kinds, {' and '.join(sorted(kinds))}.")
+        region = min([1.0, *(_number(each, cell) for each in acting)])
+        modifiers: list[Modifier] = []
+        for each in acting:
+            self._range(each)
+            modifiers += self._shape(each, cell, yields, region, mode)
+        return modifiers
+
+    def _shape(self, each: Systematic, cell: Cell, yields: Floats, region: float, mode: int) -> list[Modifier]:
+        name, scale = self._name(each, cell), _number(each, cell)
+        nominal = self.templates.get(*cell)
+        sides = [self.templates.get(*cell, f"{name}{side}") for side in ("Up", "Down")]
+        for side, word in zip(sides, ("Up", "Down"), strict=True):
+            if not side.total > 0 or len(side.values) != len(yields):
+                held = f"{len(side.values)} bins and the sum {side.total:g}"
+                self._refuse(f"the template {name}{word} of {cell[1]} in {cell[0]} has {held}.")
+        modifiers: list[Modifier] = []
+        kappas = [side.total / nominal.total for side in sides]
+        if mode != 2 and max(abs(kappa - 1) for kappa in kappas) >= _NO_YIELD:
+            up, down = (np.array([round(kappa**scale, 6)]) for kappa in kappas)  # as Combine rounds them
+            modifiers.append(Modifier("normsys", each.name, up, down, interpolation="lnN"))
+        total = yields.sum()
+        factors = [total / nominal.total if mode == 2 else total / side.total for side in sides]
+        up, down = (side.values * factor for side, factor in zip(sides, factors, strict=True))
+        if len(yields) > 1 or mode == 2:
+            kind: Interpolation = "log4p" if "N" in each.kind else "code4p"
+            up, down = (_scaled(side, yields, scale, kind) for side in (up, down))
+            modifiers.append(Modifier("histosys", each.name, up, down, interpolation=kind, region=region / scale))
+        return modifiers
+
+    # ---- statistics of the templates
+
+    def _with_statistics(
+        self, name: str, samples: list[Sample], errors: list[Floats], threshold: float, with_signal: bool
+    ) -> list[Sample]:
+        """Add a parameter for each bin, or for each process in bins of few effective events.
+
+        A process of few effective events, whose error is not above its yield, gets a Poisson measurement; others a
+        Gaussian one of the error itself.
+        """
+        scales = [self._initial(sample) for sample in samples]
+        counts = [with_signal or sample.name not in self.card.signals for sample in samples]
+        pairs = list(zip(samples, errors, scales, counts, strict=True))
+        total = np.sum([scale * sample.yields for sample, _, scale, counted in pairs if counted], axis=0)
+        variance = np.sum([(scale * error) ** 2 for _, error, scale, counted in pairs if counted], axis=0)
+        together = (variance > 0) & (_effective(total, variance) > threshold)
+        apart = (variance > 0) & ~together
+        return [
+            replace(
+                sample,
+                modifiers=(*sample.modifiers, *self._bin_effects(name, sample, error, together, apart, threshold)),
+            )
+            for sample, error, _, _ in pairs
+        ]
+
+    def _bin_effects(
+        self, name: str, sample: Sample, error: Floats, together: Bools, apart: Bools, threshold: float
+    ) -> Iterator[Modifier]:
+        yields = sample.yields
+        few = _effective(yields, error**2)
+        measured = apart & (error > 0) & (yields > 0) & (yields >= 0.999 * error) & (few <= threshold)
+        added = apart & (error > 0) & (yields >= 0) & ~measured
+        if together.any():
+            yield Modifier("mcstat", f"prop_bin{name}", errors=np.where(together, error, 0.0))
+        if added.any():
+            yield Modifier("mcstat", f"prop_bin{name}_{sample.name}", errors=np.where(added, error, 0.0))
+        if measured.any():
+            parameter = f"prop_bin{name}_{sample.name}_gamma"
+            relative = 1 / np.sqrt(np.where(measured, few, 1.0))
+            bounds = [
+                (low / max(count, 1.0), high / max(count, 1.0))
+                for count in np.where(measured, few, 1.0)
+                for low, high in [_poisson_interval(float(count))]
+            ]
+            self.overrides[parameter] = {"bounds": bounds}
+            yield Modifier("shapesys", parameter, errors=np.where(measured, yields * relative, 0.0))
+
+    def _initial(self, sample: Sample) -> float:
+        """Return what multiplies the yields of a sample before any fit."""
+        found = []
+        for each in sample.modifiers:
+            if each.kind == "formula" and each.formula is not None:
+                values = np.array([[self._init(name)] for name in each.formula.parameters])
+                found.append(float(each.formula(values)[0][0]))
+            elif each.kind == "normfactor":
+                found.append(self._init(each.parameter))
+        return prod(found)
+
+    def _init(self, name: str) -> float:
+        settings = self.overrides.get(name, {})
+        # Combine's sidebands begin one event above their count
+        known = [count + 1 for count in settings["auxdata"]] if "factors" in settings else settings.get("inits", [1.0])  # type: ignore[attr-defined]
+        return float(known[0])  # type: ignore[index]  # a list of one number, as all of this class are
+
+
+def _number(each: Systematic, cell: Cell) -> float:
+    effect = each.effects[cell]
+    if isinstance(effect, tuple):
+        msg = f"The {each.kind} {each.name} of {cell[1]} in {cell[0]} has two values, but is a shape there."
+        raise ConfigError(msg)
+    return effect
+
+
+def _scaled(side: Floats, yields: Floats, scale: float, kind: Interpolation) -> Floats:
+    """Return a template moved from the nominal one by a multiple of its distance, of its logarithm for log4p."""
+    if scale == 1:
+        return side
+    if kind == "code4p":
+        return np.asarray(yields + scale * (side - yields))
+    both = (side > 0) & (yields > 0)
+    return np.asarray(
+        np.where(both, yields * np.divide(side, yields, out=np.ones_like(side), where=both) ** scale, side)
+    )
+
+
+def _effective(values: Floats, variances: Floats) -> Floats:
+    """Return the number of events of weight 1 that have the same relative error, rounded."""
+    return np.floor(0.5 + np.divide(values**2, variances, out=np.full_like(values, np.inf), where=variances > 0))
+
+
+def _poisson_interval(count: float) -> tuple[float, float]:
+    """Return the range of a mean that is measured as a count of at least 1: 7 standard deviations."""
+    return float(chi2.ppf(_TAIL, 2 * count) / 2), float(chi2.isf(_TAIL, 2 * count + 2) / 2)
+
+
+def _poisson_range(count: float) -> tuple[float, float]:
+    """Return the range of the mean of a sideband of gmN: where the count has a probability above 1e-12."""
+    from scipy.stats import poisson
+
+    low = count + 1.0 if count > 0 else 0.0
+    while low > 0 and poisson.pmf(count, low) > 1e-12:
+        low *= 0.8
+    high = count + 1.0
+    while poisson.pmf(count, high) > 1e-12:
+        high *= 1.2
+    return (low if low > 0 else 0.0), high

@@ -1,0 +1,271 @@
+"""Lines ``nuisance edit``: changes of the systematic uncertainties that stand above them in a datacard.
+
+The commands and their arguments are those of Combine's documentation, "Nuisance edit": patterns of channels and
+processes are regular expressions that must match whole names, ``*`` stands for all.
+"""
+
+from __future__ import annotations
+
+__all__ = ["edit"]
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from colonnade.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Systematic
+
+_LOGARITHMIC = ("lnN", "lnU")
+_LINEAR = ("trG", "unif")
+
+
+def edit(card: Card, words: list[str]) -> None:
+    """Carry out one line.
+
+    Parameters
+    ----------
+    card
+        The card as read so far; it is changed.
+    words
+        The command and its arguments.
+
+    Raises
+    ------
+    ConfigError
+        If the command is unknown, arguments are missing, nothing matches (without the option ``ifexists``), or the
+        change can't be made.
+    """
+    commands: dict[str, tuple[int, Callable[[Card, list[str]], None]]] = {
+        "add": (5, _add),
+        "drop": (3, _drop),
+        "rename": (2, _rename),
+        "changepdf": (2, _change_kind),
+        "merge": (4, _merge),
+        "split": (7, _split),
+        "freeze": (1, _freeze),
+        "flip": (3, _flip),
+    }
+    command, *arguments = words
+    if command not in commands:
+        msg = f"the nuisance edit {command!r} is unknown{nearest(command, commands)}; known: {', '.join(commands)}."
+        raise ConfigError(msg)
+    count, act = commands[command]
+    if len(arguments) < count:
+        msg = f"the nuisance edit {command} needs {count} arguments, not {len(arguments)}."
+        raise ConfigError(msg)
+    act(card, arguments)
+
+
+def _cells(card: Card, process: str, channel: str) -> list[Cell]:
+    where = None if channel == "*" else re.compile(channel.replace("+", r"\+"))
+    which = None if process == "*" else re.compile(process)
+    return [
+        cell
+        for cell in card.rates
+        if (where is None or where.fullmatch(cell[0])) and (which is None or which.fullmatch(cell[1]))
+    ]
+
+
+def _named(card: Card, pattern: str) -> Iterator[Systematic]:
+    return (each for each in list(card.systematics) if re.fullmatch(pattern, each.name))
+
+
+def _missing(command: str, arguments: list[str]) -> None:
+    if "ifexists" not in arguments:
+        msg = f"the nuisance edit {command} {' '.join(arguments)} finds nothing; add ifexists where that may be."
+        raise ConfigError(msg)
+
+
+def _add(card: Card, arguments: list[str]) -> None:
+    process, channel, name, kind, word, *options = arguments
+    down, _, up = word.rpartition("/")
+    effect = (float(down), float(up)) if down else float(up)
+    _put(card, _cells(card, process, channel), name, kind, effect, options)
+
+
+def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, options: list[str]) -> None:
+    from colonnade.statistics.formats.combine.card import Systematic
+
+    found = next((each for each in card.systematics if each.name == name), None)
+    if found is not None and found.kind != kind:
+        msg = f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already."
+        raise ConfigError(msg)
+    if found is None:
+        found = Systematic(name, kind)
+        card.systematics.append(found)
+    if effect in (0.0, 1.0):
+        return
+    for cell in cells:
+        present = found.effects.get(cell, 0.0)
+        if present in (0.0, 1.0) or "overwrite" in options:
+            found.effects[cell] = effect
+        elif "addq" in options:
+            found.effects[cell] = _in_quadrature(kind, present, effect)
+        else:
+            msg = f"the nuisance edit adds {name} of {cell[1]} in {cell[0]}, which is there; say addq or overwrite."
+            raise ConfigError(msg)
+
+
+def _in_quadrature(kind: str, one: Effect, other: Effect) -> Effect:
+    if isinstance(one, tuple) or isinstance(other, tuple):
+        first = one if isinstance(one, tuple) else (1 / one, one)
+        second = other if isinstance(other, tuple) else (1 / other, other)
+        low, high = (_in_quadrature(kind, *pair) for pair in zip(first, second, strict=True))
+        return float(low), float(high)  # type: ignore[arg-type]  # numbers, as both of each pair are
+    if kind not in _LOGARITHMIC or math.log(one) * math.log(other) < 0:
+        msg = f"the {kind} {one:g} and {other:g} can't be added in quadrature."
+        raise ConfigError(msg)
+    size = math.exp(math.hypot(math.log(one), math.log(other)))
+    return size if one > 1 else 1 / size
+
+
+def _drop(card: Card, arguments: list[str]) -> None:
+    process, channel, name, *_ = arguments
+    cells, found = _cells(card, process, channel), False
+    for each in _named(card, name):
+        for cell in cells:
+            found = True
+            each.effects.pop(cell, None)
+    if not found and channel != "*":
+        _missing("drop", arguments)
+
+
+def _rename(card: Card, arguments: list[str]) -> None:
+    if len(arguments) == 2:
+        _rename_everywhere(card, *arguments)
+        return
+    process, channel, old, new, *_ = arguments
+    cells, found = _cells(card, process, channel), False
+    for each in [each for each in card.systematics if each.name == old]:
+        target = _renamed(card, each, new)
+        for cell in cells:
+            found = True
+            if cell in each.effects:
+                target.effects[cell] = each.effects.pop(cell)
+                target.templates[cell] = each.templates.get(cell, old)
+    if not found:
+        _missing("rename", arguments)
+
+
+def _renamed(card: Card, each: Systematic, new: str) -> Systematic:
+    from colonnade.statistics.formats.combine.card import Systematic
+
+    _check_kind(each)
+    same = [other for other in card.systematics if other.name == new]
+    target = next((other for other in same if other.kind == each.kind), None)
+    if target is None:
+        target = Systematic(new, each.kind, each.arguments)
+        card.systematics.append(target)
+    return target
+
+
+def _rename_everywhere(card: Card, old: str, new: str) -> None:
+    found = [each for each in card.systematics if each.name == old]
+    if not found and old not in card.measured:
+        msg = f"the nuisance edit renames {old}, which is not there{nearest(old, sorted(card.parameters))}."
+        raise ConfigError(msg)
+    for each in found:
+        _check_kind(each)
+        for cell in each.effects:
+            each.templates.setdefault(cell, old)
+        each.name = new
+    if old in card.measured:
+        card.measured[new] = card.measured.pop(old)
+        card.formulas = {
+            name: (text, tuple(new if argument == old else argument for argument in names))
+            for name, (text, names) in card.formulas.items()
+        }
+
+
+def _check_kind(each: Systematic) -> None:
+    if each.kind in ("gmN", "trG"):
+        msg = f"the {each.kind} {each.name} can't be renamed by a nuisance edit; rename it in its line."
+        raise ConfigError(msg)
+
+
+def _change_kind(card: Card, arguments: list[str]) -> None:
+    name, new = arguments[:2]
+    for each in _named(card, name):
+        families = [family for family in (_LOGARITHMIC, _LINEAR) if each.kind in family or new in family]
+        if each.kind == new:
+            continue
+        if "shape" in each.kind and "shape" in new:
+            each.kind = new
+        elif all(kind in (*_LOGARITHMIC, *_LINEAR) for kind in (each.kind, new)):
+            if len(families) == 2:
+                change = math.log if new in _LINEAR else math.exp
+                each.effects = {cell: change(_number(each, effect)) for cell, effect in each.effects.items()}
+            each.kind = new
+        else:
+            msg = f"the {each.kind} {each.name} can't be changed to {new}."
+            raise ConfigError(msg)
+
+
+def _number(each: Systematic, effect: Effect) -> float:
+    if isinstance(effect, tuple):
+        msg = f"the {each.kind} {each.name} has two values in a cell, so its kind can't be changed."
+        raise ConfigError(msg)
+    return effect
+
+
+def _merge(card: Card, arguments: list[str]) -> None:
+    process, channel, into, name, *_ = arguments
+    cells, found = _cells(card, process, channel), False
+    for each in _named(card, name):
+        for cell in cells:
+            found = True
+            if cell in each.effects:
+                _put(card, [cell], into, each.kind, each.effects.pop(cell), ["addq"])
+    if not found and channel != "*":
+        _missing("merge", arguments)
+
+
+def _split(card: Card, arguments: list[str]) -> None:
+    process, channel, name, first, second, *values = arguments
+    cells, found = _cells(card, process, channel), False
+    for each in _named(card, name):
+        for cell in cells:
+            found = True
+            if each.effects.pop(cell, 0.0) in (0.0, 1.0):
+                continue
+            for target, value in zip((first, second), values[:2], strict=True):
+                _put(card, [cell], target, each.kind, float(value), ["overwrite"])
+    if not found and channel != "*":
+        _missing("split", arguments)
+
+
+def _freeze(card: Card, arguments: list[str]) -> None:
+    found = {name for name in card.parameters if re.fullmatch(arguments[0], name)}
+    if not found:
+        _missing("freeze", arguments)
+    card.frozen |= found
+
+
+def _flip(card: Card, arguments: list[str]) -> None:
+    process, channel, name, *options = arguments
+    if not {"p2n", "n2p"} & set(options):
+        msg = "the nuisance edit flip needs the option p2n, n2p or both."
+        raise ConfigError(msg)
+    cells, found = _cells(card, process, channel), False
+    for each in _named(card, name):
+        if each.kind != "lnN":
+            msg = f"the nuisance edit flip takes lnN only; {each.name} is a {each.kind}."
+            raise ConfigError(msg)
+        for cell in cells:
+            found = True
+            if cell in each.effects:
+                each.effects[cell] = _flipped(each.effects[cell], options)
+    if not found and channel != "*":
+        _missing("flip", arguments)
+
+
+def _flipped(effect: Effect, options: list[str]) -> Effect:
+    """Turn the effect round where its direction (of the value down, if there are two) is one to be turned."""
+    if isinstance(effect, tuple):
+        turns = (effect[0] < 1 and "p2n" in options) or (effect[0] > 1 and "n2p" in options)
+        return (1 / effect[0], 1 / effect[1]) if turns else effect
+    turns = (effect > 1 and "p2n" in options) or (effect < 1 and "n2p" in options)
+    return 1 / effect if turns else effect

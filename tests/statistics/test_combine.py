@@ -1,0 +1,545 @@
+"""Combine's datacards: its grammar, its conventions, its numbers."""
+
+import hist
+import numpy as np
+import pyhf
+import pytest
+import uproot
+
+from colonnade.errors import ConfigError, InputError
+from colonnade.statistics import Likelihood, discovery, to_workspace, upper_limits
+from colonnade.statistics.fitting import fit_at
+from colonnade.statistics.formats import as_histfactory, read_model
+from colonnade.statistics.formats.combine import read_combine
+from colonnade.statistics.minimise import minimise
+
+
+def numbers(*values):
+    return np.array(values, dtype=float)
+
+
+# Combine's own scans of one bin (signal 148.8 and background 43.8 events, 237 observed), twice the difference of the
+# log-likelihood, as kept at github.com/kskovpen/combine2pyhf (results/pyhf/one-bin-sys-{normsys,histosys}-corr)
+STRENGTHS = [1.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.4, 1.5]
+SCANS = {
+    "lnN": [
+        2.417908,
+        22.293098,
+        16.198703,
+        11.296684,
+        7.448785,
+        4.5275,
+        1.018008,
+        0.237932,
+        3.2e-5,
+        0.193428,
+        0.728683,
+    ],
+    "shape": [
+        2.497052,
+        30.304241,
+        20.648727,
+        13.578553,
+        8.481146,
+        4.901632,
+        1.005643,
+        0.225594,
+        6.3e-5,
+        0.206334,
+        0.747866,
+    ],
+}
+
+
+def shapes_file(path, contents):
+    with uproot.recreate(path) as file:
+        for name, (values, errors) in contents.items():
+            filled = hist.Hist(hist.axis.Regular(len(values), 0, len(values), name="x"), storage=hist.storage.Weight())
+            filled.view()["value"], filled.view()["variance"] = values, numbers(*errors) ** 2
+            file[name] = filled
+
+
+def card(*rows, shapes="", observed="237", rates="148.8058319091797 43.84315872192383"):
+    lines = ["imax 1", "jmax 1", "kmax *", shapes, "bin ch1", f"observation {observed}", "---"]
+    lines += ["bin ch1 ch1", "process sig bkg", "process 0 1", f"rate {rates}", "---"]
+    return "\n".join([*lines, *rows, ""])
+
+
+@pytest.mark.parametrize("kind", list(SCANS))
+def test_combines_own_likelihood(tmp_path, kind):
+    """Asymmetric log-normals, and shapes with their yield (histogram mode 2), against Combine itself."""
+    path = tmp_path / "card.txt"
+    if kind == "lnN":
+        path.write_text(card("sys lnN 0.9/1.1 0.8/1.2"))
+    else:
+        sig, bkg = 148.8058319091797, 43.84315872192383
+        contents = {"data_obs": ([237.0], [0.0]), "sig": ([sig], [0.0]), "bkg": ([bkg], [0.0])}
+        contents |= {"sig_sysUp": ([163.68641510009767], [0.0]), "sig_sysDown": ([133.92524871826173], [0.0])}
+        contents |= {"bkg_sysUp": ([52.611790466308596], [0.0]), "bkg_sysDown": ([35.074526977539064], [0.0])}
+        shapes_file(tmp_path / "shapes.root", contents)
+        shapes = "shapes * * shapes.root $PROCESS $PROCESS_$SYSTEMATIC"
+        rows = ("sys shape 1 1", "* autoMCStats 0 0 2")
+        path.write_text(card(*rows, shapes=shapes, observed="-1", rates="-1 -1"))
+    likelihood = Likelihood(read_model(path))
+    data = likelihood.observed[:, None]
+    best = minimise(likelihood, data)
+    scan = 2 * (fit_at(likelihood, numbers(*STRENGTHS), data).nll - best.nll[0])
+    assert best.values[likelihood.poi, 0] == pytest.approx((237 - 43.84315872192383) / 148.8058319091797, rel=1e-6)
+    # Combine's minimum lies some 1e-5 too high, by which all its differences are too small
+    np.testing.assert_allclose(scan - np.array(SCANS[kind]), 6e-5, atol=5e-5)
+
+
+REALISTIC = """
+# the counting card of Combine's manual
+imax 1  number of channels
+jmax 3  number of backgrounds
+kmax 5  number of nuisance parameters
+------------
+bin bin1
+observation 0
+------------
+bin          bin1     bin1     bin1     bin1
+process         ggH  qqWW  ggWW  others
+process          0     1     2     3
+rate           1.47  0.64  0.06  0.22
+------------
+lumi    lnN    1.11    -   1.11    -    lumi affects both signal and gg->WW (mc-driven). lnN = lognormal
+"""
+
+
+def test_a_counting_card(tmp_path):
+    path = tmp_path / "card.txt"
+    rows = [
+        "lumi lnN 1.11 - 1.11 -",
+        "xs_ggH lnN 1.16 - - -",
+        "WW_norm gmN 4 - 0.16 - -",
+        "xs_ggWW lnN - - 1.50 -",
+        "bg_others lnN - - - 1.30",
+    ]
+    text = REALISTIC.rsplit("\nlumi", 1)[0] + "\n" + "\n".join(rows) + "\n"
+    path.write_text(text.replace("observation 0", "observation 2"))
+    model = read_model(path)
+    likelihood = Likelihood(model)
+    theta = likelihood.inits.copy()
+    assert likelihood.expected(theta)[0] == pytest.approx(1.47 + 0.64 + 0.06 + 0.22)
+    values = {"r": 2.0, "lumi": 0.7, "xs_ggH": -0.4, "WW_norm": 5.5, "xs_ggWW": 1.5, "bg_others": -2.0}
+    theta = numbers(*(values[label] for label in likelihood.labels))
+    signal = 2.0 * 1.47 * 1.11**0.7 * 1.16**-0.4
+    rate = signal + 0.16 * 5.5 + 0.06 * 1.11**0.7 * 1.5**1.5 + 0.22 * 1.3**-2.0
+    assert likelihood.expected(theta)[0] == pytest.approx(rate, rel=1e-12)
+    pulls = sum(values[name] ** 2 for name in ("lumi", "xs_ggH", "xs_ggWW", "bg_others"))
+    expected = 2 * np.log(rate) - rate - np.log(2) - pulls / 2 - 2 * np.log(2 * np.pi)
+    expected += 4 * np.log(5.5) - 5.5 - np.log(24)
+    assert likelihood.logpdf(theta, likelihood.observed) == pytest.approx(expected, rel=1e-12)
+    # a gmN on one process in one bin is a shapesys, so pyhf says the same
+    plain, differences = as_histfactory(model)
+    assert differences == ()
+    reference = pyhf.Workspace(to_workspace(plain)).model(
+        modifier_settings={"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code4p"}}
+    )
+    values["WW_norm[0]"] = values.pop("WW_norm") / 4
+    point = [values[name] for name in reference.config.par_names]
+    assert float(reference.expected_actualdata(point)[0]) == pytest.approx(rate, rel=1e-9)
+
+
+def test_binwise_statistics_of_a_card_are_combines(tmp_path):
+    """n + x e, with e the sum of the processes' errors in quadrature, each scaled with its yield."""
+    contents = {
+        "data_obs": ([20.0, 30.0], [0.0, 0.0]),
+        "sig": ([2.0, 3.0], [0.3, 0.4]),
+        "bkg": ([15.0, 25.0], [1.5, 0.0]),
+    }
+    shapes_file(tmp_path / "shapes.root", contents)
+    path = tmp_path / "card.txt"
+    shapes = "shapes * * shapes.root $PROCESS"
+    path.write_text(
+        card("bnorm rateParam ch1 bkg 1 [0,5]", "ch1 autoMCStats 0", shapes=shapes, observed="50", rates="5 40")
+    )
+    likelihood = Likelihood(read_model(path))
+    values = {"r": 2.0, "bnorm": 1.2, "prop_binch1[0]": 0.8, "prop_binch1[1]": 0.0}
+    theta = numbers(*(values[label] for label in likelihood.labels))
+    expected = [4.0 + 18.0 + 0.8 * np.hypot(2.0 * 0.3, 1.2 * 1.5), 6.0 + 30.0]
+    np.testing.assert_allclose(likelihood.expected(theta), expected)
+    # the second bin has no background error, so no parameter
+    assert likelihood.fixed[likelihood.labels.index("prop_binch1[1]")]
+    step = 1e-6
+    for index in range(len(theta)):
+        high, low = theta.copy(), theta.copy()
+        high[index] += step
+        low[index] -= step
+        slope = (likelihood.expected(high) - likelihood.expected(low)) / (2 * step)
+        np.testing.assert_allclose(likelihood.jacobian(theta[:, None])[0, :, index], slope, atol=1e-6)
+
+
+BAD_CARDS = [
+    (("sys dFD 1 1.1 1.1",), "unknown kind 'dFD'"),
+    (("sys lnN 1.1",), "has 1 entries for 2 columns"),
+    (("sys lnN 1.1 wrong",), "can't be read"),
+    (("sys lnN 1.1 -0.2",), "negative entry -0.2"),
+    (("sys lnN 1.1 0.0/1.2",), "not above 0"),
+    (("sys gmN 10 0.5/0.6 -",), "only lnN and lnU have two values"),
+    (("sys gmN 10 - 2",), "10 events of bkg"),
+    (("a gmN 88 - 0.5", "b gmN 44 - 1.0"), "two gmN"),
+    (("beta rateParam ch1 bkg (@0*2) alpha",), "needs alpha"),
+    (("beta rateParam ch1 bkg (@0*@1) alpha", "alpha rateParam ch1 sig 1"), "no argument @1"),
+    (("a rateParam ch1 bkg (@0) b", "b rateParam ch1 sig (@0) a"), "formula of a needs b"),
+    (("r rateParam ch1 bkg 1",), "can't be called r"),
+    (("beta rateParam ch1 bkk 1",), "not both there"),
+    (("beta rateParam c* bkg 3 [0,2]",), "outside its range"),
+    (("beta rateParam ch1 bkg w.root:w",), "RooFit workspace"),
+    (("sys lnN 1.1 -", "sys rateParam ch1 bkg 1"), "systematic uncertainty and a rateParam"),
+    (("sys lnN 1.1 -", "sys shape - 1"), "write 'shape[?]'"),
+    (("theta param 0 0",), "not above 0"),
+    (("theta param 0 -1/2",), "-x/[+]y"),
+    (("g group = nobody",), "names nobody"),
+    (("g group nobody",), "needs = or"),
+    (("ch2 autoMCStats 0",), r"ch2, which is not there \(did you mean ch1"),
+    (("nuisance edit drop * ch1 sys",), "finds nothing"),
+    (("nuisance edit drop * * sys", "word unknown"), "unknown kind"),
+    (("nuisance edit paint * * sys",), "'paint' is unknown"),
+]
+
+
+@pytest.mark.parametrize(("rows", "message"), BAD_CARDS)
+def test_a_card_that_can_not_be_read(tmp_path, rows, message):
+    path = tmp_path / "card.txt"
+    path.write_text(card(*rows))
+    with pytest.raises(ConfigError, match=message):
+        Likelihood(read_model(path))
+
+
+def test_a_card_without_its_shapes(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(card(shapes="shapes * * missing.root $PROCESS"))
+    with pytest.raises(InputError, match=r"missing\.root can't be read"):
+        read_model(path)
+    shapes_file(tmp_path / "shapes.root", {"data_obs": ([237.0], [0.0]), "sigg": ([1.0], [0.0])})
+    path.write_text(card(shapes="shapes * * shapes.root $PROCESS"))
+    with pytest.raises(ConfigError, match=r"no histogram sig \(did you mean sigg"):
+        read_model(path)
+
+
+def test_an_asymmetric_lnn_is_told(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(card("sys lnN 0.9/1.2 1.3"))
+    plain, differences = as_histfactory(read_model(path))
+    assert [each.what for each in differences] == ["sys"]
+    codes = {s.name: s.modifiers[-1].interpolation for s in plain.channels[0].samples}
+    assert codes == {"sig": "code4", "bkg": "code1"}
+
+
+# ---- what Combine itself makes of cards
+
+
+def tables(shared_data):
+    """The cards of ../shared/data/cards with Combine's limits, best fit and significance."""
+    rows = {}
+    for line in (shared_data / "cards" / "README.md").read_text(encoding="utf-8").splitlines():
+        words = [word.strip() for word in line.strip("|").split("|")]
+        if len(words) == 10 and words[0] not in ("card", "---"):
+            rows[words[0]] = words[1:]
+    return rows
+
+
+CARDS = [
+    *("gm1", "lnnsame", "rp", "s_auto0", "s_auto10", "s_autotwice", "s_gmn", "s_kill", "s_lnn0", "s_mismatch", "s_neg"),
+    *("s_plain", "s_prec", "s_rate0", "s_rateparam", "s_rateparam_param", "s_ratescale", "s_shape", "s_zero"),
+    *("k_161gm", "k_abcd", "k_gmn2", "k_lnnbig", "k_negsig", "k_obsfrac"),
+]
+
+
+def test_the_table_of_cards_is_whole(shared_data):
+    assert set(CARDS) == set(tables(shared_data))
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_combines_numbers(shared_data, name):
+    """Limits, best fit and significance of Combine v10.6.0.
+
+    Its expected limits are found to 5e-4 or 0.2 %, whichever is more, and its outer quantiles are others by definition.
+    """
+    path = shared_data / "cards" / f"{name}.txt"
+    expected = tables(shared_data)[name]
+    if expected[0] == "refused":
+        with pytest.raises(ConfigError, match="has the rate 30, its template holds 20"):
+            read_combine(path)
+        return
+    likelihood = Likelihood(read_combine(path))
+    limits, test = upper_limits(likelihood), discovery(likelihood)
+    observed, *band, strength, _, significance = (float(word) for word in (*expected[:7], "0", expected[8]))
+    assert limits.observed == pytest.approx(observed, rel=1e-3)
+    assert limits.expected[2] == pytest.approx(band[2], rel=2.2e-3)
+    np.testing.assert_allclose(limits.expected, band, rtol=0.03)
+    assert test.mu_hat == pytest.approx(strength, rel=1e-3, abs=6e-3)
+    assert test.z == pytest.approx(significance, rel=1e-3, abs=1e-4)
+
+
+# ---- constructs of the grammar
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with templates of two bins: data, signal, background, its variations."""
+    rates = {"data_obs": (20.0, 30.0), "sig": (2.0, 3.0), "bkg": (15.0, 25.0)}
+    contents = {name: (values, np.sqrt(values)) for name, values in rates.items()}
+    contents |= {f"bkg_tilt{side}": (values, (0.0, 0.0)) for side, values in {"Up": (18, 24), "Down": (13, 25)}.items()}
+    shapes_file(tmp_path / "shapes.root", contents)
+    return tmp_path
+
+
+SHAPES = "shapes * * shapes.root $PROCESS $PROCESS_$SYSTEMATIC"
+
+
+def expected(folder, *rows, values=None, **settings):
+    """The expected events of a card at some parameter values, the others at their initial ones."""
+    path = folder / "card.txt"
+    path.write_text(card(*rows, **{"shapes": SHAPES, "observed": "-1", "rates": "-1 -1"} | settings))
+    likelihood = Likelihood(read_combine(path))
+    theta = likelihood.inits.copy()
+    for name, value in (values or {}).items():
+        theta[likelihood.labels.index(name)] = value
+    step = 1e-6  # derivatives are those of the values
+    slopes = likelihood.jacobian(theta[:, None])[0]
+    for index in range(len(theta)):
+        high, low = theta.copy(), theta.copy()
+        high[index] += step
+        low[index] -= step
+        difference = (likelihood.expected(high) - likelihood.expected(low)) / (2 * step)
+        np.testing.assert_allclose(slopes[:, index], difference, atol=2e-5)
+    gradient = likelihood.gradient(theta[:, None], likelihood.observed[:, None])[:, 0]
+    for index in range(len(theta)):
+        high, low = theta.copy(), theta.copy()
+        high[index] += step
+        low[index] -= step
+        both = likelihood.nll(np.stack([high, low], axis=1), likelihood.observed[:, None])
+        assert gradient[index] == pytest.approx((both[0] - both[1]) / (2 * step), abs=2e-4)
+    return likelihood.expected(theta)
+
+
+SIG, BKG = numbers(2, 3), numbers(15, 25)
+
+
+def smooth(x):
+    """Combine's smooth step between -1 and 1."""
+    return 0.125 * x * (x * x * (3 * x * x - 10) + 15) if abs(x) < 1 else np.sign(x)
+
+
+def morphed(x, region=1.0, scale=1.0):
+    """The background with its tilt, by Combine's documentation: yield as a log-normal, the rest vertically."""
+    up, down = numbers(18, 24), numbers(13, 25)
+    kappa_up, kappa_down = (up.sum() / 40) ** scale, (down.sum() / 40) ** scale
+    high, low = np.log(kappa_up), -np.log(kappa_down)
+    half, difference = (high + low) / 2, (high - low) / 2
+    factor = np.exp(x * (half + difference * smooth(2 * x)))
+    up, down = 40 * up / up.sum() - BKG, 40 * down / down.sum() - BKG
+    t = x * scale
+    return factor * (BKG + 0.5 * t * ((up - down) + smooth(t / region) * (up + down)))
+
+
+def test_a_formula_of_parameters(folder):
+    rows = ("b rateParam ch1 bkg (@0*@1^2/(1+c)) a,c", "a rateParam ch1 sig 2 [0,9]", "c extArg 3")
+    assert expected(folder, *rows) == pytest.approx(2 * SIG + 2 * 9 / 4 * BKG)
+    assert expected(folder, *rows, values={"a": 1.5, "c": 2.0}) == pytest.approx(1.5 * SIG + 1.5 * 4 / 3 * BKG)
+
+
+def test_a_formula_of_a_formula(folder):
+    rows = ("b rateParam ch1 bkg 2*@0 a", "a rateParam ch1 sig TMath::Exp(@0) c", "c extArg 0.5 [0,1]")
+    assert expected(folder, *rows) == pytest.approx(np.exp(0.5) * SIG + 2 * np.exp(0.5) * BKG)
+
+
+@pytest.mark.parametrize("x", [-1.7, -0.4, 0.2, 0.8, 1.5])
+def test_shapes(folder, x):
+    assert expected(folder, "tilt shape - 1", values={"tilt": x}) == pytest.approx(SIG + morphed(x), rel=1e-5)
+
+
+@pytest.mark.parametrize("x", [-1.7, -0.4, 0.2, 0.8, 1.5])
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_the_factor_of_a_shape(folder, x, scale):
+    found = expected(folder, f"tilt shape - {scale}", values={"tilt": x})
+    assert found == pytest.approx(SIG + morphed(x, min(scale, 1.0), scale), rel=1e-5)
+
+
+@pytest.mark.parametrize("x", [-1.7, 0.3, 1.2])
+def test_shapes_of_logarithms(folder, x):
+    up, down = numbers(18, 24), numbers(13, 25)
+    kappas = up.sum() / 40, down.sum() / 40
+    ratio = [np.log(40 * side / side.sum() / BKG) for side in (up, down)]
+    shape = BKG * np.exp(0.5 * x * (ratio[0] - ratio[1] + smooth(x) * (ratio[0] + ratio[1])))
+    half, difference = np.log(kappas[0] / kappas[1]) / 2, np.log(kappas[0] * kappas[1]) / 2
+    shape *= 40 / shape.sum() * np.exp(x * (half + difference * smooth(2 * x)))
+    assert expected(folder, "tilt shapeN - 1", values={"tilt": x}) == pytest.approx(SIG + shape, rel=1e-5)
+
+
+def test_a_shape_or_a_log_normal(folder):
+    found = expected(folder, "tilt shape? 1.3 1", values={"tilt": 0.7})
+    assert found == pytest.approx(1.3**0.7 * SIG + morphed(0.7), rel=1e-5)
+    found = expected(folder, "tilt shape? 0.9/1.2 1", values={"tilt": 1.7})
+    assert found == pytest.approx(1.2**1.7 * SIG + morphed(1.7), rel=1e-5)
+
+
+def test_a_template_that_is_driven_below_zero_is_cut_off_and_keeps_its_sum(folder):
+    found = expected(folder, "tilt shape - 1", values={"tilt": 3.9, "r": 0.0})
+    assert found == pytest.approx(morphed(3.9), rel=1e-5)
+    contents = {"data_obs": (20.0, 30.0), "sig": (2.0, 3.0), "bkg": (15.0, 25.0)}
+    contents |= {"bkg_tiltUp": (1.0, 39.0), "bkg_tiltDown": (20.0, 20.0)}
+    shapes_file(folder / "shapes.root", {name: (values, (0.0, 0.0)) for name, values in contents.items()})
+    found = expected(folder, "tilt shape - 1", values={"tilt": 2.0, "r": 0.5})
+    # -13 and 53 events become 40e-9 and 53, brought to the sum of 40
+    assert found == pytest.approx([1.0 + 40e-9 * 40 / 53, 41.5], rel=1e-9)
+
+
+def test_linear_factors(folder):
+    rows = ("a trG 0.2 -0.5", "b unif -3 2 - 0.1", "c lnU 1.5 -", "d gmM - 0.25")
+    values = {"a": 0.8, "b": 1.5, "c": -0.6, "d": 1.2}
+    found = expected(folder, *rows, values=values)
+    assert found == pytest.approx((1 + 0.16) * 1.5**-0.6 * SIG + (1 - 0.4) * 1.15 * 1.2 * BKG)
+    likelihood = Likelihood(read_combine(folder / "card.txt"))
+    ranges = dict(zip(likelihood.labels, zip(likelihood.lower, likelihood.upper, strict=True), strict=True))
+    assert ranges["a"] == pytest.approx((-5.0, 2.0))
+    assert ranges["b"] == (-3.0, 2.0)
+    assert ranges["c"] == (-1.0, 1.0)
+    # the Gamma constraint of mean 1 and relative width 0.25, less its value at its maximum
+    at = likelihood.inits.copy()
+    nll = []
+    for value in (1.2, 0.9):
+        at[likelihood.labels.index("d")] = value
+        nll.append(-likelihood.logpdf(at, likelihood.observed) - poisson(likelihood, at))
+    shape = [value / 0.0625 - (16 - 1) * np.log(value) for value in (1.2, 0.9)]
+    assert nll[0] - nll[1] == pytest.approx(shape[0] - shape[1])
+
+
+def poisson(likelihood, theta):
+    seen, rate = likelihood.observed[: likelihood.bins], likelihood.expected(theta)
+    return float(np.sum(rate - seen * np.log(rate)) + np.sum([np.sum(np.log(np.arange(1, n + 1))) for n in seen]))
+
+
+def test_a_parameter_with_two_widths(folder):
+    rows = ("b rateParam ch1 bkg 1", "b param 1.2 -0.1/+0.3")
+    assert expected(folder, *rows) == pytest.approx(SIG + 1.2 * BKG)
+    likelihood = Likelihood(read_combine(folder / "card.txt"))
+    at = likelihood.inits.copy()
+    place = likelihood.labels.index("b")
+    for value, pull in ((1.5, 1.0), (1.05, -1.5)):
+        at[place] = value
+        seen = -likelihood.logpdf(at, likelihood.observed) - poisson(likelihood, at)
+        assert seen == pytest.approx(0.5 * pull**2 + np.log(0.2 * np.sqrt(2 * np.pi)))
+    drawn = likelihood.sample_data(likelihood.inits, 40_000, np.random.default_rng(1))[likelihood.bins]
+    # what is measured lies below the truth as far as the truth may lie above it
+    assert np.mean(drawn < 1.2) == pytest.approx(0.75, abs=0.01)
+
+
+def test_few_effective_events_have_parameters_of_each_process(folder):
+    rows = ("ch1 autoMCStats 20 1",)
+    path = folder / "card.txt"
+    path.write_text(card(*rows, shapes=SHAPES, observed="-1", rates="-1 -1"))
+    likelihood = Likelihood(read_combine(path))
+    # effective events of the total: 17 and 28, of the processes 2 and 15; the second bin is above the threshold
+    named = {"prop_binch1[1]", "prop_binch1_sig_gamma[0]", "prop_binch1_bkg_gamma[0]"}
+    free = {label for label, fixed in zip(likelihood.labels, likelihood.fixed, strict=True) if not fixed}
+    assert free == named | {"r"}
+    values = {"prop_binch1[1]": 0.5, "prop_binch1_sig_gamma[0]": 1.3, "prop_binch1_bkg_gamma[0]": 0.9}
+    found = expected(folder, *rows, values=values)
+    assert found == pytest.approx([1.3 * 2 + 0.9 * 15, 28 + 0.5 * np.sqrt(28)])
+
+
+def test_edits(folder):
+    rows = (
+        "a lnN 1.1 1.2",
+        "nuisance edit add bkg ch.* b lnN 1.3",
+        "nuisance edit drop sig * a",
+        "nuisance edit rename bkg ch1 a c",
+        "nuisance edit split bkg * b b1 b2 1.1 1.2",
+        "nuisance edit flip * * b2 p2n",
+        "nuisance edit add bkg * b1 lnN 1.1 addq",
+        "tilt shape - 1",
+        "nuisance edit rename tilt lean",
+        "nuisance edit freeze lean",
+    )
+    values = {"c": 1.0, "b1": 1.0, "b2": 1.0, "lean": 0.5}
+    found = expected(folder, *rows, values=values)
+    both = np.exp(np.sqrt(2) * np.log(1.1))
+    assert found == pytest.approx(SIG + 1.2 * both / 1.2 * morphed(0.5), rel=1e-5)
+    likelihood = Likelihood(read_combine(folder / "card.txt"))
+    assert likelihood.fixed[likelihood.labels.index("lean")]
+
+
+HEADERS = {
+    "titles and remarks": ("A title\nimax 1 channels\nwritten by hand\njmax 1\nkmax *\n", "bin ch1\nobservation 50\n"),
+    "no bin line": ("imax 1\njmax 1\nkmax *\n", "Observation 50\n"),
+    "stars": ("imax * x\njmax * x\nkmax *\n", "bin ch1\nobservation 50\n"),
+    "no counts of lines": ("", "bin ch1\nobservation 50\n"),
+}
+
+
+@pytest.mark.parametrize("header", list(HEADERS))
+@pytest.mark.parametrize("swapped", [False, True])
+def test_headers(tmp_path, header, swapped):
+    counts, seen = HEADERS[header]
+    processes = ["process 0 1\n", "process sig bkg\n"]
+    lines = [counts, "-----\n", seen, "bin ch1 ch1\n", *(processes if swapped else processes[::-1]), "rate 5 40\n"]
+    lines += ["# a remark\n", "-----\n", "7sys lnN 1.1 -- trailing words # and a remark\n"]
+    path = tmp_path / "card.txt"
+    path.write_text("".join(lines))
+    likelihood = Likelihood(read_combine(path))
+    assert likelihood.labels == ("r", "theta7sys")
+    assert likelihood.observed[0] == 50
+
+
+BAD_HEADERS = {
+    "bins": ("imax 2\njmax *\nkmax *\n", "imax"),
+    "processes": ("imax 1\njmax 4\nkmax *\n", "jmax"),
+    "uncertainties": ("imax 1\njmax 1\nkmax 3\n", "kmax"),
+}
+
+
+@pytest.mark.parametrize("what", list(BAD_HEADERS))
+def test_counts_of_lines_must_agree(tmp_path, what):
+    head, message = BAD_HEADERS[what]
+    path = tmp_path / "card.txt"
+    path.write_text(
+        head + "bin ch1\nobservation 50\nbin ch1 ch1\nprocess sig bkg\nprocess 0 1\nrate 5 40\na lnN 1.1 -\n"
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_combine(path)
+
+
+def test_a_process_of_an_undeclared_bin(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text("bin ch1\nobservation 50\nbin ch1 ch2\nprocess sig bkg\nprocess 0 1\nrate 5 40\n")
+    with pytest.raises(ConfigError, match="the bin ch2 is not among the declared bins ch1"):
+        read_combine(path)
+
+
+def test_missing_variations(folder):
+    path = folder / "card.txt"
+    path.write_text(card("lean shape - 1", shapes=SHAPES, observed="-1", rates="-1 -1"))
+    with pytest.raises(ConfigError, match="no histogram bkg_leanUp"):
+        read_combine(path)
+
+
+def test_a_mass_is_asked_for(folder):
+    path = folder / "card.txt"
+    text = card(shapes="shapes * * shapes.root $PROCESS\nshapes sig * shapes.root s$MASS", observed="-1", rates="-1 -1")
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="give it with --mass"):
+        read_combine(path)
+    with pytest.raises(ConfigError, match=r"no histogram s125[ .]"):
+        read_combine(path, 125.0)
+
+
+def test_cards_side_by_side(folder):
+    path = folder / "card.txt"
+    path.write_text(card("tilt shape - 1", "lumi lnN 1.1 1.1", shapes=SHAPES, observed="-1", rates="-1 -1"))
+    other = folder / "count.txt"
+    other.write_text(
+        "bin a b\nobservation 5 6\nbin a b\nprocess bkg bkg\nprocess 1 1\nrate 4 7\n"
+        "lumi lnN 1.2 -\nx rateParam a bkg 1\n"
+    )
+    likelihood = Likelihood(read_combine({"one": path, "two": other}))
+    assert list(likelihood.channels) == ["one", "two_a", "two_b"]
+    theta = likelihood.inits.copy()
+    theta[likelihood.labels.index("lumi")] = 1.0
+    theta[likelihood.labels.index("x")] = 3.0
+    np.testing.assert_allclose(likelihood.expected(theta), [*(1.1 * (SIG + BKG)), 1.2 * 3 * 4, 7])
+    alone = read_combine(other)
+    assert alone.poi == ""
