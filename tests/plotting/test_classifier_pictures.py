@@ -2,14 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from helpers.made_run import drawn, reported
 from PIL import Image
 
-from colonnade.plotting import draw_run
 from colonnade.plotting.classifier_pictures import classifier_pictures
-from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.folder import RunFolder
 from colonnade.plotting.settings import PlotSettings
-from colonnade.report import write_report
+from colonnade.workflow.folder import load_run
 
 
 def made_evaluation(models=("DH", "LV"), masses=(130.0, 400.0)):
@@ -65,7 +63,7 @@ def scored_run(own_run):
 
 
 def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
-    draw_run(scored_run, PlotSettings(histograms=(), regions=()))
+    drawn(scored_run, PlotSettings(histograms=(), regions=()))
     index = json.loads((scored_run / "plots" / "index.json").read_text())["pictures"]
     stems = {entry["stem"] for entry in index if entry["kind"] == "classifier"}
     kinds = {stem.removeprefix("classifiers/score_").partition("_")[0] for stem in stems}
@@ -74,7 +72,7 @@ def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
     for stem in stems:
         with Image.open(scored_run / "plots" / f"{stem}.png") as picture:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
-    page = write_report(scored_run).read_text()
+    page = reported(scored_run).read_text()
     assert 'id="classifiers"' in page
     assert "0.9800" in page
     assert "0.9850" in page
@@ -82,7 +80,7 @@ def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
 
 
 def test_what_is_drawn_is_what_the_file_says(scored_run):
-    run = Drawing(RunFolder.open(scored_run), PlotSettings())
+    run = load_run(scored_run)
     pictures = {picture.stem.removeprefix("classifiers/score_"): picture for picture in classifier_pictures(run)}
     shape = pictures["shape_m_Zprime_=_400"].plot
     assert [len(step.values) for step in shape.steps] == [20] * 3
@@ -95,13 +93,13 @@ def test_what_is_drawn_is_what_the_file_says(scored_run):
 
 
 def test_a_run_without_classifiers_has_none(own_run):
-    assert list(classifier_pictures(Drawing(RunFolder.open(own_run), PlotSettings()))) == []
+    assert list(classifier_pictures(load_run(own_run))) == []
 
 
 def test_a_score_under_a_mass_is_shown_with_signals_of_that_mass(scored_run):
-    drawing = Drawing(RunFolder.open(scored_run), PlotSettings())
+    drawing = load_run(scored_run)
     assert drawing.signals_of("score_400") == ["DH_mZp400", "LV_mZp400"]
     for name in ("mll", "score", "mll_400", "score_55"):
         assert drawing.signals_of(name) == drawing.signals
-    named = Drawing(RunFolder.open(scored_run), PlotSettings(signals=("DH_mZp130",)))
+    named = load_run(scored_run).with_plots(signals=("DH_mZp130",))
     assert named.signals_of("score_400") == ["DH_mZp130"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from helpers import made_run
+from helpers.made_run import drawn, reported
 
-from colonnade.plotting import PlotSettings, draw_run
-from colonnade.report import write_report
+from colonnade.plotting import PlotSettings
 
 FEW = PlotSettings(regions=("CR_mm", "SR1_mm"), histograms=("mll",), formats=("png",), resolution=50)
 
@@ -18,8 +18,8 @@ FEW = PlotSettings(regions=("CR_mm", "SR1_mm"), histograms=("mll",), formats=("p
 def drawn_run(tmp_path_factory):
     """A blinded run with a few pictures and its report; read only."""
     folder = made_run.make_run(tmp_path_factory.mktemp("made") / "drawn", count=1, plane=False)
-    draw_run(folder, FEW)
-    write_report(folder)
+    drawn(folder, FEW)
+    reported(folder)
     return folder
 
 

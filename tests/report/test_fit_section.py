@@ -4,16 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from helpers.made_run import reported
 
 from colonnade.plotting import PlotSettings
-from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.fit_pictures import draw_fit, fit_pictures, names_of_run, plain_names
+from colonnade.plotting.draw import draw
+from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
-from colonnade.plotting.folder import RunFolder
-from colonnade.report import write_report
 from colonnade.statistics import Likelihood, from_workspace
 from colonnade.statistics.diagnostics import diagnose
 from colonnade.statistics.results import diagnosis_summary
+from colonnade.workflow.folder import load_run
 
 
 def workspace(observed):
@@ -49,8 +49,8 @@ def found():
 
 
 def test_every_picture_of_a_fit(found, tmp_path):
-    names = plain_names(["top", "zz"])
-    pictures = {each.stem: each for each in fit_pictures(found, names)}
+    run = run_of_model(["top", "zz"])
+    pictures = {each.stem: each for each in fit_pictures(found, run)}
     kinds = {"pulls": PullPlot, "ranking": ImpactPlot, "correlations": CorrelationPlot, "scan_mu": ScanPlot}
     for name, kind in kinds.items():
         assert isinstance(pictures[f"fit/{name}"].plot, kind)
@@ -61,10 +61,11 @@ def test_every_picture_of_a_fit(found, tmp_path):
     stack = pictures["fit/yields_SR"].plot
     assert stack.data.tolist() == [95.0, 55.0]
     np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
-    assert [each.title for each in stack.backgrounds] == ["top", "zz", "signal, fitted"]
+    assert [each.title for each in stack.backgrounds] == ["top", "ZZ", "signal, fitted"]
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
     assert not any("signal" in each.title for each in pictures["fit/yields_CR"].plot.backgrounds)
-    written = draw_fit(found, tmp_path, names, {"pulls", "scan"}, PlotSettings(formats=("png",), resolution=50))
+    chosen = list(fit_pictures(found, run, {"pulls", "scan"}))
+    written = draw(chosen, tmp_path, PlotSettings(formats=("png",), resolution=50))
     assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
     assert all(each.stat().st_size > 1000 for each in written)
 
@@ -72,7 +73,7 @@ def test_every_picture_of_a_fit(found, tmp_path):
 def test_a_negative_signal_and_a_free_normalisation_are_shown():
     model = from_workspace(workspace({"SR": [85.0, 22.0], "CR": [1000.0]}))
     found = diagnosis_summary(diagnose(Likelihood(model), wide=True), model)
-    pictures = {each.stem: each for each in fit_pictures(found, plain_names(["top", "zz"]))}
+    pictures = {each.stem: each for each in fit_pictures(found, run_of_model(["top", "zz"]))}
     stack = pictures["fit/yields_SR"].plot
     assert stack.backgrounds[-1].values.sum() < 0
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
@@ -85,7 +86,7 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
 
 def test_every_figure_can_be_drawn(found, tmp_path):
     settings = PlotSettings(formats=("png", "pdf"), resolution=50)
-    written = draw_fit(found, tmp_path, plain_names(["top", "zz"]), None, settings)
+    written = draw(list(fit_pictures(found, run_of_model(["top", "zz"]))), tmp_path, settings)
     assert len(written) == 14
     from matplotlib import pyplot as plt
 
@@ -97,14 +98,13 @@ def test_the_section(found, own_run):
     content = json.loads(path.read_text())
     content |= {"diagnostics": found, "reference": "signal", "blinded": False, "observed_channels": ["SR", "CR"]}
     path.write_text(json.dumps(content))
-    text = write_report(own_run).read_text()
+    text = reported(own_run).read_text()
     section = text[text.index('<section id="fit"') : text.index("</section>", text.index('<section id="fit"'))]
     for words in ("fitted to the data of all its regions", "Goodness of fit", "Ranking", "xsec_zz", "norm_top"):
         assert words in section
     assert "<strong>150</strong>" in section  # observed in SR
-    run = RunFolder.open(own_run)
-    names = names_of_run(Drawing(run, PlotSettings()))
-    assert len(list(fit_pictures(found, names))) == 7
+    run = load_run(own_run)
+    assert len(list(fit_pictures(found, run))) == 7
 
 
 def test_what_is_blinded_is_said(found, own_run):
@@ -115,7 +115,7 @@ def test_what_is_blinded_is_said(found, own_run):
     content = json.loads(path.read_text())
     content |= {"diagnostics": hidden, "reference": "signal", "blinded": True, "observed_channels": ["CR"]}
     path.write_text(json.dumps(content))
-    text = write_report(own_run).read_text()
+    text = reported(own_run).read_text()
     section = text[text.index('<section id="fit"') : text.index("</section>", text.index('<section id="fit"'))]
     assert "stands for the data of the other regions" in section
     assert "<strong>150</strong>" not in section
@@ -131,7 +131,7 @@ def test_limits_by_pseudo_experiments_stand_beside_those_of_the_formulas(own_run
     toys |= {"observed_error": None, "toys": 2000}
     limit |= {"method": "toys", "expected": toys["expected"], "asymptotic": formulas, "toys": toys}
     path.write_text(json.dumps(content))
-    text = write_report(own_run).read_text()
+    text = reported(own_run).read_text()
     assert "3.00 ± 0.10" in text
     assert '<td class="n">3.30</td>' in text
     assert "2000 pseudo-experiments" in text

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 
 import pytest
 from helpers import made_run
+from helpers.made_run import reported
 from PIL import Image as Pillow
 
 from colonnade.cli import main
-from colonnade.report import run as report_run
-from colonnade.report import write_report
+from colonnade.report import content
 from colonnade.report.sections import SECTIONS
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -63,7 +63,7 @@ def read(folder):
 
 
 def report(folder):
-    return Page(write_report(folder).read_text(encoding="utf-8"))
+    return Page(reported(folder).read_text(encoding="utf-8"))
 
 
 def change(folder, name, edit):
@@ -277,10 +277,9 @@ def test_everything_from_the_run_is_escaped(own_run):
     [
         (("fit.json",), {"results"}),
         (("cutflow.json",), {"cutflow"}),
-        (("ledger.json",), {"losses"}),
         (("provenance.json",), {"provenance"}),
         (("histograms.zip", "fit.json"), {"results", "yields"}),
-        (("histograms.zip", "cutflow.json", "fit.json", "ledger.json"), {"results", "yields", "cutflow", "losses"}),
+        (("histograms.zip", "cutflow.json", "fit.json"), {"results", "yields", "cutflow"}),
     ],
 )
 def test_a_section_is_there_when_its_file_is(own_run, missing, gone):
@@ -302,19 +301,19 @@ def test_a_run_of_data_alone(own_run):
 
 
 def test_large_pictures_are_made_smaller(drawn_run, monkeypatch):
-    from colonnade.plotting.folder import RunFolder
+    from colonnade.workflow.folder import load_run
 
     whole = sum(path.stat().st_size for path in (drawn_run / "plots").rglob("*.png"))
-    monkeypatch.setattr(report_run, "_BUDGET", whole / 4)
-    run = report_run.Run(RunFolder.open(drawn_run))
+    monkeypatch.setattr(content, "_BUDGET", whole / 4)
+    page = content.Content(load_run(drawn_run), drawn_run / "plots")
     with Pillow.open(drawn_run / "plots/yields.png") as picture:
         full = picture.width
-    assert run.pictures("yields")[0].width == round(full / 2)
+    assert page.pictures("yields")[0].width == round(full / 2)
 
 
 def test_same_bytes(own_run):
-    first = write_report(own_run).read_bytes()
-    assert write_report(own_run).read_bytes() == first
+    first = reported(own_run).read_bytes()
+    assert reported(own_run).read_bytes() == first
 
 
 def test_command(own_run, capsys):

@@ -476,16 +476,15 @@ def test_networks_that_ensembles_cannot_train():
 
 
 def test_a_study_gives_its_pictures(tmp_path, sample):
-    from colonnade.plotting.drawing import Drawing
-    from colonnade.plotting.folder import RunFolder
+    from helpers.made_run import empty_run
+
     from colonnade.plotting.resonance_pictures import pseudo_experiment_pictures
-    from colonnade.plotting.settings import PlotSettings
 
     two = Sample(sample.mass, sample.features[:, [1, 3]], ("x1", "x3"))
     settings = STUDY.model_copy(update={"experiments": 4})
     study_pseudo_experiments(two, settings, MODEL, directory=tmp_path)
-    (tmp_path / "provenance.json").write_text("{}")
-    pictures = list(pseudo_experiment_pictures(Drawing(RunFolder.open(tmp_path), PlotSettings())))
+    found = json.loads((tmp_path / "pseudo_experiments.json").read_text())
+    pictures = list(pseudo_experiment_pictures(empty_run(experiments=found)))
     stems = {picture.stem.removeprefix("pseudo_experiments/") for picture in pictures}
     assert {"drawn_mass", "drawn_x1", "shapes", "response", "roc", "ranking", "scan_0", "z_local", "z_global"} <= stems
     assert {"z_free_p_values", "z_wilks_global"} <= stems

@@ -98,21 +98,17 @@ def _draw(target: Path, found: dict[str, Any], asked: set[str], plots: Path | No
     """Draw what was asked for, if anywhere; without a word on what, all."""
     if plots is None and not (target.is_dir() and asked):
         return []
-    from colonnade.plotting.drawing import Drawing
-    from colonnade.plotting.fit_pictures import draw_fit, names_of_run, plain_names
-    from colonnade.plotting.folder import RunFolder
-    from colonnade.plotting.run import workflow_settings
-    from colonnade.plotting.settings import PlotSettings
+    from colonnade.plotting.draw import draw
+    from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
+    from colonnade.workflow.folder import load_run
 
-    settings, folder = PlotSettings(), plots or target / "plots"
     if target.is_dir():
-        run = RunFolder.open(target)
-        settings = workflow_settings(run)
-        names = names_of_run(Drawing(run, settings))
+        run = load_run(target)
     else:
         samples = {name for each in found["yields"].values() for name in each["postfit"]["samples"]}
-        names = plain_names(sorted(samples))
-    return draw_fit(found, folder, names, asked or None, settings)
+        run = run_of_model(sorted(samples))
+    pictures = list(fit_pictures(found, run, asked or None))
+    return draw(pictures, plots or target / "plots", run.plots)
 
 
 def _fit_model(

@@ -35,19 +35,16 @@ def command(
     from rich.progress import Progress
 
     from colonnade.plotting import draw_run
-    from colonnade.plotting.folder import RunFolder
-    from colonnade.plotting.run import workflow_settings
+    from colonnade.workflow.folder import load_run
 
     chosen: dict[str, Any] = {"histograms": histograms, "regions": regions, "signals": signals, "formats": formats}
-    settings = workflow_settings(RunFolder.open(directory)).model_copy(
-        update={key: value for key, value in chosen.items() if value}
-    )
+    run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
     console = Console()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Drawing", total=None)
         paths = draw_run(
-            directory,
-            settings,
+            run,
+            directory / "plots",
             workers or len(os.sched_getaffinity(0)),
             lambda done, total: progress.update(task, completed=done, total=total),
         )

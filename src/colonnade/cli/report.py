@@ -19,7 +19,8 @@ def command(directory: Path) -> None:
     from rich.console import Console
 
     from colonnade.report import write_report
+    from colonnade.workflow.folder import load_run
 
-    path = write_report(directory)
+    path = write_report(load_run(directory), directory / "plots", directory / "report.html")
     size = path.stat().st_size / 1e6
     Console().print(f"{path} ({size:.1f} MB)", soft_wrap=True, highlight=False)

@@ -1,26 +1,31 @@
-"""Figures: plain arrays drawn with mplhep, and what a run left turned into such arrays.
+"""Figures of a run: its typed results drawn with mplhep and saved.
 
-Two layers. `stack`, `curves`, `flow` and `plane` take arrays and return a `matplotlib.figure.Figure`, without
-pyplot and without any state; `run` reads a run's folder, chooses what to draw and saves it. matplotlib is
-imported when something is drawn, not before.
+A figure is a frozen `Plot` that draws itself into matplotlib axes (`stack`, `limits`, `lines`, `rows`, `plane`,
+`fit_plots`), without pyplot and without any state. `Run` holds the results of one run; `draw_run` chooses what to draw
+of them and saves it. matplotlib is imported when something is drawn, not before.
 """
 
 from __future__ import annotations
 
-__all__ = ["PlotSettings", "ProcessStyle", "draw_run"]
+__all__ = ["PlotSettings", "ProcessStyle", "Run", "draw_run"]
 
 from typing import TYPE_CHECKING, Any
 
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
 
 if TYPE_CHECKING:
-    from colonnade.plotting.run import draw_run
+    from colonnade.plotting.draw import draw_run
+    from colonnade.plotting.run import Run
 
 
 def __getattr__(name: str) -> Any:
-    if name != "draw_run":
-        msg = f"module 'colonnade.plotting' has no attribute {name!r}"
-        raise AttributeError(msg)
-    from colonnade.plotting.run import draw_run
+    if name == "Run":
+        from colonnade.plotting.run import Run
 
-    return draw_run
+        return Run
+    if name == "draw_run":
+        from colonnade.plotting.draw import draw_run
+
+        return draw_run
+    msg = f"module 'colonnade.plotting' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.lines import Line, LinePlot, Step, StepPlot
 from colonnade.plotting.plot import Floats, Picture, Plot, path_part
 from colonnade.plotting.rows import BarPlot
+from colonnade.plotting.run import Run
 
 # rates below this are of a few events
 _LEAST_RATE = 1e-5
@@ -20,15 +20,9 @@ _MOST_FEATURES = 20
 _TEST, _TRAINING = "test", "training"
 
 
-def classifier_pictures(run: Drawing) -> Iterator[Picture]:
-    """Yield the pictures of the classifiers' evaluations; none where the run has none.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read.
-    """
-    for name, evaluation in (run.folder.json("classifiers.json") or {}).items():
+def classifier_pictures(run: Run) -> Iterator[Picture]:
+    """Yield the pictures of the classifiers' evaluations; none where the run has none."""
+    for name, evaluation in run.classifiers.items():
         points = evaluation["points"]
         for title, group in _by_model(points).items():
             yield _roc(run, name, title, group)
@@ -57,7 +51,7 @@ def _by_hypothesis(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mappin
     return groups
 
 
-def _roc(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+def _roc(run: Run, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
     lines = []
     for point in points:
         false, true = (np.asarray(point["roc"][key], dtype=np.float64) for key in ("false", "true"))
@@ -72,7 +66,7 @@ def _roc(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]
     )  # fmt: skip
 
 
-def _significance(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]], error: float) -> Picture:
+def _significance(run: Run, name: str, title: str, points: Sequence[Mapping[str, Any]], error: float) -> Picture:
     lines = []
     for point in points:
         cut, z = (_column(point["significance"], key) for key in ("cut", "z"))
@@ -90,7 +84,7 @@ def _significance(run: Drawing, name: str, title: str, points: Sequence[Mapping[
     )  # fmt: skip
 
 
-def _unscaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+def _unscaled(run: Run, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
     """Shapes: test events as lines, training events as points."""
     edges = np.asarray(points[0]["distributions"]["edges"], dtype=np.float64)
     centers = 0.5 * (edges[1:] + edges[:-1])
@@ -111,15 +105,14 @@ def _unscaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str,
     )  # fmt: skip
 
 
-def _scaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
+def _scaled(run: Run, name: str, title: str, points: Sequence[Mapping[str, Any]]) -> Picture:
     edges = np.asarray(points[0]["distributions"]["edges"], dtype=np.float64)
     scores = points[0]["distributions"]
     total = np.asarray(scores["background"]["scaled"], dtype=np.float64)
     steps = [Step("Background", total, colour="#717581", filled=True)]
     for process, values in scores["processes"].items():
-        look = run.looks.get(process)
-        title_, colour = (process, "") if look is None else (look.title, look.colour)
-        steps.append(Step(title_, np.asarray(values, dtype=np.float64), colour=colour))
+        known = run.process(process)
+        steps.append(Step(known.title, np.asarray(values, dtype=np.float64), colour=known.colour))
     for place, point in enumerate(points):
         own = np.asarray(point["distributions"]["signal"]["scaled"], dtype=np.float64)
         steps.append(Step(_title(run, point), own, colour=_SIGNALS[place % len(_SIGNALS)]))
@@ -131,7 +124,7 @@ def _scaled(run: Drawing, name: str, title: str, points: Sequence[Mapping[str, A
     )  # fmt: skip
 
 
-def _calibration(run: Drawing, name: str, rows: Sequence[Mapping[str, float]]) -> Picture:
+def _calibration(run: Run, name: str, rows: Sequence[Mapping[str, float]]) -> Picture:
     score, share = (_column(rows, key) for key in ("score", "signal_share"))
     lines = (
         Line("Test events", score, share),
@@ -146,7 +139,7 @@ def _calibration(run: Drawing, name: str, rows: Sequence[Mapping[str, float]]) -
     )  # fmt: skip
 
 
-def _importance(run: Drawing, name: str, losses: Mapping[str, float]) -> Picture:
+def _importance(run: Run, name: str, losses: Mapping[str, float]) -> Picture:
     kept = list(losses.items())[:_MOST_FEATURES]
     first = kept[0][0] if kept else "none"
     return _picture(
@@ -162,9 +155,8 @@ _SIGNALS = ("#000000", "#7a21dd", "#bd1f01")  # none of them a background's
 _COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
 
 
-def _title(run: Drawing, point: Mapping[str, Any]) -> str:
-    look = run.looks.get(point["signal"])
-    return str(point["signal"]) if look is None else look.title
+def _title(run: Run, point: Mapping[str, Any]) -> str:
+    return run.process(point["signal"]).title
 
 
 def _share(counts: Sequence[float]) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from colonnade.plotting.palette import literal
+from colonnade.plotting.labels import literal
 from colonnade.plotting.plot import Floats, Plot
 from colonnade.plotting.style import style
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from colonnade.plotting.palette import SIGNAL_COLOURS, SIGNAL_DASHES
+from colonnade.plotting.labels import SIGNAL_COLOURS, SIGNAL_DASHES
 from colonnade.plotting.plot import Floats, Plot
 from colonnade.plotting.style import finish, ticks
 

@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS
+from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS
 from colonnade.plotting.plot import Floats, Plot
 from colonnade.plotting.style import canvas, finish, height_in_points, rows_with_names, ticks
 

@@ -1,23 +1,109 @@
-"""Processes added in one region, with their statistical and systematic uncertainties."""
+"""Filled histograms as arrays, and sums of processes in one region with their uncertainties."""
 
 from __future__ import annotations
 
-__all__ = ["FlatUncertainty", "Projection", "flat_uncertainties", "project"]
+__all__ = ["Axis", "FlatUncertainty", "Histogram", "Projection", "axis_of", "flat_uncertainties", "project"]
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from colonnade.config import parse_settings
-from colonnade.errors import ColonnadeError
-from colonnade.plotting.filled import Axis, Filled
-from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.plot import Floats
+from colonnade.statistics.settings import ModelSettings
 
-Floats = NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Axis:
+    """One declared axis of a histogram.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray
+        Shape (n + 1,).
+    label, unit : str
+        As declared.
+    bins : tuple of str
+        Names of the bins, where the axis has no scale.
+    flow : tuple of bool
+        Whether it counts what lies below and above.
+    """
+
+    edges: Floats
+    label: str
+    unit: str
+    bins: tuple[str, ...]
+    flow: tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A filled histogram as arrays; a `hist.Hist` makes a new view at each look.
+
+    Attributes
+    ----------
+    regions, variations : tuple of str
+        Of the first two axes.
+    axes : tuple of Axis
+        The declared ones.
+    values, variances : numpy.ndarray
+        Shape (regions, variations, bins with flow...).
+    """
+
+    regions: tuple[str, ...]
+    variations: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    values: Floats
+    variances: Floats
+
+    @classmethod
+    def of(cls, histogram: Any) -> Histogram:
+        """Take apart a `hist.Hist` with axes region, variation and one or more declared ones."""
+        view = histogram.view(flow=True)
+        regions, variations, *declared = histogram.axes
+        return cls(
+            tuple(regions),
+            tuple(variations),
+            tuple(axis_of(axis) for axis in declared),
+            np.asarray(view.value)[: len(regions), : len(variations)],
+            np.asarray(view.variance)[: len(regions), : len(variations)],
+        )
+
+    @property
+    def nominal(self) -> Floats:
+        """Shape (regions, bins with flow...): events without any variation."""
+        return np.asarray(self.values[:, self.variations.index("nominal")])
+
+    def integral(self) -> Histogram:
+        """Return the same with all bins, flow included, in one."""
+        over = tuple(range(2, self.values.ndim))
+        axis = Axis(np.asarray([0.0, 1.0]), "", "", (), (False, False))
+        return Histogram(
+            self.regions, self.variations, (axis,),
+            self.values.sum(axis=over)[..., None], self.variances.sum(axis=over)[..., None],
+        )  # fmt: skip
+
+
+def axis_of(axis: Any) -> Axis:
+    """Describe a declared axis of hist."""
+    text = str(axis.label or axis.name)
+    parsed = re.fullmatch(r"(.*?)\s*\[([^\[\]]*)\]", text)
+    label, unit = (parsed[1], parsed[2]) if parsed is not None else (text, "")
+    flow = (bool(axis.traits.underflow), bool(axis.traits.overflow))
+    if axis.traits.continuous:
+        return Axis(np.asarray(axis.edges, dtype=float), label, unit, (), flow)
+    values = list(axis)
+    if len(values) > 1 and all(isinstance(value, int | np.integer) for value in values) and _consecutive(values):
+        # counts: a bin of width one around each number
+        return Axis(np.arange(len(values) + 1) + values[0] - 0.5, label, unit, (), flow)
+    return Axis(np.arange(len(values) + 1.0), label, unit, tuple(str(value) for value in values), flow)
+
+
+def _consecutive(values: Sequence[int]) -> bool:
+    return list(values) == list(range(values[0], values[0] + len(values)))
 
 
 @dataclass(frozen=True)
@@ -79,19 +165,9 @@ class Projection:
         return np.sqrt(self.variances + self.down**2)
 
 
-def flat_uncertainties(folder: RunFolder) -> tuple[FlatUncertainty, ...]:
-    """Return the normalisation uncertainties of the workflow's model, as provenance.json has it.
-
-    Those that come as histogram variations are found in the histograms.
-    """
-    from colonnade.statistics.settings import ModelSettings
-
-    content = folder.config.get("model")
-    if not isinstance(content, dict):
-        return ()
-    try:
-        model = parse_settings(ModelSettings, content, "model")
-    except ColonnadeError:  # written by another version: the fit is done, the picture has less of a band
+def flat_uncertainties(model: ModelSettings | None) -> tuple[FlatUncertainty, ...]:
+    """Return the normalisation uncertainties of a model; those of shape are in the histograms as variations."""
+    if model is None:
         return ()
     found = [
         FlatUncertainty(each.name, each.up, each.down or 1 / each.up, each.processes, each.regions)
@@ -105,7 +181,7 @@ def flat_uncertainties(folder: RunFolder) -> tuple[FlatUncertainty, ...]:
 
 
 def project(
-    histograms: Mapping[str, Filled],
+    histograms: Mapping[str, Histogram],
     names: Sequence[str],
     region: str,
     flat: Sequence[FlatUncertainty] = (),

@@ -9,22 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.drawing import Drawing
 from colonnade.plotting.lines import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
 from colonnade.plotting.plot import Caption, Floats, Picture, path_part
+from colonnade.plotting.run import Run
 
 _MASS = "Mass"
 
 
-def bump_pictures(run: Drawing) -> Iterator[Picture]:
-    """Yield the pictures of the bump fits; none where the run has none.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read.
-    """
-    found = run.folder.json("bumps.json")
+def bump_pictures(run: Run) -> Iterator[Picture]:
+    """Yield the pictures of the bump fits; none where the run has none."""
+    found = run.bumps
     if found is None:
         return
     for name, fit in found["fits"].items():
@@ -45,15 +39,9 @@ def bump_pictures(run: Drawing) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def pseudo_experiment_pictures(run: Drawing) -> Iterator[Picture]:
-    """Yield the pictures of the pseudo-experiments; none where the run has none.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read.
-    """
-    found = run.folder.json("pseudo_experiments.json")
+def pseudo_experiment_pictures(run: Run) -> Iterator[Picture]:
+    """Yield the pictures of the pseudo-experiments; none where the run has none."""
+    found = run.experiments
     if found is None:
         return
     yield from _draws(run, found)
@@ -63,7 +51,7 @@ def pseudo_experiment_pictures(run: Drawing) -> Iterator[Picture]:
         yield from _calibration(run, found, name, statistic)
 
 
-def _one_fit(run: Drawing, name: str, fit: Mapping[str, Any], luminosity: float) -> Iterator[Picture]:
+def _one_fit(run: Run, name: str, fit: Mapping[str, Any], luminosity: float) -> Iterator[Picture]:
     stem = f"bumps/{path_part(name)}"
     if fit["signal_only"] is not None:
         alone = fit["signal_only"]
@@ -126,7 +114,7 @@ def _fit_picture(
     )  # fmt: skip
 
 
-def _checks(run: Drawing, stem: str, name: str, checks: Mapping[str, Any]) -> Iterator[Picture]:
+def _checks(run: Run, stem: str, name: str, checks: Mapping[str, Any]) -> Iterator[Picture]:
     from scipy.stats import chi2, norm
 
     pulls, wilks = checks["closure"], checks["wilks"]
@@ -161,7 +149,7 @@ def _checks(run: Drawing, stem: str, name: str, checks: Mapping[str, Any]) -> It
     )  # fmt: skip
 
 
-def _draws(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
+def _draws(run: Run, found: Mapping[str, Any]) -> Iterator[Picture]:
     sampler = found["settings"]["experiment"]["sampler"]
     for column in found["draws"]:
         unit = f" [{column['unit']}]" if column["unit"] else ""
@@ -185,7 +173,7 @@ def _draws(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def _shapes(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
+def _shapes(run: Run, found: Mapping[str, Any]) -> Iterator[Picture]:
     spectrum = found["shapes"]["spectrum"]
     edges, values = np.asarray(spectrum["edges"]), np.asarray(spectrum["values"])
     centers = 0.5 * (edges[1:] + edges[:-1])
@@ -202,7 +190,7 @@ def _shapes(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
     )  # fmt: skip
 
 
-def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
+def _example(run: Run, found: Mapping[str, Any]) -> Iterator[Picture]:
     example = found["example"]
     edges = np.asarray(example["edges"])
     sides, window = (_density(np.asarray(example["response"][key]), edges) for key in ("sidebands", "window"))
@@ -255,7 +243,7 @@ def _example(run: Drawing, found: Mapping[str, Any]) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def _calibration(run: Drawing, found: Mapping[str, Any], name: str, statistic: Mapping[str, Any]) -> Iterator[Picture]:
+def _calibration(run: Run, found: Mapping[str, Any], name: str, statistic: Mapping[str, Any]) -> Iterator[Picture]:
     from scipy.stats import norm
 
     edges = np.asarray(statistic["edges"])
@@ -334,6 +322,6 @@ def _goodness(fit: Mapping[str, Any]) -> str:
     return f"$\\chi^2$/ndf {good['chi2']:.1f}/{good['ndf']}"
 
 
-def _caption(run: Drawing, *words: str) -> Caption:
+def _caption(run: Run, *words: str) -> Caption:
     base = run.caption("", data=False)
     return Caption(base.experiment, base.status, base.energy, None, words)

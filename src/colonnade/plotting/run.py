@@ -1,172 +1,199 @@
-"""From a run's folder to its pictures: what to draw, drawn in several processes, and an index of it."""
+"""What pictures and pages are made of: the typed results of one run, and what all of its pictures share."""
 
 from __future__ import annotations
 
-__all__ = ["draw_run", "read_index", "workflow_settings"]
+__all__ = ["Run"]
 
-import gc
-import importlib
-import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from colonnade.config import parse_settings
-from colonnade.errors import InputError, OutputError
-from colonnade.output import write_json
-from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.plot import Picture
+from colonnade.execution import Result
+from colonnade.plotting.labels import (
+    BACKGROUND_COLOURS,
+    Process,
+    Signal,
+    choose,
+    literal,
+    processes,
+    signals_by_model,
+)
+from colonnade.plotting.plot import Caption
+from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.views import FitSummary, median
+from colonnade.plotting.yields import RegionYields, region_yields
+from colonnade.statistics.settings import ModelSettings
 
-_FOLDER = "plots"
-_INDEX = "index.json"
+# more lines than this can't be told apart
+_MOST_SIGNALS = 4
 
 
-def draw_run(
-    directory: Path | str,
-    settings: PlotSettings | None = None,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Draw what a run left in its folder, into plots/ below it.
+@dataclass(frozen=True)
+class Run:
+    """One run: its results in memory, parts of which it may not have, and how they are drawn.
 
-    Drawn are: each histogram of one or two axes in each region, all yields, the cutflow and N-1 of each region,
-    significances and limits. plots/index.json says which is which. Pictures of an earlier drawing that are not drawn
-    now are removed.
-
-    Parameters
+    Attributes
     ----------
-    directory
-        The output folder of a run.
-    settings
-        What to draw and how; without them, those of the workflow, as provenance.json has it.
-    workers
-        Processes that draw. More than one starts new Python processes, so a script that asks for them must keep its
-        own work below ``if __name__ == "__main__":``.
-    progress
-        Called with the number of figures drawn and to draw.
-
-    Returns
-    -------
-    list of pathlib.Path
-        Every file written.
-
-    Raises
-    ------
-    InputError
-        If the folder is not a run's, or a file in it can't be read.
-    ConfigError
-        If the settings name something that the run does not have, or a label is not valid LaTeX.
-    OutputError
-        If a file can't be written.
+    title : str
+        What the run is called.
+    result : Result
+        Histograms, cutflow and ledger.
+    kinds : mapping of str to str
+        Process to data, background or signal, in the manifest's order.
+    parameters : mapping of str to mapping
+        Signal to the parameters that the manifest declares.
+    luminosity : float, optional
+        In fb^-1, to which simulation is scaled.
+    signal_regions : tuple of str
+        The regions whose data are hidden while the run is blinded.
+    blinded : bool
+        Whether they are.
+    plots : PlotSettings
+        What is drawn, and how.
+    model : ModelSettings, optional
+        What the fit's model was built from.
+    fit : FitSummary, optional
+        Significances and limits.
+    diagnostics, bumps, experiments : mapping, optional
+        Of the fit; fits of peaks; pseudo-experiments.
+    classifiers : mapping
+        Name of a score to how well its classifier does.
+    provenance : mapping
+        Where the result comes from: command, configuration, versions, times.
     """
-    from colonnade.plotting.choice import pictures_of
 
-    folder = RunFolder.open(directory)
-    settings = workflow_settings(folder) if settings is None else settings
-    pictures = list(pictures_of(folder, settings))
-    if not pictures:
-        msg = f"{folder.path} holds nothing to draw: no filled histogram, no cutflow and no fit."
-        raise InputError(msg)
-    target = folder.path / _FOLDER
-    written: list[Path] = []
-    for number, paths in enumerate(_draw_all(pictures, target, settings, workers), start=1):
-        written += paths
-        if progress is not None:
-            progress(number, len(pictures))
-    _remove_stale(target, written)
-    write_json(target / _INDEX, {"pictures": [_entry(picture, settings) for picture in pictures]})
-    return written
+    title: str
+    result: Result
+    kinds: Mapping[str, str]
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    luminosity: float | None = None
+    signal_regions: tuple[str, ...] = ()
+    blinded: bool = True
+    plots: PlotSettings = field(default_factory=PlotSettings)
+    model: ModelSettings | None = None
+    fit: FitSummary | None = None
+    diagnostics: Mapping[str, Any] | None = None
+    bumps: Mapping[str, Any] | None = None
+    experiments: Mapping[str, Any] | None = None
+    classifiers: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_plots(self, **changes: Any) -> Run:
+        """Return the same run with some of its plot settings changed."""
+        return replace(self, plots=self.plots.model_copy(update=changes))
 
-def workflow_settings(folder: RunFolder) -> PlotSettings:
-    """Return the plot settings of the workflow that made a run.
+    @cached_property
+    def histograms(self) -> Mapping[str, Mapping[str, Histogram]]:
+        """``histograms[name][process]`` as arrays."""
+        return {
+            name: {process: Histogram.of(each) for process, each in found.items()}
+            for name, found in self.result.histograms.items()
+        }
 
-    Raises
-    ------
-    ConfigError
-        If they are not valid.
-    """
-    content = folder.config.get("plots")
-    if not isinstance(content, dict):
-        return PlotSettings()
-    return parse_settings(PlotSettings, content, f"{folder.path / 'provenance.json'}: config.plots")
+    @cached_property
+    def all_regions(self) -> tuple[str, ...]:
+        """All regions, in the analysis's order."""
+        names: dict[str, None] = {}
+        for table in self.result.cutflow.values():
+            names.update(dict.fromkeys(table))
+        for found in self.histograms.values():
+            for histogram in found.values():
+                names.update(dict.fromkeys(histogram.regions))
+        return tuple(names)
 
+    @cached_property
+    def regions(self) -> list[str]:
+        """The regions to draw."""
+        return choose(self.plots.regions, self.all_regions, "regions")
 
-def read_index(directory: Path) -> list[dict[str, Any]]:
-    """Return what plots/index.json lists, less what is no longer there.
+    @cached_property
+    def models(self) -> dict[str, list[Signal]]:
+        """The signal points by model, each in increasing order of its parameters."""
+        return signals_by_model(self.kinds, self.parameters, self.plots.models)
 
-    Returns
-    -------
-    list of dict
-        With ``path`` (of the PNG), ``kind``, ``alt``, ``region`` and ``histogram``.
-    """
-    try:
-        content = json.loads((directory / _FOLDER / _INDEX).read_text(encoding="utf-8"))
-        entries = [
-            {**entry, "path": directory / _FOLDER / f"{entry['stem']}.png"}
-            for entry in content["pictures"]
-            if _is_safe(entry["stem"])
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [entry for entry in entries if entry["path"].is_file()]
+    @cached_property
+    def processes(self) -> dict[str, Process]:
+        """Every process with its title and colour."""
+        return processes(self.kinds, self.models, self.plots)
 
+    def process(self, name: str) -> Process:
+        """Return a process's title and colour; of one that the run does not know, its name."""
+        return self.processes.get(name) or Process(name, "background", literal(name), BACKGROUND_COLOURS[0])
 
-def _is_safe(stem: str) -> bool:
-    return not Path(stem).is_absolute() and ".." not in Path(stem).parts
+    def of_kind(self, *kinds: str) -> list[str]:
+        """Return the names of the processes of some kinds, in the manifest's order."""
+        return [name for name, kind in self.kinds.items() if kind in kinds]
 
+    @cached_property
+    def backgrounds(self) -> list[str]:
+        """The backgrounds from the bottom of every stack to its top: by yield, the least first.
 
-def _draw_all(pictures: list[Picture], target: Path, settings: PlotSettings, workers: int) -> Iterator[list[Path]]:
-    from colonnade.plotting.save import save_picture
+        The order is the same in all pictures, so it goes by the sum over all histograms and regions.
+        """
+        names = self.of_kind("background")
+        yields = dict.fromkeys(names, 0.0)
+        for found in self.histograms.values():
+            for name in names:
+                if name in found:
+                    yields[name] += float(found[name].nominal.sum())
+        wanted = [name for name in self.plots.order if name in names]
+        return sorted((name for name in names if name not in wanted), key=lambda name: yields[name]) + wanted[::-1]
 
-    draw = partial(save_picture, folder=target, settings=settings)
-    # a worker takes a second to start, the time of two or three figures
-    workers = min(workers, len(pictures) // 6)
-    if workers < 2:
-        yield from map(draw, pictures)
-        return
-    # forking would copy the threads' locks of a running cluster
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
-        try:
-            yield from pool.map(draw, pictures, chunksize=4)
-        except BrokenProcessPool as error:
-            msg = f"A process that draws pictures in {target} was killed, perhaps for memory; try fewer workers."
-            raise OutputError(msg) from error
+    @cached_property
+    def signals(self) -> list[str]:
+        """The signals to overlay.
 
+        Where the settings name none: of several models the point with the highest expected significance, four at
+        most, and without a fit the middle one; of a single model its ends and its middle.
+        """
+        if self.plots.signals is not None:
+            return choose(self.plots.signals, self.of_kind("signal"), "signals")
+        groups = list(self.models.values())
+        if len(groups) == 1:
+            group = groups[0]
+            return [group[place].name for place in sorted({0, len(group) // 2, len(group) - 1})]
+        known = {} if self.fit is None else {point.signal: median(point.significance) for point in self.fit.points}
+        chosen = []
+        for group in groups:
+            best = max(group, key=lambda signal: known.get(signal.name) or 0.0)
+            chosen.append(best.name if known.get(best.name) else group[len(group) // 2].name)
+        return chosen[:_MOST_SIGNALS]
 
-def _start() -> None:
-    """Prepare a worker: what is loaded now stays, and need not be searched for garbage again and again."""
-    importlib.import_module("colonnade.plotting.stack")
-    gc.freeze()
-    gc.set_threshold(20_000)
+    @cached_property
+    def _signals_of_scores(self) -> dict[str, list[str]]:
+        """Histogram of a score under a hypothesis, such as score_800, to the points of that hypothesis."""
+        found: dict[str, list[str]] = {}
+        for score, evaluation in self.classifiers.items():
+            for point in evaluation.get("points", ()):
+                values = "_".join(f"{value:g}" for value in point["parameters"].values())
+                found.setdefault(f"{score}_{values}", []).append(point["signal"])
+        return found
 
+    def signals_of(self, histogram: str) -> list[str]:
+        """Return the signals to overlay on one histogram: on the score under a hypothesis the points of it."""
+        if self.plots.signals is not None:
+            return self.signals
+        found = [name for name in self._signals_of_scores.get(histogram, ()) if name in self.processes]
+        return found[:_MOST_SIGNALS] or self.signals
 
-def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
-    return {
-        "stem": picture.stem,
-        "kind": picture.kind,
-        "region": picture.region,
-        "histogram": picture.histogram,
-        "alt": picture.alt,
-        "formats": list(settings.formats),
-    }
+    @cached_property
+    def flat(self) -> tuple[FlatUncertainty, ...]:
+        """Relative uncertainties on whole processes, from the model."""
+        return flat_uncertainties(self.model)
 
+    @cached_property
+    def yields(self) -> dict[str, RegionYields]:
+        """Region to what is expected and seen in it."""
+        found = {name: region_yields(self, name) for name in self.regions}
+        return {name: each for name, each in found.items() if each is not None}
 
-def _remove_stale(target: Path, written: Iterable[Path]) -> None:
-    """Remove the pictures that an earlier drawing listed and this one did not make; nothing else."""
-    keep = set(written)
-    try:
-        earlier = json.loads((target / _INDEX).read_text(encoding="utf-8"))["pictures"]
-        for entry in earlier:
-            for kind in entry["formats"]:
-                path = target / f"{entry['stem']}.{kind}"
-                if _is_safe(entry["stem"]) and path not in keep and kind in ("png", "pdf"):
-                    path.unlink(missing_ok=True)
-    except (OSError, ValueError, KeyError, TypeError):  # no index, or not one of ours
-        return
+    def hides_data(self, region: str) -> bool:
+        """Say whether a region's data are hidden, rather than nothing having been seen."""
+        return self.blinded and region in self.signal_regions
+
+    def caption(self, *lines: str, data: bool) -> Caption:
+        """Return the words in a figure's corner; without data it is a simulation."""
+        status = self.plots.status or ("" if data else "Simulation")
+        return Caption(self.plots.experiment, status, self.plots.energy, self.luminosity, lines)

@@ -34,6 +34,7 @@ class PlotSettings(Settings):
     order: tuple[str, ...] = Field(
         default=(), description="processes from the top of the stack down; the others follow by their yield"
     )
+    models: dict[str, str] = Field(default={}, description="signal model -> its title, where that is not its name")
     region_titles: dict[str, str] = Field(default={}, description="region -> the title drawn in its pictures")
     experiment: str = Field(default="colonnade", description="the bold word in the corner")
     status: str = Field(default="", description="beside it; Simulation where there are no data")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
-from colonnade.plotting.palette import SIGNAL_DASHES
+from colonnade.plotting.labels import SIGNAL_DASHES
 from colonnade.plotting.plot import Floats, Plot
 from colonnade.plotting.style import canvas, place_legend, ticks
 

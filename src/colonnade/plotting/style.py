@@ -29,7 +29,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from colonnade.plotting.palette import literal
+from colonnade.plotting.labels import literal
 from colonnade.plotting.plot import Caption
 
 _STYLE = {

@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.drawing import Drawing
+from colonnade.plotting.labels import literal, parameter_label, region_title, with_unit
 from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot
-from colonnade.plotting.looks import parameter_label, region_title, signals_by_model, with_unit
-from colonnade.plotting.palette import literal
 from colonnade.plotting.plot import Picture, path_part
 from colonnade.plotting.rows import CutPlot, Kept
+from colonnade.plotting.run import Run
 from colonnade.plotting.stack import Component, StackPlot
-from colonnade.plotting.views import CutRow, Interval, Point, median
-from colonnade.plotting.yields import RegionYields, merged_cutflow
+from colonnade.plotting.views import Interval, Point, median
+from colonnade.plotting.yields import CutRow, RegionYields, merged_cutflow
 
 
-def yields_picture(run: Drawing) -> Iterator[Picture]:
+def yields_picture(run: Run) -> Iterator[Picture]:
     """Draw all regions' yields side by side."""
     tables = [each for each in run.yields.values() if each.processes or each.data is not None]
     if not tables:
@@ -39,39 +38,39 @@ def yields_picture(run: Drawing) -> Iterator[Picture]:
     seen = bool(np.isfinite(data).any())
     plot = StackPlot(
         edges=np.arange(count + 1.0),
-        bins=tuple(region_title(each.region, run.settings) for each in tables),
+        bins=tuple(region_title(each.region, run.plots) for each in tables),
         backgrounds=backgrounds,
         down=np.asarray([np.hypot(each.error, each.down) if each else 0.0 for each in totals]),
         up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
         signals=signals,
         data=data if seen else None,
         panel="ratio" if seen else "none",
-        scale=run.settings.scale,
+        scale=run.plots.scale,
         rotate=count > 5,
         caption=run.caption(data=seen),
     )
     yield Picture("yields", "yields", f"Events in each of {count} regions, by process", plot)
 
 
-def _components(run: Drawing, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
+def _components(run: Run, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
     found = []
     for name in names:
         values = [each.processes[name].value if name in each.processes else 0.0 for each in tables]
         if any(name in each.processes for each in tables):
-            found.append(Component(run.looks[name].title, np.asarray(values), run.looks[name].colour))
+            found.append(Component(run.processes[name].title, np.asarray(values), run.processes[name].colour))
     return tuple(found)
 
 
-def cutflow_pictures(run: Drawing, region: str) -> Iterator[Picture]:
+def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
     """Draw what is left after each cut of a region, and what each cut keeps (N-1)."""
-    rows = {name: merged_cutflow(run.folder, [name], region) for name in (*run.backgrounds, *run.signals)}
+    rows = {name: merged_cutflow(run.result, [name], region) for name in (*run.backgrounds, *run.signals)}
     rows = {name: each for name, each in rows.items() if each}
     if not rows:
         return
     cuts = list(dict.fromkeys(row.cut for each in rows.values() for row in each))
-    title = region_title(region, run.settings)
+    title = region_title(region, run.plots)
     if len(cuts) > 1 and any(name in rows for name in run.backgrounds):
-        backgrounds = merged_cutflow(run.folder, run.backgrounds, region)
+        backgrounds = merged_cutflow(run.result, run.backgrounds, region)
         errors = _column(backgrounds, cuts, "error")
         plot = StackPlot(
             edges=np.arange(len(cuts) + 1.0),
@@ -90,10 +89,10 @@ def cutflow_pictures(run: Drawing, region: str) -> Iterator[Picture]:
 
 
 def _cut_components(
-    run: Drawing, rows: Mapping[str, Sequence[CutRow]], names: Sequence[str], cuts: Sequence[str]
+    run: Run, rows: Mapping[str, Sequence[CutRow]], names: Sequence[str], cuts: Sequence[str]
 ) -> tuple[Component, ...]:
     return tuple(
-        Component(run.looks[name].title, _column(rows[name], cuts, "weighted"), run.looks[name].colour)
+        Component(run.processes[name].title, _column(rows[name], cuts, "weighted"), run.processes[name].colour)
         for name in names
         if name in rows
     )
@@ -104,11 +103,11 @@ def _column(rows: Sequence[CutRow], cuts: Sequence[str], what: str) -> Any:
     return np.asarray([known.get(cut, 0.0) for cut in cuts])
 
 
-def _n_minus_one(run: Drawing, region: str, title: str) -> Iterator[Picture]:
+def _n_minus_one(run: Run, region: str, title: str) -> Iterator[Picture]:
     groups = [("Background", run.backgrounds, "#4a4f57")]
-    groups += [(run.looks[name].title, [name], run.looks[name].colour) for name in run.signals]
-    tables = [(words, merged_cutflow(run.folder, names, region), colour) for words, names, colour in groups]
-    cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.n_minus_one is not None))
+    groups += [(run.processes[name].title, [name], run.processes[name].colour) for name in run.signals]
+    tables = [(words, merged_cutflow(run.result, names, region), colour) for words, names, colour in groups]
+    cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.without is not None))
     if not cuts:
         return
     kept = tuple(Kept(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
@@ -122,12 +121,12 @@ def _n_minus_one(run: Drawing, region: str, title: str) -> Iterator[Picture]:
 def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
     """Return the final yield over that without each cut, between 0 and 1."""
     final = rows[-1].weighted
-    without = {row.cut: row.n_minus_one.weighted for row in rows if row.n_minus_one is not None}
+    without = {row.cut: row.without.weighted for row in rows if row.without is not None}
     fractions = [final / without[cut] if without.get(cut, 0) > 0 else np.nan for cut in cuts]
     return np.clip(np.asarray(fractions), 0, 1)
 
 
-def significance_pictures(run: Drawing) -> Iterator[Picture]:
+def significance_pictures(run: Run) -> Iterator[Picture]:
     """Draw the significance of all models against their parameter."""
     groups = points_by_model(run)
     curves = []
@@ -156,9 +155,9 @@ def significance_pictures(run: Drawing) -> Iterator[Picture]:
         yield Picture("significance", "significance", "Expected significance of each signal point", plot)
 
 
-def limit_pictures(run: Drawing) -> Iterator[Picture]:
+def limit_pictures(run: Run) -> Iterator[Picture]:
     """Draw each model's limits against its parameter: on the cross-section where it is known, else on mu."""
-    level = 0.95 if run.folder.fit is None else run.folder.fit.level
+    level = 0.95 if run.fit is None else run.fit.level
     for model, points in points_by_model(run).items():
         good = [(x, key, point) for x, key, point in points if _has_band(point.limit)]
         if not good:
@@ -185,7 +184,7 @@ def _has_band(limit: Interval | None) -> bool:
     return limit is not None and isinstance(limit.expected, tuple) and len(limit.expected) == 5
 
 
-def points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
+def points_by_model(run: Run) -> dict[str, list[tuple[float, str, Point]]]:
     """Return the points of each model, in increasing order of the parameter they differ in.
 
     Where they differ in several, each choice of the others is a group of its own.
@@ -195,10 +194,10 @@ def points_by_model(run: Drawing) -> dict[str, list[tuple[float, str, Point]]]:
     dict
         Title to points: the parameter's value, its name (empty where there is none), the result.
     """
-    fit = run.folder.fit
+    fit = run.fit
     known = {} if fit is None else {point.signal: point for point in fit.points}
     groups: dict[str, list[tuple[float, str, Point]]] = {}
-    for group in signals_by_model(run.folder).values():
+    for group in run.models.values():
         for number, signal in enumerate(group):
             if signal.name not in known:
                 continue

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from colonnade.output import replacing
-from colonnade.plotting.palette import SIGNAL_COLOURS
+from colonnade.plotting.labels import SIGNAL_COLOURS
 from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 __all__ = [
     "Counting",
-    "CutRow",
-    "Cutflow",
-    "DatasetAccount",
     "Decision",
     "FitSummary",
     "Interval",
-    "LedgerView",
     "Limit",
-    "Loss",
     "Parameter",
     "Point",
     "Toys",
@@ -22,65 +17,13 @@ __all__ = [
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, ConfigDict
 
 
 class _View(BaseModel):
     """What is shown of a result; a later version of the file may hold more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Loss(_View):
-    """A range of entries that is not in the result."""
-
-    file: str
-    start: int | None = None
-    stop: int | None = None
-    reason: str = ""
-
-
-class DatasetAccount(_View):
-    """What became of one dataset."""
-
-    process: str
-    kind: str
-    files: tuple[str, ...] = ()
-    events_expected: int = 0
-    events_processed: int = 0
-    sumw_processed: float = 0.0
-    lost: tuple[Loss, ...] = ()
-
-
-class LedgerView(_View):
-    """What became of every dataset: ledger.json."""
-
-    allow_loss: float = 0.0
-    lost_fraction: float = 0.0
-    datasets: Mapping[str, DatasetAccount] = {}
-
-    @property
-    def too_much_lost(self) -> bool:
-        """Whether more is lost than the workflow allows."""
-        lost = any(entry.lost for entry in self.datasets.values())
-        return lost and (self.allow_loss == 0 or self.lost_fraction > self.allow_loss)
-
-
-class _Counts(_View):
-    raw: int
-    weighted: float
-    error: float
-
-
-class CutRow(_Counts):
-    """What is left after a cut and those before it; `n_minus_one` is what all the other cuts leave."""
-
-    cut: str
-    n_minus_one: _Counts | None = None
-
-
-class Cutflow(RootModel[dict[str, dict[str, tuple[CutRow, ...]]]]):
-    """cutflow.json: dataset, then region, then rows."""
 
 
 class Interval(_View):
@@ -151,6 +94,8 @@ class FitSummary(_View):
 
     luminosity: float | None = None
     blinded: bool = True
+    reference: str = ""
+    observed_channels: tuple[str, ...] = ()
     level: float = 0.95
     points: tuple[Point, ...] = ()
     counting: tuple[Counting, ...] = ()

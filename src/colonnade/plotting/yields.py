@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Expected", "RegionYields", "merged_cutflow", "region_yields"]
+__all__ = ["CutRow", "Expected", "RegionYields", "merged_cutflow", "region_yields"]
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colonnade.plotting.filled import Filled
-from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.looks import Process
-from colonnade.plotting.projection import FlatUncertainty, Projection, project
-from colonnade.plotting.views import CutRow
+from colonnade.execution import Result
+from colonnade.plotting.projection import FlatUncertainty, Histogram, project
+
+if TYPE_CHECKING:
+    from colonnade.plotting.run import Run
 
 
 @dataclass(frozen=True)
@@ -57,46 +58,58 @@ class RegionYields:
     data: float | None
 
 
-def merged_cutflow(folder: RunFolder, names: Sequence[str], region: str) -> list[CutRow]:
+@dataclass(frozen=True)
+class CutRow:
+    """What several datasets together leave after a cut and those before it.
+
+    Attributes
+    ----------
+    cut : str
+        Its name.
+    raw : int
+        Simulated or observed events.
+    weighted, error : float
+        Expected events and their statistical uncertainty.
+    without : CutRow, optional
+        What all the other cuts leave (N-1).
+    """
+
+    cut: str
+    raw: int
+    weighted: float
+    error: float
+    without: CutRow | None = None
+
+
+def merged_cutflow(result: Result, names: Sequence[str], region: str) -> list[CutRow]:
     """Add the cutflows of all datasets of some processes in one region.
 
     Rows are matched by the cut's name: blinded data hold only some of them.
     """
-    datasets = {} if folder.ledger is None else folder.ledger.datasets
     tables = [
         table[region]
-        for dataset, table in folder.cutflow.items()
-        if region in table and (datasets[dataset].process if dataset in datasets else dataset) in names
+        for dataset, table in result.cutflow.items()
+        if region in table and result.ledger.datasets[dataset].process in names
     ]
-    order = dict.fromkeys(row.cut for table in sorted(tables, key=len, reverse=True) for row in table)
+    order = dict.fromkeys(row["cut"] for table in sorted(tables, key=len, reverse=True) for row in table)
     merged = []
     for cut in order:
-        rows = [row for table in tables for row in table if row.cut == cut]
-        less = [row.n_minus_one for row in rows if row.n_minus_one is not None]
-        merged.append(
-            CutRow(
-                cut=cut,
-                raw=sum(row.raw for row in rows),
-                weighted=math.fsum(row.weighted for row in rows),
-                error=math.hypot(*(row.error for row in rows)),
-                n_minus_one={
-                    "raw": sum(row.raw for row in less),
-                    "weighted": math.fsum(row.weighted for row in less),
-                    "error": math.hypot(*(row.error for row in less)),
-                }
-                if less
-                else None,
-            )
-        )
+        rows = [row for table in tables for row in table if row["cut"] == cut]
+        others = [row["n_minus_one"] for row in rows if row["n_minus_one"] is not None]
+        merged.append(replace(_added(cut, rows), without=_added(cut, others) if others else None))
     return merged
 
 
-def region_yields(
-    folder: RunFolder,
-    looks: Mapping[str, Process],
-    region: str,
-    flat: Sequence[FlatUncertainty] = (),
-) -> RegionYields | None:
+def _added(cut: str, rows: Sequence[Mapping[str, Any]]) -> CutRow:
+    return CutRow(
+        cut,
+        sum(row["raw"] for row in rows),
+        math.fsum(row["weighted"] for row in rows),
+        math.hypot(*(row["error"] for row in rows)),
+    )
+
+
+def region_yields(run: Run, region: str) -> RegionYields | None:
     """Return what is expected and seen in a region.
 
     The numbers are integrals of one histogram, its flow included: one that holds every event of the region once,
@@ -107,30 +120,26 @@ def region_yields(
     RegionYields or None
         None where the region has no histogram.
     """
-    backgrounds = [name for name, look in looks.items() if look.kind == "background"]
-    expected = [name for name, look in looks.items() if look.kind != "data"]
-    observed = [name for name, look in looks.items() if look.kind == "data"]
-    chosen = _complete_histogram(folder, expected or observed, region)
+    expected, observed = run.of_kind("background", "signal"), run.of_kind("data")
+    chosen = _complete_histogram(run, expected or observed, region)
     if chosen is None:
         return None
-    total = _summed(chosen, backgrounds, region, flat)
-    parts = {name: _summed(chosen, [name], region, flat) for name in expected}
-    data = _summed(chosen, observed, region)
-    hidden = data is not None and folder.hides_data(region, data.value == 0)
+    parts = {name: _summed(chosen, [name], region, run.flat) for name in expected}
+    data = None if run.hides_data(region) else _summed(chosen, observed, region)
     return RegionYields(
         region,
         {name: part for name, part in parts.items() if part is not None},
-        total,
-        None if data is None or hidden else data.value,
+        _summed(chosen, run.of_kind("background"), region, run.flat),
+        None if data is None else data.value,
     )
 
 
 def _summed(
-    histograms: Mapping[str, Filled], names: Sequence[str], region: str, flat: Sequence[FlatUncertainty] = ()
+    histograms: Mapping[str, Histogram], names: Sequence[str], region: str, flat: Sequence[FlatUncertainty] = ()
 ) -> Expected | None:
     # summed over bins before the variations are compared, as a shift of shape moves no total
     single = {name: histograms[name].integral() for name in names if name in histograms}
-    found: Projection | None = project(single, names, region, flat)
+    found = project(single, names, region, flat)
     if found is None:
         return None
     return Expected(
@@ -138,11 +147,11 @@ def _summed(
     )
 
 
-def _complete_histogram(folder: RunFolder, names: Sequence[str], region: str) -> Mapping[str, Filled] | None:
+def _complete_histogram(run: Run, names: Sequence[str], region: str) -> Mapping[str, Histogram] | None:
     """Find a histogram that holds each event of a region once."""
-    rows = merged_cutflow(folder, names, region)
+    rows = merged_cutflow(run.result, names, region)
     best, most = None, -1.0
-    for histograms in folder.filled.values():
+    for histograms in run.histograms.values():
         found = [name for name in names if name in histograms and region in histograms[name].regions]
         if not found or not all(all(axis.flow) or axis.bins for axis in histograms[found[0]].axes):
             continue

@@ -13,19 +13,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from colonnade.output import replacing
-from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.run import Run
 from colonnade.report import numbers
-from colonnade.report.run import Run
+from colonnade.report.content import Content
 from colonnade.report.sections import SECTIONS
 
 
-def write_report(directory: Path | str) -> Path:
-    """Write report.html about what a run left in its folder.
+def write_report(run: Run, plots: Path, path: Path) -> Path:
+    """Write the page about a run.
 
     Parameters
     ----------
-    directory
-        The output folder of a run.
+    run
+        The results.
+    plots
+        The folder of its pictures; without them the page has its tables alone.
+    path
+        The page.
 
     Returns
     -------
@@ -34,20 +38,17 @@ def write_report(directory: Path | str) -> Path:
 
     Raises
     ------
-    InputError
-        If the folder is not a run's, or a file in it can't be read.
     OutputError
         If the page can't be written.
     """
-    folder = RunFolder.open(directory)
-    page = render(Run(folder))
-    path = folder.path / "report.html"
+    # a page has room for what pictures have not
+    page = render(Content(run.with_plots(regions=("*",), signals=("*",)), plots))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
 
-def render(run: Run) -> str:
+def render(content: Content) -> str:
     """Return the page as HTML.
 
     Everything that comes from the run is escaped, and the page's own policy lets nothing be loaded and no script run
@@ -61,8 +62,8 @@ def render(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        process=run.process_title,
-        region=run.region_title,
+        process=content.process_title,
+        region=content.region_title,
         grouped=numbers.grouped,
         significant=numbers.significant,
         fixed=numbers.fixed,
@@ -70,16 +71,16 @@ def render(run: Run) -> str:
     )
     shown = []
     for section in SECTIONS:
-        context = section.context(run)
+        context = section.context(content)
         if context is not None:
             body = environment.get_template(f"sections/{section.name}.html").render(**context)
             shown.append({"name": section.name, "title": section.title, "body": Markup(body)})  # noqa: S704 - escaped above
     style, script = _asset("style.css"), _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        title=run.title,
+        title=content.run.title,
         sections=shown,
-        ledger=run.folder.ledger,
+        ledger=content.run.result.ledger,
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
         script_digest=digest,

@@ -28,6 +28,7 @@ from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import replacing, write_json
 from colonnade.processor import Processor
 from colonnade.workflow.analysis import make_processor
+from colonnade.workflow.folder import load_run
 from colonnade.workflow.provenance import (
     digest,
     environment,
@@ -367,9 +368,8 @@ class _Run:
 
         def act() -> None:
             try:
-                draw_run(
-                    self.directory, settings.plots, settings.executor.workers or len(os.sched_getaffinity(0)), advance
-                )
+                workers = settings.executor.workers or len(os.sched_getaffinity(0))
+                draw_run(load_run(self.directory), self.directory / "plots", workers, advance)
             finally:
                 progress.end()
 
@@ -382,7 +382,7 @@ class _Run:
         self.provenance["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         self.save()
         began = time.monotonic()
-        write_report(self.directory)
+        write_report(load_run(self.directory), self.directory / "plots", self.directory / "report.html")
         self._note("report", time.monotonic() - began, "report.html")
 
     def _step(self, name: str, key: Sequence[Any], outputs: Sequence[str], act: Callable[[], object]) -> None:

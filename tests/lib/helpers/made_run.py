@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import hist
 import numpy as np
 
+from colonnade.execution import Ledger, Result
 from colonnade.histograms import write_zip
+from colonnade.plotting import Run, draw_run
+from colonnade.report import write_report
+from colonnade.workflow.folder import load_run
 
 BACKGROUNDS = {
     "zll": (3.0e6, 28),
@@ -260,6 +265,12 @@ def make_fit(expected, unblind=False):
     }
 
 
+def make_datasets():
+    """Signals with their parameters, as provenance.json has them of the manifest."""
+    points = {f"{model}_mZp{mass}": {"model": model, "m_Zprime": float(mass)} for model in MODELS for mass in MASSES}
+    return {f"{name}_2018": {"process": name, "signal": point} for name, point in points.items()}
+
+
 def make_provenance(unblind=False):
     return {
         "command": "colonnade run workflows/dilepton_met.yaml --output results/dilepton_met",
@@ -269,7 +280,7 @@ def make_provenance(unblind=False):
             "luminosity": 139.0,
             "unblind": unblind,
             "allow_loss": 0.0,
-            "plots": {},
+            "plots": {"models": {"DH": "Dark Higgs", "LV": "Light vector", "EFT": "Effective theory"}},
             "model": {
                 "channels": {"SR3_mm": {"histogram": "mll"}},
                 "luminosity_uncertainty": 0.017,
@@ -277,6 +288,8 @@ def make_provenance(unblind=False):
             },
         },
         "environment": {"python": "3.11.7", "platform": "Linux", "packages": {"coffea": "2026.9.0", "pyhf": "0.7.6"}},
+        "signal_regions": [name for name in region_names() if is_signal(name)],
+        "inputs": {"datasets": make_datasets()},
         "seed": 1,
     }
 
@@ -295,3 +308,19 @@ def make_run(folder: Path, count=3, flavours=("mm",), lost=False, unblind=False,
     for name, content in contents.items():
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def empty_run(kinds=(), **parts):
+    """A run in memory without events: kinds of processes, and what else a test needs."""
+    return Run("made", Result({}, {}, Ledger(0.0, {})), dict(kinds), **parts)
+
+
+def drawn(folder, plots=None, **options):
+    """Draw a run's folder into its plots."""
+    run = load_run(folder)
+    return draw_run(run if plots is None else replace(run, plots=plots), folder / "plots", **options)
+
+
+def reported(folder):
+    """Write a run's page."""
+    return write_report(load_run(folder), folder / "plots", folder / "report.html")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from colonnade.report.run import Run
+from colonnade.report.content import Content
 from colonnade.report.sections import (
     bumps,
     classifiers,
@@ -44,7 +44,7 @@ class Section:
 
     name: str
     title: str
-    context: Callable[[Run], Mapping[str, Any] | None]
+    context: Callable[[Content], Mapping[str, Any] | None]
 
 
 SECTIONS = (

@@ -7,32 +7,32 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
+from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, measured, significant
-from colonnade.report.run import Run
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the tables of bumps.json and its pictures."""
-    found = run.folder.json("bumps.json")
+    found = content.run.bumps
     if found is None:
         return None
     fits = found["fits"]
     return {
         "luminosity": f"{found['luminosity']:g}",
-        "rows": [_row(run, name, fit) for name, fit in fits.items()],
+        "rows": [_row(content, name, fit) for name, fit in fits.items()],
         "shapes": [row for name, fit in fits.items() for row in _shapes(name, fit)],
         "checks": [_checks(name, fit["checks"]) for name, fit in fits.items() if fit["checks"]["closure"] is not None],
-        "sculpting": [_sculpting(run, row) for row in found["sculpting"]],
-        "images": [image for kind in ("fit", "closure", "wilks", "sculpting") for image in run.pictures(kind)],
+        "sculpting": [_sculpting(content, row) for row in found["sculpting"]],
+        "images": [image for kind in ("fit", "closure", "wilks", "sculpting") for image in content.pictures(kind)],
     }
 
 
-def _row(run: Run, name: str, fit: Mapping[str, Any]) -> dict[str, Any]:
+def _row(content: Content, name: str, fit: Mapping[str, Any]) -> dict[str, Any]:
     both = fit["both"]
     size = both["luminosity"]["n_signal_total"]
     return {
         "name": name,
-        "region": run.region_title(fit["region"]),
+        "region": content.region_title(fit["region"]),
         "signal": significant(fit["events"]["signal"]),
         "background": significant(fit["events"]["background"]),
         "shape": fit["background_only"]["shape"],
@@ -74,9 +74,9 @@ def _checks(name: str, checks: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sculpting(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
+def _sculpting(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "region": run.region_title(row["after"]),
+        "region": content.region_title(row["after"]),
         "ratio": " ± ".join(measured(row["window_ratio"], row["window_ratio_error"])),
         "divergence": significant(row["divergence"]),
         "chance": " ± ".join(measured(row["divergence_expected"], row["divergence_error"])),

@@ -7,13 +7,13 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
+from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, significant
-from colonnade.report.run import Run
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the tables of classifiers.json and its pictures."""
-    found = run.folder.json("classifiers.json")
+    found = content.run.classifiers
     if not found:
         return None
     return {
@@ -23,19 +23,19 @@ def context(run: Run) -> Mapping[str, Any] | None:
                 "error": f"{100 * evaluation['background_error']:g}",
                 "luminosity": f"{evaluation['luminosity']:g}",
                 "cut": f"{evaluation['cut']:g}",
-                "points": [_point(run, point) for point in evaluation["points"]],
-                "policies": [_policy(run, row) for row in evaluation["negative_weights"]],
+                "points": [_point(content, point) for point in evaluation["points"]],
+                "policies": [_policy(content, row) for row in evaluation["negative_weights"]],
             }
             for name, evaluation in found.items()
         ],
-        "images": run.pictures("classifier"),
+        "images": content.pictures("classifier"),
     }
 
 
-def _point(run: Run, point: Mapping[str, Any]) -> dict[str, Any]:
+def _point(content: Content, point: Mapping[str, Any]) -> dict[str, Any]:
     best = point["best"]
     return {
-        "title": run.process_title(point["signal"]),
+        "title": content.process_title(point["signal"]),
         "auc": f"{point['auc']:.4f}",
         "auc_training": f"{point['auc_training']:.4f}",
         "accuracy": f"{100 * point['accuracy']:.1f} %",
@@ -47,10 +47,10 @@ def _point(run: Run, point: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _policy(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
+def _policy(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
     worst = max(row["bias"].items(), key=lambda item: abs(item[1]), default=("–", 0.0))
     return {
-        "process": run.process_title(row["process"]),
+        "process": content.process_title(row["process"]),
         "policy": row["policy"],
         "negative": f"{100 * row['negative']:.1f} %",
         "effective": significant(row["effective"]),

@@ -7,29 +7,28 @@ __all__ = ["context"]
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from colonnade.plotting.views import CutRow
-from colonnade.plotting.yields import merged_cutflow
+from colonnade.plotting.yields import CutRow, merged_cutflow
+from colonnade.report.content import Content
 from colonnade.report.numbers import grouped, measured
-from colonnade.report.run import Run
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return a table for each region, with pictures where they are drawn."""
-    if not run.folder.cutflow:
+    if not content.run.result.cutflow:
         return None
-    regions = [_region(run, name) for name in run.folder.regions]
+    regions = [_region(content, name) for name in content.run.all_regions]
     return {"regions": [each for each in regions if each is not None]}
 
 
-def _region(run: Run, region: str) -> dict[str, Any] | None:
-    hidden = run.folder.hides_data(region, empty=False)
-    observed = [name for name, each in run.processes.items() if each.kind == "data" and not hidden]
-    backgrounds = run.drawing.backgrounds
+def _region(content: Content, region: str) -> dict[str, Any] | None:
+    run = content.run
+    observed = [] if run.hides_data(region) else run.of_kind("data")
+    backgrounds = run.backgrounds
     columns: list[tuple[str, list[str]]] = [("data", observed)] if observed else []
     if len(backgrounds) > 1:
         columns.append(("total", backgrounds))
-    columns += [(name, [name]) for name in (*reversed(backgrounds), *run.drawing.signals)]
-    tables = {name: merged_cutflow(run.folder, members, region) for name, members in columns}
+    columns += [(name, [name]) for name in (*reversed(backgrounds), *run.signals)]
+    tables = {name: merged_cutflow(run.result, members, region) for name, members in columns}
     tables = {name: rows for name, rows in tables.items() if rows}
     if not tables:
         return None
@@ -47,9 +46,9 @@ def _region(run: Run, region: str) -> dict[str, Any] | None:
         "n_minus_one": [
             (cut, [_without(_find(rows, cut), name == "data") for name, rows in tables.items()])
             for cut in cuts
-            if any((row := _find(rows, cut)) is not None and row.n_minus_one is not None for rows in tables.values())
+            if any((row := _find(rows, cut)) is not None and row.without is not None for rows in tables.values())
         ],
-        "images": [*run.pictures("cutflow", region), *run.pictures("n_minus_one", region)],
+        "images": [*content.pictures("cutflow", region), *content.pictures("n_minus_one", region)],
     }
 
 
@@ -71,9 +70,9 @@ def _raw(row: CutRow | None) -> tuple[str, str]:
 
 
 def _without(row: CutRow | None, data: bool) -> tuple[str, str]:
-    if row is None or row.n_minus_one is None:
+    if row is None or row.without is None:
         return "–", ""
     if data:
-        return grouped(row.n_minus_one.weighted), ""
-    value, error = measured(row.n_minus_one.weighted, row.n_minus_one.error)
+        return grouped(row.without.weighted), ""
+    value, error = measured(row.without.weighted, row.without.error)
     return value, error

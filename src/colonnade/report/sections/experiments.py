@@ -7,8 +7,8 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
+from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, grouped, measured, significant
-from colonnade.report.run import Run
 
 _NAMES = {
     "z": "Z by counting",
@@ -18,9 +18,9 @@ _NAMES = {
 _KINDS = ("draws", "shapes", "response", "roc", "ranking", "scan", "toys", "p_values", "size")
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the tables of pseudo_experiments.json and its pictures."""
-    found = run.folder.json("pseudo_experiments.json")
+    found = content.run.experiments
     if found is None:
         return None
     statistics = found["statistics"]
@@ -45,7 +45,7 @@ def context(run: Run) -> Mapping[str, Any] | None:
             }
             for fit in found["shapes"]["fits"]
         ],
-        "images": [image for kind in _KINDS for image in run.pictures(kind)],
+        "images": [image for kind in _KINDS for image in content.pictures(kind)],
     }
 
 

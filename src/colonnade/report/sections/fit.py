@@ -7,37 +7,36 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
+from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, grouped, measured
-from colonnade.report.run import Run
 
 # a table of all would be longer than anyone reads; `colonnade fit DIR --ranking` has them
 _MOST = 30
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the diagnostics of fit.json and their pictures."""
-    content = run.folder.json("fit.json") or {}
-    found = content.get("diagnostics")
-    if not found:
+    fit, found = content.run.fit, content.run.diagnostics
+    if fit is None or not found:
         return None
     pulls = {each["name"]: each for each in found["pulls"]}
     return {
-        "signal": run.process_title(str(content.get("reference", ""))),
-        "observed": [run.region_title(name) for name in content.get("observed_channels", [])],
-        "blinded": bool(content.get("blinded", True)),
+        "signal": content.process_title(fit.reference),
+        "observed": [content.region_title(name) for name in fit.observed_channels],
+        "blinded": fit.blinded,
         "strength": None if found.get("strength") is None else f"{found['strength']:g}",
         "goodness": _goodness(found.get("goodness")),
-        "yields": [_region(run, name, each) for name, each in found["yields"].items()],
+        "yields": [_region(content, name, each) for name, each in found["yields"].items()],
         "pulls": [
             {"name": each["name"], "pull": _signed(each["pull"]), "constraint": fixed(each["constraint"], 3)}
             for each in found["pulls"]
         ],
         "ranking": [_impact(each, each["name"] in pulls) for each in found["ranking"][:_MOST]],
-        "regions": run.pictures("fit_yields"),
+        "regions": content.pictures("fit_yields"),
         "images": [
             image
             for kind in ("fit_ranking", "fit_pulls", "fit_correlations", "fit_scan")
-            for image in run.pictures(kind)
+            for image in content.pictures(kind)
         ],
     }
 
@@ -52,15 +51,15 @@ def _goodness(found: Mapping[str, Any] | None) -> dict[str, str] | None:
     }
 
 
-def _region(run: Run, name: str, each: Mapping[str, Any]) -> dict[str, Any]:
+def _region(content: Content, name: str, each: Mapping[str, Any]) -> dict[str, Any]:
     samples = list(dict.fromkeys([*each["prefit"]["samples"], *each["postfit"]["samples"]]))
     return {
-        "title": run.region_title(name),
+        "title": content.region_title(name),
         "observed": None if each["observed"] is None else grouped(sum(each["observed"])),
         "before": measured(each["prefit"]["total"], each["prefit"]["total_error"]),
         "after": measured(each["postfit"]["total"], each["postfit"]["total_error"]),
         "samples": [
-            {"title": run.process_title(sample), "before": _sample(each["prefit"], sample)}
+            {"title": content.process_title(sample), "before": _sample(each["prefit"], sample)}
             | {"after": _sample(each["postfit"], sample)}
             for sample in samples
         ],

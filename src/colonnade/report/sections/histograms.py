@@ -7,12 +7,12 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
-from colonnade.report.run import Run
+from colonnade.report.content import Content
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the pictures of all histograms, with the regions and histograms to choose from."""
-    images = run.pictures("histogram")
+    images = content.pictures("histogram")
     if not images:
         return None
     return {

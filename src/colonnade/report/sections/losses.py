@@ -7,18 +7,18 @@ __all__ = ["context"]
 from collections.abc import Mapping
 from typing import Any
 
-from colonnade.report.run import Run
+from colonnade.report.content import Content
 
 # a page is read, a ledger is searched: beyond this the page refers to the file
 _MOST = 200
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return each dataset's account and every lost range."""
-    ledger = run.folder.ledger
-    if ledger is None:
+    ledger = content.run.result.ledger
+    if not ledger.datasets:
         return None
-    lost = [(name, loss) for name, entry in ledger.datasets.items() for loss in entry.lost]
+    lost = ledger.lost
     return {
         "datasets": [
             {

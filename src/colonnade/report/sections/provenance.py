@@ -10,35 +10,35 @@ from typing import Any
 
 import yaml
 
+from colonnade.report.content import Content
 from colonnade.report.numbers import fixed
-from colonnade.report.run import Run
 
 _SHOWN = {"command", "config", "environment", "steps", "title"}
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the command, versions, times, and everything else that provenance.json holds, as YAML."""
-    content = run.folder.provenance
-    if not content:
+    origin = content.run.provenance
+    if not origin:
         return None
-    environment = content.get("environment")
+    environment = origin.get("environment")
     environment = environment if isinstance(environment, dict) else {}
     packages = environment.get("packages")
-    steps = content.get("steps")
+    steps = origin.get("steps")
     simple = {
         key: value
-        for key, value in content.items()
+        for key, value in origin.items()
         if key not in _SHOWN and isinstance(value, str | int | float | bool) and value != ""
     }
-    rest = {key: value for key, value in content.items() if key not in _SHOWN and key not in simple and value}
+    rest = {key: value for key, value in origin.items() if key not in _SHOWN and key not in simple and value}
     return {
-        "command": str(content.get("command", "")),
+        "command": str(origin.get("command", "")),
         "simple": simple,
         "python": str(environment.get("python", "")),
         "platform": str(environment.get("platform", "")),
         "packages": {str(key): str(value) for key, value in packages.items()} if isinstance(packages, dict) else {},
         "steps": _steps(steps) if isinstance(steps, dict) else [],
-        "config": _yaml(content.get("config")),
+        "config": _yaml(origin.get("config")),
         "rest": [(key, _yaml(value)) for key, value in rest.items()],
     }
 

@@ -8,37 +8,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from colonnade.plotting.views import Counting, Parameter, Point, median
+from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
-from colonnade.report.run import Run
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return the tables of fit.json and its pictures."""
-    fit = run.folder.fit
+    fit = content.run.fit
     if fit is None or not (fit.points or fit.counting or fit.parameters):
         return None
     observed = not fit.blinded and any(p.limit is not None and p.limit.observed is not None for p in fit.points)
     return {
         "level": f"{100 * fit.level:g}",
         "blinded": fit.blinded,
-        "has_data": "data" in run.folder.kinds.values(),
+        "has_data": "data" in content.run.kinds.values(),
         "observed": observed,
         "toys": max((p.limit.toys.toys for p in fit.points if p.limit is not None and p.limit.toys), default=0),
         "cross_section": any(p.cross_section_pb is not None for p in fit.points),
-        "points": [_point(run, each) for each in fit.points],
-        "counting": [_counting(run, each) for each in fit.counting],
+        "points": [_point(content, each) for each in fit.points],
+        "counting": [_counting(content, each) for each in fit.counting],
         "parameters": [_parameter(each) for each in fit.parameters],
         "decisions": [each.model_dump() for each in fit.decisions],
-        "images": [*run.pictures("significance"), *run.pictures("limit")],
+        "images": [*content.pictures("significance"), *content.pictures("limit")],
     }
 
 
-def _point(run: Run, point: Point) -> dict[str, Any]:
+def _point(content: Content, point: Point) -> dict[str, Any]:
     band = point.limit.expected if point.limit is not None and isinstance(point.limit.expected, tuple) else ()
     full = len(band) == 5
     return {
-        "title": run.process_title(point.signal),
+        "title": content.process_title(point.signal),
         "cross_section": significant(point.cross_section_pb),
         "z": fixed(median(point.significance)),
         "z_observed": fixed(point.significance.observed if point.significance else None),
@@ -80,11 +80,11 @@ def _mu_hat(found: Any) -> str:
     return significant(float(found)) if isinstance(found, int | float) else "–"
 
 
-def _counting(run: Run, each: Counting) -> dict[str, Any]:
+def _counting(content: Content, each: Counting) -> dict[str, Any]:
     background, error = measured(each.b, each.sigma_b)
     return {
-        "region": run.region_title(each.region),
-        "signal": run.process_title(each.signal),
+        "region": content.region_title(each.region),
+        "signal": content.process_title(each.signal),
         "s": significant(each.s),
         "b": background,
         "sigma_b": error,

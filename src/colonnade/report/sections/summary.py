@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from colonnade.plotting.labels import parameter_label
 from colonnade.plotting.limits import crossings
-from colonnade.plotting.looks import parameter_label
 from colonnade.plotting.summaries import points_by_model
 from colonnade.plotting.views import median
+from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, grouped, percent, significant
-from colonnade.report.run import Run
 
 
 @dataclass(frozen=True)
@@ -30,33 +30,34 @@ class _Fact:
     state: str = ""
 
 
-def context(run: Run) -> Mapping[str, Any]:
+def context(content: Content) -> Mapping[str, Any]:
     """Return the headline numbers; this section is always there."""
-    folder = run.folder
+    run = content.run
+    config = run.provenance.get("config") or {}
     facts = []
-    if folder.luminosity is not None:
-        facts.append(_Fact("Luminosity", f"{folder.luminosity:g} fb⁻¹", _energy(run)))
-    facts += _account(run)
-    facts += _headlines(run)
+    if run.luminosity is not None:
+        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(content)))
+    facts += _account(content)
+    facts += _headlines(content)
     return {
         "facts": facts,
-        "config": folder.config,
-        "processor": str(folder.config.get("processor", "")),
-        "blinded": folder.blinded,
-        "has_data": "data" in folder.kinds.values(),
-        "signal_regions": folder.signal_regions or (),
-        "finished": str(folder.provenance.get("finished") or ""),
+        "config": config,
+        "processor": str(config.get("processor", "")),
+        "blinded": run.blinded,
+        "has_data": "data" in run.kinds.values(),
+        "signal_regions": run.signal_regions,
+        "finished": str(run.provenance.get("finished") or ""),
     }
 
 
-def _energy(run: Run) -> Markup:
-    energy = run.settings.energy
+def _energy(content: Content) -> Markup:
+    energy = content.run.plots.energy
     return Markup("") if energy is None else from_latex(rf"$\sqrt{{}}s$ = {energy:g} TeV")
 
 
-def _account(run: Run) -> list[_Fact]:
-    ledger = run.folder.ledger
-    if ledger is None:
+def _account(content: Content) -> list[_Fact]:
+    ledger = content.run.result.ledger
+    if not ledger.datasets:
         return []
     files = sum(len(entry.files) for entry in ledger.datasets.values())
     events = sum(entry.events_processed for entry in ledger.datasets.values())
@@ -74,17 +75,17 @@ def _account(run: Run) -> list[_Fact]:
     return facts
 
 
-def _headlines(run: Run) -> list[_Fact]:
+def _headlines(content: Content) -> list[_Fact]:
     """Return the most significant point, and how far each model is expected to be excluded."""
-    fit = run.folder.fit
+    fit = content.run.fit
     if fit is None or not fit.points:
         return []
     facts = []
     best = max(fit.points, key=lambda point: median(point.significance) or 0.0)
     z = median(best.significance)
     if z is not None:
-        facts.append(_Fact("Highest expected Z", fixed(z), run.process_title(best.signal)))
-    for model, points in points_by_model(run.drawing).items():
+        facts.append(_Fact("Highest expected Z", fixed(z), content.process_title(best.signal)))
+    for model, points in points_by_model(content.run).items():
         good = [(x, key, p.limit.expected) for x, key, p in points if p.limit and isinstance(p.limit.expected, tuple)]
         good = [each for each in good if len(each[2]) == 5]
         if good:

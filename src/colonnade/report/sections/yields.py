@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from colonnade.plotting.yields import Expected, RegionYields
+from colonnade.report.content import Content
 from colonnade.report.numbers import grouped, measured
-from colonnade.report.run import Run
 
 
-def context(run: Run) -> Mapping[str, Any] | None:
+def context(content: Content) -> Mapping[str, Any] | None:
     """Return a row for each region, and the signals in each."""
-    tables = list(run.drawing.yields.values())
+    tables = list(content.run.yields.values())
     if not tables:
         return None
-    backgrounds = [name for name in reversed(run.drawing.backgrounds) if any(name in t.processes for t in tables)]
-    signals = [name for name in run.drawing.signals if any(name in t.processes for t in tables)]
+    backgrounds = [name for name in reversed(content.run.backgrounds) if any(name in t.processes for t in tables)]
+    signals = [name for name in content.run.signals if any(name in t.processes for t in tables)]
     systematic = any(t.total is not None and (t.total.up or t.total.down) for t in tables)
     return {
         "backgrounds": backgrounds,
         "signals": signals,
         "systematic": systematic,
-        "has_data": "data" in run.folder.kinds.values(),
+        "has_data": "data" in content.run.kinds.values(),
         "rows": [_row(table, backgrounds, signals) for table in tables],
-        "images": run.pictures("yields"),
+        "images": content.pictures("yields"),
     }
 
 

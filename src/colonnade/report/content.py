@@ -1,24 +1,21 @@
-"""What every section is told: the run's folder, and how its processes and regions are called."""
+"""What every section of the page is made of: the run's results, its titles as HTML, its pictures."""
 
 from __future__ import annotations
 
-__all__ = ["Image", "Run"]
+__all__ = ["Content", "Image"]
 
 import base64
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from markupsafe import Markup
 
-from colonnade.plotting.drawing import Drawing
-from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.looks import Process, region_title
-from colonnade.plotting.run import read_index, workflow_settings
-from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.draw import read_index
+from colonnade.plotting.labels import region_title
+from colonnade.plotting.run import Run
 from colonnade.report.latex import from_latex
 
 # of all pictures together, in the page (base64 takes a third more than the bytes)
@@ -51,50 +48,32 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as the sections of its report see it.
+class Content:
+    """A run as the sections of its report see it: all regions and signals, with the pictures that were drawn.
 
     Attributes
     ----------
-    folder : RunFolder
-        What the run left.
+    run : Run
+        The results.
+    plots : Path
+        The folder of its pictures.
     """
 
-    folder: RunFolder
-
-    @cached_property
-    def settings(self) -> PlotSettings:
-        """How the workflow wants processes and regions to be called."""
-        return workflow_settings(self.folder)
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """Orders, yields and uncertainties, the same as in the pictures; all regions and signals."""
-        return Drawing(self.folder, self.settings.model_copy(update={"regions": ("*",), "signals": ("*",)}))
-
-    @cached_property
-    def processes(self) -> Mapping[str, Process]:
-        """By name."""
-        return self.drawing.looks
-
-    @property
-    def title(self) -> str:
-        """What the run is called."""
-        found = self.folder.provenance.get("title") or self.folder.config.get("title")
-        return str(found or self.folder.path.resolve().name)
+    run: Run
+    plots: Path
 
     def process_title(self, name: str) -> Markup:
         """Return a process's title as HTML."""
-        return from_latex(self.processes[name].title) if name in self.processes else Markup("{}").format(name)
+        return from_latex(self.run.process(name).title)
 
     def region_title(self, name: str) -> Markup:
         """Return a region's title as HTML."""
-        return from_latex(region_title(name, self.settings))
+        return from_latex(region_title(name, self.run.plots))
 
     @cached_property
     def images(self) -> tuple[Image, ...]:
-        """Every picture that plots/index.json lists."""
-        entries = read_index(self.folder.path)
+        """Every picture that the index of the pictures lists."""
+        entries = read_index(self.plots)
         sizes = sum(entry["path"].stat().st_size for entry in entries)
         scale = min(1.0, math.sqrt(_BUDGET / sizes)) if sizes else 1.0
         images = []

@@ -5,33 +5,40 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+import hist
 import numpy as np
 import pytest
 from helpers import made_run
+from helpers.made_run import drawn, empty_run
 from PIL import Image
 
 from colonnade.cli import main
 from colonnade.errors import ConfigError, InputError
+from colonnade.execution import Ledger, Result
 from colonnade.plotting import PlotSettings, draw_run
-from colonnade.plotting.choice import pictures_of
-from colonnade.plotting.folder import RunFolder
+from colonnade.plotting.draw import pictures_of, read_index
 from colonnade.plotting.limits import LimitPlot
 from colonnade.plotting.plot import path_part
-from colonnade.plotting.run import read_index
 from colonnade.plotting.stack import StackPlot
+from colonnade.plotting.summaries import significance_pictures
+from colonnade.workflow.folder import load_run
 
 FEW = PlotSettings(regions=("SR1_mm",), histograms=("mll",), formats=("png",), resolution=60)
 
 
+FEW_DOTS = PlotSettings(formats=("png",), resolution=50)
+
+
 @pytest.fixture(scope="module")
 def pictures(blinded_run):
-    return {picture.stem: picture for picture in pictures_of(RunFolder.open(blinded_run), PlotSettings())}
+    return {picture.stem: picture for picture in pictures_of(load_run(blinded_run))}
 
 
 @pytest.fixture(scope="module")
 def open_pictures(open_run):
-    return {picture.stem: picture for picture in pictures_of(RunFolder.open(open_run), PlotSettings())}
+    return {picture.stem: picture for picture in pictures_of(load_run(open_run))}
 
 
 def test_what_is_drawn(pictures):
@@ -68,7 +75,7 @@ def test_data_that_slipped_into_a_signal_region_stay_hidden(own_run):
     provenance = json.loads((own_run / "provenance.json").read_text())
     provenance["signal_regions"] = ["SR1_mm"]
     (own_run / "provenance.json").write_text(json.dumps(provenance))
-    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    found = {picture.stem: picture for picture in pictures_of(load_run(own_run))}
     assert found["SR1_mm/mll"].plot.data is None
     assert found["CR_mm/mll"].plot.data is not None
     assert np.isnan(found["yields"].plot.data[1])
@@ -83,9 +90,9 @@ def test_yields_are_those_of_the_cutflow(pictures, blinded_run):
 
 
 def test_the_model_s_normalisation_is_in_the_band(pictures, blinded_run):
-    folder = RunFolder.open(blinded_run)
+    run = load_run(blinded_run)
     stack = pictures["SR1_mm/njets"].plot
-    found = folder.filled["njets"]
+    found = run.histograms["njets"]
     place = found["zll"].regions.index("SR1_mm")
 
     def nominal(name, variation="nominal"):
@@ -116,28 +123,26 @@ def test_limits_without_a_cross_section_are_on_mu(own_run):
     for point in fit["points"]:
         point["cross_section_pb"] = None
     (own_run / "fit.json").write_text(json.dumps(fit))
-    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
+    found = {picture.stem: picture for picture in pictures_of(load_run(own_run))}
     assert found["limit_Dark_Higgs"].plot.theory.tolist() == [1, 1, 1, 1]
     assert r"\mu" in found["limit_Dark_Higgs"].plot.quantity
 
 
-def test_a_grid_of_two_parameters_is_a_curve_for_each_row(own_run):
-    fit = json.loads((own_run / "fit.json").read_text())
-    for point in fit["points"]:
-        mass = point["parameters"]["m_Zprime"]
-        point["parameters"].update(m_Zprime=float(mass % 1000 or 100), m_chi=1.0 if mass < 700 else 5.0)
-    (own_run / "fit.json").write_text(json.dumps(fit))
-    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    titles = [curve.title for curve in found["significance"].plot.curves]
-    assert len(titles) == 3
-    assert all(len(set(curve.x)) == len(curve.x) for curve in found["significance"].plot.curves)
-    for point, chi in zip(fit["points"], (1.0, 5.0) * 6, strict=True):
-        point["parameters"].update(m_Zprime=130.0 if point["signal"].endswith(("130", "400")) else 700.0, m_chi=chi)
-    (own_run / "fit.json").write_text(json.dumps(fit))
-    found = {picture.stem: picture for picture in pictures_of(RunFolder.open(own_run), PlotSettings())}
-    titles = [curve.title for curve in found["significance"].plot.curves]
-    assert titles[:2] == ["Dark Higgs, $m_{\\chi}$ = 1 GeV", "Dark Higgs, $m_{\\chi}$ = 5 GeV"]
-    assert [curve.x.tolist() for curve in found["significance"].plot.curves[:2]] == [[130, 700], [130, 700]]
+def test_a_grid_of_two_parameters_is_a_curve_for_each_row(blinded_run):
+    run = load_run(blinded_run)
+    grid = [(mass, chi) for mass in (130.0, 700.0) for chi in (1.0, 5.0)]
+    names = run.of_kind("signal")
+    points = {
+        name: {"model": name.partition("_")[0], "m_Zprime": mass, "m_chi": chi}
+        for name, (mass, chi) in zip(names, grid * 3, strict=True)
+    }
+    (picture,) = significance_pictures(replace(run, parameters=points))
+    curves = picture.plot.curves
+    assert [curve.title for curve in curves[:2]] == [
+        "Dark Higgs, $m_{\\chi}$ = 1 GeV",
+        "Dark Higgs, $m_{\\chi}$ = 5 GeV",
+    ]
+    assert [curve.x.tolist() for curve in curves[:2]] == [[130, 700], [130, 700]]
 
 
 def test_n_minus_one(pictures):
@@ -150,7 +155,7 @@ def test_n_minus_one(pictures):
 
 def test_scales_of_single_histograms(blinded_run):
     settings = PlotSettings(scale="log", scales={"njets": "linear"}, regions=("CR_mm",))
-    found = {picture.histogram: picture for picture in pictures_of(RunFolder.open(blinded_run), settings)}
+    found = {picture.histogram: picture for picture in pictures_of(replace(load_run(blinded_run), plots=settings))}
     assert found["njets"].plot.scale == "linear"
     assert found["mll"].plot.scale == "log"
 
@@ -169,16 +174,16 @@ def short_run(own_run):
 
 def test_files_index_and_stale_pictures(short_run):
     own_run = short_run
-    drawn = draw_run(own_run, FEW)
-    names = sorted(str(path.relative_to(own_run / "plots")) for path in drawn)
+    written = drawn(own_run, FEW)
+    names = sorted(str(path.relative_to(own_run / "plots")) for path in written)
     assert "SR1_mm/mll.png" in names
     assert "yields.png" in names
-    index = read_index(own_run)
+    index = read_index(own_run / "plots")
     assert {str(entry["path"].relative_to(own_run / "plots")) for entry in index} == set(names)
     with Image.open(own_run / "plots/SR1_mm/mll.png") as picture:
         assert picture.width == round(6.4 * 60)
     (own_run / "plots/mine.png").write_bytes(b"kept")
-    again = draw_run(own_run, FEW.model_copy(update={"histograms": ("njets",)}))
+    again = drawn(own_run, FEW.model_copy(update={"histograms": ("njets",)}))
     assert own_run / "plots/SR1_mm/njets.png" in again
     assert not (own_run / "plots/SR1_mm/mll.png").exists()
     assert (own_run / "plots/mine.png").exists()
@@ -188,8 +193,8 @@ def test_workers_draw_the_same_bytes(short_run):
     own_run = short_run
     settings = PlotSettings(regions=("SR?_mm",), histograms=("mll", "njets"), formats=("png",), resolution=60)
     counts = []
-    alone = {path: path.read_bytes() for path in draw_run(own_run, settings)}
-    together = draw_run(own_run, settings, workers=2, progress=lambda done, total: counts.append((done, total)))
+    alone = {path: path.read_bytes() for path in drawn(own_run, settings)}
+    together = drawn(own_run, settings, workers=2, progress=lambda done, total: counts.append((done, total)))
     assert {path: path.read_bytes() for path in together} == alone
     assert counts == [(number, len(counts)) for number in range(1, len(counts) + 1)]
 
@@ -200,9 +205,22 @@ def test_an_index_can_t_reach_out_of_the_folder(short_run):
     index = {"pictures": [{"stem": "../../secret", "kind": "yields", "alt": "", "formats": ["png"]}]}
     (own_run / "plots/index.json").write_text(json.dumps(index))
     (own_run.parent.parent / "secret.png").write_bytes(b"x")
-    assert read_index(own_run) == []
-    draw_run(own_run, FEW)
+    assert read_index(own_run / "plots") == []
+    drawn(own_run, FEW)
     assert (own_run.parent.parent / "secret.png").exists()
+
+
+def test_no_two_pictures_have_one_path(tmp_path):
+    regions = ["MET<100", "MET>100", "met gt 100", "MET/100", "x" * 3000, "x" * 2999]
+    axes = hist.axis.StrCategory(regions, name="region"), hist.axis.StrCategory(["nominal"], name="variation")
+    filled = hist.Hist(*axes, hist.axis.Regular(1, 0, 1, name="x"), storage=hist.storage.Weight())
+    for region in regions:
+        filled.fill(region, "nominal", [0.5])
+    result = Result({"x": {"top": filled}}, {}, Ledger(0.0, {}))
+    run = replace(empty_run({"top": "background"}, plots=FEW_DOTS), result=result)
+    stems = {picture.stem.casefold() for picture in pictures_of(run)}
+    assert len(stems) == len(regions) + 1
+    assert len({path.stat().st_ino for path in draw_run(run, tmp_path)}) == len(regions) + 1
 
 
 def test_names_become_paths():
@@ -232,7 +250,7 @@ def test_command(short_run, capsys):
         (lambda run: (run / "fit.json").write_text("{"), "not valid JSON"),
         (lambda run: (run / "fit.json").write_text('{"points": [{}]}'), "points.0.signal"),
         (lambda run: (run / "cutflow.json").write_text("[1]"), "cutflow.json"),
-        (lambda run: (run / "ledger.json").write_text('{"datasets": 3}'), "datasets"),
+        (lambda run: (run / "ledger.json").write_text('{"allow_loss": 0, "datasets": 3}'), "datasets"),
         (lambda run: (run / "histograms.zip").write_bytes(b"PK no"), "can't be read as histograms"),
         (lambda run: (run / "provenance.json").write_text("{'a'}"), "provenance.json"),
     ],
@@ -255,14 +273,14 @@ def test_a_folder_with_nothing_to_draw(own_run):
     for name in ("histograms.zip", "cutflow.json", "fit.json"):
         (own_run / name).unlink()
     with pytest.raises(InputError, match="nothing to draw"):
-        draw_run(own_run, PlotSettings())
+        drawn(own_run, PlotSettings())
 
 
 def test_unknown_names(own_run):
     with pytest.raises(ConfigError, match=r"did you mean SR1_mm"):
-        draw_run(own_run, PlotSettings(regions=("SR1_mn",)))
+        drawn(own_run, PlotSettings(regions=("SR1_mn",)))
     with pytest.raises(ConfigError, match=r"plots\.signals"):
-        draw_run(own_run, PlotSettings(signals=("nothing",), histograms=("mll",)))
+        drawn(own_run, PlotSettings(signals=("nothing",), histograms=("mll",)))
 
 
 def test_settings_cost_nothing():

@@ -1,11 +1,15 @@
-"""The title and colour of each process, the same in every picture and table; titles of regions and parameters."""
+"""Titles and colours of processes, regions and parameters, the same in every picture and table."""
 
 from __future__ import annotations
 
 __all__ = [
+    "BACKGROUND_COLOURS",
+    "SIGNAL_COLOURS",
+    "SIGNAL_DASHES",
     "Process",
     "Signal",
     "choose",
+    "literal",
     "parameter_label",
     "processes",
     "region_title",
@@ -15,14 +19,21 @@ __all__ = [
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.plotting.folder import RunFolder
-from colonnade.plotting.palette import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
+
+# M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270, Table 1: the set of ten,
+# fills first; its red and purple are kept for signals, which are lines and need contrast with every fill
+BACKGROUND_COLOURS = (
+    "#3f90da", "#ffa90e", "#94a4a2", "#92dadd", "#b9ac70", "#a96b59", "#717581", "#e76300",
+)  # fmt: skip
+SIGNAL_COLOURS = ("#bd1f01", "#5b1a8c", "#00513a", "#0b2d6b")
+SIGNAL_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (5, 1.4, 1.2, 1.4)), (0, (1.4, 1.3)))
+
 
 # names that the field writes in one way; a workflow may say otherwise. Formulas only where letters won't do: they
 # take long to draw
@@ -40,13 +51,10 @@ _TITLES = {
     "ww": "WW",
     "wz": "WZ",
     "zz": "ZZ",
-    "zgamma": "Zγ",
-    "wgamma": "Wγ",
     "gammajets": "γ+jets",
     "qcd": "Multijet",
     "diboson": "Diboson",
 }
-_MODELS = {"DH": "Dark Higgs", "LV": "Light vector", "EFT": "Effective theory"}
 _FLAVOURS = {"mm": "μμ", "em": "eμ", "me": "μe"}
 
 
@@ -76,7 +84,7 @@ class Signal:
 
     Attributes
     ----------
-    name, model : str
+    name, model, model_title : str
         Of the process, and of the model or family.
     parameters : mapping of str to float
         Its numbers; the one that the points of the model are told apart by comes first.
@@ -86,32 +94,36 @@ class Signal:
 
     name: str
     model: str
+    model_title: str
     parameters: Mapping[str, float] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
 
-    @property
-    def model_title(self) -> str:
-        """The model in words."""
-        return literal(_MODELS.get(self.model, self.model))
 
-
-def processes(folder: RunFolder, settings: PlotSettings) -> dict[str, Process]:
+def processes(
+    kinds: Mapping[str, str], signals: Mapping[str, Sequence[Signal]], settings: PlotSettings
+) -> dict[str, Process]:
     """Return every process with its title and colour.
 
-    Colours go by the manifest's order, not by yields, so that they stay when the analysis changes.
-    A process that the settings name and the run does not have is passed over: a run may be of some datasets only.
+    Colours go by the manifest's order, not by yields, so that they stay when the analysis changes. Points of one
+    model share a colour, unless there is but one model.
+
+    Parameters
+    ----------
+    kinds
+        Process to data, background or signal, in the manifest's order.
+    signals
+        From `signals_by_model`.
+    settings
+        Titles and colours that the workflow chooses; a process that the run does not have is passed over.
     """
-    kinds = folder.kinds
-    models = signals_by_model(folder)
-    points = {signal.name: signal for group in models.values() for signal in group}
-    # points of one model share a colour, unless there is but one model
+    points = {signal.name: signal for group in signals.values() for signal in group}
     ranks = {
-        signal.name: place if len(models) == 1 else number
-        for number, group in enumerate(models.values())
+        signal.name: place if len(signals) == 1 else number
+        for number, group in enumerate(signals.values())
         for place, signal in enumerate(group)
     }
     backgrounds = [name for name, kind in kinds.items() if kind == "background"]
-    looks = {}
+    found = {}
     for name, kind in kinds.items():
         style = settings.processes.get(name, ProcessStyle())
         colour = style.colour or "#000000"
@@ -119,27 +131,39 @@ def processes(folder: RunFolder, settings: PlotSettings) -> dict[str, Process]:
             colour = SIGNAL_COLOURS[ranks[name] % len(SIGNAL_COLOURS)]
         elif not style.colour and kind == "background":
             colour = BACKGROUND_COLOURS[backgrounds.index(name) % len(BACKGROUND_COLOURS)]
-        title = style.title or _TITLES.get(name.casefold(), "")
+        title = _visible(style.title) or _TITLES.get(name.casefold(), "")
         if not title:
             title = _signal_title(points[name]) if name in points else literal(name)
-        looks[name] = Process(name, kind, title, colour)
-    return looks
+        found[name] = Process(name, kind, title, colour)
+    return found
 
 
-def signals_by_model(folder: RunFolder) -> dict[str, list[Signal]]:
+def signals_by_model(
+    kinds: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
+) -> dict[str, list[Signal]]:
     """Group the signal points by model, each in increasing order of its parameters.
 
-    Parameters come from fit.json, else from the manifest, else from a name such as DH_mZp130.
+    Parameters
+    ----------
+    kinds
+        Process to data, background or signal.
+    parameters
+        Signal to its parameters, as the manifest declares them. The text among them names the model; without any,
+        the signal's name does, less a last part with a number.
+    titles
+        Model to its title, where that is not the name.
     """
-    known = {**folder.declared_signals}
-    if folder.fit is not None:
-        known.update({point.signal: point.parameters for point in folder.fit.points if point.parameters})
     groups: dict[str, list[Signal]] = {}
-    for name, kind in folder.kinds.items():
+    for name, kind in kinds.items():
         if kind != "signal":
             continue
-        signal = _signal(name, known.get(name, {}))
-        groups.setdefault(signal.model, []).append(signal)
+        known = parameters.get(name, {})
+        numbers = {key: float(value) for key, value in known.items() if type(value) in (int, float)}
+        head, _, last = name.rpartition("_")
+        model = ", ".join(value for value in known.values() if isinstance(value, str))
+        model = model or (head if head and re.search(r"\d", last) else name)
+        signal = Signal(name, model, _visible(titles.get(model, "")) or literal(model), numbers)
+        groups.setdefault(model, []).append(signal)
     return {model: _ordered(group) for model, group in groups.items()}
 
 
@@ -154,30 +178,12 @@ def _ordered(group: list[Signal]) -> list[Signal]:
             break
         if len(values[key]) > 1:
             shown.append(key)
-    sorted_group = [
-        Signal(
-            signal.name,
-            signal.model,
-            {key: signal.parameters[key] for key in (*common, *signal.parameters)},
-            tuple(shown),
-        )
-        for signal in group
-    ]
-    return sorted(sorted_group, key=lambda signal: (tuple(signal.parameters[key] for key in shown), signal.name))
+    points = [replace(signal, parameters=_first(signal.parameters, common), shown=tuple(shown)) for signal in group]
+    return sorted(points, key=lambda signal: (tuple(signal.parameters[key] for key in shown), signal.name))
 
 
-def _signal(name: str, parameters: Mapping[str, Any]) -> Signal:
-    numbers = {
-        key: float(value)
-        for key, value in parameters.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    words = [str(value) for value in parameters.values() if isinstance(value, str)]
-    parsed = re.fullmatch(r"(?P<model>.+?)_?m_?(?P<particle>[A-Z][A-Za-z]*?)_?(?P<mass>\d+)", name)
-    if parsed is not None:
-        numbers = numbers or {f"m_{parsed['particle']}": float(parsed["mass"])}
-    model = ", ".join(words) or (parsed["model"] if parsed is not None else name)
-    return Signal(name, model, numbers)
+def _first(parameters: Mapping[str, float], keys: Sequence[str]) -> dict[str, float]:
+    return {key: parameters[key] for key in (*keys, *parameters)}
 
 
 def _signal_title(signal: Signal) -> str:
@@ -215,8 +221,8 @@ def with_unit(label: str, unit: str) -> str:
 def region_title(name: str, settings: PlotSettings) -> str:
     """Return a region's title: that of the settings, else its name with spaces and flavours as symbols."""
     if name in settings.region_titles:
-        return settings.region_titles[name]
-    return " ".join(_FLAVOURS.get(word, literal(word)) for word in name.split("_"))
+        return _visible(settings.region_titles[name])
+    return " ".join(_FLAVOURS.get(word, word) for word in literal(name).split("_"))
 
 
 def choose(patterns: Iterable[str], known: Sequence[str], what: str) -> list[str]:
@@ -235,3 +241,19 @@ def choose(patterns: Iterable[str], known: Sequence[str], what: str) -> list[str
             raise ConfigError(msg)
         chosen.update(found)
     return [name for name in known if name in chosen]
+
+
+def literal(text: str) -> str:
+    r"""Return a name as matplotlib draws it letter by letter, dollars included; what can't be seen is left out.
+
+    Examples
+    --------
+    >>> print(literal("cost_in_$"))
+    cost_in_\$
+    """
+    return _visible(text).replace("$", r"\$")
+
+
+def _visible(text: str) -> str:
+    """Leave out control characters, such as those that colour a terminal."""
+    return "".join(character for character in text if character.isprintable())

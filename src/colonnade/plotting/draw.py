@@ -1,0 +1,203 @@
+"""All pictures of a run: which there are, drawn in several processes, and an index of them beside the files."""
+
+from __future__ import annotations
+
+__all__ = ["draw", "draw_run", "pictures_of", "read_index"]
+
+import gc
+import importlib
+import json
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from colonnade.errors import InputError, OutputError
+from colonnade.output import write_json
+from colonnade.plotting.classifier_pictures import classifier_pictures
+from colonnade.plotting.fit_pictures import fit_pictures
+from colonnade.plotting.histogram_pictures import histogram_pictures
+from colonnade.plotting.labels import choose
+from colonnade.plotting.plot import Picture
+from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
+from colonnade.plotting.run import Run
+from colonnade.plotting.save import save_picture
+from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
+
+_INDEX = "index.json"
+
+
+def draw_run(
+    run: Run, folder: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> list[Path]:
+    """Draw the results of a run into a folder.
+
+    Drawn are: each histogram of one or two axes in each region, all yields, the cutflow and N-1 of each region,
+    significances, limits, the fit, its peaks and its classifiers. The folder's index.json says which is which.
+    Pictures of an earlier drawing that are not drawn now are removed.
+
+    Parameters
+    ----------
+    run
+        The results, and what is drawn of them.
+    folder
+        Where the pictures go.
+    workers
+        Processes that draw. More than one starts new Python processes, so a script that asks for them must keep its
+        own work below ``if __name__ == "__main__":``.
+    progress
+        Called with the number of figures drawn and to draw.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Every file written.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw.
+    ConfigError
+        If the settings name something that the run does not have, or a label is not valid LaTeX.
+    OutputError
+        If a file can't be written.
+    """
+    pictures = pictures_of(run)
+    if not pictures:
+        msg = f"{run.title} has nothing to draw: no filled histogram, no cutflow and no fit."
+        raise InputError(msg)
+    written = draw(pictures, folder, run.plots, workers, progress)
+    _remove_stale(folder, written)
+    write_json(folder / _INDEX, {"pictures": [_entry(picture, run.plots) for picture in pictures]})
+    return written
+
+
+def draw(
+    pictures: Sequence[Picture],
+    folder: Path,
+    settings: PlotSettings,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Draw pictures into a folder, in several processes, and return the files; `draw_run` describes the arguments."""
+    written: list[Path] = []
+    for number, paths in enumerate(_draw_all(pictures, folder, settings, workers), start=1):
+        written += paths
+        if progress is not None:
+            progress(number, len(pictures))
+    return written
+
+
+def pictures_of(run: Run) -> list[Picture]:
+    """Return every picture of a run: histograms by region, then the summaries; no two of one path.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name something that the run does not have.
+    """
+    taken: Counter[str] = Counter()
+    pictures = []
+    for picture in _chosen(run):
+        # a file system may not tell cases apart
+        stem = picture.stem.casefold()
+        taken[stem] += 1
+        number = taken[stem]
+        pictures.append(picture if number == 1 else replace(picture, stem=f"{picture.stem}_({number})"))
+    return pictures
+
+
+def _chosen(run: Run) -> Iterator[Picture]:
+    names = choose(run.plots.histograms, list(run.histograms), "histograms")
+    for region in run.regions:
+        for name in names:
+            yield from histogram_pictures(run, name, region)
+    yield from yields_picture(run)
+    for region in run.regions:
+        yield from cutflow_pictures(run, region)
+    yield from significance_pictures(run)
+    yield from limit_pictures(run)
+    if run.diagnostics is not None:
+        yield from fit_pictures(run.diagnostics, run)
+    yield from classifier_pictures(run)
+    yield from bump_pictures(run)
+    yield from pseudo_experiment_pictures(run)
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """Return what the index of a folder of pictures lists, less what is no longer there.
+
+    Returns
+    -------
+    list of dict
+        With ``path`` (of the PNG), ``kind``, ``alt``, ``region`` and ``histogram``.
+    """
+    try:
+        content = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        entries = [
+            {**entry, "path": folder / f"{entry['stem']}.png"}
+            for entry in content["pictures"]
+            if _is_safe(entry["stem"])
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [entry for entry in entries if entry["path"].is_file()]
+
+
+def _is_safe(stem: str) -> bool:
+    return not Path(stem).is_absolute() and ".." not in Path(stem).parts
+
+
+def _draw_all(pictures: Sequence[Picture], target: Path, settings: PlotSettings, workers: int) -> Iterator[list[Path]]:
+    save = partial(save_picture, folder=target, settings=settings)
+    # a worker takes a second to start, the time of two or three figures
+    workers = min(workers, len(pictures) // 6)
+    if workers < 2:
+        yield from map(save, pictures)
+        return
+    # forking would copy the threads' locks of a running cluster
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
+        try:
+            yield from pool.map(save, pictures, chunksize=4)
+        except BrokenProcessPool as error:
+            msg = f"A process that draws pictures in {target} was killed, perhaps for memory; try fewer workers."
+            raise OutputError(msg) from error
+
+
+def _start() -> None:
+    """Prepare a worker: what is loaded now stays, and need not be searched for garbage again and again."""
+    importlib.import_module("colonnade.plotting.stack")
+    gc.freeze()
+    gc.set_threshold(20_000)
+
+
+def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
+    return {
+        "stem": picture.stem,
+        "kind": picture.kind,
+        "region": picture.region,
+        "histogram": picture.histogram,
+        "alt": picture.alt,
+        "formats": list(settings.formats),
+    }
+
+
+def _remove_stale(target: Path, written: Iterable[Path]) -> None:
+    """Remove the pictures that an earlier drawing listed and this one did not make; nothing else."""
+    keep = set(written)
+    try:
+        earlier = json.loads((target / _INDEX).read_text(encoding="utf-8"))["pictures"]
+        for entry in earlier:
+            for kind in entry["formats"]:
+                path = target / f"{entry['stem']}.{kind}"
+                if _is_safe(entry["stem"]) and path not in keep and kind in ("png", "pdf"):
+                    path.unlink(missing_ok=True)
+    except (OSError, ValueError, KeyError, TypeError):  # no index, or not one of ours
+        return
