@@ -8,13 +8,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from helpers import made_run
 from helpers.made_run import reported
 from PIL import Image as Pillow
 
 from colonnade.cli import main
-from colonnade.report import content
+from colonnade.plotting import PlotSettings
+from colonnade.plotting.draw import draw_all
+from colonnade.plotting.limits import Curve, SignificancePlot
+from colonnade.plotting.plot import Picture
+from colonnade.report import PageSection, content, read_images, write_page
 from colonnade.report.sections import SECTIONS
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -301,14 +306,26 @@ def test_a_run_of_data_alone(own_run):
 
 
 def test_large_pictures_are_made_smaller(drawn_run, monkeypatch):
-    from colonnade.workflow.folder import load_run
 
     whole = sum(path.stat().st_size for path in (drawn_run / "plots").rglob("*.png"))
     monkeypatch.setattr(content, "_BUDGET", whole / 4)
-    page = content.Content(load_run(drawn_run), drawn_run / "plots")
+    small = content.read_images(drawn_run / "plots")
     with Pillow.open(drawn_run / "plots/yields.png") as picture:
         full = picture.width
-    assert page.pictures("yields")[0].width == round(full / 2)
+    assert next(image for image in small if image.kind == "yields").width == round(full / 2)
+
+
+def test_a_page_of_ones_own(tmp_path):
+    plot = SignificancePlot((Curve("a", np.arange(3.0), np.ones(3)),), "m")
+    draw_all([Picture("one", "toys", "a picture of toys", plot)], tmp_path / "plots", PlotSettings(resolution=50))
+    template = '{% import "macros.html" as m %}<p>{{ words }} {{ 2000 | grouped }}</p>{{ m.figure(images[0]) }}'
+    section = PageSection("Toys & co", template, {"words": HOSTILE, "images": read_images(tmp_path / "plots")})
+    path = write_page(HOSTILE, [section], tmp_path / "study.html")
+    page = Page(path.read_text())
+    assert [each["alt"] for each in page.all("img") if "src" in each] == ["a picture of toys"]
+    assert page.text.count("<script>alert") == 2
+    assert len(page.all("script")) == 1
+    assert [each["id"] for each in page.all("section")] == ["Toys_co"]
 
 
 def test_same_bytes(own_run):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["draw", "draw_run", "pictures_of", "read_index"]
+__all__ = ["draw", "draw_all", "draw_run", "pictures_of", "read_index"]
 
 import gc
 import importlib
@@ -72,9 +72,23 @@ def draw_run(
     if not pictures:
         msg = f"{run.title} has nothing to draw: no filled histogram, no cutflow and no fit."
         raise InputError(msg)
-    written = draw(pictures, folder, run.plots, workers, progress)
+    return draw_all(pictures, folder, run.plots, workers, progress)
+
+
+def draw_all(
+    pictures: Sequence[Picture],
+    folder: Path,
+    settings: PlotSettings,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Draw pictures into a folder of their own with its index.json, and remove what an earlier index listed.
+
+    Arguments and errors are those of `draw_run`.
+    """
+    written = draw(pictures, folder, settings, workers, progress)
     _remove_stale(folder, written)
-    write_json(folder / _INDEX, {"pictures": [_entry(picture, run.plots) for picture in pictures]})
+    write_json(folder / _INDEX, {"pictures": [_entry(picture, settings) for picture in pictures]})
     return written
 
 

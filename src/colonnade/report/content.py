@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Content", "Image"]
+__all__ = ["Content", "Image", "read_images"]
 
 import base64
 import io
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from markupsafe import Markup
@@ -49,18 +48,18 @@ class Image:
 
 @dataclass(frozen=True)
 class Content:
-    """A run as the sections of its report see it: all regions and signals, with the pictures that were drawn.
+    """A run as the sections of its report see it: all regions and signals.
 
     Attributes
     ----------
     run : Run
         The results.
-    plots : Path
-        The folder of its pictures.
+    images : tuple of Image
+        The pictures that were drawn.
     """
 
     run: Run
-    plots: Path
+    images: tuple[Image, ...]
 
     def process_title(self, name: str) -> Markup:
         """Return a process's title as HTML."""
@@ -70,26 +69,22 @@ class Content:
         """Return a region's title as HTML."""
         return from_latex(region_title(name, self.run.plots))
 
-    @cached_property
-    def images(self) -> tuple[Image, ...]:
-        """Every picture that the index of the pictures lists."""
-        entries = read_index(self.plots)
-        sizes = sum(entry["path"].stat().st_size for entry in entries)
-        scale = min(1.0, math.sqrt(_BUDGET / sizes)) if sizes else 1.0
-        images = []
-        for entry in entries:
-            content, width, height = _shrunk(entry["path"], scale)
-            images.append(
-                Image(
-                    "data:image/png;base64," + base64.b64encode(content).decode(), width, height, str(entry["alt"]),
-                    str(entry["kind"]), str(entry.get("region", "")), str(entry.get("histogram", "")),
-                )
-            )  # fmt: skip
-        return tuple(images)
-
     def pictures(self, kind: str, region: str | None = None) -> list[Image]:
         """Return the pictures of one kind."""
         return [each for each in self.images if each.kind == kind and region in (None, each.region)]
+
+
+def read_images(plots: Path) -> tuple[Image, ...]:
+    """Read every picture that the index of a folder of pictures lists, made smaller where all would be too much."""
+    entries = read_index(plots)
+    sizes = sum(entry["path"].stat().st_size for entry in entries)
+    scale = min(1.0, math.sqrt(_BUDGET / sizes)) if sizes else 1.0
+    images = []
+    for entry in entries:
+        content, width, height = _shrunk(entry["path"], scale)
+        uri = "data:image/png;base64," + base64.b64encode(content).decode()
+        images.append(Image(uri, width, height, entry["alt"], entry["kind"], entry["region"], entry["histogram"]))
+    return tuple(images)
 
 
 def _shrunk(path: Path, scale: float) -> tuple[bytes, int, int]:

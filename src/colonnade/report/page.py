@@ -1,22 +1,83 @@
-"""Sections put together into one page."""
+"""Sections put together into one self-contained page."""
 
 from __future__ import annotations
 
-__all__ = ["render", "write_report"]
+__all__ = ["PageSection", "write_page", "write_report"]
 
 import base64
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from colonnade.execution import Ledger
 from colonnade.output import replacing
+from colonnade.plotting.plot import path_part
 from colonnade.plotting.run import Run
 from colonnade.report import numbers
-from colonnade.report.content import Content
+from colonnade.report.content import Content, read_images
 from colonnade.report.sections import SECTIONS
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """A section of a page of one's own.
+
+    Attributes
+    ----------
+    title : str
+        Its heading.
+    template : str
+        The text of a Jinja template. Everything that it shows is escaped; `{% import "macros.html" as m %}` gives the
+        macros `figure(image)`, `number(pair)` and `scroll(label)` of the report, and the filters are the functions of
+        `colonnade.report.numbers`.
+    context : mapping
+        What the template shows.
+    """
+
+    title: str
+    template: str
+    context: Mapping[str, Any]
+
+
+def write_page(title: str, sections: Sequence[PageSection], path: Path) -> Path:
+    """Write a page in the style of the report from sections of one's own, such as those of a study.
+
+    Parameters
+    ----------
+    title
+        Its heading.
+    sections
+        In order. Pictures come from `read_images`.
+    path
+        The page.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    OutputError
+        If the page can't be written.
+
+    Examples
+    --------
+    >>> section = PageSection("Toys", "<p>{{ toys | grouped }} toys</p>", {"toys": 2000})
+    >>> page = write_page("A study", [section], Path("study.html"))  # doctest: +SKIP
+    """
+    environment = _environment({})
+    bodies = [
+        (path_part(each.title), each.title, environment.from_string(each.template).render(**each.context))
+        for each in sections
+    ]
+    return _write(environment, title, bodies, path)
 
 
 def write_report(run: Run, plots: Path, path: Path) -> Path:
@@ -41,19 +102,19 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
     OutputError
         If the page can't be written.
     """
-    # a page has room for what pictures have not
-    page = render(Content(run.with_plots(regions=("*",), signals=("*",)), plots))
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+    # a page has room for the regions and signals that pictures have none for
+    content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots))
+    environment = _environment({"process": content.process_title, "region": content.region_title})
+    bodies = []
+    for section in SECTIONS:
+        context = section.context(content)
+        if context is not None:
+            template = environment.get_template(f"sections/{section.name}.html")
+            bodies.append((section.name, section.title, template.render(**context)))
+    return _write(environment, run.title, bodies, path, run.result.ledger)
 
 
-def render(content: Content) -> str:
-    """Return the page as HTML.
-
-    Everything that comes from the run is escaped, and the page's own policy lets nothing be loaded and no script run
-    but its own.
-    """
+def _environment(filters: Mapping[str, Callable[[str], Markup]]) -> Environment:
     environment = Environment(
         loader=PackageLoader("colonnade.report", "templates"),
         autoescape=True,
@@ -61,30 +122,31 @@ def render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        process=content.process_title,
-        region=content.region_title,
-        grouped=numbers.grouped,
-        significant=numbers.significant,
-        fixed=numbers.fixed,
-        percent=numbers.percent,
-    )
-    shown = []
-    for section in SECTIONS:
-        context = section.context(content)
-        if context is not None:
-            body = environment.get_template(f"sections/{section.name}.html").render(**context)
-            shown.append({"name": section.name, "title": section.title, "body": Markup(body)})  # noqa: S704 - escaped above
+    names = ("grouped", "significant", "fixed", "percent")
+    environment.filters.update({name: getattr(numbers, name) for name in names} | dict(filters))
+    return environment
+
+
+def _write(
+    environment: Environment,
+    title: str,
+    bodies: Sequence[tuple[str, str, str]],
+    path: Path,
+    ledger: Ledger | None = None,
+) -> Path:
+    """Write the page around its sections (name, title, HTML); its policy lets no script run but its own."""
     style, script = _asset("style.css"), _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html").render(
-        title=content.run.title,
-        sections=shown,
-        ledger=content.run.result.ledger,
+    page = environment.get_template("page.html").render(
+        title=title,
+        sections=[{"name": name, "title": heading, "body": Markup(body)} for name, heading, body in bodies],  # noqa: S704 - escaped when rendered
+        ledger=ledger,
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
-        script_digest=digest,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
 
 
 def _asset(name: str) -> str:
