@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["digest", "environment", "file_digest", "histogram_digest", "read_provenance"]
+__all__ = ["code_digest", "digest", "environment", "file_digest", "histogram_digest", "read_provenance"]
 
+import functools
 import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,24 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@functools.cache
+def code_digest(room: str) -> str:
+    """Return the SHA-256 of a part of colonnade, such as "statistics", and of all parts that it imports in turn."""
+    root = Path(__file__).parents[1]
+    waiting, texts = {room}, dict[str, dict[str, str]]()
+    while waiting:
+        place = root / waiting.pop()
+        files = place.rglob("*") if place.is_dir() else [place.with_suffix(".py")]
+        texts[place.name] = {
+            str(file.relative_to(root)): file.read_text(encoding="utf-8")
+            for file in files
+            if file.is_file() and "__pycache__" not in file.parts
+        }
+        for text in texts[place.name].values():
+            waiting |= {*re.findall(r"^\s*from colonnade\.(\w+)", text, re.MULTILINE)} - texts.keys()
+    return digest(texts)
+
+
 def histogram_digest(histograms: Mapping[str, Mapping[str, Hist]]) -> str:
     """Return the SHA-256 of every bin of every histogram, flow included: equal bits, equal digest."""
     total = hashlib.sha256()
@@ -51,6 +71,7 @@ def histogram_digest(histograms: Mapping[str, Mapping[str, Hist]]) -> str:
     return total.hexdigest()
 
 
+@functools.cache
 def environment() -> dict[str, Any]:
     """Return the versions of Python and of the packages that can change a result."""
     versions = {}

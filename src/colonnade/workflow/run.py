@@ -4,16 +4,10 @@ from __future__ import annotations
 
 __all__ = ["run_workflow"]
 
-import multiprocessing
 import os
-import shlex
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,21 +16,20 @@ from rich.console import Console
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
-from colonnade.execution import Result, ResultCache, RichProgress, StoppedError, run_datasets
+from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset, load_manifest
-from colonnade.output import replacing, write_json
+from colonnade.output import write_json
+from colonnade.plotting import PlotSettings
 from colonnade.processor import Processor
+from colonnade.statistics.bumps.settings import BumpSettings
+from colonnade.statistics.pseudo_experiments.settings import StudySettings
+from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import make_processor
 from colonnade.workflow.folder import load_run
-from colonnade.workflow.provenance import (
-    digest,
-    environment,
-    file_digest,
-    histogram_digest,
-    read_provenance,
-)
+from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
+from colonnade.workflow.steps import OutputFolder, Step
 from colonnade.workflow.summary import print_summary
 
 
@@ -66,6 +59,8 @@ def run_workflow(
     ------
     ColonnadeError
         For wrong settings and unusable input, before anything is written.
+    OutputError
+        If another run works in the folder.
     LossError
         When everything is written, if more events were lost than the workflow allows.
     """
@@ -76,25 +71,15 @@ def run_workflow(
         _check_resumable(workflow, directory)
     datasets = load_manifest(workflow.manifest).select(settings.datasets)
     processor = make_processor(workflow, unblind=settings.unblind)
-    with replacing(directory / ".writable") as probe:  # found out now, not after the event loop
-        probe.write_text("", encoding="utf-8")
-    (directory / ".writable").unlink()
-
-    run = _Run(workflow, directory, console)
-    count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
-    console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
-    result = run.events(processor, datasets)
-    with run.root_file():
-        if settings.model is not None:
-            run.fit(result, datasets)
-        if settings.bumps is not None:
-            run.bumps(result, datasets)
-        if settings.pseudo_experiments is not None:
-            run.pseudo_experiments()
-        run.classifiers()
-        run.plots()
-    run.report()
-    print_summary(console, directory, result)
+    with OutputFolder.opened(directory, console) as folder:
+        count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
+        console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
+        result = _process_events(folder, workflow, processor, datasets, console)
+        steps = _Run(workflow, processor, datasets, result, console).steps()
+        folder.begin(_about(workflow, processor, datasets, folder.about, result), steps)
+        folder.do_all(steps)
+        folder.finish(_report())
+        print_summary(console, directory, result)
     result.ledger.check()
     return directory
 
@@ -111,140 +96,152 @@ def _check_resumable(workflow: Workflow, directory: Path) -> None:
         raise ConfigError(msg)
 
 
-def _write_root(directory: Path) -> None:
-    write_root(load(directory), directory / "histograms.root")
+def _process_events(
+    folder: OutputFolder, workflow: Workflow, processor: Processor, datasets: Sequence[Dataset], console: Console
+) -> Result:
+    """Process the events; a run that must stop leaves its ledger and nothing else."""
+    settings = workflow.settings
+    began = time.monotonic()
+    try:
+        result = run_datasets(
+            processor,
+            datasets,
+            luminosity=settings.luminosity,
+            executor=settings.executor,
+            chunk_size=settings.chunk_size,
+            schema=settings.tree_schema,
+            allow_loss=settings.allow_loss,
+            cache=ResultCache.of(settings.cache, workflow.root, tuple(processor.histograms)),
+            progress=RichProgress(console),
+        )
+    except StoppedError as error:
+        if error.ledger is not None:
+            step = _ledger(error.ledger)
+            folder.begin(_about(workflow, processor, datasets, folder.about), (step,))
+            folder.do(step)
+        raise
+    kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
+    folder.note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
+    return result
 
 
-@dataclass
-class _Run:
-    """One run in progress: its folder, what is known of its origin, and which steps are done."""
+def _about(
+    workflow: Workflow,
+    processor: Processor,
+    datasets: Sequence[Dataset],
+    earlier: Mapping[str, Any],
+    result: Result | None = None,
+) -> dict[str, Any]:
+    """Return what provenance.json says of a run, apart from its steps."""
+    settings = workflow.settings
 
-    workflow: Workflow
-    directory: Path
-    console: Console
-    provenance: dict[str, Any] = field(init=False)
+    def files(paths: Mapping[str, str]) -> dict[str, Any]:
+        return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
 
-    def __post_init__(self) -> None:
-        settings = self.workflow.settings
-        earlier = read_provenance(self.directory)
-        self.provenance = {
-            "name": self.workflow.name,
-            "title": settings.title or self.workflow.name,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "finished": None,
-            "workflow": str(self.workflow.path),
-            "unblinded": settings.unblind,
-            "unblinding": self._unblinding(earlier),
-            "config": settings.model_dump(mode="json", by_alias=True),
-            "environment": environment(),
-            "steps": earlier.get("steps", {}),
-        }
-
-    def _unblinding(self, earlier: dict[str, Any]) -> dict[str, str] | None:
-        """Say when the data of signal regions were first looked at with these settings."""
-        settings = self.workflow.settings
-        if not settings.unblind:
-            return None
-        config = digest(settings.model_dump(mode="json", by_alias=True))
-        before = earlier.get("unblinding") or {}
-        if before.get("config_sha256") == config:
-            return dict(before)
-        return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}
-
-    def events(self, processor: Processor, datasets: Sequence[Dataset]) -> Result:
-        """Process the events and write histograms, cutflows and the ledger."""
-        settings = self.workflow.settings
-        began = time.monotonic()
-        try:
-            result = run_datasets(
-                processor,
-                datasets,
-                luminosity=settings.luminosity,
-                executor=settings.executor,
-                chunk_size=settings.chunk_size,
-                schema=settings.tree_schema,
-                allow_loss=settings.allow_loss,
-                cache=ResultCache.of(self.workflow.settings.cache, self.workflow.root, tuple(processor.histograms)),
-                progress=RichProgress(self.console),
-            )
-        except StoppedError as error:
-            self._stopped(error)
-            raise
-        self.provenance["inputs"] = {
-            "manifest": {"path": str(self.workflow.manifest), "sha256": file_digest(self.workflow.manifest)},
-            "processor": {
-                "path": settings.processor,
-                "sha256": file_digest(self.workflow.root / settings.processor.partition(":")[0]),
-            },
-            "corrections": {
-                name: {"path": path, "sha256": file_digest(self.workflow.root / path)}
-                for name, path in settings.corrections.items()
-            },
-            "scorers": {
-                name: {"path": path, "sha256": file_digest(self.workflow.root / path)}
-                for name, path in settings.scorers.items()
-            },
+    return {
+        "name": workflow.name,
+        "title": settings.title or workflow.name,
+        "workflow": str(workflow.path),
+        "unblinded": settings.unblind,
+        "unblinding": _unblinding(workflow, earlier),
+        "config": settings.model_dump(mode="json", by_alias=True),
+        "environment": environment(),
+        "inputs": {
+            "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
+            **files({"processor": settings.processor.partition(":")[0]}),
+            "corrections": files(settings.corrections),
+            "scorers": files(settings.scorers),
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },
-        }
-        self.provenance["seeds"] = {
+        },
+        "seeds": {
             dataset.name: dataset.metadata.generate.seed
             for dataset in datasets
             if dataset.metadata.generate is not None
-        }
-        self.provenance["signal_regions"] = [name for name, region in processor.regions.items() if region.signal]
-        bits = histogram_digest(result.histograms)
-        self.provenance["histograms_sha256"] = bits
-        result.write_cutflow(self.directory / "cutflow.json")
-        result.ledger.write(self.directory / "ledger.json")
+        },
+        "signal_regions": _signal_regions(processor),
+        "histograms_sha256": None if result is None else histogram_digest(result.histograms),
+    }
 
-        self._step(
-            "histograms",
-            (bits,),
-            ("histograms.zip",),
-            lambda: write_zip(result.histograms, self.directory / "histograms.zip"),
+
+def _unblinding(workflow: Workflow, earlier: Mapping[str, Any]) -> dict[str, str] | None:
+    """Say when the data of signal regions were first looked at with these settings."""
+    if not workflow.settings.unblind:
+        return None
+    config = digest(workflow.settings.model_dump(mode="json", by_alias=True))
+    before = earlier.get("unblinding") or {}
+    if before.get("config_sha256") == config:
+        return dict(before)
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}
+
+
+def _signal_regions(processor: Processor) -> list[str]:
+    return [name for name, region in processor.regions.items() if region.signal]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run whose events are processed, from which its steps follow."""
+
+    workflow: Workflow
+    processor: Processor
+    datasets: Sequence[Dataset]
+    result: Result
+    console: Console
+
+    def steps(self) -> list[Step[Any]]:
+        """Return the steps that the workflow asks for, in order."""
+        settings = self.workflow.settings
+        ledger, histograms = _ledger(self.result.ledger), self._histograms()
+        made: list[Step[Any]] = [ledger, histograms]
+        if settings.model is not None:
+            made.append(self._fit(settings.model, histograms))
+        if settings.bumps is not None:
+            made.append(self._bumps(settings.bumps, histograms))
+        if settings.pseudo_experiments is not None:
+            made.append(self._pseudo_experiments(settings.pseudo_experiments, histograms))
+        if evaluations := self._evaluations():
+            made.append(_classifiers(evaluations))
+        if settings.plots is not None:
+            made.append(self._plots(settings.plots, made))
+        root_file = Step(
+            "ROOT file", ("histograms.root",), _write_root, after=(histograms,), rooms=("histograms",), beside=True
         )
-        kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
-        self._note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
-        return result
+        return [*made[:2], root_file, *made[2:]]
 
-    def _stopped(self, error: StoppedError) -> None:
-        """Write what is lost by a run without a result; nothing of an earlier run stays beside that."""
-        if error.ledger is None:
-            return
-        for name in ("histograms.zip", "histograms.root", "cutflow.json", "workspace.json", "fit.json", "report.html"):
-            (self.directory / name).unlink(missing_ok=True)
-        shutil.rmtree(self.directory / "plots", ignore_errors=True)
-        error.ledger.write(self.directory / "ledger.json")
+    def _about(self) -> dict[str, Any]:
+        """Return what the results after the histograms depend on, beside these."""
+        settings = self.workflow.settings
+        return {
+            "luminosity": settings.luminosity,
+            "unblind": settings.unblind,
+            "signal_regions": _signal_regions(self.processor),
+            "datasets": {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in self.datasets},
+        }
 
-    @contextmanager
-    def root_file(self) -> Iterator[None]:
-        """Write the ROOT file in a process of its own while the steps of the block go on.
+    def _kinds(self) -> dict[str, str]:
+        return {dataset.metadata.process: dataset.metadata.kind for dataset in self.datasets}
 
-        It takes a millisecond a histogram, of which a search has ten thousands.
-        """
-        end = self._begin("ROOT file", (self.provenance["histograms_sha256"],), ("histograms.root",))
-        if end is None:
-            yield
-            return
-        # spawned, as forking would copy the threads' locks of a running cluster
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            written = pool.submit(_write_root, self.directory)
-            yield
-            written.result()
-        end()
+    def _histograms(self) -> Step[None]:
+        result = self.result
 
-    def fit(self, result: Result, datasets: Sequence[Dataset]) -> None:
-        """Build the likelihood, fit it, set limits."""
+        def write(path: Path) -> None:
+            write_zip(result.histograms, path / "histograms.zip")
+            result.write_cutflow(path / "cutflow.json")
+
+        labels = [
+            [name, process, [(axis.name, axis.label) for axis in filled.axes]]
+            for name, by_process in result.histograms.items()
+            for process, filled in by_process.items()
+        ]
+        content = [histogram_digest(result.histograms), labels, result.cutflow]
+        return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
+
+    def _fit(self, model: ModelSettings, histograms: Step[Any]) -> Step[None]:
         from colonnade.statistics import infer
 
         settings = self.workflow.settings
-        model = settings.model
-        if model is None:
-            return
-        kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
         points = {
             dataset.metadata.process: {
                 "parameters": dict(dataset.metadata.signal),
@@ -252,169 +249,124 @@ class _Run:
                 * dataset.metadata.k_factor
                 * dataset.metadata.filter_efficiency,
             }
-            for dataset in datasets
+            for dataset in self.datasets
             if dataset.metadata.kind == "signal"
         }
 
-        def act() -> None:
+        def run(path: Path) -> None:
             infer(
-                result.histograms,
+                self.result.histograms,
                 model,
-                directory=self.directory,
-                kinds=kinds,
+                directory=path,
+                kinds=self._kinds(),
                 points=points,
                 luminosity=settings.luminosity,
                 unblind=settings.unblind,
-                signal_regions=self.provenance["signal_regions"],
+                signal_regions=_signal_regions(self.processor),
             )
 
-        key = (
-            self.provenance["histograms_sha256"],
-            model.model_dump(mode="json"),
-            settings.luminosity,
-            settings.unblind,
-            self.provenance["signal_regions"],
-            kinds,
-            points,
-            self.provenance["environment"],
+        return Step(
+            "fit",
+            ("workspace.json", "patchset.json", "fit.json"),
+            run,
+            settings=[model.model_dump(mode="json"), self._about()],
+            after=(histograms,),
+            rooms=("statistics",),
+            work=("toys",),
         )
-        self._step("fit", key, ("workspace.json", "fit.json"), act)
 
-    def bumps(self, result: Result, datasets: Sequence[Dataset]) -> None:
-        """Fit the peaks."""
+    def _bumps(self, bumps: BumpSettings, histograms: Step[Any]) -> Step[None]:
         from colonnade.statistics.bumps.study import study_bumps
 
         settings = self.workflow.settings
-        bumps = settings.bumps
-        if bumps is None:
-            return
-        kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
-        key = (
-            self.provenance["histograms_sha256"],
-            bumps.model_dump(mode="json"),
-            settings.luminosity,
-            settings.unblind,
-            kinds,
-            self.provenance["environment"],
-        )
 
-        def act() -> None:
+        def run(path: Path) -> None:
             study_bumps(
-                result.histograms,
+                self.result.histograms,
                 bumps,
-                directory=self.directory,
-                kinds=kinds,
+                directory=path,
+                kinds=self._kinds(),
                 luminosity=settings.luminosity,
                 unblind=settings.unblind,
             )
 
-        self._step("bumps", key, ("bumps.json",), act)
+        content = [bumps.model_dump(mode="json"), self._about()]
+        return Step("bumps", ("bumps.json",), run, settings=content, after=(histograms,), rooms=("statistics",))
 
-    def pseudo_experiments(self) -> None:
-        """Run pseudo-experiments on the simulated events; what is kept of an interrupted run is not redone."""
+    def _pseudo_experiments(self, study: StudySettings, histograms: Step[Any]) -> Step[None]:
         from colonnade.workflow.resonances import study_experiments
 
-        study = self.workflow.settings.pseudo_experiments
-        if study is None:
-            return
-        key = (
-            self.provenance["histograms_sha256"],
-            study.model_dump(mode="json"),
-            file_digest(self.workflow.root / study.model),
-            self.provenance["environment"],
-        )
-        self._step(
+        return Step(
             "experiments",
-            key,
             ("pseudo_experiments.json",),
-            lambda: study_experiments(self.workflow, self.directory, self.console),
+            lambda path: study_experiments(self.workflow, path, self.console),
+            settings=[study.model_dump(mode="json"), file_digest(self.workflow.root / study.model)],
+            after=(histograms,),
+            rooms=("statistics", "training"),
+            work=("pseudo_experiments",),
         )
 
-    def classifiers(self) -> None:
-        """Keep with the result how well its classifiers do, where their training left that beside them."""
+    def _evaluations(self) -> dict[str, Any]:
+        """Return how well the classifiers do, where their training left that beside them."""
         from colonnade.training.evaluation_file import SUFFIX
 
-        target = self.directory / "classifiers.json"
         scorers = self.workflow.settings.scorers
         places = {name: (self.workflow.root / path).with_suffix(SUFFIX) for name, path in scorers.items()}
-        found = {name: read_json(place) for name, place in places.items() if place.is_file()}
-        target.unlink(missing_ok=True)
-        if found:
-            write_json(target, found)
+        return {name: read_json(place) for name, place in places.items() if place.is_file()}
 
-    def plots(self) -> None:
-        """Draw the figures."""
+    def _plots(self, plots: PlotSettings, after: Sequence[Step[Any]]) -> Step[None]:
         from colonnade.plotting import draw_run
 
         settings = self.workflow.settings
-        self.save()  # the figures read what the run is called and scaled to
-        steps = ("cutflow", "fit", "bumps", "pseudo_experiments", "classifiers")
-        made = [self.directory / f"{name}.json" for name in steps]
-        key = (
-            self.provenance["histograms_sha256"],
-            [file_digest(path) for path in made if path.exists()],
-            settings.plots.model_dump(mode="json"),
-            self.provenance["environment"],
-        )
-        progress = RichProgress(self.console)
-        drawn = 0
+        workers = settings.executor.workers or len(os.sched_getaffinity(0))
 
-        def advance(done: int, total: int) -> None:
-            nonlocal drawn
-            if not drawn:
-                progress.begin("plots", total)
-            progress.advance(done - drawn)
-            drawn = done
-
-        def act() -> None:
+        def run(path: Path) -> None:
+            progress = RichProgress(self.console)
             try:
-                workers = settings.executor.workers or len(os.sched_getaffinity(0))
-                draw_run(load_run(self.directory), self.directory / "plots", workers, advance)
+                draw_run(load_run(path), path / "plots", workers, _counted(progress, "plots"))
             finally:
                 progress.end()
 
-        self._step("plots", key, ("plots",), act)
+        model = settings.model and settings.model.model_dump(mode="json")
+        content = [plots.model_dump(mode="json"), settings.title or self.workflow.name, model, self._about()]
+        return Step("plots", ("plots",), run, settings=content, after=tuple(after), rooms=("plotting",))
 
-    def report(self) -> None:
-        """Write the page, last, as it tells about everything else."""
-        from colonnade.report import write_report
 
-        self.provenance["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.save()
-        began = time.monotonic()
-        write_report(load_run(self.directory), self.directory / "plots", self.directory / "report.html")
-        self._note("report", time.monotonic() - began, "report.html")
+def _ledger(ledger: Ledger) -> Step[None]:
+    return Step("ledger", ("ledger.json",), lambda path: ledger.write(path / "ledger.json"), settings=str(ledger))
 
-    def _step(self, name: str, key: Sequence[Any], outputs: Sequence[str], act: Callable[[], object]) -> None:
-        """Do a step, unless what it depends on is unchanged and its output is there."""
-        end = self._begin(name, key, outputs)
-        if end is not None:
-            act()
-            end()
 
-    def _begin(self, name: str, key: Sequence[Any], outputs: Sequence[str]) -> Callable[[], None] | None:
-        """Return what ends a step, or None where the step need not be done."""
-        wanted = digest(*key)
-        paths = [self.directory / output for output in outputs]
-        done = self.provenance["steps"].get(name, {})
-        if done.get("key") == wanted and all(path.exists() for path in paths):
-            self.console.print(f"  {name:<11} unchanged", highlight=False)
-            return None
-        self.provenance["steps"].pop(name, None)
-        for path in paths:  # nothing stale stays beside what is new, should the step fail
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        began = time.monotonic()
+def _classifiers(evaluations: dict[str, Any]) -> Step[None]:
+    def write(path: Path) -> None:
+        write_json(path / "classifiers.json", evaluations)
 
-        def end() -> None:
-            seconds = time.monotonic() - began
-            self.provenance["steps"][name] = {"key": wanted, "seconds": round(seconds, 3)}
-            self._note(name, seconds, ", ".join(outputs))
+    return Step("classifiers", ("classifiers.json",), write, settings=evaluations)
 
-        return end
 
-    def _note(self, name: str, seconds: float, what: str) -> None:
-        self.console.print(f"  {name:<11} {seconds:6.1f} s  {what}", highlight=False)
+def _report() -> Step[None]:
+    """Return the last step, done each time, as it tells about the run itself."""
+    from colonnade.report import write_report
 
-    def save(self) -> None:
-        """Write provenance.json."""
-        write_json(self.directory / "provenance.json", self.provenance)
+    def write(path: Path) -> None:
+        write_report(load_run(path), path / "plots", path / "report.html")
+
+    return Step("report", ("report.html",), write, settings=datetime.now(UTC).isoformat())
+
+
+def _write_root(directory: Path) -> None:
+    write_root(load(directory), directory / "histograms.root")
+
+
+def _counted(progress: RichProgress, what: str) -> Callable[[int, int], None]:
+    """Return a function of what is done and of all there is to do, which moves a progress bar."""
+    last = -1
+
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        if last < 0:
+            progress.begin(what, total)
+            last = 0
+        progress.advance(done - last)
+        last = done
+
+    return advance

@@ -41,7 +41,7 @@ class WorkflowSettings(Settings):
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     bumps: BumpSettings | None = Field(default=None, description="fits of peaks on smooth backgrounds")
     pseudo_experiments: StudySettings | None = Field(default=None, description="what a search finds without signal")
-    plots: PlotSettings = PlotSettings()
+    plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
 
 
 @dataclass(frozen=True)
