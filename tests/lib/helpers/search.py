@@ -39,7 +39,7 @@ class Search(Processor):
 WORKFLOW: dict[str, Any] = {
     "processor": "processors/search.py",
     "luminosity": 1.0,
-    "executor": {"kind": "iterative"},
+    "executor": {"kind": "iterative", "workers": 1},  # so that pictures are drawn in this process
     "plots": {"formats": ["png"], "resolution": 50},
     "model": {
         "channels": {
