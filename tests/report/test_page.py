@@ -323,7 +323,7 @@ def test_a_page_of_ones_own(tmp_path):
     path = write_page(HOSTILE, [section], tmp_path / "study.html")
     page = Page(path.read_text())
     assert [each["alt"] for each in page.all("img") if "src" in each] == ["a picture of toys"]
-    assert page.text.count("<script>alert") == 2
+    assert page.text.count("<script>alert") == 3  # in the title, the heading and the section
     assert len(page.all("script")) == 1
     assert [each["id"] for each in page.all("section")] == ["Toys_co"]
 
