@@ -1,7 +1,7 @@
 """The sections of the page, in order.
 
-To add one: a module here with a function that returns what its template is given, or None when the run has nothing of
-it; a template of the same name in templates/sections; and a line below.
+To add one: a function that returns what its template is given, or None when the run has nothing of it; a template of
+the section's name in templates/sections; and a line below.
 """
 
 from __future__ import annotations
@@ -13,19 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colonnade.report.content import Content
-from colonnade.report.sections import (
-    bumps,
-    classifiers,
-    cutflow,
-    experiments,
-    fit,
-    histograms,
-    losses,
-    provenance,
-    results,
-    summary,
-    yields,
-)
+from colonnade.report.sections import bumps, events, experiments, fit, results, summary
 
 
 @dataclass(frozen=True)
@@ -48,15 +36,15 @@ class Section:
 
 
 SECTIONS = (
-    Section("summary", "Summary", summary.context),
-    Section("results", "Significances and limits", results.context),
+    Section("summary", "Summary", summary.summary),
+    Section("results", "Significances and limits", results.results),
     Section("fit", "The fit", fit.context),
-    Section("classifiers", "Classifiers", classifiers.context),
+    Section("classifiers", "Classifiers", results.classifiers),
     Section("bumps", "Bump fits", bumps.context),
     Section("experiments", "Pseudo-experiments", experiments.context),
-    Section("yields", "Yields", yields.context),
-    Section("histograms", "Histograms", histograms.context),
-    Section("cutflow", "Cutflows", cutflow.context),
-    Section("losses", "Losses", losses.context),
-    Section("provenance", "Provenance", provenance.context),
+    Section("yields", "Yields", events.yields),
+    Section("histograms", "Histograms", events.histograms),
+    Section("cutflow", "Cutflows", events.cutflow),
+    Section("losses", "Losses", events.losses),
+    Section("provenance", "Provenance", summary.provenance),
 )

@@ -1,8 +1,8 @@
-"""Significances, limits, counting experiments and fitted parameters."""
+"""Sections about what was found: significances and limits, and the classifiers behind them."""
 
 from __future__ import annotations
 
-__all__ = ["context"]
+__all__ = ["classifiers", "results"]
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
 
 
-def context(content: Content) -> Mapping[str, Any] | None:
+def results(content: Content) -> Mapping[str, Any] | None:
     """Return the tables of fit.json and its pictures."""
     fit = content.run.fit
     if fit is None or not (fit.points or fit.counting or fit.parameters):
@@ -96,3 +96,50 @@ def _counting(content: Content, each: Counting) -> dict[str, Any]:
 def _parameter(each: Parameter) -> dict[str, Any]:
     value, error = measured(each.bestfit, each.error or 0.0)
     return {"name": from_latex(each.name.replace("$", r"\$")), "value": value, "error": error}
+
+
+def classifiers(content: Content) -> Mapping[str, Any] | None:
+    """Return the tables of classifiers.json and its pictures."""
+    found = content.run.classifiers
+    if not found:
+        return None
+    return {
+        "models": [
+            {
+                "name": name,
+                "error": f"{100 * evaluation['background_error']:g}",
+                "luminosity": f"{evaluation['luminosity']:g}",
+                "cut": f"{evaluation['cut']:g}",
+                "points": [_classified(content, point) for point in evaluation["points"]],
+                "policies": [_policy(content, row) for row in evaluation["negative_weights"]],
+            }
+            for name, evaluation in found.items()
+        ],
+        "images": content.pictures("classifier"),
+    }
+
+
+def _classified(content: Content, point: Mapping[str, Any]) -> dict[str, Any]:
+    best = point["best"]
+    return {
+        "title": content.process_title(point["signal"]),
+        "auc": f"{point['auc']:.4f}",
+        "auc_training": f"{point['auc_training']:.4f}",
+        "accuracy": f"{100 * point['accuracy']:.1f} %",
+        "cut": significant(best["cut"]),
+        "signal": significant(best["signal"]),
+        "background": significant(best["background"]),
+        "z": fixed(best["z"], 3),
+        "z_at_cut": fixed(point["at_cut"]["z"], 3),
+    }
+
+
+def _policy(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
+    worst = max(row["bias"].items(), key=lambda item: abs(item[1]), default=("–", 0.0))
+    return {
+        "process": content.process_title(row["process"]),
+        "policy": row["policy"],
+        "negative": f"{100 * row['negative']:.1f} %",
+        "effective": significant(row["effective"]),
+        "bias": f"{worst[1]:+.2f} ({worst[0]})",
+    }

@@ -1,14 +1,16 @@
-"""What a reader wants to know first."""
+"""The first section and the last: what a reader wants to know first, and where the result comes from."""
 
 from __future__ import annotations
 
-__all__ = ["context"]
+__all__ = ["provenance", "summary"]
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import yaml
 from markupsafe import Markup
 
 from colonnade.plotting.labels import parameter_label
@@ -30,7 +32,7 @@ class _Fact:
     state: str = ""
 
 
-def context(content: Content) -> Mapping[str, Any]:
+def summary(content: Content) -> Mapping[str, Any]:
     """Return the headline numbers; this section is always there."""
     run = content.run
     config = run.provenance.get("config") or {}
@@ -111,3 +113,48 @@ def _exclusion(model: str, points: list[tuple[float, str, tuple[float, ...]]]) -
         sign = "<" if excluded[0] else ">"
         return _Fact(name, from_latex(f"{symbol} {sign} {significant(masses[0])} {unit}"), "not excluded beyond")
     return _Fact(name, f"{int(excluded.sum())} of {len(x)} points", "excluded")
+
+
+_SHOWN = {"command", "config", "environment", "steps", "title"}
+
+
+def provenance(content: Content) -> Mapping[str, Any] | None:
+    """Return the command, versions, times, and everything else that provenance.json holds, as YAML."""
+    origin = content.run.provenance
+    if not origin:
+        return None
+    environment = origin.get("environment")
+    environment = environment if isinstance(environment, dict) else {}
+    packages = environment.get("packages")
+    steps = origin.get("steps")
+    simple = {
+        key: value
+        for key, value in origin.items()
+        if key not in _SHOWN and isinstance(value, str | int | float | bool) and value != ""
+    }
+    rest = {key: value for key, value in origin.items() if key not in _SHOWN and key not in simple and value}
+    return {
+        "command": str(origin.get("command", "")),
+        "simple": simple,
+        "python": str(environment.get("python", "")),
+        "platform": str(environment.get("platform", "")),
+        "packages": {str(key): str(value) for key, value in packages.items()} if isinstance(packages, dict) else {},
+        "steps": _steps(steps) if isinstance(steps, dict) else [],
+        "config": _yaml(origin.get("config")),
+        "rest": [(key, _yaml(value)) for key, value in rest.items()],
+    }
+
+
+def _steps(steps: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (str(name), f"{fixed(float(step['seconds']), 1)} s")
+        for name, step in steps.items()
+        if isinstance(step, dict) and isinstance(step.get("seconds"), int | float)
+    ]
+
+
+def _yaml(value: Any) -> str:
+    if not value:
+        return ""
+    plain = json.loads(json.dumps(value, default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
