@@ -139,7 +139,11 @@ def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
 def _installed() -> list[Path]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [sysconfig.get_paths()[name] for name in names]
-    return [Path(folder).resolve() for folder in (*folders, *site.getsitepackages(), site.getusersitepackages())]
+    # packages may also come from another environment, by PYTHONPATH or a .pth file
+    others = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+    return [
+        Path(folder).resolve() for folder in (*folders, *others, *site.getsitepackages(), site.getusersitepackages())
+    ]
 
 
 def _imported_names(source: SourceModule) -> list[str]:

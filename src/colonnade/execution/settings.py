@@ -6,8 +6,7 @@ __all__ = ["BatchSettings", "ExecutorSettings", "TLSSettings"]
 
 from typing import Literal
 
-from pydantic import Field, field_validator
-from pydantic_core.core_schema import ValidationInfo
+from pydantic import Field, ValidationInfo, field_validator
 
 from colonnade.config import Settings
 

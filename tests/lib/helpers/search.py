@@ -79,6 +79,7 @@ def write_muons(path: Path, rng: np.random.Generator, events: int, *, data: bool
     """Write events of one muon, of which a fraction is above 50 GeV."""
     pt = np.where(rng.uniform(size=events) < hard, rng.uniform(50, 100, events), rng.uniform(0, 50, events))
     flat = {"pt": pt, "eta": np.zeros(events), "phi": np.zeros(events), "mass": np.full(events, 0.1)}
+    flat["charge"] = np.ones(events, np.int32)
     muons = ak.zip({name: ak.unflatten(values, np.ones(events, np.int64)) for name, values in flat.items()})
     columns = {"run": np.ones(events, np.uint32), "event": np.arange(events, dtype=np.uint64)}
     columns |= {"luminosityBlock": np.ones(events, np.uint32)} | ({} if data else {"genWeight": np.ones(events)})
