@@ -1,10 +1,12 @@
 """The section about the fit, from what the statistics really write."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from helpers.made_run import reported
+from matplotlib.patches import StepPatch
 
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw
@@ -13,6 +15,7 @@ from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, 
 from colonnade.statistics import Likelihood, from_workspace
 from colonnade.statistics.diagnostics import diagnose
 from colonnade.statistics.results import diagnosis_summary
+from colonnade.statistics.systematics import Effect
 from colonnade.workflow.folder import load_run
 
 
@@ -54,16 +57,18 @@ def test_every_picture_of_a_fit(found, tmp_path):
     kinds = {"pulls": PullPlot, "ranking": ImpactPlot, "correlations": CorrelationPlot, "scan_mu": ScanPlot}
     for name, kind in kinds.items():
         assert isinstance(pictures[f"fit/{name}"].plot, kind)
-    assert set(pictures) == {f"fit/{name}" for name in (*kinds, "scan_xsec_zz", "yields_SR", "yields_CR")}
+    assert set(pictures) == {
+        f"fit/{name}" for name in (*kinds, "scan_xsec_zz", "prefit_SR", "postfit_SR", "prefit_CR", "postfit_CR")
+    }
     ranking = pictures["fit/ranking"].plot
     assert "norm_top" in ranking.names
     assert np.isnan(ranking.pulls[ranking.names.index("norm_top")])  # it is free: nothing to be pulled from
-    stack = pictures["fit/yields_SR"].plot
+    stack = pictures["fit/postfit_SR"].plot
     assert stack.data.tolist() == [95.0, 55.0]
     np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
     assert [each.title for each in stack.backgrounds] == ["top", "ZZ", "signal, fitted"]
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
-    assert not any("signal" in each.title for each in pictures["fit/yields_CR"].plot.backgrounds)
+    assert not any("signal" in each.title for each in pictures["fit/postfit_CR"].plot.backgrounds)
     chosen = list(fit_pictures(found, run, {"pulls", "scan"}))
     written = draw(chosen, tmp_path, PlotSettings(formats=("png",), resolution=50))
     assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
@@ -74,7 +79,7 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
     model = from_workspace(workspace({"SR": [85.0, 22.0], "CR": [1000.0]}))
     found = diagnosis_summary(diagnose(Likelihood(model), wide=True), model)
     pictures = {each.stem: each for each in fit_pictures(found, run_of_model(["top", "zz"]))}
-    stack = pictures["fit/yields_SR"].plot
+    stack = pictures["fit/postfit_SR"].plot
     assert stack.backgrounds[-1].values.sum() < 0
     np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
     ranking = pictures["fit/ranking"]
@@ -87,7 +92,7 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
 def test_every_figure_can_be_drawn(found, tmp_path):
     settings = PlotSettings(formats=("png", "pdf"), resolution=50)
     written = draw(list(fit_pictures(found, run_of_model(["top", "zz"]))), tmp_path, settings)
-    assert len(written) == 14
+    assert len(written) == 18
     from matplotlib import pyplot as plt
 
     assert plt.get_fignums() == []  # nothing is left open
@@ -104,7 +109,7 @@ def test_the_section(found, own_run):
         assert words in section
     assert "<strong>150</strong>" in section  # observed in SR
     run = load_run(own_run)
-    assert len(list(fit_pictures(found, run))) == 7
+    assert len(list(fit_pictures(found, run))) == 9
 
 
 def test_what_is_blinded_is_said(found, own_run):
@@ -135,3 +140,43 @@ def test_limits_by_pseudo_experiments_stand_beside_those_of_the_formulas(own_run
     assert "3.00 ± 0.10" in text
     assert '<td class="n">3.30</td>' in text
     assert "2000 pseudo-experiments" in text
+
+
+def test_groups_of_uncertainties_are_drawn_when_asked_for(found):
+    import copy
+
+    grouped = copy.deepcopy(found)
+    for each in grouped["yields"].values():
+        for when in ("prefit", "postfit"):
+            each[when]["groups"] = {"jets": each[when]["errors"], "theory": [0.0] * len(each[when]["errors"])}
+    run = run_of_model(["top", "zz"])
+    plain = {each.stem: each.plot for each in fit_pictures(grouped, run, {"yields"})}
+    assert plain["fit/prefit_SR"].groups == ()
+    chosen = {each.stem: each.plot for each in fit_pictures(grouped, run.with_plots(groups=("j*",)), {"yields"})}
+    plot = chosen["fit/postfit_SR"]
+    assert [each.title for each in plot.groups] == ["jets"]
+    figure = plot.figure()
+    drawn = [patch.get_data().values for patch in figure.axes[1].findobj(StepPatch)]
+    assert any(np.allclose(values, 1 + plot.up / plot.total) for values in drawn)
+    assert "jets" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    hidden = copy.deepcopy(grouped)
+    hidden["yields"]["SR"]["observed"] = None
+    panels = {each.stem: each.plot.figure().axes for each in fit_pictures(hidden, run, {"yields"})}
+    assert panels["fit/prefit_SR"][1].get_ylabel() == "Uncertainty"
+
+
+def test_the_section_of_uncertainties(own_run):
+    path = own_run / "fit.json"
+    content = json.loads(path.read_text())
+    effects = [
+        Effect("jets", "SR1_mm", "ww", "jets", "both", 0.031, -0.029, 0.12, "both", ("smoothed: twice",)),
+        Effect("lumi", "SR1_mm", "ww", "luminosity", "normalisation", 0.017, -0.017),
+        Effect("jets", "SR1_mm", "zz", "jets", "pruned", notes=("pruned: too small",)),
+    ]
+    content["systematics"] = [asdict(each) for each in effects]
+    path.write_text(json.dumps(content))
+    text = reported(own_run).read_text()
+    section = text[text.index('<section id="systematics"') : text.index('<section id="yields"')]
+    for words in ("+3.1 −2.9 %", "shape 12 %", "±1.7 %", "left out", "smoothed: twice", "pruned: too small"):
+        assert words in section
+    assert section.index("jets") < section.index("lumi")

@@ -291,7 +291,7 @@ def test_a_section_is_there_when_its_file_is(own_run, missing, gone):
     for name in missing:
         (own_run / name).unlink()
     names = {attributes["id"] for attributes in report(own_run).all("section")}
-    never = {"histograms", "classifiers", "bumps", "experiments", "fit"}  # of which this run has nothing
+    never = {"histograms", "classifiers", "bumps", "experiments", "fit", "systematics"}  # of which this run has nothing
     assert names == {section.name for section in SECTIONS} - gone - never
 
 

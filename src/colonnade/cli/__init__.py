@@ -21,6 +21,7 @@ COMMANDS = {
     "columns": "Write the training columns of an analysis.",
     "train": "Train a model and write its .onnx file.",
     "fit": "Fit what a run left: significance and limits.",
+    "systematics": "Show what each uncertainty of a model does.",
     "limit": "Set limits with any likelihood.",
     "export": "Write a likelihood in another format.",
     "plot": "Draw what a run left.",

@@ -5,13 +5,14 @@ from __future__ import annotations
 __all__ = ["fit_pictures", "run_of_model"]
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 import numpy as np
 
 from colonnade.execution import Ledger, Result
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
-from colonnade.plotting.labels import SIGNAL_COLOURS, region_title
+from colonnade.plotting.labels import SIGNAL_COLOURS, literal, region_title
 from colonnade.plotting.plot import Picture, Plot, path_part
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
@@ -60,7 +61,8 @@ def fit_pictures(found: Mapping[str, Any], run: Run, views: Collection[str] | No
             yield _picture("scan", each["parameter"], f"the likelihood along {each['parameter']}", plot)
     if wanted("yields"):
         for channel, each in found["yields"].items():
-            yield _yields(channel, each, run)
+            yield _yields(channel, each, run, "prefit")
+            yield _yields(channel, each, run, "postfit")
 
 
 def _picture(kind: str, name: str, alt: str, plot: Plot) -> Picture:
@@ -119,39 +121,51 @@ def _correlations(found: Mapping[str, Any], run: Run, *, data: bool) -> Iterator
     yield _picture("correlations", "correlations", alt, plot)
 
 
-def _yields(channel: str, each: Mapping[str, Any], run: Run) -> Picture:
-    after, before, signal = each["postfit"], each["prefit"], each["signal"]
-    samples = [name for name in after["samples"] if signal is None or name != signal["name"]]
+def _yields(channel: str, each: Mapping[str, Any], run: Run, when: Literal["prefit", "postfit"]) -> Picture:
+    """Draw what is expected in a channel before or after the fit; after it, what was expected before beside it."""
+    found, before, signal = each[when], each["prefit"], each["signal"]
+    own = "" if signal is None else str(signal["name"])
     rank = {name: place for place, name in enumerate(run.backgrounds)}
-    samples.sort(key=lambda name: rank.get(name, len(rank)))
-    errors = np.array(after["errors"])
-    fitted = [after["samples"][signal["name"]]] if signal is not None and signal["name"] in after["samples"] else []
-    backgrounds = tuple(_component(run, name, after["samples"][name]) for name in samples)
-    added = tuple(
-        Component(f"{run.process(signal['name']).title}, fitted", np.array(events), SIGNAL_COLOURS[0])
-        for events in fitted
-        if signal is not None and abs(sum(events)) > 1e-6 * after["total"]
-    )
+    samples = sorted((name for name in found["samples"] if name != own), key=lambda name: rank.get(name, len(rank)))
+    backgrounds = [_component(run, name, found["samples"][name]) for name in samples]
+    fitted = found["samples"].get(own, [])
+    if when == "postfit" and abs(sum(fitted)) > 1e-6 * found["total"]:
+        title = f"{run.process(own).title}, fitted"
+        backgrounds.append(Component(title, np.array(fitted), SIGNAL_COLOURS[0]))
+    lines = []
+    if signal is not None and np.any(signal["events"]):
+        lines.append(Component(run.process(own).title, np.array(signal["events"]), SIGNAL_COLOURS[0]))
+    errors = np.array(found["errors"])
     label, unit = _axis(run, channel)
+    words = {"prefit": "before the fit", "postfit": "after the fit"}[when]
     plot = StackPlot(
         edges=np.array(each["edges"] or np.arange(len(errors) + 1.0), dtype=float),
-        backgrounds=backgrounds + added,
+        backgrounds=tuple(backgrounds),
         down=errors,
         up=errors,
-        signals=()
-        if signal is None or not np.any(signal["events"])
-        else (Component(run.process(signal["name"]).title, np.array(signal["events"]), SIGNAL_COLOURS[0]),),
+        signals=tuple(lines),
         data=None if each["observed"] is None else np.array(each["observed"]),
-        before=np.sum([np.array(values) for values in before["samples"].values()], axis=0),
-        before_error=np.array(before["errors"]),
+        before=None if when == "prefit" else np.sum([np.array(row) for row in before["samples"].values()], axis=0),
+        before_error=None if when == "prefit" else np.array(before["errors"]),
+        groups=_groups(run, found["groups"]),
         bins=() if each["edges"] else tuple(str(index + 1) for index in range(len(errors))),
         label=label or ("" if each["edges"] else "Bin"),
         unit=unit,
-        panel="ratio",
-        caption=run.caption(region_title(channel, run.plots), "after the fit", data=each["observed"] is not None),
+        panel="uncertainty" if when == "prefit" and each["observed"] is None else "ratio",
+        caption=run.caption(region_title(channel, run.plots), words, data=each["observed"] is not None),
     )
-    total = f"{after['total']:.4g} ± {after['total_error']:.2g} events after the fit"
-    return Picture(f"fit/yields_{path_part(channel)}", "fit_yields", f"Region {channel}: {total}", plot, channel)
+    total = f"{found['total']:.4g} ± {found['total_error']:.2g} events {words}"
+    return Picture(f"fit/{when}_{path_part(channel)}", "fit_yields", f"Region {channel}: {total}", plot, channel)
+
+
+def _groups(run: Run, errors: Mapping[str, Sequence[float]]) -> tuple[Component, ...]:
+    """Return the groups of uncertainties that the settings ask for, where the model has them."""
+    chosen = [name for name in errors if any(fnmatchcase(name, pattern) for pattern in run.plots.groups)]
+    colours = (*SIGNAL_COLOURS[1:], SIGNAL_COLOURS[0])
+    return tuple(
+        Component(literal(name), np.array(errors[name]), colours[place % len(colours)])
+        for place, name in enumerate(chosen)
+    )
 
 
 def _component(run: Run, name: str, events: Sequence[float]) -> Component:
@@ -162,6 +176,11 @@ def _component(run: Run, name: str, events: Sequence[float]) -> Component:
 def _axis(run: Run, channel: str) -> tuple[str, str]:
     """Return label and unit of a channel's axis, where the run knows its histogram."""
     known = None if run.model is None else run.model.channels.get(channel)
-    found = {} if known is None else run.histograms.get(known.histogram, {})
-    axis = next((each.axes[0] for each in found.values()), None)
+    if known is None or run.fit is None:
+        return "", ""
+    # a channel may be in a histogram of each signal point's own: score_{m_Zprime} is score_130
+    parameters = run.parameters.get(run.fit.reference, {})
+    texts = {key: f"{each:g}" if isinstance(each, int | float) else str(each) for key, each in parameters.items()}
+    name = known.histogram if "{" not in known.histogram else known.histogram.format_map(texts)
+    axis = next((each.axes[0] for each in run.histograms.get(name, {}).values()), None)
     return ("", "") if axis is None else (axis.label, axis.unit)

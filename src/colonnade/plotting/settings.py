@@ -36,6 +36,10 @@ class PlotSettings(Settings):
     )
     models: dict[str, str] = Field(default={}, description="signal model -> its title, where that is not its name")
     region_titles: dict[str, str] = Field(default={}, description="region -> the title drawn in its pictures")
+    groups: tuple[str, ...] = Field(
+        default=(),
+        description="names or globs of groups of uncertainties to draw beside the total one of fitted regions",
+    )
     experiment: str = Field(default="colonnade", description="the bold word in the corner")
     status: str = Field(default="", description="beside it; Simulation where there are no data")
     energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy, TeV; null: not shown")

@@ -19,7 +19,7 @@ from colonnade.plotting.labels import SIGNAL_DASHES
 from colonnade.plotting.plot import Floats, Plot
 from colonnade.plotting.style import canvas, place_legend, ticks
 
-Panel = Literal["ratio", "significance", "none"]
+Panel = Literal["ratio", "uncertainty", "significance", "none"]
 Scale = Literal["auto", "linear", "log"]
 
 # the prediction spans more than this from its lowest to its highest bin: draw it on a logarithmic axis
@@ -80,10 +80,12 @@ class StackPlot(Plot):
         Names of the bins, where the axis has no scale.
     before, before_error : numpy.ndarray, optional
         Shape (n,): the total before a fit, drawn as a dashed line, and its uncertainty.
+    groups : tuple of Component
+        Parts of the uncertainty, in events of each bin, drawn as lines about 1 in the panel of ratios.
     label, unit : str
         Of the horizontal axis; bins of equal width give ``Events / 10 GeV``.
     panel : str
-        Below: data over prediction (ratio), or the expected significance of each bin, or none.
+        Below: data over prediction (ratio), the uncertainty alone, the expected significance of each bin, or none.
     scale : str
         Of the event axis; auto takes a logarithm when the prediction spans a factor of more than 200, or signals are
         less than a hundredth of it.
@@ -106,6 +108,7 @@ class StackPlot(Plot):
     bins: tuple[str, ...] = ()
     before: Floats | None = None
     before_error: Floats | None = None
+    groups: tuple[Component, ...] = ()
     label: str = ""
     unit: str = ""
     panel: Panel = "none"
@@ -160,7 +163,11 @@ class StackPlot(Plot):
         # a logarithm shows a small signal at its true size; a factor is for what is not far from visible
         logarithmic = self.scale == "log" or (self.scale == "auto" and (self._spans() or needed > 10))
         factor = self.signal_scale or (1.0 if logarithmic else needed)
-        handles = self._draw_data(axes) + self._draw_prediction(axes) + self._draw_signals(axes, factor)
+        parts = [
+            Line2D([], [], color=each.colour, linestyle=_dash(index), linewidth=1.4, label=each.title)
+            for index, each in enumerate(self.groups)
+        ]
+        handles = self._draw_data(axes) + self._draw_prediction(axes) + self._draw_signals(axes, factor) + parts
         self._set_events_axis(axes, handles, factor, logarithmic)
         alone = self._panel == "none"
         if alone:
@@ -213,7 +220,7 @@ class StackPlot(Plot):
 
     def draw_panel(self, axes: Axes) -> None:
         """Draw data over prediction, or the significance of each bin."""
-        if self._panel == "ratio":
+        if self._panel in ("ratio", "uncertainty"):
             self._draw_ratio(axes)
         else:
             self._draw_significance(axes)
@@ -226,8 +233,12 @@ class StackPlot(Plot):
         low, high = (np.nan_to_num(self._over_total(each)) for each in (self.down, self.up))
         self._stairs(axes, 1 + high, baseline=1 - low, **_HATCHED)
         axes.axhline(1, color="#222222", linewidth=0.8)
+        for index, each in enumerate(self.groups):
+            size = np.nan_to_num(self._over_total(each.values))
+            for side in (1 + size, 1 - size):
+                self._stairs(axes, side, baseline=None, edgecolor=each.colour, linestyle=_dash(index), linewidth=1.4)
         ratio = self._over_total(self._seen())
-        shown = ratio
+        shown = np.concatenate([ratio, 1 + high, 1 - low]) if self.data is None else ratio
         if self.before is not None:
             error = np.nan_to_num(
                 self._over_total(np.zeros_like(ratio) if self.before_error is None else self.before_error)
@@ -243,7 +254,7 @@ class StackPlot(Plot):
                 zorder=0,
             )
             self._stairs(axes, change, baseline=None, **_BEFORE)
-            shown = np.concatenate([ratio, change + error, change - error])
+            shown = np.concatenate([shown, change + error, change - error])
         seen = np.isfinite(ratio) & (self._seen() > 0)
         lower, upper = _ratio_range(shown[np.isfinite(shown) & (shown > 0)])
         inside = seen & (ratio >= lower) & (ratio <= upper)
@@ -255,7 +266,12 @@ class StackPlot(Plot):
                     transform=axes.get_xaxis_transform(),
                 )  # fmt: skip
         axes.set_ylim(lower, upper)
-        axes.set_ylabel("Data / pred." if self.before is None else "Ratio to fit", fontsize=11)
+        axes.set_ylabel(self._ratio_label(), fontsize=11)
+
+    def _ratio_label(self) -> str:
+        if self.before is not None:
+            return "Ratio to fit"
+        return "Uncertainty" if self._panel == "uncertainty" else "Data / pred."
 
     def _draw_significance(self, axes: Axes) -> None:
         highest = 0.0

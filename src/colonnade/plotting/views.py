@@ -19,6 +19,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from colonnade.statistics.systematics import Effect
+
 
 class _View(BaseModel):
     """What is shown of a result; a later version of the file may hold more."""
@@ -101,6 +103,7 @@ class FitSummary(_View):
     counting: tuple[Counting, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    systematics: tuple[Effect, ...] = ()
 
 
 def median(interval: Interval | None) -> float | None:

@@ -25,6 +25,7 @@ from colonnade.statistics.templates import (
 
 Floats = NDArray[np.float64]
 LUMINOSITY = "lumi"
+_GROUPS = {"lumi": "luminosity", "staterror": "statistics", "normfactor": "normalisations"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Builder:
             msg = "The model has no signal: no process of kind signal was filled; add one to the manifest."
             raise ConfigError(msg)
         self._kept: dict[str, _Prepared] = {}
+        self._group_of: dict[str, str] = {}
         self._check()
 
     def build(self, signal: str) -> BuiltModel:
@@ -126,6 +128,7 @@ class Builder:
             self.settings.poi,
             overrides=overrides,
             measurement="colonnade",
+            groups=self._groups(channels),
             source=f"The model of {signal}",
         )
         return BuiltModel(signal, model, observed, tuple(decisions))
@@ -142,6 +145,23 @@ class Builder:
                 self._kept[name] = _Prepared(templates, backgrounds, tuple(decisions))
             channels.append(self._kept[name])
         return channels
+
+    def _groups(self, channels: list[Channel]) -> dict[str, tuple[str, ...]]:
+        """Group the parameters: those of the settings, then luminosity, statistics and free normalisations."""
+        kinds = {
+            modifier.parameter: modifier.kind
+            for channel in channels
+            for sample in channel.samples
+            for modifier in sample.modifiers
+        }
+        groups: dict[str, list[str]] = {}
+        for name, kind in kinds.items():
+            if name == self.settings.poi:
+                continue
+            group = _GROUPS.get(kind) or self._group_of.get(name, "")
+            if group:
+                groups.setdefault(group, []).append(name)
+        return {group: tuple(names) for group, names in groups.items()}
 
     # ---- checking
 
@@ -246,7 +266,7 @@ class Builder:
             if process in matching(systematic.processes, processes, "") and channel in matching(
                 systematic.regions, self.settings.channels, ""
             ):
-                modifiers += modifiers_of(
+                found = modifiers_of(
                     systematic,
                     channel,
                     process,
@@ -255,6 +275,8 @@ class Builder:
                     pruning=self.settings.pruning,
                     decisions=decisions,
                 )
+                self._group_of.update((each.parameter, systematic.group) for each in found if systematic.group)
+                modifiers += found
         return modifiers
 
     def _with_statistics(

@@ -7,6 +7,7 @@ __all__ = ["Prediction", "carried_over", "predict", "prefit", "priors"]
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from colonnade.statistics.fitting import FitResult, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
@@ -28,6 +29,8 @@ class Prediction:
         channel -> (events, standard deviation) of the whole channel.
     sample_totals : mapping
         channel -> sample -> (events, standard deviation) of the whole channel.
+    group_errors : mapping
+        channel -> group of parameters of the model -> standard deviation of the total of each bin from these alone.
     """
 
     yields: dict[str, dict[str, Floats]]
@@ -35,6 +38,7 @@ class Prediction:
     sample_errors: dict[str, dict[str, Floats]]
     totals: dict[str, tuple[float, float]]
     sample_totals: dict[str, dict[str, tuple[float, float]]]
+    group_errors: dict[str, dict[str, Floats]]
 
 
 def priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
@@ -114,10 +118,14 @@ def predict(likelihood: Likelihood, result: FitResult) -> Prediction:
     by_sample = likelihood.expected_samples(points) if size else {}
     nominal = likelihood.expected_samples(result.values)
     half = (varied[:, :size] - varied[:, size:]) / 2
-    yields, errors, sample_errors, totals, sample_totals = {}, {}, {}, {}, {}
+    groups = _members(likelihood, used)
+    yields, errors, sample_errors, totals, sample_totals, group_errors = {}, {}, {}, {}, {}, {}
     for channel, place in likelihood.channels.items():
         yields[channel] = nominal[channel]
         errors[channel] = _spread(half[place], correlation)
+        group_errors[channel] = {
+            name: _spread(half[place][:, mine], correlation[np.ix_(mine, mine)]) for name, mine in groups.items()
+        }
         halves = {name: (cells[:, :size] - cells[:, size:]) / 2 for name, cells in by_sample.get(channel, {}).items()}
         sample_errors[channel] = {name: _spread(each, correlation) for name, each in halves.items()}
         sample_totals[channel] = {
@@ -125,7 +133,17 @@ def predict(likelihood: Likelihood, result: FitResult) -> Prediction:
         }
         total = likelihood.expected(result.values)[place].sum()
         totals[channel] = (float(total), _whole(half[place], correlation))
-    return Prediction(yields, errors, sample_errors, totals, sample_totals)
+    return Prediction(yields, errors, sample_errors, totals, sample_totals, group_errors)
+
+
+def _members(likelihood: Likelihood, used: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
+    """Return which of the used parameter components are in each group of the model."""
+    owners = [each.name for each in likelihood.model.parameters for _ in each.labels]
+    names = [owners[index] for index in used]
+    return {
+        group: np.array([place for place, name in enumerate(names) if name in members], dtype=np.intp)
+        for group, members in likelihood.model.groups.items()
+    }
 
 
 def _whole(half: Floats, correlation: Floats) -> float:

@@ -20,6 +20,7 @@ from colonnade.statistics.build import BuiltModel
 from colonnade.statistics.diagnostics import Diagnosis
 from colonnade.statistics.model import Model
 from colonnade.statistics.prediction import Prediction
+from colonnade.statistics.systematics import effects_of
 from colonnade.statistics.templates import Decision
 from colonnade.statistics.workspace import to_workspace
 
@@ -119,6 +120,7 @@ def fit_summary(result: AnalysisResult) -> dict[str, Any]:
         ],
         "reference": result.reference.signal,
         "diagnostics": diagnosis_summary(result.diagnosis, result.reference.model),
+        "systematics": [asdict(each) for each in effects_of(result.reference.model, result.reference.decisions)],
         "decisions": _grouped(result.decisions),
     }
 
@@ -200,6 +202,7 @@ def _yields(prediction: Prediction, channel: str) -> dict[str, Any]:
         "samples": {name: values.tolist() for name, values in shown.items()},
         "sample_totals": {name: list(prediction.sample_totals[channel].get(name, (0.0, 0.0))) for name in shown},
         "errors": prediction.errors[channel].tolist(),
+        "groups": {name: errors.tolist() for name, errors in prediction.group_errors[channel].items()},
         "total": total,
         "total_error": error,
     }

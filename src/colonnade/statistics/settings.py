@@ -114,6 +114,8 @@ class SystematicSettings(Settings):
         Smooth the ratio of a `histosys` template to the nominal one (353QH, twice).
     split : bool
         Model the normalisation of a `histosys` by a normsys of the same name, and its shape by the rest.
+    group : str
+        Name of a group of uncertainties, such as theory or jets, that pictures and tables show together.
     decorrelate : {'none', 'channel', 'process'}
         One nuisance parameter a channel or process, named NAME_CHANNEL or NAME_PROCESS.
     """
@@ -129,6 +131,7 @@ class SystematicSettings(Settings):
     symmetrise: Literal["one-sided", "mean", "none"] = "one-sided"
     smooth: bool = False
     split: bool = True
+    group: str = ""
     decorrelate: Literal["none", "channel", "process"] = "none"
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ SECTIONS = (
     Section("summary", "Summary", summary.summary),
     Section("results", "Significances and limits", results.results),
     Section("fit", "The fit", fit.context),
+    Section("systematics", "Uncertainties", fit.systematics),
     Section("classifiers", "Classifiers", results.classifiers),
     Section("bumps", "Bump fits", bumps.context),
     Section("experiments", "Pseudo-experiments", experiments.context),

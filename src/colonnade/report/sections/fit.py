@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["context"]
+__all__ = ["context", "systematics"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, grouped, measured
+from colonnade.statistics.systematics import Effect
 
 # a table of all would be longer than anyone reads; `colonnade fit DIR --ranking` has them
 _MOST = 30
@@ -84,3 +85,28 @@ def _impact(each: Mapping[str, Any], held: bool) -> dict[str, str]:
 def _signed(value: float) -> str:
     text = fixed(value, 3)
     return f"+{text}" if value > 0 and text[0].isdigit() else text
+
+
+def systematics(content: Content) -> Mapping[str, Any] | None:
+    """Return for each region a table of uncertainties by process, the largest first, and what was done to them."""
+    effects = () if content.run.fit is None else content.run.fit.systematics
+    if not effects:
+        return None
+    regions = dict.fromkeys(each.channel for each in effects)
+    return {"regions": [_uncertainties(name, [each for each in effects if each.channel == name]) for name in regions]}
+
+
+def _uncertainties(region: str, effects: Sequence[Effect]) -> dict[str, Any]:
+    processes = list(dict.fromkeys(each.process for each in effects))
+    cells = {(each.parameter, each.process): each for each in effects}
+    largest: dict[str, float] = {}
+    for each in effects:
+        largest[each.parameter] = max(largest.get(each.parameter, 0.0), each.size)
+    names = sorted(largest, key=lambda name: -largest[name])
+    groups = {each.parameter: each.group for each in effects}
+    return {
+        "name": region,
+        "processes": processes,
+        "rows": [(name, groups[name], [cells.get((name, process)) for process in processes]) for name in names],
+        "remarks": [(each.parameter, each.process, "; ".join(each.notes)) for each in effects if each.notes],
+    }

@@ -1,0 +1,98 @@
+"""`colonnade systematics`: what each uncertainty does to each process in each region."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from colonnade.statistics.systematics import Effect
+
+
+@click.command("systematics")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--region", "regions", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
+@click.option("--process", "processes", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
+@click.option("--signal", metavar="NAME", help="Which signal point of a run is looked at; by default its first.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def command(
+    target: Path, regions: tuple[str, ...], processes: tuple[str, ...], signal: str | None, *, as_json: bool
+) -> None:
+    """Show what each uncertainty does in TARGET: the output folder of a run, or a file that holds a model.
+
+    For each region and process: the change of the yield at plus and minus one standard deviation, the largest change
+    of a bin beyond that, whether both sides move the same way, and what was smoothed, symmetrised or left out and why.
+    The largest come first.
+    """
+    import json
+    from dataclasses import asdict
+
+    from colonnade.statistics.templates import matching
+
+    effects = _effects(target, signal)
+    chosen_regions = matching(regions or ("*",), dict.fromkeys(each.channel for each in effects), "--region")
+    chosen = matching(processes or ("*",), dict.fromkeys(each.process for each in effects), "--process")
+    effects = [each for each in effects if each.channel in chosen_regions and each.process in chosen]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in effects], indent=2))
+    else:
+        _print(effects)
+
+
+def _effects(target: Path, signal: str | None) -> Sequence[Effect]:
+    from colonnade.errors import ConfigError
+    from colonnade.statistics.systematics import effects_of
+
+    if target.is_dir():
+        from colonnade.statistics.build import Builder
+        from colonnade.statistics.step import load_run
+
+        builder = Builder(*load_run(target))
+        built = builder.build(signal or builder.signals[0])
+        return effects_of(built.model, built.decisions)
+    if signal is not None:
+        msg = f"{target} is a model, which has its signal; leave --signal away."
+        raise ConfigError(msg)
+    from colonnade.statistics.formats import read_model
+
+    return effects_of(read_model(target))
+
+
+def _print(effects: Sequence[Effect]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not effects:
+        console.print("The model has no uncertainties.")
+    for region in dict.fromkeys(each.channel for each in effects):
+        mine = [each for each in effects if each.channel == region]
+        table = Table(title=escape(region), title_justify="left")
+        for name in ("process", "uncertainty", "group", "yield", "bins", "remarks"):
+            table.add_column(name, justify="right" if name in ("yield", "bins") else "left", overflow="fold")
+        for process in dict.fromkeys(each.process for each in mine):
+            rows = sorted((each for each in mine if each.process == process), key=lambda each: -each.size)
+            for place, each in enumerate(rows):
+                words = [process if place == 0 else "", each.parameter, each.group, each.yield_text, each.bins_text]
+                table.add_row(*map(escape, [*words, ", ".join(each.remarks)]), end_section=place == len(rows) - 1)
+        console.print(table)
+        for note, where in _notes(mine).items():
+            console.print(escape(f"  {note} ({where})"), highlight=False)
+
+
+def _notes(effects: Sequence[Effect]) -> dict[str, str]:
+    """Return what building the model did, each with the uncertainties and processes it was done to."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for each in effects:
+        for note in each.notes:
+            found.setdefault(note, {}).setdefault(each.parameter, []).append(each.process)
+    return {
+        note: "; ".join(f"{name}: {', '.join(processes)}" for name, processes in places.items())
+        for note, places in found.items()
+    }
