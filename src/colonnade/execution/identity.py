@@ -22,7 +22,7 @@ from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
-_ROOMS = ("manifest.py", "kinematics", "images", "events", "histograms", "inference", "processor")
+_ROOMS = ("manifest", "kinematics", "images", "events", "histograms", "inference", "processor")
 _FORMAT = "1"
 
 

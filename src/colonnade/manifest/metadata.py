@@ -1,46 +1,24 @@
-"""The manifest, `datasets.json`: what data exist, what each is worth, how a simulated one is made.
-
-The file is a coffea fileset, so plain coffea reads it as it is:
-`{name: {"files": {path or glob: tree}, "metadata": {...}}}`. Paths are relative to the manifest's folder.
-"""
+"""What a dataset is, what it is worth, and how a simulated one is made."""
 
 from __future__ import annotations
 
-__all__ = [
-    "Dataset",
-    "Filter",
-    "Generate",
-    "Manifest",
-    "Metadata",
-    "add_dataset",
-    "load_manifest",
-    "normalisation",
-    "relative_files",
-]
+__all__ = ["NAME", "Filter", "Generate", "Metadata", "normalisation"]
 
-import fnmatch
-import glob
-import json
 import math
-import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, create_model, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from colonnade.config import Settings, parse_settings, read_json
-from colonnade.errors import ConfigError, EventError, InputError, nearest
-from colonnade.output import replacing
+from colonnade.config import Settings
+from colonnade.errors import ConfigError, EventError
 
 Kind = Literal["data", "background", "signal"]
 Range = tuple[float, float | None]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_GLOB = re.compile(r"[*?\[]")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 class Filter(Settings):
@@ -183,7 +161,7 @@ with warnings.catch_warnings():
         @field_validator("process")
         @classmethod
         def _process_names_a_histogram(cls, value: str) -> str:
-            if not _NAME.fullmatch(value) or "__" in value:
+            if not NAME.fullmatch(value) or "__" in value:
                 msg = "must be letters, digits and _.+- without a double underscore (it names histograms)"
                 raise ValueError(msg)
             return value
@@ -232,178 +210,6 @@ with warnings.catch_warnings():
             return value
 
 
-class _Entry(Settings):
-    """One dataset as the manifest writes it."""
-
-    files: dict[str, str | None] = Field(min_length=1)
-    metadata: Metadata
-
-    @field_validator("files")
-    @classmethod
-    def _paths_have_words(cls, value: dict[str, str | None]) -> dict[str, str | None]:
-        for path, tree in value.items():
-            if not path.strip() or (tree is not None and not tree.strip()):
-                msg = "a file needs a path and a tree (null: the file's only one)"
-                raise ValueError(msg)
-        return value
-
-    @field_validator("metadata")
-    @classmethod
-    def _made_as_one_file(cls, value: Metadata, info: ValidationInfo) -> Metadata:
-        files = info.data.get("files", {})
-        path = next(iter(files), "")
-        if value.generate is None or not files:
-            return value
-        if len(files) > 1 or _GLOB.search(path) or "://" in path or files[path] != "Events":
-            msg = "a dataset with generate has exactly one local file, no glob, with the tree Events"
-            raise ValueError(msg)
-        return value
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One entry of the manifest.
-
-    Attributes
-    ----------
-    name
-        The entry's key.
-    files
-        Path, glob or URL, relative to `folder`, to the tree's name (None: the file's only one).
-    metadata
-        What it is and what it is worth.
-    folder
-        The manifest's folder.
-    """
-
-    name: str
-    files: Mapping[str, str | None]
-    metadata: Metadata
-    folder: Path = Path()
-
-    def expand(self) -> list[tuple[str, str | None]]:
-        """Return the absolute path (or URL) and tree of each file, globs expanded in sorted order.
-
-        A plain path is returned whether it exists or not.
-
-        Raises
-        ------
-        InputError
-            If a glob matches no file.
-        ConfigError
-            If a file is named twice, as its events would count twice.
-        """
-        found: dict[str, str | None] = {}
-        for pattern, tree in self.files.items():
-            for path in self._matches(pattern):
-                if path in found:
-                    msg = f"Dataset {self.name} names the file {path} twice; its events would count twice."
-                    raise ConfigError(msg)
-                found[path] = tree
-        return list(found.items())
-
-    def _matches(self, pattern: str) -> list[str]:
-        if "://" in pattern:
-            return [pattern]
-        path = os.path.abspath(self.folder / pattern)  # noqa: PTH100 - links stay as the user named them
-        if not _GLOB.search(pattern) or os.path.lexists(path):
-            return [path]
-        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - the path may be absolute
-        if not matches:
-            msg = f"Dataset {self.name}: no file matches {path}; correct the pattern or make the files."
-            raise InputError(msg)
-        return matches
-
-    @property
-    def luminosity_mask(self) -> Path | None:
-        """Absolute path of the JSON file of certified luminosity blocks, if the dataset has one."""
-        mask = self.metadata.luminosity_mask
-        return None if mask is None else (self.folder / mask).absolute()
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """Every dataset of a `datasets.json`, in the file's order."""
-
-    path: Path
-    datasets: Mapping[str, Dataset]
-
-    def select(self, patterns: str | Iterable[str]) -> list[Dataset]:
-        """Return the datasets that any name or glob names, in the manifest's order.
-
-        Raises
-        ------
-        ConfigError
-            If a pattern matches no dataset.
-
-        Examples
-        --------
-        >>> metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
-        >>> zll = Dataset("zll", {"zll.root": "Events"}, metadata)
-        >>> [dataset.name for dataset in Manifest(Path("datasets.json"), {"zll": zll}).select("z*")]
-        ['zll']
-        """
-        wanted: set[str] = set()
-        for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            matches = {name for name in self.datasets if name == pattern or fnmatch.fnmatchcase(name, pattern)}
-            if not matches:
-                msg = f"{self.path} has no dataset {pattern!r}{nearest(pattern, self.datasets)}."
-                raise ConfigError(msg)
-            wanted |= matches
-        return [dataset for name, dataset in self.datasets.items() if name in wanted]
-
-
-def load_manifest(path: Path | str) -> Manifest:
-    """Read and validate a manifest.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be read, is not JSON, or an entry is wrong; names the JSON path, the value and what
-        is allowed.
-    """
-    path = Path(path)
-    return _parse(read_json(path), path)
-
-
-def _parse(content: Any, path: Path) -> Manifest:
-    if not isinstance(content, dict) or not content:
-        msg = f"{path}: must be an object of datasets, {{name: {{files, metadata}}}}, with at least one."
-        raise ConfigError(msg)
-    for name in content:
-        _check_name(name, path)
-    fields: dict[str, Any] = {f"entry{index}": (_Entry, Field(alias=name)) for index, name in enumerate(content)}
-    # one model with a field for each dataset, so that an error's path starts with the dataset's name
-    entries = parse_settings(create_model("_Entries", __base__=Settings, **fields), content, str(path))
-    datasets: dict[str, Dataset] = {}
-    for field, name in zip(fields, content, strict=True):
-        entry: _Entry = getattr(entries, field)
-        datasets[name] = Dataset(name, entry.files, entry.metadata, path.absolute().parent)
-    _check_agreement(datasets.values(), path)
-    return Manifest(path, datasets)
-
-
-def _check_name(name: str, path: Path) -> None:
-    if not _NAME.fullmatch(name):
-        msg = f"{path}: {name!r} can't name a dataset; use letters, digits and _.+-."
-        raise ConfigError(msg)
-
-
-def _check_agreement(datasets: Iterable[Dataset], path: Path) -> None:
-    """Datasets of one process are added, so they must be of one kind and one signal point."""
-    first: dict[str, Dataset] = {}
-    for dataset in datasets:
-        other = first.setdefault(dataset.metadata.process, dataset)
-        for key in ("kind", "signal"):
-            mine, theirs = getattr(dataset.metadata, key), getattr(other.metadata, key)
-            if mine != theirs:
-                msg = (
-                    f"{path}: {dataset.name}.metadata.{key} = {json.dumps(mine)}: {other.name}, of the same "
-                    f"process {dataset.metadata.process!r}, has {json.dumps(theirs)}."
-                )
-                raise ConfigError(msg)
-
-
 def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     """Return what a simulated event's generator weight is multiplied by; 1 for data.
 
@@ -442,66 +248,3 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
         msg = f"Process {metadata.process} can't be normalised: its sum of generator weights is {sumw}."
         raise EventError(msg)
     return luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
-
-
-def add_dataset(
-    path: Path | str,
-    name: str,
-    files: Mapping[str, str | None],
-    metadata: Mapping[str, Any],
-    *,
-    replace: bool = False,
-) -> Manifest:
-    """Write an entry into a manifest, made if it is missing; the file changes at once or not at all.
-
-    Parameters
-    ----------
-    path
-        The manifest.
-    name
-        The entry's key.
-    files
-        Path or glob, relative to the manifest's folder, to tree.
-    metadata
-        As `Metadata` takes it.
-    replace
-        Whether an entry of this name may be overwritten.
-
-    Raises
-    ------
-    ConfigError
-        If the entry exists, or the manifest with it is not valid.
-    OutputError
-        If the file can't be written.
-    """
-    path = Path(path)
-    content = read_json(path) if path.exists() else {}
-    if isinstance(content, dict):
-        if name in content and not replace:
-            msg = f"{path} has a dataset {name!r} already; add --replace to overwrite it."
-            raise ConfigError(msg)
-        content[name] = {"files": dict(files), "metadata": dict(metadata)}
-    manifest = _parse(content, path)
-    indent = _indent_of(path)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
-    return manifest
-
-
-def _indent_of(path: Path) -> int:
-    """Return the indentation that the file's author chose."""
-    match = re.search(r"^( +)\"", path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else None
-    return len(match[1]) if match else 2
-
-
-def relative_files(paths: Sequence[str], folder: Path) -> list[str]:
-    """Return paths as a manifest in `folder` writes them: relative where beneath it, URLs as they are."""
-    written = []
-    for path in paths:
-        if "://" in path:
-            written.append(path)
-            continue
-        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the user named them
-        base = folder.absolute()
-        written.append(absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else str(absolute))
-    return written

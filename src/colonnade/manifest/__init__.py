@@ -1,0 +1,22 @@
+"""The manifest, `datasets.json`: what data exist, what each is worth, how a simulated one is made.
+
+The file is a coffea fileset, so plain coffea reads it as it is:
+`{name: {"files": {path or glob: tree}, "metadata": {...}}}`. Paths are relative to the manifest's folder.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Dataset",
+    "Filter",
+    "Generate",
+    "Manifest",
+    "Metadata",
+    "add_dataset",
+    "load_manifest",
+    "normalisation",
+    "relative_files",
+]
+
+from colonnade.manifest.datasets import Dataset, Manifest, add_dataset, load_manifest, relative_files
+from colonnade.manifest.metadata import Filter, Generate, Metadata, normalisation
