@@ -74,7 +74,7 @@ def _significance(run: Run, name: str, title: str, points: Sequence[Mapping[str,
         words = "" if best is None else f": {best:.2g} at {point['best']['cut']:.3g}"
         if len(cut):
             lines.append(Line(f"{_title(run, point)}{words}", cut, z))
-    known = f"background known to {100 * error:g} % and its statistics"
+    known = f"background ± {100 * error:g} %, statistics"
     return _picture(
         name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
         LinePlot(

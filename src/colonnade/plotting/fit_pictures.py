@@ -12,12 +12,13 @@ import numpy as np
 
 from colonnade.execution import Ledger, Result
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
-from colonnade.plotting.labels import SIGNAL_COLOURS, literal, region_title
+from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal, region_title
 from colonnade.plotting.plot import Picture, Plot, path_part
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.stack import Component, StackPlot
 
+_GROUP_COLOURS = (*SIGNAL_COLOURS[1:], *BACKGROUND_COLOURS[-1:], *SIGNAL_COLOURS[:1], *BACKGROUND_COLOURS[:1])
 # more can't be read; the tables of the report and of `colonnade fit` have all
 _MOST_PULLS, _MOST_IMPACTS, _MOST_CORRELATED = 40, 20, 14
 
@@ -160,10 +161,10 @@ def _yields(channel: str, each: Mapping[str, Any], run: Run, when: Literal["pref
 
 def _groups(run: Run, errors: Mapping[str, Sequence[float]]) -> tuple[Component, ...]:
     """Return the groups of uncertainties that the settings ask for, where the model has them."""
-    chosen = [name for name in errors if any(fnmatchcase(name, pattern) for pattern in run.plots.groups)]
-    colours = (*SIGNAL_COLOURS[1:], SIGNAL_COLOURS[0])
+    patterns = run.plots.groups
+    chosen = dict.fromkeys(name for pattern in patterns for name in errors if fnmatchcase(name, pattern))
     return tuple(
-        Component(literal(name), np.array(errors[name]), colours[place % len(colours)])
+        Component(literal(name), np.array(errors[name]), _GROUP_COLOURS[place % len(_GROUP_COLOURS)])
         for place, name in enumerate(chosen)
     )
 

@@ -177,7 +177,8 @@ def finish(
     free = 1 - min(place_legend(axes, caption, handles) + 0.05, 0.6)
     low, high = axes.dataLim.y0, axes.dataLim.y1
     if logarithmic and high > 0:
-        low, high = max(low, high * 1e-7) / 1.6, high * 1.1
+        # what is 0, such as an empty bin, has no place on a logarithmic axis
+        low, high = max(min(axes.dataLim.minposy, high), high * 1e-7) / 1.6, high * 1.1
         # fewer than two labelled decades would leave the axis without a number
         middle = (low * high) ** 0.5
         low, high = min(low, middle / 4), max(high, middle * 4)
