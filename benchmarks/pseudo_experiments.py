@@ -23,17 +23,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from studies.zgamma.block import draw_experiment
+from studies.zgamma.engine import run_pseudo_experiments
+from studies.zgamma.ensemble import initial_parameters
+from studies.zgamma.sampling import Sample, Sampler, make_sampler
+from studies.zgamma.settings import PseudoExperimentSettings
 
 from colonnade.statistics.bumps import BackgroundTable, Gaussian, PolyLogExponential, signed_significance
-from colonnade.statistics.pseudo_experiments import (
-    PseudoExperimentSettings,
-    Sample,
-    make_sampler,
-    run_pseudo_experiments,
-)
-from colonnade.statistics.pseudo_experiments.block import draw_experiment
-from colonnade.statistics.pseudo_experiments.sampling import Sampler
-from colonnade.training.ensemble import initial_parameters
 
 _loop: dict[str, object] = {}
 

@@ -1,13 +1,11 @@
 """What is trained for `dilepton_met`: dark matter in two leptons and missing transverse momentum.
 
 `model` is the one the analysis scores with: all jets of all events, unpadded, told the hypothesis for the Z' mass.
-The others are what the thesis (S0) tried or proposed, trained on the same columns for comparison.
+The others are alternatives, trained on the same columns; `studies.dilepton_met` compares them.
 """
 
 from colonnade.training import (
-    Channel,
     Collection,
-    Comparison,
     Dense,
     Feature,
     Model,
@@ -88,13 +86,6 @@ weightings = {
     )
 }
 theories = {f"theory_{name}": told_mass.with_(signals=(f"{name}_*",)) for name in ("DH", "LV", "EFT")}
-
-comparison = Comparison(
-    models=("model", *variants, *weightings, *theories),
-    channels=tuple(Channel(flavour, (f"SR_{flavour}",), f"CC_{flavour}") for flavour in ("ee", "mm")),
-    background_error=0.2,
-    require={"dropped": ("n_jets", 1.0)},
-)
 
 # the two grids of the thesis, with its numbers of neurons and few epochs; its "n_layers = 2" is one hidden layer
 quick = {"quick": flat.with_(optimisation__epochs=5)}

@@ -10,12 +10,12 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 from hist.axis import Integer, Regular
+from processors.three_leptons import three_lepton_features
 
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.errors import ConfigError
 from colonnade.inference import fold_of
 from colonnade.kinematics import assign, count, event_sum, merge, near, select
-from colonnade.kinematics.three_leptons import three_lepton_features
 
 TAU, ELECTRON, MUON = 0, 1, 2
 # number of taus, electrons, muons

@@ -10,9 +10,9 @@ import awkward as ak
 import numpy as np
 import pytest
 import vector
+from processors.three_leptons import THREE_LEPTON_FEATURES
 
 from colonnade.errors import ConfigError
-from colonnade.kinematics.three_leptons import THREE_LEPTON_FEATURES
 
 PROJECT = Path(__file__).parents[2]
 if str(PROJECT) not in sys.path:

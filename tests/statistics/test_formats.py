@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pyhf.writexml import writexml
-
-from colonnade.errors import ConfigError, InputError
-from colonnade.statistics import Likelihood, from_workspace
-from colonnade.statistics.build import Builder
-from colonnade.statistics.closure import (
+from helpers.closure import (
     close,
     close_pyhs3,
     export_translation,
@@ -21,9 +16,14 @@ from colonnade.statistics.closure import (
     translated,
     without_statistics,
 )
+from helpers.pyhs3_check import pyhs3_log_likelihoods
+from pyhf.writexml import writexml
+
+from colonnade.errors import ConfigError, InputError
+from colonnade.statistics import Likelihood, from_workspace
+from colonnade.statistics.build import Builder
 from colonnade.statistics.formats import export_model, read_model
 from colonnade.statistics.formats.hs3 import from_hs3, to_hs3
-from colonnade.statistics.formats.pyhs3_check import pyhs3_log_likelihoods
 from colonnade.statistics.model import Channel, Modifier, Sample, make_model
 
 

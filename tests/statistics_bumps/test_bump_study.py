@@ -7,10 +7,10 @@ import json
 import hist
 import numpy as np
 import pytest
+from studies.heavy_higgs.sculpting import sculpting
 
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, FitError
-from colonnade.statistics.bumps.sculpting import sculpting
 from colonnade.statistics.bumps.settings import BumpSettings
 from colonnade.statistics.bumps.spectrum import Spectrum
 from colonnade.statistics.bumps.study import study_bumps

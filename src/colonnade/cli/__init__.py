@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]
 
 import importlib
 import os
@@ -59,7 +59,21 @@ def _program(context: click.Context, *, debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; an expected error becomes one sentence and a non-zero exit.
+    """Run the command line of colonnade; see `entry`."""
+    entry(_program, arguments, "colonnade")
+
+
+def entry(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> None:
+    """Run a command as a program; an expected error becomes one sentence and a non-zero exit.
+
+    Parameters
+    ----------
+    command
+        The command.
+    arguments
+        Its words; by default those of the command line.
+    name
+        What its help calls it.
 
     Raises
     ------
@@ -70,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words or bool(os.environ.get("COLONNADE_DEBUG"))
     words = [word for word in words if word != "--debug"]
     try:
-        _program.main(args=words, prog_name="colonnade", standalone_mode=False)
+        command.main(args=words, prog_name=name, standalone_mode=False)
     except ColonnadeError as error:
         if debug:
             raise

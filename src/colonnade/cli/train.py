@@ -38,13 +38,6 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
 @click.option("--search", metavar="NAME", help="Run searches of the file (a name or glob) instead of training.")
-@click.option("--compare", metavar="NAME", help="Run one of the file's comparisons instead of training.")
-@click.option("--size", default="small", show_default=True, help="Of a mass scan: one of those it declares.")
-@click.option(
-    "--publish",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Put the table of a comparison, or the heat maps of searches, into this folder too.",
-)
 @click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
 def command(
@@ -56,9 +49,6 @@ def command(
     device: str,
     threads: int | None,
     search: str | None,
-    compare: str | None,
-    size: str,
-    publish: Path | None,
     executor: str | None,
     workers: int | None,
 ) -> None:
@@ -70,7 +60,7 @@ def command(
 
     from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
-    from colonnade.training import load_image_studies, load_models, load_scans
+    from colonnade.training import choose_device, load_models, use_threads
     from colonnade.training.loading import read_sample
     from colonnade.training.progress import TrainingProgress
     from colonnade.training.train import train_model
@@ -83,47 +73,12 @@ def command(
         msg = f"{model} declares no '{variant}'{nearest(variant, models)}; it declares: {', '.join(models)}."
         raise ConfigError(msg)
     path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
-    if compare is not None and compare in (studies := load_image_studies(model)):
-        from colonnade.workflow.image_study import run_study
-
-        run_study(
-            load_workflow(path).override(executor=executor, workers=workers),
-            model,
-            compare,
-            studies[compare],
-            columns=columns,
-            output=output,
-            device=_device(device),
-            threads=_threads(threads),
-            workers=workers,
-            console=console,
-        )
-        return
-    if compare is not None and compare in (scans := load_scans(model)):
-        from colonnade.workflow.mass_scan import run_mass_scan
-
-        run_mass_scan(
-            load_workflow(path).override(executor=executor, workers=workers),
-            model,
-            compare,
-            scans[compare],
-            size=size,
-            columns=columns,
-            device=_device(device),
-            threads=_threads(threads),
-            workers=workers,
-            console=console,
-        )
-        return
     if columns is None:
         loaded = load_workflow(path).override(executor=executor, workers=workers)
         columns = loaded.root / "columns" / loaded.name
         make_columns(loaded, tuple(models.values()), columns, console)
     if search is not None:
-        _search(console, model, models, search, columns, workers, publish)
-        return
-    if compare is not None:
-        _compare(console, model, models, compare, columns, _device(device), _threads(threads), publish)
+        _search(console, model, models, search, columns, workers)
         return
     name = model.stem if variant == "model" else f"{model.stem}_{variant}"
     sample = read_sample(columns, models[variant], name)
@@ -134,8 +89,8 @@ def command(
         output=(output or model.resolve().parent),
         work=columns / "training" / name,
         significance=asimov_significance,
-        device=_device(device),
-        threads=_threads(threads),
+        device=choose_device(device),
+        threads=use_threads(threads),
         progress=TrainingProgress(console),
     )
     _print(console, trained)
@@ -148,15 +103,12 @@ def _search(
     wanted: str,
     columns: Path,
     workers: int | None,
-    publish: Path | None,
 ) -> None:
     import fnmatch
-    import shutil
 
     from rich.progress import Progress
 
     from colonnade.errors import ConfigError, nearest
-    from colonnade.plotting.heat_maps import draw_search
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_searches
     from colonnade.training.search import run_search
@@ -183,12 +135,6 @@ def _search(
                 progress=functools.partial(_advance, bar, task),
             )
         _print_search(console, result, folder)
-        figures = draw_search(result, folder)
-        if publish is not None:
-            publish.mkdir(parents=True, exist_ok=True)
-            for figure in figures:
-                if figure.suffix == ".png":
-                    shutil.copyfile(figure, publish / f"{name}_{figure.name}")
 
 
 def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
@@ -209,73 +155,6 @@ def _print_search(console: Console, result: dict[str, Any], folder: Path) -> Non
     console.print(table)
     if len(known) < len(result["trials"]):
         console.print(f"{len(result['trials']) - len(known)} trainings diverged", highlight=False)
-
-
-def _compare(
-    console: Console,
-    path: Path,
-    models: dict[str, Model],
-    wanted: str,
-    columns: Path,
-    device: str,
-    threads: int,
-    publish: Path | None,
-) -> None:
-    from colonnade.errors import ConfigError, nearest
-    from colonnade.output import replacing
-    from colonnade.statistics import asimov_significance
-    from colonnade.training import load_comparisons
-    from colonnade.training.comparison import compare_models
-    from colonnade.training.comparison_table import markdown
-    from colonnade.training.progress import TrainingProgress
-
-    comparisons = load_comparisons(path)
-    if wanted not in comparisons:
-        known = ", ".join(comparisons) or "none"
-        msg = f"{path} declares no comparison '{wanted}'{nearest(wanted, comparisons)}; it declares: {known}."
-        raise ConfigError(msg)
-    folder = columns / "comparisons" / f"{path.stem}_{wanted}"
-    result = compare_models(
-        models,
-        comparisons[wanted],
-        columns,
-        folder,
-        significance=asimov_significance,
-        device=device,
-        threads=threads,
-        progress=TrainingProgress(console),
-    )
-    text = markdown(result)
-    for place in (folder / "comparison.md", *((publish / f"{wanted}.md",) if publish is not None else ())):
-        with replacing(place) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Wrote {folder / 'comparison.md'} and comparison.json", highlight=False)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    from colonnade.errors import ConfigError
-
-    if wanted != "auto":
-        try:
-            torch.zeros(1, device=wanted)
-        except (RuntimeError, AssertionError) as error:
-            msg = f"--device {wanted} can't be used here: {str(error).splitlines()[0].rstrip('.')}."
-            raise ConfigError(msg) from error
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _threads(wanted: int | None) -> int:
-    import os
-
-    import torch
-
-    count = wanted or max(1, len(os.sched_getaffinity(0)))
-    torch.set_num_threads(count)
-    return count
 
 
 def _print(console: Console, trained: Any) -> None:

@@ -24,7 +24,7 @@ from colonnade.plotting.fit_pictures import fit_pictures
 from colonnade.plotting.histogram_pictures import histogram_pictures
 from colonnade.plotting.labels import choose
 from colonnade.plotting.plot import Picture
-from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
+from colonnade.plotting.resonance_pictures import bump_pictures
 from colonnade.plotting.run import Run
 from colonnade.plotting.save import save_picture
 from colonnade.plotting.settings import PlotSettings
@@ -141,7 +141,6 @@ def _chosen(run: Run) -> Iterator[Picture]:
         yield from fit_pictures(run.diagnostics, run)
     yield from classifier_pictures(run)
     yield from bump_pictures(run)
-    yield from pseudo_experiment_pictures(run)
 
 
 def read_index(folder: Path) -> list[dict[str, Any]]:

@@ -56,8 +56,8 @@ class Run:
         What the fit's model was built from.
     fit : FitSummary, optional
         Significances and limits.
-    diagnostics, bumps, experiments : mapping, optional
-        Of the fit; fits of peaks; pseudo-experiments.
+    diagnostics, bumps : mapping, optional
+        Of the fit; fits of peaks.
     classifiers : mapping
         Name of a score to how well its classifier does.
     provenance : mapping
@@ -76,7 +76,6 @@ class Run:
     fit: FitSummary | None = None
     diagnostics: Mapping[str, Any] | None = None
     bumps: Mapping[str, Any] | None = None
-    experiments: Mapping[str, Any] | None = None
     classifiers: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

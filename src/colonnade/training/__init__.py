@@ -12,37 +12,28 @@ from colonnade.training.declaration import (
     Feature,
     Model,
     Optimisation,
+    OwnNetwork,
     Parameter,
+    Search,
     SetNetwork,
     Trees,
 )
-from colonnade.training.image_declaration import ImageModel, ImageNetwork, ImageStudy, ImageTraining
-from colonnade.training.model_files import load_comparisons, load_image_studies, load_models, load_scans, load_searches
-from colonnade.training.studies import Channel, Comparison, Search
-from colonnade.training.transfer_declaration import MassScan, Regression, Transfer
+from colonnade.training.device import choose_device, use_threads
+from colonnade.training.model_files import load_models, load_searches
 
 __all__ = [
-    "Channel",
     "Collection",
-    "Comparison",
     "Dense",
     "Feature",
-    "ImageModel",
-    "ImageNetwork",
-    "ImageStudy",
-    "ImageTraining",
-    "MassScan",
     "Model",
     "Optimisation",
+    "OwnNetwork",
     "Parameter",
-    "Regression",
     "Search",
     "SetNetwork",
-    "Transfer",
     "Trees",
-    "load_comparisons",
-    "load_image_studies",
+    "choose_device",
     "load_models",
-    "load_scans",
     "load_searches",
+    "use_threads",
 ]

@@ -14,22 +14,24 @@ __all__ = [
     "Feature",
     "Model",
     "Optimisation",
+    "OwnNetwork",
     "Parameter",
+    "Search",
     "SetNetwork",
     "Trees",
 ]
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
-from colonnade.training.transfer_declaration import Transfer
 
 # what each of them does is said in `training.weights`, `training.normalisation`
 WEIGHTINGS = (
@@ -166,6 +168,39 @@ class SetNetwork:
             _positive("a layer's width", width)
 
 
+@runtime_checkable
+class OwnNetwork(Protocol):
+    """A network of your own, such as one that starts from weights that are there.
+
+    It is a frozen dataclass whose fields are its settings; they are kept in the model's card and decide, with all
+    else that is declared, whether a checkpoint can be used.
+    """
+
+    def build(self, model: Model, sample: Any, split: Any, *, folder: Path, seed: int, device: str) -> Any:
+        """Make the network of one fold.
+
+        Parameters
+        ----------
+        model
+            The declaration that holds this.
+        sample, split
+            The events, and which of them are trained on: `colonnade.training.sample`.
+        folder
+            For what the network keeps, such as weights that several folds start from.
+        seed
+            Of its weights.
+        device
+            Where it is trained.
+
+        Returns
+        -------
+        torch.nn.Module
+            As `colonnade.training.networks.Network`: ``forward`` gives logits of events, ``score`` scores. It may have
+            ``optimiser(learning_rate)``, in place of Adam, and ``begin_epoch(number)``, which may freeze or free
+            weights before each epoch.
+        """
+
+
 @dataclass(frozen=True)
 class Trees:
     """Boosted trees (xgboost): `count` trees of `depth` levels, each worth `learning_rate`."""
@@ -232,7 +267,7 @@ class Model:
     parameters
         Hypotheses the model is told.
     network
-        `Dense`, `SetNetwork`, `Trees` or `Transfer`.
+        `Dense`, `SetNetwork`, `Trees`, or a network of your own.
     signals, backgrounds
         Patterns of the processes to tell apart, among those of kind signal and background.
     regions
@@ -259,7 +294,7 @@ class Model:
     """
 
     event: tuple[Feature, ...]
-    network: Dense | SetNetwork | Trees | Transfer
+    network: Dense | SetNetwork | Trees | OwnNetwork
     collections: tuple[Collection, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     signals: tuple[str, ...] = ("*",)
@@ -385,6 +420,32 @@ class Model:
         except ValueError as error:
             msg = f"The model {name} declares features that can't be used: {_reason(error)}."
             raise ConfigError(msg) from error
+
+
+@dataclass(frozen=True)
+class Search:
+    """Hyper-parameters to try.
+
+    Attributes
+    ----------
+    axes
+        Field of the model (`optimisation__learning_rate`, `network__hidden`, ...) to the values it takes.
+    count
+        So many combinations, drawn at random; None: all.
+    base
+        Which of the file's models is varied.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    count: int | None = None
+    seed: int = 1
+    base: str = "model"
+
+    def __post_init__(self) -> None:
+        for name, values in self.axes.items():
+            if not values:
+                msg = f"The search's axis {name} has no values."
+                raise ConfigError(msg)
 
 
 def _reason(error: ValueError) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 __all__ = ["Epoch", "Fitted", "fit_network"]
 
-import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.output import replacing
-from colonnade.training.declaration import Model
+from colonnade.training.checkpoint import Checkpoint
+from colonnade.training.declaration import Model, OwnNetwork
 from colonnade.training.networks import build_network
 from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
-from colonnade.training.transfer import optimiser_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def fit_network(
     *,
     seed: int,
     device: str = "cpu",
-    start: Any = None,
+    folder: Path | None = None,
     checkpoint: Path | None = None,
     key: str = "",
     progress: Callable[[Epoch], None] | None = None,
@@ -107,8 +105,8 @@ def fit_network(
         Of weights, order of events and background parameters.
     device
         `cpu`, `cuda`, ...
-    start
-        A `transfer.TransferNetwork` to go on from, for a model that declares one.
+    folder
+        Where a network of the user's own keeps what it needs.
     checkpoint
         Where the state is kept after each epoch; a training that finds its own goes on from there.
     key
@@ -122,25 +120,28 @@ def fit_network(
         If the loss stops being a number.
     """
     train, validation = sample.take(split.train), sample.take(split.validation)
-    if start is None:
+    if isinstance(model.network, OwnNetwork):
+        network = model.network.build(model, sample, split, folder=folder or Path(), seed=seed, device=device)
+    else:
         event_scale = fit_scale(model.normalisation, train.inputs.event)
         scales = {name: fit_scale(model.normalisation, values) for name, values in train.inputs.objects.items()}
-        network = build_network(model, sample.card, event_scale, scales, seed).to(device)
-        optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
+        network = build_network(model, sample.card, event_scale, scales, seed)
+    network = network.to(device)
+    if hasattr(network, "optimiser"):
+        optimiser = network.optimiser(model.optimisation.learning_rate)
     else:
-        network = start.to(device)
-        optimiser = optimiser_of(network, model.optimisation.learning_rate)
+        optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
     weights = weigh(train)
     learn, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
     draw = _Parameters(train, weights)
     check.set_background(draw.columns, draw(validation, (seed, 0)))
-    state = _State(network, optimiser, checkpoint, key)
+    state = Checkpoint(Epoch, network, optimiser, checkpoint, key)
     for number in range(len(state.history) + 1, model.optimisation.epochs + 1):
         if len(state.history) - state.best >= model.optimisation.patience:
             break
         begin = time.perf_counter()
         learn.set_background(draw.columns, draw(train, (seed, number)))
-        if start is not None:
+        if hasattr(network, "begin_epoch"):
             network.begin_epoch(number)
         for group in optimiser.param_groups:
             group["lr"] = model.optimisation.rate(number)
@@ -150,7 +151,7 @@ def fit_network(
             msg = f"The loss became {loss} in epoch {number}; lower the learning rate or check the features."
             raise FitError(msg)
         epoch = Epoch(number, loss, validation_loss, time.perf_counter() - begin)
-        state.add(epoch)
+        state.add(epoch, number, -validation_loss)
         if progress is not None:
             progress(epoch)
     network.load_state_dict(state.best_state)
@@ -179,48 +180,6 @@ class _Parameters:
             return np.zeros((count, 0), dtype=np.float32)
         drawn = np.random.default_rng(seed).choice(len(self.values), size=count, p=self.shares)
         return np.asarray(self.values[drawn], dtype=np.float32)
-
-
-class _State:
-    """How far a training is: kept in memory and, if asked for, on disk."""
-
-    def __init__(self, network: Any, optimiser: Any, path: Path | None, key: str) -> None:
-        self.network, self.optimiser, self.path, self.key = network, optimiser, path, key
-        self.history: list[Epoch] = []
-        self.best = 0
-        self.best_state = copy.deepcopy(network.state_dict())
-        if path is not None and path.is_file():
-            self._resume(path)
-
-    def _resume(self, path: Path) -> None:
-        try:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
-            if kept["key"] != self.key:
-                return
-            history = [Epoch(**entry) for entry in kept["history"]]
-            self.network.load_state_dict(kept["network"])
-            self.optimiser.load_state_dict(kept["optimiser"])
-            self.best_state, self.best, self.history = kept["best_state"], kept["best"], history
-        except Exception:  # a damaged checkpoint is only a training from the start
-            return
-
-    def add(self, epoch: Epoch) -> None:
-        """Note an epoch, keep the network if it is the best so far, and write the checkpoint."""
-        self.history.append(epoch)
-        if epoch.validation <= min(entry.validation for entry in self.history):
-            self.best = epoch.number
-            self.best_state = copy.deepcopy(self.network.state_dict())
-        if self.path is not None:
-            kept = {
-                "key": self.key,
-                "history": [asdict(entry) for entry in self.history],
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "best_state": self.best_state,
-                "best": self.best,
-            }
-            with replacing(self.path) as temporary:
-                torch.save(kept, temporary)
 
 
 def _groups(network: Any, l2: float) -> list[dict[str, Any]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["load_comparisons", "load_image_studies", "load_models", "load_scans", "load_searches"]
+__all__ = ["load_models", "load_searches"]
 
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from colonnade.errors import ColonnadeError, ConfigError, nearest
-from colonnade.training.declaration import Model
-from colonnade.training.image_declaration import ImageStudy
-from colonnade.training.studies import Comparison, Search
-from colonnade.training.transfer_declaration import MassScan
+from colonnade.training.declaration import Model, Search
 
 T = TypeVar("T")
 
@@ -48,43 +46,14 @@ def load_searches(path: str | Path) -> dict[str, Search]:
     return _declared(_run(Path(path)), Search)
 
 
-def load_comparisons(path: str | Path) -> dict[str, Comparison]:
-    """Run a model file and collect the comparisons it declares.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be run.
-    """
-    return _declared(_run(Path(path)), Comparison)
-
-
-def load_image_studies(path: str | Path) -> dict[str, ImageStudy]:
-    """Run a model file and collect the studies of networks on images it declares.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be run.
-    """
-    return _declared(_run(Path(path)), ImageStudy)
-
-
-def load_scans(path: str | Path) -> dict[str, MassScan]:
-    """Run a model file and collect the scans over masses it declares.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be run.
-    """
-    return _declared(_run(Path(path)), MassScan)
-
-
 def _run(place: Path) -> dict[str, Any]:
     if not place.is_file():
         msg = f"There is no model file {place}."
         raise ConfigError(msg)
+    # a model file may import modules of its project, such as those beside the analyses
+    project = str(place.resolve().parent.parent)
+    if project not in sys.path:
+        sys.path.insert(0, project)
     try:
         return runpy.run_path(str(place))
     except ColonnadeError as error:

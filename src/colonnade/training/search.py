@@ -26,7 +26,7 @@ from colonnade.config import read_json
 from colonnade.errors import FitError
 from colonnade.inference import Inputs
 from colonnade.output import write_json
-from colonnade.training.declaration import Model, Trees
+from colonnade.training.declaration import Model, Search, Trees
 from colonnade.training.evaluation import (
     Significance,
     accuracy,
@@ -37,7 +37,6 @@ from colonnade.training.evaluation import (
 )
 from colonnade.training.loading import read_sample
 from colonnade.training.sample import TEST_PART, Sample
-from colonnade.training.studies import Search
 from colonnade.training.train import weigher
 
 

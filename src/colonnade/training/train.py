@@ -34,7 +34,6 @@ from colonnade.training.evaluation import (
 )
 from colonnade.training.evaluation_file import SUFFIX, portable
 from colonnade.training.sample import TEST_PART, Sample
-from colonnade.training.transfer_declaration import Transfer
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
@@ -213,11 +212,6 @@ def _fit_member(
             if progress is not None:
                 progress.round(epoch.number, epoch.loss, epoch.validation)
 
-        start = None
-        if isinstance(model.network, Transfer):
-            from colonnade.training.transfer import starting_network
-
-            start = starting_network(model, sample, split, work.parent, seed=seed, device=device)
         return fit_network(
             model,
             sample,
@@ -225,7 +219,7 @@ def _fit_member(
             weigher(model),
             seed=seed,
             device=device,
-            start=start,
+            folder=work.parent,
             checkpoint=work / f"{stem}.pt",
             key=key,
             progress=told,
@@ -364,7 +358,7 @@ def _training_card(model: Model, sample: Sample) -> TrainingCard:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    hyperparameters: dict[str, Any] = {"network": {"kind": type(model.network).__name__, **asdict(model.network)}}
+    hyperparameters: dict[str, Any] = {"network": {"kind": type(model.network).__name__, **asdict(model.network)}}  # type: ignore[arg-type]  # a dataclass, as OwnNetwork asks for
     if not isinstance(model.network, Trees):
         hyperparameters["optimisation"] = asdict(model.optimisation)
     return TrainingCard(

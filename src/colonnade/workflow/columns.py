@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from colonnade.training.columns import ColumnsCard
 
 
-def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, console: Console) -> ColumnsCard:
+def make_columns(
+    workflow: Workflow, models: tuple[Model, ...], folder: Path, console: Console, also: tuple[str, ...] = ()
+) -> ColumnsCard:
     """Write what models need (without models: everything), unless it is there and nothing changed.
 
     Parameters
@@ -39,6 +41,8 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
         Where.
     console
         Where progress is shown.
+    also
+        Observables to write beside the features.
     """
     from colonnade.training.columns import find_columns, write_columns
 
@@ -50,8 +54,8 @@ def make_columns(workflow: Workflow, models: tuple[Model, ...], folder: Path, co
     ]
     processor = make_processor(workflow, scored=False)
     features = sorted({name for model in models for name in model.columns()})
-    if features and settings.pseudo_experiments is not None:  # which are drawn with their mass
-        features = sorted({*features, settings.pseudo_experiments.observable})
+    if features:
+        features = sorted({*features, *also})
     # models of other numbers of folds find theirs by the same rule
     folds = next((model.folds for model in models if model.folds > 1), 1)
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}

@@ -78,7 +78,6 @@ def load_run(directory: Path | str) -> Run:
         fit=fit,
         diagnostics=(_json(directory / "fit.json") or {}).get("diagnostics"),
         bumps=_json(directory / "bumps.json"),
-        experiments=_json(directory / "pseudo_experiments.json"),
         classifiers=_json(directory / "classifiers.json") or {},
         provenance=provenance,
     )

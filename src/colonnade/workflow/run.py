@@ -23,7 +23,6 @@ from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.processor import Processor
 from colonnade.statistics.bumps.settings import BumpSettings
-from colonnade.statistics.pseudo_experiments.settings import StudySettings
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import make_processor
 from colonnade.workflow.folder import load_run
@@ -199,8 +198,6 @@ class _Run:
             made.append(self._fit(settings.model, histograms))
         if settings.bumps is not None:
             made.append(self._bumps(settings.bumps, histograms))
-        if settings.pseudo_experiments is not None:
-            made.append(self._pseudo_experiments(settings.pseudo_experiments, histograms))
         if evaluations := self._evaluations():
             made.append(_classifiers(evaluations))
         if settings.plots is not None:
@@ -292,19 +289,6 @@ class _Run:
 
         content = [bumps.model_dump(mode="json"), self._about()]
         return Step("bumps", ("bumps.json",), run, settings=content, after=(histograms,), rooms=("statistics",))
-
-    def _pseudo_experiments(self, study: StudySettings, histograms: Step[Any]) -> Step[None]:
-        from colonnade.workflow.resonances import study_experiments
-
-        return Step(
-            "experiments",
-            ("pseudo_experiments.json",),
-            lambda path: study_experiments(self.workflow, path, self.console),
-            settings=[study.model_dump(mode="json"), file_digest(self.workflow.root / study.model)],
-            after=(histograms,),
-            rooms=("statistics", "training"),
-            work=("pseudo_experiments",),
-        )
 
     def _evaluations(self) -> dict[str, Any]:
         """Return how well the classifiers do, where their training left that beside them."""

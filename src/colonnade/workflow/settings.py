@@ -17,7 +17,6 @@ from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
 from colonnade.plotting import PlotSettings
 from colonnade.statistics.bumps.settings import BumpSettings
-from colonnade.statistics.pseudo_experiments.settings import StudySettings
 from colonnade.statistics.settings import ModelSettings
 
 
@@ -40,7 +39,6 @@ class WorkflowSettings(Settings):
     cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     bumps: BumpSettings | None = Field(default=None, description="fits of peaks on smooth backgrounds")
-    pseudo_experiments: StudySettings | None = Field(default=None, description="what a search finds without signal")
     plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
 
 
@@ -119,7 +117,7 @@ def _change(content: dict[str, Any], change: str) -> None:
     place, sign, text = change.partition("=")
     keys = [key.strip() for key in place.split(".")]
     if not sign or not all(keys):
-        msg = f"--set {change}: say which value as KEY=VALUE, such as pseudo_experiments.experiments=200."
+        msg = f"--set {change}: say which value as KEY=VALUE, such as model.poi=mu."
         raise ConfigError(msg)
     try:
         value = yaml.safe_load(text)

@@ -42,10 +42,10 @@ T = TypeVar("T")
 # what the steps of a run write, files and folders; nothing else in an output folder is ever touched
 _OUTPUTS = (
     "histograms.zip", "histograms.root", "cutflow.json", "ledger.json", "workspace.json", "patchset.json", "fit.json",
-    "bumps.json", "pseudo_experiments.json", "classifiers.json", "plots", "report.html",
+    "bumps.json", "classifiers.json", "plots", "report.html",
 )  # fmt: skip
 # where steps keep what they go on with after an interruption; each file there has its own key
-_WORK = ("toys", "pseudo_experiments")
+_WORK = ("toys",)
 _LOCK = ".lock"
 _PROVENANCE = "provenance.json"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colonnade.report.content import Content
-from colonnade.report.sections import bumps, events, experiments, fit, results, summary
+from colonnade.report.sections import bumps, events, fit, results, summary
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ SECTIONS = (
     Section("systematics", "Uncertainties", fit.systematics),
     Section("classifiers", "Classifiers", results.classifiers),
     Section("bumps", "Bump fits", bumps.context),
-    Section("experiments", "Pseudo-experiments", experiments.context),
     Section("yields", "Yields", events.yields),
     Section("histograms", "Histograms", events.histograms),
     Section("cutflow", "Cutflows", events.cutflow),

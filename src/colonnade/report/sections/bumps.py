@@ -22,8 +22,7 @@ def context(content: Content) -> Mapping[str, Any] | None:
         "rows": [_row(content, name, fit) for name, fit in fits.items()],
         "shapes": [row for name, fit in fits.items() for row in _shapes(name, fit)],
         "checks": [_checks(name, fit["checks"]) for name, fit in fits.items() if fit["checks"]["closure"] is not None],
-        "sculpting": [_sculpting(content, row) for row in found["sculpting"]],
-        "images": [image for kind in ("fit", "closure", "wilks", "sculpting") for image in content.pictures(kind)],
+        "images": [image for kind in ("fit", "closure", "wilks") for image in content.pictures(kind)],
     }
 
 
@@ -71,13 +70,4 @@ def _checks(name: str, checks: Mapping[str, Any]) -> dict[str, Any]:
         "width": " ± ".join(measured(closure["width"], closure["width_error"])),
         "wilks": significant(wilks["p"]),
         "spurious": " ± ".join(measured(spurious["signal"][0], spurious["error"][0])),
-    }
-
-
-def _sculpting(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "region": content.region_title(row["after"]),
-        "ratio": " ± ".join(measured(row["window_ratio"], row["window_ratio_error"])),
-        "divergence": significant(row["divergence"]),
-        "chance": " ± ".join(measured(row["divergence_expected"], row["divergence_error"])),
     }

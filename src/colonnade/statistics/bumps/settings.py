@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BackgroundSettings", "BumpFitSettings", "BumpSettings", "PeakSettings", "SculptingSettings"]
+__all__ = ["BackgroundSettings", "BumpFitSettings", "BumpSettings", "PeakSettings"]
 
 from typing import Annotated, Literal
 
@@ -116,33 +116,6 @@ class BumpFitSettings(Settings):
         return self
 
 
-class SculptingSettings(Settings):
-    """How much a selection bends the background's mass spectrum.
-
-    Attributes
-    ----------
-    histogram : str
-        The mass.
-    before : str
-        Region before the selection.
-    after : tuple of str
-        Regions after it.
-    range : tuple of float
-        Mass range, GeV.
-    window : tuple of float
-        Where the signal is, GeV.
-    rebin : int
-        Merge so many neighbouring bins.
-    """
-
-    histogram: str
-    before: str
-    after: tuple[str, ...]
-    range: tuple[float, float]
-    window: tuple[float, float]
-    rebin: Annotated[int, Field(ge=1)] = 1
-
-
 class BumpSettings(Settings):
     """The bump fits of a workflow.
 
@@ -150,11 +123,9 @@ class BumpSettings(Settings):
     ----------
     fits : dict of str to BumpFitSettings
         By name.
-    sculpting : SculptingSettings, optional
     seed : int
         Of the toys.
     """
 
     fits: dict[str, BumpFitSettings]
-    sculpting: SculptingSettings | None = None
     seed: Annotated[int, Field(ge=0)] = 1

@@ -17,8 +17,7 @@ from colonnade.output import write_json
 from colonnade.statistics.bumps.backgrounds import Background, Bernstein, Polynomial
 from colonnade.statistics.bumps.fits import fit_background, fit_bump, fit_signal, significances
 from colonnade.statistics.bumps.results import BackgroundFit
-from colonnade.statistics.bumps.sculpting import sculpting
-from colonnade.statistics.bumps.settings import BumpFitSettings, BumpSettings, SculptingSettings
+from colonnade.statistics.bumps.settings import BumpFitSettings, BumpSettings
 from colonnade.statistics.bumps.signals import Signal
 from colonnade.statistics.bumps.spectrum import Spectrum
 from colonnade.statistics.bumps.validation import check_wilks, closure, f_test, spurious_signal
@@ -64,15 +63,13 @@ def study_bumps(
         If a fit fails; the message names it.
     """
     spectra = _Spectra(histograms, kinds)
-    result: dict[str, Any] = {"luminosity": luminosity, "blinded": not unblind, "fits": {}, "sculpting": []}
+    result: dict[str, Any] = {"luminosity": luminosity, "blinded": not unblind, "fits": {}}
     for number, (name, fit) in enumerate(settings.fits.items()):
         try:
             result["fits"][name] = _one(spectra, fit, np.random.default_rng([settings.seed, number]), unblind=unblind)
         except FitError as error:
             msg = f"The bump fit {name} (region {fit.region}): {error}"
             raise FitError(msg) from error
-    if settings.sculpting is not None:
-        result["sculpting"] = _sculpting(spectra, settings.sculpting, np.random.default_rng(settings.seed))
     write_json(directory / "bumps.json", result)
     return result
 
@@ -220,23 +217,3 @@ def _data(
         "sidebands": sidebands.to_dict(),
         "fit": fit_bump(data, shape, peak, window=window).to_dict() if unblind else None,
     }
-
-
-def _sculpting(spectra: _Spectra, settings: SculptingSettings, rng: np.random.Generator) -> list[dict[str, Any]]:
-    backgrounds = spectra.processes(settings.histogram, "background")
-    before = spectra.of(settings.histogram, settings.before, backgrounds, settings.rebin).between(*settings.range)
-    rows = []
-    for region in settings.after:
-        after = spectra.of(settings.histogram, region, backgrounds, settings.rebin).between(*settings.range)
-        found = sculpting(before, after, settings.window, rng)
-        rows.append(
-            {
-                "before": settings.before,
-                "after": region,
-                **found.to_dict(),
-                "edges": before.edges.tolist(),
-                "shape_before": (before.values / before.values.sum()).tolist(),
-                "shape_after": (after.values / after.values.sum()).tolist(),
-            }
-        )
-    return rows

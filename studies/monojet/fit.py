@@ -1,0 +1,228 @@
+"""Training a network on images: batches made when their turn comes, checks, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+__all__ = ["Check", "FittedImages", "ImageEvents", "fit_images", "image_scores", "make_sparse"]
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from colonnade.errors import FitError
+from colonnade.images import SparseImages, layer_means
+from colonnade.inference import Card, ImageCard, Inputs, dense_images, sparse_images
+from colonnade.training.checkpoint import Checkpoint
+from studies.monojet.declaration import ImageModel
+from studies.monojet.metrics import at_thresholds
+from studies.monojet.networks import build_image_network, corrected_loss, l2_penalty
+
+_SCORED = 64
+# events whose cells are made together: their particles are for a moment held in double precision
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What training had reached at a step, at the threshold 0.5.
+
+    `seconds` passed, of them `processor` at work here, all threads together (other processes may share the machine).
+    `training` and `validation` are accuracies; `document_...` the mean of precision and recall, the document's.
+    """
+
+    step: int
+    seconds: float
+    processor: float
+    loss: float
+    training: float
+    validation: float
+    document_training: float
+    document_validation: float
+
+
+@dataclass(frozen=True)
+class FittedImages:
+    """A network at its best check, with the history, the step it was best at, and how many steps were made."""
+
+    network: Any
+    history: tuple[Check, ...]
+    best: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class ImageEvents:
+    """Events to learn from or to check: the non-empty cells of their images, and which are signal."""
+
+    sparse: SparseImages
+    target: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def first(self, count: int) -> ImageEvents:
+        """Return so many events, drawn at random but always the same."""
+        rows = np.random.default_rng(0).permutation(len(self))[:count]
+        return ImageEvents(self.sparse.take(rows), self.target[rows])
+
+
+def make_sparse(card: Card, inputs: Inputs) -> SparseImages:
+    """Make the non-empty cells of many events, in pieces; the images themselves are never held."""
+    pieces = np.array_split(np.arange(len(inputs)), max(1, -(-len(inputs) // _CHUNK)))
+    return SparseImages.join([sparse_images(card, inputs.take(piece)) for piece in pieces])
+
+
+def fit_images(
+    model: ImageModel,
+    train: ImageEvents,
+    validation: ImageEvents,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    key: str = "",
+    progress: Callable[[Check], None] | None = None,
+) -> FittedImages:
+    """Train one network on images.
+
+    The same arguments give the same network on one machine, whether or not the training was interrupted.
+
+    Parameters
+    ----------
+    model
+        What to train.
+    train, validation
+        Events to learn from, and to stop by.
+    device
+        `cpu`, `cuda`, ...
+    checkpoint
+        Where the state is kept after each check; a training that finds its own goes on from there.
+    key
+        What the training depends on; a checkpoint of another key is not used.
+    progress
+        Called after each check.
+
+    Raises
+    ------
+    FitError
+        If there are no events, or the loss stops being a number.
+    """
+    if not len(train) or not len(validation):
+        msg = "There are no events to train a network on images on, or none to check it; make more."
+        raise FitError(msg)
+    how, card = model.training, _card(model)
+    network = build_image_network(model, layer_means(train.sparse), model.seed).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate)
+    state = Checkpoint(Check, network, optimiser, checkpoint, key)
+    looked = train.first(how.checked), validation.first(how.checked)
+    with torch.random.fork_rng(devices=[] if device == "cpu" else None), ThreadPoolExecutor(1) as pool:
+        batches = _batches(model, card, train, _step(state), pool)
+        while _step(state) < how.steps and _since_best(state) < how.patience:
+            begin, worked = time.perf_counter(), time.process_time()
+            count = min(how.every, how.steps - _step(state))
+            loss = _steps(network, optimiser, model, batches, _step(state), count, device)
+            if not math.isfinite(loss):
+                msg = f"The loss became {loss} at step {_step(state) + count}; lower the learning rate."
+                raise FitError(msg)
+            accuracies = [_accuracies(network, card, part, device, how.precision) for part in looked]
+            earlier = (state.history[-1].seconds, state.history[-1].processor) if state.history else (0.0, 0.0)
+            check = Check(
+                step=_step(state) + count,
+                seconds=earlier[0] + time.perf_counter() - begin,
+                processor=earlier[1] + time.process_time() - worked,
+                loss=loss,
+                training=accuracies[0][0],
+                validation=accuracies[1][0],
+                document_training=accuracies[0][1],
+                document_validation=accuracies[1][1],
+            )
+            state.add(check, check.step, check.validation)
+            if progress is not None:
+                progress(check)
+    network.load_state_dict(state.best_state)
+    network.eval()
+    # the layout of memory is no part of the model
+    plain = network.cpu().to(memory_format=torch.contiguous_format)
+    return FittedImages(plain, tuple(state.history), state.best, _step(state))
+
+
+def _card(model: ImageModel) -> ImageCard:
+    card = model.card("images").image
+    assert card is not None  # noqa: S101 - that of a network on images has one
+    return card
+
+
+def _batches(
+    model: ImageModel, card: ImageCard, events: ImageEvents, step: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Yield batches for ever from a step on, each made while the one before is learned from."""
+    size = min(model.training.batch, len(events))
+    each = len(events) // size  # an epoch's rest is left out, another one each time
+
+    def make(number: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        epoch, place = divmod(number, each)
+        order = np.random.default_rng((model.seed, epoch)).permutation(len(events))
+        rows = order[place * size : (place + 1) * size]
+        rng = np.random.default_rng((model.seed, epoch, place))
+        return dense_images(card, events.sparse.take(rows), rng), events.target[rows]
+
+    waiting = pool.submit(make, step)
+    while True:
+        step += 1
+        ready, waiting = waiting.result(), pool.submit(make, step)
+        yield ready
+
+
+def _steps(network: Any, optimiser: Any, model: ImageModel, batches: Any, first: int, count: int, device: str) -> float:
+    how = model.training
+    network.train()
+    total = torch.zeros((), device=device)
+    for number in range(first, first + count):
+        images, target = (torch.from_numpy(part).to(device, non_blocking=True) for part in next(batches))
+        torch.manual_seed(1_000_003 * model.seed + number)  # for dropout
+        optimiser.zero_grad(set_to_none=True)
+        with _autocast(device, how.precision):
+            logits = network(images)
+        loss = corrected_loss(logits.float(), target) + how.l2 * l2_penalty(network)
+        loss.backward()
+        optimiser.step()
+        total += loss.detach()
+    return float(total) / count
+
+
+def _autocast(device: str, precision: str) -> Any:
+    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def image_scores(
+    network: Any, card: ImageCard, sparse: SparseImages, device: str = "cpu", precision: str = "float32"
+) -> NDArray[np.float32]:
+    """Score events with torch, making their images a batch at a time."""
+    network.eval()
+    scores = np.empty(len(sparse), dtype=np.float32)
+    with torch.no_grad(), _autocast(device, precision):
+        for low in range(0, len(sparse), _SCORED):
+            images = dense_images(card, sparse[low : low + _SCORED])
+            scores[low : low + _SCORED] = network.score(torch.from_numpy(images).to(device)).cpu().numpy()
+    return scores
+
+
+def _accuracies(network: Any, card: ImageCard, part: ImageEvents, device: str, precision: str) -> tuple[float, float]:
+    (row,) = at_thresholds(image_scores(network, card, part.sparse, device, precision), part.target, [0.5])
+    return row.accuracy, row.mean_precision_recall
+
+
+def _step(state: Checkpoint[Check]) -> int:
+    return state.history[-1].step if state.history else 0
+
+
+def _since_best(state: Checkpoint[Check]) -> int:
+    """Count the checks after the best one."""
+    return sum(check.step > state.best for check in state.history)
