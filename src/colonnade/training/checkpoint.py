@@ -71,10 +71,10 @@ class Checkpoint(Generic[Entry]):
         number
             Of the epoch or step.
         merit
-            By which entries are compared; of equal ones the later counts.
+            By which entries are compared; of equal ones the first counts.
         """
         self.history.append(entry)
-        if merit >= self._merit:
+        if merit > self._merit:
             self.best, self._merit = number, merit
             self.best_state = copy.deepcopy(self._network.state_dict())
         if self._path is None:
