@@ -29,7 +29,7 @@ from studies.zgamma.ensemble import initial_parameters
 from studies.zgamma.sampling import Sample, Sampler, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings
 
-from colonnade.statistics.bumps import BackgroundTable, Gaussian, PolyLogExponential, signed_significance
+from colonnade.statistics.resonance import BackgroundTable, Gaussian, PolyLogExponential, signed_significance
 
 _loop: dict[str, object] = {}
 

@@ -15,7 +15,7 @@ from colonnade.output import write_json
 from colonnade.plotting.lines import Step, StepPlot
 from colonnade.plotting.plot import Caption, path_part
 from colonnade.plotting.save import save
-from colonnade.statistics.bumps import Spectrum
+from colonnade.statistics.resonance import Spectrum
 from studies.heavy_higgs.sculpting import sculpting
 from studies.heavy_higgs.tables import bump_lines, sculpting_lines
 from studies.tables import fill_page

@@ -257,7 +257,7 @@ def _claim(folder: Path, sampler: Sampler, settings: PseudoExperimentSettings, d
 
 def _code() -> str:
     """Hash of the modules that make the numbers, so that blocks of two versions are never mixed."""
-    from colonnade.statistics.bumps import backgrounds, batch, costs, newton, signals, significance, table
+    from colonnade.statistics.resonance import backgrounds, batch, costs, newton, signals, significance, table
     from studies.zgamma import block, ensemble, sampling
 
     found = hashlib.sha256()

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.statistics.bumps.backgrounds import Background
-from colonnade.statistics.bumps.fits import fit_background
-from colonnade.statistics.bumps.spectrum import Spectrum
+from colonnade.statistics.resonance.backgrounds import Background
+from colonnade.statistics.resonance.fits import fit_background
+from colonnade.statistics.resonance.spectrum import Spectrum
 
 Array = NDArray[np.float64]
 # quantiles that describe the distribution of a feature, and points of the smooth distribution of the mass

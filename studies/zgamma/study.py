@@ -16,10 +16,10 @@ from scipy.stats import norm
 
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.bumps.costs import CostName
-from colonnade.statistics.bumps.fits import fit_background
-from colonnade.statistics.bumps.spectrum import Spectrum
-from colonnade.statistics.bumps.validation import f_test
+from colonnade.statistics.resonance.costs import CostName
+from colonnade.statistics.resonance.fits import fit_background
+from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.resonance.validation import f_test
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, Interval
 from colonnade.training.declaration import Dense, Model
 from studies.zgamma.block import Scan, examine_experiment

@@ -1,135 +1,113 @@
-"""From `bumps.json` of a run to its pictures."""
+"""From the bump fits of a run to their pictures."""
 
 from __future__ import annotations
 
 __all__ = ["bump_pictures"]
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import ndtr
 
 from colonnade.plotting.lines import FitPlot, Line, Step, StepPlot
-from colonnade.plotting.plot import Caption, Floats, Picture, path_part
+from colonnade.plotting.plot import Caption, Picture, path_part
 from colonnade.plotting.run import Run
+from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
+from colonnade.statistics.resonance.checks import Closure, WilksCheck
 
 _MASS = "Mass"
 
 
 def bump_pictures(run: Run) -> Iterator[Picture]:
     """Yield the pictures of the bump fits; none where the run has none."""
-    found = run.bumps
-    if found is None:
+    if run.bumps is None:
         return
-    for name, fit in found["fits"].items():
-        yield from _one_fit(run, name, fit, found["luminosity"])
+    for name, fit in run.bumps.fits.items():
+        yield from _fits(run, name, fit, run.bumps.luminosity)
+        stem = f"bumps/{path_part(name)}"
+        if fit.closure is not None:
+            yield _closure(run, stem, name, fit.closure)
+        if fit.wilks is not None:
+            yield _wilks(run, stem, name, fit.wilks)
 
 
-def _one_fit(run: Run, name: str, fit: Mapping[str, Any], luminosity: float) -> Iterator[Picture]:
+def _fits(run: Run, name: str, fit: BumpSearch, luminosity: float) -> Iterator[Picture]:
     stem = f"bumps/{path_part(name)}"
-    if fit["signal_only"] is not None:
-        alone = fit["signal_only"]
-        mean, width = alone["parameters"][1], alone["parameters"][2]
+    if fit.signal_only is not None:
+        _, mean, width = fit.signal_only.parameters[:3]
         caption = _caption(
-            run, f"{fit['signal']}, {fit['region']}",
-            f"mean {mean['value']:.1f} ± {mean['error']:.1f}, width {width['value']:.1f} ± {width['error']:.1f} GeV",
+            run, f"{fit.signal}, {fit.region}",
+            f"mean {mean.value:.1f} ± {mean.error:.1f}, width {width.value:.1f} ± {width.error:.1f} GeV",
         )  # fmt: skip
-        yield _fit_picture(f"{stem}_signal", f"signal fit of {name}", alone, None, caption)
-    alone = fit["background_only"]
-    caption = _caption(run, f"background, {fit['region']}", f"{alone['shape']}, {_goodness(alone)}")
-    yield _fit_picture(f"{stem}_background", f"background fit of {name}", alone, None, caption)
-    for kind, words in (("mc_statistics", "by MC statistics"), ("luminosity", f"at {luminosity:.4g} fb$^{{-1}}$")):
-        both = fit["both"][kind]
-        size = both["n_signal_total"]
+        yield Picture(f"{stem}_signal", "fit", f"signal fit of {name}", _plot(fit.signal_only, caption))
+    alone = fit.background_only
+    caption = _caption(
+        run, f"background, {fit.region}",
+        f"{alone.label}, $\\chi^2$/ndf {alone.goodness.chi2:.1f}/{alone.goodness.ndf}",
+    )  # fmt: skip
+    yield Picture(f"{stem}_background", "fit", f"background fit of {name}", _plot(alone, caption))
+    kinds = {
+        "mc_statistics": (fit.both.mc_statistics, "by MC statistics"),
+        "luminosity": (fit.both.luminosity, f"at {luminosity:.4g} fb$^{{-1}}$"),
+    }
+    for kind, (both, words) in kinds.items():
+        size = both.n_signal_total
         caption = _caption(
-            run, f"{fit['region']}: Z = {both['z_wilks']:.2f} {words}",
-            f"$N_s$ = {size['value']:.4g} ± {size['error']:.2g}",
-        )  # fmt: skip
-        yield _fit_picture(
-            f"{stem}_{kind}", f"signal and background fit of {name}, {kind}: Z = {both['z_wilks']:.3g}",
-            both["background"], both, caption,
-        )  # fmt: skip
-    if fit["data"] is not None:
-        seen = fit["data"]["fit"] or {}
-        shown = seen.get("background", fit["data"]["sidebands"])
-        caption = _caption(run, f"data, {fit['region']}")
-        yield _fit_picture(f"{stem}_data", f"fit of {name} to data", shown, seen or None, caption)
-    checks = fit["checks"]
-    if checks["closure"] is not None:
-        yield from _checks(run, stem, name, checks)
-
-
-def _fit_picture(
-    stem: str, alt: str, fit: Mapping[str, Any], both: Mapping[str, Any] | None, caption: Caption
-) -> Picture:
-    """Draw a background-like fit, or one with a signal on top."""
-    spectrum = (both or fit)["spectrum"]
-    edges = np.asarray(spectrum["edges"])
-    centers = 0.5 * (edges[1:] + edges[:-1])
-    values = np.asarray(spectrum["values"])
-    background = np.asarray(fit["expected"])
-    errors = np.sqrt(np.maximum(values if fit["cost"] == "poisson" else np.asarray(spectrum["variances"]), 0.0))
-    pulls = (both or fit)["pulls"]
-    curves: tuple[Line, ...]
-    shaded = None
-    if both is None:
-        curves = (Line("Fit", centers, background),)
-    else:
-        shaded = tuple(both["window"])
-        total = background + np.asarray(both["expected_signal"])
-        curves = (
-            Line("Signal + background", centers, total),
-            Line("Background", centers, background, dash="dashed"),
-            Line("Background only (H₀)", centers, np.asarray(both["background_only"]["expected"]), dash="dotted"),
+            run, f"{fit.region}: Z = {both.z_wilks:.2f} {words}", f"$N_s$ = {size.value:.4g} ± {size.error:.2g}"
         )
-    return Picture(
-        stem, "fit", alt,
-        FitPlot(edges, values, errors, curves, _floats(pulls), _MASS, shaded=shaded, caption=caption),
+        alt = f"signal and background fit of {name}, {kind}: Z = {both.z_wilks:.3g}"
+        yield Picture(f"{stem}_{kind}", "fit", alt, _plot(both, caption))
+    seen = fit.data or fit.sidebands
+    if seen is not None:
+        caption = _caption(run, f"data, {fit.region}")
+        yield Picture(f"{stem}_data", "fit", f"fit of {name} to data", _plot(seen, caption))
+
+
+def _plot(fit: BackgroundFit | SignalShapeFit | BumpFit, caption: Caption) -> FitPlot:
+    """Draw the contents of a spectrum with what was fitted to it, and the pulls."""
+    spectrum = fit.spectrum
+    errors = np.sqrt(np.maximum(spectrum.values if fit.cost == "poisson" else spectrum.variances, 0.0))
+    x = spectrum.centers
+    curves, shaded = (Line("Fit", x, fit.expected),), None
+    if isinstance(fit, BumpFit):
+        shaded = fit.window
+        curves = (
+            Line("Signal + background", x, fit.expected),
+            Line("Background", x, fit.background.expected, dash="dashed"),
+            Line("Background only (H₀)", x, fit.background_only.expected, dash="dotted"),
+        )
+    return FitPlot(spectrum.edges, spectrum.values, errors, curves, fit.pulls, _MASS, shaded=shaded, caption=caption)
+
+
+def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
+    edges, x = np.linspace(-5, 5, 41), np.linspace(-5, 5, 201)
+    pulls = found.pulls
+    counts, _ = np.histogram(pulls, edges)
+    normal = len(pulls) * 0.25 * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    caption = _caption(
+        run, f"{found.injected:.3g} signal events in each toy",
+        f"mean {found.mean:.3f} ± {found.mean_error:.3f}, width {found.width:.3f} ± {found.width_error:.3f}",
     )  # fmt: skip
-
-
-def _checks(run: Run, stem: str, name: str, checks: Mapping[str, Any]) -> Iterator[Picture]:
-    from scipy.stats import chi2, norm
-
-    pulls, wilks = checks["closure"], checks["wilks"]
-    edges = np.linspace(-5, 5, 41)
-    counts, _ = np.histogram(pulls["pulls"], edges)
-    x = np.linspace(-5, 5, 201)
-    normal = len(pulls["pulls"]) * 0.25 * norm.pdf(x)
-    yield Picture(
-        f"{stem}_closure", "closure",
-        f"pulls of {pulls['toys']} toys of {name}: mean {pulls['mean']:.3f}, width {pulls['width']:.3f}",
-        StepPlot(
-            edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
-            (Line("Normal", x, normal),),
-            caption=_caption(
-                run, f"{pulls['injected']:.3g} signal events in each toy",
-                f"mean {pulls['mean']:.3f} ± {pulls['mean_error']:.3f}, "
-                f"width {pulls['width']:.3f} ± {pulls['width_error']:.3f}",
-            ),
-        ),
+    plot = StepPlot(
+        edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
+        (Line("Normal", x, normal),), caption=caption,
     )  # fmt: skip
+    alt = f"pulls of {found.toys} toys of {name}: mean {found.mean:.3f}, width {found.width:.3f}"
+    return Picture(f"{stem}_closure", "closure", alt, plot)
+
+
+def _wilks(run: Run, stem: str, name: str, found: WilksCheck) -> Picture:
     edges = np.linspace(0, 12, 49)
-    counts, _ = np.histogram(wilks["q"], edges)
-    expected = len(wilks["q"]) * np.diff(chi2.cdf(edges, 1))
-    yield Picture(
-        f"{stem}_wilks", "wilks", f"test statistic of {wilks['toys']} toys of {name} without signal",
-        StepPlot(
-            edges,
-            (Step("Toys", np.maximum(counts, 0.1), filled=True), Step("$\\chi^2$, one degree of freedom", expected)),
-            "$q$", "Toys", scale="log",
-            caption=_caption(run, "toys without signal", f"p = {wilks['p']:.2g} (Kolmogorov, Smirnov)"),
-        ),
-    )  # fmt: skip
-
-
-def _floats(values: list[float | None]) -> Floats:
-    return np.asarray([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _goodness(fit: Mapping[str, Any]) -> str:
-    good = fit["goodness"]
-    return f"$\\chi^2$/ndf {good['chi2']:.1f}/{good['ndf']}"
+    counts, _ = np.histogram(found.q, edges)
+    # the chi-squared distribution of one degree of freedom is that of a normal deviate's square
+    expected = found.toys * np.diff(1 - 2 * ndtr(-np.sqrt(edges)))
+    steps = (
+        Step("Toys", np.maximum(counts, 0.1), filled=True),
+        Step("$\\chi^2$, one degree of freedom", expected),
+    )
+    caption = _caption(run, "toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)")
+    plot = StepPlot(edges, steps, "$q$", "Toys", scale="log", caption=caption)
+    return Picture(f"{stem}_wilks", "wilks", f"test statistic of {found.toys} toys of {name} without signal", plot)
 
 
 def _caption(run: Run, *words: str) -> Caption:

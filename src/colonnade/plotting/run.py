@@ -24,6 +24,7 @@ from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncer
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.views import FitSummary, median
 from colonnade.plotting.yields import RegionYields, region_yields
+from colonnade.statistics.resonance import Bumps
 from colonnade.statistics.settings import ModelSettings
 
 # more lines than this can't be told apart
@@ -75,7 +76,7 @@ class Run:
     model: ModelSettings | None = None
     fit: FitSummary | None = None
     diagnostics: Mapping[str, Any] | None = None
-    bumps: Mapping[str, Any] | None = None
+    bumps: Bumps | None = None
     classifiers: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from colonnade.histograms import load
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.views import FitSummary
+from colonnade.statistics.resonance import Bumps
 from colonnade.statistics.settings import ModelSettings
 
 M = TypeVar("M", bound=BaseModel)
@@ -77,7 +78,7 @@ def load_run(directory: Path | str) -> Run:
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
         fit=fit,
         diagnostics=(_json(directory / "fit.json") or {}).get("diagnostics"),
-        bumps=_json(directory / "bumps.json"),
+        bumps=_parsed(directory / "bumps.json", Bumps),
         classifiers=_json(directory / "classifiers.json") or {},
         provenance=provenance,
     )

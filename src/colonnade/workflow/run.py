@@ -273,19 +273,19 @@ class _Run:
         )
 
     def _bumps(self, bumps: BumpSettings, histograms: Step[Any]) -> Step[None]:
-        from colonnade.statistics.bumps.study import study_bumps
+        from colonnade.statistics.resonance import search_bumps
 
         settings = self.workflow.settings
 
         def run(path: Path) -> None:
-            study_bumps(
+            found = search_bumps(
                 self.result.histograms,
                 bumps,
-                directory=path,
                 kinds=self._kinds(),
                 luminosity=settings.luminosity,
                 unblind=settings.unblind,
             )
+            write_json(path / "bumps.json", found.to_json())
 
         content = [bumps.model_dump(mode="json"), self._about()]
         return Step("bumps", ("bumps.json",), run, settings=content, after=(histograms,), rooms=("statistics",))

@@ -16,7 +16,7 @@ from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
 from colonnade.plotting import PlotSettings
-from colonnade.statistics.bumps.settings import BumpSettings
+from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.settings import ModelSettings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from colonnade.errors import FitError
-from colonnade.statistics.bumps import (
+from colonnade.statistics.resonance import (
     Bernstein,
     Exponential,
     Gaussian,
@@ -45,7 +45,7 @@ def test_injected_signal_comes_back_without_bias(shape, injected):
     assert result.failed == 0
     assert abs(result.mean) < 0.1
     assert abs(result.width - 1) < 0.1
-    json.dumps(result.to_dict(), allow_nan=False)
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_closure_sees_a_wrong_background():
@@ -72,9 +72,9 @@ def test_order_of_the_background():
     for order, true in ((1, 1 - 0.3 * u), (2, 1 - 0.3 * u + 0.25 * u**2)):
         counts = np.random.default_rng(4).poisson(2000 * true).astype(float)
         result = f_test(Spectrum(EDGES, counts), [Polynomial(n) for n in range(5)], level=1e-3)
-        assert result.steps[result.chosen].fit.table.shape == Polynomial(order)
+        assert result.steps[result.chosen].shape == Polynomial(order)
         assert result.steps[0].p is None
-        json.dumps(result.to_dict(), allow_nan=False)
+        json.dumps(result.to_json(), allow_nan=False)
     with pytest.raises(FitError, match="at least two"):
         f_test(Spectrum(EDGES, counts), [Polynomial(1)])
     with pytest.raises(FitError, match="must have more parameters"):

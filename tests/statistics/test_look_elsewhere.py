@@ -12,7 +12,7 @@ from colonnade.statistics.scans import bump_hunt, bump_hunt_toys, scan_masses
 from scipy import stats
 
 from colonnade.errors import ConfigError, FitError
-from colonnade.statistics.bumps import BackgroundTable, Exponential, Gaussian, Spectrum, fit_bump
+from colonnade.statistics.resonance import BackgroundTable, Exponential, Gaussian, Spectrum, fit_bump
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, normal_fit, probability, upcrossings
 
 FILE = Path(__file__).parents[3] / "shared" / "data" / "statistics" / "pyBumpHunter_data.root"

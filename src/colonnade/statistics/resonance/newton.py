@@ -40,7 +40,7 @@ class Minimum:
     converged : array of shape (rows,)
         Whether the distance is below the tolerance and the Hessian positive definite.
     at_limit : array of shape (rows, parameters)
-        Parameters held at their lower limit.
+        Parameters held at a limit.
     iterations : int
         Most iterations that a problem took.
     """
@@ -57,7 +57,8 @@ class Minimum:
 def minimise(
     objective: Objective,
     start: Array,
-    lower: Array | None = None,
+    lower: Array | float = -np.inf,
+    upper: Array | float = np.inf,
     *,
     tolerance: float = 1e-9,
     iterations: int = 100,
@@ -65,7 +66,7 @@ def minimise(
     """Minimise every row, by damped Newton steps with the exact Hessian.
 
     Levenberg's and Marquardt's damping (D. Marquardt, SIAM J. Appl. Math. 11 (1963) 431): a step that does
-    not lower the function is refused and the damping raised; a lower limit holds a parameter by projection
+    not lower the function is refused and the damping raised; a limit holds a parameter by projection
     (D. Bertsekas, SIAM J. Control Optim. 20 (1982) 221). Finished rows leave the work.
 
     Parameters
@@ -74,8 +75,8 @@ def minimise(
         The function.
     start : array of shape (rows, parameters)
         Where to begin; the function must be finite there.
-    lower : array of shape (parameters,) or (rows, parameters), optional
-        Lower limits, minus infinity where there is none.
+    lower, upper : array of shape (parameters,) or (rows, parameters), optional
+        Limits of the parameters, infinite where there is none.
     tolerance
         Vertical distance at which a row is done. The function is of the size of a chi-squared, so 1e-9 puts a
         parameter within 3e-5 of its error.
@@ -83,8 +84,8 @@ def minimise(
         Largest number of steps.
     """
     rows, count = start.shape
-    limit = np.full_like(start, -np.inf) if lower is None else np.broadcast_to(lower, start.shape)
-    parameters = np.maximum(start, limit)
+    low, high = np.broadcast_to(lower, start.shape), np.broadcast_to(upper, start.shape)
+    parameters = np.clip(start, low, high)
     every = np.arange(rows)
     value = objective.value(parameters, every)
     gradient, hessian = np.zeros((rows, count)), np.zeros((rows, count, count))
@@ -99,7 +100,8 @@ def minimise(
     for taken in range(iterations + 1):
         if stale.size:
             gradient[stale], hessian[stale] = objective.derivatives(parameters[stale], stale)
-            held[stale] = (parameters[stale] <= limit[stale]) & (gradient[stale] > 0)
+            held[stale] = (parameters[stale] <= low[stale]) & (gradient[stale] > 0)
+            held[stale] |= (parameters[stale] >= high[stale]) & (gradient[stale] < 0)
         bent = _freeze(hessian[active], held[active])
         slope = np.where(held[active], 0.0, gradient[active])
         if stale.size or taken == 0:
@@ -116,7 +118,7 @@ def minimise(
         size = np.maximum(size, 1e-12 * size.max(axis=1, keepdims=True) + 1e-300)
         raised[:, diagonal, diagonal] += damping[active][:, None] * size
         step = np.where((damping[active] > 0)[:, None], _solve(raised, slope), plain)
-        trial = np.maximum(parameters[active] - step, limit[active])
+        trial = np.clip(parameters[active] - step, low[active], high[active])
         trial_value = objective.value(trial, active)
         downhill = (slope * (parameters[active] - trial)).sum(axis=1) > 0
         # near the minimum the change is below the rounding of the value: judge the step by its size instead

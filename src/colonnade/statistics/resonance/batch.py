@@ -1,8 +1,11 @@
-"""Fits of many spectra at once: vectorised Newton steps on the exact binned cost."""
+"""Fits of many spectra at once, one a row: vectorised Newton steps on the exact binned cost.
+
+The fits of one spectrum in `colonnade.statistics.resonance.fits` are the first row of these.
+"""
 
 from __future__ import annotations
 
-__all__ = ["BackgroundFits", "BumpFits", "SignalFits", "fit_backgrounds", "fit_bumps", "fit_signals"]
+__all__ = ["BackgroundFits", "BumpFits", "SignalFits", "covariance", "fit_backgrounds", "fit_bumps", "fit_signals"]
 
 from dataclasses import dataclass
 
@@ -10,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.bumps.costs import CostName, Costs
-from colonnade.statistics.bumps.newton import Minimum, minimise
-from colonnade.statistics.bumps.table import BackgroundTable
+from colonnade.statistics.resonance.costs import CostName, Costs
+from colonnade.statistics.resonance.newton import Minimum, minimise
+from colonnade.statistics.resonance.table import BackgroundTable
 
 Array = NDArray[np.float64]
 
@@ -31,6 +34,8 @@ class BackgroundFits:
         Expected events in every bin, the blinded ones included.
     value : array of shape (rows,)
         Cost at the minimum.
+    bins : array of shape (rows,)
+        Number of bins that the cost counts.
     converged : array of shape (rows,)
         Which fits converged.
     """
@@ -39,6 +44,7 @@ class BackgroundFits:
     covariance: Array
     content: Array
     value: Array
+    bins: NDArray[np.intp]
     converged: NDArray[np.bool_]
 
 
@@ -52,6 +58,8 @@ class SignalFits:
         Number of signal events in the range, and its error from the curvature; NaN where not converged.
     value, value_without : array of shape (rows,)
         Cost at the minimum, and with no signal.
+    bins : array of shape (rows,)
+        Number of bins that the cost counts.
     converged, at_limit : array of shape (rows,)
         Which fits converged, and which of these at the most negative signal that leaves every bin's
         expectation 0 or more.
@@ -61,6 +69,7 @@ class SignalFits:
     error: Array
     value: Array
     value_without: Array
+    bins: NDArray[np.intp]
     converged: NDArray[np.bool_]
     at_limit: NDArray[np.bool_]
 
@@ -169,7 +178,7 @@ def fit_backgrounds(
     used : array of shape (bins,), optional
         Which bins are fitted: the sidebands, say. The shape is normalised on all bins.
     cost, variances
-        See `colonnade.statistics.bumps.costs`.
+        See `colonnade.statistics.resonance.costs`.
 
     Raises
     ------
@@ -179,7 +188,7 @@ def fit_backgrounds(
     values, costs = _prepare(table, counts, cost, variances, parameters=table.parameters, used=used)
     start = table.start(np.maximum(values, 0.0), costs.used)
     found = minimise(_BackgroundObjective(table, costs), start, _limits(table, signal=False))
-    return _background(table, found)
+    return _background(table, costs, found, found.converged)
 
 
 def fit_signals(
@@ -191,7 +200,7 @@ def fit_signals(
     cost: CostName = "poisson",
     variances: ArrayLike | None = None,
 ) -> SignalFits:
-    """Fit the size of a signal in each row, the background being frozen (S2's joint fit).
+    """Fit the size of a signal in each row, the background being held where it is.
 
     Parameters
     ----------
@@ -213,7 +222,7 @@ def fit_signals(
     content = np.where(good[:, None], content, 1.0)
     objective = _SignalObjective(costs, content, parts)
     if cost == "chi2":
-        lower = np.full((len(values), 1), -np.inf)
+        lower: Array | float = -np.inf
     else:
         # a more negative signal would make some bin's expectation negative
         with np.errstate(divide="ignore"):
@@ -228,6 +237,7 @@ def fit_signals(
         _known(error, converged),
         _known(found.value, converged),
         _known(costs.value(content), good),
+        costs.bins_used,
         converged,
         found.at_limit[:, 0] & good,
     )
@@ -266,13 +276,14 @@ def fit_bumps(
     found = minimise(_BackgroundObjective(table, costs, parts), start, _limits(table, signal=True))
     # the comparison needs both
     converged = found.converged & alone.converged
-    fits = _background(table, found, converged)
+    fits = _background(table, costs, found, converged)
     count = table.parameters
     return BumpFits(
         _known(found.parameters[:, count], converged),
         np.sqrt(fits.covariance[:, count, count]),
         fits.value,
         _known(alone.value, converged),
+        costs.bins_used,
         converged,
         np.zeros(len(values), dtype=np.bool_),
         alone,
@@ -306,34 +317,34 @@ def _prepare(
     return values, costs
 
 
-def _limits(table: BackgroundTable, *, signal: bool) -> Array | None:
-    if not table.shape.bounded:
-        return None
-    return np.array([0.0] * table.parameters + [-np.inf] * signal)
+def _limits(table: BackgroundTable, *, signal: bool) -> Array | float:
+    return np.array([0.0] * table.parameters + [-np.inf] * signal) if table.shape.bounded else -np.inf
 
 
-def _background(table: BackgroundTable, found: Minimum, converged: NDArray[np.bool_] | None = None) -> BackgroundFits:
-    good = found.converged if converged is None else converged
+def _background(table: BackgroundTable, costs: Costs, found: Minimum, good: NDArray[np.bool_]) -> BackgroundFits:
     safe = np.where(good[:, None], found.parameters, 0.0)
     content = table.content(safe[:, : table.parameters])
     return BackgroundFits(
         _known(found.parameters, good),
-        _covariance(found, good),
+        covariance(found, good),
         _known(content, good),
         _known(found.value, good),
+        costs.bins_used,
         good,
     )
 
 
-def _covariance(found: Minimum, good: NDArray[np.bool_]) -> Array:
-    """Twice the inverse Hessian of a chi-squared-like cost; parameters at their limit have no error."""
-    count = found.parameters.shape[1]
+def covariance(found: Minimum, good: NDArray[np.bool_]) -> Array:
+    """Twice the inverse Hessian of each row's cost; parameters at a limit have no error, rows not good are NaN.
+
+    Returns
+    -------
+    array of shape (rows, parameters, parameters)
+    """
     free = ~found.at_limit
-    hessian = np.where(free[:, :, None] & free[:, None, :], found.hessian, np.eye(count))
-    hessian = np.where(good[:, None, None], hessian, np.eye(count))
-    inverse = 2 * np.linalg.inv(hessian)
-    inverse = np.where(free[:, :, None] & free[:, None, :], inverse, 0.0)
-    return np.where(good[:, None, None], inverse, np.nan)
+    pairs = free[:, :, None] & free[:, None, :]
+    hessian = np.where(pairs & good[:, None, None], found.hessian, np.eye(free.shape[1]))
+    return np.where(good[:, None, None], np.where(pairs, 2 * np.linalg.inv(hessian), 0.0), np.nan)
 
 
 def _known(values: Array, good: NDArray[np.bool_]) -> Array:

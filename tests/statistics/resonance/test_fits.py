@@ -6,15 +6,17 @@ import json
 
 import numpy as np
 import pytest
+from helpers.migrad import migrad, minuit_cost
 from iminuit import Minuit
 from iminuit.cost import ExtendedBinnedNLL
 from scipy.stats import norm
 
 from colonnade.errors import ConfigError, FitError
 from colonnade.statistics import significance
-from colonnade.statistics.bumps import (
+from colonnade.statistics.resonance import (
     BackgroundTable,
     Bernstein,
+    BumpFit,
     CrystalBall,
     Exponential,
     Gaussian,
@@ -26,13 +28,13 @@ from colonnade.statistics.bumps import (
     fit_backgrounds,
     fit_bump,
     fit_bumps,
-    fit_signal,
+    fit_signal_shape,
     fit_signals,
     signed_significance,
     significances,
 )
-from colonnade.statistics.bumps.costs import Costs
-from colonnade.statistics.bumps.newton import minimise
+from colonnade.statistics.resonance.costs import Costs
+from colonnade.statistics.resonance.newton import minimise
 
 EDGES = np.linspace(132.0, 168.0, 37)
 WINDOW = (144.0, 156.0)
@@ -57,28 +59,73 @@ def test_newton_finds_minuits_minimum(shape, cost):
     counts = toys(2000, 3)
     variances = 1.7 * counts
     counts[1, 4] = variances[1, 4] = 0.0
+    template = PEAK.fractions(EDGES)
     table = BackgroundTable(shape, EDGES)
     sides = fit_backgrounds(table, counts, used=SIDES, cost=cost, variances=variances)
-    sizes = fit_signals(counts, sides.content, PEAK.fractions(EDGES), cost=cost, variances=variances)
-    both = fit_bumps(table, counts, PEAK.fractions(EDGES), cost=cost, variances=variances)
+    sizes = fit_signals(counts, sides.content, template, cost=cost, variances=variances)
+    both = fit_bumps(table, counts, template, cost=cost, variances=variances)
     assert sides.converged.all()
     assert sizes.converged.all()
     assert both.converged.all()
+    limits = [(0.0, None) if shape.bounded else (None, None)] * table.parameters
+    start = table.start(counts, np.ones(36, dtype=bool))
     for row in range(3):
-        spectrum = Spectrum(EDGES, counts[row], variances[row])
-        blinded = fit_background(spectrum, shape, cost=cost, blind=WINDOW)
-        held = fit_bump(spectrum, shape, PEAK, cost=cost, frozen=blinded)
-        free = fit_bump(spectrum, shape, PEAK, cost=cost)
+        blinded = Costs(cost, counts[row : row + 1], variances[row : row + 1], SIDES)
+        costs = Costs(cost, counts[row : row + 1], variances[row : row + 1])
+        alone = migrad(blinded, lambda a: table.content(a[None])[0], start[row], limits, EDGES)
+        base = table.content(np.array(alone.values)[None])[0]
+        held = migrad(costs, lambda a, base=base: base + a[0] * template, [0.0], [(None, None)], EDGES)
+        free = migrad(
+            costs, lambda a: table.content(a[None, :-1])[0] + a[-1] * template, [*start[row], 0.0],
+            [*limits, (None, None)], EDGES,
+        )  # fmt: skip
+        none = migrad(costs, lambda a: table.content(a[None])[0], start[row], limits, EDGES)
         # MIGRAD stops within an estimated 2e-6 of the minimum, so Newton's is never above it
-        assert -1e-8 < blinded.goodness.chi2 - sides.value[row] < 1e-4
-        assert -1e-8 < free.goodness.chi2 - both.value[row] < 1e-4
-        for fit, found in ((held, sizes), (free, both)):
+        assert -1e-8 < alone.fval - sides.value[row] < 1e-4
+        assert -1e-8 < free.fval - both.value[row] < 1e-4
+        assert base == pytest.approx(sides.content[row], rel=2e-3)
+        without = costs.value(base[None])[0]
+        for problem, found, zero in ((held, sizes, without), (free, both, none.fval)):
             error = found.error[row]
-            assert abs(fit.n_signal_total.value - found.signal[row]) < 5e-3 * error
-            assert fit.n_signal_total.error == pytest.approx(error, rel=2e-3)
-            assert fit.q == pytest.approx(found.q[row], abs=5e-3)
-            assert fit.z_signed == pytest.approx(found.z[row], abs=5e-3)
-        assert blinded.expected == pytest.approx(sides.content[row], rel=2e-3)
+            assert abs(problem.values[-1] - found.signal[row]) < 5e-3 * error
+            assert problem.errors[-1] == pytest.approx(error, rel=2e-3)
+            assert zero - problem.fval == pytest.approx(found.q[row], abs=5e-3)
+        # the fit of one spectrum is the first row of a batch
+        spectrum = Spectrum(EDGES, counts[row], variances[row])
+        one = fit_bump(spectrum, shape, PEAK, cost=cost)
+        assert one.n_signal_total.value == pytest.approx(both.signal[row], abs=1e-6 * both.error[row])
+        assert one.n_signal_total.error == pytest.approx(both.error[row], rel=1e-6)
+        assert one.z_signed == pytest.approx(both.z[row], abs=1e-6)
+        frozen = fit_bump(spectrum, shape, PEAK, cost=cost, frozen=fit_background(
+            spectrum, shape, cost=cost, blind=WINDOW))  # fmt: skip
+        assert frozen.n_signal_total.value == pytest.approx(sizes.signal[row], abs=1e-5 * sizes.error[row])
+        assert frozen.q == pytest.approx(sizes.q[row], abs=1e-5)
+
+
+@pytest.mark.parametrize("cost", ["poisson", "poisson_mc", "chi2"])
+@pytest.mark.parametrize(
+    ("true", "start"),
+    [
+        (Gaussian(1003.0, 38.0), Gaussian(980.0, 60.0)),
+        (CrystalBall(1000.0, 40.0, 1.2, 3.0, 1.8, 6.0), CrystalBall(990.0, 50.0)),
+    ],
+    ids=["Gaussian", "Crystal Ball"],
+)
+def test_signal_shape_is_minuits(true, start, cost):
+    edges = np.linspace(700, 1300, 61)
+    counts = np.random.default_rng(2).poisson(2e4 * true.fractions(edges)).astype(float)
+    spectrum = Spectrum(edges, counts, 0.4 * counts).merged()
+    fit = fit_signal_shape(spectrum, start, cost=cost)
+    costs = Costs(cost, spectrum.values[None], spectrum.variances[None])
+    problem = migrad(
+        costs, lambda a: a[0] * start.with_values(*a[1:]).fractions(spectrum.edges),
+        [parameter.value for parameter in fit.parameters],
+        [(0, None), (700, 1300), *start.limits()], spectrum.edges,
+    )  # fmt: skip
+    assert -1e-8 < problem.fval - fit.goodness.chi2 < 1e-4
+    for value, error, mine in zip(problem.values, problem.errors, fit.parameters, strict=True):
+        assert abs(value - mine.value) < 2e-2 * error
+        assert mine.error == pytest.approx(error, rel=2e-2)
 
 
 def test_agrees_with_a_fit_written_with_iminuit_alone():
@@ -125,7 +172,7 @@ def test_cost_and_its_slopes(cost):
         assert first[0, index] == pytest.approx((up - down) / 2e-4, rel=1e-5, abs=1e-6)
         assert second[0, index] == pytest.approx((up - 2 * middle + down) / 1e-8, rel=1e-2, abs=2e-3)
     # iminuit's cost of the same content
-    iminuit = costs.minuit(lambda values: content[0] * values[0], ["a"], EDGES)
+    iminuit = minuit_cost(costs, lambda values: content[0] * values[0], ["a"], EDGES)
     assert iminuit(1.0) == pytest.approx(costs.value(content)[0], rel=1e-10)
     assert iminuit(1.1) == pytest.approx(costs.value(1.1 * content)[0], rel=1e-10)
 
@@ -173,7 +220,7 @@ def test_signal_alone_gives_back_a_weighted_peak():
     weights = rng.uniform(0.1, 0.3, 4000)
     spectrum = Spectrum.fill(sample, np.linspace(800, 1200, 41), weights)
     for cost in ("poisson_mc", "chi2"):
-        fit = fit_signal(spectrum.merged() if cost == "chi2" else spectrum, Gaussian(980.0, 60.0), cost=cost)
+        fit = fit_signal_shape(spectrum.merged() if cost == "chi2" else spectrum, Gaussian(980.0, 60.0), cost=cost)
         size, mean, width = fit.parameters
         assert abs(size.value - weights.sum()) < 4 * size.error
         assert abs(mean.value - 1000) < 4 * mean.error
@@ -182,13 +229,13 @@ def test_signal_alone_gives_back_a_weighted_peak():
         effective = weights.sum() ** 2 / (weights**2).sum()
         assert mean.error == pytest.approx(45 / np.sqrt(effective), rel=0.1)
         assert fit.goodness.p > 1e-3
-        json.dumps(fit.to_dict(), allow_nan=False)
+        json.dumps(fit.to_json(), allow_nan=False)
 
 
 def test_crystal_ball_alone_finds_its_tail():
     true = CrystalBall(1000.0, 40.0, 1.2, 3.0, 1.8, 6.0)
     edges = np.linspace(700, 1300, 61)
-    fit = fit_signal(Spectrum(edges, 1e5 * true.fractions(edges)), CrystalBall(990.0, 50.0), cost="poisson")
+    fit = fit_signal_shape(Spectrum(edges, 1e5 * true.fractions(edges)), CrystalBall(990.0, 50.0), cost="poisson")
     assert fit.signal.mean == pytest.approx(1000, abs=0.1)
     assert fit.signal.sigma == pytest.approx(40, rel=1e-2)
     assert fit.signal.alpha_low == pytest.approx(1.2, rel=2e-2)
@@ -207,15 +254,19 @@ def test_two_kinds_of_z():
     assert few.luminosity.z_wilks == pytest.approx(size.value / size.error, rel=0.1)
 
 
-def test_report_is_plain_json_and_consistent():
+def test_result_goes_to_json_and_comes_back():
     counts = toys(1500, 1, signal=80)[0]
     fit = fit_bump(Spectrum(EDGES, counts), QuadraticExponential(), PEAK, window=WINDOW)
-    plain = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    plain = json.loads(json.dumps(fit.to_json(), allow_nan=False))
     assert plain["z_wilks"] == pytest.approx(np.sqrt(plain["q0"]))
     total = fit.background.events(None).value + fit.n_signal_total.value
     assert total == pytest.approx(counts.sum(), rel=1e-4)  # the property of a Poisson fit with a free yield
     assert plain["n_signal"]["value"] == pytest.approx(fit.n_signal_total.value * 0.98758, rel=1e-3)
     assert len(plain["pulls"]) == 36
+    again = BumpFit.from_json(plain)
+    assert again.to_json() == plain
+    assert again.background.shape == fit.background.shape
+    assert again.background.density(150.0) == pytest.approx(fit.background.density(150.0), rel=1e-12)
 
 
 def test_deficit_has_no_discovery_significance_but_a_sign():
@@ -276,6 +327,11 @@ def test_limit_holds_a_parameter():
     assert found.converged[0]
     assert found.parameters[0] == pytest.approx([0.0, 3.0], abs=1e-5)
     assert found.at_limit[0].tolist() == [True, False]
+    # from above: with y at most 1, the best x is 1/2
+    found = minimise(Bowl(), np.array([[5.0, 0.0]]), upper=np.array([np.inf, 1.0]))
+    assert found.converged[0]
+    assert found.parameters[0] == pytest.approx([0.5, 1.0], abs=1e-5)
+    assert found.at_limit[0].tolist() == [False, True]
 
 
 def test_failed_fit_says_what_to_try():
@@ -287,7 +343,7 @@ def test_failed_fit_says_what_to_try():
             fit_background(Spectrum(EDGES, spike), shape)
     # a peak of any small width fits one filled bin
     with pytest.raises(FitError, match="do not determine the mean and width"):
-        fit_signal(Spectrum(EDGES, np.roll(spike, 17)), Gaussian(149.5, 2.4), cost="poisson")
+        fit_signal_shape(Spectrum(EDGES, np.roll(spike, 17)), Gaussian(149.5, 2.4), cost="poisson")
     with pytest.raises(ConfigError, match="did you mean poisson"):
         fit_background(Spectrum(EDGES, np.ones(36)), Exponential(), cost="poison")
     with pytest.raises(FitError, match="tabulated on 36"):
@@ -306,12 +362,12 @@ def test_signed_significance():
     assert np.isnan(signed_significance(1.0, 0.0))
 
 
-def test_a_peak_stays_in_the_range_while_it_is_fitted():
-    """A falling spectrum has no peak: the fit says so or ends in the range, whatever steps MIGRAD tries."""
+def test_a_signal_stays_in_the_range_while_it_is_fitted():
+    """A falling spectrum has no peak: the fit says so or ends in the range, whatever steps are tried."""
     edges = np.linspace(600, 1500, 37)
     values = 50 * np.exp(-(edges[:-1] - 600) / 60)
     try:
-        fit = fit_signal(Spectrum(edges, values, values * 0.1), Gaussian(1000.0, 50.0))
+        fit = fit_signal_shape(Spectrum(edges, values, values * 0.1), Gaussian(1000.0, 50.0))
     except FitError:
         return
     assert 600 <= fit.signal.mean <= 1500

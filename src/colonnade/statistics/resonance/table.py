@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.statistics.bumps.backgrounds import Background
+from colonnade.statistics.resonance.backgrounds import Background
 
 Array = NDArray[np.float64]
 
@@ -155,12 +155,3 @@ class BackgroundTable:
         values = self.shape.functions(np.asarray(x, dtype=np.float64), self.low, self.high)
         raw = values @ np.linalg.solve(self._triangle, coefficients)
         return np.asarray(np.exp(raw) if self.shape.kind == "log" else raw)
-
-    def scaled(self, coefficients: Array, factor: float) -> Array:
-        """Coefficients of the same shape with `factor` times the yield."""
-        if self.shape.kind == "linear":
-            return coefficients * factor
-        shifted = coefficients.copy()
-        # the first internal function is the constant
-        shifted[..., 0] += np.log(factor) / self._functions[0, 0]
-        return shifted

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BackgroundSettings", "BumpFitSettings", "BumpSettings", "PeakSettings"]
+__all__ = ["BackgroundSettings", "BumpFitSettings", "BumpSettings", "SignalShapeSettings"]
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.statistics.bumps.backgrounds import Background, background
-from colonnade.statistics.bumps.signals import CrystalBall, Gaussian, Signal
+from colonnade.statistics.resonance.backgrounds import Background, background
+from colonnade.statistics.resonance.signals import Signal, signal_shape
 
 
 class BackgroundSettings(Settings):
@@ -47,7 +47,7 @@ class BackgroundSettings(Settings):
         return background(self.shape, **options)
 
 
-class PeakSettings(Settings):
+class SignalShapeSettings(Settings):
     """The signal's shape.
 
     Attributes
@@ -56,7 +56,7 @@ class PeakSettings(Settings):
     mean, sigma : float
         GeV; where the fit to simulated signal begins, or the values themselves.
     fit : bool
-        Whether the shape is fitted to the simulated signal first (S1), or given (S2).
+        Whether the shape is fitted to the simulated signal first, or given.
     """
 
     shape: Literal["gaussian", "crystal_ball"] = "gaussian"
@@ -65,8 +65,8 @@ class PeakSettings(Settings):
     fit: bool = True
 
     def make(self) -> Signal:
-        """Return the peak."""
-        return Gaussian(self.mean, self.sigma) if self.shape == "gaussian" else CrystalBall(self.mean, self.sigma)
+        """Return the shape."""
+        return signal_shape(self.shape, mean=self.mean, sigma=self.sigma)
 
 
 class BumpFitSettings(Settings):
@@ -88,7 +88,7 @@ class BumpFitSettings(Settings):
         The shape that is fitted.
     alternatives : tuple of BackgroundSettings
         Other shapes to compare it with; consecutive polynomials of one kind are put to an F-test.
-    peak : PeakSettings
+    signal_shape : SignalShapeSettings
     window : tuple of float, optional
         Where N_s and N_b are counted, and what a blinded fit leaves out; two widths about the mean where left out.
     toys : int
@@ -103,7 +103,7 @@ class BumpFitSettings(Settings):
     backgrounds: tuple[str, ...] = ("*",)
     background: BackgroundSettings
     alternatives: tuple[BackgroundSettings, ...] = ()
-    peak: PeakSettings
+    signal_shape: SignalShapeSettings
     window: tuple[float, float] | None = None
     toys: Annotated[int, Field(ge=0)] = 1000
 

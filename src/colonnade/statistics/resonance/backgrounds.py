@@ -22,7 +22,7 @@ __all__ = [
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -40,7 +40,17 @@ class Background(ABC):
 
     The density is positive and integrates to one over the range, so that the yield is the number of events in
     it.
+
+    Attributes
+    ----------
+    kind : {'linear', 'log'}
+        Whether the functions sum to the density or to its logarithm.
+    bounded : bool
+        Whether the coefficients must not be negative.
     """
+
+    kind: ClassVar[Literal["linear", "log"]]
+    bounded: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -49,8 +59,13 @@ class Background(ABC):
 
     @property
     @abstractmethod
-    def kind(self) -> Literal["linear", "log"]:
-        """Whether the functions sum to the density or to its logarithm."""
+    def label(self) -> str:
+        """Short name for tables and legends."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name and options as plain data, which `background` takes."""
+        name = next(name for name, shape in _SHAPES.items() if type(self) is shape)
+        return {"name": name, **vars(self)}
 
     @abstractmethod
     def functions(self, x: Array, low: float, high: float) -> Array:
@@ -76,23 +91,11 @@ class Background(ABC):
             Their derivatives with respect to the coefficients.
         """
 
-    @property
-    def bounded(self) -> bool:
-        """Whether the coefficients must not be negative."""
-        return False
-
-    @property
-    def label(self) -> str:
-        """Short name for tables and legends."""
-        return type(self).__name__
-
 
 class _LogLinear(Background):
     """exp(a0 + sum of c_i t_i(x)): the yield takes a0's place."""
 
-    @property
-    def kind(self) -> Literal["linear", "log"]:
-        return "log"
+    kind = "log"
 
     def natural(self, coefficients: Array, content: Array) -> tuple[Array, Array]:
         # the first function is 1, so the first entry of the content is the yield itself
@@ -103,45 +106,31 @@ class _LogLinear(Background):
 
 @dataclass(frozen=True)
 class Exponential(_LogLinear):
-    """exp(-c1 x) (S2's first form)."""
+    """exp(-c1 x)."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the shape's parameters."""
-        return ("c1",)
+    names = ("c1",)
+    label = "exponential"
 
     def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1 and -x."""
         return np.stack([np.ones_like(x), -x], axis=-1)
 
-    @property
-    def label(self) -> str:
-        """Short name for tables and legends."""
-        return "exponential"
-
 
 @dataclass(frozen=True)
 class QuadraticExponential(_LogLinear):
-    """exp(-c1 x + c2 x^2) (S2's second form)."""
+    """exp(-c1 x + c2 x^2)."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the shape's parameters."""
-        return ("c1", "c2")
+    names = ("c1", "c2")
+    label = "exponential with quadratic"
 
     def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1, -x and x^2."""
         return np.stack([np.ones_like(x), -x, x**2], axis=-1)
 
-    @property
-    def label(self) -> str:
-        """Short name for tables and legends."""
-        return "exponential with quadratic"
-
 
 @dataclass(frozen=True)
 class PolyLogExponential(_LogLinear):
-    """(1 - z)^c0 z^(c1 + c2 log z) with z = x / sqrt(s) (S2's fourth form, first order).
+    """(1 - z)^c0 z^(c1 + c2 log z) with z = x / sqrt(s).
 
     Parameters
     ----------
@@ -151,10 +140,8 @@ class PolyLogExponential(_LogLinear):
 
     sqrt_s: float = 13000.0
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the shape's parameters."""
-        return ("c0", "c1", "c2")
+    names = ("c0", "c1", "c2")
+    label = "poly-log-exponential"
 
     def functions(self, x: Array, low: float, high: float) -> Array:
         """1, log(1 - z), log z and log(z)^2.
@@ -173,11 +160,6 @@ class PolyLogExponential(_LogLinear):
         z = x / self.sqrt_s
         return np.stack([np.ones_like(z), np.log1p(-z), np.log(z), np.log(z) ** 2], axis=-1)
 
-    @property
-    def label(self) -> str:
-        """Short name for tables and legends."""
-        return "poly-log-exponential"
-
 
 @dataclass(frozen=True)
 class Polynomial(Background):
@@ -188,9 +170,10 @@ class Polynomial(Background):
     Parameters
     ----------
     order : int
-        Degree, 0 or more (S2's third form has 2).
+        Degree, 0 or more .
     """
 
+    kind = "linear"
     order: int = 2
 
     def __post_init__(self) -> None:
@@ -201,11 +184,6 @@ class Polynomial(Background):
     def names(self) -> tuple[str, ...]:
         """Names of the shape's parameters."""
         return tuple(f"c{index}" for index in range(1, self.order + 1))
-
-    @property
-    def kind(self) -> Literal["linear", "log"]:
-        """The functions sum to the density."""
-        return "linear"
 
     def functions(self, x: Array, low: float, high: float) -> Array:
         """Legendre polynomials of the position in the range, over its width."""
@@ -238,6 +216,8 @@ class Bernstein(Background):
         Degree, 1 or more; it has order + 1 fractions, which sum to one.
     """
 
+    kind = "linear"
+    bounded = True
     order: int = 3
 
     def __post_init__(self) -> None:
@@ -248,16 +228,6 @@ class Bernstein(Background):
     def names(self) -> tuple[str, ...]:
         """Names of the shape's parameters."""
         return tuple(f"f{index}" for index in range(self.order + 1))
-
-    @property
-    def kind(self) -> Literal["linear", "log"]:
-        """The functions sum to the density."""
-        return "linear"
-
-    @property
-    def bounded(self) -> bool:
-        """The fractions are not negative."""
-        return True
 
     def functions(self, x: Array, low: float, high: float) -> Array:
         """Bernstein polynomials, each of integral one over the range."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colonnade.errors import EventError, FitError
-from colonnade.statistics.bumps import Exponential, Gaussian, Spectrum, fit_background, fit_bump
+from colonnade.statistics.resonance import Exponential, Gaussian, Spectrum, fit_background, fit_bump
 
 EDGES = np.linspace(0.0, 10.0, 11)
 

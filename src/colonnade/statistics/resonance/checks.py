@@ -1,4 +1,4 @@
-"""Is a bump fit right? Order of the background, spurious signal, closure, Wilks' theorem."""
+"""Checks of a bump fit: order of the background, spurious signal, closure, Wilks' theorem."""
 
 from __future__ import annotations
 
@@ -16,48 +16,54 @@ __all__ = [
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import fdtrc, ndtr
 
 from colonnade.errors import FitError
-from colonnade.statistics.bumps.backgrounds import Background
-from colonnade.statistics.bumps.batch import BumpFits, fit_bumps
-from colonnade.statistics.bumps.costs import CostName
-from colonnade.statistics.bumps.fits import fit_background
-from colonnade.statistics.bumps.results import BackgroundFit
-from colonnade.statistics.bumps.signals import Signal
-from colonnade.statistics.bumps.spectrum import Spectrum
-from colonnade.statistics.bumps.table import BackgroundTable
+from colonnade.statistics.resonance.backgrounds import Background
+from colonnade.statistics.resonance.batch import BumpFits, fit_bumps
+from colonnade.statistics.resonance.costs import CostName
+from colonnade.statistics.resonance.fits import fit_background
+from colonnade.statistics.resonance.results import Goodness, Numbers, Record, ShapeField
+from colonnade.statistics.resonance.signals import Signal
+from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.resonance.table import BackgroundTable
 
 Array = NDArray[np.float64]
 _BLOCK = 4096
 
 
-@dataclass(frozen=True, eq=False)
-class FTestStep:
+class FTestStep(Record):
     """One shape of an F-test.
 
     Attributes
     ----------
-    fit : BackgroundFit
-        The shape's fit.
+    shape : Background
+        The shape.
+    goodness : Goodness
+        Of its fit.
     f, p : float or None
         F statistic of the step from the shape before, and the probability of a larger one if the shape before
         were enough; None for the first.
     """
 
-    fit: BackgroundFit
+    derived = ("label",)
+    shape: ShapeField
+    goodness: Goodness
     f: float | None
     p: float | None
 
+    @property
+    def label(self) -> str:
+        """Short name of the shape."""
+        return self.shape.label
 
-@dataclass(frozen=True, eq=False)
-class FTest:
+
+class FTest(Record):
     """Nested shapes of growing order.
 
     Attributes
@@ -73,22 +79,6 @@ class FTest:
     steps: tuple[FTestStep, ...]
     chosen: int
     level: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for a JSON file."""
-        return {
-            "level": self.level,
-            "chosen": self.steps[self.chosen].fit.table.shape.label,
-            "steps": [
-                {
-                    "shape": step.fit.table.shape.label,
-                    "goodness": step.fit.goodness.to_dict(),
-                    "f": step.f,
-                    "p": step.p,
-                }
-                for step in self.steps
-            ],
-        }
 
 
 def f_test(
@@ -122,30 +112,26 @@ def f_test(
         msg = "an F-test compares at least two background shapes; give more."
         raise FitError(msg)
     fits = [fit_background(spectrum, shape, cost=cost, blind=blind) for shape in shapes]
-    steps = [FTestStep(fits[0], None, None)]
+    steps = [FTestStep(shape=shapes[0], goodness=fits[0].goodness, f=None, p=None)]
     for before, after in pairwise(fits):
         added = before.goodness.ndf - after.goodness.ndf
         if added <= 0 or after.goodness.ndf <= 0:
             msg = (
-                f"the F-test can't step from {before.table.shape.label} to {after.table.shape.label}: the "
-                "second "
-                "must have more parameters, and fewer than there are bins."
+                f"the F-test can't step from {before.label} to {after.label}: the second must have more parameters, "
+                "and fewer than there are bins."
             )
             raise FitError(msg)
         gain = max(before.goodness.chi2 - after.goodness.chi2, 0.0)
         f = (gain / added) / (after.goodness.chi2 / after.goodness.ndf) if after.goodness.chi2 > 0 else 0.0
-        steps.append(FTestStep(after, f, float(stats.f.sf(f, added, after.goodness.ndf))))
+        p = float(fdtrc(added, after.goodness.ndf, f))
+        steps.append(FTestStep(shape=after.shape, goodness=after.goodness, f=f, p=p))
     chosen = 0
-    while chosen + 1 < len(steps):
-        p = steps[chosen + 1].p
-        if p is None or p >= level:
-            break
+    while chosen + 1 < len(steps) and (steps[chosen + 1].p or 0.0) < level:
         chosen += 1
-    return FTest(tuple(steps), chosen, level)
+    return FTest(steps=tuple(steps), chosen=chosen, level=level)
 
 
-@dataclass(frozen=True, eq=False)
-class SpuriousSignal:
+class SpuriousSignal(Record):
     """Signal that a background shape fakes on background alone.
 
     Attributes
@@ -156,9 +142,10 @@ class SpuriousSignal:
         Fitted signal events on the expected background, and the statistical error at its luminosity.
     """
 
-    means: Array
-    signal: Array
-    error: Array
+    derived = ("worst",)
+    means: Numbers
+    signal: Numbers
+    error: Numbers
 
     @property
     def ratio(self) -> Array:
@@ -169,15 +156,6 @@ class SpuriousSignal:
     def worst(self) -> float:
         """Largest absolute ratio; a common limit is 0.2."""
         return float(np.max(np.abs(self.ratio)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for a JSON file."""
-        return {
-            "means": self.means.tolist(),
-            "signal": self.signal.tolist(),
-            "error": self.error.tolist(),
-            "worst": self.worst,
-        }
 
 
 def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means: ArrayLike) -> SpuriousSignal:
@@ -190,7 +168,7 @@ def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means
     shape
         The background shape under test.
     signal
-        The peak, moved to each mass.
+        The signal's shape, moved to each mass.
     means
         The masses.
 
@@ -212,11 +190,10 @@ def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means
             f"{spectrum.name}: the spurious-signal fits at {bad} did not converge; try fewer parameters or wider bins."
         )
         raise FitError(msg)
-    return SpuriousSignal(positions, fits.signal, fits.error)
+    return SpuriousSignal(means=positions, signal=fits.signal, error=fits.error)
 
 
-@dataclass(frozen=True, eq=False)
-class Closure:
+class Closure(Record):
     """What toys with a known signal give back.
 
     Attributes
@@ -227,9 +204,15 @@ class Closure:
         What the fits found; NaN where not converged.
     """
 
+    derived = ("toys", "failed", "mean", "mean_error", "width", "width_error")
     injected: float
-    signal: Array
-    error: Array
+    signal: Numbers
+    error: Numbers
+
+    @property
+    def toys(self) -> int:
+        """Number of toys."""
+        return len(self.signal)
 
     @property
     def failed(self) -> int:
@@ -262,11 +245,6 @@ class Closure:
         """Statistical error of the width, of Gaussian pulls."""
         return self.width / math.sqrt(2 * (len(self.pulls) - 1))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for a JSON file."""
-        keys = ("injected", "mean", "mean_error", "width", "width_error", "failed")
-        return {"toys": len(self.signal), **{key: getattr(self, key) for key in keys}}
-
 
 def closure(
     background: ArrayLike,
@@ -288,7 +266,7 @@ def closure(
     injected
         Expected signal events in the range.
     shape, signal
-        What is fitted: the background free, the peak fixed but for its size.
+        What is fitted: the background free, the signal fixed but for its size.
     edges : array of shape (bins + 1,)
         The bins.
     rng
@@ -303,14 +281,13 @@ def closure(
     expected = np.asarray(background, dtype=np.float64) + injected * template
     fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost=cost)
     return Closure(
-        injected,
-        np.concatenate([each.signal for each in fits]),
-        np.concatenate([each.error for each in fits]),
+        injected=injected,
+        signal=np.concatenate([each.signal for each in fits]),
+        error=np.concatenate([each.error for each in fits]),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class WilksCheck:
+class WilksCheck(Record):
     """Distribution of q from toys without signal, against the chi-squared that Wilks' theorem promises.
 
     Attributes
@@ -323,34 +300,46 @@ class WilksCheck:
         Toys whose fit did not converge.
     """
 
-    q: Array
-    z: Array
+    derived = ("toys", "distance", "p", "z_mean", "z_width")
+    q: Numbers
+    z: Numbers
     failed: int
+
+    @property
+    def toys(self) -> int:
+        """Number of converged toys."""
+        return len(self.q)
 
     @property
     def distance(self) -> float:
         """Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared."""
-        return float(stats.kstest(self.q, "chi2", args=(1,)).statistic)
+        return self._test[0]
 
     @property
     def p(self) -> float:
         """Probability of a larger distance if Wilks' theorem holds."""
-        return float(stats.kstest(self.q, "chi2", args=(1,)).pvalue)
+        return self._test[1]
+
+    @cached_property
+    def _test(self) -> tuple[float, float]:
+        from scipy.stats import kstest
+
+        found = kstest(self.q, "chi2", args=(1,))
+        return float(found.statistic), float(found.pvalue)
+
+    @property
+    def z_mean(self) -> float:
+        """Mean of z: 0 where Wilks' theorem holds."""
+        return float(self.z.mean())
+
+    @property
+    def z_width(self) -> float:
+        """Standard deviation of z: 1 where Wilks' theorem holds."""
+        return float(self.z.std(ddof=1))
 
     def p_value(self, z: float) -> tuple[float, float]:
         """One-sided p-value of an excess of z: from the toys, and by Wilks' theorem."""
-        return float((1 + (self.z >= z).sum()) / (1 + len(self.z))), float(stats.norm.sf(z))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for a JSON file."""
-        return {
-            "toys": len(self.q),
-            "failed": self.failed,
-            "distance": self.distance,
-            "p": self.p,
-            "z_mean": float(self.z.mean()),
-            "z_width": float(self.z.std(ddof=1)),
-        }
+        return float((1 + (self.z >= z).sum()) / (1 + len(self.z))), float(ndtr(-z))
 
 
 def check_wilks(
@@ -375,7 +364,7 @@ def check_wilks(
     fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost="poisson")
     q, z = (np.concatenate([getattr(each, key) for each in fits]) for key in ("q", "z"))
     good = np.isfinite(z)
-    return WilksCheck(q[good], z[good], int((~good).sum()))
+    return WilksCheck(q=q[good], z=z[good], failed=int((~good).sum()))
 
 
 def _fit_toys(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.bumps import (
+from colonnade.statistics.resonance import (
     BackgroundTable,
     Bernstein,
     CrystalBall,

@@ -1,25 +1,27 @@
-"""Peak shapes, with exact integrals over bins."""
+"""Shapes of a signal, with exact integrals over bins."""
 
 from __future__ import annotations
 
-__all__ = ["CrystalBall", "Gaussian", "Signal"]
+__all__ = ["CrystalBall", "Gaussian", "Signal", "signal_shape"]
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from colonnade.errors import ConfigError
+from colonnade.errors import ConfigError, nearest
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Signal(ABC):
-    """A peak with fixed parameters; `with_values` gives another of the same form.
+    """The shape of a signal with fixed parameters; `with_values` gives another of the same form.
 
     Attributes
     ----------
@@ -33,16 +35,16 @@ class Signal(ABC):
     def __post_init__(self) -> None:
         """Check the width."""
         if not (self.sigma > 0 and math.isfinite(self.mean) and math.isfinite(self.sigma)):
-            msg = f"a peak at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
+            msg = f"a signal at {self.mean:g} of width {self.sigma:g} is not possible: the width must be above 0."
             raise ConfigError(msg)
 
     @abstractmethod
     def cumulative(self, x: Array) -> Array:
         """Integral of the density from minus infinity to x."""
 
-    @abstractmethod
-    def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Return the allowed range of each parameter in a fit."""
+    def limits(self) -> list[tuple[float, float]]:
+        """Return the lowest and highest value of each parameter but the mean in a fit, in the order of `names`."""
+        return [(1e-3 * self.sigma, 1e3 * self.sigma)]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,16 +61,25 @@ class Signal(ABC):
         return replace(self, **dict(zip(self.names, (float(value) for value in values), strict=True)))
 
     def at(self, mean: float) -> Signal:
-        """Return the same peak elsewhere."""
+        """Return the same shape elsewhere."""
         return replace(self, mean=float(mean))
 
+    def window(self, low: float, high: float) -> tuple[float, float]:
+        """Return two widths about the mean, cut at the ends of a range."""
+        return max(self.mean - 2 * self.sigma, low), min(self.mean + 2 * self.sigma, high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name and parameters as plain data, which `signal_shape` takes."""
+        name = next(name for name, shape in _SHAPES.items() if type(self) is shape)
+        return {"shape": name, **dict(zip(self.names, self.values, strict=True))}
+
     def fractions(self, edges: Array) -> Array:
-        """Part of the peak in each bin, shape (bins,), normalised to the range that the edges span.
+        """Part of the signal in each bin, shape (bins,), normalised to the range that the edges span.
 
         Raises
         ------
         ConfigError
-            If no part of the peak lies in the range.
+            If no part of the signal lies in the range.
         """
         cumulative = self.cumulative(edges)
         parts = np.diff(cumulative)
@@ -84,15 +95,11 @@ class Signal(ABC):
 
 @dataclass(frozen=True)
 class Gaussian(Signal):
-    """A Gaussian peak."""
+    """A Gaussian."""
 
     def cumulative(self, x: Array) -> Array:
         """Integral of the density from minus infinity to x."""
         return np.asarray(ndtr((x - self.mean) / self.sigma), dtype=np.float64)
-
-    def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Return the allowed range of each parameter in a fit."""
-        return {"mean": (None, None), "sigma": (1e-3 * self.sigma, 1e3 * self.sigma)}
 
 
 @dataclass(frozen=True)
@@ -144,13 +151,40 @@ class CrystalBall(Signal):
         # A (B + u)^-n with A = (n/alpha)^n exp(-alpha^2/2), B = n/alpha - alpha, written without large powers
         return np.asarray(scale * (n / alpha) / (n - 1) * ((edge + u) * alpha / n) ** (1 - n))
 
-    def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        """Return the allowed range of each parameter in a fit."""
-        return {
-            "mean": (None, None),
-            "sigma": (1e-3 * self.sigma, 1e3 * self.sigma),
-            "alpha_low": (0.1, 6.0),
-            "n_low": (1.05, 100.0),
-            "alpha_high": (0.1, 6.0),
-            "n_high": (1.05, 100.0),
-        }
+    def limits(self) -> list[tuple[float, float]]:
+        """Return the lowest and highest value of each parameter but the mean in a fit, in the order of `names`."""
+        tail = [(0.1, 6.0), (1.05, 100.0)]
+        return [*super().limits(), *tail, *tail]
+
+
+_SHAPES: dict[str, Callable[..., Signal]] = {"gaussian": Gaussian, "crystal_ball": CrystalBall}
+
+
+def signal_shape(shape: str, **parameters: float) -> Signal:
+    """Make a signal's shape by the name that a workflow uses.
+
+    Parameters
+    ----------
+    shape
+        gaussian or crystal_ball.
+    **parameters
+        Mean, sigma and, of a Crystal Ball, the tails.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such shape or parameter.
+
+    Examples
+    --------
+    >>> signal_shape("gaussian", mean=125.0, sigma=2.0)
+    Gaussian(mean=125.0, sigma=2.0)
+    """
+    if shape not in _SHAPES:
+        msg = f"there is no signal shape {shape!r}{nearest(shape, _SHAPES)}; there are {', '.join(_SHAPES)}."
+        raise ConfigError(msg)
+    try:
+        return _SHAPES[shape](**parameters)
+    except TypeError as error:
+        msg = f"the signal shape {shape} takes no such parameters: {', '.join(parameters)}."
+        raise ConfigError(msg) from error

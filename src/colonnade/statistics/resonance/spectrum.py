@@ -126,6 +126,10 @@ class Spectrum:
         """Upper end of the range."""
         return float(self.edges[-1])
 
+    def __add__(self, other: Spectrum) -> Spectrum:
+        """Add another spectrum of the same bins."""
+        return Spectrum(self.edges, self.values + other.values, self.variances + other.variances, self.name)
+
     def between(self, low: float, high: float) -> Spectrum:
         """Keep the bins that lie in [low, high].
 
@@ -193,10 +197,6 @@ class Spectrum:
             self.variances.reshape(-1, count).sum(axis=1),
             self.name,
         )
-
-    def scaled(self, factor: float) -> Spectrum:
-        """Return the spectrum of `factor` times as much data (say, luminosity)."""
-        return Spectrum(self.edges, self.values * factor, self.variances * factor**2, self.name)
 
     def outside(self, window: tuple[float, float]) -> NDArray[np.bool_]:
         """Mask, shape (bins,), of the bins that do not overlap a window: the sidebands.

@@ -5,7 +5,7 @@ name         cost of a bin (content n, sum w^2 v)       use it for
 ============ ========================================== =======================================
 poisson      2 [mu - n + n ln(n / mu)]                  data, toys, expectation at a luminosity
 poisson_mc   n / v times the same                       weighted events, as many as simulated
-chi2         (n - mu)^2 / v                             weighted events (S1's formula)
+chi2         (n - mu)^2 / v                             weighted events
 ============ ========================================== =======================================
 
 The first is Baker's and Cousins' likelihood ratio (NIM 221 (1984) 437), the second Bohm's and Zech's scaled
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 __all__ = ["CostName", "Costs", "check_cost"]
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,44 +115,9 @@ class Costs:
         if self.name == "chi2":
             return 2 * factor * (content - counts), 2 * np.broadcast_to(factor, content.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(factor == 0, 0.0, counts / content)
+            # a bin without events costs 2 mu, also where it expects none
+            nothing = (factor == 0) | (counts == 0)
+            ratio = np.where(nothing, 0.0, counts / content)
             first = 2 * factor * (1 - ratio)
-            second = 2 * factor * np.where(factor == 0, 0.0, ratio / content)
+            second = 2 * factor * np.where(nothing, 0.0, ratio / content)
         return first, second
-
-    def minuit(self, expected: Any, names: list[str], edges: Array) -> Any:
-        """Return iminuit's cost function for the first row.
-
-        Parameters
-        ----------
-        expected
-            Function of the parameters (one array) giving the contents of all bins.
-        names
-            Names of the parameters.
-        edges : array of shape (bins + 1,)
-            The bins.
-        """
-        from iminuit.cost import ExtendedBinnedNLL, LeastSquares
-
-        if self.name == "chi2":
-            variance = 1.0 / np.where(self.factor[0] > 0, self.factor[0], 1.0)
-
-            # the abscissa is the bin's number, as a masked cost asks for some bins only
-            def model(bins: Array, *values: float) -> Array:
-                return np.asarray(expected(np.array(values))[bins.astype(np.intp)])
-
-            index = np.arange(len(variance), dtype=np.float64)
-            cost = LeastSquares(index, self.counts[0], np.sqrt(variance), model, name=["x", *names])
-            cost.mask = self.factor[0] > 0
-            return cost
-
-        def cumulative(_: Array, *values: float) -> Array:
-            return np.concatenate([[0.0], np.cumsum(expected(np.array(values)))])
-
-        data = self.counts[0]
-        if self.name == "poisson_mc":
-            scale = np.where(self.factor[0] > 0, self.factor[0], 1.0)
-            data = np.stack([data, np.where(self.counts[0] != 0, np.abs(self.counts[0]) / scale, 0.0)], axis=1)
-        cost = ExtendedBinnedNLL(data, edges, cumulative, name=names)
-        cost.mask = self.used
-        return cost

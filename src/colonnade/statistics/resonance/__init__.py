@@ -1,0 +1,78 @@
+"""Resonance searches: bumps on smooth backgrounds, in one spectrum or in thousands, and the checks of their fits.
+
+- `Spectrum`: bins with sums of weights, from a `hist.Hist` or a sample
+- `background` and the shapes `Exponential`, `QuadraticExponential`, `PolyLogExponential`, `Polynomial`, `Bernstein`
+- `signal_shape` and the shapes `Gaussian` and `CrystalBall`
+- `fit_backgrounds`, `fit_signals`, `fit_bumps`: many spectra at once, one a row, by Newton's method
+- `fit_signal_shape`, `fit_background`, `fit_bump`, `significances`: one spectrum, with a typed result
+- `f_test`, `spurious_signal`, `closure`, `check_wilks`: is the fit right?
+- `search_bumps`: all of them for the histograms of a run
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackgroundFit",
+    "BackgroundFits",
+    "BackgroundTable",
+    "Bernstein",
+    "BumpFit",
+    "BumpFits",
+    "BumpSearch",
+    "Bumps",
+    "CrystalBall",
+    "Exponential",
+    "Gaussian",
+    "PolyLogExponential",
+    "Polynomial",
+    "QuadraticExponential",
+    "SignalFits",
+    "SignalShapeFit",
+    "Significances",
+    "Spectrum",
+    "background",
+    "check_wilks",
+    "closure",
+    "f_test",
+    "fit_background",
+    "fit_backgrounds",
+    "fit_bump",
+    "fit_bumps",
+    "fit_signal_shape",
+    "fit_signals",
+    "search_bumps",
+    "signal_shape",
+    "signed_significance",
+    "significances",
+    "spurious_signal",
+]
+
+from colonnade.statistics.resonance.backgrounds import (
+    Bernstein,
+    Exponential,
+    PolyLogExponential,
+    Polynomial,
+    QuadraticExponential,
+    background,
+)
+from colonnade.statistics.resonance.batch import (
+    BackgroundFits,
+    BumpFits,
+    SignalFits,
+    fit_backgrounds,
+    fit_bumps,
+    fit_signals,
+)
+from colonnade.statistics.resonance.checks import check_wilks, closure, f_test, spurious_signal
+from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
+from colonnade.statistics.resonance.results import (
+    BackgroundFit,
+    BumpFit,
+    SignalShapeFit,
+    Significances,
+    signed_significance,
+)
+from colonnade.statistics.resonance.search import Bumps, BumpSearch, search_bumps
+from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, signal_shape
+from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.resonance.table import BackgroundTable

@@ -1,0 +1,304 @@
+"""The bump fits of a run: from its histograms to one typed result."""
+
+from __future__ import annotations
+
+__all__ = ["Alternative", "BumpSearch", "Bumps", "search_bumps"]
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from colonnade.errors import ConfigError, FitError, nearest
+from colonnade.statistics.resonance.backgrounds import Background, Bernstein, Polynomial
+from colonnade.statistics.resonance.checks import (
+    Closure,
+    FTest,
+    SpuriousSignal,
+    WilksCheck,
+    check_wilks,
+    closure,
+    f_test,
+    spurious_signal,
+)
+from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
+from colonnade.statistics.resonance.results import (
+    BackgroundFit,
+    BumpFit,
+    Goodness,
+    Record,
+    SignalShapeFit,
+    Significances,
+)
+from colonnade.statistics.resonance.settings import BumpFitSettings, BumpSettings
+from colonnade.statistics.resonance.signals import Signal
+from colonnade.statistics.resonance.spectrum import Spectrum
+
+Histograms = Mapping[str, Mapping[str, Any]]
+
+
+class Alternative(Record):
+    """A background shape that was fitted to the background alone.
+
+    Attributes
+    ----------
+    shape : str
+        Short name of the shape.
+    goodness : Goodness or None
+        Of its fit; None where it did not converge.
+    failed : str or None
+        Why it did not.
+    """
+
+    shape: str
+    goodness: Goodness | None = None
+    failed: str | None = None
+
+
+class BumpSearch(Record):
+    """A bump looked for in one histogram of one region.
+
+    Attributes
+    ----------
+    region, histogram : str
+        Which spectrum.
+    range : tuple of float
+        The fit range.
+    signal : str
+        The signal process.
+    backgrounds : tuple of str
+        The background processes.
+    signal_events, background_events : float
+        Expected events in the region, inside the range or not.
+    signal_only : SignalShapeFit or None
+        The signal's shape fitted to the signal alone; None where it was given.
+    background_only : BackgroundFit
+        The background's shape fitted to the background alone.
+    alternatives : tuple of Alternative
+        The shape and others on the same background.
+    f_test : FTest or None
+        Of the polynomials among them, of rising orders; None where there are fewer than two.
+    both : Significances
+        Fits of the sum of background and signal.
+    closure, wilks : Closure, WilksCheck or None
+        Checks by toys; None where none were asked for.
+    spurious_signal : SpuriousSignal
+        At the signal's mean.
+    sidebands : BackgroundFit or None
+        The background fitted to the data outside the window; None without data.
+    data : BumpFit or None
+        The fit to all data; None without data or while they are blinded.
+    """
+
+    region: str
+    histogram: str
+    range: tuple[float, float]
+    signal: str
+    backgrounds: tuple[str, ...]
+    signal_events: float
+    background_events: float
+    signal_only: SignalShapeFit | None
+    background_only: BackgroundFit
+    alternatives: tuple[Alternative, ...]
+    f_test: FTest | None
+    both: Significances
+    closure: Closure | None
+    wilks: WilksCheck | None
+    spurious_signal: SpuriousSignal
+    sidebands: BackgroundFit | None
+    data: BumpFit | None
+
+
+class Bumps(Record):
+    """The bump fits of a run.
+
+    Attributes
+    ----------
+    luminosity : float
+        fb^-1.
+    blinded : bool
+        Whether the data inside the windows were left out.
+    fits : dict of str to BumpSearch
+        By name.
+    """
+
+    luminosity: float
+    blinded: bool
+    fits: dict[str, BumpSearch]
+
+
+def search_bumps(
+    histograms: Histograms,
+    settings: BumpSettings,
+    *,
+    kinds: Mapping[str, str],
+    luminosity: float,
+    unblind: bool = False,
+) -> Bumps:
+    """Fit the bumps that a workflow asks for.
+
+    For each: the signal's shape fitted to the signal alone, the background's shape and its alternatives to the
+    background alone, both to their sum (with the statistics of the simulation and at the luminosity), the checks
+    of the fit, and, where there are data, the sideband fit and, unblinded, the fit to the data.
+
+    Parameters
+    ----------
+    histograms
+        Name -> process -> `hist.Hist` with axes region, variation and the mass, scaled to the luminosity.
+    settings
+        What to fit.
+    kinds
+        Process -> data, background or signal.
+    luminosity
+        fb^-1, for the record.
+    unblind
+        Whether data are looked at inside the window.
+
+    Raises
+    ------
+    ConfigError
+        If a histogram, region or process does not exist.
+    FitError
+        If a fit fails; the message names it.
+    """
+    spectra = _Spectra(histograms, kinds)
+    found = {}
+    for number, (name, fit) in enumerate(settings.fits.items()):
+        try:
+            found[name] = _one(spectra, fit, np.random.default_rng([settings.seed, number]), unblind=unblind)
+        except FitError as error:
+            msg = f"The bump fit {name} (region {fit.region}): {error}"
+            raise FitError(msg) from error
+    return Bumps(luminosity=luminosity, blinded=not unblind, fits=found)
+
+
+class _Spectra:
+    """Spectra of a run, by histogram, region and process."""
+
+    def __init__(self, histograms: Histograms, kinds: Mapping[str, str]) -> None:
+        self._histograms, self._kinds = histograms, kinds
+
+    def of(self, histogram: str, region: str, processes: Sequence[str], rebin: int) -> Spectrum:
+        """Sum of processes in a region."""
+        if histogram not in self._histograms:
+            msg = f"bump fits: there is no histogram {histogram!r}{nearest(histogram, self._histograms)}."
+            raise ConfigError(msg)
+        found = self._histograms[histogram]
+        total: Spectrum | None = None
+        for process in processes:
+            regions = list(found[process].axes["region"])
+            if region not in regions:
+                msg = f"bump fits: {histogram} is not filled in a region {region!r}{nearest(region, regions)}."
+                raise ConfigError(msg)
+            part = found[process][{"region": region, "variation": "nominal"}]
+            if part.ndim != 1:
+                msg = f"bump fits: the histogram {histogram} has {part.ndim} axes; a mass spectrum has one."
+                raise ConfigError(msg)
+            spectrum = Spectrum.from_hist(part)
+            total = spectrum if total is None else total + spectrum
+        if total is None:
+            msg = f"bump fits: no process to take {histogram} from in {region}; name backgrounds of the workflow."
+            raise ConfigError(msg)
+        return total.rebinned(rebin)
+
+    def processes(self, histogram: str, kind: str, patterns: Sequence[str] = ("*",)) -> list[str]:
+        """Names of the processes of a kind that match; each pattern must match one."""
+        known = [name for name in self._histograms.get(histogram, {}) if self._kinds.get(name) == kind]
+        for pattern in patterns:
+            if not fnmatch.filter(known, pattern):
+                msg = f"bump fits: there is no {kind} process {pattern!r}{nearest(pattern, known)}."
+                raise ConfigError(msg)
+        chosen = patterns or ("*",)
+        return [name for name in known if any(fnmatch.fnmatch(name, pattern) for pattern in chosen)]
+
+
+def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, unblind: bool) -> BumpSearch:
+    backgrounds = spectra.processes(fit.histogram, "background", fit.backgrounds)
+    signals = spectra.processes(fit.histogram, "signal", (fit.signal,))
+    whole_signal = spectra.of(fit.histogram, fit.region, signals, fit.rebin)
+    whole_background = spectra.of(fit.histogram, fit.region, backgrounds, fit.rebin)
+    alone, background = whole_signal.between(*fit.range), whole_background.between(*fit.range)
+    signal, shape = fit.signal_shape.make(), fit.background.make()
+    signal_only = None
+    if fit.signal_shape.fit:
+        # by the weighted chi-squared, as the background; in a likelihood the few events far out would outweigh the core
+        signal_only = fit_signal_shape(alone, signal, cost="chi2")
+        signal = signal_only.signal
+    window = fit.window or signal.window(background.low, background.high)
+    merged = background.merged()
+    shapes = [shape, *(each.make() for each in fit.alternatives)]
+    both = significances(background + alone, shape, signal, window=window)
+    recovered, wilks = _toys(fit, both.luminosity.background, float(alone.values.sum()), signal, rng)
+    sidebands, data = _data(spectra, fit, shape, signal, window, unblind=unblind)
+    return BumpSearch(
+        region=fit.region,
+        histogram=fit.histogram,
+        range=fit.range,
+        signal=fit.signal,
+        backgrounds=tuple(backgrounds),
+        signal_events=float(whole_signal.values.sum()),
+        background_events=float(whole_background.values.sum()),
+        signal_only=signal_only,
+        background_only=fit_background(merged, shape, cost="chi2"),
+        alternatives=tuple(_alternative(merged, each) for each in shapes),
+        f_test=_f_test(merged, shapes),
+        both=both,
+        closure=recovered,
+        wilks=wilks,
+        spurious_signal=spurious_signal(background, shape, signal, [signal.mean]),
+        sidebands=sidebands,
+        data=data,
+    )
+
+
+def _alternative(background: Spectrum, shape: Background) -> Alternative:
+    try:
+        return Alternative(shape=shape.label, goodness=fit_background(background, shape, cost="chi2").goodness)
+    except FitError as error:
+        return Alternative(shape=shape.label, failed=str(error))
+
+
+def _f_test(background: Spectrum, shapes: Sequence[Background]) -> FTest | None:
+    """Test the polynomials of rising order, of the kind of which there are most."""
+    polynomials = sorted(
+        {shape for shape in shapes if isinstance(shape, Polynomial | Bernstein)},
+        key=lambda shape: (type(shape).__name__, shape.order),
+    )
+    ladder = max((list(group) for _, group in groupby(polynomials, key=type)), key=len, default=[])
+    return f_test(background, ladder, cost="chi2") if len(ladder) > 1 else None
+
+
+def _toys(
+    fit: BumpFitSettings, alone: BackgroundFit, injected: float, signal: Signal, rng: np.random.Generator
+) -> tuple[Closure | None, WilksCheck | None]:
+    """Toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold."""
+    if fit.toys == 0:
+        return None, None
+    shape, edges, expected = alone.shape, alone.spectrum.edges, alone.expected
+    return (
+        closure(expected, injected, shape, signal, edges, rng=rng, toys=fit.toys),
+        check_wilks(expected, shape, signal, edges, rng=rng, toys=fit.toys),
+    )
+
+
+def _data(
+    spectra: _Spectra,
+    fit: BumpFitSettings,
+    shape: Background,
+    signal: Signal,
+    window: tuple[float, float],
+    *,
+    unblind: bool,
+) -> tuple[BackgroundFit | None, BumpFit | None]:
+    """Fit the data's sidebands, and unblinded all of them; None without data."""
+    names = spectra.processes(fit.histogram, "data", ())
+    if not names:
+        return None, None
+    data = spectra.of(fit.histogram, fit.region, names, fit.rebin).between(*fit.range)
+    if not data.values.any():
+        return None, None  # a blinded signal region holds none
+    return fit_background(data, shape, blind=window), (
+        fit_bump(data, shape, signal, window=window) if unblind else None
+    )
