@@ -3,7 +3,7 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo heavy_higgs zgamma monojet hnl_tau test test-cluster bench check clean
+.PHONY: demo heavy_higgs zgamma monojet hnl_tau heavy_higgs_study zgamma_study test test-cluster bench check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
@@ -13,6 +13,10 @@ demo: .venv/.demo
 heavy_higgs zgamma monojet hnl_tau: .venv/.train
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/$@.yaml
 	.venv/bin/colonnade run workflows/$@.yaml
+
+# what one document asks for beyond a run of its search
+heavy_higgs_study zgamma_study: %_study: %
+	.venv/bin/python -m studies.$*
 
 test: .venv/.dev
 	.venv/bin/python -m pytest -n 2 --dist worksteal

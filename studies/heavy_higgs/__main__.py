@@ -12,12 +12,14 @@ import colonnade
 from colonnade.cli import entry
 from colonnade.config import read_json
 from colonnade.output import write_json
+from colonnade.plotting.draw import draw_all
 from colonnade.plotting.lines import Step, StepPlot
-from colonnade.plotting.plot import Caption, path_part
-from colonnade.plotting.save import save
-from colonnade.statistics.resonance import Spectrum
-from studies.heavy_higgs.sculpting import sculpting
-from studies.heavy_higgs.tables import bump_lines, sculpting_lines
+from colonnade.plotting.plot import Caption, Picture, path_part
+from colonnade.plotting.settings import PlotSettings
+from colonnade.report import PageSection, read_images, write_page
+from colonnade.statistics.resonance import Bumps, Spectrum
+from studies.heavy_higgs.sculpting import Sculpting, sculpting
+from studies.heavy_higgs.tables import bump_tables, sculpting_table
 from studies.tables import fill_page
 
 ROOT = Path(__file__).parents[2]
@@ -33,31 +35,29 @@ RANGE, WINDOW = (700.0, 1500.0), (900.0, 1100.0)
 def command(folder: Path, output: Path | None, *, publish: bool) -> None:
     """Compare the background's mass spectrum after each selection of a run with that before.
 
-    FOLDER is the output folder of a run of workflows/heavy_higgs.yaml.
+    FOLDER is the output folder of a run of workflows/heavy_higgs.yaml. The study leaves sculpting.json, pictures
+    and page.html.
     """
     directory = output or folder.with_name(f"{folder.name}_study")
-    found, rng = {}, np.random.default_rng(1)
+    bumps = Bumps.from_json(read_json(folder / "bumps.json"))
     before = _spectrum(folder, BEFORE)
-    for region in AFTER:
-        after = _spectrum(folder, region)
-        found[region] = sculpting(before, after, WINDOW, rng)
-        steps = tuple(
-            Step(name, each.values / each.values.sum(), filled=name == BEFORE)
-            for name, each in ((BEFORE, before), (region, after))
-        )
-        caption = Caption(
-            status="Simulation", lines=(f"background, {region}", f"window fraction ×{found[region].window_ratio:.2f}")
-        )
-        plot = StepPlot(before.edges, steps, "Mass [GeV]", caption=caption)
-        save(plot.figure(), directory / f"sculpting_{path_part(region)}", ("png", "pdf"), 150)
+    after = {region: _spectrum(folder, region) for region in AFTER}
+    rng = np.random.default_rng(1)
+    found = {region: sculpting(before, spectrum, WINDOW, rng) for region, spectrum in after.items()}
+    pictures = [_picture(region, before, spectrum, found[region]) for region, spectrum in after.items()]
     write_json(directory / "sculpting.json", {name: each.to_dict() for name, each in found.items()})
-    lines = list(sculpting_lines(found, WINDOW))
+    draw_all(pictures, directory / "plots", PlotSettings(), workers=1)
+    tables = [*bump_tables(bumps), sculpting_table(found, WINDOW)]
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    content = {"tables": tables, "images": read_images(directory / "plots")}
+    page = write_page("Selections of a heavy Higgs boson", [PageSection("Results", template, content)],
+                      directory / "page.html")  # fmt: skip
+    lines = [line for each in tables for line in each.lines()]
     console = Console()
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Wrote {directory / 'sculpting.json'} and {len(found)} pictures", highlight=False, soft_wrap=True)
+    console.print(f"Wrote {page} and {len(pictures)} pictures", highlight=False, soft_wrap=True)
     if publish:
-        peaks = bump_lines(read_json(folder / "bumps.json"))
-        fill_page(ROOT / "docs" / "resonances.md", "heavy_higgs", [*peaks, *lines])
+        fill_page(ROOT / "docs" / "resonances.md", "heavy_higgs", lines)
 
 
 def _spectrum(folder: Path, region: str) -> Spectrum:
@@ -65,6 +65,18 @@ def _spectrum(folder: Path, region: str) -> Spectrum:
     histograms = colonnade.load(folder)[HISTOGRAM]
     total = sum(histograms[name][{"region": region, "variation": "nominal"}] for name in BACKGROUNDS)
     return Spectrum.from_hist(total).between(*RANGE)
+
+
+def _picture(region: str, before: Spectrum, after: Spectrum, found: Sculpting) -> Picture:
+    """Draw the shape of the background before and after a selection."""
+    steps = tuple(
+        Step(name, each.values / each.values.sum(), filled=each is before)
+        for name, each in ((BEFORE, before), (region, after))
+    )
+    words = f"window fraction ×{found.window_ratio:.2f}"
+    caption = Caption(status="Simulation", lines=(f"background, {region}", words))
+    plot = StepPlot(before.edges, steps, "Mass [GeV]", caption=caption)
+    return Picture(f"sculpting_{path_part(region)}", "sculpting", f"mass after {region}: {words}", plot)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from colonnade.errors import FitError
-from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.resonance import Spectrum
 
 Array = NDArray[np.float64]
 _DRAWS = 200

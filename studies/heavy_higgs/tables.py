@@ -1,60 +1,75 @@
-"""The tables of docs/resonances.md that a run of the search fills."""
+"""The tables of docs/resonances.md and of the study's page."""
 
 from __future__ import annotations
 
-__all__ = ["bump_lines", "sculpting_lines"]
+__all__ = ["Table", "bump_tables", "sculpting_table"]
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from colonnade.report.numbers import fixed, measured, significant
+from colonnade.statistics.resonance import Bumps
+from colonnade.statistics.resonance.results import Parameter
 from studies.heavy_higgs.sculpting import Sculpting
 from studies.tables import table
 
 
-def bump_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the tables of `bumps.json`."""
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a sentence that says what they are."""
+
+    about: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines in Markdown."""
+        yield self.about
+        yield ""
+        yield from table(self.head, self.rows)
+
+
+def bump_tables(found: Bumps) -> Iterator[Table]:
+    """Yield what the bump fits of a run found, and their checks."""
     rows, checks = [], []
-    for name, fit in found["fits"].items():
-        light, simulated = (fit["both"][kind] for kind in ("luminosity", "mc_statistics"))
-        size, good = light["n_signal_total"], fit["background_only"]["goodness"]
-        peak = fit["signal_only"]["parameters"]
+    for name, fit in found.fits.items():
+        both, good = fit.both.luminosity, fit.background_only.goodness
+        mean, width = ("given",) * 2 if fit.signal_only is None else map(_value, fit.signal_only.parameters[1:3])
         rows.append(
             (
-                name, significant(fit["events"]["signal"]), significant(fit["events"]["background"]),
-                " ± ".join(measured(peak[1]["value"], peak[1]["error"])),
-                " ± ".join(measured(peak[2]["value"], peak[2]["error"])),
-                f"{good['chi2']:.1f} / {good['ndf']}", " ± ".join(measured(size["value"], size["error"])),
-                fixed(light["z_wilks"]), fixed(light["z_counting"]), fixed(simulated["z_wilks"]),
+                name, significant(fit.signal_events), significant(fit.background_events), mean, width,
+                f"{good.chi2:.1f} / {good.ndf}", _value(both.n_signal_total), fixed(both.z_wilks),
+                fixed(both.z_counting), fixed(fit.both.mc_statistics.z_wilks),
             )
         )  # fmt: skip
-        closure, wilks, spurious = (fit["checks"][key] for key in ("closure", "wilks", "spurious_signal"))
-        checks.append(
-            (
-                name, closure["toys"], closure["failed"],
-                " ± ".join(measured(closure["mean"], closure["mean_error"])),
-                " ± ".join(measured(closure["width"], closure["width_error"])),
-                significant(wilks["p"]), " ± ".join(measured(spurious["signal"][0], spurious["error"][0])),
-            )
-        )  # fmt: skip
-    yield f"Signal and background in the selection at {found['luminosity']:g} fb⁻¹, the peak fitted to the signal"
-    yield "alone, χ² of the background alone, and the signal that the fit of both finds:"
-    yield ""
-    yield from table(
+        if fit.closure is not None and fit.wilks is not None:
+            pulls, spurious = fit.closure, fit.spurious_signal
+            checks.append(
+                (
+                    name, str(pulls.toys), str(pulls.failed), " ± ".join(measured(pulls.mean, pulls.mean_error)),
+                    " ± ".join(measured(pulls.width, pulls.width_error)), significant(fit.wilks.p),
+                    " ± ".join(measured(spurious.signal[0], spurious.error[0])),
+                )
+            )  # fmt: skip
+    yield Table(
+        f"Signal and background in the selection at {found.luminosity:g} fb⁻¹, the signal's shape fitted to the "
+        "signal alone, χ² of the background alone, and the signal that the fit of both finds:",
         ("selection", "signal", "background", "mean [GeV]", "width [GeV]", "χ²/ndf", "fitted signal",
-         "Z at luminosity", "Z by counting", "Z of MC statistics"), rows,
+         "Z at luminosity", "Z by counting", "Z of MC statistics"),
+        rows,
     )  # fmt: skip
-    yield "Toys with the signal injected, toys without, and the signal that a fit of the background alone finds:"
-    yield ""
-    yield from table(("selection", "toys", "failed", "pull mean", "pull width", "Wilks: p", "spurious signal"), checks)
+    yield Table(
+        "Toys with the signal injected, toys without, and the signal that a fit of the background alone finds:",
+        ("selection", "toys", "failed", "pull mean", "pull width", "Wilks: p", "spurious signal"),
+        checks,
+    )
 
 
-def sculpting_lines(found: Mapping[str, Sculpting], window: tuple[float, float]) -> Iterator[str]:
-    """Yield the table of how much selections bend the background's mass spectrum, by selection."""
+def sculpting_table(found: Mapping[str, Sculpting], window: tuple[float, float]) -> Table:
+    """Return how much selections bend the background's mass spectrum, by selection."""
     low, high = window
-    yield "How much each selection bends the background's mass spectrum (1: not at all):"
-    yield ""
-    yield from table(
+    return Table(
+        "How much each selection bends the background's mass spectrum (1: not at all):",
         ("selection", f"fraction in {low:g} to {high:g} GeV, after / before", "divergence [bit]", "by chance"),
         [
             (
@@ -64,3 +79,7 @@ def sculpting_lines(found: Mapping[str, Sculpting], window: tuple[float, float])
             for name, row in found.items()
         ],
     )  # fmt: skip
+
+
+def _value(parameter: Parameter) -> str:
+    return " ± ".join(measured(parameter.value, parameter.error))

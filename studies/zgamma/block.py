@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.statistics.resonance.batch import fit_backgrounds, fit_bumps, fit_signals
-from colonnade.statistics.resonance.signals import Gaussian
-from colonnade.statistics.resonance.significance import signed_significance
-from colonnade.statistics.resonance.table import BackgroundTable
+from colonnade.statistics.resonance import (
+    BackgroundTable,
+    Gaussian,
+    fit_backgrounds,
+    fit_bumps,
+    fit_signals,
+    signed_significance,
+)
 from studies.zgamma.sampling import Sampler
 from studies.zgamma.settings import PseudoExperimentSettings
 

@@ -257,11 +257,11 @@ def _claim(folder: Path, sampler: Sampler, settings: PseudoExperimentSettings, d
 
 def _code() -> str:
     """Hash of the modules that make the numbers, so that blocks of two versions are never mixed."""
-    from colonnade.statistics.resonance import backgrounds, batch, costs, newton, signals, significance, table
+    from colonnade.statistics.resonance import backgrounds, batch, costs, newton, results, signals, table
     from studies.zgamma import block, ensemble, sampling
 
     found = hashlib.sha256()
-    for module in (backgrounds, batch, costs, newton, signals, significance, table, block, sampling, ensemble):
+    for module in (backgrounds, batch, costs, newton, results, signals, table, block, sampling, ensemble):
         found.update(Path(str(module.__file__)).read_bytes())
     return found.hexdigest()
 

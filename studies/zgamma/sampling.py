@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.statistics.resonance.backgrounds import Background
-from colonnade.statistics.resonance.fits import fit_background
-from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.resonance import Background, Spectrum, fit_background
 
 Array = NDArray[np.float64]
 # quantiles that describe the distribution of a feature, and points of the smooth distribution of the mass

@@ -63,7 +63,7 @@ class PseudoExperimentSettings(Settings):
     bins: Annotated[int, Field(ge=3)] = 36
     mean: float = 150.0
     sigma: Annotated[float, Field(gt=0)] = 2.4
-    background: BackgroundSettings = BackgroundSettings()
+    background: BackgroundSettings = BackgroundSettings(shape="poly_log_exponential")
     rejections: Annotated[tuple[Fraction, ...], Field(min_length=1)] = tuple(
         round(0.05 * index, 2) for index in range(20)
     )

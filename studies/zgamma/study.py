@@ -16,11 +16,8 @@ from scipy.stats import norm
 
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.resonance.costs import CostName
-from colonnade.statistics.resonance.fits import fit_background
-from colonnade.statistics.resonance.spectrum import Spectrum
-from colonnade.statistics.resonance.validation import f_test
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, Interval
+from colonnade.statistics.resonance import CostName, Spectrum, f_test, fit_background
 from colonnade.training.declaration import Dense, Model
 from studies.zgamma.block import Scan, examine_experiment
 from studies.zgamma.engine import PseudoExperiments, identity, run_pseudo_experiments
@@ -224,7 +221,7 @@ def _size(toys: Calibration, sigma: float, place: int) -> dict[str, float] | Non
 
 
 def _shapes(sample: Sample, settings: StudySettings, experiment: PseudoExperimentSettings) -> dict[str, Any]:
-    """S2's comparison: each form fitted to the simulated mass spectrum in the bins of the experiments."""
+    """Compare the background forms: each fitted to the simulated mass spectrum in the bins of the experiments."""
     edges = np.linspace(experiment.low, experiment.high, experiment.bins + 1)
     spectrum = Spectrum.fill(sample.mass, edges, sample.weights)
     cost: CostName = "poisson" if sample.weights is None else "poisson_mc"
@@ -236,10 +233,10 @@ def _shapes(sample: Sample, settings: StudySettings, experiment: PseudoExperimen
         except FitError as error:
             rows.append({"shape": shape.label, "failed": str(error)})
         else:
-            rows.append({**fit.to_dict(), "failed": None})
+            rows.append({**fit.to_json(), "shape": shape.label, "failed": None})
     shapes = {each.shape: each.make() for each in settings.shapes}
     nested = [shapes[name] for name in ("exponential", "quadratic_exponential") if name in shapes]
-    test = f_test(spectrum, nested, cost=cost).to_dict() if len(nested) == 2 else None
+    test = f_test(spectrum, nested, cost=cost).to_json() if len(nested) == 2 else None
     return {"spectrum": spectrum.to_dict(), "fits": rows, "f_test": test}
 
 

@@ -1,67 +1,60 @@
-"""From a run's results to pictures of fitted peaks."""
+"""From the bump fits of a run to their pictures."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from helpers.made_run import empty_run
 
-from colonnade.plotting.resonance_pictures import bump_pictures, pseudo_experiment_pictures
+from colonnade.plotting.resonance_pictures import bump_pictures
+from colonnade.statistics.resonance import (
+    Bumps,
+    BumpSearch,
+    Exponential,
+    Gaussian,
+    Spectrum,
+    check_wilks,
+    closure,
+    fit_background,
+    fit_signal_shape,
+    significances,
+    spurious_signal,
+)
 
-EDGES = np.linspace(0.0, 4.0, 5)
-CENTERS = EDGES[:-1] + 0.5
-FLAT = np.ones(4)
-
-
-def fit(cost="poisson"):
-    return {
-        "shape": "exponential", "cost": cost, "expected": [4.0] * 4, "pulls": [0.5, None, -0.5, 0.0],
-        "goodness": {"chi2": 3.0, "ndf": 2, "p": 0.2}, "parameters": [
-            {"name": name, "value": 1.0, "error": 0.1} for name in ("yield", "mean", "sigma")
-        ],
-        "spectrum": {"name": "mass", "edges": EDGES.tolist(), "values": [5.0] * 4, "variances": [5.0] * 4},
-    }  # fmt: skip
-
-
-def both():
-    return {
-        **fit(), "z_wilks": 2.0, "window": [1.0, 2.0], "n_signal_total": {"name": "N", "value": 3.0, "error": 1.0},
-        "expected_signal": [0.0, 1.0, 1.0, 0.0], "background": fit(), "background_only": fit(),
-    }  # fmt: skip
+EDGES = np.linspace(100.0, 200.0, 41)
+SHAPE, PEAK = Exponential(), Gaussian(150.0, 5.0)
 
 
+@pytest.fixture(scope="module")
 def bumps():
-    return {
-        "luminosity": 139.0,
-        "fits": {
-            "cuts": {
-                "region": "cuts", "signal": "H1000", "signal_only": fit("poisson_mc"), "background_only": fit("chi2"),
-                "both": {"mc_statistics": both(), "luminosity": both()},
-                "data": {"sidebands": fit(), "fit": None},
-                "checks": {
-                    "closure": {"toys": 3, "injected": 5.0, "mean": 0.0, "mean_error": 0.1, "width": 1.0,
-                                "width_error": 0.1, "pulls": [0.1, -0.2, 1.0]},
-                    "wilks": {"toys": 3, "p": 0.5, "q": [0.1, 1.0, 2.0]},
-                },
-            }
-        },
-        "sculpting": [
-            {"before": "all", "after": "network", "window_ratio": 1.5, "edges": EDGES.tolist(),
-             "shape_before": [0.25] * 4, "shape_after": [0.1, 0.4, 0.4, 0.1]}
-        ],
-    }  # fmt: skip
+    falling = np.exp(-EDGES[:-1] / 50)
+    background = Spectrum(EDGES, 4000 * falling / falling.sum())
+    signal = Spectrum(EDGES, 200 * PEAK.fractions(EDGES))
+    both = significances(background + signal, SHAPE, PEAK, window=(140.0, 160.0))
+    alone = fit_background(background, SHAPE, cost="chi2")
+    toys = {"rng": np.random.default_rng(1), "toys": 20}
+    fit = BumpSearch(
+        region="cuts", histogram="mass", range=(100.0, 200.0), signal="H150", backgrounds=("zjets",),
+        signal_events=200.0, background_events=4000.0, signal_only=fit_signal_shape(signal.merged(), PEAK),
+        background_only=alone, alternatives=(), f_test=None, both=both,
+        closure=closure(alone.expected, 200.0, SHAPE, PEAK, EDGES, **toys),
+        wilks=check_wilks(alone.expected, SHAPE, PEAK, EDGES, **toys),
+        spurious_signal=spurious_signal(background, SHAPE, PEAK, [150.0]), sidebands=alone, data=None,
+    )  # fmt: skip
+    return Bumps(luminosity=139.0, blinded=True, fits={"cuts": fit})
 
 
-def test_bump_fits_of_a_run():
-    pictures = {picture.stem: picture for picture in bump_pictures(empty_run(bumps=bumps()))}
+def test_bump_fits_of_a_run(bumps):
+    pictures = {picture.stem: picture for picture in bump_pictures(empty_run(bumps=bumps))}
     kinds = ("signal", "background", "mc_statistics", "luminosity", "data", "closure", "wilks")
-    assert list(pictures) == [*(f"bumps/cuts_{name}" for name in kinds), "bumps/sculpting_network"]
-    content = pictures["bumps/cuts_luminosity"].plot
-    assert content.curves[0].y.tolist() == [4, 5, 5, 4]
-    assert content.shaded == (1.0, 2.0)
-    assert "Z = 2" in pictures["bumps/cuts_luminosity"].alt
+    assert list(pictures) == [f"bumps/cuts_{name}" for name in kinds]
+    plot, both = pictures["bumps/cuts_luminosity"].plot, bumps.fits["cuts"].both.luminosity
+    assert plot.curves[0].y == pytest.approx(both.background.expected + both.expected_signal)
+    assert plot.shaded == (140.0, 160.0)
+    assert f"Z = {both.z_wilks:.3g}" in pictures["bumps/cuts_luminosity"].alt
     for picture in pictures.values():
         picture.plot.figure()
 
 
 def test_a_run_without_them_has_no_pictures():
-    assert not [*bump_pictures(empty_run()), *pseudo_experiment_pictures(empty_run())]
+    assert not list(bump_pictures(empty_run()))

@@ -1,66 +1,25 @@
-"""Bump hunting on pyBumpHunter's data, global p-values against brute force and theory."""
+"""Global p-values against brute force and theory."""
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-from colonnade.statistics.scans import bump_hunt, bump_hunt_toys, scan_masses
 from scipy import stats
 
-from colonnade.errors import ConfigError, FitError
-from colonnade.statistics.resonance import BackgroundTable, Exponential, Gaussian, Spectrum, fit_bump
+from colonnade.errors import FitError
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, normal_fit, probability, upcrossings
-
-FILE = Path(__file__).parents[3] / "shared" / "data" / "statistics" / "pyBumpHunter_data.root"
-
-
-def test_pybumphunter_row():
-    """The row of the data folder's README: bin 16, width 4, excess 208, local p 1.7341e-4, 285 windows."""
-    if not FILE.exists():
-        pytest.skip("needs pyBumpHunter_data.root beside the project, in ../shared/data/statistics")
-    import uproot
-
-    edges = np.linspace(0, 20, 61)
-    with uproot.open(FILE) as file:
-        data, expected = (
-            np.histogram(file[tree][branch].array(library="np"), edges)[0]
-            for tree, branch in (("data", "data"), ("bkg", "bkg"))
-        )
-    found = bump_hunt(data, expected, edges, widths=(2, 6))
-    assert (found.first, found.width, found.excess, found.windows) == (16, 4, 208, 285)
-    assert found.p_local == pytest.approx(1.7341e-4, abs=5e-9)
-    assert found.z_local == pytest.approx(3.5776, abs=5e-5)
-    toys = bump_hunt_toys(expected, np.random.default_rng(1), toys=2000)
-    p_global = probability(int((toys <= found.p_local).sum()), len(toys))
-    # looked for in 285 overlapping windows: between one and 285 times less unlikely
-    assert 2 * found.p_local < p_global.value < 285 * found.p_local
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_hunt_against_a_plain_loop():
-    rng = np.random.default_rng(3)
-    expected = np.linspace(30, 2, 12)
-    counts = rng.poisson(expected)
-    best = min(
-        (float(stats.poisson.sf(counts[i : i + w].sum() - 1, expected[i : i + w].sum())), w, i)
-        for w in (1, 2, 3)
-        for i in range(12 - w + 1)
-        if counts[i : i + w].sum() > expected[i : i + w].sum()
-    )
-    found = bump_hunt(counts, expected, np.arange(13), widths=(1, 3))
-    assert (found.p_local, found.width, found.first) == pytest.approx(best, rel=1e-9)
-    assert found.windows == 12 + 11 + 10
-
-
-def test_one_window_has_no_look_elsewhere():
-    """With one window the global p-value is the local one, but for the toys' discreteness."""
-    toys = bump_hunt_toys([400.0], np.random.default_rng(5), toys=20000, widths=(1, 1))
-    for local in (0.3, 0.1, 0.02):
-        assert np.mean(toys <= local) == pytest.approx(local, abs=0.25 * local)
+from colonnade.statistics.resonance import (
+    BackgroundTable,
+    Exponential,
+    Gaussian,
+    Spectrum,
+    fit_backgrounds,
+    fit_bump,
+    fit_bumps,
+)
 
 
 def test_upcrossings():
@@ -75,11 +34,14 @@ def test_gross_and_vitells_against_brute_force():
     centers = 0.5 * (edges[1:] + edges[:-1])
     expected = 400 * np.exp(-(centers - 100) / 50)
     counts = np.random.default_rng(7).poisson(expected, size=(700, 50)).astype(float)
-    z, signal = scan_masses(table, counts, Gaussian(150.0, 3.0), np.arange(120, 181, 2.0))
+    alone = fit_backgrounds(table, counts)
+    masses = np.arange(120, 181, 2.0)
+    fits = [fit_bumps(table, counts, Gaussian(mass, 3.0).fractions(edges), background=alone) for mass in masses]
+    z = np.stack([found.z for found in fits], axis=1)
     assert np.isfinite(z).all()
     one = fit_bump(Spectrum(edges, counts[0]), Exponential(), Gaussian(150.0, 3.0))
     assert z[0, 15] == pytest.approx(one.z_signed, abs=2e-3)
-    assert signal[0, 15] == pytest.approx(one.n_signal_total.value, abs=0.01 * one.n_signal_total.error)
+    assert fits[15].signal[0] == pytest.approx(one.n_signal_total.value, abs=0.01 * one.n_signal_total.error)
     few = GrossVitells.from_scans(z[:200], level=0.5)
     toys = Calibration(z)
     for level in (2.0, 2.5, 3.0):
@@ -152,10 +114,6 @@ def test_intervals():
 
 
 def test_bad_input():
-    with pytest.raises(ConfigError, match="windows of 2 to 6 bins do not fit a histogram of 4"):
-        bump_hunt([1, 1, 1, 1], [1, 1, 1, 1], range(5))
-    with pytest.raises(FitError, match="expectation of 0 or more"):
-        bump_hunt([1, 1], [0, 0], range(3), widths=(1, 2))
     with pytest.raises(FitError, match="at least one trial"):
         probability(0, 0)
     with pytest.raises(FitError, match="make more toys"):

@@ -68,7 +68,8 @@ def _plot(fit: BackgroundFit | SignalShapeFit | BumpFit, caption: Caption) -> Fi
     spectrum = fit.spectrum
     errors = np.sqrt(np.maximum(spectrum.values if fit.cost == "poisson" else spectrum.variances, 0.0))
     x = spectrum.centers
-    curves, shaded = (Line("Fit", x, fit.expected),), None
+    curves: tuple[Line, ...] = (Line("Fit", x, fit.expected),)
+    shaded = None
     if isinstance(fit, BumpFit):
         shaded = fit.window
         curves = (

@@ -57,8 +57,10 @@ class Run:
         What the fit's model was built from.
     fit : FitSummary, optional
         Significances and limits.
-    diagnostics, bumps : mapping, optional
-        Of the fit; fits of peaks.
+    diagnostics : mapping, optional
+        Of the fit.
+    bumps : Bumps, optional
+        Fits of bumps.
     classifiers : mapping
         Name of a score to how well its classifier does.
     provenance : mapping

@@ -22,7 +22,7 @@ from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.processor import Processor
-from colonnade.statistics.bumps.settings import BumpSettings
+from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import make_processor
 from colonnade.workflow.folder import load_run

@@ -38,7 +38,7 @@ class WorkflowSettings(Settings):
     executor: ExecutorSettings = ExecutorSettings()
     cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
-    bumps: BumpSettings | None = Field(default=None, description="fits of peaks on smooth backgrounds")
+    bumps: BumpSettings | None = Field(default=None, description="fits of bumps on smooth backgrounds")
     plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
 
 

@@ -15,7 +15,7 @@ from colonnade.training.columns import ColumnsCard, ProcessCard
 pytest.importorskip("torch", reason="needs the extra `train`")
 pytest.importorskip("onnxscript", reason="needs the extra `train`")
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def made_columns(folder):

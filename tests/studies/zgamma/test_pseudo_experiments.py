@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from scipy import stats
 from studies.zgamma.block import run_block, scan_counts
 from studies.zgamma.engine import load_pseudo_experiments, progress_bar, run_pseudo_experiments
 from studies.zgamma.ensemble import EnsembleSettings
+from studies.zgamma.figures import pictures as study_pictures
 from studies.zgamma.ranking import rank_features
 from studies.zgamma.sampling import Sample, compare_columns, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings
@@ -32,7 +34,7 @@ from colonnade.statistics.resonance.settings import BackgroundSettings
 from colonnade.training import Dense, Feature, Model, Optimisation, load_models
 from colonnade.training.columns import ColumnsCard, ProcessCard
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 SMALL = PseudoExperimentSettings(
     events=600,
     background=BackgroundSettings(shape="exponential"),
@@ -276,7 +278,9 @@ def test_a_killed_run_is_taken_up(tmp_path, sampler):
         folder,
         SMALL.model_dump_json(),
     ]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    # blocks are worked on in other processes, which import the study, too
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True,
+                          env={**os.environ, "PYTHONPATH": str(PROJECT)}) as process:  # fmt: skip
         while int(process.stdout.readline()) < 4:
             pass
         process.send_signal(signal.SIGKILL)
@@ -472,16 +476,12 @@ def test_networks_that_ensembles_cannot_train():
 
 
 def test_a_study_gives_its_pictures(tmp_path, sample):
-    from helpers.made_run import empty_run
-
-    from colonnade.plotting.resonance_pictures import pseudo_experiment_pictures
-
     two = Sample(sample.mass, sample.features[:, [1, 3]], ("x1", "x3"))
     settings = STUDY.model_copy(update={"experiments": 4})
     study_pseudo_experiments(two, settings, MODEL, directory=tmp_path)
     found = json.loads((tmp_path / "pseudo_experiments.json").read_text())
-    pictures = list(pseudo_experiment_pictures(empty_run(experiments=found)))
-    stems = {picture.stem.removeprefix("pseudo_experiments/") for picture in pictures}
+    pictures = list(study_pictures(found))
+    stems = {picture.stem for picture in pictures}
     assert {"drawn_mass", "drawn_x1", "shapes", "response", "roc", "ranking", "scan_0", "z_local", "z_global"} <= stems
     assert {"z_free_p_values", "z_wilks_global"} <= stems
     for picture in pictures:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "Background",
     "BackgroundFit",
     "BackgroundFits",
     "BackgroundTable",
@@ -20,12 +21,14 @@ __all__ = [
     "BumpFits",
     "BumpSearch",
     "Bumps",
+    "CostName",
     "CrystalBall",
     "Exponential",
     "Gaussian",
     "PolyLogExponential",
     "Polynomial",
     "QuadraticExponential",
+    "Signal",
     "SignalFits",
     "SignalShapeFit",
     "Significances",
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 from colonnade.statistics.resonance.backgrounds import (
+    Background,
     Bernstein,
     Exponential,
     PolyLogExponential,
@@ -64,6 +68,7 @@ from colonnade.statistics.resonance.batch import (
     fit_signals,
 )
 from colonnade.statistics.resonance.checks import check_wilks, closure, f_test, spurious_signal
+from colonnade.statistics.resonance.costs import CostName
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
@@ -73,6 +78,6 @@ from colonnade.statistics.resonance.results import (
     signed_significance,
 )
 from colonnade.statistics.resonance.search import Bumps, BumpSearch, search_bumps
-from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, signal_shape
+from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal, signal_shape
 from colonnade.statistics.resonance.spectrum import Spectrum
 from colonnade.statistics.resonance.table import BackgroundTable

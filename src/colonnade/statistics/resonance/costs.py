@@ -115,9 +115,7 @@ class Costs:
         if self.name == "chi2":
             return 2 * factor * (content - counts), 2 * np.broadcast_to(factor, content.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # a bin without events costs 2 mu, also where it expects none
-            nothing = (factor == 0) | (counts == 0)
-            ratio = np.where(nothing, 0.0, counts / content)
+            ratio = np.where(factor == 0, 0.0, counts / content)
             first = 2 * factor * (1 - ratio)
-            second = 2 * factor * np.where(nothing, 0.0, ratio / content)
+            second = 2 * factor * np.where(factor == 0, 0.0, ratio / content)
         return first, second

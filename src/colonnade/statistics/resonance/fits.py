@@ -221,8 +221,13 @@ class _ShapeObjective:
         return self._signal.with_values(*values).fractions(self._edges)
 
     def value(self, parameters: Array, rows: NDArray[np.intp]) -> Array:
-        content = np.array([each[0] * self._fractions(each[1:]) for each in parameters])
-        return self._costs.value(content, rows)
+        # a step from derivatives that are no numbers, where bins expect nothing, is refused
+        known = np.isfinite(parameters).all(axis=1)
+        content = [each[0] * self._fractions(each[1:]) for each in parameters[known]]
+        value = np.full(len(rows), np.inf)
+        if content:
+            value[known] = self._costs.value(np.array(content), rows[known])
+        return value
 
     def derivatives(self, parameters: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
         found = [self._one(each, row) for each, row in zip(parameters, rows, strict=True)]

@@ -26,7 +26,7 @@ class BackgroundSettings(Settings):
         Of the poly-log-exponential, GeV.
     """
 
-    shape: str = "poly_log_exponential"
+    shape: str
     order: int | None = None
     sqrt_s: float | None = None
 
