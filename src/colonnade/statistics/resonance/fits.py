@@ -110,7 +110,7 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
     if not (found.converged[0] and np.all((errors[1:3] > 0) & (errors[1:3] < spectrum.high - spectrum.low))):
         msg = (
             f"{spectrum.name}: the events between {spectrum.low:g} and {spectrum.high:g} do not determine the mean "
-            f"and width of the signal; use more events or narrower bins, or start from other values."
+            "and width of the signal; use more events or narrower bins, or start from other values."
         )
         raise FitError(msg)
     return SignalShapeFit(
@@ -218,7 +218,8 @@ class _ShapeObjective:
         self._signal, self._edges, self._costs = signal, edges, costs
 
     def _fractions(self, values: Array) -> Array:
-        return self._signal.with_values(*values).fractions(self._edges)
+        # far out in the tails a part may be rounded to nothing, of which the logarithm has no derivative
+        return np.maximum(self._signal.with_values(*values).fractions(self._edges), 1e-150)
 
     def value(self, parameters: Array, rows: NDArray[np.intp]) -> Array:
         # a step from derivatives that are no numbers, where bins expect nothing, is refused
