@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where the study is
 from studies.zgamma.block import draw_experiment
 from studies.zgamma.engine import run_pseudo_experiments
 from studies.zgamma.ensemble import initial_parameters
