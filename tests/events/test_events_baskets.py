@@ -73,9 +73,9 @@ def test_ranges_that_share_a_basket(made: str, columns: dict[str, ak.Array], mon
     unpacked: list[int] = []
     unpack = baskets._unpack
 
-    def counted(branch: baskets.PlainBranch, number: int, raw: bytes) -> object:
+    def counted(branch: baskets.PlainBranch, number: int, raw: bytes, others: frozenset[str]) -> object:
         unpacked.append(number)
-        return unpack(branch, number, raw)
+        return unpack(branch, number, raw, others)
 
     monkeypatch.setattr(baskets, "_unpack", counted)
     for start in (0, 150, 300, 450, 600):

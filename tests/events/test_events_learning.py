@@ -133,8 +133,9 @@ def test_lazy_events_read_only_what_is_touched(made: str, monkeypatch: pytest.Mo
         names.extend(wanted)
         return read(self, wanted, *args, **options)
 
+    source = inspect_file(made)
     monkeypatch.setattr(TTreeReader, "read", recorded)
-    events = read_events(inspect_file(made), 0, 100, None, {})
+    events = read_events(source, 0, 100, None, {})
     assert names == []
     ak.sum(events.Jet.eta)
     assert set(names) <= {"nJet", "Jet_eta", "Jet_pt"}

@@ -12,13 +12,13 @@ Source: ROOT's reference guide, classes TKey and TBasket, https://root.cern/doc/
 
 from __future__ import annotations
 
-__all__ = ["PlainBranch", "keep_freed_memory", "plain_branch", "read_branch", "read_branches"]
+__all__ = ["DamagedError", "PlainBranch", "decompress", "keep_freed_memory", "plain_branch", "read_branches"]
 
 import dataclasses
 import functools
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from typing import Any, NoReturn
 
@@ -93,6 +93,8 @@ class PlainBranch:
         Where each basket starts and stops in the file.
     embedded
         The baskets after those, which small or unfinished files keep in the tree's own record, by number.
+    counter
+        The branch that says how many values each event has, where the tree's header names one.
     kept
         The basket that the last entry range ended in, as the next one will begin there.
     """
@@ -104,6 +106,7 @@ class PlainBranch:
     starts: npt.NDArray[np.int64]
     ranges: tuple[tuple[int, int], ...]
     embedded: dict[int, _Basket] = dataclasses.field(default_factory=dict)
+    counter: str | None = None
     kept: list[tuple[int, _Basket]] = dataclasses.field(default_factory=list)
 
     def overlapping(self, start: int, stop: int) -> range:
@@ -215,22 +218,36 @@ def _divide(numbers: npt.NDArray[np.int64], size: int) -> None:
         numbers >>= size.bit_length() - 1
 
 
-def _unpack(branch: PlainBranch, number: int, raw: Any) -> _Basket:
+def _key_name(raw: Any, version: int) -> bytes:
+    """Return the name of the branch that a basket's key gives."""
+    place = _KEY.size + (16 if version > 1000 else 8)
+    place += 1 + raw[place]  # the class
+    return bytes(raw[place + 1 : place + 1 + raw[place]])
+
+
+def _unpack(branch: PlainBranch, number: int, raw: Any, others: Collection[str]) -> _Basket:
     """Read a basket's key and unpack its data."""
     begin, end = branch.ranges[number]
     expected = int(branch.starts[number + 1] - branch.starts[number])
     if len(raw) != end - begin or len(raw) < _KEY.size:
         _contradiction(branch, number)
-    nbytes, _, objlen, _, keylen, _ = _KEY.unpack_from(raw, 0)
+    nbytes, version, objlen, _, keylen, _ = _KEY.unpack_from(raw, 0)
     tail = keylen - _BASKET.size - 1
     if nbytes != len(raw) or not _KEY.size <= tail or keylen > nbytes or objlen < 0:
+        _contradiction(branch, number)
+    name = _key_name(raw, version)
+    # a branch that was renamed keeps the baskets of its old name
+    if name != branch.name.encode() and name.decode(errors="replace") in others:
         _contradiction(branch, number)
     _, _, _, events, last = _BASKET.unpack_from(raw, tail)
     border = last - keylen
     if events != expected or not 0 <= border <= objlen:
         _contradiction(branch, number)
     body = memoryview(raw)[keylen:]
-    data = np.frombuffer(body, np.uint8) if len(body) == objlen else _decompress(branch, number, body, objlen)
+    if len(body) == objlen:
+        data = np.frombuffer(body, np.uint8)
+    else:
+        data = decompress(f"basket {number} of {branch.name}", body, objlen)
     byte_starts = None
     if border != objlen:
         # a count, then one start per event, and one more that is not used
@@ -243,24 +260,30 @@ def _unpack(branch: PlainBranch, number: int, raw: Any) -> _Basket:
     return _Basket(data, border, keylen, events, byte_starts)
 
 
-def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int) -> Bytes:
-    """Unpack the blocks of a basket (each at most 16 MB) one after the other."""
+def decompress(what: str, body: memoryview, objlen: int) -> Bytes:
+    """Unpack the blocks of a record (each at most 16 MB) one after the other.
+
+    Raises
+    ------
+    DamagedError
+        If they are not what they say.
+    """
     if _is_one_block(body, objlen):
         # the memory it is unpacked to becomes the basket's
-        return np.frombuffer(_unzstd(branch, number, body[_BLOCK:], objlen), np.uint8)
+        return np.frombuffer(_unzstd(what, body[_BLOCK:], objlen), np.uint8)
     output = np.empty(objlen, np.uint8)
     read = written = 0
     while read < len(body):
         header = body[read : read + _BLOCK]
         if len(header) != _BLOCK:
-            _contradiction(branch, number)
+            _damaged(what)
         packed = int.from_bytes(header[3:6], "little")
         unpacked = int.from_bytes(header[6:9], "little")
         read += _BLOCK
         if written + unpacked > objlen or read + packed > len(body):
-            _contradiction(branch, number)
+            _damaged(what)
         if bytes(header[:2]) == b"ZS":
-            block = np.frombuffer(_unzstd(branch, number, body[read : read + packed], unpacked), np.uint8)
+            block = np.frombuffer(_unzstd(what, body[read : read + packed], unpacked), np.uint8)
             output[written : written + unpacked] = block
         else:
             # the other algorithms, with their checksums, as uproot knows them
@@ -272,7 +295,7 @@ def _decompress(branch: PlainBranch, number: int, body: memoryview, objlen: int)
         read += packed
         written += unpacked
     if written != objlen:
-        _contradiction(branch, number)
+        _damaged(what)
     return output
 
 
@@ -285,12 +308,12 @@ def _is_one_block(body: memoryview, objlen: int) -> bool:
     )
 
 
-def _unzstd(branch: PlainBranch, number: int, packed: memoryview, unpacked: int) -> Any:
+def _unzstd(what: str, packed: memoryview, unpacked: int) -> Any:
     """Unpack one ZSTD block."""
     try:
         return _ZSTD.decompress(packed, unpacked, memory_pool=_MEMORY)
     except OSError:
-        _contradiction(branch, number)
+        _damaged(what)
 
 
 @functools.cache
@@ -321,7 +344,11 @@ def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[
 
 
 def _contradiction(branch: PlainBranch, number: int) -> NoReturn:
-    msg = f"basket {number} of {branch.name} contradicts itself, so the file is damaged; copy or make it again"
+    _damaged(f"basket {number} of {branch.name}")
+
+
+def _damaged(what: str) -> NoReturn:
+    msg = f"{what} contradicts itself, so the file is damaged; copy or make it again"
     raise DamagedError(msg)
 
 
@@ -331,8 +358,12 @@ def read_branches(
     stop: int,
     fetch: Fetch,
     executor: Executor | None = None,
+    others: Collection[str] = (),
 ) -> list[Any]:
-    """Read an entry range of several branches: one request for all bytes; unpacked in parallel if asked."""
+    """Read an entry range of several branches: one request for all bytes; unpacked in parallel if asked.
+
+    A basket that says it is of one of the `others` is not where the header says, and refused.
+    """
     known = [branch.embedded | dict(branch.kept) for branch, _ in branches]
     missing = [
         [number for number in branch.overlapping(start, stop) if number not in here]
@@ -346,7 +377,7 @@ def read_branches(
         raws = dict(zip(missing[index], packed[bounds[index] : bounds[index + 1]], strict=True))
 
         def take(number: int) -> _Basket:
-            return known[index][number] if number in known[index] else _unpack(branch, number, raws[number])
+            return known[index][number] if number in known[index] else _unpack(branch, number, raws[number], others)
 
         return read_branch(branch, start, stop, take, with_offsets=with_offsets)
 

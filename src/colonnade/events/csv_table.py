@@ -78,6 +78,10 @@ class CsvReader:
         """Return whether a column is jagged (never), and the awkward form of its values."""
         return False, ak.forms.numpyform.from_dtype(_dtype(name))
 
+    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002
+        """Return None: the format says nothing of columns that belong together."""
+        return None
+
     def read(
         self,
         names: Sequence[str],

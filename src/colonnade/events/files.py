@@ -12,17 +12,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import uproot
-
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, uncounted
 from colonnade.events.csv_table import CsvReader, is_csv
 from colonnade.events.faults import translated
-from colonnade.events.paths import forget_connection, is_remote, storage_options
+from colonnade.events.paths import forget_connection, is_remote
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
-from colonnade.events.ttree import TTreeReader
+from colonnade.events.ttree import RootFile, TTreeReader
 
 _OPEN_FILES = 8
 #: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
@@ -191,20 +189,11 @@ def _open_csv(path: str) -> Reader:
 
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
     with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
-        directory = uproot.open(path, array_cache=None, **storage_options(path))
-        name = _choose(path, tree, schema, _trees(directory))
-        found = directory[name]
-        if found.classname.startswith("ROOT::RNTuple"):
-            return RNTupleReader(directory, found), name
-        return TTreeReader(directory, found, path), name
-
-
-def _trees(directory: Any) -> list[str]:
-    return [
-        name
-        for name, kind in directory.classnames(cycle=False).items()
-        if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))
-    ]
+        file = RootFile(path)
+        name = _choose(path, tree, schema, list(file.kinds))
+        if file.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple"):
+            return RNTupleReader(file, name), name
+        return TTreeReader(file, name), name
 
 
 def _choose(path: str, tree: str | None, schema: str | None, trees: list[str]) -> str:

@@ -49,6 +49,10 @@ class ParquetReader:
         form = ak.forms.numpyform.from_dtype(content.dtype) if isinstance(content, np.ndarray) else content.form
         return raw.offsets is not None, form
 
+    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002
+        """Return None: the format says nothing of columns that belong together."""
+        return None
+
     def read(
         self,
         names: Sequence[str],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Raw", "Reader", "runs_total", "to_raw"]
+__all__ = ["Raw", "Reader", "to_raw"]
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -44,6 +44,17 @@ class Reader(Protocol):
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a column is jagged, and the awkward form of its values."""
 
+    def counter(self, name: str, supposed: str | None = None) -> str | None:
+        """Return what two columns have in common if each event has as many values of one as of the other.
+
+        Parameters
+        ----------
+        name
+            The source column.
+        supposed
+            What its name lets suppose, which may be quicker to confirm.
+        """
+
     def read(
         self,
         names: Sequence[str],
@@ -83,11 +94,3 @@ def to_raw(layout: Any) -> Raw:
 def _plain(layout: Any) -> Any:
     plain = isinstance(layout, ak.contents.NumpyArray) and not layout.parameter("__array__")
     return np.asarray(layout.data) if plain else layout
-
-
-def runs_total(directory: Any, name: str) -> float | None:
-    """Sum a column of a ROOT file's ``Runs`` tree; None where there is none."""
-    runs = directory.get("Runs")
-    if runs is None or not hasattr(runs, "num_entries") or name not in runs.keys():  # noqa: SIM118 - no dict
-        return None
-    return float(np.sum(runs[name].array(library="np"), dtype=np.float64))

@@ -12,7 +12,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from colonnade.events.readers import Raw, runs_total, to_raw
+from colonnade.events.readers import Raw, to_raw
+from colonnade.events.ttree import RootFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +33,20 @@ class RNTupleReader:
 
     Parameters
     ----------
-    directory
-        The file, as uproot opens it.
-    ntuple
-        The RNTuple in it.
+    file
+        The file.
+    name
+        The RNTuple's name in it.
 
     Notes
     -----
     Clusters are unpacked as a whole: those of the last entry range are kept for the next one in them.
     """
 
-    def __init__(self, directory: Any, ntuple: Any) -> None:
+    def __init__(self, file: RootFile, name: str) -> None:
+        ntuple = file.uproot[name]
         _childless(ntuple)
-        self._directory = directory
+        self._file = file
         self._ntuple = ntuple
         # NanoAOD's fields are projections of anonymous collections, which are no columns themselves
         self._fields = {field.name: field for field in ntuple.fields if not field.name.startswith("_")}
@@ -55,14 +57,21 @@ class RNTupleReader:
         self._kept: tuple[tuple[int, int], dict[int, Any]] = ((0, 0), {})
         self.entries = int(ntuple.num_entries)
         self.names: tuple[str, ...] = tuple(self._fields)
-        self.size = int(directory.file.fEND)
-        self.identity = f"{directory.file.uuid}:{self.size}"
+        self.size, self.identity = file.size, file.identity
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a field is jagged, and the awkward form of its values."""
         form = self._ntuple.field_form(self._fields[name].field_id, [name])
         jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
         return jagged, form.content if jagged else form
+
+    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002 - no name tells it
+        """Return the RNTuple column with the offsets of a field's lists, or whose differences are its values."""
+        plain = self._find(name)
+        if plain is None:
+            return None
+        number = plain.values if plain.cardinality else plain.offsets
+        return None if number is None else f"column {number}"
 
     def read(
         self,
@@ -92,7 +101,7 @@ class RNTupleReader:
 
     def total(self, name: str) -> float | None:
         """Sum a column of the ``Runs`` tree."""
-        return runs_total(self._directory, name)
+        return self._file.total(name)
 
     def _find(self, name: str) -> _Plain | None:
         if name not in self._plain:

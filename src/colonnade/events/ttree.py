@@ -1,9 +1,11 @@
-"""Reading a TTree: plain columns from their baskets, all others by uproot."""
+"""Reading a TTree: plain columns from their baskets, all others by uproot, which is only asked when one is wanted."""
 
 from __future__ import annotations
 
-__all__ = ["TTreeReader"]
+__all__ = ["RootFile", "TTreeReader"]
 
+import collections
+import functools
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -11,42 +13,151 @@ from concurrent.futures import Executor
 from typing import Any
 
 import awkward as ak
+import numpy as np
+import uproot
 
+from colonnade.errors import InputError
 from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
-from colonnade.events.paths import fetch_remote, is_remote
-from colonnade.events.readers import Raw, runs_total, to_raw
+from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, unpack_key
+from colonnade.events.paths import fetch_remote, is_remote, storage_options
+from colonnade.events.readers import Raw, to_raw
+
+_TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 
 
-class TTreeReader:
-    """A TTree of an open ROOT file.
+class RootFile:
+    """A ROOT file: its bytes, its list of objects, and the same file as uproot opens it, once that is needed.
 
     Parameters
     ----------
-    directory
-        The file, as uproot opens it.
-    tree
-        The tree in it.
     path
-        Where it is.
+        Local path or URL.
     """
 
-    def __init__(self, directory: Any, tree: Any, path: str) -> None:
-        keep_freed_memory()
-        self._path = path
-        self._directory = directory
-        self._tree = tree
-        # a branch inside another (of a split object) goes by its own name; the outer one holds no data
-        self._branches = {branch.name: branch for branch in tree.itervalues(recursive=True) if not branch.branches}
-        self._plain: dict[str, PlainBranch | None] = {}
-        self.entries = int(tree.num_entries)
-        self.names: tuple[str, ...] = tuple(self._branches)
-        self.size = int(directory.file.fEND)
-        self.identity = f"{directory.file.uuid}:{self.size}"
+    def __init__(self, path: str) -> None:
+        self.path = path
         self._descriptor: int | None = None
         if not is_remote(path):
             # read at positions, so that neither threads nor forked children share one
             self._descriptor = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
+
+    def fetch(self, ranges: list[tuple[int, int]]) -> list[Any]:
+        """Get the bytes of several ranges: a system call each here, in one request from a server."""
+        if self._descriptor is not None:
+            return [os.pread(self._descriptor, end - begin, begin) for begin, end in ranges]
+        return fetch_remote(self.path, ranges)
+
+    @functools.cached_property
+    def directory(self) -> Directory | None:
+        """The file's objects; None if only uproot can list them."""
+        try:
+            return read_directory(self.fetch)
+        except UnknownLayoutError:
+            return None
+
+    @functools.cached_property
+    def uproot(self) -> Any:
+        """The file, as uproot opens it."""
+        return uproot.open(self.path, array_cache=None, **storage_options(self.path))
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, str]:
+        """The class of each tree."""
+        if self.directory is None:
+            found = dict(self.uproot.classnames(cycle=False))
+        else:
+            found = {name: key.kind for name, key in self.directory.keys.items()}
+        return {name: kind for name, kind in found.items() if kind.startswith(_TREES)}
+
+    @functools.cached_property
+    def size(self) -> int:
+        """In bytes, as the file's header says it."""
+        return int(self.uproot.file.fEND) if self.directory is None else self.directory.size
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Tells this content from any other: the file's UUID and size."""
+        return f"{self.uproot.file.uuid}:{self.size}" if self.directory is None else self.directory.identity
+
+    def header(self, name: str) -> TreeHeader | None:
+        """Read the header of a tree; None if that is left to uproot."""
+        key = self.directory.keys.get(name) if self.directory is not None else None
+        if key is None or not key.kind.startswith("TTree"):
+            return None
+        try:
+            return TreeHeader(unpack_key(key, self.fetch([(key.seek, key.seek + key.nbytes)])[0]), key.keylen)
+        except UnknownLayoutError:
+            return None
+
+    @functools.cached_property
+    def runs(self) -> TTreeReader | None:
+        """The ``Runs`` tree, if there is one."""
+        return TTreeReader(self, "Runs") if self.kinds.get("Runs", "").startswith("TTree") else None
+
+    def total(self, name: str) -> float | None:
+        """Sum a branch of the ``Runs`` tree; None where there is none."""
+        if "Runs" not in self.kinds:
+            return None
+        if self.runs is None:
+            runs = self.uproot["Runs"]
+            return float(np.sum(runs[name].array(library="np"), dtype=np.float64)) if name in runs.keys() else None  # noqa: SIM118
+        if name not in self.runs.names:
+            return None
+        raw = self.runs.read([name], 0, self.runs.entries)[name]
+        return float(np.sum(np.asarray(raw.content), dtype=np.float64))
+
+
+class TTreeReader:
+    """A TTree of a ROOT file.
+
+    Parameters
+    ----------
+    file
+        The file.
+    name
+        The tree's name in it.
+    """
+
+    def __init__(self, file: RootFile, name: str) -> None:
+        keep_freed_memory()
+        self._file = file
+        self._name = name
+        self._header = file.header(name)
+        self._plain: dict[str, PlainBranch | None] = {}
+        if self._header is None:
+            self.entries = int(self._tree.num_entries)
+            self.names: tuple[str, ...] = tuple(self._branches)
+        else:
+            self.entries = self._header.entries
+            self.names = self._header.names
+        self._present = frozenset(self.names)
+        self.size, self.identity = file.size, file.identity
+
+    @functools.cached_property
+    def _tree(self) -> Any:
+        return self._file.uproot[self._name]
+
+    @functools.cached_property
+    def _branches(self) -> dict[str, Any]:
+        """The branches that hold data; those of one name by their paths.
+
+        A branch inside another (of a split object) goes by its own name; the outer one holds no data.
+        """
+        inner = [
+            (path, branch)
+            for path, branch in self._tree.iteritems(recursive=True, full_paths=True)
+            if not branch.branches
+        ]
+        count = collections.Counter(branch.name for _, branch in inner)
+        found: dict[str, Any] = {}
+        for path, branch in inner:
+            name, number = branch.name if count[branch.name] == 1 else path, 1
+            while name in found:
+                number += 1
+                name = f"{path};{number}"
+            found[name] = branch
+        return found
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a branch is jagged, and the awkward form of its values."""
@@ -57,6 +168,13 @@ class TTreeReader:
         form = branch.interpretation.awkward_form(branch.file)
         jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
         return jagged, form.content if jagged else form
+
+    def counter(self, name: str, supposed: str | None = None) -> str | None:
+        """Return the branch that counts another one's values, if the tree's header names one."""
+        if self._header is not None and supposed and self._header.mentions(name, supposed):
+            return supposed
+        plain = self._find(name)
+        return None if plain is None else plain.counter
 
     def read(
         self,
@@ -69,10 +187,14 @@ class TTreeReader:
     ) -> Mapping[str, Raw]:
         """Read branches of an entry range in one call; `bare` ones without offsets."""
         raws: dict[str, Raw] = {}
-        plain = [(branch, name not in bare) for name in names if (branch := self._find(name)) is not None]
-        for (branch, _), result in zip(plain, read_branches(plain, start, stop, self._fetch, executor), strict=True):
+        found = {name: branch for name in names if (branch := self._find(name)) is not None}
+        for name, branch in found.items():
+            self._require(name, int(branch.starts[-1]))
+        plain = [(branch, name not in bare) for name, branch in found.items()]
+        results = read_branches(plain, start, stop, self._file.fetch, executor, self._present)
+        for name, result in zip(found, results, strict=True):
             if result is not None:
-                raws[branch.name] = Raw(*result)
+                raws[name] = Raw(*result)
         others = [name for name in names if name not in raws]
         if others:
             raws.update(self._read_others(others, start, stop, executor))
@@ -80,26 +202,29 @@ class TTreeReader:
 
     def total(self, name: str) -> float | None:
         """Sum a branch of the ``Runs`` tree."""
-        return runs_total(self._directory, name)
+        return self._file.total(name)
 
     def _find(self, name: str) -> PlainBranch | None:
         if name not in self._plain:
-            self._plain[name] = plain_branch(self._branches[name])
+            plain = None if self._header is None else self._header.branch(name)
+            self._plain[name] = plain_branch(self._branches[name]) if plain is None else plain
         return self._plain[name]
 
-    def _fetch(self, ranges: list[tuple[int, int]]) -> list[Any]:
-        """Get the bytes of several ranges: a system call each here, in one request from a server."""
-        if self._descriptor is not None:
-            return [os.pread(self._descriptor, end - begin, begin) for begin, end in ranges]
-        return fetch_remote(self._path, ranges)
+    def _require(self, name: str, entries: int) -> None:
+        if entries != self.entries:
+            msg = (
+                f"{self._file.path}, tree {self._name}: branch {name} has {entries} entries where the tree has "
+                f"{self.entries}; it can't be read beside the others."
+            )
+            raise InputError(msg)
 
     def _read_others(self, names: Sequence[str], start: int, stop: int, executor: Executor | None) -> dict[str, Raw]:
-        wanted = {id(self._branches[name]) for name in names}
-        arrays = self._tree.arrays(
-            filter_branch=lambda branch: id(branch) in wanted,
-            entry_start=start,
-            entry_stop=stop,
-            decompression_executor=executor,
-            library="ak",
-        )
-        return {name: to_raw(arrays.layout.content(name)) for name in names}
+        raws = {}
+        for name in names:
+            branch = self._branches[name]
+            self._require(name, int(branch.num_entries))
+            values = branch.array(
+                entry_start=start, entry_stop=stop, decompression_executor=executor, library="ak", array_cache=None
+            )
+            raws[name] = to_raw(values.layout)
+        return raws
