@@ -248,7 +248,7 @@ def test_command(short_run, capsys):
         (lambda _: None, None),
         (lambda run: [path.unlink() for path in run.iterdir()], "give the output folder of a run"),
         (lambda run: (run / "fit.json").write_text("{"), "not valid JSON"),
-        (lambda run: (run / "fit.json").write_text('{"points": [{}]}'), "points.0.signal"),
+        (lambda run: (run / "fit.json").write_text('{"points": [{}]}'), "fit.json: luminosity: this key is required"),
         (lambda run: (run / "cutflow.json").write_text("[1]"), "cutflow.json"),
         (lambda run: (run / "ledger.json").write_text('{"allow_loss": 0, "datasets": 3}'), "datasets"),
         (lambda run: (run / "histograms.zip").write_bytes(b"PK no"), "can't be read as histograms"),

@@ -1,7 +1,7 @@
 """The section about the fit, from what the statistics really write."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.statistics import Likelihood, from_workspace
 from colonnade.statistics.diagnostics import diagnose
-from colonnade.statistics.results import diagnosis_summary
+from colonnade.statistics.summary import diagnosis_summary
 from colonnade.statistics.systematics import Effect
 from colonnade.workflow.folder import load_run
 
@@ -47,8 +47,7 @@ def workspace(observed):
 @pytest.fixture(scope="module")
 def found():
     model = from_workspace(workspace({"SR": [95.0, 55.0], "CR": [1000.0]}))
-    summary = diagnosis_summary(diagnose(Likelihood(model), wide=True, scans=("xsec_zz",)), model)
-    return json.loads(json.dumps(summary))
+    return diagnosis_summary(diagnose(Likelihood(model), wide=True, scans=("xsec_zz",)), model)
 
 
 def test_every_picture_of_a_fit(found, tmp_path):
@@ -67,7 +66,7 @@ def test_every_picture_of_a_fit(found, tmp_path):
     assert stack.data.tolist() == [95.0, 55.0]
     np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
     assert [each.title for each in stack.backgrounds] == ["top", "ZZ", "signal, fitted"]
-    np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
+    np.testing.assert_allclose(stack.total.sum(), found.yields["SR"].postfit.total)
     assert not any("signal" in each.title for each in pictures["fit/postfit_CR"].plot.backgrounds)
     chosen = list(fit_pictures(found, run, {"pulls", "scan"}))
     written = draw(chosen, tmp_path, PlotSettings(formats=("png",), resolution=50))
@@ -81,7 +80,7 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
     pictures = {each.stem: each for each in fit_pictures(found, run_of_model(["top", "zz"]))}
     stack = pictures["fit/postfit_SR"].plot
     assert stack.backgrounds[-1].values.sum() < 0
-    np.testing.assert_allclose(stack.total.sum(), found["yields"]["SR"]["postfit"]["total"])
+    np.testing.assert_allclose(stack.total.sum(), found.yields["SR"].postfit.total)
     ranking = pictures["fit/ranking"]
     figure = ranking.plot.figure()
     impacts = np.abs(np.nan_to_num(ranking.plot.impacts))
@@ -101,7 +100,12 @@ def test_every_figure_can_be_drawn(found, tmp_path):
 def test_the_section(found, own_run):
     path = own_run / "fit.json"
     content = json.loads(path.read_text())
-    content |= {"diagnostics": found, "reference": "signal", "blinded": False, "observed_channels": ["SR", "CR"]}
+    content |= {
+        "diagnostics": found.to_json(),
+        "reference": "signal",
+        "blinded": False,
+        "observed_channels": ["SR", "CR"],
+    }
     path.write_text(json.dumps(content))
     text = reported(own_run).read_text()
     section = text[text.index('<section id="fit"') : text.index("</section>", text.index('<section id="fit"'))]
@@ -113,7 +117,7 @@ def test_the_section(found, own_run):
 
 
 def test_what_is_blinded_is_said(found, own_run):
-    hidden = json.loads(json.dumps(found))
+    hidden = json.loads(json.dumps(found.to_json()))
     hidden["strength"] = 1.0
     hidden["yields"]["SR"]["observed"] = None
     path = own_run / "fit.json"
@@ -143,26 +147,30 @@ def test_limits_by_pseudo_experiments_stand_beside_those_of_the_formulas(own_run
 
 
 def test_groups_of_uncertainties_are_drawn_when_asked_for(found):
-    import copy
+    def grouped(yields):
+        return replace(yields, groups={"jets": yields.errors, "theory": (0.0,) * len(yields.errors)})
 
-    grouped = copy.deepcopy(found)
-    for each in grouped["yields"].values():
-        for when in ("prefit", "postfit"):
-            each[when]["groups"] = {"jets": each[when]["errors"], "theory": [0.0] * len(each[when]["errors"])}
+    held = {
+        name: replace(each, prefit=grouped(each.prefit), postfit=grouped(each.postfit))
+        for name, each in found.yields.items()
+    }
+    summary = replace(found, yields=held)
     run = run_of_model(["top", "zz"])
-    plain = {each.stem: each.plot for each in fit_pictures(grouped, run, {"yields"})}
+    plain = {each.stem: each.plot for each in fit_pictures(summary, run, {"yields"})}
     assert plain["fit/prefit_SR"].groups == ()
-    chosen = {each.stem: each.plot for each in fit_pictures(grouped, run.with_plots(groups=("j*",)), {"yields"})}
+    chosen = {each.stem: each.plot for each in fit_pictures(summary, run.with_plots(groups=("j*",)), {"yields"})}
     plot = chosen["fit/postfit_SR"]
     assert [each.title for each in plot.groups] == ["jets"]
     figure = plot.figure()
     drawn = [patch.get_data().values for patch in figure.axes[1].findobj(StepPatch)]
     assert any(np.allclose(values, 1 + plot.up / plot.total) for values in drawn)
     assert "jets" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    hidden = copy.deepcopy(grouped)
-    hidden["yields"]["SR"]["observed"] = None
-    panels = {each.stem: each.plot.figure().axes for each in fit_pictures(hidden, run, {"yields"})}
-    assert panels["fit/prefit_SR"][1].get_ylabel() == "Uncertainty"
+
+
+def test_without_data_the_panel_shows_the_uncertainty(found):
+    hidden = replace(found, yields={"SR": replace(found.yields["SR"], observed=None)})
+    pictures = {each.stem: each.plot for each in fit_pictures(hidden, run_of_model(["top"]), {"yields"})}
+    assert pictures["fit/prefit_SR"].figure().axes[1].get_ylabel() == "Uncertainty"
 
 
 def test_the_section_of_uncertainties(own_run):

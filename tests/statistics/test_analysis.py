@@ -11,8 +11,9 @@ from colonnade.histograms import write_zip
 from colonnade.statistics import Likelihood, from_workspace, infer, refit, upper_limits
 from colonnade.statistics.analysis import analyse
 from colonnade.statistics.build import Builder
-from colonnade.statistics.results import fit_summary, write_analysis
+from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.summary import fit_summary, write_analysis
 from colonnade.statistics.templates import Inputs, Process
 
 
@@ -83,7 +84,8 @@ def test_a_search_from_histograms_to_limits(make_inputs, search_settings, tmp_pa
     assert summary["blinded"] is True
     assert summary["points"][1]["parameters"] == {"m_Zprime": 500, "model": "DH"}
     expected = {"method": "asymptotic", "expected": list(light.limits.expected), "observed": None}
-    assert summary["points"][0]["limit"] == expected
+    assert summary["points"][0]["limit"] == expected | {"asymptotic": None, "toys": None}
+    assert FitSummary.from_json(summary, "fit.json") == fit_summary(result)
     assert summary["points"][0]["mu_hat"] is None
     counted = {(each["region"], each["signal"]): each for each in summary["counting"]}
     # made with 30 signal events of m_Z' 130 and half the backgrounds' total of 138; 20 and 10 per cent uncertainty
@@ -167,7 +169,7 @@ def test_blinded_data_are_replaced_by_the_fitted_background(make_inputs, search_
     nominal = {each.name: float(sum(sample.yields.sum() for sample in each.samples[1:])) for each in model.channels}
     assert control["CR_ee"] == pytest.approx(2 * nominal["CR_ee"], rel=0.05)
     assert control["SR1_ee"] == pytest.approx(2 * nominal["SR1_ee"], rel=0.15)
-    summary = json.dumps(fit_summary(result))
+    summary = json.dumps(fit_summary(result).to_json())
     assert all(point["limit"]["observed"] is None for point in json.loads(summary)["points"])
 
 
@@ -520,7 +522,7 @@ def test_each_signal_is_fitted_in_its_own_score_with_bins_of_bounded_error(tmp_p
     patches = pyhf.PatchSet(json.loads((tmp_path / "patchset.json").read_text()))
     patched = pyhf.Workspace(patches["S400"].apply(whole))
     assert patched.model().config.channel_nbins["SR"] == len(edges["S400"]) - 1
-    kinds = [each["kind"] for each in fit_summary(result)["decisions"]]
+    kinds = [each.kind for each in fit_summary(result).decisions]
     assert kinds.count("chosen bins") == 2
 
 

@@ -129,8 +129,13 @@ def test_pictures_of_what_is_asked_for(folder, workspace, tmp_path):
     words = ("--pulls", "--yields", "--scan", "norm0", "--plots", tmp_path / "pictures")
     output = run(fit_command, workspace, *words)
     names = {each.name for each in (tmp_path / "pictures" / "fit").glob("*.png")}
-    assert names == {"pulls.png", "scan_mu.png", "scan_norm0.png", *(f"yields_{name}.png" for name in "abc")}
-    assert "12 pictures" in output  # each as PNG and PDF
+    assert names == {
+        "pulls.png",
+        "scan_mu.png",
+        "scan_norm0.png",
+        *(f"{when}_{name}.png" for when in ("prefit", "postfit") for name in "abc"),
+    }
+    assert "18 pictures" in output  # each as PNG and PDF
     run(fit_command, folder, "--ranking", "--signal", "DH_mZp500")
     assert [each.name for each in (folder / "plots" / "fit").glob("*.png")] == ["ranking.png"]
     assert json.loads((folder / "fit.json").read_text())["reference"] == "DH_mZp500"

@@ -16,7 +16,7 @@ from colonnade.statistics.control import diagnosis, restricted
 from colonnade.statistics.diagnostics import diagnose, goodness_of_fit, ranking, scan
 from colonnade.statistics.fitting import signal_bounds
 from colonnade.statistics.prediction import carried_over, predict, prefit
-from colonnade.statistics.results import fit_summary, write_analysis
+from colonnade.statistics.summary import fit_summary, write_analysis
 
 
 def sample(name, data, *modifiers):
@@ -229,10 +229,10 @@ def test_blinded_regions_are_predicted_from_control_regions_alone(make_inputs, s
         expected = result.reference.model.observations[region].sum()
         assert found.after.totals[region][0] == pytest.approx(expected, rel=1e-6)
     assert found.goodness.degrees == 2  # three regions of one bin, one free normalisation
-    summary = fit_summary(result)["diagnostics"]
-    assert summary["yields"]["SR1_ee"]["observed"] is None
-    assert "DH_mZp130" not in summary["yields"]["SR1_ee"]["prefit"]["samples"]
-    assert summary["yields"]["SR1_ee"]["signal"]["name"] == "DH_mZp130"
+    shown = fit_summary(result).diagnostics.yields["SR1_ee"]
+    assert shown.observed is None
+    assert "DH_mZp130" not in shown.prefit.samples
+    assert shown.signal.name == "DH_mZp130"
 
 
 def test_scans_that_are_asked_for(make_inputs, search_settings):

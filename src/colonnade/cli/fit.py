@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from colonnade.statistics.analysis import AnalysisResult
     from colonnade.statistics.likelihood import Likelihood
+    from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
 _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 
@@ -65,24 +66,25 @@ def command(
 
     if target.is_dir():
         from colonnade.statistics import refit
-        from colonnade.statistics.results import fit_summary
+        from colonnade.statistics.summary import fit_summary
 
         _refuse(target, patchset=patchset, patch=patch, measurement=measurement)
         result = refit(target, reference=signal, scans=scans)
-        content = fit_summary(result)
+        summary = fit_summary(result)
+        content, diagnostics = summary.to_json(), summary.diagnostics
         if not as_json:
             print_points(result)
     else:
-        content = _fit_model(target, patchset, patch, measurement, scans, quiet=as_json)
+        content, diagnostics = _fit_model(target, patchset, patch, measurement, scans, quiet=as_json)
     console = Console()
     if as_json:
         import json
 
         click.echo(json.dumps(content, indent=2))
     else:
-        _print_views(console, content["diagnostics"], [view for view in _VIEWS if views[view]], scans)
+        _print_views(console, diagnostics, [view for view in _VIEWS if views[view]], scans)
     asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())
-    written = _draw(target, content["diagnostics"], asked, plots)
+    written = _draw(target, diagnostics, asked, plots)
     if written and not as_json:
         console.print(f"{len(written)} pictures in {written[0].parent}", highlight=False, soft_wrap=True)
 
@@ -94,7 +96,7 @@ def _refuse(target: Path, **options: object) -> None:
         raise ConfigError(msg)
 
 
-def _draw(target: Path, found: dict[str, Any], asked: set[str], plots: Path | None) -> list[Path]:
+def _draw(target: Path, found: DiagnosisSummary, asked: set[str], plots: Path | None) -> list[Path]:
     """Draw what was asked for, if anywhere; without a word on what, all."""
     if plots is None and not (target.is_dir() and asked):
         return []
@@ -105,7 +107,7 @@ def _draw(target: Path, found: dict[str, Any], asked: set[str], plots: Path | No
     if target.is_dir():
         run = load_run(target)
     else:
-        samples = {name for each in found["yields"].values() for name in each["postfit"]["samples"]}
+        samples = {name for each in found.yields.values() for name in each.postfit.samples}
         run = run_of_model(sorted(samples))
     pictures = list(fit_pictures(found, run, asked or None))
     return draw(pictures, plots or target / "plots", run.plots)
@@ -119,22 +121,23 @@ def _fit_model(
     scans: tuple[str, ...],
     *,
     quiet: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], DiagnosisSummary]:
     from colonnade.statistics import Likelihood, discovery
     from colonnade.statistics.diagnostics import diagnose
     from colonnade.statistics.formats import read_model
-    from colonnade.statistics.results import diagnosis_summary
+    from colonnade.statistics.summary import diagnosis_summary
 
     model = read_model(path, patchset=patchset, patch=patch, measurement=measurement)
     likelihood = Likelihood(model)
     found = diagnose(likelihood, scans=scans)
+    diagnostics = diagnosis_summary(found, model)
     content: dict[str, Any] = {
         "parameters": [
             {"name": label, "bestfit": float(value), "error": float(error)}
             for label, value, error in zip(found.fit.labels, found.fit.values, found.fit.errors, strict=True)
         ],
         "nll": found.fit.nll,
-        "diagnostics": diagnosis_summary(found, model),
+        "diagnostics": diagnostics.to_json(),
     }
     if likelihood.poi is not None:
         test = discovery(likelihood)
@@ -146,7 +149,7 @@ def _fit_model(
         )
     if not quiet:
         _print_fit(likelihood, content)
-    return content
+    return content, diagnostics
 
 
 def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
@@ -167,65 +170,63 @@ def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
         console.print(f"{likelihood.model.poi} {words}", highlight=False, soft_wrap=True)
 
 
-def _print_views(console: Console, found: dict[str, Any], views: Sequence[str], scans: Sequence[str]) -> None:
-    if found["strength"] is not None and ("ranking" in views or scans):
+def _print_views(console: Console, found: DiagnosisSummary, views: Sequence[str], scans: Sequence[str]) -> None:
+    if found.strength is not None and ("ranking" in views or scans):
         words = "Not all data may be seen, or there are none: ranking and scans are of Asimov data with signal strength"
-        console.print(f"{words} {found['strength']:g}.", highlight=False)
+        console.print(f"{words} {found.strength:g}.", highlight=False)
     for view in views:
         _print_view(console, view, found)
-    for scan in found["scans"]:
-        if scan["parameter"] in scans:
-            rows = [
-                (f"{value:.5g}", f"{delta:.4g}") for value, delta in zip(scan["values"], scan["delta"], strict=True)
-            ]
-            _print_rows(console, "Likelihood profiled", (scan["parameter"], "-2 Δ ln L"), rows)
+    for scan in found.scans:
+        if scan.parameter in scans:
+            rows = [(f"{value:.5g}", f"{delta:.4g}") for value, delta in zip(scan.values, scan.delta, strict=True)]
+            _print_rows(console, "Likelihood profiled", (scan.parameter, "-2 Δ ln L"), rows)
 
 
-def _print_view(console: Console, view: str, found: dict[str, Any]) -> None:
+def _print_view(console: Console, view: str, found: DiagnosisSummary) -> None:
     if view == "pulls":
-        rows = [(each["name"], f"{each['pull']:+.3f}", f"{each['constraint']:.3f}") for each in found["pulls"]]
+        rows = [(each.name, f"{each.pull:+.3f}", f"{each.constraint:.3f}") for each in found.pulls]
         _print_rows(console, "Pulls, and errors after the fit over those before", ("parameter", "pull", "error"), rows)
     elif view == "ranking":
-        held = {each["name"] for each in found["pulls"]}
-        rows = [
+        held = {each.name for each in found.pulls}
+        impacts: list[tuple[str, ...]] = [
             (
-                each["name"],
-                *(f"{each[key]:+.3g}" if each["name"] in held else "–" for key in ("prefit_up", "prefit_down")),
-                *(f"{each[key]:+.3g}" for key in ("postfit_up", "postfit_down")),
+                each.name,
+                *(f"{getattr(each, key):+.3g}" if each.name in held else "–" for key in ("prefit_up", "prefit_down")),
+                *(f"{getattr(each, key):+.3g}" for key in ("postfit_up", "postfit_down")),
             )
-            for each in found["ranking"]
+            for each in found.ranking
         ]
         columns = ("parameter", "prior up", "prior down", "fitted up", "fitted down")
-        _print_rows(console, "Impact on the signal strength", columns, rows)
+        _print_rows(console, "Impact on the signal strength", columns, impacts)
     elif view == "correlations":
-        names = found["correlations"]["parameters"]
+        names = found.correlations.parameters
         pairs = [
             (abs(value), (names[i], names[j], f"{value:+.3f}"))
-            for i, line in enumerate(found["correlations"]["matrix"])
+            for i, line in enumerate(found.correlations.matrix)
             for j, value in enumerate(line)
             if j < i
         ]
         rows = [row for _, row in sorted(pairs, reverse=True)[:30]]
         _print_rows(console, "The largest correlations", ("parameter", "parameter", "correlation"), rows)
     elif view == "goodness":
-        goodness = found["goodness"]
+        goodness = found.goodness
         text = "no data to compare with, or no degrees of freedom"
         if goodness is not None:
-            text = f"{goodness['statistic']:.2f} for {goodness['degrees']} degrees of freedom"
-            text += f", p = {goodness['p_value']:.4f}"
+            text = f"{goodness.statistic:.2f} for {goodness.degrees} degrees of freedom"
+            text += f", p = {goodness.p_value:.4f}"
         console.print(f"goodness of fit: {text}", highlight=False)
     else:
-        _print_yields(console, found["yields"])
+        _print_yields(console, found.yields)
 
 
-def _print_yields(console: Console, found: dict[str, Any]) -> None:
+def _print_yields(console: Console, found: Mapping[str, ChannelYields]) -> None:
     rows: list[tuple[str, ...]] = []
     for name, each in found.items():
-        seen = "–" if each["observed"] is None else f"{sum(each['observed']):g}"
-        totals = [(each[key]["total"], each[key]["total_error"]) for key in ("prefit", "postfit")]
-        rows.append((name, seen, *(_plus_minus(*pair) for pair in totals)))
-        for sample in each["postfit"]["samples"]:
-            pairs = [each[key]["sample_totals"].get(sample, (0.0, 0.0)) for key in ("prefit", "postfit")]
+        seen = "–" if each.observed is None else f"{sum(each.observed):g}"
+        both = (each.prefit, each.postfit)
+        rows.append((name, seen, *(_plus_minus(when.total, when.total_error) for when in both)))
+        for sample in each.postfit.samples:
+            pairs = [when.sample_totals.get(sample, (0.0, 0.0)) for when in both]
             if any(value for value, _ in pairs):
                 rows.append((f"  {sample}", "", *(_plus_minus(*pair) for pair in pairs)))
     _print_rows(console, "Expected events", ("region", "observed", "before the fit", "after the fit"), rows)

@@ -137,8 +137,8 @@ def _chosen(run: Run) -> Iterator[Picture]:
         yield from cutflow_pictures(run, region)
     yield from significance_pictures(run)
     yield from limit_pictures(run)
-    if run.diagnostics is not None:
-        yield from fit_pictures(run.diagnostics, run)
+    if run.fit is not None:
+        yield from fit_pictures(run.fit.diagnostics, run)
     yield from classifier_pictures(run)
     yield from bump_pictures(run)
 

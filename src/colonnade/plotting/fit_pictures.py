@@ -6,7 +6,7 @@ __all__ = ["fit_pictures", "run_of_model"]
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from colonnade.plotting.plot import Picture, Plot, path_part
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.stack import Component, StackPlot
+from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
 _GROUP_COLOURS = (*SIGNAL_COLOURS[1:], *BACKGROUND_COLOURS[-1:], *SIGNAL_COLOURS[:1], *BACKGROUND_COLOURS[:1])
 # more can't be read; the tables of the report and of `colonnade fit` have all
@@ -30,13 +31,13 @@ def run_of_model(samples: Iterable[str]) -> Run:
     return Run("", nothing, kinds, plots=PlotSettings(energy=None))
 
 
-def fit_pictures(found: Mapping[str, Any], run: Run, views: Collection[str] | None = None) -> Iterator[Picture]:
+def fit_pictures(found: DiagnosisSummary, run: Run, views: Collection[str] | None = None) -> Iterator[Picture]:
     """Yield the pictures of a fit.
 
     Parameters
     ----------
     found
-        `diagnostics` of fit.json.
+        What is looked at to understand the fit.
     run
         How its processes and regions are called.
     views
@@ -46,7 +47,7 @@ def fit_pictures(found: Mapping[str, Any], run: Run, views: Collection[str] | No
     def wanted(view: str) -> bool:
         return views is None or view in views
 
-    seen = any(each["observed"] is not None for each in found["yields"].values())
+    seen = any(each.observed is not None for each in found.yields.values())
     if wanted("pulls"):
         yield from _pulls(found, run, data=seen)
     if wanted("ranking"):
@@ -54,16 +55,16 @@ def fit_pictures(found: Mapping[str, Any], run: Run, views: Collection[str] | No
     if wanted("correlations"):
         yield from _correlations(found, run, data=seen)
     if wanted("scan"):
-        for each in found["scans"]:
+        for each in found.scans:
             plot = ScanPlot(
-                each["parameter"], each["bestfit"], each["error"], np.array(each["values"]), np.array(each["delta"]),
-                caption=run.caption(*_asimov(found), data=found["strength"] is None),
+                each.parameter, each.bestfit, each.error, np.array(each.values), np.array(each.delta),
+                caption=run.caption(*_asimov(found), data=found.strength is None),
             )  # fmt: skip
-            yield _picture("scan", each["parameter"], f"the likelihood along {each['parameter']}", plot)
+            yield _picture("scan", each.parameter, f"the likelihood along {each.parameter}", plot)
     if wanted("yields"):
-        for channel, each in found["yields"].items():
-            yield _yields(channel, each, run, "prefit")
-            yield _yields(channel, each, run, "postfit")
+        for channel, held in found.yields.items():
+            yield _yields(channel, held, run, "prefit")
+            yield _yields(channel, held, run, "postfit")
 
 
 def _picture(kind: str, name: str, alt: str, plot: Plot) -> Picture:
@@ -71,45 +72,45 @@ def _picture(kind: str, name: str, alt: str, plot: Plot) -> Picture:
     return Picture(stem, f"fit_{kind}", alt, plot)
 
 
-def _asimov(found: Mapping[str, Any]) -> list[str]:
-    return [] if found["strength"] is None else [f"expected, signal strength {found['strength']:g}"]
+def _asimov(found: DiagnosisSummary) -> list[str]:
+    return [] if found.strength is None else [f"expected, signal strength {found.strength:g}"]
 
 
-def _pulls(found: Mapping[str, Any], run: Run, *, data: bool) -> Iterator[Picture]:
-    rows = found["pulls"]
+def _pulls(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[Picture]:
+    rows = list(found.pulls)
     if len(rows) > _MOST_PULLS:  # those that moved, or learnt, most
-        chosen = sorted(rows, key=lambda each: -max(abs(each["pull"]), 1 - each["constraint"]))[:_MOST_PULLS]
+        chosen = sorted(rows, key=lambda each: -max(abs(each.pull), 1 - each.constraint))[:_MOST_PULLS]
         rows = [each for each in rows if each in chosen]
     if rows:
         plot = PullPlot(
-            tuple(each["name"] for each in rows),
-            np.array([each["pull"] for each in rows]),
-            np.array([each["constraint"] for each in rows]),
+            tuple(each.name for each in rows),
+            np.array([each.pull for each in rows]),
+            np.array([each.constraint for each in rows]),
             caption=run.caption(data=data),
         )
         alt = f"Pulls and constraints of {len(rows)} parameters of the fit"
         yield _picture("pulls", "pulls", alt, plot)
 
 
-def _ranking(found: Mapping[str, Any], run: Run) -> Iterator[Picture]:
-    rows = found["ranking"][:_MOST_IMPACTS]
+def _ranking(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
+    rows = found.ranking[:_MOST_IMPACTS]
     if not rows:
         return
-    known = {each["name"]: each for each in found["pulls"]}
+    known = {each.name: each for each in found.pulls}
     keys = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
     plot = ImpactPlot(
-        tuple(each["name"] for each in rows),
-        np.array([known[each["name"]]["pull"] if each["name"] in known else np.nan for each in rows]),
-        np.array([known[each["name"]]["constraint"] if each["name"] in known else np.nan for each in rows]),
-        np.array([[np.nan if each[key] is None else each[key] for each in rows] for key in keys], dtype=float),
-        caption=run.caption(*_asimov(found), data=found["strength"] is None),
+        tuple(each.name for each in rows),
+        np.array([known[each.name].pull if each.name in known else np.nan for each in rows]),
+        np.array([known[each.name].constraint if each.name in known else np.nan for each in rows]),
+        np.array([[getattr(each, key) for each in rows] for key in keys], dtype=float),
+        caption=run.caption(*_asimov(found), data=found.strength is None),
     )
-    alt = f"The {len(rows)} parameters that move the signal strength most; the first is {rows[0]['name']}"
+    alt = f"The {len(rows)} parameters that move the signal strength most; the first is {rows[0].name}"
     yield _picture("ranking", "ranking", alt, plot)
 
 
-def _correlations(found: Mapping[str, Any], run: Run, *, data: bool) -> Iterator[Picture]:
-    labels, matrix = found["correlations"]["parameters"], np.array(found["correlations"]["matrix"])
+def _correlations(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[Picture]:
+    labels, matrix = found.correlations.parameters, np.array(found.correlations.matrix)
     if len(labels) < 2:
         return
     chosen = np.arange(len(labels))
@@ -122,40 +123,41 @@ def _correlations(found: Mapping[str, Any], run: Run, *, data: bool) -> Iterator
     yield _picture("correlations", "correlations", alt, plot)
 
 
-def _yields(channel: str, each: Mapping[str, Any], run: Run, when: Literal["prefit", "postfit"]) -> Picture:
+def _yields(channel: str, each: ChannelYields, run: Run, when: Literal["prefit", "postfit"]) -> Picture:
     """Draw what is expected in a channel before or after the fit; after it, what was expected before beside it."""
-    found, before, signal = each[when], each["prefit"], each["signal"]
-    own = "" if signal is None else str(signal["name"])
+    found = each.prefit if when == "prefit" else each.postfit
+    before, signal = each.prefit, each.signal
+    own = "" if signal is None else signal.name
     rank = {name: place for place, name in enumerate(run.backgrounds)}
-    samples = sorted((name for name in found["samples"] if name != own), key=lambda name: rank.get(name, len(rank)))
-    backgrounds = [_component(run, name, found["samples"][name]) for name in samples]
-    fitted = found["samples"].get(own, [])
-    if when == "postfit" and abs(sum(fitted)) > 1e-6 * found["total"]:
+    samples = sorted((name for name in found.samples if name != own), key=lambda name: rank.get(name, len(rank)))
+    backgrounds = [_component(run, name, found.samples[name]) for name in samples]
+    fitted = found.samples.get(own, ())
+    if when == "postfit" and abs(sum(fitted)) > 1e-6 * found.total:
         title = f"{run.process(own).title}, fitted"
         backgrounds.append(Component(title, np.array(fitted), SIGNAL_COLOURS[0]))
     lines = []
-    if signal is not None and np.any(signal["events"]):
-        lines.append(Component(run.process(own).title, np.array(signal["events"]), SIGNAL_COLOURS[0]))
-    errors = np.array(found["errors"])
+    if signal is not None and np.any(signal.events):
+        lines.append(Component(run.process(own).title, np.array(signal.events), SIGNAL_COLOURS[0]))
+    errors = np.array(found.errors)
     label, unit = _axis(run, channel)
     words = {"prefit": "before the fit", "postfit": "after the fit"}[when]
     plot = StackPlot(
-        edges=np.array(each["edges"] or np.arange(len(errors) + 1.0), dtype=float),
+        edges=np.array(each.edges or np.arange(len(errors) + 1.0), dtype=float),
         backgrounds=tuple(backgrounds),
         down=errors,
         up=errors,
         signals=tuple(lines),
-        data=None if each["observed"] is None else np.array(each["observed"]),
-        before=None if when == "prefit" else np.sum([np.array(row) for row in before["samples"].values()], axis=0),
-        before_error=None if when == "prefit" else np.array(before["errors"]),
-        groups=_groups(run, found["groups"]),
-        bins=() if each["edges"] else tuple(str(index + 1) for index in range(len(errors))),
-        label=label or ("" if each["edges"] else "Bin"),
+        data=None if each.observed is None else np.array(each.observed),
+        before=None if when == "prefit" else np.sum([np.array(row) for row in before.samples.values()], axis=0),
+        before_error=None if when == "prefit" else np.array(before.errors),
+        groups=_groups(run, found.groups),
+        bins=() if each.edges else tuple(str(index + 1) for index in range(len(errors))),
+        label=label or ("" if each.edges else "Bin"),
         unit=unit,
-        panel="uncertainty" if when == "prefit" and each["observed"] is None else "ratio",
-        caption=run.caption(region_title(channel, run.plots), words, data=each["observed"] is not None),
+        panel="uncertainty" if when == "prefit" and each.observed is None else "ratio",
+        caption=run.caption(region_title(channel, run.plots), words, data=each.observed is not None),
     )
-    total = f"{found['total']:.4g} ± {found['total_error']:.2g} events {words}"
+    total = f"{found.total:.4g} ± {found.total_error:.2g} events {words}"
     return Picture(f"fit/{when}_{path_part(channel)}", "fit_yields", f"Region {channel}: {total}", plot, channel)
 
 

@@ -22,9 +22,9 @@ from colonnade.plotting.labels import (
 from colonnade.plotting.plot import Caption
 from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
-from colonnade.plotting.views import FitSummary, median
 from colonnade.plotting.yields import RegionYields, region_yields
 from colonnade.statistics.resonance import Bumps
+from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 
 # more lines than this can't be told apart
@@ -57,8 +57,6 @@ class Run:
         What the fit's model was built from.
     fit : FitSummary, optional
         Significances and limits.
-    diagnostics : mapping, optional
-        Of the fit.
     bumps : Bumps, optional
         Fits of bumps.
     classifiers : mapping
@@ -77,7 +75,6 @@ class Run:
     plots: PlotSettings = field(default_factory=PlotSettings)
     model: ModelSettings | None = None
     fit: FitSummary | None = None
-    diagnostics: Mapping[str, Any] | None = None
     bumps: Bumps | None = None
     classifiers: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -156,7 +153,7 @@ class Run:
         if len(groups) == 1:
             group = groups[0]
             return [group[place].name for place in sorted({0, len(group) // 2, len(group) - 1})]
-        known = {} if self.fit is None else {point.signal: median(point.significance) for point in self.fit.points}
+        known = {} if self.fit is None else {point.signal: point.significance.expected for point in self.fit.points}
         chosen = []
         for group in groups:
             best = max(group, key=lambda signal: known.get(signal.name) or 0.0)

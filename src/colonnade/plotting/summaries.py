@@ -17,12 +17,12 @@ import numpy as np
 
 from colonnade.plotting.labels import literal, parameter_label, region_title, with_unit
 from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot
-from colonnade.plotting.plot import Picture, path_part
+from colonnade.plotting.plot import Floats, Picture, path_part
 from colonnade.plotting.rows import CutPlot, Kept
 from colonnade.plotting.run import Run
 from colonnade.plotting.stack import Component, StackPlot
-from colonnade.plotting.views import Interval, Point, median
 from colonnade.plotting.yields import CutRow, RegionYields, merged_cutflow
+from colonnade.statistics.results import Point
 
 
 def yields_picture(run: Run) -> Iterator[Picture]:
@@ -129,28 +129,18 @@ def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
 def significance_pictures(run: Run) -> Iterator[Picture]:
     """Draw the significance of all models against their parameter."""
     groups = points_by_model(run)
-    curves = []
-    keys: set[str] = set()
-    for model, points in groups.items():
-        have = [(x, point) for x, _, point in points if point.significance is not None]
-        values = [(x, median(point.significance), point) for x, point in have]
-        good = [(x, value, point) for x, value, point in values if value is not None]
-        if not good:
-            continue
-        keys.update(key for _, key, _ in points)
-        seen = [
-            np.nan if p.significance is None or p.significance.observed is None else p.significance.observed
-            for *_, p in good
-        ]
-        observed = np.asarray(seen, dtype=float)
-        curves.append(
-            Curve(
-                model, np.asarray([x for x, *_ in good]), np.asarray([value for _, value, _ in good]),
-                observed if np.isfinite(observed).any() else None,
-            )
-        )  # fmt: skip
+    curves = [
+        Curve(
+            model,
+            np.asarray([x for x, *_ in points]),
+            np.asarray([point.significance.expected for *_, point in points]),
+            _known([point.significance.observed for *_, point in points]),
+        )
+        for model, points in groups.items()
+    ]
     if curves:
         caption = run.caption(data=any(curve.observed is not None for curve in curves))
+        keys = {key for points in groups.values() for _, key, _ in points}
         plot = SignificancePlot(tuple(curves), _x_label(keys), caption=caption)
         yield Picture("significance", "significance", "Expected significance of each signal point", plot)
 
@@ -159,29 +149,27 @@ def limit_pictures(run: Run) -> Iterator[Picture]:
     """Draw each model's limits against its parameter: on the cross-section where it is known, else on mu."""
     level = 0.95 if run.fit is None else run.fit.level
     for model, points in points_by_model(run).items():
-        good = [(x, key, point) for x, key, point in points if _has_band(point.limit)]
-        if not good:
-            continue
-        scale = np.asarray([1.0 if p.cross_section_pb is None else p.cross_section_pb for *_, p in good])
-        physical = all(point.cross_section_pb is not None for *_, point in good)
-        scale = scale if physical else np.ones(len(good))
-        expected = np.asarray([point.limit.expected for *_, point in good if point.limit is not None], dtype=float)
-        seen = [np.nan if p.limit is None or p.limit.observed is None else p.limit.observed for *_, p in good]
-        observed = np.asarray(seen, dtype=float) * scale
+        sizes = [point.cross_section_pb for *_, point in points]
+        physical = all(size is not None for size in sizes)
+        scale = np.asarray(sizes if physical else np.ones(len(sizes)), dtype=float)
+        expected = np.asarray([point.limit.expected for *_, point in points]) * scale[:, None]
+        observed = _known([point.limit.observed for *_, point in points])
         what = r"\sigma" if physical else r"\mu"
-        data = bool(np.isfinite(observed).any())
         plot = LimitPlot(
-            np.asarray([x for x, *_ in good]), expected * scale[:, None], _x_label({key for _, key, _ in good}),
-            observed if data else None, scale, r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
+            np.asarray([x for x, *_ in points]), expected, _x_label({key for _, key, _ in points}),
+            None if observed is None else observed * scale, scale,
+            r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
             f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
-            caption=run.caption(model, data=data),
+            caption=run.caption(model, data=observed is not None),
         )  # fmt: skip
         alt = f"Upper limits on {model} at {level:.0%} confidence level"
         yield Picture(f"limit_{path_part(model)}", "limit", alt, plot)
 
 
-def _has_band(limit: Interval | None) -> bool:
-    return limit is not None and isinstance(limit.expected, tuple) and len(limit.expected) == 5
+def _known(values: Sequence[float | None]) -> Floats | None:
+    """Return numbers, NaN where there is none; None where there are none at all."""
+    found = np.asarray([np.nan if value is None else value for value in values])
+    return found if np.isfinite(found).any() else None
 
 
 def points_by_model(run: Run) -> dict[str, list[tuple[float, str, Point]]]:

@@ -1,234 +1,297 @@
-"""What the statistics leave in a run's folder: workspace.json, patchset.json and fit.json."""
+"""The results of the statistics as they are kept in fit.json: frozen types, written and read by one rule."""
 
 from __future__ import annotations
 
-__all__ = ["diagnosis_summary", "fit_summary", "patchset", "write_analysis"]
+__all__ = [
+    "Band",
+    "ChannelYields",
+    "Correlations",
+    "DiagnosisSummary",
+    "FitSummary",
+    "GroupedDecision",
+    "Limit",
+    "Measured",
+    "Parameter",
+    "Point",
+    "ScanCurve",
+    "SignalYields",
+    "Significance",
+    "ToyBand",
+    "Yields",
+]
 
-import hashlib
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
+from pydantic import RootModel, TypeAdapter
 
-from colonnade.output import write_json
-from colonnade.statistics.analysis import AnalysisResult, PointResult
-from colonnade.statistics.build import BuiltModel
-from colonnade.statistics.diagnostics import Diagnosis
-from colonnade.statistics.model import Model
-from colonnade.statistics.prediction import Prediction
-from colonnade.statistics.systematics import effects_of
-from colonnade.statistics.templates import Decision
-from colonnade.statistics.workspace import to_workspace
+from colonnade.config import parse_settings
+from colonnade.statistics.analysis import CountingResult
+from colonnade.statistics.diagnostics import Goodness, Impact, Pull
+from colonnade.statistics.systematics import Effect
 
-# a correlation below this is not worth a line in the table
-_CORRELATED = 0.1
-
-
-def write_analysis(result: AnalysisResult, folder: Path) -> None:
-    """Write workspace.json (the reference point), patchset.json (all others) and fit.json.
-
-    Raises
-    ------
-    OutputError
-        If a file can't be written.
-    """
-    workspace = to_workspace(result.reference.model)
-    write_json(folder / "workspace.json", workspace)
-    others = {name: built for name, built in result.models.items() if name != result.reference.signal}
-    if others:
-        parameters = {point.signal: point.parameters for point in result.points}
-        write_json(folder / "patchset.json", patchset(workspace, result.reference, others, parameters))
-    write_json(folder / "fit.json", fit_summary(result))
+Numbers = tuple[float, ...]
 
 
-def patchset(
-    workspace: Mapping[str, Any],
-    reference: BuiltModel,
-    others: Mapping[str, BuiltModel],
-    parameters: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return a pyhf patchset that turns the reference point's workspace into each other point's.
+@dataclass(frozen=True, slots=True)
+class Significance:
+    """Of a signal point: the median if the signal is there with strength 1, and what was seen while not blinded."""
 
-    Parameters
+    expected: float
+    observed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Upper limits on the signal strength.
+
+    Attributes
     ----------
-    workspace
-        The reference point's.
-    reference, others
-        The models. A channel that differs in more than its first sample, the signal, is replaced whole.
-    parameters
-        Signal -> its parameters, which become the patch's values.
-
+    expected : tuple of float
+        At -2, -1, 0, +1 and +2 standard deviations.
+    observed : float, optional
+        While not blinded.
     """
-    labels = sorted({key for name in others for key in parameters[name]}) or ["signal"]
-    text = json.dumps(workspace, sort_keys=True, ensure_ascii=False).encode()
-    patches = []
-    for name, built in others.items():
-        spec = to_workspace(built.model)
-        patch = []
-        for index, (mine, theirs) in enumerate(zip(spec["channels"], workspace["channels"], strict=True)):
-            if mine["samples"][1:] != theirs["samples"][1:]:
-                # a channel of the point's own, such as one in the score under its hypothesis
-                patch.append({"op": "replace", "path": f"/channels/{index}", "value": mine})
-                continue
-            patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
-        patch += [
-            {"op": "replace", "path": f"/{key}", "value": spec[key]}
-            for key in ("observations", "measurements")
-            if spec[key] != workspace[key]
-        ]
-        values = [_plain(parameters[name].get(label, name)) for label in labels]
-        patches.append({"metadata": {"name": _identifier(name), "values": values}, "patch": patch})
-    return {
-        "metadata": {
-            "name": "signals",
-            "description": f"Signal points; the workspace itself holds {reference.signal}.",
-            "labels": [_identifier(label) for label in labels],
-            "digests": {"sha256": hashlib.sha256(text).hexdigest()},
-            # pyhf's schema wants a reference; this one says that there is no publication yet
-            "references": {"hepdata": "ins0000000"},
-        },
-        "patches": patches,
-        "version": "1.0.0",
-    }
+
+    expected: Numbers
+    observed: float | None
+
+    @property
+    def median(self) -> float:
+        """The expected limit at 0 standard deviations."""
+        return self.expected[2]
 
 
-def _identifier(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9_]", "_", name)
+@dataclass(frozen=True, slots=True)
+class ToyBand(Band):
+    """Upper limits by pseudo-experiments with their Monte Carlo errors; `toys` were drawn of each hypothesis."""
+
+    expected_errors: Numbers
+    observed_error: float | None
+    toys: int
 
 
-def _plain(value: Any) -> float | str:
-    return value if isinstance(value, int | float) else str(value)
+@dataclass(frozen=True, slots=True)
+class Limit(Band):
+    """The limits that hold, and where pseudo-experiments gave others than the formulas, both."""
+
+    method: Literal["asymptotic", "toys"] = "asymptotic"
+    asymptotic: Band | None = None
+    toys: ToyBand | None = None
 
 
-def fit_summary(result: AnalysisResult) -> dict[str, Any]:
-    """Return the content of fit.json; docs/statistics.md describes it."""
-    fitted = result.background_fit
-    return {
-        "luminosity": result.luminosity,
-        "blinded": result.blinded,
-        "observed_channels": list(result.observed_channels),
-        "level": result.points[0].limits.level,
-        "points": [_point(point) for point in result.points],
-        "counting": [asdict(each) for each in result.counting],
-        "parameters": [
-            {"name": label, "bestfit": float(value), "error": float(error)}
-            for label, value, error in zip(fitted.labels, fitted.values, fitted.errors, strict=True)
-        ],
-        "reference": result.reference.signal,
-        "diagnostics": diagnosis_summary(result.diagnosis, result.reference.model),
-        "systematics": [asdict(each) for each in effects_of(result.reference.model, result.reference.decisions)],
-        "decisions": _grouped(result.decisions),
-    }
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A fitted value and its error."""
+
+    value: float
+    error: float
 
 
-def _limit(point: PointResult) -> dict[str, Any]:
-    """Return the limits that hold, and, where there are both, those of the formulas and of pseudo-experiments."""
-    formulas = {"expected": list(point.limits.expected), "observed": point.limits.observed}
-    if point.toys is None:
-        return {"method": "asymptotic"} | formulas
-    toys = {
-        "expected": list(point.toys.expected),
-        "expected_errors": list(point.toys.expected_errors),
-        "observed": point.toys.observed,
-        "observed_error": point.toys.observed_error,
-        "toys": point.toys.tests[0].toys,
-    }
-    chosen = {"expected": toys["expected"], "observed": toys["observed"]}
-    return {"method": "toys"} | chosen | {"asymptotic": formulas, "toys": toys}
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The result of one signal point.
+
+    Attributes
+    ----------
+    signal : str
+        The process.
+    parameters : mapping
+        Such as m_Zprime.
+    significance : Significance
+    limit : Limit
+        On the signal strength.
+    mu_hat : Measured, optional
+        The fitted signal strength; none while blinded.
+    cross_section_pb : float, optional
+        What a signal strength of 1 stands for.
+    """
+
+    signal: str
+    parameters: Mapping[str, Any]
+    significance: Significance
+    limit: Limit
+    mu_hat: Measured | None
+    cross_section_pb: float | None
 
 
-def diagnosis_summary(found: Diagnosis, model: Model) -> dict[str, Any]:
-    """Return a diagnosis as plain data; docs/statistics.md describes it."""
-    fitted = found.fit
-    # only parameters that some other parameter goes with make the matrix worth reading
-    strength = np.abs(fitted.correlation - np.diag(np.diagonal(fitted.correlation)))
-    chosen = np.flatnonzero(strength.max(axis=0, initial=0.0) > _CORRELATED)
-    goodness = None
-    if found.goodness is not None and found.goodness.degrees > 0:
-        goodness = asdict(found.goodness)
-    signals = _signals(model)
-    return {
-        "strength": found.strength,
-        "pulls": [asdict(each) for each in found.pulls],
-        "ranking": [asdict(each) for each in found.ranking],
-        "correlations": {
-            "parameters": [fitted.labels[index] for index in chosen],
-            "matrix": np.round(fitted.correlation[np.ix_(chosen, chosen)], 6).tolist(),
-        },
-        "goodness": goodness,
-        "scans": [
-            {
-                "parameter": each.name,
-                "bestfit": each.best,
-                "error": each.error,
-                "values": each.values.tolist(),
-                "delta": each.delta.tolist(),
-            }
-            for each in found.scans
-        ],
-        "yields": {
-            channel.name: {
-                "edges": None if channel.edges is None else list(channel.edges),
-                "observed": model.observations[channel.name].tolist() if channel.name in found.observed else None,
-                "signal": signals.get(channel.name),
-                "prefit": _yields(found.before, channel.name),
-                "postfit": _yields(found.after, channel.name),
-            }
-            for channel in model.channels
-        },
-    }
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the background-only fit."""
+
+    name: str
+    bestfit: float
+    error: float
 
 
-def _signals(model: Model) -> dict[str, dict[str, Any]]:
-    """Return what each channel expects of signal with strength 1, before any fit."""
-    return {
-        channel.name: {"name": sample.name, "events": sample.yields.tolist()}
-        for channel in model.channels
-        for sample in channel.samples
-        if any(modifier.parameter == model.poi for modifier in sample.modifiers)
-    }
+@dataclass(frozen=True, slots=True)
+class GroupedDecision:
+    """The same decision about several places, told once; see `Decision`."""
+
+    kind: str
+    subject: str
+    what: str
+    where: tuple[str, ...]
 
 
-def _yields(prediction: Prediction, channel: str) -> dict[str, Any]:
-    total, error = prediction.totals[channel]
-    # a signal of strength 0 is no sample of the channel
-    yields = prediction.yields[channel].items()
-    shown = {name: values for name, values in yields if abs(values.sum()) > 1e-12 * abs(total)}
-    return {
-        "samples": {name: values.tolist() for name, values in shown.items()},
-        "sample_totals": {name: list(prediction.sample_totals[channel].get(name, (0.0, 0.0))) for name in shown},
-        "errors": prediction.errors[channel].tolist(),
-        "groups": {name: errors.tolist() for name, errors in prediction.group_errors[channel].items()},
-        "total": total,
-        "total_error": error,
-    }
+@dataclass(frozen=True, slots=True)
+class Correlations:
+    """Of n fitted parameters that some other parameter goes with: names, and the matrix of shape (n, n)."""
+
+    parameters: tuple[str, ...]
+    matrix: tuple[Numbers, ...]
 
 
-def _grouped(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
-    """Tell the same decision about many places once."""
-    places: dict[tuple[str, str, str], list[str]] = {}
-    for each in decisions:
-        places.setdefault((each.kind, each.subject, each.what), []).append(each.where)
-    return [
-        {"kind": kind, "subject": subject, "what": what, "where": where}
-        for (kind, subject, what), where in places.items()
-    ]
+@dataclass(frozen=True, slots=True)
+class ScanCurve:
+    """The likelihood profiled along a parameter: its values, and twice the rise of the negative log-likelihood."""
+
+    parameter: str
+    bestfit: float
+    error: float
+    values: Numbers
+    delta: Numbers
 
 
-def _point(point: PointResult) -> dict[str, Any]:
-    mu_hat = None if point.mu_hat is None else {"value": point.mu_hat, "error": point.mu_error}
-    return {
-        "signal": point.signal,
-        "parameters": dict(point.parameters),
-        "significance": {
-            "expected": point.expected.z,
-            "observed": None if point.observed is None else point.observed.z,
-        },
-        "limit": _limit(point),
-        "mu_hat": mu_hat,
-        "cross_section_pb": point.cross_section_pb,
-    }
+@dataclass(frozen=True, slots=True)
+class Yields:
+    """Expected events of one channel with n bins, before or after a fit.
+
+    Attributes
+    ----------
+    samples : mapping of str to tuple of float
+        Sample to the events of each bin.
+    sample_totals : mapping of str to pair of float
+        Sample to its events and their standard deviation.
+    errors : tuple of float
+        Standard deviation of the total of each bin.
+    groups : mapping of str to tuple of float
+        Group of uncertainties to its part of that.
+    total, total_error : float
+        Of the whole channel.
+    """
+
+    samples: Mapping[str, Numbers]
+    sample_totals: Mapping[str, tuple[float, float]]
+    errors: Numbers
+    groups: Mapping[str, Numbers]
+    total: float
+    total_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalYields:
+    """The signal's name, and the events of strength 1 in each bin."""
+
+    name: str
+    events: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelYields:
+    """What a channel holds: edges of its bins and data, where they are known and may be seen, and expected events."""
+
+    edges: Numbers | None
+    observed: Numbers | None
+    signal: SignalYields | None
+    prefit: Yields
+    postfit: Yields
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisSummary:
+    """What is looked at to understand the fit of a model; see `Diagnosis`.
+
+    Attributes
+    ----------
+    strength : float, optional
+        Ranking and scans are of the Asimov data of this signal strength; without it of the data.
+    pulls, ranking, scans : tuple
+        Of the parameters.
+    correlations : Correlations
+    goodness : Goodness, optional
+        Where there are data to compare with.
+    yields : mapping of str to ChannelYields
+        By channel.
+    """
+
+    strength: float | None
+    pulls: tuple[Pull, ...]
+    ranking: tuple[Impact, ...]
+    correlations: Correlations
+    goodness: Goodness | None
+    scans: tuple[ScanCurve, ...]
+    yields: Mapping[str, ChannelYields]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return _plain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FitSummary:
+    """All results of a run's statistics, as fit.json holds them.
+
+    Attributes
+    ----------
+    luminosity : float
+        In fb^-1.
+    blinded : bool
+        Whether a channel of a signal region is blinded, so that nothing observed was computed.
+    observed_channels : tuple of str
+        Channels whose data were used.
+    level : float
+        Confidence level of the limits.
+    points, counting : tuple
+        Results by signal point and counting region.
+    parameters : tuple of Parameter
+        Of the background-only fit.
+    reference : str
+        The signal point that `diagnostics` and `systematics` are of.
+    diagnostics : DiagnosisSummary
+        Of its fit.
+    systematics : tuple of Effect
+        What each uncertainty does.
+    decisions : tuple of GroupedDecision
+        What building the models did.
+    """
+
+    luminosity: float
+    blinded: bool
+    observed_channels: tuple[str, ...]
+    level: float
+    points: tuple[Point, ...]
+    counting: tuple[CountingResult, ...]
+    parameters: tuple[Parameter, ...]
+    reference: str
+    diagnostics: DiagnosisSummary
+    systematics: tuple[Effect, ...]
+    decisions: tuple[GroupedDecision, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return _plain(self)
+
+    @classmethod
+    def from_json(cls, content: Any, source: str) -> FitSummary:
+        """Check and take what `to_json` gave.
+
+        Parameters
+        ----------
+        content
+            Plain data.
+        source
+            Where they are from, for messages.
+
+        Raises
+        ------
+        ConfigError
+            If something is missing or of another type; the message names the place.
+        """
+        return parse_settings(RootModel[cls], content, source).root  # type: ignore[valid-type]  # pydantic takes it
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = TypeAdapter(type(result)).dump_python(result, mode="json")
+    return plain

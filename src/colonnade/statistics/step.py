@@ -11,8 +11,8 @@ from typing import Any
 from colonnade.config import parse_settings, read_json
 from colonnade.errors import ConfigError, InputError
 from colonnade.statistics.analysis import AnalysisResult, analyse
-from colonnade.statistics.results import write_analysis
 from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.summary import write_analysis
 from colonnade.statistics.templates import Inputs, Process
 
 

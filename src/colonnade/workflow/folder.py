@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["load_run"]
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +17,11 @@ from colonnade.execution import Ledger, Result
 from colonnade.histograms import load
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
-from colonnade.plotting.views import FitSummary
 from colonnade.statistics.resonance import Bumps
+from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class _Ledger(RootModel[Ledger]):
@@ -53,15 +55,15 @@ def load_run(directory: Path | str) -> Run:
     if not directory.is_dir():
         msg = f"{directory} is not a folder; give the output folder of a run."
         raise InputError(msg)
-    if not (directory / "ledger.json").is_file():
-        msg = f"{directory} holds no ledger.json; give the output folder of a run."
+    if not any((directory / name).is_file() for name in ("ledger.json", "provenance.json")):
+        msg = f"{directory} holds neither ledger.json nor provenance.json; give the output folder of a run."
         raise InputError(msg)
     provenance = _json(directory / "provenance.json") or {}
     config = provenance.get("config") or {}
-    ledger = _parsed(directory / "ledger.json", _Ledger)
-    cutflow = _parsed(directory / "cutflow.json", _Cutflow)
+    ledger = _parsed(directory / "ledger.json", partial(parse_settings, _Ledger))
+    cutflow = _parsed(directory / "cutflow.json", partial(parse_settings, _Cutflow))
     histograms = load(directory) if (directory / "histograms.zip").is_file() else {}
-    fit = _parsed(directory / "fit.json", FitSummary)
+    fit = _parsed(directory / "fit.json", FitSummary.from_json)
     source = f"{directory / 'provenance.json'}: config"
     model = config.get("model")
     datasets = (provenance.get("inputs") or {}).get("datasets") or {}
@@ -77,19 +79,18 @@ def load_run(directory: Path | str) -> Run:
         plots=parse_settings(PlotSettings, config.get("plots") or {}, f"{source}.plots"),
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
         fit=fit,
-        diagnostics=(_json(directory / "fit.json") or {}).get("diagnostics"),
-        bumps=_parsed(directory / "bumps.json", Bumps),
+        bumps=_parsed(directory / "bumps.json", partial(parse_settings, Bumps)),
         classifiers=_json(directory / "classifiers.json") or {},
         provenance=provenance,
     )
 
 
-def _parsed(path: Path, model: type[M]) -> M | None:
+def _parsed(path: Path, parse: Callable[[Any, str], T]) -> T | None:
     content = _json(path)
     if content is None:
         return None
     try:
-        return parse_settings(model, content, str(path))
+        return parse(content, str(path))
     except ConfigError as error:
         msg = f"{str(error).rstrip('.')}; run the workflow again to write the file anew."
         raise InputError(msg) from error

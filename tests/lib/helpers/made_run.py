@@ -221,6 +221,17 @@ def make_ledger(lost=False, allow_loss=0.0):
     return {"allow_loss": allow_loss, "lost_fraction": 1 - processed / expected, "datasets": datasets}
 
 
+NO_DIAGNOSTICS = {
+    "strength": None,
+    "pulls": [],
+    "ranking": [],
+    "correlations": {"parameters": [], "matrix": []},
+    "goodness": None,
+    "scans": [],
+    "yields": {},
+}
+
+
 def make_fit(expected, unblind=False):
     points, counting = [], []
     for model, size in MODELS.items():
@@ -256,6 +267,12 @@ def make_fit(expected, unblind=False):
     return {
         "luminosity": 139.0,
         "blinded": not unblind,
+        "observed_channels": [],
+        "level": 0.95,
+        "reference": points[0]["signal"],
+        "diagnostics": NO_DIAGNOSTICS,
+        "systematics": [],
+        "decisions": [],
         "points": points,
         "counting": counting,
         "parameters": [

@@ -9,6 +9,8 @@ from typing import Any
 
 from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, grouped, measured
+from colonnade.statistics.diagnostics import Goodness, Impact
+from colonnade.statistics.results import ChannelYields, Yields
 from colonnade.statistics.systematics import Effect
 
 # a table of all would be longer than anyone reads; `colonnade fit DIR --ranking` has them
@@ -17,22 +19,23 @@ _MOST = 30
 
 def context(content: Content) -> Mapping[str, Any] | None:
     """Return the diagnostics of fit.json and their pictures."""
-    fit, found = content.run.fit, content.run.diagnostics
-    if fit is None or not found:
+    fit = content.run.fit
+    if fit is None or not fit.diagnostics.yields:
         return None
-    pulls = {each["name"]: each for each in found["pulls"]}
+    found = fit.diagnostics
+    pulls = {each.name: each for each in found.pulls}
     return {
         "signal": content.process_title(fit.reference),
         "observed": [content.region_title(name) for name in fit.observed_channels],
         "blinded": fit.blinded,
-        "strength": None if found.get("strength") is None else f"{found['strength']:g}",
-        "goodness": _goodness(found.get("goodness")),
-        "yields": [_region(content, name, each) for name, each in found["yields"].items()],
+        "strength": None if found.strength is None else f"{found.strength:g}",
+        "goodness": _goodness(found.goodness),
+        "yields": [_region(content, name, each) for name, each in found.yields.items()],
         "pulls": [
-            {"name": each["name"], "pull": _signed(each["pull"]), "constraint": fixed(each["constraint"], 3)}
-            for each in found["pulls"]
+            {"name": each.name, "pull": _signed(each.pull), "constraint": fixed(each.constraint, 3)}
+            for each in found.pulls
         ],
-        "ranking": [_impact(each, each["name"] in pulls) for each in found["ranking"][:_MOST]],
+        "ranking": [_impact(each, each.name in pulls) for each in found.ranking[:_MOST]],
         "regions": content.pictures("fit_yields"),
         "images": [
             image
@@ -42,43 +45,43 @@ def context(content: Content) -> Mapping[str, Any] | None:
     }
 
 
-def _goodness(found: Mapping[str, Any] | None) -> dict[str, str] | None:
+def _goodness(found: Goodness | None) -> dict[str, str] | None:
     if found is None:
         return None
     return {
-        "statistic": fixed(found["statistic"]),
-        "degrees": str(found["degrees"]),
-        "p_value": fixed(found["p_value"], 3),
+        "statistic": fixed(found.statistic),
+        "degrees": str(found.degrees),
+        "p_value": fixed(found.p_value, 3),
     }
 
 
-def _region(content: Content, name: str, each: Mapping[str, Any]) -> dict[str, Any]:
-    samples = list(dict.fromkeys([*each["prefit"]["samples"], *each["postfit"]["samples"]]))
+def _region(content: Content, name: str, each: ChannelYields) -> dict[str, Any]:
+    samples = list(dict.fromkeys([*each.prefit.samples, *each.postfit.samples]))
     return {
         "title": content.region_title(name),
-        "observed": None if each["observed"] is None else grouped(sum(each["observed"])),
-        "before": measured(each["prefit"]["total"], each["prefit"]["total_error"]),
-        "after": measured(each["postfit"]["total"], each["postfit"]["total_error"]),
+        "observed": None if each.observed is None else grouped(sum(each.observed)),
+        "before": measured(each.prefit.total, each.prefit.total_error),
+        "after": measured(each.postfit.total, each.postfit.total_error),
         "samples": [
-            {"title": content.process_title(sample), "before": _sample(each["prefit"], sample)}
-            | {"after": _sample(each["postfit"], sample)}
+            {"title": content.process_title(sample), "before": _sample(each.prefit, sample)}
+            | {"after": _sample(each.postfit, sample)}
             for sample in samples
         ],
     }
 
 
-def _sample(prediction: Mapping[str, Any], sample: str) -> tuple[str, ...]:
-    value, error = prediction["sample_totals"].get(sample, (0.0, 0.0))
+def _sample(prediction: Yields, sample: str) -> tuple[str, ...]:
+    value, error = prediction.sample_totals.get(sample, (0.0, 0.0))
     return measured(value, error)
 
 
-def _impact(each: Mapping[str, Any], held: bool) -> dict[str, str]:
+def _impact(each: Impact, held: bool) -> dict[str, str]:
     return {
-        "name": each["name"],
-        "prefit_up": _signed(each["prefit_up"]) if held else "–",
-        "prefit_down": _signed(each["prefit_down"]) if held else "–",
-        "postfit_up": _signed(each["postfit_up"]),
-        "postfit_down": _signed(each["postfit_down"]),
+        "name": each.name,
+        "prefit_up": _signed(each.prefit_up) if held else "–",
+        "prefit_down": _signed(each.prefit_down) if held else "–",
+        "postfit_up": _signed(each.postfit_up),
+        "postfit_down": _signed(each.postfit_down),
     }
 
 

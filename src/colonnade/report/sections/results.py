@@ -7,10 +7,11 @@ __all__ = ["classifiers", "results"]
 from collections.abc import Mapping
 from typing import Any
 
-from colonnade.plotting.views import Counting, Parameter, Point, median
 from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
+from colonnade.statistics.analysis import CountingResult
+from colonnade.statistics.results import Parameter, Point
 
 
 def results(content: Content) -> Mapping[str, Any] | None:
@@ -18,45 +19,45 @@ def results(content: Content) -> Mapping[str, Any] | None:
     fit = content.run.fit
     if fit is None or not (fit.points or fit.counting or fit.parameters):
         return None
-    observed = not fit.blinded and any(p.limit is not None and p.limit.observed is not None for p in fit.points)
+    observed = not fit.blinded and any(point.limit.observed is not None for point in fit.points)
     return {
         "level": f"{100 * fit.level:g}",
         "blinded": fit.blinded,
         "has_data": "data" in content.run.kinds.values(),
         "observed": observed,
-        "toys": max((p.limit.toys.toys for p in fit.points if p.limit is not None and p.limit.toys), default=0),
-        "cross_section": any(p.cross_section_pb is not None for p in fit.points),
+        "toys": max((point.limit.toys.toys for point in fit.points if point.limit.toys is not None), default=0),
+        "cross_section": any(point.cross_section_pb is not None for point in fit.points),
         "points": [_point(content, each) for each in fit.points],
         "counting": [_counting(content, each) for each in fit.counting],
         "parameters": [_parameter(each) for each in fit.parameters],
-        "decisions": [each.model_dump() for each in fit.decisions],
+        "decisions": fit.decisions,
         "images": [*content.pictures("significance"), *content.pictures("limit")],
     }
 
 
 def _point(content: Content, point: Point) -> dict[str, Any]:
-    band = point.limit.expected if point.limit is not None and isinstance(point.limit.expected, tuple) else ()
-    full = len(band) == 5
+    band = point.limit.expected
+    observed = None if point.mu_hat is None else " ± ".join(measured(point.mu_hat.value, point.mu_hat.error))
     return {
         "title": content.process_title(point.signal),
         "cross_section": significant(point.cross_section_pb),
-        "z": fixed(median(point.significance)),
-        "z_observed": fixed(point.significance.observed if point.significance else None),
-        "limit": _limit(point, 2) or significant(median(point.limit)),
+        "z": fixed(point.significance.expected),
+        "z_observed": fixed(point.significance.observed),
+        "limit": _limit(point, 2) or significant(point.limit.median),
         "formulas": _by_formulas(point, observed=False),
-        "one": f"{significant(band[1])} – {significant(band[3])}" if full else "–",
-        "two": f"{significant(band[0])} – {significant(band[4])}" if full else "–",
-        "limit_observed": _limit(point, None) or significant(point.limit.observed if point.limit else None),
+        "one": f"{significant(band[1])} – {significant(band[3])}",
+        "two": f"{significant(band[0])} – {significant(band[4])}",
+        "limit_observed": _limit(point, None) or significant(point.limit.observed),
         "formulas_observed": _by_formulas(point, observed=True),
-        "mu_hat": _mu_hat(point.mu_hat),
-        "excluded": (median(point.limit) or 2.0) < 1,
+        "mu_hat": observed or "–",
+        "excluded": point.limit.median < 1,
     }
 
 
 def _limit(point: Point, place: int | None) -> str:
     """Return a limit by pseudo-experiments with its Monte Carlo error: an expected one, or the observed."""
-    toys = None if point.limit is None else point.limit.toys
-    if toys is None or not isinstance(toys.expected, tuple):
+    toys = point.limit.toys
+    if toys is None:
         return ""
     value = toys.observed if place is None else toys.expected[place]
     error = toys.observed_error if place is None else toys.expected_errors[place]
@@ -65,22 +66,13 @@ def _limit(point: Point, place: int | None) -> str:
 
 def _by_formulas(point: Point, *, observed: bool) -> str:
     """Return the asymptotic limit where pseudo-experiments gave another."""
-    formulas = None if point.limit is None else point.limit.asymptotic
+    formulas = point.limit.asymptotic
     if formulas is None:
         return "–"
-    return significant(formulas.observed if observed else median(formulas))
+    return significant(formulas.observed if observed else formulas.median)
 
 
-def _mu_hat(found: Any) -> str:
-    if isinstance(found, dict) and isinstance(found.get("value"), int | float):
-        error = found.get("error")
-        if isinstance(error, int | float):
-            return " ± ".join(measured(float(found["value"]), float(error)))
-        return significant(float(found["value"]))
-    return significant(float(found)) if isinstance(found, int | float) else "–"
-
-
-def _counting(content: Content, each: Counting) -> dict[str, Any]:
+def _counting(content: Content, each: CountingResult) -> dict[str, Any]:
     background, error = measured(each.b, each.sigma_b)
     return {
         "region": content.region_title(each.region),
@@ -94,7 +86,7 @@ def _counting(content: Content, each: Counting) -> dict[str, Any]:
 
 
 def _parameter(each: Parameter) -> dict[str, Any]:
-    value, error = measured(each.bestfit, each.error or 0.0)
+    value, error = measured(each.bestfit, each.error)
     return {"name": from_latex(each.name.replace("$", r"\$")), "value": value, "error": error}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["provenance", "summary"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from markupsafe import Markup
 from colonnade.plotting.labels import parameter_label
 from colonnade.plotting.limits import crossings
 from colonnade.plotting.summaries import points_by_model
-from colonnade.plotting.views import median
 from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, grouped, percent, significant
+from colonnade.statistics.results import Point
 
 
 @dataclass(frozen=True)
@@ -82,23 +82,15 @@ def _headlines(content: Content) -> list[_Fact]:
     fit = content.run.fit
     if fit is None or not fit.points:
         return []
-    facts = []
-    best = max(fit.points, key=lambda point: median(point.significance) or 0.0)
-    z = median(best.significance)
-    if z is not None:
-        facts.append(_Fact("Highest expected Z", fixed(z), content.process_title(best.signal)))
-    for model, points in points_by_model(content.run).items():
-        good = [(x, key, p.limit.expected) for x, key, p in points if p.limit and isinstance(p.limit.expected, tuple)]
-        good = [each for each in good if len(each[2]) == 5]
-        if good:
-            facts.append(_exclusion(model, good))
-    return facts
+    best = max(fit.points, key=lambda point: point.significance.expected)
+    highest = _Fact("Highest expected Z", fixed(best.significance.expected), content.process_title(best.signal))
+    return [highest, *(_exclusion(model, points) for model, points in points_by_model(content.run).items())]
 
 
-def _exclusion(model: str, points: list[tuple[float, str, tuple[float, ...]]]) -> _Fact:
+def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
     """Say where the expected limit on the signal strength crosses 1."""
-    x = np.asarray([each[0] for each in points])
-    limits = np.asarray([each[2][2] for each in points])
+    x = np.asarray([place for place, *_ in points])
+    limits = np.asarray([point.limit.median for *_, point in points])
     excluded = limits < 1
     symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
     name = from_latex(f"{model}, expected")
