@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from colonnade.cli import main
-
-ENERGIES = ("lep1_pt", "lep2_pt", "fatjet_pt", "Zll_mass", "Zll_pt", "MET", "reco_zv_mass")
-ROOT = Path(__file__).parents[2]
+from helpers.resonance_tables import colonnade_does, make_project
 
 WORKFLOW = """
 datasets: ["*"]
@@ -35,37 +29,10 @@ plots: {histograms: [reco_zv_mass], formats: [png]}
 """
 
 
-def table(path: Path, mass: np.ndarray, weight: float, rng: np.random.Generator) -> None:
-    """Write a table as the course has it: MeV, one row an event, its weight the number of events expected."""
-    count = len(mass)
-    columns = {name: 1000 * rng.uniform(30, 500, count) for name in ENERGIES}
-    columns |= {"reco_zv_mass": 1000 * mass, "Zll_mass": 1000 * rng.normal(91, 3, count)}
-    columns |= {"fatjet_eta": rng.uniform(-2, 2, count), "fatjet_D2": rng.uniform(0, 4, count)}
-    columns |= {"FullEventWeight": np.full(count, weight)}
-    np.savetxt(path, np.column_stack(list(columns.values())), delimiter=",", header=",".join(columns), comments="")
-
-
-def colonnade_does(*words: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(word) for word in words])
-    return int(caught.value.code or 0)
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A project with two tables, run."""
-    folder = tmp_path_factory.mktemp("resonance")
-    rng = np.random.default_rng(1)
-    table(folder / "zjets.csv", 600 + rng.exponential(250, 6000), 0.5, rng)
-    table(folder / "higgs.csv", rng.normal(1000, 40, 2000), 0.05, rng)
-    for name, kind in (("zjets", "background"), ("higgs", "signal")):
-        command = ("datasets", "add", name, folder / f"{name}.csv", "--kind", kind, "--weighted-to", 139)
-        assert colonnade_does(*command, "--manifest", folder / "datasets.json") == 0
-    for place in ("processors", "models"):
-        (folder / place).mkdir()
-        shutil.copy(ROOT / place / "heavy_higgs.py", folder / place)
-    (folder / "workflows").mkdir()
-    (folder / "workflows" / "search.yaml").write_text(WORKFLOW, encoding="utf-8")
+    folder = make_project(tmp_path_factory.mktemp("resonance"), WORKFLOW)
     assert colonnade_does("run", folder / "workflows" / "search.yaml") == 0
     return folder
 

@@ -39,7 +39,7 @@ def draw_run(
     """Draw the results of a run into a folder.
 
     Drawn are: each histogram of one or two axes in each region, all yields, the cutflow and N-1 of each region,
-    significances, limits, the fit, its peaks and its classifiers. The folder's index.json says which is which.
+    significances, limits, the fit, bumps and classifiers. The folder's index.json says which is which.
     Pictures of an earlier drawing that are not drawn now are removed.
 
     Parameters

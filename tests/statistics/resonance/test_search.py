@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from colonnade.config import parse_settings
-from colonnade.errors import ConfigError, FitError
+from colonnade.errors import ConfigError, FitError, InputError
 from colonnade.statistics.resonance import Bernstein
 from colonnade.statistics.resonance.search import Bumps, search_bumps
 from colonnade.statistics.resonance.settings import BumpSettings
@@ -80,6 +80,8 @@ def test_the_result_comes_back_from_json():
     text = json.dumps(result.to_json(), allow_nan=False)
     again = Bumps.from_json(json.loads(text))
     assert json.dumps(again.to_json()) == text
+    with pytest.raises(InputError, match="no Bumps of this version"):
+        Bumps.from_json({"luminosity": 1.0})
     assert again.fits["cuts"].both.luminosity.z_wilks == result.fits["cuts"].both.luminosity.z_wilks
     assert again.fits["cuts"].closure.width == pytest.approx(result.fits["cuts"].closure.width, rel=1e-12)
 

@@ -28,10 +28,12 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
 )
 from scipy.special import chdtrc, ndtr, xlogy
 
+from colonnade.errors import InputError
 from colonnade.statistics.resonance.backgrounds import Background, background
 from colonnade.statistics.resonance.costs import CostName
 from colonnade.statistics.resonance.signals import Signal, signal_shape
@@ -92,10 +94,16 @@ class Record(BaseModel):
 
         Raises
         ------
-        pydantic.ValidationError
-            If the content is not of this kind.
+        InputError
+            If the content is not of this kind, or of another version.
         """
-        return cls.model_validate(content)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            msg = f"the content is no {cls.__name__} of this version ({place}: {first['msg']}); run the fits again."
+            raise InputError(msg) from error
 
 
 def _json(value: Any) -> Any:
