@@ -39,7 +39,8 @@ def command(folder: Path, output: Path | None, *, publish: bool) -> None:
     and page.html.
     """
     directory = output or folder.with_name(f"{folder.name}_study")
-    bumps = Bumps.from_json(read_json(folder / "bumps.json"))
+    source = folder / "bumps.json"
+    bumps = Bumps.from_json(read_json(source), str(source))
     before = _spectrum(folder, BEFORE)
     after = {region: _spectrum(folder, region) for region in AFTER}
     rng = np.random.default_rng(1)

@@ -79,7 +79,7 @@ def load_run(directory: Path | str) -> Run:
         plots=parse_settings(PlotSettings, config.get("plots") or {}, f"{source}.plots"),
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
         fit=fit,
-        bumps=_parsed(directory / "bumps.json", partial(parse_settings, Bumps)),
+        bumps=_parsed(directory / "bumps.json", Bumps.from_json),
         classifiers=_json(directory / "classifiers.json") or {},
         provenance=provenance,
     )

@@ -263,7 +263,7 @@ def test_result_goes_to_json_and_comes_back():
     assert total == pytest.approx(counts.sum(), rel=1e-4)  # the property of a Poisson fit with a free yield
     assert plain["n_signal"]["value"] == pytest.approx(fit.n_signal_total.value * 0.98758, rel=1e-3)
     assert len(plain["pulls"]) == 36
-    again = BumpFit.from_json(plain)
+    again = BumpFit.from_json(plain, "made")
     assert again.to_json() == plain
     assert again.background.shape == fit.background.shape
     assert again.background.density(150.0) == pytest.approx(fit.background.density(150.0), rel=1e-12)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from colonnade.config import parse_settings
-from colonnade.errors import ConfigError, FitError, InputError
+from colonnade.errors import ConfigError, FitError
 from colonnade.statistics.resonance import Bernstein
 from colonnade.statistics.resonance.search import Bumps, search_bumps
 from colonnade.statistics.resonance.settings import BumpSettings
@@ -78,10 +78,10 @@ def test_bumps_of_a_run():
 def test_the_result_comes_back_from_json():
     result = search_bumps(made_histograms(data=20_000), settings(toys=20), kinds=KINDS, luminosity=139.0)
     text = json.dumps(result.to_json(), allow_nan=False)
-    again = Bumps.from_json(json.loads(text))
+    again = Bumps.from_json(json.loads(text), "bumps.json")
     assert json.dumps(again.to_json()) == text
-    with pytest.raises(InputError, match="no Bumps of this version"):
-        Bumps.from_json({"luminosity": 1.0})
+    with pytest.raises(ConfigError, match="blinded: this key is required"):
+        Bumps.from_json({"luminosity": 1.0}, "bumps.json")
     assert again.fits["cuts"].both.luminosity.z_wilks == result.fits["cuts"].both.luminosity.z_wilks
     assert again.fits["cuts"].closure.width == pytest.approx(result.fits["cuts"].closure.width, rel=1e-12)
 

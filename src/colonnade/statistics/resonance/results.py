@@ -28,12 +28,11 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
 )
 from scipy.special import chdtrc, ndtr, xlogy
 
-from colonnade.errors import InputError
+from colonnade.config import parse_settings
 from colonnade.statistics.resonance.backgrounds import Background, background
 from colonnade.statistics.resonance.costs import CostName
 from colonnade.statistics.resonance.signals import Signal, signal_shape
@@ -89,21 +88,22 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Any, source: str) -> Self:
         """Return what `to_json` has written.
+
+        Parameters
+        ----------
+        content
+            What the JSON file holds.
+        source
+            What to call it in messages, usually the file's path.
 
         Raises
         ------
-        InputError
-            If the content is not of this kind, or of another version.
+        ConfigError
+            If the content is not of this kind.
         """
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            msg = f"the content is no {cls.__name__} of this version ({place}: {first['msg']}); run the fits again."
-            raise InputError(msg) from error
+        return parse_settings(cls, content, source)
 
 
 def _json(value: Any) -> Any:
