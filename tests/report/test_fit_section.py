@@ -14,8 +14,8 @@ from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.statistics import Likelihood, from_workspace
 from colonnade.statistics.diagnostics import diagnose
+from colonnade.statistics.results import Effect
 from colonnade.statistics.summary import diagnosis_summary
-from colonnade.statistics.systematics import Effect
 from colonnade.workflow.folder import load_run
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from colonnade.statistics.systematics import Effect
+    from colonnade.statistics.results import Effect
 
 
 @click.command("systematics")

@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from colonnade.errors import ColonnadeError, InputError, LossError
-from colonnade.execution.plan import DatasetPlan, FilePlan
 from colonnade.output import write_json
+
+if TYPE_CHECKING:
+    from colonnade.execution.plan import DatasetPlan, FilePlan
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,20 @@ __all__ = ["Result", "Timing", "collect"]
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hist
 
 from colonnade.execution.ledger import Ledger
-from colonnade.execution.plan import Plan
 from colonnade.histograms import HistogramSet, combine
 from colonnade.manifest import normalisation
 from colonnade.output import write_json
-from colonnade.processor import CutflowRow, cutflow_table
 
-Cutflow = Mapping[str, Mapping[str, Sequence[CutflowRow]]]
+if TYPE_CHECKING:
+    from colonnade.execution.plan import Plan
+    from colonnade.processor import CutflowRow
+
+Cutflow = Mapping[str, Mapping[str, "Sequence[CutflowRow]"]]
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def collect(
     cutflow
         ``cutflow[dataset][region]``.
     """
+    from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
+
     scaled: dict[str, list[Mapping[str, Any]]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:

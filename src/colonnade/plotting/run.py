@@ -7,9 +7,8 @@ __all__ = ["Run"]
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from colonnade.execution import Result
 from colonnade.plotting.labels import (
     BACKGROUND_COLOURS,
     Process,
@@ -23,9 +22,12 @@ from colonnade.plotting.plot import Caption
 from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.yields import RegionYields, region_yields
-from colonnade.statistics.resonance import Bumps
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from colonnade.execution import Result
+    from colonnade.statistics.resonance import Bumps
 
 # more lines than this can't be told apart
 _MOST_SIGNALS = 4

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colonnade.execution import Result
 from colonnade.plotting.projection import FlatUncertainty, Histogram, project
 
 if TYPE_CHECKING:
+    from colonnade.execution import Result
     from colonnade.plotting.run import Run
 
 

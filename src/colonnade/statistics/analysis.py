@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AnalysisResult", "CountingResult", "PointResult", "analyse", "point_model"]
+__all__ = ["AnalysisResult", "PointResult", "analyse", "point_model"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +27,7 @@ from colonnade.statistics.fitting import (
 )
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
+from colonnade.statistics.results import CountingResult
 from colonnade.statistics.settings import LimitSettings, ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
 from colonnade.statistics.toys import ToyLimits, expects_few, toy_limits
@@ -65,29 +66,6 @@ class PointResult:
     toys: ToyLimits | None
     mu_hat: float | None
     mu_error: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class CountingResult:
-    """A region as a counting experiment.
-
-    Attributes
-    ----------
-    region, signal : str
-        Which.
-    s, b, sigma_b : float
-        Expected events and the background's uncertainty.
-    z, z_with_uncertainty : float
-        `significance` and `asimov_significance`.
-    """
-
-    region: str
-    signal: str
-    s: float
-    b: float
-    sigma_b: float
-    z: float
-    z_with_uncertainty: float
 
 
 @dataclass(frozen=True, slots=True)

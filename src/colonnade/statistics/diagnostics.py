@@ -8,9 +8,6 @@ from __future__ import annotations
 
 __all__ = [
     "Diagnosis",
-    "Goodness",
-    "Impact",
-    "Pull",
     "Scan",
     "diagnose",
     "goodness_of_fit",
@@ -32,69 +29,7 @@ from colonnade.statistics.fitting import FitResult, fit, poi_index, signal_bound
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import Flags, minimise
 from colonnade.statistics.prediction import Prediction, predict, prefit, priors
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """What a fit learnt about a constrained parameter.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    pull : float
-        Its best fit less what was measured before, in standard deviations of that measurement.
-    constraint : float
-        Its error after the fit, in the same.
-    """
-
-    name: str
-    pull: float
-    constraint: float
-
-
-@dataclass(frozen=True, slots=True)
-class Impact:
-    """How a parameter's uncertainty moves the parameter of interest.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    prefit_up, prefit_down, postfit_up, postfit_down : float
-        Change of the parameter of interest when the parameter is held one standard deviation (before or after the fit)
-        above or below its best fit.
-    """
-
-    name: str
-    prefit_up: float
-    prefit_down: float
-    postfit_up: float
-    postfit_down: float
-
-    @property
-    def size(self) -> float:
-        """The larger of the two post-fit changes."""
-        return max(abs(self.postfit_up), abs(self.postfit_down))
-
-
-@dataclass(frozen=True, slots=True)
-class Goodness:
-    """Goodness of fit against the saturated model.
-
-    Attributes
-    ----------
-    statistic : float
-        Twice the difference of the negative log-likelihoods.
-    degrees : int
-        Bins less free parameters.
-    p_value : float
-        From the chi-square distribution; not a number where there are no degrees of freedom.
-    """
-
-    statistic: float
-    degrees: int
-    p_value: float
+from colonnade.statistics.results import Goodness, Impact, Pull
 
 
 @dataclass(frozen=True, slots=True)

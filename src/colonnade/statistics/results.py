@@ -1,4 +1,7 @@
-"""The results of the statistics as they are kept in fit.json: frozen types, written and read by one rule."""
+"""The results of the statistics as they are kept in fit.json: frozen types, written and read by one rule.
+
+Importing this loads nothing heavy: pictures, pages and commands read results without scipy and the likelihood.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ __all__ = [
     "Band",
     "ChannelYields",
     "Correlations",
+    "CountingResult",
     "DiagnosisSummary",
+    "Effect",
     "FitSummary",
+    "Goodness",
     "GroupedDecision",
+    "Impact",
     "Limit",
     "Measured",
     "Parameter",
     "Point",
+    "Pull",
     "ScanCurve",
     "SignalYields",
     "Significance",
@@ -27,11 +35,10 @@ from typing import Any, Literal
 from pydantic import RootModel, TypeAdapter
 
 from colonnade.config import parse_settings
-from colonnade.statistics.analysis import CountingResult
-from colonnade.statistics.diagnostics import Goodness, Impact, Pull
-from colonnade.statistics.systematics import Effect
 
 Numbers = tuple[float, ...]
+# changes below this are shown as none, in percent
+_SHOWN = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,29 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class CountingResult:
+    """A region as a counting experiment.
+
+    Attributes
+    ----------
+    region, signal : str
+        Which.
+    s, b, sigma_b : float
+        Expected events and the background's uncertainty.
+    z, z_with_uncertainty : float
+        `significance` and `asimov_significance`.
+    """
+
+    region: str
+    signal: str
+    s: float
+    b: float
+    sigma_b: float
+    z: float
+    z_with_uncertainty: float
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of the background-only fit."""
 
@@ -133,6 +163,142 @@ class GroupedDecision:
     subject: str
     what: str
     where: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one uncertainty does to one process in one channel.
+
+    Attributes
+    ----------
+    parameter, channel, process : str
+        Which.
+    group : str
+        The first group of uncertainties that the parameter is in, such as theory, jets, luminosity or statistics;
+        empty where it is in none.
+    kind : {'normalisation', 'shape', 'both', 'bins', 'pruned'}
+        What it moves: the yield, the shape at a fixed yield, both, each bin on its own, or nothing as it was left out.
+    up, down : float
+        Relative change of the yield at plus and minus one standard deviation; of `bins` the uncertainty of the sum.
+    shape : float
+        Largest relative change of a bin beyond that of the yield, of either side.
+    sides : {'both', 'one-sided', 'mirrored'}
+        Whether the sides differ in sign, both move the yield the same way, or one was filled and the other mirrors it.
+    notes : tuple of str
+        What building the model did to it and why: smoothed, symmetrised, pruned.
+    """
+
+    parameter: str
+    channel: str
+    process: str
+    group: str
+    kind: Literal["normalisation", "shape", "both", "bins", "pruned"] = "pruned"
+    up: float = 0.0
+    down: float = 0.0
+    shape: float = 0.0
+    sides: Literal["both", "one-sided", "mirrored"] = "both"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> float:
+        """The largest of the relative changes, by which effects are ordered."""
+        return max(abs(self.up), abs(self.down), self.shape)
+
+    @property
+    def yield_text(self) -> str:
+        """The change of the yield in percent: ``+3.1 −2.9 %``, or ``±2 %`` where the sides are alike."""
+        if self.kind == "pruned":
+            return "left out"
+        up, down = _percent(self.up), _percent(self.down)
+        if up == down == "0":
+            return "–"
+        return f"±{up[1:]} %" if up[1:] == down[1:] and up[0] != down[0] else f"{up} {down} %"
+
+    @property
+    def bins_text(self) -> str:
+        """The largest change of a bin beyond that of the yield, in percent; of `bins` the largest uncertainty."""
+        largest = _percent(self.shape)
+        return "–" if largest == "0" else f"{largest[1:]} %"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else there is to say, in a word each: bin by bin, one-sided, mirrored, smoothed, pruned."""
+        own = ("bin by bin",) if self.kind == "bins" else ()
+        side = () if self.sides == "both" else (self.sides,)
+        done = (each.partition(":")[0] for each in self.notes)
+        return tuple(dict.fromkeys((*own, *side, *done)))
+
+
+def _percent(change: float) -> str:
+    """Write a relative change in percent with its sign and two digits, or as 0 where it is less than 0.005 %."""
+    value = 100 * change
+    if abs(value) < _SHOWN:
+        return "0"
+    text = f"{value:+.2g}" if abs(value) < 100 else f"{value:+.0f}"
+    return text.replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a fit learnt about a constrained parameter.
+
+    Attributes
+    ----------
+    name : str
+        The parameter.
+    pull : float
+        Its best fit less what was measured before, in standard deviations of that measurement.
+    constraint : float
+        Its error after the fit, in the same.
+    """
+
+    name: str
+    pull: float
+    constraint: float
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """How a parameter's uncertainty moves the parameter of interest.
+
+    Attributes
+    ----------
+    name : str
+        The parameter.
+    prefit_up, prefit_down, postfit_up, postfit_down : float
+        Change of the parameter of interest when the parameter is held one standard deviation (before or after the fit)
+        above or below its best fit.
+    """
+
+    name: str
+    prefit_up: float
+    prefit_down: float
+    postfit_up: float
+    postfit_down: float
+
+    @property
+    def size(self) -> float:
+        """The larger of the two post-fit changes."""
+        return max(abs(self.postfit_up), abs(self.postfit_down))
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """Goodness of fit against the saturated model.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the difference of the negative log-likelihoods.
+    degrees : int
+        Bins less free parameters.
+    p_value : float
+        From the chi-square distribution; not a number where there are no degrees of freedom.
+    """
+
+    statistic: float
+    degrees: int
+    p_value: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,98 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["Effect", "effects_of"]
+__all__ = ["effects_of"]
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from colonnade.statistics.likelihood import Floats
 from colonnade.statistics.model import Model, Modifier, Sample
+from colonnade.statistics.results import Effect
 from colonnade.statistics.templates import Decision
 
 Kind = Literal["normalisation", "shape", "both", "bins", "pruned"]
 _FREE = ("normfactor", "shapefactor", "formula")
 _BINS = ("shapesys", "staterror", "mcstat")
-# smaller changes are shown as none, in percent
-_SHOWN = 0.005
 # smaller relative changes are rounding
 _NOTHING = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What one uncertainty does to one process in one channel.
-
-    Attributes
-    ----------
-    parameter, channel, process : str
-        Which.
-    group : str
-        The first group of uncertainties that the parameter is in, such as theory, jets, luminosity or statistics;
-        empty where it is in none.
-    kind : {'normalisation', 'shape', 'both', 'bins', 'pruned'}
-        What it moves: the yield, the shape at a fixed yield, both, each bin on its own, or nothing as it was left out.
-    up, down : float
-        Relative change of the yield at plus and minus one standard deviation; of `bins` the uncertainty of the sum.
-    shape : float
-        Largest relative change of a bin beyond that of the yield, of either side.
-    sides : {'both', 'one-sided', 'mirrored'}
-        Whether the sides differ in sign, both move the yield the same way, or one was filled and the other mirrors it.
-    notes : tuple of str
-        What building the model did to it and why: smoothed, symmetrised, pruned.
-    """
-
-    parameter: str
-    channel: str
-    process: str
-    group: str
-    kind: Kind = "pruned"
-    up: float = 0.0
-    down: float = 0.0
-    shape: float = 0.0
-    sides: Literal["both", "one-sided", "mirrored"] = "both"
-    notes: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> float:
-        """The largest of the relative changes, by which effects are ordered."""
-        return max(abs(self.up), abs(self.down), self.shape)
-
-    @property
-    def yield_text(self) -> str:
-        """The change of the yield in percent: ``+3.1 −2.9 %``, or ``±2 %`` where the sides are alike."""
-        if self.kind == "pruned":
-            return "left out"
-        up, down = _percent(self.up), _percent(self.down)
-        if up == down == "0":
-            return "–"
-        return f"±{up[1:]} %" if up[1:] == down[1:] and up[0] != down[0] else f"{up} {down} %"
-
-    @property
-    def bins_text(self) -> str:
-        """The largest change of a bin beyond that of the yield, in percent; of `bins` the largest uncertainty."""
-        largest = _percent(self.shape)
-        return "–" if largest == "0" else f"{largest[1:]} %"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What else there is to say, in a word each: bin by bin, one-sided, mirrored, smoothed, pruned."""
-        own = ("bin by bin",) if self.kind == "bins" else ()
-        side = () if self.sides == "both" else (self.sides,)
-        done = (each.partition(":")[0] for each in self.notes)
-        return tuple(dict.fromkeys((*own, *side, *done)))
-
-
-def _percent(change: float) -> str:
-    """Write a relative change in percent with its sign and two digits, or as 0 where it is less than 0.005 %."""
-    value = 100 * change
-    if abs(value) < _SHOWN:
-        return "0"
-    text = f"{value:+.2g}" if abs(value) < 100 else f"{value:+.0f}"
-    return text.replace("-", "−")
 
 
 def effects_of(model: Model, decisions: Iterable[Decision] = ()) -> tuple[Effect, ...]:

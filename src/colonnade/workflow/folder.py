@@ -7,7 +7,7 @@ __all__ = ["load_run"]
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, RootModel
 
@@ -17,9 +17,11 @@ from colonnade.execution import Ledger, Result
 from colonnade.histograms import load
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
-from colonnade.statistics.resonance import Bumps
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from colonnade.statistics.resonance import Bumps
 
 T = TypeVar("T")
 
@@ -79,10 +81,16 @@ def load_run(directory: Path | str) -> Run:
         plots=parse_settings(PlotSettings, config.get("plots") or {}, f"{source}.plots"),
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
         fit=fit,
-        bumps=_parsed(directory / "bumps.json", Bumps.from_json),
+        bumps=_parsed(directory / "bumps.json", _bumps),
         classifiers=_json(directory / "classifiers.json") or {},
         provenance=provenance,
     )
+
+
+def _bumps(content: Any, source: str) -> Bumps:
+    from colonnade.statistics.resonance import Bumps  # compiles its fits
+
+    return Bumps.from_json(content, source)
 
 
 def _parsed(path: Path, parse: Callable[[Any, str], T]) -> T | None:

@@ -9,9 +9,7 @@ from typing import Any
 
 from colonnade.report.content import Content
 from colonnade.report.numbers import fixed, grouped, measured
-from colonnade.statistics.diagnostics import Goodness, Impact
-from colonnade.statistics.results import ChannelYields, Yields
-from colonnade.statistics.systematics import Effect
+from colonnade.statistics.results import ChannelYields, Effect, Goodness, Impact, Yields
 
 # a table of all would be longer than anyone reads; `colonnade fit DIR --ranking` has them
 _MOST = 30

@@ -10,8 +10,7 @@ from typing import Any
 from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
-from colonnade.statistics.analysis import CountingResult
-from colonnade.statistics.results import Parameter, Point
+from colonnade.statistics.results import CountingResult, Parameter, Point
 
 
 def results(content: Content) -> Mapping[str, Any] | None:
