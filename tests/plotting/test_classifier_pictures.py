@@ -86,7 +86,7 @@ def test_what_is_drawn_is_what_the_file_says(scored_run):
     assert [len(step.values) for step in shape.steps] == [20] * 3
     assert all(step.values.sum() == pytest.approx(1) for step in shape.steps)
     assert pictures["scaled_m_Zprime_=_400"].plot.steps[0].values.sum() == pytest.approx(30 * 210)
-    roc = pictures["roc_DH"].plot.lines
+    roc = pictures["roc_Dark_Higgs"].plot.lines
     assert len(roc) == 2
     assert roc[0].y.min() == pytest.approx(1e-4)  # nothing is kept at the very beginning, which no log scale shows
     assert pictures["importance"].plot.names == ("met", "mll", "n_jets")

@@ -24,7 +24,7 @@ def classifier_pictures(run: Run) -> Iterator[Picture]:
     """Yield the pictures of the classifiers' evaluations; none where the run has none."""
     for name, evaluation in run.classifiers.items():
         points = evaluation["points"]
-        for title, group in _by_model(points).items():
+        for title, group in _by_model(run, points).items():
             yield _roc(run, name, title, group)
             yield _significance(run, name, title, group, evaluation["background_error"])
         for title, group in _by_hypothesis(points).items():
@@ -34,11 +34,12 @@ def classifier_pictures(run: Run) -> Iterator[Picture]:
         yield _importance(run, name, evaluation["importance"])
 
 
-def _by_model(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Group signal points that differ in their parameter alone: DH_mZp130, DH_mZp400, ..."""
+def _by_model(run: Run, points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Group signal points that differ in their parameters alone, in increasing order of them."""
+    models = {signal.name: signal.model_title for group in run.models.values() for signal in group}
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for point in points:
-        groups.setdefault(point["signal"].partition("_")[0], []).append(point)
+        groups.setdefault(models.get(point["signal"], point["signal"]), []).append(point)
     return {name: sorted(group, key=lambda point: list(point["parameters"].values())) for name, group in groups.items()}
 
 
