@@ -66,9 +66,9 @@ def run_study(
     ConfigError
         If the study names a model that is not declared.
     """
-    from colonnade.plotting.training_curves import draw_curves
     from colonnade.statistics import asimov_significance
     from colonnade.training.progress import TrainingProgress
+    from studies.monojet.curves import draw_curves
     from studies.monojet.study import run_image_study
     from studies.monojet.tables import markdown, replace_section, thresholds_markdown
 

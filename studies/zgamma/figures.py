@@ -5,12 +5,16 @@ from __future__ import annotations
 __all__ = ["pictures"]
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from colonnade.plotting.lines import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
-from colonnade.plotting.plot import Caption, Floats, Picture, path_part
+from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
+from colonnade.plotting.plot import Caption, Floats, Picture, Plot, path_part
+from colonnade.plotting.style import canvas, height_in_points, rows_with_names, ticks
 
 _MASS = "Mass"
 _SYMBOLS = {"z": "Z (counting)", "z_wilks": "Z (likelihood, frozen)", "z_free": "Z (likelihood, free)"}
@@ -99,7 +103,7 @@ def _example(found: Mapping[str, Any]) -> Iterator[Picture]:
     levels = features.argsort(axis=0).argsort(axis=0) / max(len(features) - 1, 1)
     yield Picture(
         "ranking", "ranking", f"features by importance: {', '.join(ranking['order'])}",
-        RankPlot(
+        _RankPlot(
             tuple(ranking["order"]), np.asarray(ranking["importance"])[order],
             np.asarray(ranking["values"])[:, order], levels[:, order], caption=_caption("one pseudo-experiment"),
         ),
@@ -203,3 +207,52 @@ def _goodness(fit: Mapping[str, Any]) -> str:
 
 def _caption(*words: str) -> Caption:
     return Caption(status="Simulation", lines=words)
+
+
+@dataclass(frozen=True)
+class _RankPlot(Plot):
+    """What each feature adds to the response of each event, the most important feature on top.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Most important first.
+    importance : numpy.ndarray
+        Shape (features,).
+    values : numpy.ndarray
+        Shape (events, features): contribution of each feature to each event.
+    levels : numpy.ndarray
+        Shape (events, features): each feature's own value, 0 (lowest) to 1 (highest).
+    label : str
+        Of the horizontal axis.
+    """
+
+    names: tuple[str, ...]
+    importance: Floats
+    values: Floats
+    levels: Floats
+    label: str = "Shapley value (change of the response)"
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """As high as the rows need."""
+        return canvas(1.9 + 0.36 * len(self.names))
+
+    def draw(self, axes: Axes) -> None:
+        """Draw a point for each event and feature."""
+        # events are spread over a row by a fixed pattern, so that the picture repeats
+        spread = (np.arange(len(self.values)) * 0.618 % 1 - 0.5) * 0.55
+        for row in range(len(self.names)):
+            axes.axhline(row, color="#dddddd", linewidth=0.8, zorder=0)
+            axes.scatter(
+                self.values[:, row], row + spread, c=self.levels[:, row], cmap="viridis", vmin=0, vmax=1, s=7,
+                linewidths=0,
+            )  # fmt: skip
+        names = [f"{name} ({value:.3f})" for name, value in zip(self.names, self.importance, strict=True)]
+        rows_with_names(axes, self.caption, names)
+        axes.text(
+            0.97, 1 - 12 / height_in_points(axes), "dark: low, bright: high value of the feature",
+            transform=axes.transAxes, va="top", ha="right", fontsize=9,
+        )  # fmt: skip
+        axes.margins(x=0.05)
+        axes.set_xlabel(self.label)
+        ticks(axes, y=False)

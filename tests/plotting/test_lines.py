@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from colonnade.plotting.lines import FitPlot, Line, LinePlot, RankPlot, Step, StepPlot
+from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
 from colonnade.plotting.plot import Caption
 from colonnade.plotting.save import save
 
@@ -29,9 +29,8 @@ BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
         StepPlot(EDGES, BOTH_STEPS, "x", difference=FLAT, difference_error=FLAT, caption=CAPTION),
         StepPlot(EDGES, (Step("a", 10 * FLAT),), "x", curves=(Line("c", CENTERS, FLAT),), scale="log", caption=CAPTION),
         LinePlot(BAND, "x", "y", (1.0,), caption=CAPTION),
-        RankPlot(("b", "a"), np.array([2.0, 1.0]), np.ones((5, 2)), np.zeros((5, 2)), caption=CAPTION),
     ],
-    ids=["fit", "difference", "log", "lines", "ranking"],
+    ids=["fit", "difference", "log", "lines"],
 )
 def test_each_kind_of_figure(tmp_path, plot):
     figure = plot.figure()

@@ -1,8 +1,8 @@
-"""Curves, overlaid histograms, fitted spectra, and rankings of features."""
+"""Curves, overlaid histograms and fitted spectra."""
 
 from __future__ import annotations
 
-__all__ = ["FitPlot", "Line", "LinePlot", "RankPlot", "Step", "StepPlot"]
+__all__ = ["FitPlot", "Line", "LinePlot", "Step", "StepPlot"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS
 from colonnade.plotting.plot import Floats, Plot
-from colonnade.plotting.style import canvas, finish, height_in_points, rows_with_names, ticks
+from colonnade.plotting.style import canvas, finish, ticks
 
 _COLOURS = (
     SIGNAL_COLOURS[3], SIGNAL_COLOURS[0], SIGNAL_COLOURS[2], BACKGROUND_COLOURS[1], SIGNAL_COLOURS[1], "#717581",
@@ -245,55 +245,6 @@ class StepPlot(Plot):
         axes.set_ylabel("|Diff.| [%]", fontsize=10)
         axes.set_xlabel(self.label)
         ticks(axes, count=4)
-
-
-@dataclass(frozen=True)
-class RankPlot(Plot):
-    """What each feature adds to the response of each event, the most important feature on top.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Most important first.
-    importance : numpy.ndarray
-        Shape (features,).
-    values : numpy.ndarray
-        Shape (events, features): contribution of each feature to each event.
-    levels : numpy.ndarray
-        Shape (events, features): each feature's own value, 0 (lowest) to 1 (highest).
-    label : str
-        Of the horizontal axis.
-    """
-
-    names: tuple[str, ...]
-    importance: Floats
-    values: Floats
-    levels: Floats
-    label: str = "Shapley value (change of the response)"
-
-    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
-        """As high as the rows need."""
-        return canvas(1.9 + 0.36 * len(self.names))
-
-    def draw(self, axes: Axes) -> None:
-        """Draw a point for each event and feature."""
-        # events are spread over a row by a fixed pattern, so that the picture repeats
-        spread = (np.arange(len(self.values)) * 0.618 % 1 - 0.5) * 0.55
-        for row in range(len(self.names)):
-            axes.axhline(row, color="#dddddd", linewidth=0.8, zorder=0)
-            axes.scatter(
-                self.values[:, row], row + spread, c=self.levels[:, row], cmap="viridis", vmin=0, vmax=1, s=7,
-                linewidths=0,
-            )  # fmt: skip
-        names = [f"{name} ({value:.3f})" for name, value in zip(self.names, self.importance, strict=True)]
-        rows_with_names(axes, self.caption, names)
-        axes.text(
-            0.97, 1 - 12 / height_in_points(axes), "dark: low, bright: high value of the feature",
-            transform=axes.transAxes, va="top", ha="right", fontsize=9,
-        )  # fmt: skip
-        axes.margins(x=0.05)
-        axes.set_xlabel(self.label)
-        ticks(axes, y=False)
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Line]) -> list[Artist]:

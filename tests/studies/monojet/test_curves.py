@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from colonnade.plotting.training_curves import draw_curves, training_curves
+from studies.monojet.curves import draw_curves, training_curves
 
 
 def entry(compression, down):
@@ -31,7 +30,7 @@ def test_a_picture_is_saved(tmp_path, monkeypatch) -> None:
     models["cell_strides_turned"] = entry("cell", "strides")
     drawn = []
     monkeypatch.setattr(
-        "colonnade.plotting.training_curves.training_curves",
+        "studies.monojet.curves.training_curves",
         lambda panels: (drawn.append(panels), training_curves(panels))[1],
     )
     draw_curves(models, tmp_path / "curves.png")

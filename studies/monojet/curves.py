@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["draw_curves", "training_curves"]
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from colonnade.output import replacing
 from colonnade.plotting.labels import SIGNAL_COLOURS
+from colonnade.plotting.save import save
 from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]
@@ -74,8 +73,4 @@ def draw_curves(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         panels.setdefault(f"compression: {entry['compression'].replace('_', ' ')}", []).append(
             (label, step, training, validation)
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # glyphs that the first font lacks
-        figure = training_curves(panels)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=100)
+    save(training_curves(panels), path.with_suffix(""), ("png",), 100)
