@@ -137,7 +137,7 @@ def test_pictures_of_what_is_asked_for(folder, workspace, tmp_path):
     }
     assert "18 pictures" in output  # each as PNG and PDF
     run(fit_command, folder, "--ranking", "--signal", "DH_mZp500")
-    assert [each.name for each in (folder / "plots" / "fit").glob("*.png")] == ["ranking.png"]
+    assert [each.name for each in (folder / "fit_plots" / "fit").glob("*.png")] == ["ranking.png"]
     assert json.loads((folder / "fit.json").read_text())["reference"] == "DH_mZp500"
 
 

@@ -26,7 +26,7 @@ QUIET = Console(quiet=True)
 def writing(name: str, *outputs: str, content: str, after: tuple[Step[Any], ...] = (), **words: Any) -> Step[str]:
     """Return a step that writes its content, and that of the steps before it, into each of its outputs."""
 
-    def run(path: Path) -> str:
+    def run(path: Path, _: object) -> str:
         text = content + "".join((path / step.outputs[0]).read_text() for step in after)
         for output in outputs:
             target = path / output
@@ -34,7 +34,7 @@ def writing(name: str, *outputs: str, content: str, after: tuple[Step[Any], ...]
             steps.write_json(target, text)
         return text
 
-    return Step(name, outputs, run, settings=content, after=after, **words)
+    return Step(name, outputs, run, settings=content, after=[step.key for step in after], **words)
 
 
 def a_run(histograms: str, model: str | None, plots: str | None) -> list[Step[Any]]:
@@ -137,7 +137,7 @@ def test_a_step_is_done_again_only_when_something_changed(tmp_path: Path, monkey
 
     def does_fit(**changes: Any) -> None:
         step = Step(
-            "fit", ("fit.json",), lambda path: (done.append(""), touch(path, "fit.json")), rooms=("statistics",)
+            "fit", ("fit.json",), lambda path, _: (done.append(""), touch(path, name="fit.json")), rooms=("statistics",)
         )
         does(tmp_path, [replace(step, **changes)])
 
@@ -191,13 +191,13 @@ def test_code_counts_with_all_that_it_imports(tmp_path: Path, monkeypatch: pytes
 def test_a_step_beside_others_has_its_own_time(tmp_path: Path) -> None:
     made = [
         Step("ROOT file", ("histograms.root",), touch, beside=True),
-        Step("fit", ("fit.json",), lambda path: (time.sleep(3), touch(path, "fit.json"))),
+        Step("fit", ("fit.json",), lambda path, _: (time.sleep(3), touch(path, name="fit.json"))),
     ]
     does(tmp_path, made)
     assert records(tmp_path)["ROOT file"]["seconds"] < 2.5 < records(tmp_path)["fit"]["seconds"]
 
 
-def touch(path: Path, name: str = "histograms.root") -> None:
+def touch(path: Path, _: object = None, name: str = "histograms.root") -> None:
     (path / name).write_text("there")
 
 

@@ -35,7 +35,7 @@ _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where pictures of what is asked for go; by default TARGET/plots of a run, and none of a file.",
+    help="Where pictures of what is asked for go; by default TARGET/fit_plots of a run, and none of a file.",
 )
 @click.option(
     "--patchset",
@@ -65,11 +65,14 @@ def command(
     from rich.console import Console
 
     if target.is_dir():
-        from colonnade.statistics import refit
         from colonnade.statistics.summary import fit_summary
+        from colonnade.workflow.run import refit_step
+        from colonnade.workflow.steps import OutputFolder
 
         _refuse(target, patchset=patchset, patch=patch, measurement=measurement)
-        result = refit(target, reference=signal, scans=scans)
+        with OutputFolder.reopened(target, Console(quiet=as_json)) as folder:
+            step = refit_step(folder.about, folder.keys("histograms"), reference=signal, scans=scans)
+            result = folder.redo(step)
         summary = fit_summary(result)
         content, diagnostics = summary.to_json(), summary.diagnostics
         if not as_json:
@@ -110,7 +113,7 @@ def _draw(target: Path, found: DiagnosisSummary, asked: set[str], plots: Path | 
         samples = {name for each in found.yields.values() for name in each.postfit.samples}
         run = run_of_model(sorted(samples))
     pictures = list(fit_pictures(found, run, asked or None))
-    return draw(pictures, plots or target / "plots", run.plots)
+    return draw(pictures, plots or target / "fit_plots", run.plots)
 
 
 def _fit_model(

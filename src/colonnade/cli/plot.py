@@ -32,20 +32,15 @@ def command(
     import os
 
     from rich.console import Console
-    from rich.progress import Progress
 
-    from colonnade.plotting import draw_run
     from colonnade.workflow.folder import load_run
+    from colonnade.workflow.run import plots_step
+    from colonnade.workflow.steps import OutputFolder
 
     chosen: dict[str, Any] = {"histograms": histograms, "regions": regions, "signals": signals, "formats": formats}
     run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
+    workers = workers or len(os.sched_getaffinity(0))
     console = Console()
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Drawing", total=None)
-        paths = draw_run(
-            run,
-            directory / "plots",
-            workers or len(os.sched_getaffinity(0)),
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    console.print(f"{len(paths)} files in {directory / 'plots'}", soft_wrap=True, highlight=False)
+    with OutputFolder.reopened(directory, console) as folder:
+        after = folder.keys("ledger", "histograms", "fit", "bumps", "classifiers")
+        folder.redo(plots_step(run.plots, folder.about, lambda _: run, after, workers, console))

@@ -18,9 +18,10 @@ def command(directory: Path) -> None:
     """
     from rich.console import Console
 
-    from colonnade.report import write_report
     from colonnade.workflow.folder import load_run
+    from colonnade.workflow.run import report_step
+    from colonnade.workflow.steps import OutputFolder
 
-    path = write_report(load_run(directory), directory / "plots", directory / "report.html")
-    size = path.stat().st_size / 1e6
-    Console().print(f"{path} ({size:.1f} MB)", soft_wrap=True, highlight=False)
+    run = load_run(directory)
+    with OutputFolder.reopened(directory, Console()) as folder:
+        folder.redo(report_step(run))

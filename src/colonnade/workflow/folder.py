@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["load_run"]
+__all__ = ["assemble_run", "load_run", "read_result"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,32 +57,60 @@ def load_run(directory: Path | str) -> Run:
     if not directory.is_dir():
         msg = f"{directory} is not a folder; give the output folder of a run."
         raise InputError(msg)
-    if not any((directory / name).is_file() for name in ("ledger.json", "provenance.json")):
-        msg = f"{directory} holds neither ledger.json nor provenance.json; give the output folder of a run."
+    if not any((directory / name).is_file() for name in ("provenance.json", "ledger.json")):
+        msg = f"{directory} holds neither provenance.json nor ledger.json; give the output folder of a run."
         raise InputError(msg)
-    provenance = _json(directory / "provenance.json") or {}
+    ledger = read_result(directory / "ledger.json", partial(parse_settings, _Ledger))
+    cutflow = read_result(directory / "cutflow.json", partial(parse_settings, _Cutflow))
+    return assemble_run(
+        {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})},
+        Result(
+            load(directory) if (directory / "histograms.zip").is_file() else {},
+            {} if cutflow is None else cutflow.model_dump(),
+            Ledger(0.0, {}) if ledger is None else ledger.root,
+        ),
+        {
+            "fit": read_result(directory / "fit.json", FitSummary.from_json),
+            "bumps": read_result(directory / "bumps.json", _bumps),
+            "classifiers": _json(directory / "classifiers.json"),
+        },
+    )
+
+
+def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping[str, Any]) -> Run:
+    """Put a run together from its results.
+
+    Parameters
+    ----------
+    provenance
+        Its provenance: title, configuration, datasets.
+    result
+        Histograms, cutflow and ledger.
+    results
+        What the steps named ``fit``, ``bumps`` and ``classifiers`` return, as far as there are any.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is not one of this version of colonnade.
+    """
     config = provenance.get("config") or {}
-    ledger = _parsed(directory / "ledger.json", partial(parse_settings, _Ledger))
-    cutflow = _parsed(directory / "cutflow.json", partial(parse_settings, _Cutflow))
-    histograms = load(directory) if (directory / "histograms.zip").is_file() else {}
-    fit = _parsed(directory / "fit.json", FitSummary.from_json)
-    source = f"{directory / 'provenance.json'}: config"
     model = config.get("model")
     datasets = (provenance.get("inputs") or {}).get("datasets") or {}
-    ledger_content = Ledger(0.0, {}) if ledger is None else ledger.root
+    source = "provenance.json: config"
     return Run(
-        title=str(provenance.get("title") or config.get("title") or directory.resolve().name),
-        result=Result(histograms, {} if cutflow is None else cutflow.model_dump(), ledger_content),
-        kinds={entry.process: entry.kind for entry in ledger_content.datasets.values()},
+        title=str(provenance["title"]),
+        result=result,
+        kinds={entry.process: entry.kind for entry in result.ledger.datasets.values()},
         parameters={entry["process"]: entry.get("signal") or {} for entry in datasets.values()},
         luminosity=config.get("luminosity"),
         signal_regions=tuple(provenance.get("signal_regions") or ()),
         blinded=not config.get("unblind", False),
         plots=parse_settings(PlotSettings, config.get("plots") or {}, f"{source}.plots"),
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
-        fit=fit,
-        bumps=_parsed(directory / "bumps.json", _bumps),
-        classifiers=_json(directory / "classifiers.json") or {},
+        fit=results.get("fit"),
+        bumps=results.get("bumps"),
+        classifiers=results.get("classifiers") or {},
         provenance=provenance,
     )
 
@@ -93,7 +121,21 @@ def _bumps(content: Any, source: str) -> Bumps:
     return Bumps.from_json(content, source)
 
 
-def _parsed(path: Path, parse: Callable[[Any, str], T]) -> T | None:
+def read_result(path: Path, parse: Callable[[Any, str], T]) -> T | None:
+    """Read a result from a JSON file; None where there is none.
+
+    Parameters
+    ----------
+    path
+        The file.
+    parse
+        Makes the result of the file's content; it is told where that comes from.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
     content = _json(path)
     if content is None:
         return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["run_workflow"]
+__all__ = ["plots_step", "refit_step", "report_step", "run_workflow"]
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -21,15 +20,24 @@ from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
+from colonnade.plotting.run import Run
 from colonnade.processor import Processor
 from colonnade.statistics.resonance.settings import BumpSettings
+from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import make_processor
-from colonnade.workflow.folder import load_run
+from colonnade.workflow.check import check_names
+from colonnade.workflow.folder import assemble_run, read_result
 from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
-from colonnade.workflow.steps import OutputFolder, Step
+from colonnade.workflow.steps import OutputFolder, Results, Step
 from colonnade.workflow.summary import print_summary
+
+if TYPE_CHECKING:
+    from colonnade.statistics.analysis import AnalysisResult
+    from colonnade.statistics.resonance import Bumps
+
+T = TypeVar("T")
 
 
 def run_workflow(
@@ -71,13 +79,18 @@ def run_workflow(
     datasets = load_manifest(workflow.manifest).select(settings.datasets)
     processor = make_processor(workflow, unblind=settings.unblind)
     with OutputFolder.opened(directory, console) as folder:
+        about = _about(workflow, processor, datasets, folder.about)
+        if any(about[part] != folder.about.get(part) for part in ("config", "inputs")):
+            check_names(workflow, processor, datasets)
         count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
         console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
-        result = _process_events(folder, workflow, processor, datasets, console)
-        steps = _Run(workflow, processor, datasets, result, console).steps()
-        folder.begin(_about(workflow, processor, datasets, folder.about, result), steps)
-        folder.do_all(steps)
-        folder.finish(_report())
+        result = _process_events(folder, about, workflow, processor, datasets, console)
+        about["histograms_sha256"] = histogram_digest(result.histograms)
+        steps = _steps(workflow, about, result, console)
+        folder.begin(about, steps)
+        results = folder.do_all(steps)
+        folder.about["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        folder.redo(report_step(assemble_run(folder.about, result, results)))
         print_summary(console, directory, result)
     result.ledger.check()
     return directory
@@ -96,7 +109,12 @@ def _check_resumable(workflow: Workflow, directory: Path) -> None:
 
 
 def _process_events(
-    folder: OutputFolder, workflow: Workflow, processor: Processor, datasets: Sequence[Dataset], console: Console
+    folder: OutputFolder,
+    about: Mapping[str, Any],
+    workflow: Workflow,
+    processor: Processor,
+    datasets: Sequence[Dataset],
+    console: Console,
 ) -> Result:
     """Process the events; a run that must stop leaves its ledger and nothing else."""
     settings = workflow.settings
@@ -116,7 +134,7 @@ def _process_events(
     except StoppedError as error:
         if error.ledger is not None:
             step = _ledger(error.ledger)
-            folder.begin(_about(workflow, processor, datasets, folder.about), (step,))
+            folder.begin(about, (step,))
             folder.do(step)
         raise
     kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
@@ -129,9 +147,8 @@ def _about(
     processor: Processor,
     datasets: Sequence[Dataset],
     earlier: Mapping[str, Any],
-    result: Result | None = None,
 ) -> dict[str, Any]:
-    """Return what provenance.json says of a run, apart from its steps."""
+    """Return what provenance.json says of a run before it is done."""
     settings = workflow.settings
 
     def files(paths: Mapping[str, str]) -> dict[str, Any]:
@@ -159,8 +176,8 @@ def _about(
             for dataset in datasets
             if dataset.metadata.generate is not None
         },
-        "signal_regions": _signal_regions(processor),
-        "histograms_sha256": None if result is None else histogram_digest(result.histograms),
+        "signal_regions": [name for name, region in processor.regions.items() if region.signal],
+        "histograms_sha256": None,
     }
 
 
@@ -175,169 +192,215 @@ def _unblinding(workflow: Workflow, earlier: Mapping[str, Any]) -> dict[str, str
     return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}
 
 
-def _signal_regions(processor: Processor) -> list[str]:
-    return [name for name, region in processor.regions.items() if region.signal]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run whose events are processed, from which its steps follow."""
-
-    workflow: Workflow
-    processor: Processor
-    datasets: Sequence[Dataset]
-    result: Result
-    console: Console
-
-    def steps(self) -> list[Step[Any]]:
-        """Return the steps that the workflow asks for, in order."""
-        settings = self.workflow.settings
-        ledger, histograms = _ledger(self.result.ledger), self._histograms()
-        made: list[Step[Any]] = [ledger, histograms]
-        if settings.model is not None:
-            made.append(self._fit(settings.model, histograms))
-        if settings.bumps is not None:
-            made.append(self._bumps(settings.bumps, histograms))
-        if evaluations := self._evaluations():
-            made.append(_classifiers(evaluations))
-        if settings.plots is not None:
-            made.append(self._plots(settings.plots, made))
-        root_file = Step(
-            "ROOT file", ("histograms.root",), _write_root, after=(histograms,), rooms=("histograms",), beside=True
-        )
-        return [*made[:2], root_file, *made[2:]]
-
-    def _about(self) -> dict[str, Any]:
-        """Return what the results after the histograms depend on, beside these."""
-        settings = self.workflow.settings
-        return {
-            "luminosity": settings.luminosity,
-            "unblind": settings.unblind,
-            "signal_regions": _signal_regions(self.processor),
-            "datasets": {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in self.datasets},
-        }
-
-    def _kinds(self) -> dict[str, str]:
-        return {dataset.metadata.process: dataset.metadata.kind for dataset in self.datasets}
-
-    def _histograms(self) -> Step[None]:
-        result = self.result
-
-        def write(path: Path) -> None:
-            write_zip(result.histograms, path / "histograms.zip")
-            result.write_cutflow(path / "cutflow.json")
-
-        labels = [
-            [name, process, [(axis.name, axis.label) for axis in filled.axes]]
-            for name, by_process in result.histograms.items()
-            for process, filled in by_process.items()
-        ]
-        content = [histogram_digest(result.histograms), labels, result.cutflow]
-        return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
-
-    def _fit(self, model: ModelSettings, histograms: Step[Any]) -> Step[None]:
-        from colonnade.statistics import infer
-
-        settings = self.workflow.settings
-        points = {
-            dataset.metadata.process: {
-                "parameters": dict(dataset.metadata.signal),
-                "cross_section_pb": (dataset.metadata.xsec_pb or 0.0)
-                * dataset.metadata.k_factor
-                * dataset.metadata.filter_efficiency,
-            }
-            for dataset in self.datasets
-            if dataset.metadata.kind == "signal"
-        }
-
-        def run(path: Path) -> None:
-            infer(
-                self.result.histograms,
-                model,
-                directory=path,
-                kinds=self._kinds(),
-                points=points,
-                luminosity=settings.luminosity,
-                unblind=settings.unblind,
-                signal_regions=_signal_regions(self.processor),
-            )
-
-        return Step(
-            "fit",
-            ("workspace.json", "patchset.json", "fit.json"),
-            run,
-            settings=[model.model_dump(mode="json"), self._about()],
-            after=(histograms,),
-            rooms=("statistics",),
-            work=("toys",),
-        )
-
-    def _bumps(self, bumps: BumpSettings, histograms: Step[Any]) -> Step[None]:
-        from colonnade.statistics.resonance import search_bumps
-
-        settings = self.workflow.settings
-
-        def run(path: Path) -> None:
-            found = search_bumps(
-                self.result.histograms,
-                bumps,
-                kinds=self._kinds(),
-                luminosity=settings.luminosity,
-                unblind=settings.unblind,
-            )
-            write_json(path / "bumps.json", found.to_json())
-
-        content = [bumps.model_dump(mode="json"), self._about()]
-        return Step("bumps", ("bumps.json",), run, settings=content, after=(histograms,), rooms=("statistics",))
-
-    def _evaluations(self) -> dict[str, Any]:
-        """Return how well the classifiers do, where their training left that beside them."""
-        from colonnade.training.evaluation_file import SUFFIX
-
-        scorers = self.workflow.settings.scorers
-        places = {name: (self.workflow.root / path).with_suffix(SUFFIX) for name, path in scorers.items()}
-        return {name: read_json(place) for name, place in places.items() if place.is_file()}
-
-    def _plots(self, plots: PlotSettings, after: Sequence[Step[Any]]) -> Step[None]:
-        from colonnade.plotting import draw_run
-
-        settings = self.workflow.settings
+def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console: Console) -> list[Step[Any]]:
+    """Return the steps that a workflow asks for once its events are processed, in order."""
+    settings = workflow.settings
+    histograms = _histograms(result)
+    made: list[Step[Any]] = [_ledger(result.ledger), histograms]
+    if settings.model is not None:
+        made.append(_fit(settings.model, about, result, histograms.key))
+    if settings.bumps is not None:
+        made.append(_bumps(settings.bumps, about, result, histograms.key))
+    if evaluations := _evaluations(workflow):
+        made.append(_classifiers(evaluations))
+    if settings.plots is not None:
         workers = settings.executor.workers or len(os.sched_getaffinity(0))
 
-        def run(path: Path) -> None:
-            progress = RichProgress(self.console)
-            try:
-                draw_run(load_run(path), path / "plots", workers, _counted(progress, "plots"))
-            finally:
-                progress.end()
+        def run_of(results: Results) -> Run:
+            return assemble_run(about, result, results)
 
-        model = settings.model and settings.model.model_dump(mode="json")
-        content = [plots.model_dump(mode="json"), settings.title or self.workflow.name, model, self._about()]
-        return Step("plots", ("plots",), run, settings=content, after=tuple(after), rooms=("plotting",))
+        made.append(plots_step(settings.plots, about, run_of, [step.key for step in made], workers, console))
+    root_file = Step(
+        "ROOT file", ("histograms.root",), _write_root, after=[histograms.key], rooms=("histograms",), beside=True
+    )
+    return [*made[:2], root_file, *made[2:]]
 
 
 def _ledger(ledger: Ledger) -> Step[None]:
-    return Step("ledger", ("ledger.json",), lambda path: ledger.write(path / "ledger.json"), settings=str(ledger))
+    return Step("ledger", ("ledger.json",), lambda path, _: ledger.write(path / "ledger.json"), settings=str(ledger))
 
 
-def _classifiers(evaluations: dict[str, Any]) -> Step[None]:
-    def write(path: Path) -> None:
+def _histograms(result: Result) -> Step[None]:
+    def write(path: Path, _: Results) -> None:
+        write_zip(result.histograms, path / "histograms.zip")
+        result.write_cutflow(path / "cutflow.json")
+
+    labels = [
+        [name, process, [(axis.name, axis.label) for axis in filled.axes]]
+        for name, by_process in result.histograms.items()
+        for process, filled in by_process.items()
+    ]
+    content = [histogram_digest(result.histograms), labels, result.cutflow]
+    return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
+
+
+def _meaning(about: Mapping[str, Any]) -> list[Any]:
+    """Return what gives the histograms their meaning: luminosity, blinding, and what each dataset is."""
+    config = about["config"]
+    return [config["luminosity"], config["unblind"], about["signal_regions"], about["inputs"]["datasets"]]
+
+
+def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
+    from colonnade.statistics import infer
+    from colonnade.statistics.summary import fit_summary
+
+    datasets = about["inputs"]["datasets"].values()
+
+    def run(path: Path, _: Results) -> FitSummary:
+        found = infer(
+            result.histograms,
+            model,
+            directory=path,
+            kinds={each["process"]: each["kind"] for each in datasets},
+            points={
+                each["process"]: {
+                    "parameters": each["signal"],
+                    "cross_section_pb": each.get("xsec_pb", 0.0) * each["k_factor"] * each["filter_efficiency"],
+                }
+                for each in datasets
+                if each["kind"] == "signal"
+            },
+            luminosity=about["config"]["luminosity"],
+            unblind=about["config"]["unblind"],
+            signal_regions=about["signal_regions"],
+        )
+        return fit_summary(found)
+
+    return _fit_step(run, lambda path: read_result(path / "fit.json", FitSummary.from_json), about, [histograms])
+
+
+def refit_step(
+    about: Mapping[str, Any], after: Collection[str], *, reference: str | None = None, scans: Sequence[str] = ()
+) -> Step[AnalysisResult]:
+    """Return the step that fits what a run left in its folder.
+
+    Parameters
+    ----------
+    about
+        The run's provenance.
+    after
+        The key of its histograms.
+    reference, scans
+        As in `colonnade.statistics.refit`.
+    """
+    from colonnade.statistics import refit
+
+    def run(path: Path, _: Results) -> AnalysisResult:
+        return refit(path, reference=reference, scans=scans)
+
+    return _fit_step(run, lambda _: None, about, after, *filter(None, (reference, scans)))
+
+
+def _fit_step(
+    run: Callable[[Path, Results], T],
+    load: Callable[[Path], T | None],
+    about: Mapping[str, Any],
+    after: Collection[str],
+    *others: Any,
+) -> Step[T]:
+    return Step(
+        "fit",
+        ("workspace.json", "patchset.json", "fit.json"),
+        run,
+        load,
+        settings=[about["config"]["model"], _meaning(about), *others],
+        after=after,
+        rooms=("statistics",),
+        work=("toys",),
+    )
+
+
+def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[Bumps]:
+    from colonnade.statistics.resonance import Bumps, search_bumps
+
+    def run(path: Path, _: Results) -> Bumps:
+        found = search_bumps(
+            result.histograms,
+            bumps,
+            kinds={each["process"]: each["kind"] for each in about["inputs"]["datasets"].values()},
+            luminosity=about["config"]["luminosity"],
+            unblind=about["config"]["unblind"],
+        )
+        write_json(path / "bumps.json", found.to_json())
+        return found
+
+    return Step(
+        "bumps",
+        ("bumps.json",),
+        run,
+        lambda path: read_result(path / "bumps.json", Bumps.from_json),
+        settings=[bumps.model_dump(mode="json"), _meaning(about)],
+        after=[histograms],
+        rooms=("statistics",),
+    )
+
+
+def _evaluations(workflow: Workflow) -> dict[str, Any]:
+    """Return how well the classifiers do, where their training left that beside them."""
+    from colonnade.training.evaluation_file import SUFFIX
+
+    places = {name: (workflow.root / path).with_suffix(SUFFIX) for name, path in workflow.settings.scorers.items()}
+    return {name: read_json(place) for name, place in places.items() if place.is_file()}
+
+
+def _classifiers(evaluations: dict[str, Any]) -> Step[dict[str, Any]]:
+    def write(path: Path, _: Results) -> dict[str, Any]:
         write_json(path / "classifiers.json", evaluations)
+        return evaluations
 
-    return Step("classifiers", ("classifiers.json",), write, settings=evaluations)
+    return Step("classifiers", ("classifiers.json",), write, lambda _: evaluations, settings=evaluations)
 
 
-def _report() -> Step[None]:
-    """Return the last step, done each time, as it tells about the run itself."""
+def plots_step(
+    plots: PlotSettings,
+    about: Mapping[str, Any],
+    run_of: Callable[[Results], Run],
+    after: Collection[str],
+    workers: int,
+    console: Console,
+) -> Step[None]:
+    """Return the step that draws the figures.
+
+    Parameters
+    ----------
+    plots
+        What is drawn.
+    about
+        The run's provenance.
+    run_of
+        Returns the run, from the results of earlier steps.
+    after
+        The keys of the steps whose results are drawn.
+    workers
+        How many processes draw.
+    console
+        Where progress is shown.
+    """
+    from colonnade.plotting import draw_run
+
+    def draw(path: Path, results: Results) -> None:
+        progress = RichProgress(console)
+        try:
+            run = run_of(results).with_plots(**dict(plots))
+            draw_run(run, path / "plots", workers, _counted(progress, "plots"))
+        finally:
+            progress.end()
+
+    content = [plots.model_dump(mode="json"), about["title"], about["config"]["model"], _meaning(about)]
+    return Step("plots", ("plots",), draw, settings=content, after=after, rooms=("plotting",))
+
+
+def report_step(run: Run) -> Step[None]:
+    """Return the step that writes the page about all others."""
     from colonnade.report import write_report
 
-    def write(path: Path) -> None:
-        write_report(load_run(path), path / "plots", path / "report.html")
+    def write(path: Path, _: Results) -> None:
+        write_report(run, path / "plots", path / "report.html")
 
-    return Step("report", ("report.html",), write, settings=datetime.now(UTC).isoformat())
+    return Step("report", ("report.html",), write)
 
 
-def _write_root(directory: Path) -> None:
+def _write_root(directory: Path, _: Results) -> None:
     write_root(load(directory), directory / "histograms.root")
 
 

@@ -10,7 +10,7 @@ are true at every moment at which a process may be killed.
 
 from __future__ import annotations
 
-__all__ = ["OutputFolder", "Step"]
+__all__ = ["OutputFolder", "Results", "Step"]
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,17 +32,18 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from colonnade.errors import ConfigError, OutputError
+from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.execution.processes import follow_parent
 from colonnade.output import write_json
 from colonnade.workflow.provenance import code_digest, digest, environment, file_digest, read_provenance
 
 T = TypeVar("T")
+Results = Mapping[str, Any]
 
 # what the steps of a run write, files and folders; nothing else in an output folder is ever touched
 _OUTPUTS = (
     "histograms.zip", "histograms.root", "cutflow.json", "ledger.json", "workspace.json", "patchset.json", "fit.json",
-    "bumps.json", "classifiers.json", "plots", "report.html",
+    "bumps.json", "classifiers.json", "plots", "fit_plots", "report.html",
 )  # fmt: skip
 # where steps keep what they go on with after an interruption; each file there has its own key
 _WORK = ("toys",)
@@ -61,13 +62,14 @@ class Step(Generic[T]):
     outputs
         The files and folders that it may write, and no other step writes.
     run
-        Writes the outputs into the folder it is given, and returns what later steps need of them.
+        Writes the outputs into the folder it is given, and returns what later steps need of them. It is told the
+        results of the steps that are done.
     load
         Returns the same from outputs that are there.
     settings
         What the outputs depend on, as plain data, apart from code and earlier steps.
     after
-        The steps whose results it takes.
+        The keys of the steps on whose results it depends.
     rooms
         The parts of colonnade whose code computes the outputs; what these import counts, too.
     work
@@ -79,10 +81,10 @@ class Step(Generic[T]):
 
     name: str
     outputs: tuple[str, ...]
-    run: Callable[[Path], T]
+    run: Callable[[Path, Results], T]
     load: Callable[[Path], T | None] = lambda path: None  # noqa: ARG005
     settings: Any = None
-    after: tuple[Step[Any], ...] = ()
+    after: Collection[str] = ()
     rooms: tuple[str, ...] = ()
     work: tuple[str, ...] = ()
     beside: bool = False
@@ -92,7 +94,7 @@ class Step(Generic[T]):
         """The hash of all that the outputs depend on: equal key, equal outputs."""
         code = [code_digest(room) for room in self.rooms]
         versions = environment()["packages"]
-        return digest(self.name, self.settings, code, versions, [step.key for step in self.after])
+        return digest(self.name, self.settings, code, versions, sorted(self.after))
 
 
 class OutputFolder:
@@ -134,6 +136,24 @@ class OutputFolder:
             _sweep(path)
             yield cls(path, console)
 
+    @classmethod
+    @contextmanager
+    def reopened(cls, path: Path, console: Console) -> Iterator[OutputFolder]:
+        """Give the folder of an earlier run to a command that adds to it.
+
+        Raises
+        ------
+        InputError
+            If no run left the folder.
+        OutputError
+            If another run works in it, or it can't be written.
+        """
+        if "config" not in read_provenance(path):
+            msg = f"{path} holds no run: it has no provenance.json; give the output folder of `colonnade run`."
+            raise InputError(msg)
+        with cls.opened(path, console) as folder:
+            yield folder
+
     def begin(self, about: Mapping[str, Any], steps: Sequence[Step[Any]]) -> None:
         """Make the folder one run's: what its steps would not make themselves, to the byte, is removed.
 
@@ -153,25 +173,35 @@ class OutputFolder:
         self.about = {**about, **self._run, "finished": None, "steps": kept}
         self.save()
 
-    def do_all(self, steps: Iterable[Step[Any]]) -> None:
-        """Do steps in order; those that may run beside others do."""
+    def do_all(self, steps: Iterable[Step[Any]]) -> Results:
+        """Do steps in order, those that may run beside others beside them; return the results by the steps' names."""
+        results: dict[str, Any] = {}
         with ExitStack() as stack:
             for step in steps:
                 if step.beside and not self._has(step):
                     stack.enter_context(self._beside(step))
                 else:
-                    self.do(step)
+                    results[step.name] = self.do(step, results)
+        return results
 
-    def do(self, step: Step[T]) -> T | None:
+    def do(self, step: Step[T], results: Results | None = None) -> T | None:
         """Do a step unless it is done; return its result either way."""
         if self._has(step):
             self._console.print(f"  {step.name:<11} unchanged", highlight=False)
             return step.load(self.path)
+        return self.redo(step, results)
+
+    def redo(self, step: Step[T], results: Results | None = None) -> T:
+        """Do a step."""
         self._start(step)
         began = time.monotonic()
-        result = step.run(self.path)
+        result = step.run(self.path, results or {})
         self._finish(step, time.monotonic() - began)
         return result
+
+    def keys(self, *names: str) -> list[str]:
+        """Return the keys of those of some steps whose results the folder holds."""
+        return [self._records[name]["key"] for name in names if name in self._records]
 
     @contextmanager
     def _beside(self, step: Step[Any]) -> Iterator[None]:
@@ -183,11 +213,6 @@ class OutputFolder:
             seconds = pool.submit(_timed, step.run, self.path)
             yield
             self._finish(step, seconds.result())
-
-    def finish(self, report: Step[Any]) -> None:
-        """Note that the run is finished, and do the step that tells about all others."""
-        self.about["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.do(report)
 
     def note(self, name: str, seconds: float, what: str) -> None:
         """Print what a step did and how long it took."""
@@ -228,9 +253,9 @@ class OutputFolder:
         self.note(step.name, seconds, ", ".join(name for name in step.outputs if (self.path / name).exists()))
 
 
-def _timed(run: Callable[[Path], object], path: Path) -> float:
+def _timed(run: Callable[[Path, Results], object], path: Path) -> float:
     began = time.monotonic()
-    run(path)
+    run(path, {})
     return time.monotonic() - began
 
 

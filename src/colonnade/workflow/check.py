@@ -1,0 +1,98 @@
+"""What a workflow asks of its analysis, checked before the first event is read."""
+
+from __future__ import annotations
+
+__all__ = ["check_names"]
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import hist
+import numpy as np
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.manifest import Dataset
+from colonnade.processor import Processor
+from colonnade.statistics.settings import ModelSettings
+from colonnade.workflow.settings import Workflow
+
+
+def check_names(
+    workflow: Workflow, processor: Processor, datasets: Sequence[Dataset], variations: Sequence[str] | None = None
+) -> None:
+    """Check every name, bin edge and variation that the model, the fits of peaks and the figures ask for.
+
+    Parameters
+    ----------
+    workflow
+        The workflow.
+    processor
+        Its analysis, which declares histograms and regions.
+    datasets
+        What it runs on.
+    variations
+        The names of the variations that the analysis fills, where they are known; those of weights are known once
+        it has seen events.
+
+    Raises
+    ------
+    ConfigError
+        If one is not there.
+    """
+    settings = workflow.settings
+    histograms = {histogram.name: histogram for histogram in processor.histograms}
+    for name, fit in (settings.bumps.fits if settings.bumps else {}).items():
+        _known(fit.histogram, histograms, f"The fit {name} of a peak asks for the histogram")
+        regions = histograms[fit.histogram].regions_among(list(processor.regions))
+        _known(fit.region, regions, f"The fit {name} of a peak asks for {fit.histogram} in the region")
+    if settings.plots is not None:
+        from colonnade.plotting.labels import choose
+
+        choose(settings.plots.histograms, list(histograms), "histograms")
+        choose(settings.plots.regions, list(processor.regions), "regions")
+    if settings.model is not None:
+        _build_with_made_up_content(workflow, settings.model, processor, datasets, variations)
+
+
+def _known(name: str, known: Mapping[str, Any] | Sequence[str], what: str) -> None:
+    if name not in known:
+        msg = f"{what} {name!r}, which the analysis does not declare{nearest(name, known)}."
+        raise ConfigError(msg)
+
+
+def _build_with_made_up_content(
+    workflow: Workflow,
+    model: ModelSettings,
+    processor: Processor,
+    datasets: Sequence[Dataset],
+    variations: Sequence[str] | None,
+) -> None:
+    """Build the model from histograms that hold the same number everywhere: what is missing is told as in earnest."""
+    from colonnade.statistics.build import Builder
+    from colonnade.statistics.step import make_inputs
+
+    if variations is None:  # those of weights may be any that the model asks for
+        asked = [systematic.variation for systematic in model.systematics if systematic.variation is not None]
+        names = dict.fromkeys((*processor.shifts, *asked))
+        variations = ["nominal", *(f"{name}_{side}" for name in names for side in ("up", "down"))]
+    kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
+    made = {}
+    for histogram in processor.histograms:
+        regions = histogram.regions_among(list(processor.regions))
+        axes = (hist.axis.StrCategory(regions, name="region"), hist.axis.StrCategory(variations, name="variation"))
+        filled = hist.Hist(*axes, *histogram.axes, storage=hist.storage.Weight())
+        filled.view(flow=True)["value"] = 1e6
+        filled.view(flow=True)["variance"] = np.float64(1.0)
+        made[histogram.name] = dict.fromkeys(kinds, filled)
+    inputs = make_inputs(
+        made,
+        kinds=kinds,
+        points={dataset.metadata.process: {"parameters": dict(dataset.metadata.signal)} for dataset in datasets},
+        luminosity=workflow.settings.luminosity,
+        unblind=workflow.settings.unblind,
+        signal_regions=[name for name, region in processor.regions.items() if region.signal],
+    )
+    builder = Builder(inputs, model)
+    own = any(channel.depends_on_signal() for channel in model.channels.values())
+    for signal in builder.signals if own else builder.signals[:1]:
+        builder.build(signal)
