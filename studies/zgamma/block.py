@@ -42,7 +42,7 @@ class BlockResult:
     n_signal, n_background : arrays of shape (experiments, cuts)
         Fitted events in the window; NaN where a fit did not converge.
     z : array of shape (experiments, cuts)
-        S0's Z of these, signed.
+        Significance of these by counting, signed.
     z_wilks : array of shape (experiments, cuts)
         Signed root of the likelihood ratio with the background frozen at the sideband fit.
     z_free : array of shape (experiments, cuts)

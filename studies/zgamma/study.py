@@ -1,4 +1,4 @@
-"""A study by pseudo-experiments: from an analysis's columns to `pseudo_experiments.json` (S2)."""
+"""A study by pseudo-experiments: from an analysis's columns to `pseudo_experiments.json`."""
 
 from __future__ import annotations
 
