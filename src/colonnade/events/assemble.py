@@ -71,7 +71,7 @@ def build_plan(catalog: Catalog, reader: Reader, columns: Sequence[Column]) -> P
         if column.name.startswith("n") and column.name[1:] in catalog.groups:
             grouped.setdefault(column.name[1:], [])
     members = tuple(_member(catalog, reader, catalog.groups[name], held) for name, held in grouped.items())
-    sources, bare, tellers = _sources(scalars, members)
+    sources, bare, tellers = _sources(reader, scalars, members)
     return Plan(sources, bare, tellers, tuple(scalars), members)
 
 
@@ -94,7 +94,7 @@ def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column
 
 
 def _sources(
-    scalars: Sequence[Column], members: Sequence[Member]
+    reader: Reader, scalars: Sequence[Column], members: Sequence[Member]
 ) -> tuple[tuple[str, ...], frozenset[str], dict[Objects, str]]:
     """Return the source columns, those that need not say where events start, and those that do for others."""
     sources = dict.fromkeys(column.source for column in scalars if column.source)
@@ -122,8 +122,17 @@ def _sources(
         elif count is not None:
             sources[count] = None
         sources.update(own)
-        bare.update(own)
+        # of the others, each event's number of values is compared
+        bare.update(name for name in own if _same(reader, name, teller, count))
     return tuple(sources), frozenset(bare - needed), tellers
+
+
+def _same(reader: Reader, name: str, teller: str | None, count: str | None) -> bool:
+    """Tell whether the file says that a column has as many values in each event as another one."""
+    counter = reader.counter(name, count)
+    if counter is None:
+        return False
+    return counter in {count, *(reader.counter(other, count) for other in (teller, count) if other)}
 
 
 def eager_events(chunk: Chunk, plan: Plan, attrs: dict[str, Any]) -> ak.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Catalog", "Column", "Group", "Objects", "build_catalog", "uncounted"]
+__all__ = ["Catalog", "Column", "Group", "Objects", "build_catalog", "prefixed"]
 
 import dataclasses
 import functools
@@ -97,6 +97,8 @@ class Catalog:
     schema: str
     columns: dict[str, Column]
     groups: dict[str, Group]
+    #: canonical names that two source columns claim; the first has them
+    twice: tuple[str, ...] = ()
 
     @functools.cached_property
     def names(self) -> frozenset[str]:
@@ -110,7 +112,9 @@ class Catalog:
 
 
 @functools.lru_cache(maxsize=64)
-def build_catalog(schema: Schema, names: tuple[str, ...], lists: frozenset[str] = frozenset()) -> Catalog:
+def build_catalog(
+    schema: Schema, names: tuple[str, ...], lists: frozenset[str] = frozenset(), weight: str | None = None
+) -> Catalog:
     """Apply a schema to the names of a file's source columns.
 
     Parameters
@@ -120,25 +124,30 @@ def build_catalog(schema: Schema, names: tuple[str, ...], lists: frozenset[str] 
     names
         The source columns, in the file's order.
     lists
-        The prefixes whose columns are lists without a counter beside them.
+        Those that have one value for each object of the collection that their name begins with.
+    weight
+        The source column with the generator's weight, where it has no name that the schema knows.
 
     Notes
     -----
     Cached: the files of a dataset share their structure, so this is done once for all of them.
     """
     builder = _Builder(schema, names, lists)
+    if weight is not None:
+        builder.add(Column("genWeight", None, "genWeight", weight))
     left = builder.apply_rules()
     builder.group(left) if schema.grouped else builder.keep(left)
-    return Catalog(schema.name, builder.columns, builder.groups)
+    return Catalog(schema.name, builder.columns, builder.groups, tuple(sorted(builder.twice)))
 
 
-def uncounted(names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the columns that share a prefix without a counter, which may be lists all the same."""
+def prefixed(names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the columns that share what stands before their first underscore, which may be a collection's name."""
     present = frozenset(names)
     members: dict[str, list[str]] = {}
     for name in names:
         prefix, _, field = name.partition("_")
-        if prefix and field and prefix not in present and f"n{prefix}" not in present:
+        # a value and a record can't share a name; the value keeps it, and a path is no prefix
+        if prefix and field and prefix not in present and "/" not in prefix:
             members.setdefault(prefix, []).append(name)
     return members
 
@@ -151,6 +160,7 @@ class _Builder:
         self.present = frozenset(names)
         self.columns: dict[str, Column] = {}
         self.groups: dict[str, Group] = {}
+        self.twice: set[str] = set()
 
     def apply_rules(self) -> list[str]:
         """Add what the schema has a rule for; return the other source columns."""
@@ -172,7 +182,7 @@ class _Builder:
             if field:
                 records.setdefault(group, []).append(column)
             else:
-                self._add(column)
+                self.add(column)
         for name, columns in records.items():
             self._add_group(Group(name, jagged=False, vector=None, coordinates=()), columns)
         for collection in self.schema.collections:
@@ -182,29 +192,30 @@ class _Builder:
     def keep(self, names: list[str]) -> None:
         """Add source columns under their own names."""
         for name in names:
-            self._add(Column(name, None, name, name))
+            self.add(Column(name, None, name, name))
 
     def group(self, names: list[str]) -> None:
-        """Group names as NanoAOD does: by what stands before the first underscore."""
-        members: dict[str, list[str]] = {}
+        """Group names as NanoAOD does: by what stands before the first underscore.
+
+        Where columns of one prefix are lists of the same objects, those are a collection, and the others keep their
+        names; elsewhere they are all fields of a record.
+        """
+        members = {name: sources for name, sources in prefixed(tuple(names)).items() if name not in self.groups}
+        jagged = {prefix for prefix, sources in members.items() if not self.lists.isdisjoint(sources)}
+        for prefix in jagged:
+            members[prefix] = [name for name in members[prefix] if name in self.lists]
+        grouped = {name for sources in members.values() for name in sources}
         for name in names:
-            prefix, _, field = name.partition("_")
-            # a value and a record can't share a name; the value keeps it
-            if prefix and field and prefix not in self.present and prefix not in self.groups:
-                members.setdefault(prefix, []).append(name)
-        grouped = {name for names_ in members.values() for name in names_}
-        for name in names:
-            if name not in grouped and not (name.startswith("n") and name[1:] in members):
-                self._add(Column(name, None, name, name))
+            if name not in grouped and not (name.startswith("n") and name[1:] in jagged):
+                self.add(Column(name, None, name, name))
         for prefix, sources in members.items():
-            count = f"n{prefix}" if f"n{prefix}" in self.present else None
-            columns = [Column(source, prefix, source[len(prefix) + 1 :], source) for source in sources]
-            self._add_group(
-                Group(
-                    prefix, jagged=count is not None or prefix in self.lists, vector=None, coordinates=(), count=count
-                ),
-                columns,
-            )
+            count = f"n{prefix}" if prefix in jagged and f"n{prefix}" in self.present else None
+            columns = []
+            for source in sources:
+                own = source[len(prefix) + 1 :]
+                field = self.schema.rename.get(own, own)
+                columns.append(Column(f"{prefix}_{field}", prefix, field, source))
+            self._add_group(Group(prefix, jagged=prefix in jagged, vector=None, coordinates=(), count=count), columns)
 
     def _collect(self, rule: Collection) -> list[str]:
         """Add a collection with a rule of its own; return the source columns that used up."""
@@ -232,8 +243,10 @@ class _Builder:
             )
         return sources
 
-    def _add(self, column: Column) -> None:
-        self.columns.setdefault(column.name, column)
+    def add(self, column: Column) -> None:
+        """Add a column, unless its name is taken."""
+        if self.columns.setdefault(column.name, column) is not column and column.source is not None:
+            self.twice.add(column.name)
 
     def _add_group(self, group: Group, columns: list[Column]) -> None:
         """Add a group and its columns, filling in what is exact by physics and what follows from them."""
@@ -248,7 +261,7 @@ class _Builder:
                     fields.add(field)
             # a counter of all objects does not count the selected ones
             source = None if group.select else group.count
-            self._add(Column(f"n{group.name}", None, f"n{group.name}", source))
+            self.add(Column(f"n{group.name}", None, f"n{group.name}", source))
         vector, coordinates = _vector(fields)
         typical = {column.field: column.source for column in columns if column.source}
         self.groups[group.name] = dataclasses.replace(
@@ -258,7 +271,7 @@ class _Builder:
             like=next((typical[f] for f in _TYPICAL if f in typical), None) or next(iter(typical.values()), None),
         )
         for column in columns:
-            self._add(column)
+            self.add(column)
 
 
 def _vector(fields: set[str]) -> tuple[str | None, tuple[str, ...]]:

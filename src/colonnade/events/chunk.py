@@ -88,8 +88,9 @@ class Chunk:
             return self._constant(column, group)
         raw = self.raw(column.source)
         if group is not None and group.jagged:
-            content = raw.content
-            if len(content) != self._all(group)[-1]:
+            content, offsets = raw.content, self._all(group)
+            agree = raw.offsets is offsets or raw.offsets is None or np.array_equal(raw.offsets, offsets)
+            if not agree or len(content) != offsets[-1]:
                 self._disagree(column, group)
             if group.select:
                 content = content[self._selected(group)[0]]
@@ -153,7 +154,7 @@ class Chunk:
         msg = (
             f"{self._where}: {column.source} has not one value per object of {group.name} "
             f"({len(self.raw(str(column.source)).content)} for {self._all(group)[-1]} objects); "
-            "the file is damaged or read with the wrong schema."
+            "the file is damaged, or its columns are no collection: read it with the schema flat."
         )
         raise InputError(msg)
 

@@ -53,6 +53,12 @@ class CsvReader:
         with place.open("rb") as file:
             header = file.readline()
             sample = file.read(_STRIDE)
+        if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+            msg = f"{path} is text in UTF-16; write it in UTF-8."
+            raise InputError(msg)
+        if b"," not in header and header.count(b";") + header.count(b"\t"):
+            msg = f"{path} separates its columns by semicolons or tabs; write it with commas."
+            raise InputError(msg)
         self._begin = len(header)
         names = [name.strip() for name in header.decode("utf-8-sig", errors="replace").strip().split(",")]
         if '"' in header.decode(errors="replace") or b'"' in sample:
@@ -152,9 +158,8 @@ class CsvReader:
             Always, unless all is well.
         """
         places = {name: self._columns.index(name) for name in names}
-        for row, line in enumerate(content.decode(errors="replace").splitlines(), start=first + 1):
-            if not line.strip():
-                continue
+        lines = [line for line in content.decode(errors="replace").splitlines() if line]
+        for row, line in enumerate(lines, start=first + 1):
             cells = line.split(",")
             if len(cells) != len(self._columns):
                 msg = (
@@ -173,21 +178,28 @@ class CsvReader:
 
 
 def _lines(place: Path, begin: int) -> tuple[int, npt.NDArray[np.int64]]:
-    """Count the rows below the header; return also the offset of every so many rows and of the end."""
-    offsets, count, position = [begin], 0, begin
-    open_line = False
+    """Count the rows below the header, passing over blank lines.
+
+    Returns also the offset of every so many rows, and of the end.
+    """
+    offsets, count, line = [begin], 0, begin
+    position = begin
     with place.open("rb") as file:
         file.seek(begin)
         while block := file.read(_STEP):
-            breaks = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+            content = np.frombuffer(block, dtype=np.uint8)
+            breaks = np.flatnonzero(content == ord("\n"))
+            ends = breaks + position
+            starts = np.concatenate([[line], ends[:-1] + 1])[: len(ends)]
+            returns = content[np.maximum(breaks - 1, 0)] == ord("\r")
+            rows = ends[ends - starts - returns > 0]
             # the end of row n * stride is where the next stretch begins
-            wanted = np.arange((count // _STRIDE + 1) * _STRIDE, count + len(breaks) + 1, _STRIDE)
-            offsets += (position + breaks[wanted - count - 1] + 1).tolist()
-            count += len(breaks)
+            wanted = np.arange((count // _STRIDE + 1) * _STRIDE, count + len(rows) + 1, _STRIDE)
+            offsets += (rows[wanted - count - 1] + 1).tolist()
+            count += len(rows)
             position += len(block)
-            open_line = not block.endswith(b"\n")
-    if open_line:
-        count += 1
+            line = int(ends[-1]) + 1 if len(ends) else line
+    count += position > line
     if offsets[-1] != position:
         offsets.append(position)
     return count, np.asarray(offsets, dtype=np.int64)

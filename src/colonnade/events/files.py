@@ -5,15 +5,19 @@ from __future__ import annotations
 __all__ = ["Handle", "forget_handle", "open_handle"]
 
 import collections
+import contextlib
 import dataclasses
 import os
 import struct
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from colonnade.errors import InputError, nearest
-from colonnade.events.catalog import Catalog, build_catalog, uncounted
+from colonnade.events.catalog import Catalog, build_catalog, prefixed
 from colonnade.events.csv_table import CsvReader, is_csv
 from colonnade.events.faults import translated
 from colonnade.events.paths import forget_connection, is_remote
@@ -23,6 +27,8 @@ from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.ttree import RootFile, TTreeReader
 
 _OPEN_FILES = 8
+#: Events that show which columns belong together, where the file does not say it.
+_SAMPLE = 1000
 #: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
 _HEADER = struct.Struct(">4siiq")
 _LARGE = 1_000_000
@@ -50,10 +56,10 @@ class _Cache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._handles: collections.OrderedDict[tuple[str, str | None, str | None], Handle] = collections.OrderedDict()
+        self._handles: collections.OrderedDict[tuple[str | None, ...], Handle] = collections.OrderedDict()
 
-    def get(self, path: str, tree: str | None, schema: str | None) -> Handle:
-        key = (path, tree, schema)
+    def get(self, path: str, tree: str | None, schema: str | None, weight: str | None) -> Handle:
+        key = (path, tree, schema, weight)
         stamp = _stamp(path)
         with self._lock:
             if self._process != os.getpid():
@@ -63,12 +69,12 @@ class _Cache:
             if handle is not None and handle.stamp == stamp:
                 self._handles.move_to_end(key)
                 return handle
-        handle = _open(path, tree, schema, stamp)
+        handle = _open(path, tree, schema, weight, stamp)
         with self._lock:
             # under what was asked, and under what it turned out to be, which is how it is asked for next
             self._handles[key] = handle
             # dropped, not closed: another thread may still be reading; the last reference closes it
-            self._handles[path, handle.tree or None, handle.catalog.schema] = handle
+            self._handles[path, handle.tree or None, handle.catalog.schema, weight] = handle
             while len(self._handles) > 2 * _OPEN_FILES:
                 self._handles.popitem(last=False)
         return handle
@@ -88,7 +94,9 @@ def forget_handle(path: str) -> None:
     forget_connection(path)
 
 
-def open_handle(path: str, tree: str | None = None, schema: str | None = None) -> Handle:
+def open_handle(
+    path: str, tree: str | None = None, schema: str | None = None, weight: str | None = None
+) -> Handle:
     """Open a tree, or return it where this process has it open already.
 
     Raises
@@ -100,7 +108,7 @@ def open_handle(path: str, tree: str | None = None, schema: str | None = None) -
     ConfigError
         If there is no such schema.
     """
-    return _CACHE.get(path, tree, schema)
+    return _CACHE.get(path, tree, schema, weight)
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:
@@ -114,7 +122,9 @@ def _stamp(path: str) -> tuple[int, ...] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...] | None) -> Handle:
+def _open(
+    path: str, tree: str | None, schema: str | None, weight: str | None, stamp: tuple[int, ...] | None
+) -> Handle:
     if not is_remote(path):
         path = path.removeprefix("file://")
         _check_local(path)
@@ -125,13 +135,77 @@ def _open(path: str, tree: str | None, schema: str | None, stamp: tuple[int, ...
     else:
         reader, name = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
-    with translated(f"{path}, tree {name}: the types of its columns can't be read", remote=is_remote(path)):
-        lists = frozenset(
-            prefix
-            for prefix, members in uncounted(reader.names).items()
-            if rules.grouped and all(reader.form(member)[0] for member in members)
-        )
-    return Handle(path, name, reader, build_catalog(rules, reader.names, lists), stamp)
+    lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
+    if weight is not None and weight not in reader.names:
+        msg = f"{path} has no column {weight}{nearest(weight, reader.names)}, which is said to be its weight."
+        raise InputError(msg)
+    return Handle(path, name, reader, build_catalog(rules, reader.names, lists, weight), stamp)
+
+
+def _lists(reader: Reader) -> Iterator[str]:
+    """Give the columns that have one value for each object of the collection that their name begins with.
+
+    That is so if the file says it of them, or if the first events show it.
+    """
+    names = frozenset(reader.names)
+    for prefix, members in prefixed(reader.names).items():
+        count = f"n{prefix}" if f"n{prefix}" in names else None
+        if count is None:
+            if all(_is_list(reader, member) for member in members) and _alike(reader, members):
+                yield from members
+            continue
+        token = reader.counter(count)
+        unsure = []
+        for member in members:
+            counter = reader.counter(member, count)
+            if counter is not None and counter in (count, token):
+                yield member
+            else:
+                unsure.append(member)
+        yield from _counted(reader, count, [member for member in unsure if _is_list(reader, member)])
+
+
+def _is_list(reader: Reader, name: str) -> bool:
+    """Tell whether a column is a list; one of a type that the library does not know is none."""
+    try:
+        return reader.form(name)[0]
+    # it is missed only if it is asked for, and that will say why
+    except Exception:
+        return False
+
+
+def _alike(reader: Reader, members: Sequence[str]) -> bool:
+    """Tell whether columns have as many values as each other in each event."""
+    counters = {reader.counter(member) for member in members}
+    if len(counters) == 1 and None not in counters:
+        return True
+    lengths = _lengths(reader, members)
+    return len(lengths) == len(members) and all(np.array_equal(one, lengths[members[0]]) for one in lengths.values())
+
+
+def _counted(reader: Reader, count: str, members: Sequence[str]) -> list[str]:
+    """Return the columns that have as many values in each event as another column says."""
+    if not members:
+        return []
+    lengths = _lengths(reader, members)
+    numbers = reader.read([count], 0, min(reader.entries, _SAMPLE))[count]
+    if numbers.offsets is not None or np.asarray(numbers.content).dtype.kind not in "iu":
+        return []
+    return [member for member, length in lengths.items() if np.array_equal(length, np.asarray(numbers.content))]
+
+
+def _lengths(reader: Reader, members: Sequence[str]) -> dict[str, Any]:
+    """Return how many values the first events have, of the columns that can be read."""
+    stop = min(reader.entries, _SAMPLE)
+    try:
+        raws = dict(reader.read(members, 0, stop))
+    # one of them can't be read: it is left out
+    except Exception:
+        raws = {}
+        for member in members:
+            with contextlib.suppress(Exception):
+                raws.update(reader.read([member], 0, stop))
+    return {member: np.diff(raw.offsets) for member, raw in raws.items() if raw.offsets is not None}
 
 
 def _check_local(path: str) -> None:

@@ -39,7 +39,9 @@ LEARNING_EVENTS = 1000
 _SUMW = ("genEventSumw", "genEventSumw_")
 
 
-def inspect_file(path: str, tree: str | None = None, schema: str | None = None) -> SourceFile:
+def inspect_file(
+    path: str, tree: str | None = None, schema: str | None = None, weight: str | None = None
+) -> SourceFile:
     """Open a file and tell what it holds.
 
     Parameters
@@ -50,6 +52,8 @@ def inspect_file(path: str, tree: str | None = None, schema: str | None = None) 
         The tree to read; by default the one its schema expects, or the only one.
     schema
         The schema's name; by default the one that its columns show.
+    weight
+        The source column to read as ``genWeight``; by default the one that the schema knows.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def inspect_file(path: str, tree: str | None = None, schema: str | None = None) 
         If there is no such schema.
     """
     path = str(path)
-    handle = open_handle(path, tree, schema)
+    handle = open_handle(path, tree, schema, weight)
     reader, catalog = handle.reader, handle.catalog
     with translated(f"{path}: the Runs tree can't be read", remote=is_remote(path)):
         totals = [total for name in _SUMW if (total := reader.total(name)) is not None]
@@ -74,6 +78,7 @@ def inspect_file(path: str, tree: str | None = None, schema: str | None = None) 
         size=reader.size,
         columns=catalog.names,
         sumw=totals[0] if totals else None,
+        weight=weight,
         notes=_notes(handle),
     )
 
@@ -242,13 +247,19 @@ def _notes(handle: Handle) -> tuple[str, ...]:
     """Say what a user should know of a file that can be read."""
     expected = find_schema(handle.catalog.schema).expected
     lacking = [name for name in expected if name not in handle.catalog.columns]
-    if not lacking:
-        return ()
-    return (f"{handle.path} has no {', '.join(lacking)}: its events can't be told apart or selected by run.",)
+    notes = []
+    if lacking:
+        notes.append(f"{handle.path} has no {', '.join(lacking)}: its events can't be told apart or selected by run.")
+    if handle.catalog.twice:
+        notes.append(
+            f"{handle.path} has two columns for {', '.join(handle.catalog.twice[:8])}: the first is read; "
+            "schema flat gives all of them under their own names."
+        )
+    return tuple(notes)
 
 
 def _open(source: SourceFile) -> Handle:
-    handle = open_handle(source.path, source.tree or None, source.schema)
+    handle = open_handle(source.path, source.tree or None, source.schema, source.weight)
     if handle.reader.identity != source.identity:
         msg = f"{source.path} is not the file that was planned with: it was replaced; start the run again."
         raise InputError(msg)

@@ -33,6 +33,8 @@ class SourceFile:
     sumw
         Sum of the generator's weights of all events that were made for this file, as its ``Runs`` tree says;
         None where it does not.
+    weight
+        The source column that is read as ``genWeight``, where the manifest names one.
     notes
         What was noticed that a user should know, one sentence each.
     """
@@ -45,6 +47,7 @@ class SourceFile:
     size: int
     columns: frozenset[str]
     sumw: float | None = None
+    weight: str | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

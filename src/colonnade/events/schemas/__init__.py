@@ -9,11 +9,11 @@ from collections.abc import Collection as Names
 from colonnade.errors import ConfigError, nearest
 from colonnade.events.schemas.atlas_open_data import ATLAS_OPEN_DATA
 from colonnade.events.schemas.base import Collection, Scalar, Schema
-from colonnade.events.schemas.nanoaod import NANOAOD
+from colonnade.events.schemas.nanoaod import CARTESIAN, FLAT, NANOAOD
 from colonnade.events.schemas.physlite import PHYSLITE
 
-#: In the order in which they are tried; the last takes whatever the others do not know.
-SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (PHYSLITE, ATLAS_OPEN_DATA, NANOAOD)}
+#: In the order in which their signatures are tried; NanoAOD takes whatever the others do not know.
+SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (PHYSLITE, ATLAS_OPEN_DATA, NANOAOD, CARTESIAN, FLAT)}
 
 
 def find_schema(name: str) -> Schema:

@@ -83,6 +83,8 @@ class Schema:
     grouped
         Whether the columns without a rule are grouped as NanoAOD's names say (``nMuon`` and ``Muon_pt``
         make the field ``pt`` of ``Muon``); otherwise they keep their names.
+    rename
+        What fields of such groups are called: ``{"Px": "px"}``.
     constants
         Fields that are exact by physics and often left out: ``{"Photon": {"mass": 0.0}}``.
     expected
@@ -95,5 +97,6 @@ class Schema:
     scalars: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
     collections: tuple[Collection, ...] = ()
     grouped: bool = False
+    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     expected: tuple[str, ...] = ("run", "luminosityBlock", "event")

@@ -1,8 +1,8 @@
-"""CMS NanoAOD, and every file written in its layout; the naming all other schemas are brought to."""
+"""CMS NanoAOD, and files written in its layout or one like it; the naming all other schemas are brought to."""
 
 from __future__ import annotations
 
-__all__ = ["NANOAOD"]
+__all__ = ["CARTESIAN", "FLAT", "NANOAOD"]
 
 from colonnade.events.schemas.base import Schema
 
@@ -21,3 +21,16 @@ NANOAOD = Schema(
         "TrigObj": _MASSLESS,
     },
 )
+
+#: Ntuples with momenta as energy and three components: ``Muon_Px``, ``Muon_Py``, ``Muon_Pz``, ``Muon_E``.
+CARTESIAN = Schema(
+    name="cartesian",
+    grouped=True,
+    rename={
+        **{f"{letter}{axis}": f"p{axis.lower()}" for letter in "pP" for axis in "xyzXYZ"},
+        **dict.fromkeys(("E", "e", "energy", "Energy"), "energy"),
+    },
+)
+
+#: A tree as it is: every column under its own name, none of them a field of a collection.
+FLAT = Schema(name="flat")
