@@ -100,7 +100,7 @@ def test_what_was_read_in_another_way_is_read_again(
     source = inspect_file(made)
     read_events(source, 0, 700, ("Muon_pt",), {}, kept=kept)
     asked.clear()
-    monkeypatch.setattr("colonnade.events.kept._reading", lambda: "a later version")
+    monkeypatch.setattr("colonnade.events.kept.reading_code", lambda: "a later version")
     read_events(source, 0, 700, ("Muon_pt",), {}, kept=kept)
     assert asked == ["Muon_pt"]
 

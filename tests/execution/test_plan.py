@@ -32,13 +32,14 @@ class Files:
         metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
         return Dataset("zll", dict.fromkeys(self.opened, "Events"), metadata, self.folder)
 
-    def inspect(self, path: str, tree: str | None, schema: str | None) -> SourceFile:
+    def inspect(self, path: str, tree: str | None, schema: str | None, weight: str | None) -> SourceFile:
         assert schema is None
+        assert weight is None
         name = Path(path).name
         self.opened[name] += 1
         if self.problems.get(name):
             raise self.problems[name].pop()
-        return SourceFile(path, tree or "", self.entries, "nanoaod", f"id-{name}", 9, COLUMNS, 3.5, ("a note",))
+        return SourceFile(path, tree or "", self.entries, "nanoaod", f"id-{name}", 9, COLUMNS, 3.5, None, ("a note",))
 
     def plan(self, memory: Path | None = None, chunk_size: int = 100) -> Any:
         return make_plan([self.dataset()], chunk_size, memory=memory, inspect=self.inspect)
@@ -114,10 +115,10 @@ def test_a_file_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pyte
     over = Event()
     files = Files(tmp_path, 2)
 
-    def stalls(path: str, tree: str | None, schema: str | None) -> SourceFile:
+    def stalls(path: str, tree: str | None, schema: str | None, weight: str | None) -> SourceFile:
         if path.endswith("f1.root"):
             over.wait(30)
-        return files.inspect(path, tree, schema)
+        return files.inspect(path, tree, schema, weight)
 
     (dataset,) = make_plan([files.dataset()], 100, retries=0, patience=0.05, inspect=stalls).datasets
     over.set()
@@ -147,10 +148,10 @@ def test_an_interruption_does_not_wait_for_a_server_that_stalls(tmp_path: Path) 
     over = Event()
     files = Files(tmp_path, 2)
 
-    def stalls(path: str, tree: str | None, schema: str | None) -> SourceFile:
+    def stalls(path: str, tree: str | None, schema: str | None, weight: str | None) -> SourceFile:
         if path.endswith("f1.root"):
             over.wait()
-        return files.inspect(path, tree, schema)
+        return files.inspect(path, tree, schema, weight)
 
     def interrupt(_count: int, _total: int) -> None:
         raise KeyboardInterrupt

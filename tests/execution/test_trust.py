@@ -103,11 +103,11 @@ def test_a_kept_result_is_not_unpickled(tmp_path: Path, trap: bytes) -> None:
 
 def test_what_is_known_of_files_is_not_unpickled(tmp_path: Path, trap: bytes) -> None:
     known = KnownFiles(tmp_path, ("zll", "/"))
-    known.put(SourceFile("/a.root", "Events", 1, "nanoaod", "id", 1, frozenset()), None, None, [1])
+    known.put(SourceFile("/a.root", "Events", 1, "nanoaod", "id", 1, frozenset()), (None, None, None), [1])
     known.save()
     (path,) = (tmp_path / "files").iterdir()
     path.write_bytes(trap)
-    assert KnownFiles(tmp_path, ("zll", "/")).get("/a.root", None, None, [1]) is None
+    assert KnownFiles(tmp_path, ("zll", "/")).get("/a.root", (None, None, None), [1]) is None
 
 
 def test_histograms_are_not_unpickled(tmp_path: Path, trap: bytes) -> None:

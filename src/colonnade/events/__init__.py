@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "KeptColumns",
+    "KnownPlaces",
     "SourceFile",
     "TransientInputError",
     "inspect_file",
@@ -14,5 +15,6 @@ __all__ = [
 
 from colonnade.events.faults import TransientInputError
 from colonnade.events.kept import KeptColumns
+from colonnade.events.places import KnownPlaces
 from colonnade.events.reading import inspect_file, learn_columns, read_events, use_events
 from colonnade.events.source import SourceFile

@@ -240,6 +240,9 @@ def _leaf_form(reader: Reader, catalog: Catalog, column: Column) -> Any:
     if column.source is None:
         return ak.forms.NumpyForm("float32" if group else "int64", form_key=f"{column.name}#0")
     jagged, form = reader.form(column.source)
+    if form.is_unknown:
+        msg = f"{column.source} holds no values."
+        raise InputError(msg)
     if group is not None and group.jagged:
         if not jagged:
             msg = f"{column.source} has not one value per object of {group.name}."
@@ -287,9 +290,13 @@ def _values(chunk: Chunk, column: Column, note: Callable[[str], None]) -> Any:
 
 def _nested(chunk: Chunk, column: Column, form: Any, note: Callable[[str], None], key: str) -> Any:
     note(column.name)
-    layout = as_layout(chunk.values(column))
+    layout = ak.to_packed(as_layout(chunk.values(column)), highlevel=False)
     if layout.form.type != form.type:
-        layout = ak.enforce_type(layout, form.type, highlevel=False)
+        try:
+            layout = ak.to_packed(ak.enforce_type(layout, form.type, highlevel=False), highlevel=False)
+        except ValueError as error:
+            msg = f"{column.source} has missing values (null) within its lists; fill or drop them in the file."
+            raise InputError(msg) from error
     theirs, _, buffers = ak.to_buffers(layout)
     name, _, attribute = key.rpartition("-")
     names = dict(zip(_keys(form.to_dict()), _keys(theirs.to_dict()), strict=True))

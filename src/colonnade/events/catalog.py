@@ -6,6 +6,7 @@ __all__ = ["Catalog", "Column", "Group", "Objects", "build_catalog", "prefixed"]
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 from colonnade.events.schemas import Collection, Schema
 from colonnade.events.schemas.base import MEV
@@ -99,6 +100,8 @@ class Catalog:
     groups: dict[str, Group]
     #: canonical names that two source columns claim; the first has them
     twice: tuple[str, ...] = ()
+    #: names of the file's other columns and groups, where only some are given here
+    more: frozenset[str] = frozenset()
 
     @functools.cached_property
     def names(self) -> frozenset[str]:
@@ -108,7 +111,27 @@ class Catalog:
     @functools.cached_property
     def known(self) -> frozenset[str]:
         """All that can be asked of the events: columns and groups."""
-        return self.names | frozenset(self.groups)
+        return self.names | frozenset(self.groups) | self.more
+
+    def part(self, names: Sequence[str]) -> Catalog:
+        """Return the same of some columns, with all that their groups need."""
+        columns = {name: self.columns[name] for name in names}
+        counted = (name[1:] for name in names if name.startswith("n") and name[1:] in self.groups)
+        groups = {
+            name: self.groups[name]
+            for name in dict.fromkeys([*(column.group for column in columns.values() if column.group), *counted])
+        }
+        for group in groups.values():
+            columns.update((name, self.columns[name]) for name in group.coordinates)
+        return Catalog(self.schema, columns, groups, self.twice, self.known)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """All source columns that reading these columns may need."""
+        found = {column.source for column in self.columns.values()}
+        for group in self.groups.values():
+            found.update((group.count, group.like, group.select[0] if group.select else None))
+        return frozenset(name for name in found if name is not None)
 
 
 @functools.lru_cache(maxsize=64)

@@ -121,7 +121,10 @@ class CsvReader:
         try:
             table = csv.read_csv(
                 pa.BufferReader(content),
-                read_options=csv.ReadOptions(column_names=[name or "_row" for name in self._columns]),
+                # an error in one of its threads may end the process: it reads on this one
+                read_options=csv.ReadOptions(
+                    column_names=[name or "_row" for name in self._columns], use_threads=False
+                ),
                 convert_options=csv.ConvertOptions(
                     include_columns=list(names), column_types={name: _arrow(name) for name in names}
                 ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Handle", "forget_handle", "open_handle"]
+__all__ = ["Handle", "forget_handle", "open_handle", "open_known"]
 
 import collections
 import contextlib
@@ -10,7 +10,7 @@ import dataclasses
 import os
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from colonnade.events.catalog import Catalog, build_catalog, prefixed
 from colonnade.events.csv_table import CsvReader, is_csv
 from colonnade.events.faults import translated
 from colonnade.events.paths import forget_connection, is_remote
+from colonnade.events.places import KnownPlaces, Places
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
+from colonnade.events.source import SourceFile
 from colonnade.events.ttree import RootFile, TTreeReader
 
 _OPEN_FILES = 8
@@ -32,6 +34,9 @@ _SAMPLE = 1000
 #: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
 _HEADER = struct.Struct(">4siiq")
 _LARGE = 1_000_000
+
+_Key = tuple[object, ...]
+_Stamp = tuple[int, ...] | None
 
 
 @dataclasses.dataclass
@@ -42,7 +47,7 @@ class Handle:
     tree: str
     reader: Reader
     catalog: Catalog
-    stamp: tuple[int, ...] | None
+    stamp: _Stamp
     plans: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -56,11 +61,19 @@ class _Cache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._handles: collections.OrderedDict[tuple[str | None, ...], Handle] = collections.OrderedDict()
+        self._handles: collections.OrderedDict[_Key, Handle] = collections.OrderedDict()
 
     def get(self, path: str, tree: str | None, schema: str | None, weight: str | None) -> Handle:
-        key = (path, tree, schema, weight)
-        stamp = _stamp(path)
+        def opened(stamp: _Stamp) -> Handle:
+            return _open(path, tree, schema, weight, stamp)
+
+        handle = self.remembered((path, tree, schema, weight), opened)
+        # under what was asked, and under what it turned out to be, which is how it is asked for next
+        self._keep((path, handle.tree or None, handle.catalog.schema, weight), handle)
+        return handle
+
+    def remembered(self, key: _Key, opened: Callable[[_Stamp], Handle]) -> Handle:
+        stamp = _stamp(str(key[0]))
         with self._lock:
             if self._process != os.getpid():
                 self._process = os.getpid()
@@ -69,15 +82,16 @@ class _Cache:
             if handle is not None and handle.stamp == stamp:
                 self._handles.move_to_end(key)
                 return handle
-        handle = _open(path, tree, schema, weight, stamp)
+        handle = opened(stamp)
+        self._keep(key, handle)
+        return handle
+
+    def _keep(self, key: _Key, handle: Handle) -> None:
         with self._lock:
-            # under what was asked, and under what it turned out to be, which is how it is asked for next
             self._handles[key] = handle
             # dropped, not closed: another thread may still be reading; the last reference closes it
-            self._handles[path, handle.tree or None, handle.catalog.schema, weight] = handle
             while len(self._handles) > 2 * _OPEN_FILES:
                 self._handles.popitem(last=False)
-        return handle
 
     def forget(self, path: str) -> None:
         with self._lock:
@@ -94,9 +108,7 @@ def forget_handle(path: str) -> None:
     forget_connection(path)
 
 
-def open_handle(
-    path: str, tree: str | None = None, schema: str | None = None, weight: str | None = None
-) -> Handle:
+def open_handle(path: str, tree: str | None = None, schema: str | None = None, weight: str | None = None) -> Handle:
     """Open a tree, or return it where this process has it open already.
 
     Raises
@@ -111,7 +123,34 @@ def open_handle(
     return _CACHE.get(path, tree, schema, weight)
 
 
-def _stamp(path: str) -> tuple[int, ...] | None:
+def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -> Handle:
+    """Open a file for some of its columns, without looking at its tree where their places are known.
+
+    Raises
+    ------
+    InputError, TransientInputError
+        As from `open_handle`.
+    """
+    whole = (source.path, source.tree or None, source.schema, source.weight)
+
+    def opened(stamp: _Stamp) -> Handle:
+        places = known.get(source, columns) if source.tree else None
+        if places is not None:
+            with translated(f"{source.path} can't be opened as a ROOT file", remote=is_remote(source.path)):
+                reader = TTreeReader(RootFile(source.path), source.tree, places.branches)
+            return Handle(source.path, source.tree, reader, places.catalog, stamp)
+        handle = open_handle(*whole)
+        if isinstance(handle.reader, TTreeReader) and all(name in handle.catalog.columns for name in columns):
+            catalog = handle.catalog.part(columns)
+            branches = handle.reader.places(catalog.sources)
+            if branches is not None:
+                known.put(source, columns, Places(catalog, branches))
+        return handle
+
+    return _CACHE.remembered((*whole, tuple(columns)), opened)
+
+
+def _stamp(path: str) -> _Stamp:
     """Tell a local file from its replacement, at the price of one system call."""
     if is_remote(path):
         return None
@@ -122,9 +161,7 @@ def _stamp(path: str) -> tuple[int, ...] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(
-    path: str, tree: str | None, schema: str | None, weight: str | None, stamp: tuple[int, ...] | None
-) -> Handle:
+def _open(path: str, tree: str | None, schema: str | None, weight: str | None, stamp: _Stamp) -> Handle:
     if not is_remote(path):
         path = path.removeprefix("file://")
         _check_local(path)

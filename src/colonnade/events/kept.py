@@ -6,7 +6,7 @@ for each entry range, and is mapped into memory from there afterwards.
 
 from __future__ import annotations
 
-__all__ = ["KeptColumns"]
+__all__ = ["KeptColumns", "reading_code"]
 
 import functools
 import hashlib
@@ -102,11 +102,11 @@ class KeptColumns:
 
 
 def _key(place: str, name: str, *, offsets: bool) -> str:
-    return hashlib.blake2b(f"{_reading()}|{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
+    return hashlib.blake2b(f"{reading_code()}|{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
 
 
 @functools.cache
-def _reading() -> str:
+def reading_code() -> str:
     """Return what tells this way of reading from any other: the code of this room, and the libraries beneath it."""
     total = hashlib.blake2b(",".join(f"{name} {version(name)}" for name in _LIBRARIES).encode(), digest_size=20)
     for file in sorted(Path(__file__).parent.rglob("*.py")):

@@ -44,10 +44,22 @@ class ParquetReader:
         """Return whether a column is jagged, and the awkward form of its values."""
         import pyarrow as pa
 
-        raw = _raw(pa.chunked_array([], self._schema.field(name).type), 0, 0)
+        empty = pa.chunked_array([], self._schema.field(name).type)
+        if self._has_nulls(name):
+            return False, ak.to_packed(ak.from_arrow(empty), highlevel=False).form
+        raw = _raw(empty, 0, 0)
         content = raw.content
         form = ak.forms.numpyform.from_dtype(content.dtype) if isinstance(content, np.ndarray) else content.form
         return raw.offsets is not None, form
+
+    def _has_nulls(self, name: str) -> bool:
+        """Tell whether a column with one value per event lacks some."""
+        metadata = self._file.metadata
+        for number in range(metadata.num_columns):
+            if metadata.num_row_groups and metadata.row_group(0).column(number).path_in_schema == name:
+                groups = (metadata.row_group(group).column(number) for group in range(metadata.num_row_groups))
+                return any(group.statistics is None or group.statistics.null_count for group in groups)
+        return False
 
     def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002
         """Return None: the format says nothing of columns that belong together."""
@@ -68,7 +80,9 @@ class ParquetReader:
         key = (tuple(names), first, last)
         if self._last[0] != key:
             # one column at a time afterwards, but read and decoded together
-            self._last = key, self._file.read_row_groups(list(range(first, last)), columns=list(names))
+            # an error in one of pyarrow's threads may end the process: it reads on this one
+            groups = list(range(first, last))
+            self._last = key, self._file.read_row_groups(groups, columns=list(names), use_threads=False)
         table, before = self._last[1], int(self._starts[first])
         return {name: _raw(table.column(name), start - before, stop - before) for name in names}
 
@@ -79,7 +93,7 @@ class ParquetReader:
 
 def _raw(column: Any, start: int, stop: int) -> Raw:
     layout = ak.from_arrow(column.slice(start, stop - start), highlevel=False)
-    return to_raw(_without_options(layout))
+    return to_raw(ak.to_packed(_without_options(layout), highlevel=False))
 
 
 def _without_options(layout: Any) -> Any:

@@ -24,9 +24,10 @@ from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, 
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import Chunk
 from colonnade.events.faults import is_transient, translated
-from colonnade.events.files import Handle, forget_handle, open_handle
+from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns
 from colonnade.events.paths import is_remote
+from colonnade.events.places import KnownPlaces
 from colonnade.events.readers import Raw
 from colonnade.events.schemas import find_schema
 from colonnade.events.source import SourceFile
@@ -92,6 +93,7 @@ def read_events(
     *,
     threads: int = 1,
     kept: KeptColumns | None = None,
+    places: KnownPlaces | None = None,
 ) -> ak.Array:
     """Read events of one file.
 
@@ -110,6 +112,8 @@ def read_events(
         How many columns are unpacked at a time, for cores that have nothing else to do.
     kept
         Where unpacked columns are kept, if they are.
+    places
+        Where it is kept what was found in the headers of trees, if it is.
 
     Returns
     -------
@@ -125,7 +129,7 @@ def read_events(
     TransientInputError
         If its server does not answer at the moment.
     """
-    handle = _open(source)
+    handle = _open(source, columns, places)
     chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
@@ -258,8 +262,11 @@ def _notes(handle: Handle) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _open(source: SourceFile) -> Handle:
-    handle = open_handle(source.path, source.tree or None, source.schema, source.weight)
+def _open(source: SourceFile, columns: Sequence[str] | None = None, places: KnownPlaces | None = None) -> Handle:
+    if columns is None or places is None:
+        handle = open_handle(source.path, source.tree or None, source.schema, source.weight)
+    else:
+        handle = open_known(source, columns, places)
     if handle.reader.identity != source.identity:
         msg = f"{source.path} is not the file that was planned with: it was replaced; start the run again."
         raise InputError(msg)

@@ -48,8 +48,11 @@ class RNTupleReader:
         _childless(ntuple)
         self._file = file
         self._ntuple = ntuple
-        # NanoAOD's fields are projections of anonymous collections, which are no columns themselves
-        self._fields = {field.name: field for field in ntuple.fields if not field.name.startswith("_")}
+        # NanoAOD's fields are projections of anonymous collections, which are no columns themselves; PHYSLITE's names
+        # have a colon where its TTrees have a full stop
+        self._fields = {
+            field.name.replace(":", "."): field for field in ntuple.fields if not field.name.startswith("_")
+        }
         self._plain: dict[str, _Plain | None] = {}
         self._starts = np.array(
             [cluster.num_first_entry for cluster in ntuple.cluster_summaries] + [ntuple.num_entries], np.int64
@@ -96,7 +99,7 @@ class RNTupleReader:
             arrays = self._ntuple.arrays(
                 filter_field=lambda field: field.field_id in wanted, entry_start=start, entry_stop=stop
             )
-            raws.update((name, to_raw(arrays.layout.content(name))) for name in others)
+            raws.update((name, to_raw(arrays.layout.content(self._fields[name].name))) for name in others)
         return raws
 
     def total(self, name: str) -> float | None:

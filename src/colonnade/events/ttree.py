@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["RootFile", "TTreeReader"]
 
 import collections
+import contextlib
+import dataclasses
 import functools
 import os
 import weakref
@@ -18,7 +20,7 @@ import uproot
 
 from colonnade.errors import InputError
 from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
-from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, unpack_key
+from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, read_identity, unpack_key
 from colonnade.events.paths import fetch_remote, is_remote, storage_options
 from colonnade.events.readers import Raw, to_raw
 
@@ -71,14 +73,24 @@ class RootFile:
         return {name: kind for name, kind in found.items() if kind.startswith(_TREES)}
 
     @functools.cached_property
-    def size(self) -> int:
-        """In bytes, as the file's header says it."""
-        return int(self.uproot.file.fEND) if self.directory is None else self.directory.size
+    def _identity(self) -> tuple[str, int]:
+        try:
+            # of the header alone, where the list of objects is not needed
+            known = self.directory if "directory" in self.__dict__ else None
+            return read_identity(self.fetch) if known is None else (known.identity, known.size)
+        except UnknownLayoutError:
+            size = int(self.uproot.file.fEND)
+            return f"{self.uproot.file.uuid}:{size}", size
 
-    @functools.cached_property
+    @property
     def identity(self) -> str:
         """Tells this content from any other: the file's UUID and size."""
-        return f"{self.uproot.file.uuid}:{self.size}" if self.directory is None else self.directory.identity
+        return self._identity[0]
+
+    @property
+    def size(self) -> int:
+        """In bytes, as the file's header says it."""
+        return self._identity[1]
 
     def header(self, name: str) -> TreeHeader | None:
         """Read the header of a tree; None if that is left to uproot."""
@@ -117,17 +129,22 @@ class TTreeReader:
         The file.
     name
         The tree's name in it.
+    known
+        The branches that are wanted, where they are known already: then the tree is not looked at.
     """
 
-    def __init__(self, file: RootFile, name: str) -> None:
+    def __init__(self, file: RootFile, name: str, known: Mapping[str, PlainBranch] | None = None) -> None:
         keep_freed_memory()
         self._file = file
         self._name = name
-        self._header = file.header(name)
-        self._plain: dict[str, PlainBranch | None] = {}
-        if self._header is None:
+        self._plain: dict[str, PlainBranch | None] = dict(known or {})
+        self._header = None if known else file.header(name)
+        if known:
+            self.entries = int(next(iter(known.values())).starts[-1])
+            self.names: tuple[str, ...] = tuple(known)
+        elif self._header is None:
             self.entries = int(self._tree.num_entries)
-            self.names: tuple[str, ...] = tuple(self._branches)
+            self.names = tuple(self._branches)
         else:
             self.entries = self._header.entries
             self.names = self._header.names
@@ -204,10 +221,24 @@ class TTreeReader:
         """Sum a branch of the ``Runs`` tree."""
         return self._file.total(name)
 
+    def places(self, names: Collection[str]) -> dict[str, PlainBranch] | None:
+        """Return where the baskets of branches are; None if some of them are left to uproot."""
+        found = {name: branch for name in names if (branch := self._find(name)) is not None and not branch.embedded}
+        alike = all(int(branch.starts[-1]) == self.entries for branch in found.values())
+        return (
+            {name: dataclasses.replace(branch, kept=[]) for name, branch in found.items()}
+            if (found and alike and len(found) == len(names))
+            else None
+        )
+
     def _find(self, name: str) -> PlainBranch | None:
         if name not in self._plain:
             plain = None if self._header is None else self._header.branch(name)
-            self._plain[name] = plain_branch(self._branches[name]) if plain is None else plain
+            if plain is None:
+                # of what uproot can't interpret it will say so when it is read
+                with contextlib.suppress(Exception):
+                    plain = plain_branch(self._branches[name])
+            self._plain[name] = plain
         return self._plain[name]
 
     def _require(self, name: str, entries: int) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import Field
 
 from colonnade.config import Settings
-from colonnade.events import KeptColumns
+from colonnade.events import KeptColumns, KnownPlaces
 from colonnade.execution.codec import DamagedError, decode, encode
 from colonnade.histograms import Histogram
 from colonnade.shelf import Shelf, ShelfReport
 
 _COLUMNS = "columns"
+_PLACES = "places"
 
 
 class CacheSettings(Settings):
@@ -64,9 +65,12 @@ class ResultCache:
     declared: Sequence[Histogram] = ()
     columns: KeptColumns | None = None
     shelf: Shelf = field(init=False, repr=False)
+    #: what was found in the headers of trees
+    places: KnownPlaces = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.folder, self.limit, ".result")
+        self.places = KnownPlaces(self.folder / _PLACES)
 
     @classmethod
     def of(cls, settings: CacheSettings, root: Path, declared: Sequence[Histogram] = ()) -> ResultCache | None:
@@ -121,7 +125,8 @@ class ResultCache:
 
     def clear(self) -> dict[str, int]:
         """Remove all that is kept, and what is known of files; return how many results and columns there were."""
-        shutil.rmtree(self.folder / "files", ignore_errors=True)
+        for name in ("files", _PLACES):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         return {"results": self.shelf.clear(), "columns": self._kept_columns().clear()}
 
     def _kept_columns(self) -> Shelf:

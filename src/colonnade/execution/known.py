@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from colonnade.errors import OutputError
 from colonnade.events import SourceFile
 from colonnade.output import replacing
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def stamp(path: str) -> list[Any] | None:
@@ -58,26 +59,26 @@ class KnownFiles:
         self._changed = False
         self._load()
 
-    def get(self, path: str, tree: str | None, schema: str | None, seen: list[Any] | None) -> SourceFile | None:
-        """Return what is known of a file, if it still has this stamp."""
-        record = self._records.get(_key(path, tree, schema))
+    def get(self, path: str, asked: Sequence[str | None], seen: list[Any] | None) -> SourceFile | None:
+        """Return what is known of a file, opened as it is asked for (tree, schema, weight), with this stamp still."""
+        record = self._records.get(_key(path, asked))
         if record is None or seen is None or record[0] != seen:
             return None
-        _, found_tree, entries, found_schema, identity, size, columns, sumw, notes = record
+        _, found_tree, entries, found_schema, identity, size, columns, sumw, weight, notes = record
         return SourceFile(
-            path, found_tree, entries, found_schema, identity, size, self._columns[columns], sumw, tuple(notes)
+            path, found_tree, entries, found_schema, identity, size, self._columns[columns], sumw, weight, tuple(notes)
         )
 
-    def put(self, source: SourceFile, tree: str | None, schema: str | None, seen: list[Any] | None) -> None:
+    def put(self, source: SourceFile, asked: Sequence[str | None], seen: list[Any] | None) -> None:
         """Note what opening a file told."""
         if seen is None or self._path is None:
             return
         if source.columns not in self._columns:
             self._columns.append(source.columns)
-        fields = dataclasses.astuple(source)[1:-3]
+        fields = dataclasses.astuple(source)[1:-4]
         columns = self._columns.index(source.columns)
-        record = [seen, *fields, columns, source.sumw, list(source.notes)]
-        self._records[_key(source.path, tree, schema)] = record
+        record = [seen, *fields, columns, source.sumw, source.weight, list(source.notes)]
+        self._records[_key(source.path, asked)] = record
         self._changed = True
 
     def save(self) -> None:
@@ -112,5 +113,5 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _key(path: str, tree: str | None, schema: str | None) -> str:
-    return "|".join((path, tree or "", schema or ""))
+def _key(path: str, asked: Sequence[str | None]) -> str:
+    return "|".join((path, *(word or "" for word in asked)))

@@ -23,7 +23,7 @@ from colonnade.execution.known import KnownFiles, stamp
 from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.manifest import Dataset, Metadata
 
-Inspect = Callable[[str, str | None, str | None], SourceFile]
+Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
 _THREADS = 16
 _CORES = len(os.sched_getaffinity(0))
 # above so many files that nothing is known of, processes open them
@@ -123,8 +123,8 @@ class _Wanted:
 
     dataset: Dataset
     path: str
-    tree: str | None
-    schema: str | None
+    #: tree, schema and weight, as the manifest and the workflow say them
+    asked: tuple[str | None, str | None, str | None]
 
 
 def make_plan(
@@ -168,7 +168,7 @@ def make_plan(
         If a dataset has no file that can be opened, or no event.
     """
     wanted = [
-        _Wanted(dataset, path, tree, dataset.metadata.schema or schema)
+        _Wanted(dataset, path, (tree, dataset.metadata.schema or schema, dataset.metadata.weight_column))
         for dataset in datasets
         for path, tree in dataset.expand()
     ]
@@ -186,6 +186,7 @@ def make_plan(
     plans = []
     for name, dataset in names.items():
         _require_events(dataset, found[name])
+        _require_weight(dataset, found[name])
         chunks = _chunks(found[name], chunk_size)
         plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, _extra(dataset)))
     return Plan(plans)
@@ -205,7 +206,7 @@ def _seen(
         looks = functools.partial(_stamps, patience=patience, stop=stop)
         stamps = itertools.chain.from_iterable(threads.map(looks, _batched(wanted)))
         marked = list(zip(wanted, stamps, strict=True))
-        sources = [known[item.dataset.name].get(item.path, item.tree, item.schema, mark) for item, mark in marked]
+        sources = [known[item.dataset.name].get(item.path, item.asked, mark) for item, mark in marked]
         unknown = [item for item, source in zip(wanted, sources, strict=True) if source is None]
         opener: Executor = threads
         if len(unknown) > _MANY and _CORES > 1:
@@ -214,7 +215,7 @@ def _seen(
         else:
             look = functools.partial(look, stop=stop)
         portion = 1 if opener is threads else 8
-        parts = zip(*((item.path, item.tree, item.schema) for item in unknown), strict=True)
+        parts = zip(*((item.path, *item.asked) for item in unknown), strict=True)
         opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
         for (item, mark), source in zip(marked, sources, strict=True):
             if source is not None:
@@ -222,7 +223,7 @@ def _seen(
                 continue
             file = next(opened)
             if file.source is not None:
-                known[item.dataset.name].put(file.source, item.tree, item.schema, mark)
+                known[item.dataset.name].put(file.source, item.asked, mark)
             yield item, file
 
 
@@ -263,6 +264,7 @@ def _opened(
     path: str,
     tree: str | None,
     schema: str | None,
+    weight: str | None,
     *,
     inspect: Inspect,
     patience: float,
@@ -274,7 +276,7 @@ def _opened(
     while True:
         attempt += 1
         try:
-            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema), stop))
+            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema, weight), stop))
         except (ColonnadeError, OSError) as error:
             if attempt > retries or not is_transient(error) or stop.wait(back_off(attempt)):
                 return FilePlan(path, None, sentence(error))
@@ -289,6 +291,20 @@ def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
     if not problems and not any(file.source.entries for file in files if file.source is not None):
         msg = f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
         raise InputError(msg)
+
+
+def _require_weight(dataset: Dataset, files: Sequence[FilePlan]) -> None:
+    """Refuse to count simulated events whose weights can't be found."""
+    if dataset.metadata.kind == "data" or dataset.metadata.weight is not None:
+        return
+    for file in files:
+        if file.source is not None and file.source.entries and "genWeight" not in file.source.columns:
+            msg = (
+                f"Dataset {dataset.name}: {file.path} has no generator weight (genWeight), so what its events stand "
+                'for is not known; name the column in the manifest ("weight": "EventWeight"), or say that each event '
+                'counts once ("weight": "1").'
+            )
+            raise InputError(msg)
 
 
 def _chunks(files: Sequence[FilePlan], chunk_size: int) -> list[Chunk]:

@@ -214,8 +214,10 @@ def _used(job: Job, task: Task) -> Any:
     columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
 
     def read() -> Any:
-        kept = None if job.cache is None else job.cache.columns
-        return read_events(task.source, task.start, task.stop, columns, metadata, threads=job.threads, kept=kept)
+        kept, places = (None, None) if job.cache is None else (job.cache.columns, job.cache.places)
+        return read_events(
+            task.source, task.start, task.stop, columns, metadata, threads=job.threads, kept=kept, places=places
+        )
 
     events = within(job.patience, f"{task.source.path}, entries {task.start}-{task.stop},", read)
     if len(events) != task.stop - task.start:

@@ -136,6 +136,9 @@ with warnings.catch_warnings():
             Path of a JSON file of certified luminosity blocks, relative to the manifest, for data.
         signal
             Parameters of a signal point, such as `m_Zprime`.
+        weight
+            The column with the generator's weight of simulated events, where it is not `genWeight`; ``"1"`` where
+            each event counts once.
         schema
             Layout of the files; else it is detected from the tree.
         generate
@@ -154,9 +157,15 @@ with warnings.catch_warnings():
         luminosity: float | None = Field(default=None, gt=0)
         luminosity_mask: str | None = None
         signal: Mapping[str, float | str] = Field(default_factory=dict)
+        weight: str | None = None
         schema: str | None = None  # type: ignore[assignment]  # replaces pydantic's deprecated method
         generate: Generate | None = None
         source: str | None = None
+
+        @property
+        def weight_column(self) -> str | None:
+            """The column that is read as `genWeight`, where one is named."""
+            return None if self.weight == "1" else self.weight
 
         @field_validator("process")
         @classmethod
@@ -182,7 +191,7 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "generate", "weighted_to")
+        @field_validator("k_factor", "filter_efficiency", "sumw", "generate", "weighted_to", "weight")
         @classmethod
         def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") == "data" and value is not None:

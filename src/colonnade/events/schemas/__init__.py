@@ -32,8 +32,7 @@ def find_schema(name: str) -> Schema:
 
 def detect_schema(names: Names[str]) -> Schema:
     """Return the schema whose signature a file's column names carry; NanoAOD where none does."""
-    present = frozenset(names)
     for schema in SCHEMAS.values():
-        if schema.signature and schema.signature <= present:
+        if schema.signature and all(any(name.startswith(start) for name in names) for start in schema.signature):
             return schema
     return SCHEMAS["nanoaod"]

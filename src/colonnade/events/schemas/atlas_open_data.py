@@ -31,7 +31,7 @@ def _leptons(name: str, select: tuple[str, int] | None = None) -> Collection:
 ATLAS_OPEN_DATA = Schema(
     name="atlas_open_data",
     trees=("mini",),
-    signature=frozenset({"lep_n", "lep_pt", "lep_type", "met_et", "eventNumber"}),
+    signature=("lep_n", "lep_pt", "lep_type", "met_et", "eventNumber"),
     scalars={
         "runNumber": Scalar("run"),
         "eventNumber": Scalar("event"),

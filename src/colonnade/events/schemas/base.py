@@ -75,7 +75,7 @@ class Schema:
     trees
         The trees such files usually hold, most likely first.
     signature
-        Source columns that tell this kind of file: all must be there for it to be recognised.
+        How source columns begin that tell this kind of file: for each of these there must be one.
     scalars
         Source column to the event's value.
     collections
@@ -93,7 +93,7 @@ class Schema:
 
     name: str
     trees: tuple[str, ...] = ()
-    signature: frozenset[str] = frozenset()
+    signature: tuple[str, ...] = ()
     scalars: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
     collections: tuple[Collection, ...] = ()
     grouped: bool = False

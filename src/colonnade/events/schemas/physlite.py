@@ -17,6 +17,18 @@ _ISOLATION = (
     "MuonSpectrometerPt ptTauEnergyScale ptFinalCalib"
 )
 _MEV = frozenset({"pt", "m", "px", "py", "pz"}) | frozenset(_ISOLATION.split())
+#: Written with or without "Dyn", as columns that were added later or not.
+_EVENT = ("EventInfoAuxDyn", "EventInfoAux")
+_SCALARS = {
+    "runNumber": Scalar("run"),
+    "lumiBlock": Scalar("luminosityBlock"),
+    "eventNumber": Scalar("event"),
+    "mcChannelNumber": Scalar("channelNumber"),
+    "actualInteractionsPerCrossing": Scalar("Pileup_actualInteractions"),
+    "averageInteractionsPerCrossing": Scalar("Pileup_averageInteractions"),
+    # the first of the generator's weights is the nominal one
+    "mcEventWeights": Scalar("genWeight", first=True),
+}
 
 
 def _objects(name: str, prefix: str, constants: dict[str, float] | None = None) -> Collection:
@@ -36,18 +48,10 @@ def _missing_momentum(name: str, prefix: str) -> Collection:
 
 PHYSLITE = Schema(
     name="physlite",
-    trees=("CollectionTree",),
-    signature=frozenset({"AnalysisElectronsAuxDyn.pt", "EventInfoAuxDyn.eventNumber"}),
-    scalars={
-        "EventInfoAuxDyn.runNumber": Scalar("run"),
-        "EventInfoAuxDyn.lumiBlock": Scalar("luminosityBlock"),
-        "EventInfoAuxDyn.eventNumber": Scalar("event"),
-        "EventInfoAuxDyn.mcChannelNumber": Scalar("channelNumber"),
-        "EventInfoAuxDyn.actualInteractionsPerCrossing": Scalar("Pileup_actualInteractions"),
-        "EventInfoAuxDyn.averageInteractionsPerCrossing": Scalar("Pileup_averageInteractions"),
-        # the first of the generator's weights is the nominal one
-        "EventInfoAuxDyn.mcEventWeights": Scalar("genWeight", first=True),
-    },
+    # the second is the name of the RNTuple
+    trees=("CollectionTree", "EventData"),
+    signature=("Analysis", "EventInfoAux"),
+    scalars={f"{prefix}.{name}": scalar for prefix in _EVENT for name, scalar in _SCALARS.items()},
     collections=(
         _objects("Electron", "AnalysisElectronsAuxDyn.", {"mass": _ELECTRON_MASS}),
         _objects("Muon", "AnalysisMuonsAuxDyn.", {"mass": _MUON_MASS}),
