@@ -12,6 +12,8 @@ import pytest
 import uproot
 
 from colonnade.cli import main
+from colonnade.cli.datasets import _files
+from colonnade.manifest import load_manifest
 
 
 def run(*words: str) -> int:
@@ -91,7 +93,7 @@ def test_check_looks_only_at_the_named(folder: Path, capfd: pytest.CaptureFixtur
 
 
 def test_add_then_check(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["--kind", "signal", "--process", "dm", "--xsec", "0.5", "--k-factor", "1.2"]
+    words = ["--kind", "signal", "--process", "dm", "--xsec-pb", "0.5", "--k-factor", "1.2"]
     assert run("datasets", "add", "dm_130", "a.root", *words, "--signal", "m_Zprime=130", "--signal", "model=DH") == 0
     assert json.loads((folder / "datasets.json").read_text()) == {
         "dm_130": {
@@ -114,9 +116,9 @@ def test_add_then_check(folder: Path, capfd: pytest.CaptureFixture[str]) -> None
     ("words", "message"),
     [
         (["a.root", "--kind", "background"], "a background needs its cross-section"),
-        (["a.root", "--kind", "data", "--xsec", "3"], "data have no cross-section"),
+        (["a.root", "--kind", "data", "--xsec-pb", "3"], "data have no cross-section"),
         (["gone.root", "--kind", "data"], "No file matches gone.root"),
-        (["a.root", "--kind", "signal", "--xsec", "3", "--signal", "130"], "write KEY=VALUE"),
+        (["a.root", "--kind", "signal", "--xsec-pb", "3", "--signal", "130"], "write KEY=VALUE"),
     ],
 )
 def test_add_refuses_what_is_wrong(
@@ -135,3 +137,66 @@ def test_add_overwrites_only_when_asked(folder: Path, capfd: pytest.CaptureFixtu
     assert "--replace" in capfd.readouterr().err
     assert run("datasets", "add", "muons", "b.root", "--kind", "data", "--replace") == 0
     assert list(json.loads((folder / "datasets.json").read_text())["muons"]["files"]) == ["b.root"]
+
+
+def test_add_says_what_it_found(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, file = str(tmp_path / "datasets.json"), str(shared_data / "nanoaod" / "nano_dy.root")
+    words = ["datasets", "add", "dy", file, "--kind", "background", "--xsec-pb", "6000", "--manifest", manifest]
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    assert done.value.code == 0
+    said = capsys.readouterr().out
+    for word in ("tree Events", "40 events", "schema nanoaod", "Muon: ", "weighted by genWeight", "sum of weights"):
+        assert word in said
+    file = str(shared_data / "nanoaod" / "cms_dimuon_100k.root")
+    with pytest.raises(SystemExit):
+        main(["datasets", "add", "mu", file, "--kind", "background", "--xsec-pb", "6", "--manifest", manifest])
+    assert "missing: the generator weight" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_folders_and_lists_are_inputs(tmp_path: Path, shared_data: Path, listed: bool) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a.root", "b.root"):
+        (folder / name).write_bytes((shared_data / "nanoaod" / "nano_dy.root").read_bytes())
+    word = folder
+    if listed:
+        word = tmp_path / "files.txt"
+        word.write_text(f"# made by xrdfs ls -l\n-rw-r--r-- me us 12 2026-01-01 {folder}/a.root\n\nfiles/b.root\n")
+    manifest = tmp_path / "datasets.json"
+    with pytest.raises(SystemExit) as done:
+        main(["datasets", "add", "dy", str(word), "--kind", "data", "--manifest", str(manifest)])
+    assert done.value.code == 0
+    (dataset,) = load_manifest(manifest).select("dy")
+    assert [Path(path).name for path, _ in dataset.expand()] == ["a.root", "b.root"]
+    assert {tree for _, tree in dataset.expand()} == {"Events"}
+
+
+def test_a_list_of_paths_on_a_server(tmp_path: Path) -> None:
+    listing = tmp_path / "ls.txt"
+    listing.write_text("/store/a.root\n/store/b.root\n")
+    assert _files([str(listing)], "root://host.invalid") == [
+        "root://host.invalid//store/a.root",
+        "root://host.invalid//store/b.root",
+    ]
+
+
+@pytest.mark.parametrize("name", ["nanoaod/nano_dy.root", "nanoaod/nano_dy.parquet", "nanoaod/nano_dy_rntuple.root"])
+def test_inspect_shows_columns_of_any_format(shared_data: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    file = str(shared_data / name)
+    with pytest.raises(SystemExit) as done:
+        main(["inspect", file, "Muon_pt", "genWeight", "--json"])
+    assert done.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["entries"] == 40
+    columns = {column["column"]: column for column in found["columns"]}
+    assert columns["Muon_pt"]["unit"] == "GeV"
+    assert "var" in columns["Muon_pt"]["type"]
+    assert 0 < columns["Muon_pt"]["minimum"] < columns["Muon_pt"]["maximum"]
+    with pytest.raises(SystemExit):
+        main(["inspect", file, "Muon_*"])
+    assert "Muon_pt" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        main(["inspect", file, "Muon_ptt"])
+    assert done.value.code == 2

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run a workflow: events to histograms, fit, plots and report.",
     "samples": "Make the simulated samples that the manifest describes.",
     "datasets": "Check the manifest's datasets, or add one.",
+    "inspect": "Show what a file holds, column by column.",
     "columns": "Write the training columns of an analysis.",
     "train": "Train a model and write its .onnx file.",
     "fit": "Fit what a run left: significance and limits.",
@@ -83,6 +84,9 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
     words: Any = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words or bool(os.environ.get("COLONNADE_DEBUG"))
     words = [word for word in words if word != "--debug"]
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    if piped:
+        os.environ["COLUMNS"] = "1000"  # a table in a pipe or a file need not fit a terminal
     try:
         command.main(args=words, prog_name=name, standalone_mode=False)
     except ColonnadeError as error:
@@ -96,4 +100,7 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    finally:
+        if piped:
+            del os.environ["COLUMNS"]
     sys.exit(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,9 @@ from typing import Any
 import click
 
 from colonnade.errors import ColonnadeError, ConfigError, InputError
+
+_ENDINGS = (".root", ".parquet", ".parq", ".csv")
+_LISTS = (".txt", ".list", ".lst", ".lis")
 
 _manifest = click.option(
     "--manifest",
@@ -121,7 +124,7 @@ def _plain(text: str) -> str:
 @_manifest
 @click.option("--process", help="Datasets of one process are added; by default NAME.")
 @click.option("--kind", type=click.Choice(["data", "background", "signal"]), required=True)
-@click.option("--xsec", type=float, help="Cross-section in pb, for what is simulated.")
+@click.option("--xsec-pb", type=float, help="Cross-section in pb, for what is simulated.")
 @click.option("--weighted-to", type=float, help="Instead: luminosity in fb^-1 that the events' weights stand for.")
 @click.option("--k-factor", type=float, help="Higher order over that cross-section.")
 @click.option("--filter-efficiency", type=float, help="Share of the cross-section that the sample holds.")
@@ -129,38 +132,123 @@ def _plain(text: str) -> str:
 @click.option("--luminosity", type=float, help="Integrated luminosity in fb^-1, for data.")
 @click.option("--luminosity-mask", help="JSON file of certified luminosity blocks, for data.")
 @click.option("--signal", multiple=True, metavar="KEY=VALUE", help="A signal parameter (repeatable).")
+@click.option("--weight", help="Column with the generator's weight, where it is not genWeight; 1: there is none.")
+@click.option("--server", metavar="URL", help="Server of a list of paths, such as root://eospublic.cern.ch.")
 @click.option("--tree", help="The tree's name; by default what the first file shows.")
 @click.option("--schema", help="The files' layout; by default it is detected.")
 @click.option("--replace", is_flag=True, help="Overwrite an entry of this name.")
 def add(name: str, files: tuple[str, ...], manifest: Path, replace: bool, **options: Any) -> None:
-    """Write the dataset NAME with FILES (paths or globs; quote globs) into the manifest.
+    """Write the dataset NAME with FILES into the manifest, and say what the first of them holds.
+
+    FILES are paths, URLs, globs (quote them), folders, or lists of files in a text file, one a line, also as xrdfs ls
+    writes them.
 
     Paths are written relative to the manifest's folder where they lie beneath it.
     """
+    from colonnade.events import inspect_file
     from colonnade.manifest import add_dataset, relative_files
 
-    paths = relative_files(files, manifest.absolute().parent)
-    tree = options.pop("tree") or _tree_of(files[0], options["schema"])
+    words = _files(files, options.pop("server"))
+    paths = relative_files(words, manifest.absolute().parent)
     metadata: dict[str, Any] = {"process": options.pop("process") or name, "kind": options.pop("kind")}
-    metadata["xsec_pb"] = options.pop("xsec")
     metadata["signal"] = _parameters(options.pop("signal")) or None
+    tree = options.pop("tree")
     metadata |= options
     written = {key: value for key, value in metadata.items() if value is not None}
-    add_dataset(manifest, name, dict.fromkeys(paths, tree), written, replace=replace)
-    click.echo(f"{manifest} has the dataset {name} ({', '.join(paths)}).")
+    first = _first(words[0], required=tree is None)
+    weight = None if metadata["weight"] == "1" else metadata["weight"]
+    source = None if first is None else inspect_file(first, tree, metadata["schema"], weight)
+    tree = tree or (source.tree if source is not None else None) or None
+    added = add_dataset(manifest, name, dict.fromkeys(paths, tree), written, replace=replace)
+    click.echo(f"{manifest} has the dataset {name} ({', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}).")
+    if source is not None:
+        for line in _found(source, *added.select(name)):
+            click.echo(f"  {line}")
 
 
-def _tree_of(pattern: str, schema: str | None) -> str | None:
-    """Return the tree of the first file that a path or glob names."""
+def _first(pattern: str, *, required: bool) -> str | None:
+    """Return the first file that a path or glob names; None for those that come later."""
     import glob
 
-    from colonnade.events import inspect_file
-
-    found = [pattern] if "://" in pattern or Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
-    if not found:
+    if "://" in pattern:
+        return pattern if required and "*" not in pattern else None
+    if Path(pattern).exists():
+        return pattern
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+    if not found and required:
         msg = f"No file matches {pattern}; correct the path, or give --tree to add files that come later."
         raise InputError(msg)
-    return inspect_file(found[0], None, schema).tree or None
+    return found[0] if found else None
+
+
+def _found(source: Any, dataset: Any) -> Iterator[str]:
+    """Say what the first file of a dataset holds, and what is missing to scale its events."""
+    tree = f"tree {source.tree}, " if source.tree else ""
+    count = len(dataset.expand())
+    more = f" (the first of {count} files)" if count > 1 else ""
+    yield f"{source.path}{more}: {tree}{source.entries:,} events, schema {source.schema}"
+    collections: dict[str, list[str]] = {}
+    counted = {column[1:] for column in source.columns if column.startswith("n")}
+    for column in sorted(source.columns):
+        group, _, field = column.partition("_")
+        collections.setdefault(group if field and group in counted else "each event", []).append(field or column)
+    for group, fields in sorted(collections.items(), key=lambda item: item[0] == "each event"):
+        yield f"{group}: {', '.join(fields[:12])}{f' and {len(fields) - 12} more' if len(fields) > 12 else ''}"
+    metadata = dataset.metadata
+    weighted = "genWeight" in source.columns
+    if metadata.kind == "data":
+        if weighted:
+            yield "the file has generator weights, as simulation does, and is read as data"
+        if metadata.luminosity is None:
+            yield "missing: the luminosity of the data (--luminosity), unless the workflow gives it"
+    elif metadata.weight == "1":
+        yield "simulation; each event counts once"
+    elif not weighted:
+        yield "missing: the generator weight; name its column (--weight), or say that there is none (--weight 1)"
+    else:
+        total = metadata.sumw if metadata.sumw is not None else source.sumw
+        said = "summed while the events are read" if total is None else f"{total:g}"
+        yield f"simulation, weighted by {metadata.weight or 'genWeight'}; sum of weights: {said}"
+    yield from source.notes
+
+
+def _files(words: Iterable[str], server: str | None) -> list[str]:
+    """Return the files that words name: paths, globs and URLs as they are, folders and lists by what is in them.
+
+    Raises
+    ------
+    InputError
+        If a folder or a list names no file.
+    """
+    found: list[str] = []
+    for word in words:
+        place = Path(word)
+        if "://" not in word and place.is_dir():
+            inside = [f"{word.rstrip('/')}/*{ending}" for ending in _ENDINGS if next(place.glob(f"*{ending}"), None)]
+        elif "://" not in word and place.is_file() and place.suffix in _LISTS:
+            inside = list(_listed(place, server))
+        else:
+            inside = [word]
+        if not inside:
+            msg = f"{word} names no file of events ({', '.join(_ENDINGS)})."
+            raise InputError(msg)
+        found += inside
+    return found
+
+
+def _listed(place: Path, server: str | None) -> Iterator[str]:
+    """Give the files of a list, one a line, as people write it or as ``xrdfs ls`` and ``xrdfs ls -l`` do."""
+    for line in place.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#") or not words[-1].endswith(_ENDINGS):
+            continue
+        path = words[-1]
+        if "://" in path:
+            yield path
+        elif server is not None:
+            yield f"{server.rstrip('/')}//{path.lstrip('/')}"
+        else:
+            yield path if path.startswith("/") else str(place.parent / path)
 
 
 def _parameters(words: tuple[str, ...]) -> dict[str, float | str]:

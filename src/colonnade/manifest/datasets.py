@@ -96,13 +96,30 @@ class Dataset:
 
     def _matches(self, pattern: str) -> list[str]:
         if "://" in pattern:
-            return [pattern]
+            return self._remote(pattern)
         path = os.path.abspath(self.folder / pattern)  # noqa: PTH100 - links stay as the user named them
         if not _GLOB.search(pattern) or os.path.lexists(path):
             return [path]
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - the path may be absolute
         if not matches:
             msg = f"Dataset {self.name}: no file matches {path}; correct the pattern or make the files."
+            raise InputError(msg)
+        return matches
+
+    def _remote(self, pattern: str) -> list[str]:
+        """Return a URL, or those that a glob of an XRootD server matches."""
+        if not pattern.startswith(("root://", "roots://")) or not _GLOB.search(pattern):
+            return [pattern]
+        import fsspec
+
+        try:
+            system, inside = fsspec.core.url_to_fs(pattern)
+            matches = sorted(system.unstrip_protocol(path) for path in system.glob(inside))
+        except (OSError, ValueError, ImportError) as error:
+            msg = f"Dataset {self.name}: {pattern} can't be listed: {error}."
+            raise InputError(msg) from error
+        if not matches:
+            msg = f"Dataset {self.name}: no file matches {pattern}; correct the pattern."
             raise InputError(msg)
         return matches
 
