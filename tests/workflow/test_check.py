@@ -1,0 +1,91 @@
+"""What a workflow asks for by name is found missing before the first event is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.search import WORKFLOW, colonnade_does, make_search
+
+from colonnade.errors import ConfigError
+from colonnade.manifest import load_manifest
+from colonnade.workflow import load_workflow
+from colonnade.workflow.analysis import make_processor
+from colonnade.workflow.check import check_names
+
+CHANNELS = WORKFLOW["model"]["channels"]
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    make_search(folder)
+    return folder
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    return {"model": WORKFLOW["model"] | changes}
+
+
+BUMPS = {
+    "region": "CR",
+    "histogram": "pt",
+    "range": [0, 100],
+    "signal": "signal",
+    "background": {"shape": "exponential"},
+    "signal_shape": {"shape": "gaussian", "mean": 50, "sigma": 5},
+}
+WRONG = [
+    (model(channels={"CR": {"histogram": "ptt"}}), "'ptt'.*did you mean pt"),
+    (model(channels={"CRR": {"histogram": "pt"}}), "'CRR'.*did you mean CR"),
+    (model(channels={"CR": {"histogram": "pt", "edges": [0, 30, 50]}}), "30 is no bin edge .* nearest is 25"),
+    (model(channels={"CR": {"histogram": "pt", "rebin": 3}}), "4 bins .* by 3"),
+    (model(channels={"CR": {"histogram": "score_{mass}"}}), "can't be named"),
+    (model(channels={"CR": {**CHANNELS["CR"], "processes": ["ttbar"]}}), "'ttbar' is unknown"),
+    (model(signals=["sig"]), "'sig' is unknown"),
+    (model(normalisations=[{"name": "n", "processes": ["background"], "control": ["VR"]}]), "'VR' is unknown"),
+    (
+        model(systematics=[{"name": "s", "type": "normsys", "up": 1.1, "processes": ["back"]}]),
+        "'back' is unknown.*did you mean background",
+    ),
+    ({"bumps": {"fits": {"peak": {**BUMPS, "histogram": "mass"}}}}, "fit peak .*'mass'"),
+    ({"bumps": {"fits": {"peak": {**BUMPS, "region": "C"}}}}, "fit peak .*'C'"),
+    ({"plots": {"histograms": ["pT*"]}}, "plots.histograms.*pT"),
+    ({"plots": {"regions": ["XR"]}}, "plots.regions.*XR"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG)
+def test_a_name_that_is_not_there_is_told_before_events_are_read(
+    search: Path, change: dict[str, Any], words: str
+) -> None:
+    path = search / "workflows" / "search.yaml"
+    path.write_text(json.dumps(WORKFLOW | change))
+    workflow = load_workflow(path)
+    datasets = load_manifest(workflow.manifest).select("*")
+    with pytest.raises(ConfigError, match=words):
+        check_names(workflow, make_processor(workflow), datasets)
+
+
+def test_variations_are_checked_where_they_are_known(search: Path) -> None:
+    path = search / "workflows" / "search.yaml"
+    path.write_text(json.dumps(WORKFLOW | model(systematics=[{"name": "j", "type": "histosys", "variation": "jes"}])))
+    workflow = load_workflow(path)
+    datasets, processor = load_manifest(workflow.manifest).select("*"), make_processor(workflow)
+    check_names(workflow, processor, datasets)  # it may be a weight's, which the analysis adds when it sees events
+    check_names(workflow, processor, datasets, ["nominal", "jes_up", "jes_down"])
+    with pytest.raises(ConfigError, match=r"'jes' .* was not filled"):
+        check_names(workflow, processor, datasets, ["nominal", "pileup_up", "pileup_down"])
+
+
+def test_the_run_says_so_without_a_file_to_read(search: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = search / "workflows" / "search.yaml"
+    path.write_text(json.dumps(WORKFLOW | model(channels={"SRR": {"histogram": "pt"}})))
+    (search / "data.root").rename(search / "away.root")
+    try:
+        assert colonnade_does("run", path) == 2
+    finally:
+        (search / "away.root").rename(search / "data.root")
+    assert "did you mean SR" in capsys.readouterr().err

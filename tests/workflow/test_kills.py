@@ -1,0 +1,112 @@
+"""Runs of a search that are killed at random moments, with changed settings between them, against clean folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.search import WORKFLOW, make_search
+
+from colonnade.cli import main
+from colonnade.workflow.provenance import file_digest
+
+# few figures and one thread, so that a run takes a second or two
+BASE = WORKFLOW | {"plots": WORKFLOW["plots"] | {"regions": ["CR"]}}
+SETTINGS: list[dict[str, Any]] = [
+    BASE,
+    BASE | {"luminosity": 2.0},
+    BASE | {"model": None},
+    BASE | {"plots": None},
+    BASE | {"unblind": True},
+    BASE | {"model": {"channels": {"SR": WORKFLOW["model"]["channels"]["SR"]}}},
+]
+# these tell when and where a run was
+OF_THE_MOMENT = {"provenance.json", "report.html"}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, str]]]:
+    """The project, and what a run with each of the settings leaves in a clean folder."""
+    folder = tmp_path_factory.mktemp("kills")
+    make_search(folder)
+    for number, settings in enumerate(SETTINGS):
+        (folder / "workflows" / f"{number}.yaml").write_text(json.dumps(settings))
+        assert started(folder, number, folder / "clean" / str(number)).wait() == 0
+    return folder, [digests(folder / "clean" / str(number)) for number in range(len(SETTINGS))]
+
+
+class started:  # noqa: N801 - used as a function
+    """A run in a process of its own, forked from this one so that nothing is imported again."""
+
+    def __init__(self, project: Path, number: int, output: Path) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 70
+            try:
+                quiet = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(quiet, 1)
+                main(["run", str(project / "workflows" / f"{number}.yaml"), "--output", str(output)])
+            except SystemExit as exit_:
+                code = int(exit_.code or 0)
+            finally:
+                os._exit(code)
+
+    def wait(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): file_digest(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in OF_THE_MOMENT
+    }
+
+
+def assert_tells_the_truth(folder: Path) -> None:
+    """Each file is recorded with its hash, or is one of a step that had not ended."""
+    if not (folder / "provenance.json").exists():
+        return
+    steps = json.loads((folder / "provenance.json").read_text())["steps"]
+    recorded = {name: digest for step in steps.values() for name, digest in (step["files"] or {}).items()}
+    unfinished = {name for name, step in steps.items() if step["files"] is None}
+    for name, digest in digests(folder).items():
+        if not name.startswith("."):
+            assert recorded.get(name) == digest or (name not in recorded and unfinished), name
+
+
+def kill_runs(clean: tuple[Path, list[dict[str, str]]], kills: int, seed: int, folder: Path) -> None:
+    project, expected = clean
+    rng = np.random.default_rng(seed)
+    duration = 2.0
+    for kill in range(kills):
+        run = started(project, int(rng.integers(len(SETTINGS))), folder)
+        time.sleep(rng.uniform(0, duration))
+        run.kill()
+        assert_tells_the_truth(folder)
+        if kill % 4 == 3:
+            number = int(rng.integers(len(SETTINGS)))
+            began = time.monotonic()
+            assert started(project, number, folder).wait() == 0
+            duration = max(duration, time.monotonic() - began)
+            assert digests(folder) == expected[number]
+            assert (folder / "report.html").is_file()
+
+
+def test_after_a_few_kills_a_folder_is_that_of_a_clean_run(clean, tmp_path: Path) -> None:
+    kill_runs(clean, 4, 1, tmp_path / "out")
+
+
+@pytest.mark.cluster
+def test_after_forty_kills_a_folder_is_that_of_a_clean_run(clean, tmp_path: Path) -> None:
+    kill_runs(clean, 40, 2, tmp_path / "out")
