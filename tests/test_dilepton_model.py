@@ -11,6 +11,7 @@ import pytest
 
 from colonnade.inference import Classifier, scorers_of
 from colonnade.training import load_models
+from colonnade.training.results import Evaluation
 from colonnade.workflow import load_workflow
 from colonnade.workflow.analysis import make_processor
 
@@ -84,8 +85,9 @@ def test_the_table_in_the_docs_is_whole_and_shows_cut_and_count_beaten():
 
 
 def test_its_evaluation_is_beside_it(classifier):
-    evaluation = json.loads(MODEL.with_suffix(".evaluation.json").read_text(encoding="utf-8"))
-    assert len(evaluation["points"]) == 12
-    for point in evaluation["points"]:
-        assert point["auc"] == pytest.approx(classifier.card.metrics[f"auc_{point['signal']}"], abs=1e-4)
-        assert abs(point["auc"] - point["auc_training"]) < 0.02  # no overtraining to speak of
+    place = MODEL.with_suffix(".evaluation.json")
+    evaluation = Evaluation.from_json(json.loads(place.read_text(encoding="utf-8")), str(place))
+    assert len(evaluation.points) == 12
+    for point in evaluation.points:
+        assert point.auc == pytest.approx(classifier.card.metrics[f"auc_{point.signal}"], abs=1e-4)
+        assert abs(point.auc - point.auc_training) < 0.02  # no overtraining to speak of

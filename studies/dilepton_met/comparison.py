@@ -30,8 +30,7 @@ from colonnade.training.evaluation import (
     points_of,
     significance_scan,
 )
-from colonnade.training.loading import read_sample
-from colonnade.training.sample import Sample
+from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import Progress, fit_fold
 from studies.dilepton_met.settings import Channel, Comparison
 
@@ -155,7 +154,7 @@ def _scorer(
     model: Model, fits: list[Any], sample: Sample, seen: NDArray[np.bool_]
 ) -> Callable[[Inputs, NDArray[np.int64]], NDArray[np.float32]]:
     """Score each event by the network that did not see it; what a model can't score gets 0."""
-    from colonnade.training.verification import network_scores, tree_scores
+    from colonnade.training.export import network_scores, tree_scores
 
     folds = fold_of(sample.identity, model.folds)
     single = tree_scores if isinstance(model.network, Trees) else network_scores
@@ -244,7 +243,7 @@ def crossed_yields(
             # a part of the events has this much more of an error than all of them
             most_statistical_error=1e6 if bound is None else bound * scale**0.5,
         )
-        cut = float(best(scan)["cut"] or 0.0)
+        cut = best(scan).cut
         above = here & (point.score > cut)
         signal += float(point.weight[above & point.target].sum())
         background += float(point.weight[above & ~point.target].sum())

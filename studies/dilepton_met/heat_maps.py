@@ -6,7 +6,7 @@ __all__ = ["draw_search", "heat_maps"]
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from colonnade.plotting.save import save
 from colonnade.plotting.style import style
+from colonnade.training.results import SearchResult
 
 # what a trial reports -> how it is called
 _METRICS = {
@@ -34,13 +35,13 @@ _NAMES = {
 }
 
 
-def draw_search(result: Mapping[str, Any], folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+def draw_search(result: SearchResult, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
     """Draw a search's metrics into a folder, one figure each.
 
     Parameters
     ----------
     result
-        What `search.json` holds.
+        The trials.
     folder
         Where the figures go.
     formats
@@ -51,7 +52,7 @@ def draw_search(result: Mapping[str, Any], folder: Path, formats: Sequence[str] 
     list of pathlib.Path
         What was written; nothing where the search has fewer than two axes.
     """
-    if len(result["axes"]) < 2:
+    if len(result.axes) < 2:
         return []
     written: list[Path] = []
     for metric in _METRICS:
@@ -60,13 +61,13 @@ def draw_search(result: Mapping[str, Any], folder: Path, formats: Sequence[str] 
 
 
 @style()
-def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
+def heat_maps(result: SearchResult, metric: str) -> Figure:
     """Draw one metric of a search; the first two axes span the maps, and combinations without a result stay white.
 
     Parameters
     ----------
     result
-        What `search.json` holds.
+        The trials.
     metric
         `auc`, `accuracy`, `significance_at_cut` or `significance_best`.
 
@@ -74,10 +75,10 @@ def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    axes = {name: [_key(value) for value in values] for name, values in result["axes"].items()}
+    axes = {name: [_key(value) for value in values] for name, values in result.axes.items()}
     down, across, *others = axes
-    known = [trial for trial in result["trials"] if trial[metric] is not None]  # the others diverged
-    found = {tuple(_key(trial["changes"][name]) for name in axes): float(trial[metric]) for trial in known}
+    known = [trial for trial in result.trials if trial.points]  # the others diverged
+    found = {tuple(_key(trial.changes[name]) for name in axes): float(getattr(trial, metric)) for trial in known}
     maps = list(itertools.product(*(axes[name] for name in others)))
     columns = min(len(maps), 2 if len(maps) < 9 else 4)
     rows = -(-len(maps) // columns)
@@ -105,14 +106,12 @@ def heat_maps(result: Mapping[str, Any], metric: str) -> Figure:
             frame.set_xlabel(_name(across), fontsize=11)
         if place % columns == 0:
             frame.set_ylabel(_name(down), fontsize=11)
-    figure.suptitle(
-        f"{_METRICS[metric].format(cut=result['cut'])} (mean of {_points(result)} signal points)", fontsize=12
-    )
+    figure.suptitle(f"{_METRICS[metric].format(cut=result.cut)} (mean of {_points(result)} signal points)", fontsize=12)
     return figure
 
 
-def _points(result: Mapping[str, Any]) -> int:
-    return max((len(trial["points"]) for trial in result["trials"]), default=0)
+def _points(result: SearchResult) -> int:
+    return max((len(trial.points) for trial in result.trials), default=0)
 
 
 def _key(value: Any) -> str:

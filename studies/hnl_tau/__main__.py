@@ -26,7 +26,8 @@ def command(name: str, size: str, columns: Path | None, device: str, threads: in
 
     Interrupted, it goes on where it was when called again.
     """
-    from colonnade.training import choose_device, load_models, use_threads
+    from colonnade.training import load_models
+    from colonnade.training.trainer import choose_device, use_threads
 
     run_mass_scan(
         load_workflow(ROOT / "workflows" / "hnl_tau.yaml").override(workers=workers),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DropInNetwork", "Pretrained", "Round", "fit_regression", "predict", "residuals", "scaled_targets"]
+__all__ = ["DropInNetwork", "Round", "fit_regression", "predict", "residuals", "scaled_targets"]
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from processors.three_leptons import INPUTS, THREE_LEPTON_TARGETS, three_lepton_
 from torch import nn
 
 from colonnade.errors import FitError
-from colonnade.output import replacing
+from colonnade.training.trainer import Fitted, Trainer, learn
 from studies.hnl_tau.declaration import Regression
 from studies.hnl_tau.made_events import Bounds, draw_events, inside
 
@@ -94,13 +93,10 @@ class Round:
     kept: float
     seconds: float
 
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A trained regression with its history."""
-
-    network: Any
-    history: tuple[Round, ...]
+    @property
+    def merit(self) -> float:
+        """Its number: without events to stop by, the last epoch is kept."""
+        return float(self.number)
 
 
 def fit_regression(
@@ -110,7 +106,7 @@ def fit_regression(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Callable[[Round], None] | None = None,
-) -> Pretrained:
+) -> Fitted[Round]:
     """Train a regression.
 
     The loss is the mean squared error of all targets but the total energy, which counts by its relative one.
@@ -142,33 +138,27 @@ def fit_regression(
     network.spread.copy_(first.std(0))
     network = network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, settings.decay)
     key = _key(settings, bounds)
-    history = _resume(checkpoint, key, network, optimiser, schedule)
-    for number in range(len(history) + 1, settings.epochs + 1):
-        begin = time.perf_counter()
-        total = torch.zeros((), device=device)
-        kept = 0
-        network.train()
-        for events, targets in _batches(settings, bounds, number, device):
-            optimiser.zero_grad(set_to_none=True)
-            loss = _loss(network(events), targets)
-            loss.backward()
-            optimiser.step()
-            total += loss.detach() * len(events)
-            kept += len(events)
-        schedule.step()
-        mean = float(total) / max(kept, 1)
-        if not kept or not math.isfinite(mean):
-            msg = f"The regression's loss became {mean if kept else 'empty'} in epoch {number}; lower its learning rate"
-            msg += " or check the events that give the percentiles."
+
+    def epoch(number: int) -> Round:
+        begin, kept = time.perf_counter(), 0
+
+        def losses() -> Iterator[tuple[Any, int]]:
+            nonlocal kept
+            for events, targets in _batches(settings, bounds, number, device):
+                kept += len(events)
+                yield _loss(network(events), targets), len(events)
+
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * settings.decay ** (number - 1)
+        loss = learn(network, optimiser, losses())
+        if not kept:
+            msg = f"No made event of epoch {number} was kept; check the events that give the percentiles."
             raise FitError(msg)
-        history.append(Round(number, mean, kept / settings.events, time.perf_counter() - begin))
-        _keep(checkpoint, key, network, optimiser, schedule, history)
-        if progress is not None:
-            progress(history[-1])
-    network.eval()
-    return Pretrained(network.cpu(), tuple(history))
+        return Round(number, loss, kept / settings.events, time.perf_counter() - begin)
+
+    trainer = Trainer(network, optimiser, Round, checkpoint=checkpoint, key=key)
+    return trainer.run(epoch, rounds=settings.epochs, progress=progress)
 
 
 def _batches(settings: Regression, bounds: Bounds, epoch: int, device: str) -> Iterator[tuple[Any, Any]]:
@@ -226,33 +216,3 @@ def _key(settings: Regression, bounds: Bounds) -> str:
     same = {name: value for name, value in asdict(settings).items() if name != "epochs"}
     content = json.dumps(same, sort_keys=True).encode() + bounds.low.tobytes() + bounds.high.tobytes()
     return hashlib.sha256(content).hexdigest()
-
-
-def _resume(path: Path | None, key: str, network: Any, optimiser: Any, schedule: Any) -> list[Round]:
-    if path is None or not path.is_file():
-        return []
-    try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        if kept["key"] != key:
-            return []
-        history = [Round(**entry) for entry in kept["history"]]
-        network.load_state_dict(kept["network"])
-        optimiser.load_state_dict(kept["optimiser"])
-        schedule.load_state_dict(kept["schedule"])
-    except Exception:  # a damaged checkpoint is only a training from the start
-        return []
-    return history
-
-
-def _keep(path: Path | None, key: str, network: Any, optimiser: Any, schedule: Any, history: list[Round]) -> None:
-    if path is None:
-        return
-    kept = {
-        "key": key,
-        "history": [asdict(entry) for entry in history],
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule.state_dict(),
-    }
-    with replacing(path) as temporary:
-        torch.save(kept, temporary)

@@ -275,8 +275,8 @@ class _Scan:
         """Train the regression that a model starts from, with lines that tell how far it is."""
         if not isinstance(model.network, Transfer):
             return None
-        from colonnade.training.loading import read_sample
         from colonnade.training.progress import TrainingProgress
+        from colonnade.training.sample import read_sample
         from studies.hnl_tau.transfer import pretrained_for
 
         settings = replace(model.network, regression=replace(model.network.regression, drop_in=drop_in))
@@ -349,7 +349,7 @@ class _Scan:
         name = next((name for name in self.scan.models.values() if isinstance(self.models[name].network, Transfer)), "")
         if not name:
             return None
-        from colonnade.training.loading import read_sample
+        from colonnade.training.sample import read_sample
 
         model = self.models[name]
         assert isinstance(model.network, Transfer)  # noqa: S101 - chosen by this type

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.inference import Inputs, fold_of
 from colonnade.training.declaration import Model, Trees
-from colonnade.training.loading import read_sample
-from colonnade.training.sample import Sample
+from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import Progress, fit_fold, weigher
 from studies.hnl_tau.declaration import MassScan
 
@@ -185,10 +184,10 @@ def network_scan(
 
 
 def _scores(model: Model, fits: list[Any], inputs: Inputs, fold: Rows, mass: float, place: slice) -> Floats:
-    from colonnade.training import verification
+    from colonnade.training import export
 
     inputs.event[:, place] = mass
-    score = verification.tree_scores if isinstance(model.network, Trees) else verification.network_scores
+    score = export.tree_scores if isinstance(model.network, Trees) else export.network_scores
     found = np.zeros(len(fold))
     for number, fitted in enumerate(fits):
         rows = np.flatnonzero(fold == number)
@@ -229,8 +228,8 @@ def tree_scan(
     ConfigError
         If the model is told parameters or is not of trees.
     """
+    from colonnade.training.export import tree_scores
     from colonnade.training.trees import fit_trees
-    from colonnade.training.verification import tree_scores
 
     if model.parameters or not isinstance(model.network, Trees):
         msg = f"The model {name} is trained for each mass and channel, so it must be of Trees and take no parameter."

@@ -21,9 +21,10 @@ from colonnade.errors import ConfigError
 from colonnade.training.declaration import Model
 from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
+from colonnade.training.trainer import Fitted
 from studies.hnl_tau.declaration import Transfer
 from studies.hnl_tau.made_events import Bounds
-from studies.hnl_tau.regression import DropInNetwork, Pretrained, Round, fit_regression
+from studies.hnl_tau.regression import DropInNetwork, Round, fit_regression
 
 
 class _Latent(nn.Module):  # type: ignore[misc]  # torch is not analysed
@@ -105,7 +106,7 @@ def pretrained_for(
     folder: Path,
     device: str = "cpu",
     progress: Callable[[Round], None] | None = None,
-) -> Pretrained:
+) -> Fitted[Round]:
     """Train the regression of a classifier, or take it from an earlier training.
 
     Parameters

@@ -28,7 +28,7 @@ def command(
 
     Interrupted, it goes on where it was when called again.
     """
-    from colonnade.training import choose_device, use_threads
+    from colonnade.training.trainer import choose_device, use_threads
 
     run_study(
         load_workflow(ROOT / "workflows" / "monojet.yaml").override(workers=workers),

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from colonnade.inference import Card, Classifier, Inputs
-from colonnade.training.export import module_graph, write_model
-from colonnade.training.verification import require_equal
+from colonnade.training.export import module_graph, require_equal, write_model
 from studies.monojet.fit import image_scores, make_sparse
 
 

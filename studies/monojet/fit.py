@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Check", "FittedImages", "ImageEvents", "fit_images", "image_scores", "make_sparse"]
+__all__ = ["Check", "ImageEvents", "fit_images", "image_scores", "make_sparse"]
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from colonnade.errors import FitError
 from colonnade.images import SparseImages, layer_means
 from colonnade.inference import Card, ImageCard, Inputs, dense_images, sparse_images
-from colonnade.training.checkpoint import Checkpoint
+from colonnade.training.trainer import Fitted, Trainer, learn
 from studies.monojet.declaration import ImageModel
 from studies.monojet.metrics import at_thresholds
 from studies.monojet.networks import build_image_network, corrected_loss, l2_penalty
@@ -46,15 +45,10 @@ class Check:
     document_training: float
     document_validation: float
 
-
-@dataclass(frozen=True)
-class FittedImages:
-    """A network at its best check, with the history, the step it was best at, and how many steps were made."""
-
-    network: Any
-    history: tuple[Check, ...]
-    best: int
-    steps: int
+    @property
+    def merit(self) -> float:
+        """The accuracy on the validation events."""
+        return self.validation
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def fit_images(
     checkpoint: Path | None = None,
     key: str = "",
     progress: Callable[[Check], None] | None = None,
-) -> FittedImages:
+) -> Fitted[Check]:
     """Train one network on images.
 
     The same arguments give the same network on one machine, whether or not the training was interrupted.
@@ -120,37 +114,32 @@ def fit_images(
     network = build_image_network(model, layer_means(train.sparse), model.seed).to(device)
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate)
-    state = Checkpoint(Check, network, optimiser, checkpoint, key)
     looked = train.first(how.checked), validation.first(how.checked)
+    trainer = Trainer(network, optimiser, Check, checkpoint=checkpoint, key=key)
     with torch.random.fork_rng(devices=[] if device == "cpu" else None), ThreadPoolExecutor(1) as pool:
-        batches = _batches(model, card, train, _step(state), pool)
-        while _step(state) < how.steps and _since_best(state) < how.patience:
+        batches = _batches(model, card, train, len(trainer.history) * how.every, pool)
+
+        def check(number: int) -> Check:
             begin, worked = time.perf_counter(), time.process_time()
-            count = min(how.every, how.steps - _step(state))
-            loss = _steps(network, optimiser, model, batches, _step(state), count, device)
-            if not math.isfinite(loss):
-                msg = f"The loss became {loss} at step {_step(state) + count}; lower the learning rate."
-                raise FitError(msg)
+            first, last = (number - 1) * how.every, min(number * how.every, how.steps)
+            loss = learn(network, optimiser, _losses(network, model, batches, range(first, last), device))
             accuracies = [_accuracies(network, card, part, device, how.precision) for part in looked]
-            earlier = (state.history[-1].seconds, state.history[-1].processor) if state.history else (0.0, 0.0)
-            check = Check(
-                step=_step(state) + count,
-                seconds=earlier[0] + time.perf_counter() - begin,
-                processor=earlier[1] + time.process_time() - worked,
+            earlier = trainer.history[-1] if trainer.history else None
+            return Check(
+                step=last,
+                seconds=(earlier.seconds if earlier else 0.0) + time.perf_counter() - begin,
+                processor=(earlier.processor if earlier else 0.0) + time.process_time() - worked,
                 loss=loss,
                 training=accuracies[0][0],
                 validation=accuracies[1][0],
                 document_training=accuracies[0][1],
                 document_validation=accuracies[1][1],
             )
-            state.add(check, check.step, check.validation)
-            if progress is not None:
-                progress(check)
-    network.load_state_dict(state.best_state)
-    network.eval()
+
+        rounds = -(-how.steps // how.every)
+        fitted = trainer.run(check, rounds=rounds, patience=how.patience, progress=progress)
     # the layout of memory is no part of the model
-    plain = network.cpu().to(memory_format=torch.contiguous_format)
-    return FittedImages(plain, tuple(state.history), state.best, _step(state))
+    return replace(fitted, network=fitted.network.to(memory_format=torch.contiguous_format))
 
 
 def _card(model: ImageModel) -> ImageCard:
@@ -180,21 +169,15 @@ def _batches(
         yield ready
 
 
-def _steps(network: Any, optimiser: Any, model: ImageModel, batches: Any, first: int, count: int, device: str) -> float:
+def _losses(network: Any, model: ImageModel, batches: Any, steps: range, device: str) -> Iterator[tuple[Any, int]]:
+    """Yield the loss of the batch of each step; batches count alike."""
     how = model.training
-    network.train()
-    total = torch.zeros((), device=device)
-    for number in range(first, first + count):
+    for number in steps:
         images, target = (torch.from_numpy(part).to(device, non_blocking=True) for part in next(batches))
         torch.manual_seed(1_000_003 * model.seed + number)  # for dropout
-        optimiser.zero_grad(set_to_none=True)
         with _autocast(device, how.precision):
             logits = network(images)
-        loss = corrected_loss(logits.float(), target) + how.l2 * l2_penalty(network)
-        loss.backward()
-        optimiser.step()
-        total += loss.detach()
-    return float(total) / count
+        yield corrected_loss(logits.float(), target) + how.l2 * l2_penalty(network), 1
 
 
 def _autocast(device: str, precision: str) -> Any:
@@ -217,12 +200,3 @@ def image_scores(
 def _accuracies(network: Any, card: ImageCard, part: ImageEvents, device: str, precision: str) -> tuple[float, float]:
     (row,) = at_thresholds(image_scores(network, card, part.sparse, device, precision), part.target, [0.5])
     return row.accuracy, row.mean_precision_recall
-
-
-def _step(state: Checkpoint[Check]) -> int:
-    return state.history[-1].step if state.history else 0
-
-
-def _since_best(state: Checkpoint[Check]) -> int:
-    """Count the checks after the best one."""
-    return sum(check.step > state.best for check in state.history)

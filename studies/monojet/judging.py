@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
 
 from colonnade.training.evaluation import area_under_curve
 from colonnade.training.sample import Sample
 from studies.monojet.declaration import ImageStudy
-from studies.monojet.metrics import at_thresholds, average_precision, peak, sensitivity_gain
+from studies.monojet.metrics import at_thresholds, peak, sensitivity_gain
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -71,7 +72,7 @@ def judge(scores: Floats, sample: Sample, test: Rows) -> dict[str, Any]:
     rows = at_thresholds(score, target)
     return {
         "accuracy": at_thresholds(score, target, [0.5])[0].accuracy,
-        "average_precision": average_precision(score, target),
+        "average_precision": float(average_precision_score(target, score)),
         "auc": area_under_curve(score.astype(np.float64), np.ones(len(score)), target),
         "thresholds": [asdict(row) for row in rows],
         "peak": asdict(peak(rows)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AtThreshold", "at_thresholds", "average_precision", "peak", "sensitivity_gain"]
+__all__ = ["AtThreshold", "at_thresholds", "peak", "sensitivity_gain"]
 
 import math
 from collections.abc import Mapping, Sequence
@@ -75,26 +75,6 @@ def at_thresholds(
 def peak(rows: Sequence[AtThreshold]) -> AtThreshold:
     """Return the threshold with the greatest product of precision and recall, by which the document chooses."""
     return max(rows, key=lambda row: row.product_precision_recall)
-
-
-def average_precision(score: NDArray[Any], target: NDArray[np.bool_]) -> float:
-    r"""Return the average precision, the area under precision against recall without interpolation.
-
-    .. math:: AP = \sum_n (R_n - R_{n-1}) P_n
-
-    over the distinct scores, from the highest down; events with equal scores are taken together.
-
-    Parameters
-    ----------
-    score, target
-        [N]; target is true for signal.
-    """
-    order = np.argsort(-score, kind="stable")
-    ranked = target[order]
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    right = np.cumsum(ranked)[last]
-    steps = np.diff(right, prepend=0) / max(int(ranked.sum()), 1)
-    return float(np.sum(steps * right / (last + 1)))
 
 
 def sensitivity_gain(yields: Mapping[str, float], passed: Mapping[str, float], signal: str) -> float:

@@ -22,8 +22,7 @@ from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
 from colonnade.training.declaration import Collection, Model, SetNetwork
 from colonnade.training.evaluation import Significance
-from colonnade.training.loading import read_sample
-from colonnade.training.sample import Sample
+from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import Progress, train_model
 from studies.monojet.declaration import ImageModel, ImageNetwork, ImageStudy
 from studies.monojet.judging import StudyEvents, detail, judge
@@ -271,7 +270,7 @@ def _fit(
             "hyperparameters": {
                 "network": asdict(model.network),
                 "training": asdict(model.training),
-                "steps": fitted.best,
+                "steps": fitted.history[fitted.best - 1].step,
             },
         }
     )
@@ -283,7 +282,7 @@ def _fit(
         _shape(model),
         held_out,
     )
-    best = next((asdict(check) for check in fitted.history if check.step == fitted.best), {})
+    best = asdict(fitted.history[fitted.best - 1])
     entry = {
         "key": digest,
         "compression": model.compression,
@@ -352,7 +351,7 @@ def _fit_model(
         **_model_size(model, trained.classifier.card, few),
         **judge(scores, sample, test),
         "objects": float(sum(np.mean(counts) for counts in few.counts.values())),
-        "importance": trained.evaluation["importance"],
+        "importance": dict(trained.evaluation.importance),
         **times,
         "seconds_event": _time(trained.classifier, few),
     }, scores

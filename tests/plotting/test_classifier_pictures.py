@@ -18,8 +18,8 @@ def made_evaluation(models=("DH", "LV"), masses=(130.0, 400.0)):
     def scores():
         return {
             "edges": edges.tolist(),
-            "signal": {"events": rising.tolist(), "scaled": (0.1 * rising).tolist()},
-            "background": {"events": falling.tolist(), "scaled": (30 * falling).tolist()},
+            "signal": {"events": rising.astype(int).tolist(), "scaled": (0.1 * rising).tolist()},
+            "background": {"events": falling.astype(int).tolist(), "scaled": (30 * falling).tolist()},
             "processes": {"zll": (20 * falling).tolist(), "ww": (10 * falling).tolist()},
         }
 
@@ -53,6 +53,7 @@ def made_evaluation(models=("DH", "LV"), masses=(130.0, 400.0)):
             {"process": "ww", "policy": "drop", "negative": 0.05, "effective": 900.0, "bias": {"mll": 1.5, "met": -2.0}}
         ],
         "effective_events": {"ww": 900.0},
+        "differences": {"onnx": 1e-7},
     }
 
 

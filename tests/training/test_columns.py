@@ -14,7 +14,7 @@ from colonnade.errors import ConfigError, EventError, InputError, MissingColumnE
 from colonnade.inference import fold_of
 from colonnade.training import Collection, Feature, load_models
 from colonnade.training.columns import ColumnBlock, read_card
-from colonnade.training.loading import read_sample
+from colonnade.training.sample import read_sample
 from colonnade.workflow import load_workflow
 from colonnade.workflow.columns import make_columns
 

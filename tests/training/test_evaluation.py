@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colonnade.errors import ConfigError
 from colonnade.inference import fold_of
 from colonnade.statistics import asimov_significance
 from colonnade.training.evaluation import (
@@ -22,7 +24,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
-from colonnade.training.evaluation_file import portable
+from colonnade.training.results import Agreement, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import split_events
 
 from .conftest import TOY, make_sample
@@ -63,15 +65,15 @@ def test_significance_is_that_of_the_events_above_the_cut():
     score = np.where(target, rng.beta(5, 2, 3000), rng.beta(2, 4, 3000))
     weight = np.where(target, 0.05, 2.0)
     for entry in significance_scan(score, weight, target, asimov_significance, 0.2, cuts=[0.0, 0.3, 0.85]):
-        above = score > entry["cut"]
+        above = score > entry.cut
         s, b = weight[above & target].sum(), weight[above & ~target].sum()
         error = 2.0 * math.sqrt((above & ~target).sum())
-        assert (entry["signal"], entry["background"]) == pytest.approx((s, b))
-        assert entry["background_statistical"] == pytest.approx(error)
+        assert (entry.signal, entry.background) == pytest.approx((s, b))
+        assert entry.background_statistical == pytest.approx(error)
         if error > 0.3 * b:
-            assert entry["z"] is None
+            assert entry.z is None
         else:
-            assert entry["z"] == pytest.approx(float(asimov_significance(s, b, math.hypot(0.2 * b, error))))
+            assert entry.z == pytest.approx(float(asimov_significance(s, b, math.hypot(0.2 * b, error))))
 
 
 def test_no_significance_is_quoted_where_chance_would_make_it():
@@ -79,8 +81,8 @@ def test_no_significance_is_quoted_where_chance_would_make_it():
     target = np.arange(153) >= 103
     weight = np.ones(153)
     scan = significance_scan(score, weight, target, asimov_significance, 0.1, cuts=[0.0, 0.5, 0.92])
-    assert [entry["z"] is None for entry in scan] == [False, True, True]
-    assert best(scan)["cut"] == 0.0
+    assert [entry.z is None for entry in scan] == [False, True, True]
+    assert best(scan).cut == 0.0
 
 
 def test_cuts_follow_the_background_where_few_events_are_left():
@@ -92,41 +94,56 @@ def test_cuts_follow_the_background_where_few_events_are_left():
     target = np.arange(1900) < 500
     weight = np.where(target, 0.01, 1.0)
     scan = significance_scan(score, weight, target, asimov_significance, 0.1)
-    left = np.array([entry["background"] for entry in scan if 20 < entry["background"] < 300])
+    left = np.array([entry.background for entry in scan if 20 < entry.background < 300])
     assert np.diff(np.log(np.unique(left))).max() < 0.15
-    assert best(scan)["background"] < 60
+    assert best(scan).background < 60
 
 
-def test_a_portable_evaluation_says_the_same_with_fewer_numbers(sample):
+def test_a_shortened_evaluation_says_the_same_with_fewer_numbers(sample):
     (point, _) = points_of(sample, by_met)
     scan = significance_scan(point.score, point.weight, point.target, asimov_significance, 0.2)
     false, true = roc(point.score, point.weight, point.target)
     counts = distributions(point, sample)
-    whole = {
-        "points": [
-            {
-                "signal": point.signal,
-                "auc": 1 / 3,
-                "roc": {"false": false.tolist(), "true": true.tolist()},
-                "significance": scan,
-                "distributions": counts,
-                "distributions_training": counts,
-            }
-        ],
-        "cut": 0.85,
-    }
-    (small,) = portable(whole)["points"]
-    assert small["auc"] == 0.33333
-    for name, values in (("false", false), ("true", true)):
-        assert len(small["roc"][name]) <= 100
-        assert [small["roc"][name][0], small["roc"][name][-1]] == pytest.approx([values[0], values[-1]])
-    assert len(small["significance"]) <= 80
-    assert all(entry["z"] is not None for entry in small["significance"])
-    scores = small["distributions"]
-    assert sum(scores["background"]["events"]) == (~sample.target).sum()
-    single = np.sum(list(scores["processes"].values()), axis=0)
-    assert scores["background"]["scaled"] == pytest.approx(single.tolist(), rel=1e-3)
-    assert sum(scores["signal"]["events"]) == (sample.process == sample.processes.index(point.signal)).sum()
+    whole = Evaluation(
+        luminosity=10.0,
+        background_error=0.2,
+        cut=0.85,
+        points=(
+            SignalEvaluation(
+                signal=point.signal,
+                parameters={"m": 100.0},
+                auc=1 / 3,
+                auc_training=0.5,
+                accuracy=0.5,
+                roc=RocCurve(tuple(false), tuple(true)),
+                significance=tuple(scan),
+                best=best(scan),
+                at_cut=scan[0],
+                distributions=counts,
+                distributions_training=counts,
+            ),
+        ),
+        calibration=(),
+        importance={},
+        negative_weights=(),
+        effective_events={},
+        differences=Agreement(0.0),
+    )
+    assert Evaluation.from_json(json.loads(json.dumps(whole.to_json())), "here") == whole
+    with pytest.raises(ConfigError, match=r"here.*points\.0\.auc"):
+        Evaluation.from_json({**whole.to_json(), "points": [{**whole.to_json()["points"][0], "auc": "good"}]}, "here")
+    (small,) = whole.shortened().points
+    assert small.auc == 0.33333
+    for line, values in ((small.roc.false, false), (small.roc.true, true)):
+        assert len(line) <= 100
+        assert [line[0], line[-1]] == pytest.approx([values[0], values[-1]])
+    assert len(small.significance) <= 80
+    assert all(entry.z is not None for entry in small.significance)
+    scores = small.distributions
+    assert sum(scores.background.events) == (~sample.target).sum()
+    single = np.sum(list(scores.processes.values()), axis=0)
+    assert scores.background.scaled == pytest.approx(single.tolist(), rel=1e-3)
+    assert sum(scores.signal.events) == (sample.process == sample.processes.index(point.signal)).sum()
 
 
 def test_a_calibrated_score_is_on_the_diagonal():
@@ -136,7 +153,7 @@ def test_a_calibrated_score_is_on_the_diagonal():
     table = calibration(score, np.ones(100_000), target)
     assert len(table) == 10
     for row in table:
-        assert row["signal_share"] == pytest.approx(row["score"], abs=0.02)
+        assert row.signal_share == pytest.approx(row.score, abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +199,9 @@ def test_splits_share_no_event_and_follow_the_fold(sample):
 def test_distributions_count_every_event(sample):
     point = points_of(sample, by_met)[0]
     table = distributions(point, sample)
-    assert sum(table["processes"]["S_100"]["events"]) == (sample.process == 1).sum()
-    scaled = sum(table["processes"]["background"]["scaled"])
-    assert scaled == pytest.approx(sample.weight[sample.process == 0].sum())
-    assert set(table["processes"]) == {"background", "S_100"}
+    assert sum(table.signal.events) == (sample.process == 1).sum()
+    assert sum(table.background.scaled) == pytest.approx(sample.weight[sample.process == 0].sum())
+    assert set(table.processes) == {"background"}
 
 
 def test_a_feature_that_is_not_used_has_no_importance(sample):

@@ -11,7 +11,8 @@ from colonnade.errors import ConfigError
 from colonnade.statistics import asimov_significance
 from colonnade.training import Search, load_models
 from colonnade.training import search as module
-from colonnade.training.search import run_search, trials_of
+from colonnade.training.results import SearchResult
+from colonnade.training.search import candidates_of, run_search
 from colonnade.workflow import load_workflow
 from colonnade.workflow.columns import make_columns
 
@@ -35,7 +36,7 @@ def columns(mini, models, tmp_path_factory):
 
 
 def test_a_grid_has_every_combination(models):
-    trials = trials_of(GRID, models["model"])
+    trials = candidates_of(GRID, models["model"])
     assert [(t.model.optimisation.learning_rate, t.model.network.hidden) for t in trials] == [
         (1e-3, (2,)),
         (1e-3, (4, 4)),
@@ -47,15 +48,15 @@ def test_a_grid_has_every_combination(models):
 
 def test_a_random_search_draws_distinct_combinations(models):
     search = Search({"seed": tuple(range(20)), "cut": (0.5, 0.9)}, count=7, seed=3)
-    trials = trials_of(search, models["model"])
+    trials = candidates_of(search, models["model"])
     assert len({json.dumps(trial.changes) for trial in trials}) == 7
-    assert [trial.changes for trial in trials_of(search, models["model"])] == [trial.changes for trial in trials]
-    assert [t.changes for t in trials_of(Search(search.axes, 7, 4), models["model"])] != [t.changes for t in trials]
+    assert [trial.changes for trial in candidates_of(search, models["model"])] == [trial.changes for trial in trials]
+    assert [t.changes for t in candidates_of(Search(search.axes, 7, 4), models["model"])] != [t.changes for t in trials]
 
 
 def test_an_unknown_axis_is_refused(models):
     with pytest.raises(ConfigError, match=r"no field 'network__hiden' \(did you mean hidden"):
-        trials_of(Search({"network__hiden": ((1,),)}), models["model"])
+        candidates_of(Search({"network__hiden": ((1,),)}), models["model"])
 
 
 def run(columns, models, folder, search=GRID, base="model", **options):
@@ -80,14 +81,14 @@ def test_a_search_is_resumable_and_says_what_it_found(columns, models, tmp_path,
     result = run(columns, models, tmp_path, progress=lambda done, total: told.append((done, total)))
     assert len(calls) == 5  # the two that were done are not done again
     assert told == [(3, 4), (4, 4)]
-    assert json.loads((tmp_path / "search.json").read_text()) == result
-    assert result["axes"]["network__hidden"] == [[2], [4, 4]]
-    assert [trial["changes"]["network__hidden"] for trial in result["trials"]] == [[2], [4, 4], [2], [4, 4]]
-    for trial in result["trials"]:
-        assert 0 < trial["auc"] < 1
-        assert 0 < trial["accuracy"] < 1
-        assert trial["significance_best"] >= trial["significance_at_cut"] >= 0
-        assert [point["signal"] for point in trial["points"]] == ["S_100", "S_300"]
+    assert SearchResult.from_json(json.loads((tmp_path / "search.json").read_text()), "search.json") == result
+    assert result.axes["network__hidden"] == ([2], [4, 4])
+    assert [trial.changes["network__hidden"] for trial in result.trials] == [[2], [4, 4], [2], [4, 4]]
+    for trial in result.trials:
+        assert 0 < trial.auc < 1
+        assert 0 < trial.accuracy < 1
+        assert trial.significance_best >= trial.significance_at_cut >= 0
+        assert [point.signal for point in trial.points] == ["S_100", "S_300"]
     assert result == run(columns, models, tmp_path)
     assert len(calls) == 5
 
@@ -98,14 +99,14 @@ def test_trees_are_searched_on_dask_workers(columns, models, tmp_path):
     search = Search({"network__depth": (1, 2)}, base="trees")
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         result = run(columns, models, tmp_path, search, "trees", scheduler=cluster.scheduler_address, workers=1)
-    assert [trial["changes"] for trial in result["trials"]] == [{"network__depth": 1}, {"network__depth": 2}]
-    assert result["trials"] == run(columns, models, tmp_path / "alone", search, "trees")["trials"]
+    assert [trial.changes for trial in result.trials] == [{"network__depth": 1}, {"network__depth": 2}]
+    assert result.trials == run(columns, models, tmp_path / "alone", search, "trees").trials
 
 
 def test_a_trial_that_diverges_is_a_result_without_numbers(columns, models, tmp_path):
     search = Search({"optimisation__learning_rate": (1e-3, 1e30)})
     result = run_search("mini", search, models["model"], columns, tmp_path, significance=asimov_significance, workers=0)
-    fine, diverged = result["trials"]
-    assert fine["auc"] > 0
-    assert diverged["auc"] is None
-    assert "lower the learning rate" in diverged["failed"]
+    fine, diverged = result.trials
+    assert fine.auc > 0
+    assert diverged.auc is None
+    assert "lower the learning rate" in diverged.failed

@@ -14,16 +14,17 @@ from colonnade.errors import EventError, FitError
 from colonnade.inference import Classifier, fold_of, stack_inputs
 from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Feature, Model, Optimisation, SetNetwork, Trees
+from colonnade.training.results import Evaluation
 from colonnade.training.sample import split_events
 from colonnade.training.train import train_model, weigher
 
 from .conftest import JETS, TOY, make_sample
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
+from colonnade.training.export import network_scores, padded_scores, require_equal  # noqa: E402
 from colonnade.training.fit import Epoch, _Events, _loss, _Parameters, fit_network  # noqa: E402
 from colonnade.training.networks import build_network  # noqa: E402
 from colonnade.training.normalisation import fit_scale  # noqa: E402
-from colonnade.training.verification import network_scores, padded_scores, require_equal  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -235,10 +236,14 @@ def test_from_sample_to_model_file(sample, tmp_path):
     inputs.event[:, 2] = 100.0
     scores = model.run(inputs, fold_of(sample.identity, 2))
     assert scores[sample.target].mean() > scores[~sample.target].mean() + 0.1
-    assert [point["signal"] for point in result.evaluation["points"]] == ["S_100", "S_200"]
-    assert all(0.7 < point["auc"] < 1 for point in result.evaluation["points"])
-    assert all(point["best"]["z"] > 0 for point in result.evaluation["points"])
-    assert json.loads((tmp_path / "work" / "evaluation.json").read_text())["cut"] == 0.85
+    assert [point.signal for point in result.evaluation.points] == ["S_100", "S_200"]
+    assert all(0.7 < point.auc < 1 for point in result.evaluation.points)
+    assert all(point.best.z > 0 for point in result.evaluation.points)
+    # both files hold the evaluation, the one beside the model a shorter one
+    whole = json.loads((tmp_path / "work" / "evaluation.json").read_text())
+    assert Evaluation.from_json(whole, "whole") == result.evaluation
+    short = json.loads((tmp_path / "models" / "toy.evaluation.json").read_text())
+    assert Evaluation.from_json(short, "short") == result.evaluation.shortened()
 
 
 def test_members_of_a_fold_are_averaged(sample, tmp_path):
@@ -283,7 +288,7 @@ def test_trees_with_missing_jets(tree_sample, tmp_path):
     result = trained(model, sample, tmp_path, steps)
     assert [step for step in steps.told if isinstance(step, int)][:3] == [1, 2, 3]
     assert result.classifier.card.metrics["difference_onnx"] < 1e-5
-    assert result.evaluation["points"][0]["auc"] > 0.7
+    assert result.evaluation.points[0].auc > 0.7
     assert np.isnan(sample.inputs.event).any()
     scores = result.classifier.score(columns, sample.identity)
     assert np.isfinite(scores).all()

@@ -6,7 +6,7 @@ __all__ = ["command"]
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from colonnade.training import Model
+    from colonnade.training.results import SearchResult
+    from colonnade.training.train import Trained
 
 
 @click.command("train")
@@ -60,10 +62,11 @@ def command(
 
     from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
-    from colonnade.training import choose_device, load_models, use_threads
-    from colonnade.training.loading import read_sample
+    from colonnade.training import load_models
     from colonnade.training.progress import TrainingProgress
+    from colonnade.training.sample import read_sample
     from colonnade.training.train import train_model
+    from colonnade.training.trainer import choose_device, use_threads
     from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_columns
 
@@ -141,38 +144,36 @@ def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def _print_search(console: Console, result: dict[str, Any], folder: Path) -> None:
+def _print_search(console: Console, result: SearchResult, folder: Path) -> None:
     from rich.table import Table
 
     table = Table(title=f"{folder / 'search.json'}, the ten best")
-    for column in (*result["axes"], "AUC", "accuracy", f"Z, score > {result['cut']:g}", "best Z"):
+    for column in (*result.axes, "AUC", "accuracy", f"Z, score > {result.cut:g}", "best Z"):
         table.add_column(column, justify="right")
-    known = [trial for trial in result["trials"] if trial["significance_best"] is not None]
-    order = sorted(known, key=lambda trial: -float(trial["significance_best"]))
-    for trial in order[:10]:
-        numbers = [trial[key] for key in ("auc", "accuracy", "significance_at_cut", "significance_best")]
-        table.add_row(*(str(trial["changes"][axis]) for axis in result["axes"]), *(f"{each:.4g}" for each in numbers))
+    known = [trial for trial in result.trials if trial.points]
+    for trial in sorted(known, key=lambda trial: -(trial.significance_best or 0.0))[:10]:
+        numbers = (trial.auc, trial.accuracy, trial.significance_at_cut, trial.significance_best)
+        table.add_row(*(str(trial.changes[axis]) for axis in result.axes), *(f"{each:.4g}" for each in numbers))
     console.print(table)
-    if len(known) < len(result["trials"]):
-        console.print(f"{len(result['trials']) - len(known)} trainings diverged", highlight=False)
+    if len(known) < len(result.trials):
+        console.print(f"{len(result.trials) - len(known)} trainings diverged", highlight=False)
 
 
-def _print(console: Console, trained: Any) -> None:
+def _print(console: Console, trained: Trained) -> None:
     from rich.table import Table
 
     table = Table(title=str(trained.classifier.path))
     for column in ("signal", "AUC", "AUC in training", "best Z", "at score >", "signal events", "background"):
         table.add_column(column, justify="left" if column == "signal" else "right")
-    for point in trained.evaluation["points"]:
-        best = point["best"]
-        z = "-" if best["z"] is None else f"{best['z']:.3g}"
+    for point in trained.evaluation.points:
+        best = point.best
         table.add_row(
-            point["signal"],
-            f"{point['auc']:.4f}",
-            f"{point['auc_training']:.4f}",
-            z,
-            f"{best['cut']:.3f}",
-            f"{best['signal']:.3g}",
-            f"{best['background']:.3g}",
+            point.signal,
+            f"{point.auc:.4f}",
+            f"{point.auc_training:.4f}",
+            "-" if best.z is None else f"{best.z:.3g}",
+            f"{best.cut:.3f}",
+            f"{best.signal:.3g}",
+            f"{best.background:.3g}",
         )
     console.print(table)

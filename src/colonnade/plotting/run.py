@@ -24,6 +24,7 @@ from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.yields import RegionYields, region_yields
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.training.results import Evaluation
 
 if TYPE_CHECKING:
     from colonnade.execution import Result
@@ -78,7 +79,7 @@ class Run:
     model: ModelSettings | None = None
     fit: FitSummary | None = None
     bumps: Bumps | None = None
-    classifiers: Mapping[str, Any] = field(default_factory=dict)
+    classifiers: Mapping[str, Evaluation] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def with_plots(self, **changes: Any) -> Run:
@@ -167,9 +168,9 @@ class Run:
         """Histogram of a score under a hypothesis, such as score_800, to the points of that hypothesis."""
         found: dict[str, list[str]] = {}
         for score, evaluation in self.classifiers.items():
-            for point in evaluation.get("points", ()):
-                values = "_".join(f"{value:g}" for value in point["parameters"].values())
-                found.setdefault(f"{score}_{values}", []).append(point["signal"])
+            for point in evaluation.points:
+                values = "_".join(f"{value:g}" for value in point.parameters.values())
+                found.setdefault(f"{score}_{values}", []).append(point.signal)
         return found
 
     def signals_of(self, histogram: str) -> list[str]:

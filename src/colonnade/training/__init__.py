@@ -18,7 +18,6 @@ from colonnade.training.declaration import (
     SetNetwork,
     Trees,
 )
-from colonnade.training.device import choose_device, use_threads
 from colonnade.training.model_files import load_models, load_searches
 
 __all__ = [
@@ -32,8 +31,6 @@ __all__ = [
     "Search",
     "SetNetwork",
     "Trees",
-    "choose_device",
     "load_models",
     "load_searches",
-    "use_threads",
 ]

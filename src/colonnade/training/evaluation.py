@@ -13,6 +13,7 @@ __all__ = [
     "Significance",
     "accuracy",
     "area_under_curve",
+    "best",
     "calibration",
     "distributions",
     "importance",
@@ -21,14 +22,14 @@ __all__ = [
     "significance_scan",
 ]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from colonnade.inference import Inputs
+from colonnade.training.results import CalibrationBin, CutYield, ScoreDistributions, ScoreHistogram
 from colonnade.training.sample import Sample
 
 Floats = NDArray[np.float64]
@@ -111,21 +112,24 @@ def _scores(
 
 
 def roc(score: Floats, weight: Floats, target: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return false and true positive rates of every cut, from (0, 0) to (1, 1); equal scores are one step."""
-    order = np.argsort(-score, kind="stable")
-    score, weight, target = score[order], weight[order], target[order]
-    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
-    rates = []
-    for chosen in (~target, target):
-        passed = np.cumsum(np.where(chosen, weight, 0.0))
-        rates.append(np.concatenate([[0.0], passed[last] / passed[-1]]))
-    return rates[0], rates[1]
+    """Return false and true positive rates of every cut, from (0, 0) to (1, 1); equal scores are one step.
+
+    Parameters
+    ----------
+    score, weight, target
+        [n]; weights are not negative.
+    """
+    from sklearn.metrics import roc_curve
+
+    false, true, _ = roc_curve(target, score, sample_weight=weight, drop_intermediate=False)
+    return false, true
 
 
 def area_under_curve(score: Floats, weight: Floats, target: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve, by trapezoids."""
-    false, true = roc(score, weight, target)
-    return float(np.trapezoid(true, false))
+    """Return the area under the ROC curve, by trapezoids; parameters as in `roc`."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(target, score, sample_weight=weight))
 
 
 def accuracy(score: Floats, target: NDArray[np.bool_], threshold: float = 0.5) -> float:
@@ -141,8 +145,8 @@ def significance_scan(
     background_error: float,
     cuts: ArrayLike | None = None,
     most_statistical_error: float = MOST_STATISTICAL_ERROR,
-) -> list[dict[str, float | None]]:
-    """Give the expected significance of events with score > cut, for many cuts.
+) -> list[CutYield]:
+    """Compute yields and the expected significance of events with score > cut, for many cuts.
 
     Parameters
     ----------
@@ -158,11 +162,6 @@ def significance_scan(
     most_statistical_error
         Beyond this relative statistical error of the background no significance is quoted: it would be
         chance's.
-
-    Returns
-    -------
-    list of dict
-        cut, signal, background, background_statistical, z (None where it is not quoted).
     """
     if cuts is None:
         quantiles = np.quantile(score[target], np.linspace(0.02, 0.98, 49)) if target.any() else np.zeros(0)
@@ -176,15 +175,10 @@ def significance_scan(
     z = np.full(len(edges), np.nan)
     if fine.any():
         z[fine] = significance(s[fine], b[fine], np.hypot(background_error * b[fine], error[fine]))
+    known = [float(each) if np.isfinite(each) else None for each in z]
     return [
-        {
-            "cut": float(edges[i]),
-            "signal": float(s[i]),
-            "background": float(b[i]),
-            "background_statistical": float(error[i]),
-            "z": float(z[i]) if np.isfinite(z[i]) else None,
-        }
-        for i in range(len(edges))
+        CutYield(float(cut), float(signal), float(background), float(statistical), each)
+        for cut, signal, background, statistical, each in zip(edges, s, b, error, known, strict=True)
     ]
 
 
@@ -209,40 +203,41 @@ def _above(score: Floats, weight: Floats, cuts: Floats) -> tuple[Floats, Floats]
     return sums[0], sums[1]
 
 
-def best(scan: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def best(scan: Sequence[CutYield]) -> CutYield:
     """Return the scan's entry of highest significance."""
-    return dict(max(scan, key=lambda entry: -1.0 if entry["z"] is None else entry["z"]))
+    return max(scan, key=lambda entry: -1.0 if entry.z is None else entry.z)
 
 
-def calibration(score: Floats, weight: Floats, target: NDArray[np.bool_], bins: int = 10) -> list[dict[str, float]]:
-    """Compare the score with the share of signal in training weights, bin by bin."""
+def calibration(score: Floats, weight: Floats, target: NDArray[np.bool_], bins: int = 10) -> tuple[CalibrationBin, ...]:
+    """Compare the score with the share of signal in training weights, bin by bin; empty bins are left out."""
     place = np.clip((score * bins).astype(int), 0, bins - 1)
     table = []
     for number in range(bins):
         chosen = place == number
         total = float(weight[chosen].sum())
         if total > 0:
-            table.append(
-                {
-                    "score": float((score[chosen] * weight[chosen]).sum() / total),
-                    "signal_share": float(weight[chosen & target].sum() / total),
-                    "weight": total,
-                }
-            )
-    return table
+            mean = float((score[chosen] * weight[chosen]).sum() / total)
+            table.append(CalibrationBin(mean, float(weight[chosen & target].sum() / total), total))
+    return tuple(table)
 
 
-def distributions(point: Point, sample: Sample, bins: int = 50) -> dict[str, Any]:
-    """Histogram the scores of each process: events counted once, and scaled to the luminosity."""
+def distributions(point: Point, sample: Sample, bins: int = 50) -> ScoreDistributions:
+    """Histogram the scores of a signal point and of all background, and of each background by itself."""
     edges = np.linspace(0, 1, bins + 1)
     process = sample.process[point.rows]
-    table = {}
-    for index in np.unique(process):
-        chosen = process == index
+
+    def histogram(chosen: NDArray[np.bool_]) -> ScoreHistogram:
         counts, _ = np.histogram(point.score[chosen], edges)
         scaled, _ = np.histogram(point.score[chosen], edges, weights=point.weight[chosen])
-        table[sample.processes[index]] = {"events": counts.tolist(), "scaled": scaled.tolist()}
-    return {"edges": edges.tolist(), "processes": table}
+        return ScoreHistogram(tuple(counts.tolist()), tuple(scaled.tolist()))
+
+    singles = {sample.processes[place]: histogram(process == place) for place in np.unique(process[~point.target])}
+    return ScoreDistributions(
+        tuple(edges.tolist()),
+        signal=histogram(point.target),
+        background=histogram(~point.target),
+        processes={name: each.scaled for name, each in singles.items()},
+    )
 
 
 def importance(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Epoch", "Fitted", "fit_network"]
+__all__ = ["Epoch", "fit_network"]
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colonnade.errors import FitError
-from colonnade.training.checkpoint import Checkpoint
 from colonnade.training.declaration import Model, OwnNetwork
 from colonnade.training.networks import build_network
 from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
+from colonnade.training.trainer import Fitted, Trainer, learn
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,10 @@ class Epoch:
     validation: float
     seconds: float
 
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained network at its best epoch, with its history."""
-
-    network: Any
-    history: tuple[Epoch, ...]
-    best: int
+    @property
+    def merit(self) -> float:
+        """Minus the loss of the validation events."""
+        return -self.validation
 
 
 class _Events:
@@ -90,7 +84,7 @@ def fit_network(
     checkpoint: Path | None = None,
     key: str = "",
     progress: Callable[[Epoch], None] | None = None,
-) -> Fitted:
+) -> Fitted[Epoch]:
     """Train one network.
 
     The same arguments give the same network on one machine, whether or not the training was interrupted.
@@ -132,31 +126,26 @@ def fit_network(
     else:
         optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
     weights = weigh(train)
-    learn, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
+    taught, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
     draw = _Parameters(train, weights)
     check.set_background(draw.columns, draw(validation, (seed, 0)))
-    state = Checkpoint(Epoch, network, optimiser, checkpoint, key)
-    for number in range(len(state.history) + 1, model.optimisation.epochs + 1):
-        if len(state.history) - state.best >= model.optimisation.patience:
-            break
+
+    def epoch(number: int) -> Epoch:
         begin = time.perf_counter()
-        learn.set_background(draw.columns, draw(train, (seed, number)))
+        taught.set_background(draw.columns, draw(train, (seed, number)))
         if hasattr(network, "begin_epoch"):
             network.begin_epoch(number)
         for group in optimiser.param_groups:
             group["lr"] = model.optimisation.rate(number)
-        loss = _one_epoch(network, optimiser, learn, model.optimisation.batch, seed + 7919 * number)
-        validation_loss = _loss(network, check)
-        if not (math.isfinite(loss) and math.isfinite(validation_loss)):
-            msg = f"The loss became {loss} in epoch {number}; lower the learning rate or check the features."
-            raise FitError(msg)
-        epoch = Epoch(number, loss, validation_loss, time.perf_counter() - begin)
-        state.add(epoch, number, -validation_loss)
-        if progress is not None:
-            progress(epoch)
-    network.load_state_dict(state.best_state)
-    network.eval()
-    return Fitted(network.cpu(), tuple(state.history), state.best)
+        with torch.random.fork_rng(devices=[] if device == "cpu" else None):
+            torch.manual_seed(seed + 7919 * number)  # for dropout
+            losses = _losses(network, taught, model.optimisation.batch, seed + 7919 * number)
+            loss = learn(network, optimiser, losses)
+        return Epoch(number, loss, _loss(network, check), time.perf_counter() - begin)
+
+    trainer = Trainer(network, optimiser, Epoch, checkpoint=checkpoint, key=key)
+    how = model.optimisation
+    return trainer.run(epoch, rounds=how.epochs, patience=how.patience, progress=progress)
 
 
 class _Parameters:
@@ -191,22 +180,13 @@ def _groups(network: Any, l2: float) -> list[dict[str, Any]]:
     ]
 
 
-def _one_epoch(network: Any, optimiser: Any, events: _Events, size: int, seed: int) -> float:
-    network.train()
-    device = events.target.device
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events))).to(device)
-    total = torch.zeros((), device=device)
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):
-        torch.manual_seed(seed)  # for dropout
-        for low in range(0, len(order), size):
-            rows = order[low : low + size]
-            optimiser.zero_grad(set_to_none=True)
-            logits = network(*events.batch(rows))
-            loss = _cross_entropy(logits, events.target[rows], events.weight[rows]) / len(rows)
-            loss.backward()
-            optimiser.step()
-            total += loss.detach() * len(rows)
-    return float(total) / len(order)
+def _losses(network: Any, events: _Events, size: int, seed: int) -> Iterator[tuple[Any, int]]:
+    """Yield the loss of each batch of an epoch, in an order drawn from a seed, and the batch's size."""
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events))).to(events.target.device)
+    for low in range(0, len(order), size):
+        rows = order[low : low + size]
+        logits = network(*events.batch(rows))
+        yield _cross_entropy(logits, events.target[rows], events.weight[rows]) / len(rows), len(rows)
 
 
 def _loss(network: Any, events: _Events, size: int = 65536) -> float:

@@ -1,16 +1,23 @@
-"""Training events in memory: inputs as the graph takes them, weights, target, and who may see which event."""
+"""Training events in memory: inputs as the graph takes them, weights, target, and which network may see which event."""
 
 from __future__ import annotations
 
-__all__ = ["TEST_PART", "VALIDATION_PART", "Sample", "Split", "split_events"]
+__all__ = ["TEST_PART", "VALIDATION_PART", "Sample", "Split", "read_sample", "split_events"]
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.inference import Card, Inputs, fold_of
+from colonnade.errors import ConfigError, EventError, InputError, MissingColumnError, nearest
+from colonnade.inference import IDENTITY, Card, Inputs, fold_of, stack_inputs
+from colonnade.training.columns import ColumnsCard, ProcessCard, read_card
+from colonnade.training.declaration import Model
 
 # salts of independent divisions of the same events
 _VALIDATION, _TEST = 1, 2
@@ -128,3 +135,170 @@ def split_events(identity: Mapping[str, NDArray[np.int64]], folds: int, fold: in
     test = fold_of(identity, folds) == fold if folds > 1 else fold_of(identity, TEST_PART, salt=_TEST) == 0
     validation = ~test & (fold_of(identity, VALIDATION_PART, salt=_VALIDATION) == 0)
     return Split(np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test))
+
+
+def read_sample(folder: Path, model: Model, name: str) -> Sample:
+    """Read the events that a model is trained on.
+
+    Parameters
+    ----------
+    folder
+        Where `colonnade columns` wrote.
+    model
+        Says which processes, regions and features.
+    name
+        Of the model.
+
+    Raises
+    ------
+    ConfigError
+        If the model asks for processes, regions or units that the columns don't have.
+    MissingColumnError
+        If a feature is not among the columns.
+    EventError
+        If signal or background has no events, or a value is not a number.
+    """
+    card = read_card(folder)
+    chosen = _processes(card, model)
+    _match_features(card, model, folder)
+    signals = [(entry, process) for entry, process in chosen.items() if process.kind == "signal"]
+    hypotheses = sorted({tuple(_value(process, entry, p.name) for p in model.parameters) for entry, process in signals})
+    parameters = {p.name: tuple(row[place] for row in hypotheses) for place, p in enumerate(model.parameters)}
+    features = model.card(name, parameters)
+    bits = _bits(card.regions, model.regions)
+    names = tuple(chosen)
+    parts = [_one(folder, model, features, entry, process, bits) for entry, process in chosen.items()]
+    rows = [len(part["weight"]) for part in parts]
+    targets = [np.full(size, process.kind == "signal") for size, process in zip(rows, chosen.values(), strict=True)]
+    sample = Sample(
+        card=features,
+        inputs=Inputs.join([part["inputs"] for part in parts]),
+        weight=np.concatenate([part["weight"] for part in parts]),
+        target=np.concatenate(targets),
+        process=np.repeat(np.arange(len(names)), rows),
+        processes=names,
+        regions=np.concatenate([part["regions"] for part in parts]),
+        region_names=card.regions,
+        identity={key: np.concatenate([part[key] for part in parts]) for key in IDENTITY},
+        luminosity=card.luminosity,
+        digest=card.digest(),
+        learned=np.concatenate([part["learned"] for part in parts]) if model.learn_from else None,
+        judged=np.concatenate([part["judged"] for part in parts]) if model.learn_from else None,
+    )
+    for what, there in (("signal", sample.target.any()), ("background", (~sample.target).any())):
+        if not there:
+            where = f" in the regions {', '.join(model.regions)}" if model.regions else ""
+            msg = f"There are no {what} events to train {name} on{where}; make more, or select others."
+            raise EventError(msg)
+    return sample
+
+
+def _processes(card: ColumnsCard, model: Model) -> dict[str, ProcessCard]:
+    """Choose the processes that match the model's patterns, background first."""
+    chosen: dict[str, ProcessCard] = {}
+    for kind, patterns in (("background", model.backgrounds), ("signal", model.signals)):
+        there = {name: process for name, process in card.processes.items() if process.kind == kind}
+        for pattern in patterns:
+            found = fnmatch.filter(there, pattern)
+            if not found:
+                msg = (
+                    f"The columns have no {kind} process '{pattern}'{nearest(pattern, there)}; they have: "
+                    f"{', '.join(there) or 'none'}."
+                )
+                raise ConfigError(msg)
+            chosen |= {name: there[name] for name in found if name not in chosen}
+    return chosen
+
+
+def _match_features(card: ColumnsCard, model: Model, folder: Path) -> None:
+    jagged = {feature.name: True for collection in model.collections for feature in collection.features}
+    wanted = {feature.name: False for feature in model.event} | jagged
+    units = {feature.name: feature.unit for feature in model.event}
+    units |= {feature.name: feature.unit for collection in model.collections for feature in collection.features}
+    for name, is_jagged in wanted.items():
+        if name not in card.observables:
+            hint = nearest(name, card.observables)
+            msg = f"The columns in {folder} have no '{name}'{hint}; write them again."
+            raise MissingColumnError(msg)
+        if card.observables[name] != is_jagged:
+            words = ("a list of values", "one value") if is_jagged else ("one value", "a list of values")
+            msg = f"The model takes {words[0]} of '{name}' an event, but the columns hold {words[1]}."
+            raise ConfigError(msg)
+        unit = card.units.get(name)
+        if unit is not None and unit != units[name]:
+            msg = f"The model declares '{name}' in '{units[name]}', but the processor gives it in '{unit}'."
+            raise ConfigError(msg)
+
+
+def _bits(known: Sequence[str], wanted: Sequence[str]) -> np.uint64 | None:
+    """Return the bits of which an event needs one, or None where any event will do."""
+    bits = np.uint64(0)
+    for name in wanted:
+        if name not in known:
+            msg = f"The columns know no region '{name}'{nearest(name, known)}; they know: {', '.join(known)}."
+            raise ConfigError(msg)
+        bits |= np.uint64(1) << np.uint64(known.index(name))
+    return bits if wanted else None
+
+
+def _value(process: ProcessCard, name: str, parameter: str) -> float:
+    value = process.signal.get(parameter)
+    if not isinstance(value, float | int):
+        msg = (
+            f"The signal {name} has no number '{parameter}' among its parameters"
+            f"{nearest(parameter, process.signal)}; add it to the manifest's `signal`."
+        )
+        raise ConfigError(msg)
+    return float(value)
+
+
+def _one(
+    folder: Path,
+    model: Model,
+    features: Any,
+    name: str,
+    process: ProcessCard,
+    bits: np.uint64 | None,
+) -> dict[str, Any]:
+    """Read one process: inputs, weight, regions and identity."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / process.file
+    wanted = model.columns()
+    try:
+        there = set(pq.read_schema(path).names)
+        missing = [each for each in (*IDENTITY, "weight", "regions", *wanted) if each not in there]
+        if missing:
+            msg = f"{path} has no column '{missing[0]}'{nearest(missing[0], there)}; write the columns again."
+            raise MissingColumnError(msg)
+        table = pq.read_table(path, columns=[*IDENTITY, "weight", "regions", *wanted])
+    except (OSError, pa.ArrowException) as error:
+        msg = f"The training columns {path} can't be read: {str(error).splitlines()[0]}."
+        raise InputError(msg) from error
+    regions: NDArray[np.uint64] = np.asarray(table["regions"], dtype=np.uint64)
+    judged = np.ones(len(regions), dtype=bool) if bits is None else (regions & bits) != 0
+    learned = np.ones(len(regions), dtype=bool) if model.learn_from else judged
+    for observable, least, greatest in model.learn_from:
+        column = np.asarray(table[observable])
+        learned &= column >= (-np.inf if least is None else least)
+        learned &= column <= (np.inf if greatest is None else greatest)
+    keep = judged | learned
+    observables = {
+        feature.name: ak.from_arrow(table[feature.name].combine_chunks())[keep] for feature in features.features()
+    }
+    is_signal = process.kind == "signal"
+    values = {p.name: _value(process, name, p.name) if is_signal else np.nan for p in model.parameters}
+    try:
+        inputs = stack_inputs(features, observables, values)
+    except EventError as error:
+        msg = f"{path}: {error}"
+        raise EventError(msg) from error
+    return {
+        "inputs": inputs,
+        "weight": np.asarray(table["weight"], dtype=np.float64)[keep],
+        "regions": regions[keep],
+        "learned": learned[keep],
+        "judged": judged[keep],
+        **{each: np.asarray(table[each], dtype=np.int64)[keep] for each in IDENTITY},
+    }

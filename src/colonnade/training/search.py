@@ -7,7 +7,7 @@ trials. `search.json` brings them together.
 
 from __future__ import annotations
 
-__all__ = ["Trial", "run_search", "trials_of"]
+__all__ = ["Candidate", "candidates_of", "run_search"]
 
 import functools
 import hashlib
@@ -15,7 +15,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +35,26 @@ from colonnade.training.evaluation import (
     points_of,
     significance_scan,
 )
-from colonnade.training.loading import read_sample
-from colonnade.training.sample import TEST_PART, Sample
+from colonnade.training.results import SearchResult, Trial, TrialPoint
+from colonnade.training.sample import TEST_PART, Sample, read_sample
 from colonnade.training.train import weigher
 
 
 @dataclass(frozen=True)
-class Trial:
+class Candidate:
     """One point of a search: what it changes in the model, and the model it makes."""
 
     changes: Mapping[str, Any]
     model: Model
 
     def key(self, digest: str) -> str:
-        """Identify the trial by everything its result depends on."""
+        """Identify the training by everything its result depends on."""
         text = json.dumps([repr(self.model), digest])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def trials_of(search: Search, model: Model) -> list[Trial]:
-    """List a search's trials: all combinations of its axes, or as many of them as it asks for, drawn at random.
+def candidates_of(search: Search, model: Model) -> list[Candidate]:
+    """List what a search tries: all combinations of its axes, or as many of them as it asks for, drawn at random.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def trials_of(search: Search, model: Model) -> list[Trial]:
         chosen = np.random.default_rng(search.seed).choice(len(combinations), size=search.count, replace=False)
         combinations = [combinations[place] for place in sorted(chosen)]
     changes = [dict(zip(names, values, strict=True)) for values in combinations]
-    return [Trial(change, model.with_(**change)) for change in changes]
+    return [Candidate(change, model.with_(**change)) for change in changes]
 
 
 def run_search(
@@ -82,7 +82,7 @@ def run_search(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Run a search on a Dask cluster and write `folder/search.json`.
 
     Parameters
@@ -103,36 +103,31 @@ def run_search(
         Address of a running cluster to use instead.
     progress
         Called with the numbers of trials done and of all.
-
-    Returns
-    -------
-    dict
-        What `search.json` holds.
     """
-    trials = trials_of(search, model)
+    trials = candidates_of(search, model)
     digest = read_sample(columns, model, name).digest
     paths = [folder / "trials" / f"{trial.key(digest)}.json" for trial in trials]
     waiting = [(trial, path) for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
     done = len(trials) - len(waiting)
     job = functools.partial(_run_trial, name, columns, significance, background_error)
-    for (trial, path), metrics in _results(job, waiting, workers, scheduler):
-        write_json(path, {"changes": _plain(trial.changes), **metrics})
+    for (candidate, path), trial in _results(job, waiting, workers, scheduler):
+        write_json(path, replace(trial, changes=_plain(candidate.changes)).to_json())
         done += 1
         if progress is not None:
             progress(done, len(trials))
-    content = {
-        "model": name,
-        "axes": {axis: [_plain(value) for value in values] for axis, values in search.axes.items()},
-        "cut": model.cut,
-        "background_error": background_error,
-        "columns": digest,
-        "trials": [read_json(path) for path in paths],
-    }
-    write_json(folder / "search.json", content)
-    return content
+    result = SearchResult(
+        model=name,
+        axes={axis: tuple(_plain(value) for value in values) for axis, values in search.axes.items()},
+        cut=model.cut,
+        background_error=background_error,
+        columns=digest,
+        trials=tuple(Trial.from_json(read_json(path), str(path)) for path in paths),
+    )
+    write_json(folder / "search.json", result.to_json())
+    return result
 
 
-def _results(job: Any, waiting: list[tuple[Trial, Path]], workers: int | None, scheduler: str | None) -> Any:
+def _results(job: Any, waiting: list[tuple[Candidate, Path]], workers: int | None, scheduler: str | None) -> Any:
     """Give each trial with its result, as they come."""
     if not waiting:
         return
@@ -154,10 +149,10 @@ def _results(job: Any, waiting: list[tuple[Trial, Path]], workers: int | None, s
         yield from _gathered(client, as_completed, job, waiting)
 
 
-def _gathered(client: Any, as_completed: Any, job: Any, waiting: list[tuple[Trial, Path]]) -> Any:
-    futures = {client.submit(job, trial.model, pure=False): (trial, path) for trial, path in waiting}
-    for future, metrics in as_completed(futures, with_results=True):
-        yield futures[future], metrics
+def _gathered(client: Any, as_completed: Any, job: Any, waiting: list[tuple[Candidate, Path]]) -> Any:
+    futures = {client.submit(job, each.model, pure=False): (each, path) for each, path in waiting}
+    for future, trial in as_completed(futures, with_results=True):
+        yield futures[future], trial
 
 
 @functools.lru_cache(maxsize=1)
@@ -166,25 +161,23 @@ def _sample(columns: Path, model: Model, name: str) -> Sample:
     return read_sample(columns, model, name)
 
 
-def _run_trial(
-    name: str, columns: Path, significance: Significance, background_error: float, model: Model
-) -> dict[str, Any]:
+def _run_trial(name: str, columns: Path, significance: Significance, background_error: float, model: Model) -> Trial:
     """Train and judge one trial, on one thread; one that diverges is a result too, without numbers."""
     try:
         return _trained_trial(name, columns, significance, background_error, model)
     except FitError as error:
-        return {"rounds": 0, "points": [], **dict.fromkeys(_METRICS), "failed": str(error)}
+        return Trial({}, 0, (), str(error))
 
 
 def _trained_trial(
     name: str, columns: Path, significance: Significance, background_error: float, model: Model
-) -> dict[str, Any]:
+) -> Trial:
     sample = _sample(columns, model.what_is_read(), name)
     split = sample.split(model.folds, 0)
     seed = 1000 * model.seed
     if isinstance(model.network, Trees):
+        from colonnade.training.export import tree_scores
         from colonnade.training.trees import fit_trees
-        from colonnade.training.verification import tree_scores
 
         booster = fit_trees(model, sample, split, weigher(model), seed=seed)
         rounds = booster.num_boosted_rounds()
@@ -192,8 +185,8 @@ def _trained_trial(
     else:
         import torch
 
+        from colonnade.training.export import network_scores
         from colonnade.training.fit import fit_network
-        from colonnade.training.verification import network_scores
 
         torch.set_num_threads(1)
         fitted = fit_network(model, sample, split, weigher(model), seed=seed)
@@ -213,30 +206,16 @@ def _trained_trial(
         )
         seen = trained[point.signal]
         results.append(
-            {
-                "signal": point.signal,
-                "auc": area_under_curve(point.score, np.abs(point.weight), point.target),
-                "auc_training": area_under_curve(seen.score, np.abs(seen.weight), seen.target),
-                "accuracy": accuracy(point.score, point.target),
-                "at_cut": cut[0],
-                "best": best(scan),
-            }
+            TrialPoint(
+                signal=point.signal,
+                auc=area_under_curve(point.score, np.abs(point.weight), point.target),
+                auc_training=area_under_curve(seen.score, np.abs(seen.weight), seen.target),
+                accuracy=accuracy(point.score, point.target),
+                at_cut=cut[0],
+                best=best(scan),
+            )
         )
-    return {"rounds": rounds, "points": results, **_means(results)}
-
-
-_METRICS = ("auc", "auc_training", "accuracy", "significance_at_cut", "significance_best")
-
-
-def _means(results: list[dict[str, Any]]) -> dict[str, float]:
-    """Average over the signal points; a significance that can't be quoted counts as 0."""
-    return {
-        "auc": float(np.mean([entry["auc"] for entry in results])),
-        "auc_training": float(np.mean([entry["auc_training"] for entry in results])),
-        "accuracy": float(np.mean([entry["accuracy"] for entry in results])),
-        "significance_at_cut": float(np.mean([entry["at_cut"]["z"] or 0.0 for entry in results])),
-        "significance_best": float(np.mean([entry["best"]["z"] or 0.0 for entry in results])),
-    }
+    return Trial({}, rounds, tuple(results))
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.inference import Classifier, Inputs, TrainingCard, fold_of
-from colonnade.output import replacing, write_json
+from colonnade.output import write_json
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.evaluation import (
     Point,
@@ -32,7 +32,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
-from colonnade.training.evaluation_file import SUFFIX, portable
+from colonnade.training.results import EVALUATION_SUFFIX, Agreement, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
@@ -64,11 +64,11 @@ class Trained:
     classifier
         The model as it was written and read back.
     evaluation
-        What `evaluation.json` holds.
+        How good it is.
     """
 
     classifier: Classifier
-    evaluation: dict[str, Any]
+    evaluation: Evaluation
 
 
 def weigher(model: Model) -> Callable[[Sample], NDArray[np.float64]]:
@@ -135,13 +135,12 @@ def train_model(
     card = sample.card.model_copy(update={"training": _training_card(model, sample)})
     draft = export.write_model(work / f"{name}.onnx", graphs, card)
     differences = _verify(model, fits, draft, sample)
-    evaluation = _evaluate(model, draft, sample, significance, background_error)
-    evaluation["differences"] = differences
-    metrics = {**_summary(evaluation), **{f"difference_{key}": value for key, value in differences.items()}}
-    classifier = export.write_model(output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": metrics}))
-    write_json(work / "evaluation.json", evaluation)
-    with replacing(output / f"{name}{SUFFIX}") as temporary:
-        temporary.write_text(json.dumps(portable(evaluation), allow_nan=False) + "\n", encoding="utf-8")
+    evaluation = _evaluate(model, draft, sample, significance, background_error, differences)
+    classifier = export.write_model(
+        output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": _summary(evaluation)})
+    )
+    write_json(work / "evaluation.json", evaluation.to_json())
+    write_json(output / f"{name}{EVALUATION_SUFFIX}", evaluation.shortened().to_json())
     return Trained(classifier, evaluation)
 
 
@@ -236,25 +235,25 @@ def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
     return sample.split(1, 0).test, float(TEST_PART)
 
 
-def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> dict[str, float]:
+def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> Agreement:
     """Compare onnxruntime with what was trained, and jagged with padded and masked, on held-out events."""
-    from colonnade.training import verification
+    from colonnade.training import export
 
-    worst = {"onnx": 0.0}
+    worst = Agreement(0.0)
     for fold, fitted in enumerate(fits):
         rows = sample.split(model.folds, fold).test[:20_000]
         inputs = _complete(sample, rows)
         scores = classifier.run(inputs, np.full(len(rows), fold, dtype=np.int64))
         if isinstance(model.network, Trees):
-            trained = verification.tree_scores(fitted, inputs)
+            trained = export.tree_scores(fitted, inputs)
         else:
-            trained = verification.network_scores(fitted, inputs)
-            padded = verification.padded_scores(fitted, inputs)
+            trained = export.network_scores(fitted, inputs)
+            padded = export.padded_scores(fitted, inputs)
             if sample.card.jagged():
-                difference = verification.require_equal("Jagged and padded scores", scores, padded)
-                worst["padded"] = max(worst.get("padded", 0.0), difference)
-        difference = verification.require_equal("Trained and exported model", scores, trained)
-        worst["onnx"] = max(worst["onnx"], difference)
+                difference = export.require_equal("Jagged and padded scores", scores, padded)
+                worst = replace(worst, padded=max(worst.padded or 0.0, difference))
+        difference = export.require_equal("Trained and exported model", scores, trained)
+        worst = replace(worst, onnx=max(worst.onnx, difference))
     return worst
 
 
@@ -269,8 +268,13 @@ def _complete(sample: Sample, rows: NDArray[np.int64]) -> Inputs:
 
 
 def _evaluate(
-    model: Model, classifier: Classifier, sample: Sample, significance: Significance, background_error: float
-) -> dict[str, Any]:
+    model: Model,
+    classifier: Classifier,
+    sample: Sample,
+    significance: Significance,
+    background_error: float,
+    differences: Agreement,
+) -> Evaluation:
     folds = fold_of(sample.identity, model.folds) if model.folds > 1 else None
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -289,28 +293,27 @@ def _evaluate(
     weights = np.abs(weigh(sample.take(few)))
     complete = _complete(sample, rows)
     features = dict(zip([f.name for f in sample.card.event], sample.inputs.event.T.astype(np.float64), strict=False))
-    return {
-        "luminosity": sample.luminosity,
-        "background_error": background_error,
-        "cut": model.cut,
-        "points": [
+    return Evaluation(
+        luminosity=sample.luminosity,
+        background_error=background_error,
+        cut=model.cut,
+        points=tuple(
             _point(model, point, trained[point.signal], sample, significance, background_error) for point in points
-        ],
-        "calibration": calibration(
+        ),
+        calibration=calibration(
             np.asarray(score(complete, rows), dtype=np.float64),
             # the share of signal that the score speaks of
             np.abs(weigh(sample.take(rows))) * np.where(sample.target[rows], 1.0, model.prior_odds),
             sample.target[rows],
         ),
-        "importance": importance(sample, score, few, weights, model.seed),
-        "negative_weights": [
-            asdict(report) for report in compare_policies(sample.weight, sample.process, sample.processes, features)
-        ],
-        "effective_events": {
+        importance=importance(sample, score, few, weights, model.seed),
+        negative_weights=compare_policies(sample.weight, sample.process, sample.processes, features),
+        effective_events={
             name: effective_number(sample.weight[sample.process == place])
             for place, name in enumerate(sample.processes)
         },
-    }
+        differences=differences,
+    )
 
 
 def _point(
@@ -320,7 +323,7 @@ def _point(
     sample: Sample,
     significance: Significance,
     background_error: float,
-) -> dict[str, Any]:
+) -> SignalEvaluation:
     weight = np.abs(point.weight)
     false, true = roc(point.score, weight, point.target)
     thin = np.unique(np.searchsorted(true, np.linspace(0, 1, _ROC_POINTS)).clip(0, len(true) - 1))
@@ -328,27 +331,28 @@ def _point(
     at_cut = significance_scan(
         point.score, point.weight, point.target, significance, background_error, cuts=[model.cut]
     )
-    return {
-        "signal": point.signal,
-        "parameters": dict(zip([p.name for p in model.parameters], point.parameters, strict=True)),
-        "auc": float(np.trapezoid(true, false)),
-        "auc_training": area_under_curve(trained.score, np.abs(trained.weight), trained.target),
-        "accuracy": accuracy(point.score, point.target),
-        "roc": {"false": false[thin].tolist(), "true": true[thin].tolist()},
-        "significance": scan,
-        "best": best(scan),
-        "at_cut": at_cut[0],
-        "distributions": distributions(point, sample),
-        "distributions_training": distributions(trained, sample),
-    }
+    return SignalEvaluation(
+        signal=point.signal,
+        parameters=dict(zip([p.name for p in model.parameters], point.parameters, strict=True)),
+        auc=float(np.trapezoid(true, false)),
+        auc_training=area_under_curve(trained.score, np.abs(trained.weight), trained.target),
+        accuracy=accuracy(point.score, point.target),
+        roc=RocCurve(tuple(false[thin].tolist()), tuple(true[thin].tolist())),
+        significance=tuple(scan),
+        best=best(scan),
+        at_cut=at_cut[0],
+        distributions=distributions(point, sample),
+        distributions_training=distributions(trained, sample),
+    )
 
 
-def _summary(evaluation: dict[str, Any]) -> dict[str, float | None]:
+def _summary(evaluation: Evaluation) -> dict[str, float | None]:
     metrics: dict[str, float | None] = {}
-    for point in evaluation["points"]:
-        metrics[f"auc_{point['signal']}"] = round(point["auc"], 6)
-        metrics[f"significance_{point['signal']}"] = point["best"]["z"]
-    return metrics
+    for point in evaluation.points:
+        metrics[f"auc_{point.signal}"] = round(point.auc, 6)
+        metrics[f"significance_{point.signal}"] = point.best.z
+    found = {f"difference_{name}": value for name, value in asdict(evaluation.differences).items()}
+    return metrics | {name: value for name, value in found.items() if value is not None}
 
 
 def _training_card(model: Model, sample: Sample) -> TrainingCard:

@@ -17,8 +17,7 @@ equal_points                w / W_point         w (number of points) / W_B
 equal_cells                 w / W_point,region  w (points in region) / W_B,region
 ==========================  ==================  ===========================
 
-All but the last two are those of the document SEEDS calls S0 (its sections 5.2.3 and 5.2.4, table 5.2). In
-`equal_points` each signal point weighs the same, so that a point of small cross-section is learned as well as a
+In `equal_points` each signal point weighs the same, so that a point of small cross-section is learned as well as a
 large one; in `equal_cells` each point in each region does, signal as well as background, so that a region of
 little background is learned as well as one of much (an event of two regions is in a region of its own). The
 result is scaled to a mean of 1, so that a learning rate means the same under each.
@@ -26,10 +25,9 @@ result is scaled to a mean of 1, so that a learning rate means the same under ea
 
 from __future__ import annotations
 
-__all__ = ["PolicyReport", "apply_policy", "compare_policies", "effective_number", "training_weights"]
+__all__ = ["apply_policy", "compare_policies", "effective_number", "training_weights"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +35,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS
+from colonnade.training.results import PolicyReport
 
 Floats = NDArray[np.float64]
 
@@ -176,36 +175,12 @@ def _equal_cells(
     return result
 
 
-@dataclass(frozen=True)
-class PolicyReport:
-    """What a policy on negative weights does to a process.
-
-    Attributes
-    ----------
-    process, policy
-        Which process under which policy.
-    negative
-        Share of its events that have a negative weight.
-    effective
-        Effective number of events.
-    bias
-        By feature, how far the weighted mean moves, in units of the weighted mean's statistical error under
-        `keep`.
-    """
-
-    process: str
-    policy: str
-    negative: float
-    effective: float
-    bias: dict[str, float]
-
-
 def compare_policies(
     weights: Floats,
     classes: NDArray[np.int64],
     names: Sequence[str],
     features: dict[str, Floats],
-) -> list[PolicyReport]:
+) -> tuple[PolicyReport, ...]:
     """Report effective statistics and bias of each policy, for the processes that have negative weights.
 
     The mean of a feature under `keep` is right (unbiased); the other policies keep the sum of weights but
@@ -226,7 +201,7 @@ def compare_policies(
                 moved, _ = _mean(values[chosen], treated)
                 bias[feature] = (moved - mean) / error if error > 0 else 0.0
             reports.append(PolicyReport(name, policy, float((own < 0).mean()), effective_number(treated), bias))
-    return reports
+    return tuple(reports)
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:

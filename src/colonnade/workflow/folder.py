@@ -19,6 +19,7 @@ from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.training.results import Evaluation
 
 if TYPE_CHECKING:
     from colonnade.statistics.resonance import Bumps
@@ -72,7 +73,7 @@ def load_run(directory: Path | str) -> Run:
         {
             "fit": read_result(directory / "fit.json", FitSummary.from_json),
             "bumps": read_result(directory / "bumps.json", _bumps),
-            "classifiers": _json(directory / "classifiers.json"),
+            "classifiers": read_result(directory / "classifiers.json", _evaluations),
         },
     )
 
@@ -113,6 +114,10 @@ def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping
         classifiers=results.get("classifiers") or {},
         provenance=provenance,
     )
+
+
+def _evaluations(content: Any, source: str) -> dict[str, Evaluation]:
+    return {name: Evaluation.from_json(each, f"{source}: {name}") for name, each in content.items()}
 
 
 def _bumps(content: Any, source: str) -> Bumps:

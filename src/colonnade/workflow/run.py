@@ -36,6 +36,7 @@ from colonnade.workflow.summary import print_summary
 if TYPE_CHECKING:
     from colonnade.statistics.analysis import AnalysisResult
     from colonnade.statistics.resonance import Bumps
+    from colonnade.training.results import Evaluation
 
 T = TypeVar("T")
 
@@ -335,20 +336,25 @@ def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histog
     )
 
 
-def _evaluations(workflow: Workflow) -> dict[str, Any]:
+def _evaluations(workflow: Workflow) -> dict[str, Evaluation]:
     """Return how well the classifiers do, where their training left that beside them."""
-    from colonnade.training.evaluation_file import SUFFIX
+    from colonnade.training.results import EVALUATION_SUFFIX, Evaluation
 
-    places = {name: (workflow.root / path).with_suffix(SUFFIX) for name, path in workflow.settings.scorers.items()}
-    return {name: read_json(place) for name, place in places.items() if place.is_file()}
+    scorers = workflow.settings.scorers
+    places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in scorers.items()}
+    return {
+        name: Evaluation.from_json(read_json(place), str(place)) for name, place in places.items() if place.is_file()
+    }
 
 
-def _classifiers(evaluations: dict[str, Any]) -> Step[dict[str, Any]]:
-    def write(path: Path, _: Results) -> dict[str, Any]:
-        write_json(path / "classifiers.json", evaluations)
+def _classifiers(evaluations: dict[str, Evaluation]) -> Step[dict[str, Evaluation]]:
+    content = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
+
+    def write(path: Path, _: Results) -> dict[str, Evaluation]:
+        write_json(path / "classifiers.json", content)
         return evaluations
 
-    return Step("classifiers", ("classifiers.json",), write, lambda _: evaluations, settings=evaluations)
+    return Step("classifiers", ("classifiers.json",), write, lambda _: evaluations, settings=content)
 
 
 def plots_step(

@@ -1,8 +1,11 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from studies.dilepton_met.heat_maps import draw_search, heat_maps
+
+from colonnade.training.results import CutYield, SearchResult, Trial, TrialPoint
 
 AXES = {
     "optimisation__learning_rate": [1e-3, 1e-2, 1e-1],
@@ -16,14 +19,11 @@ def made_search(left_out=()):
     for number, values in enumerate(itertools.product(*AXES.values())):
         if number in left_out:
             continue
-        metrics = {
-            "auc": 0.5 + number / 100,
-            "accuracy": 0.7,
-            "significance_at_cut": number / 10,
-            "significance_best": number,
-        }
-        trials.append({"changes": dict(zip(AXES, values, strict=True)), "points": [{}, {}], **metrics})
-    return {"axes": AXES, "cut": 0.85, "trials": trials}
+        at_cut, top = (CutYield(0.85, 1.0, 1.0, 0.1, z) for z in (number / 10, float(number)))
+        point = TrialPoint("S", 0.5 + number / 100, 0.5, 0.7, at_cut, top)
+        trials.append(Trial(dict(zip(AXES, values, strict=True)), 1, (point, point)))
+    axes = {name: tuple(values) for name, values in AXES.items()}
+    return SearchResult("made", axes, 0.85, 0.2, "columns", tuple(trials))
 
 
 def test_every_trial_is_at_its_place():
@@ -54,4 +54,4 @@ def test_one_figure_a_metric(tmp_path):
 
 def test_one_axis_makes_no_map(tmp_path):
     one = made_search()
-    assert draw_search({**one, "axes": {"optimisation__l2": [1e-5]}}, tmp_path) == []
+    assert draw_search(replace(one, axes={"optimisation__l2": (1e-5,)}), tmp_path) == []

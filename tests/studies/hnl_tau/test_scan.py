@@ -26,7 +26,7 @@ from colonnade.errors import ConfigError
 from colonnade.training import load_models
 from studies.hnl_tau import settings
 
-REAL = Path(__file__).parents[2] / "models" / "hnl_tau.py"
+REAL = Path(__file__).parents[3] / "models" / "hnl_tau.py"
 CHANNELS = ("tee", "tem", "tmm", "tte", "ttm")
 MASSES = (150.0, 300.0, 800.0)
 # the real models, made small; two of the classifiers and one observable will do

@@ -33,7 +33,7 @@ from colonnade.training.normalisation import fit_scale  # noqa: E402
 from colonnade.training.sample import Sample  # noqa: E402
 from colonnade.training.train import fit_fold, train_model  # noqa: E402
 
-MODELS = Path(__file__).parents[2] / "models" / "hnl_tau.py"
+MODELS = Path(__file__).parents[3] / "models" / "hnl_tau.py"
 TINY = Regression(width=24, depth=5, events=6000, batch=500, epochs=2, learning_rate=2e-3, decay=0.8)
 NAMES = [target.name for target in THREE_LEPTON_TARGETS]
 EXTRA = ("charge_1", "charge_2", "charge_3", "is_tee", "n_tauh")
@@ -249,8 +249,8 @@ class TestTransfer:
             work=tmp_path / "work" / "made",
             significance=asimov_significance,
         )
-        assert trained.evaluation["differences"]["onnx"] < 1e-5
-        assert all(point["auc"] > 0.75 for point in trained.evaluation["points"])
+        assert trained.evaluation.differences.onnx < 1e-5
+        assert all(point.auc > 0.75 for point in trained.evaluation.points)
         card = Classifier.load(tmp_path / "made.onnx").card
         assert card.kind == "Transfer"
         assert [feature.name for feature in card.event[:14]] == [each.name for each in INPUTS]

@@ -21,7 +21,7 @@ from colonnade.output import write_json
 from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Dense, Feature, Model, Optimisation, SetNetwork
 from colonnade.training.columns import ColumnsCard, ProcessCard
-from colonnade.training.loading import read_sample
+from colonnade.training.sample import read_sample
 
 PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
 JET = ("pt", "eta", "phi", "width")

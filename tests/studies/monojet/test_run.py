@@ -14,7 +14,7 @@ from studies.monojet.settings import STUDIES
 from colonnade.errors import ConfigError
 from colonnade.workflow import load_workflow
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 MODELS = PROJECT / "models" / "monojet.py"
 
 

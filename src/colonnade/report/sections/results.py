@@ -11,6 +11,7 @@ from colonnade.report.content import Content
 from colonnade.report.latex import from_latex
 from colonnade.report.numbers import fixed, measured, significant
 from colonnade.statistics.results import CountingResult, Parameter, Point
+from colonnade.training.results import PolicyReport, SignalEvaluation
 
 
 def results(content: Content) -> Mapping[str, Any] | None:
@@ -98,11 +99,11 @@ def classifiers(content: Content) -> Mapping[str, Any] | None:
         "models": [
             {
                 "name": name,
-                "error": f"{100 * evaluation['background_error']:g}",
-                "luminosity": f"{evaluation['luminosity']:g}",
-                "cut": f"{evaluation['cut']:g}",
-                "points": [_classified(content, point) for point in evaluation["points"]],
-                "policies": [_policy(content, row) for row in evaluation["negative_weights"]],
+                "error": f"{100 * evaluation.background_error:g}",
+                "luminosity": f"{evaluation.luminosity:g}",
+                "cut": f"{evaluation.cut:g}",
+                "points": [_classified(content, point) for point in evaluation.points],
+                "policies": [_policy(content, row) for row in evaluation.negative_weights],
             }
             for name, evaluation in found.items()
         ],
@@ -110,27 +111,27 @@ def classifiers(content: Content) -> Mapping[str, Any] | None:
     }
 
 
-def _classified(content: Content, point: Mapping[str, Any]) -> dict[str, Any]:
-    best = point["best"]
+def _classified(content: Content, point: SignalEvaluation) -> dict[str, Any]:
+    best = point.best
     return {
-        "title": content.process_title(point["signal"]),
-        "auc": f"{point['auc']:.4f}",
-        "auc_training": f"{point['auc_training']:.4f}",
-        "accuracy": f"{100 * point['accuracy']:.1f} %",
-        "cut": significant(best["cut"]),
-        "signal": significant(best["signal"]),
-        "background": significant(best["background"]),
-        "z": fixed(best["z"], 3),
-        "z_at_cut": fixed(point["at_cut"]["z"], 3),
+        "title": content.process_title(point.signal),
+        "auc": f"{point.auc:.4f}",
+        "auc_training": f"{point.auc_training:.4f}",
+        "accuracy": f"{100 * point.accuracy:.1f} %",
+        "cut": significant(best.cut),
+        "signal": significant(best.signal),
+        "background": significant(best.background),
+        "z": fixed(best.z, 3),
+        "z_at_cut": fixed(point.at_cut.z, 3),
     }
 
 
-def _policy(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
-    worst = max(row["bias"].items(), key=lambda item: abs(item[1]), default=("–", 0.0))
+def _policy(content: Content, row: PolicyReport) -> dict[str, Any]:
+    worst = max(row.bias.items(), key=lambda item: abs(item[1]), default=("–", 0.0))
     return {
-        "process": content.process_title(row["process"]),
-        "policy": row["policy"],
-        "negative": f"{100 * row['negative']:.1f} %",
-        "effective": significant(row["effective"]),
+        "process": content.process_title(row.process),
+        "policy": row.policy,
+        "negative": f"{100 * row.negative:.1f} %",
+        "effective": significant(row.effective),
         "bias": f"{worst[1]:+.2f} ({worst[0]})",
     }
