@@ -223,7 +223,7 @@ def test_no_event_passes(folder, models):
     assert card.processes["S_100"].events
     import dataclasses
 
-    from colonnade.training import loading
+    from colonnade.training import sample as loading
 
     with pytest.MonkeyPatch.context() as patch:
         real = loading._one

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.training_project import TOY, make_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +27,6 @@ from colonnade.training.evaluation import (
 )
 from colonnade.training.results import Agreement, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import split_events
-
-from .conftest import TOY, make_sample
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,6 +9,7 @@ import os
 import awkward as ak
 import numpy as np
 import pytest
+from helpers.training_project import JETS, TOY, make_sample
 
 from colonnade.errors import EventError, FitError
 from colonnade.inference import Classifier, fold_of, stack_inputs
@@ -17,8 +18,6 @@ from colonnade.training import Collection, Feature, Model, Optimisation, SetNetw
 from colonnade.training.results import Evaluation
 from colonnade.training.sample import split_events
 from colonnade.training.train import train_model, weigher
-
-from .conftest import JETS, TOY, make_sample
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from colonnade.training.export import network_scores, padded_scores, require_equal  # noqa: E402

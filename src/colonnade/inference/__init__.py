@@ -3,7 +3,7 @@
 A model is one file: the graph, its normalisation and its `Card` (what it eats, in which order and units,
 what it was trained on, how well it does). `Classifier.load` refuses a file whose parts disagree;
 `Classifier.check` refuses one that does not match the processor; `Classifier.score` takes the processor's own
-observables, jagged where they are.
+observables, jagged where they are. `OnnxScorer` scores with a file that others trained, whose inputs are declared.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from colonnade.inference.classifier import Classifier
 from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
 from colonnade.inference.scorer import Hypothesis, scorers_of
 from colonnade.inference.units import declared_units
 
@@ -34,7 +35,10 @@ __all__ = [
     "Hypothesis",
     "ImageCard",
     "Inputs",
+    "OnnxInput",
+    "OnnxScorer",
     "ParameterCard",
+    "ScorerSettings",
     "TrainingCard",
     "declared_units",
     "dense_images",

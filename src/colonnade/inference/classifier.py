@@ -22,6 +22,7 @@ from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import fold_of
 from colonnade.inference.inputs import Inputs, ranges, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, parse_onnx, read_onnx
+from colonnade.inference.session import content_of, keep_content, session_of
 
 # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
 _BATCH = 2048
@@ -70,8 +71,7 @@ class Classifier:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the card as text: a pickle of it would differ from process to process, and with it the keys of kept results
-        content = _CONTENT.get(self.digest) or _unchanged(self.path, self.digest).content
-        return _restore, (str(self.path), self.digest, self.card.model_dump_json(), content)
+        return _restore, (str(self.path), self.digest, self.card.model_dump_json(), content_of(self.path, self.digest))
 
     def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
         """Refuse a processor whose observables are not those the model was trained on.
@@ -191,56 +191,30 @@ class Classifier:
 
     def _session(self) -> Any:
         # the process is part of the key: a forked worker makes its own
-        return _open_session(self.path, self.digest, os.getpid())
-
-
-# models that came to this process by value, by digest
-_CONTENT: dict[str, bytes] = {}
+        return _checked_session(self.path, self.digest, os.getpid())
 
 
 def _restore(path: str, digest: str, card: str, content: bytes) -> Classifier:
-    _CONTENT[digest] = content
+    keep_content(digest, content)
     return Classifier(Path(path), digest, Card.model_validate_json(card))
 
 
-def _unchanged(path: Path, digest: str) -> OnnxFile:
-    file = read_onnx(path)
-    if file.digest != digest:
-        msg = f"The model {path} changed after the run began; start the run again."
-        raise InputError(msg)
-    return file
-
-
 @functools.lru_cache(maxsize=16)
-def _open_session(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - process is a key
-    """Make this process' session; kept, as making one costs as much as scoring thousands of events."""
-    import onnxruntime as ort  # heavy, and only scoring needs it
-
-    file = parse_onnx(path, _CONTENT[digest]) if digest in _CONTENT else _unchanged(path, digest)
-    card = _card(path, file)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        msg = (
-            f"onnxruntime {ort.__version__} can't run the model {path} (opset {file.opsets.get('', 0)}): "
-            f"{_first_line(error)}."
-        )
-        raise InputError(msg) from error
+def _checked_session(path: Path, digest: str, process: int) -> Any:
+    """Return this process's session of a model whose card fits its graph."""
+    card = _card(path, parse_onnx(path, content_of(path, digest)))
+    session = session_of(path, digest, process)
     _match_graph(path, card, session)
     return session
 
 
 def _card(path: Path, file: OnnxFile) -> Card:
     """Take the card from a file and refuse one that does not describe this graph."""
-    if file.external:
-        msg = f"The model {path} keeps weights in another file; a model must be one file: export it again."
-        raise InputError(msg)
     if CARD_KEY not in file.properties:
-        msg = f"The model {path} has no card, so its features are unknown; write it with `colonnade train`."
+        msg = (
+            f"The model {path} has no card, so its features are unknown; write it with `colonnade train`, or declare "
+            "its inputs (scorers: {NAME: {onnx: FILE, inputs: {INPUT: [OBSERVABLES]}}})."
+        )
         raise ConfigError(msg)
     source = f"{path}, card"
     try:
@@ -281,8 +255,3 @@ def _match_graph(path: Path, card: Card, session: Any) -> None:
                 "features; export it again."
             )
             raise ConfigError(msg)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]

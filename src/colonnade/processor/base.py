@@ -33,9 +33,7 @@ Floats = npt.NDArray[np.float64]
 class Scorer(Protocol):
     """What makes a further observable of the others: a classifier, see `colonnade.inference.Classifier`."""
 
-    def score_variations(
-        self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any]
-    ) -> Sequence[npt.NDArray[Any]]:
+    def score_variations(self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any]) -> Sequence[Any]:
         """Score all variations of a chunk in one call.
 
         Parameters
@@ -48,7 +46,8 @@ class Scorer(Protocol):
         Returns
         -------
         sequence
-            For each shift, one score an event.
+            For each shift, one score an event (or a list of scores), or a mapping of endings to such scores: a scorer
+            named ``score`` that gives ``top`` makes the observable ``score_top``.
         """
         ...
 
@@ -328,7 +327,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         for name, scorer in self.scorers.items():
             scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
             for one, score in zip(selected, scores, strict=True):
-                one.observables[name] = score
+                named = score if isinstance(score, Mapping) else {"": score}
+                one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
         return selected
 
     def _certified(self, events: Any, chunk: Chunk) -> dict[str, Mask]:

@@ -10,6 +10,7 @@ __all__ = [
     "OPSET",
     "TOLERANCE",
     "combine_folds",
+    "convert_trees",
     "module_graph",
     "network_graph",
     "network_scores",
@@ -34,7 +35,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper
 
-from colonnade.errors import ConfigError, FitError
+from colonnade.errors import ConfigError, FitError, InputError
 from colonnade.inference import CARD_KEY, Card, Classifier, Inputs
 from colonnade.output import replacing
 from colonnade.training.trees import TREE_FEATURE
@@ -135,6 +136,50 @@ def tree_graph(booster: Any, card: Card) -> onnx.ModelProto:
         # onnxmltools names only the domain of the trees; the Gather is of the default one
         model.opset_import.append(helper.make_opsetid("", _TREE_OPSET))
     return model
+
+
+def convert_trees(path: Path, features: Sequence[str] = ()) -> bytes:
+    """Convert boosted trees, as xgboost saves them in JSON, to an ONNX model with the input `event` [N, F].
+
+    Its outputs are those of onnxmltools: `variable` of a regression, `label` and `probabilities` of a classification.
+
+    Parameters
+    ----------
+    path
+        The JSON file.
+    features
+        The features that the trees will be given, in order.
+
+    Raises
+    ------
+    InputError
+        If xgboost can't read the file.
+    ConfigError
+        If the file names the same features in another order.
+    """
+    import xgboost
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(path)
+    except xgboost.core.XGBoostError as error:
+        msg = f"xgboost {xgboost.__version__} can't read the trees {path}: {str(error).strip().splitlines()[-1]}."
+        raise InputError(msg) from error
+    names = list(booster.feature_names or ())
+    if names != list(features) and sorted(names) == sorted(features):
+        msg = f"{path} was trained on {', '.join(names)}, but the inputs are declared as {', '.join(features)}; "
+        raise ConfigError(msg + "declare them in the order of the training.")
+    width = booster.num_features()
+    booster.feature_names = [TREE_FEATURE.format(place) for place in range(width)]
+    with _quiet():
+        model = convert_xgboost(
+            booster, initial_types=[("event", FloatTensorType([None, width]))], target_opset=_TREE_OPSET
+        )
+    model.graph.name = "trees"  # onnxmltools draws one at random
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def combine_folds(graphs: Sequence[onnx.ModelProto]) -> onnx.ModelProto:

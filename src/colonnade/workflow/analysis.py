@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.inference import ScorerSettings
 from colonnade.processor import Processor
 from colonnade.workflow.settings import Workflow
 
@@ -81,22 +82,35 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
     InputError
         If a classifier's file is damaged.
     """
-    from colonnade.inference import Classifier, scorers_of
+    from colonnade.inference import Classifier, OnnxScorer, scorers_of
 
     settings = workflow.settings
     analysis = load_analysis(workflow.root, settings.processor)
     corrections = {name: _file(workflow, "corrections", name, path) for name, path in settings.corrections.items()}
     scorers: dict[str, Any] = {}
-    for name, path in settings.scorers.items() if scored else ():
-        classifier = Classifier.load(_file(workflow, "scorers", name, path))
-        scorers |= scorers_of(classifier, name, analysis.histograms)
+    for name, wanted in settings.scorers.items() if scored else ():
+        file = _file(workflow, "scorers", name, workflow.models[name])
+        if isinstance(wanted, str):
+            scorers |= scorers_of(Classifier.load(file), name, analysis.histograms)
+        else:
+            scorers[name] = OnnxScorer.load(file, wanted, _converted(file, wanted) if wanted.xgboost else None)
     return analysis(unblind=unblind, corrections=corrections, scorers=scorers, **settings.parameters)
+
+
+def _converted(path: Path, settings: ScorerSettings) -> bytes:
+    """Convert xgboost's trees to ONNX, in which the event loop scores."""
+    try:
+        from colonnade.training.export import convert_trees
+    except ImportError as error:
+        msg = f"{path} is converted to ONNX with xgboost and onnxmltools; pip install 'colonnade[train]'."
+        raise ConfigError(msg) from error
+    return convert_trees(path, settings.features())
 
 
 def _file(workflow: Workflow, key: str, name: str, location: str) -> Path:
     path = workflow.root / location
     if not path.is_file():
-        how = "; make it with colonnade train" if key == "scorers" else ""
+        how = "; make it with colonnade train" if key == "scorers" and location.endswith(".onnx") else ""
         msg = f"{workflow.path}: {key}.{name} = {location!r}: there is no file {path}{how}."
         raise ConfigError(msg)
     return path

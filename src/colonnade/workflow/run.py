@@ -167,7 +167,7 @@ def _about(
             "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
             **files({"processor": settings.processor.partition(":")[0]}),
             "corrections": files(settings.corrections),
-            "scorers": files(settings.scorers),
+            "scorers": files(workflow.models),
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },
@@ -340,8 +340,7 @@ def _evaluations(workflow: Workflow) -> dict[str, Evaluation]:
     """Return how well the classifiers do, where their training left that beside them."""
     from colonnade.training.results import EVALUATION_SUFFIX, Evaluation
 
-    scorers = workflow.settings.scorers
-    places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in scorers.items()}
+    places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in workflow.models.items()}
     return {
         name: Evaluation.from_json(read_json(place), str(place)) for name, place in places.items() if place.is_file()
     }

@@ -15,6 +15,7 @@ from pydantic import Field
 from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
+from colonnade.inference import ScorerSettings
 from colonnade.plotting import PlotSettings
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.settings import ModelSettings
@@ -29,7 +30,11 @@ class WorkflowSettings(Settings):
     processor: str = Field(description="processors/name.py, or processors/name.py:Class")
     parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
     corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
-    scorers: dict[str, str] = Field(default={}, description="observable -> .onnx file that makes it of the others")
+    scorers: dict[str, str | ScorerSettings] = Field(
+        default={},
+        description="observable -> what makes it of the others: an .onnx file that colonnade trained, or a model that "
+        "others trained with its inputs and outputs",
+    )
     tree_schema: str | None = Field(default=None, alias="schema", description="instead of detecting it")
     luminosity: float = Field(gt=0, description="fb^-1, to which simulation is scaled")
     unblind: bool = Field(default=False, description="fill data in signal regions")
@@ -59,6 +64,11 @@ class Workflow:
     def manifest(self) -> Path:
         """The dataset manifest."""
         return self.root / self.settings.manifest
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The file of each scorer, relative to the project's folder."""
+        return {name: each if isinstance(each, str) else each.path for name, each in self.settings.scorers.items()}
 
     def override(
         self,

@@ -1,0 +1,440 @@
+"""Scores by models that others trained: an ONNX file without a card, whose inputs the workflow declares.
+
+What an input takes follows from its shape in the graph, N being the events:
+
+======================  =====================================================================================
+shape                   what it is given
+======================  =====================================================================================
+[N] or [N, F]           one value of each of F features an event
+[N, F], jagged features  candidates, such as permutations of jets: each list entry is a row and gets its own score;
+                        features with one value an event are repeated for each of its candidates
+[N, P, F], P a number   the first P objects of each event; places without an object hold `fill`
+[N, P, F], P any        all objects: events with equal numbers of objects are scored together, so nothing is padded
+======================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+__all__ = ["OnnxInput", "OnnxScorer", "ScorerSettings"]
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from colonnade.config import Settings
+from colonnade.errors import ConfigError, EventError, MissingColumnError, nearest
+from colonnade.inference.inputs import ranges
+from colonnade.inference.session import content_of, keep_content, session_of
+
+_TYPES = {
+    "tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2",
+    "tensor(int64)": "i8", "tensor(int32)": "i4", "tensor(bool)": "?",
+}  # fmt: skip
+# rows a run of the graph
+_BATCH = 65_536
+_OBJECTS_RANK = 3
+
+
+class OnnxInput(Settings):
+    """One input of the graph."""
+
+    features: tuple[str, ...] = Field(min_length=1, description="observables, in the order of the graph's columns")
+    fill: float = Field(default=0.0, description="for [N, P, F]: the value of places without an object")
+    features_first: bool = Field(default=False, description="the graph takes [N, F, P] instead of [N, P, F]")
+
+
+class ScorerSettings(Settings):
+    """A model that others trained, and what it takes and gives."""
+
+    onnx: str | None = Field(default=None, description="the ONNX file")
+    xgboost: str | None = Field(default=None, description="or the JSON file of boosted trees, as xgboost saves it")
+    inputs: dict[str, tuple[str, ...] | OnnxInput] = Field(
+        min_length=1, description="input of the graph -> observables"
+    )
+    outputs: dict[str, str] = Field(
+        default={}, description="ending of an observable's name -> output of the graph, or one column, OUTPUT:COLUMN"
+    )
+    missing: bool = Field(default=False, description="features may be missing (not a number)")
+    best: float | None = Field(
+        default=None, description="keep the best candidate's score; events without a candidate get this value"
+    )
+
+    @model_validator(mode="after")
+    def _one_file(self) -> ScorerSettings:
+        if (self.onnx is None) == (self.xgboost is None):
+            msg = "give one file, under onnx or under xgboost"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def path(self) -> str:
+        """The model's file."""
+        return self.onnx or self.xgboost or ""
+
+    def input(self, name: str) -> OnnxInput:
+        """Return what an input of the graph takes."""
+        given = self.inputs[name]
+        return given if isinstance(given, OnnxInput) else OnnxInput(features=given)
+
+    def features(self) -> list[str]:
+        """List the observables that the model needs."""
+        return [feature for name in self.inputs for feature in self.input(name).features]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The inputs of some rows: arrays [R, ...], or objects with their number in each row, and candidates an event."""
+
+    count: int
+    fixed: Mapping[str, NDArray[Any]]
+    objects: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
+    candidates: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class OnnxScorer:
+    """A model without a card in the event loop; it travels to workers by value, as `Classifier` does.
+
+    Attributes
+    ----------
+    path
+        The model's file.
+    digest
+        SHA-256 of the ONNX content.
+    settings
+        Its inputs and outputs.
+    """
+
+    path: Path
+    digest: str
+    settings: ScorerSettings
+
+    @classmethod
+    def load(cls, path: str | Path, settings: ScorerSettings, content: bytes | None = None) -> OnnxScorer:
+        """Open a model, and refuse declarations that do not fit its graph.
+
+        Parameters
+        ----------
+        path
+            The file.
+        settings
+            What the model takes and gives.
+        content
+            The ONNX model, where it was converted from the file; by default the file's own bytes.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, keeps weights elsewhere, or can't be run by this onnxruntime.
+        ConfigError
+            If an input or output is not one of the graph's, or has another shape; the message names it and both
+            shapes.
+        """
+        place = Path(path).resolve()
+        found = place.read_bytes() if content is None else content
+        digest = hashlib.sha256(found).hexdigest()
+        keep_content(digest, found)
+        scorer = cls(place, digest, settings)
+        scorer._check_inputs()
+        scorer._outputs()
+        return scorer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (
+            str(self.path),
+            self.digest,
+            self.settings.model_dump_json(),
+            content_of(self.path, self.digest),
+        )
+
+    def score(self, observables: Mapping[str, Any]) -> Any:
+        """Score events, or candidates of events.
+
+        Parameters
+        ----------
+        observables
+            Columns by name, flat or jagged.
+
+        Returns
+        -------
+        array [N], or a jagged array with the layout of the candidates
+            Where the settings name outputs, a mapping of their endings to such arrays. With `best`, the best
+            candidate's score [N], and under the ending `best` its place in the event's list, -1 where there is none.
+
+        Raises
+        ------
+        MissingColumnError
+            If an observable is not there.
+        EventError
+            If features of one input have different lengths, or hold values that are no numbers.
+        """
+        return self.score_variations([observables])[0]
+
+    def score_variations(
+        self,
+        variations: Sequence[Mapping[str, Any]],
+        identities: Sequence[Any] | None = None,  # noqa: ARG002 - the shape of a Scorer
+    ) -> list[Any]:
+        """Score several variations of a chunk in one call; see `score`."""
+        parts = [self._stack(variation) for variation in variations]
+        whole = self._run(_join(parts))
+        ends = np.cumsum([part.count for part in parts])[:-1]
+        split = {name: np.split(values, ends) for name, values in whole.items()}
+        return [
+            self._named({name: values[place] for name, values in split.items()}, part)
+            for place, part in enumerate(parts)
+        ]
+
+    def _named(self, scores: Mapping[str, NDArray[Any]], rows: _Rows) -> Any:
+        named: dict[str, Any] = dict(scores)
+        if rows.candidates is not None:
+            jagged = {name: ak.unflatten(values, rows.candidates) for name, values in scores.items()}
+            named = dict(jagged) if self.settings.best is None else {}
+            for name, values in jagged.items() if self.settings.best is not None else ():
+                named[name] = ak.to_numpy(ak.fill_none(ak.max(values, axis=1), self.settings.best))
+                ending = f"{name}_best" if name else "best"
+                named[ending] = ak.to_numpy(ak.fill_none(ak.argmax(values, axis=1), -1))
+        elif self.settings.best is not None:
+            msg = f"The model {self.path} is to keep the best candidate, but none of its features is a list."
+            raise EventError(msg)
+        return named[""] if set(named) == {""} else named
+
+    def _stack(self, observables: Mapping[str, Any]) -> _Rows:
+        """Lay out what the graph takes."""
+        graph = self._session().get_inputs()
+        flat = {each.name: each for each in graph if len(each.shape) < _OBJECTS_RANK}
+        columns = {
+            name: [self._column(feature, observables) for feature in self.settings.input(name).features]
+            for name in (each.name for each in graph)
+        }
+        candidates = _counts(self.path, [(name, columns[name]) for name in flat])
+        fixed: dict[str, NDArray[Any]] = {}
+        objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
+        for each in graph:
+            declared, dtype = self.settings.input(each.name), _TYPES[each.type]
+            if each.name in flat:
+                values = [
+                    _numbers(name, ak.flatten(column, axis=1))
+                    if column.ndim > 1
+                    else np.repeat(_numbers(name, column), 1 if candidates is None else candidates)
+                    for name, column in zip(declared.features, columns[each.name], strict=True)
+                ]
+                matrix = self._matrix(each.name, declared.features, values).astype(dtype)
+                fixed[each.name] = matrix[:, 0] if len(each.shape) == 1 else matrix
+                continue
+            counts = _counts(self.path, [(each.name, columns[each.name])])
+            if counts is None or candidates is not None:
+                what = "lists of objects, but the features hold one value an event" if counts is None else "objects"
+                msg = f"The input {each.name} of {self.path} takes {what}"
+                raise EventError(msg + ("." if counts is None else ", so no other input can have candidates."))
+            values = [
+                _numbers(name, ak.flatten(column, axis=1))
+                for name, column in zip(declared.features, columns[each.name], strict=True)
+            ]
+            matrix = self._matrix(each.name, declared.features, values).astype(dtype)
+            places = _sizes(each, declared)[0]
+            if isinstance(places, int):
+                padded = np.full((len(counts), places, matrix.shape[1]), declared.fill, dtype=dtype)
+                kept = np.minimum(counts, places)
+                rows, within = np.repeat(np.arange(len(counts)), kept), ranges(np.zeros_like(kept), kept)
+                padded[rows, within] = matrix[(np.cumsum(counts) - counts)[rows] + within]
+                fixed[each.name] = padded.swapaxes(1, 2) if declared.features_first else padded
+            else:
+                objects[each.name] = matrix, counts
+        lengths = {name: len(values) for name, values in fixed.items()}
+        lengths |= {name: len(counts) for name, (_, counts) in objects.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            msg = f"The inputs of {self.path} have different numbers of rows: {listed}."
+            raise EventError(msg)
+        return _Rows(next(iter(lengths.values())), fixed, objects, candidates)
+
+    def _column(self, name: str, observables: Mapping[str, Any]) -> Any:
+        if name not in observables:
+            msg = f"The model {self.path} needs the observable {name}, which is not there{nearest(name, observables)}."
+            raise MissingColumnError(msg)
+        column = ak.Array(observables[name])
+        return ak.fill_none(column, np.nan, axis=-1) if "?" in str(ak.type(column)) else column
+
+    def _matrix(self, name: str, features: Sequence[str], values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        lengths = dict(zip(features, map(len, values), strict=True))
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{feature} {length}" for feature, length in lengths.items())
+            msg = f"The features of the input {name} of {self.path} have different lengths: {listed}."
+            raise EventError(msg)
+        for feature, column in zip(features, values, strict=True):
+            wrong = np.isinf(column) if self.settings.missing else ~np.isfinite(column)
+            if wrong.any():
+                msg = (
+                    f"The feature {feature} is not a finite number in {int(wrong.sum())} of {len(column)} entries; "
+                    f"the model {self.path} can't score them."
+                )
+                raise EventError(msg)
+        return np.stack(values, axis=1)
+
+    def _run(self, rows: _Rows) -> dict[str, NDArray[Any]]:
+        """Run the graph in batches of rows with equal numbers of objects; give each output's values [R]."""
+        session, outputs = self._session(), self._outputs()
+        tensors = list(dict.fromkeys(tensor for tensor, _ in outputs.values()))
+        values = {ending: np.zeros(rows.count, dtype=np.float32) for ending in outputs}
+        for group in _groups(rows):
+            for low in range(0, len(group), _BATCH):
+                here = group[low : low + _BATCH]
+                found = dict(zip(tensors, session.run(tensors, self._feed(rows, here)), strict=True))
+                for ending, (tensor, column) in outputs.items():
+                    values[ending][here] = self._take(tensor, column, found[tensor], len(here))
+        return values
+
+    def _feed(self, rows: _Rows, here: NDArray[np.int64]) -> dict[str, Any]:
+        feed: dict[str, Any] = {name: values[here] for name, values in rows.fixed.items()}
+        for name, (values, counts) in rows.objects.items():
+            chosen = values[ranges((np.cumsum(counts) - counts)[here], counts[here])]
+            shaped = chosen.reshape(len(here), -1 if len(here) else 0, values.shape[1])
+            feed[name] = shaped.swapaxes(1, 2) if self.settings.input(name).features_first else shaped
+        return feed
+
+    def _take(self, tensor: str, column: int | None, values: Any, count: int) -> NDArray[Any]:
+        shape = np.shape(values)
+        wanted = "[N] or [N, 1]" if column is None else f"[N, {column + 1} or more]"
+        if column is None and shape in ((count,), (count, 1)):
+            return np.asarray(values).reshape(count)
+        if column is not None and len(shape) == 2 and shape[0] == count and shape[1] > column:
+            return np.asarray(values)[:, column]
+        msg = f"The output {tensor} of {self.path} has the shape {list(shape)} for {count} rows, not {wanted}."
+        raise ConfigError(msg)
+
+    def _check_inputs(self) -> None:
+        graph = {each.name: each for each in self._session().get_inputs()}
+        for name in self.settings.inputs:
+            if name not in graph:
+                listed = ", ".join(f"{each.name} {_shape(each.shape)}" for each in graph.values())
+                msg = f"{self.path} has no input {name!r}{nearest(name, graph)}; its graph takes {listed}."
+                raise ConfigError(msg)
+        for name, each in graph.items():
+            if name not in self.settings.inputs:
+                msg = f"{self.path} takes the input {name} {_shape(each.shape)}, which is not declared under inputs."
+                raise ConfigError(msg)
+            if each.type not in _TYPES:
+                msg = f"The input {name} of {self.path} is of the type {each.type}, not a tensor of numbers."
+                raise ConfigError(msg)
+            declared = self.settings.input(name)
+            places, width = _sizes(each, declared)
+            fits = 1 <= len(each.shape) <= _OBJECTS_RANK and not isinstance(each.shape[0], int)
+            if not fits or (isinstance(width, int) and width != len(declared.features)):
+                count = len(declared.features)
+                objects = ["N", count, places] if declared.features_first else ["N", places, count]
+                given = _shape(objects if len(each.shape) == _OBJECTS_RANK else ["N", count])
+                msg = (
+                    f"The input {name} of {self.path} has the shape {_shape(each.shape)} in the graph, but its "
+                    f"{count} features ({', '.join(declared.features)}) make {given}; declare the features that the "
+                    "model was trained on, or export it with a first axis of any length."
+                )
+                raise ConfigError(msg)
+
+    def _outputs(self) -> dict[str, tuple[str, int | None]]:
+        """Give each ending its output and column, refusing what the graph does not have."""
+        graph = {each.name: each for each in self._session().get_outputs()}
+        listed = ", ".join(f"{each.name} {_shape(each.shape)}" for each in graph.values())
+        if not self.settings.outputs:
+            (first, *others) = graph.values()
+            columns = first.shape[1] if len(first.shape) == 2 else 1
+            if others or len(first.shape) > 2 or (isinstance(columns, int) and columns != 1):
+                msg = f"{self.path} gives {listed}; say under outputs which to use, such as outputs: "
+                raise ConfigError(msg + f"{{signal: '{first.name}:0'}}.")
+            return {"": (first.name, None)}
+        chosen: dict[str, tuple[str, int | None]] = {}
+        for ending, wanted in self.settings.outputs.items():
+            name, sign, place = wanted.partition(":")
+            if wanted in graph:
+                name, sign, place = wanted, "", ""
+            if name not in graph or (sign and not place.isdecimal()):
+                msg = f"{self.path} has no output {wanted!r}{nearest(name, graph)}; its graph gives {listed}."
+                raise ConfigError(msg)
+            each, column = graph[name], int(place) if sign else None
+            if each.type not in _TYPES:
+                msg = f"The output {name} of {self.path} is of the type {each.type}, not a tensor of numbers; "
+                raise ConfigError(msg + "export the model without maps (ZipMap).")
+            width = each.shape[1] if len(each.shape) == 2 else 1
+            if isinstance(width, int) and (width != 1 if column is None else column >= width):
+                wanted_shape = "[N] or [N, 1]" if column is None else f"[N, {column + 1} or more]"
+                msg = f"The output {name} of {self.path} has the shape {_shape(each.shape)}, but {wanted!r} needs "
+                raise ConfigError(msg + f"{wanted_shape}; name a column as {name}:0.")
+            chosen[ending] = name, column
+        return chosen
+
+    def _session(self) -> Any:
+        return session_of(self.path, self.digest, os.getpid())
+
+
+def _restore(path: str, digest: str, settings: str, content: bytes) -> OnnxScorer:
+    keep_content(digest, content)
+    return OnnxScorer(Path(path), digest, ScorerSettings.model_validate_json(settings))
+
+
+def _numbers(name: str, column: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(ak.to_numpy(column), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"The feature {name} does not hold numbers."
+        raise EventError(msg) from error
+
+
+def _counts(path: Path, inputs: Sequence[tuple[str, Sequence[Any]]]) -> NDArray[np.int64] | None:
+    """Count the entries of jagged features in each event, the same of all; None where no feature is jagged."""
+    counts: NDArray[np.int64] | None = None
+    for name, columns in inputs:
+        for column in columns:
+            if column.ndim == 1:
+                continue
+            number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
+            if column.ndim > 2 or (counts is not None and not np.array_equal(counts, number)):
+                msg = f"The features of the input {name} of {path} list different numbers of entries in some events."
+                raise EventError(msg)
+            counts = number
+    return counts
+
+
+def _sizes(each: Any, declared: OnnxInput) -> tuple[Any, Any]:
+    """Give the number of objects and of features that an input's shape asks for."""
+    if len(each.shape) == _OBJECTS_RANK:
+        places, width = each.shape[1:]
+        return (width, places) if declared.features_first else (places, width)
+    return None, each.shape[1] if len(each.shape) == 2 else 1
+
+
+def _join(parts: Sequence[_Rows]) -> _Rows:
+    if len(parts) == 1:
+        return parts[0]
+    return _Rows(
+        sum(part.count for part in parts),
+        {name: np.concatenate([part.fixed[name] for part in parts]) for name in parts[0].fixed},
+        {
+            name: tuple(np.concatenate([part.objects[name][place] for part in parts]) for place in (0, 1))  # type: ignore[misc]
+            for name in parts[0].objects
+        },
+        None,
+    )
+
+
+def _groups(rows: _Rows) -> list[NDArray[np.int64]]:
+    """Group rows that have the same number of objects in each input."""
+    if not rows.count:
+        return []
+    if not rows.objects:
+        return [np.arange(rows.count)]
+    counts = np.stack([counts for _, counts in rows.objects.values()], axis=1)
+    _, inverse = np.unique(counts, axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(inverse.ravel()[order])) + 1)
+
+
+def _shape(shape: Sequence[Any]) -> str:
+    return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
