@@ -49,6 +49,7 @@ ROWS = {
     "dilepton": Row(("event_loop.py", "few")),
     "dilepton_full": Row(("event_loop.py", "full")),
     "reading": Row(("reading.py",)),
+    "wide": Row(("wide.py",)),
     **{f"adl_{number}": Row(("adl_queries.py", f"Q{number}")) for number in range(1, 9)},
     "analysis": Row(("whole_analysis.py",)),
     "filling": Row(("filling.py",)),
