@@ -32,15 +32,15 @@ else:
             super().__init__()
             self.edit = edit
 
-        def objects(self, events, shift):
+        def objects(self, events, shift):  # noqa: ARG002 - the analysis's hook
             """Take all as they are."""
             return Objects(count=events.genWeight)
 
-        def cuts(self, events, objects, observables):
+        def cuts(self, events, objects, observables):  # noqa: ARG002 - the analysis's hook
             """Cut on nothing."""
             return {}
 
-        def observables(self, events, objects):
+        def observables(self, events, objects):  # noqa: ARG002 - the analysis's hook
             """Return the columns."""
             return {name: events[name.partition("_")[0]][name.partition("_")[2]] for name in COLUMNS}
 
