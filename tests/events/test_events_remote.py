@@ -27,6 +27,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         server = self.server
         assert isinstance(server, _Server)
+        server.requests += 1
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             self.send_error(404)
@@ -62,6 +63,7 @@ class _Server(http.server.ThreadingHTTPServer):
     broken = False
     stalled: threading.Event | None = None
     sent = 0
+    requests = 0
 
 
 @pytest.fixture
@@ -95,6 +97,44 @@ def test_ranges_of_a_remote_file(server: _Server, made: str) -> None:
     assert ak.all(found.nJet == expected.nJet)
     # only the baskets that are needed travel
     assert 0 < server.sent - before < remote.size / 3
+
+
+def test_round_trips_to_open_a_file(
+    server: _Server, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from colonnade.events import KnownPlaces, ttree
+    from colonnade.events.files import forget_handle
+
+    url = f"http://127.0.0.1:{server.server_port}/made.root"
+    columns = (
+        *("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge", "Jet_pt", "Jet_eta", "Jet_mass"),
+        *("genWeight", "nJet", "MET_pt"),
+    )
+    trips = 0
+    fetch = ttree.fetch_remote
+
+    def counted(*arguments: object) -> list[bytes]:
+        nonlocal trips
+        trips += 1
+        return fetch(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ttree, "fetch_remote", counted)
+    places = KnownPlaces(tmp_path)
+    # header, list of objects, both trees, sum of weights
+    source = inspect_file(url)
+    assert trips <= 4
+    # what planning has not to do again in a worker: header, list of objects, tree, and the ten columns
+    forget_handle(url)
+    trips = server.requests = 0
+    first = read_events(source, 0, source.entries, columns, {}, places=places)
+    assert trips <= 4
+    assert server.requests <= 8  # a range far from the others is a request of its own in the same trip
+    # whose places are known: the header, and the ten columns
+    forget_handle(url)
+    trips = 0
+    again = read_events(source, 0, source.entries, columns, {}, places=places)
+    assert trips == 2
+    assert ak.array_equal(first, again)
 
 
 def test_a_server_that_fails_may_recover(server: _Server) -> None:

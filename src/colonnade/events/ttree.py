@@ -38,6 +38,7 @@ class RootFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._records: dict[str, Any] = {}
         self._descriptor: int | None = None
         if not is_remote(path):
             # read at positions, so that neither threads nor forked children share one
@@ -97,8 +98,14 @@ class RootFile:
         key = self.directory.keys.get(name) if self.directory is not None else None
         if key is None or not key.kind.startswith("TTree"):
             return None
+        if name not in self._records:
+            assert self.directory is not None  # noqa: S101 - it gave the key
+            # the Runs tree comes with the first one, so that it costs a server no request of its own
+            keys = [key, *(other for place, other in self.directory.keys.items() if place == "Runs" != name)]
+            records = self.fetch([(one.seek, one.seek + one.nbytes) for one in keys])
+            self._records.update(zip((one.name for one in keys), records, strict=True))
         try:
-            return TreeHeader(unpack_key(key, self.fetch([(key.seek, key.seek + key.nbytes)])[0]), key.keylen)
+            return TreeHeader(unpack_key(key, self._records.pop(name)), key.keylen)
         except UnknownLayoutError:
             return None
 
