@@ -188,3 +188,8 @@ def test_a_file_that_was_replaced_after_planning_is_a_sentence(tmp_path: Path, r
     rewrite()
     with pytest.raises(ColonnadeError, match="replaced"):
         read_events(source, 0, 10, ("Jet_pt",), {}, places=places)
+
+
+def test_the_private_part_of_uproot_that_is_used(shared_data: Path) -> None:
+    fields = uproot.open(shared_data / "nanoaod" / "nano_dy_rntuple.root")["Events"].all_fields
+    assert hasattr(fields[0], "_fields"), f"uproot {uproot.__version__} has no RField._fields"
