@@ -3,7 +3,8 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo heavy_higgs zgamma monojet hnl_tau heavy_higgs_study zgamma_study test test-cluster bench check clean
+.PHONY: demo heavy_higgs zgamma monojet hnl_tau heavy_higgs_study zgamma_study monojet_study hnl_tau_study \
+	dilepton_met_study test test-cluster bench check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
@@ -15,8 +16,12 @@ heavy_higgs zgamma monojet hnl_tau: .venv/.train
 	.venv/bin/colonnade run workflows/$@.yaml
 
 # what one document asks for beyond a run of its search
-heavy_higgs_study zgamma_study: %_study: %
+heavy_higgs_study zgamma_study monojet_study hnl_tau_study: %_study: %
 	.venv/bin/python -m studies.$*
+
+dilepton_met_study: .venv/.train demo
+	.venv/bin/python -m studies.dilepton_met
+	.venv/bin/python -m studies.dilepton_met --grids
 
 test: .venv/.dev
 	.venv/bin/python -m pytest -n 2 --dist worksteal

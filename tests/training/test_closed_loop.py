@@ -11,9 +11,11 @@ import pytest
 from colonnade.cli import main
 from colonnade.errors import ConfigError, MissingColumnError
 from colonnade.execution import ExecutorSettings, run_datasets
+from colonnade.histograms import load
 from colonnade.inference import Classifier, scorers_of
 from colonnade.manifest import load_manifest
-from colonnade.workflow.analysis import load_analysis
+from colonnade.workflow import load_workflow
+from colonnade.workflow.analysis import load_analysis, make_processor
 
 pytest.importorskip("torch", reason="needs the train extra")
 
@@ -134,3 +136,39 @@ plots: {histograms: [score], regions: [high], formats: [png]}
     assert 'id="classifiers"' in page
     pictures = json.loads((output / "plots" / "index.json").read_text())["pictures"]
     assert sum(picture["kind"] == "classifier" for picture in pictures) >= 6
+
+
+def test_a_run_scores_with_a_model_that_others_trained(mini, model):
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.array([[0.002], [0.001]], dtype=np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "made",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
+        [weights],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (mini / "models" / "foreign.onnx").write_bytes(made.SerializeToString())
+    workflow = """
+processor: processors/mini.py
+luminosity: 10.0
+executor: {kind: iterative}
+scorers: {score: {onnx: models/foreign.onnx, inputs: {x: [met, leading_pt]}}}
+plots: null
+"""
+    path = mini / "workflows" / "foreign.yaml"
+    path.write_text(workflow)
+    output = mini / "results" / "foreign"
+    assert call("run", path, "--output", output) == 0
+    assert json.loads((output / "provenance.json").read_text())["inputs"]["scorers"]["score"]["path"].endswith("n.onnx")
+    table = pq.read_table(mini / "columns" / "mini" / "zll.parquet")
+    scores = 0.002 * np.asarray(table["met"]) + 0.001 * np.asarray(table["leading_pt"])
+    expected, _ = np.histogram(scores, bins=20, range=(0, 1), weights=np.asarray(table["weight"]))
+    filled = load(output)["score"]["zll"][{"variation": "nominal", "region": sum}]
+    # an event or two may lie on an edge, where single and double precision part
+    assert np.abs(filled.values() - expected).sum() < 3 * np.asarray(table["weight"]).max()
+    path.write_text(workflow.replace("[met, leading_pt]", "[met]"))
+    with pytest.raises(ConfigError, match=r"input x .*\[N, 2\].*\[N, 1\]"):
+        make_processor(load_workflow(path))

@@ -196,12 +196,12 @@ class OnnxScorer:
     def _named(self, scores: Mapping[str, NDArray[Any]], rows: _Rows) -> Any:
         named: dict[str, Any] = dict(scores)
         if rows.candidates is not None:
-            jagged = {name: ak.unflatten(values, rows.candidates) for name, values in scores.items()}
-            named = dict(jagged) if self.settings.best is None else {}
-            for name, values in jagged.items() if self.settings.best is not None else ():
-                named[name] = ak.to_numpy(ak.fill_none(ak.max(values, axis=1), self.settings.best))
-                ending = f"{name}_best" if name else "best"
-                named[ending] = ak.to_numpy(ak.fill_none(ak.argmax(values, axis=1), -1))
+            named = {name: ak.unflatten(values, rows.candidates) for name, values in scores.items()}
+            if self.settings.best is not None:
+                for name, values in list(named.items()):
+                    named[name] = ak.to_numpy(ak.fill_none(ak.max(values, axis=1), self.settings.best))
+                    place = ak.to_numpy(ak.fill_none(ak.argmax(values, axis=1), -1))
+                    named[f"{name}_best" if name else "best"] = place
         elif self.settings.best is not None:
             msg = f"The model {self.path} is to keep the best candidate, but none of its features is a list."
             raise EventError(msg)
@@ -209,46 +209,32 @@ class OnnxScorer:
 
     def _stack(self, observables: Mapping[str, Any]) -> _Rows:
         """Lay out what the graph takes."""
-        graph = self._session().get_inputs()
-        flat = {each.name: each for each in graph if len(each.shape) < _OBJECTS_RANK}
+        graph = {each.name: each for each in self._session().get_inputs()}
         columns = {
             name: [self._column(feature, observables) for feature in self.settings.input(name).features]
-            for name in (each.name for each in graph)
+            for name in graph
         }
-        candidates = _counts(self.path, [(name, columns[name]) for name in flat])
+        rows = {name: columns[name] for name, each in graph.items() if len(each.shape) < _OBJECTS_RANK}
+        candidates = _counts(self.path, rows)
         fixed: dict[str, NDArray[Any]] = {}
         objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
-        for each in graph:
-            declared, dtype = self.settings.input(each.name), _TYPES[each.type]
-            if each.name in flat:
-                values = [
-                    _numbers(name, ak.flatten(column, axis=1))
-                    if column.ndim > 1
-                    else np.repeat(_numbers(name, column), 1 if candidates is None else candidates)
-                    for name, column in zip(declared.features, columns[each.name], strict=True)
-                ]
-                matrix = self._matrix(each.name, declared.features, values).astype(dtype)
-                fixed[each.name] = matrix[:, 0] if len(each.shape) == 1 else matrix
+        for name, each in graph.items():
+            declared, dtype = self.settings.input(name), _TYPES[each.type]
+            if name in rows:
+                matrix = self._matrix(name, columns[name], candidates).astype(dtype)
+                fixed[name] = matrix[:, 0] if len(each.shape) == 1 else matrix
                 continue
-            counts = _counts(self.path, [(each.name, columns[each.name])])
+            counts = _counts(self.path, {name: columns[name]})
             if counts is None or candidates is not None:
-                what = "lists of objects, but the features hold one value an event" if counts is None else "objects"
-                msg = f"The input {each.name} of {self.path} takes {what}"
-                raise EventError(msg + ("." if counts is None else ", so no other input can have candidates."))
-            values = [
-                _numbers(name, ak.flatten(column, axis=1))
-                for name, column in zip(declared.features, columns[each.name], strict=True)
-            ]
-            matrix = self._matrix(each.name, declared.features, values).astype(dtype)
+                msg = f"The input {name} of {self.path} takes lists of objects {_shape(each.shape)}; "
+                msg += "give it jagged features, and the other inputs one value an event."
+                raise EventError(msg)
+            matrix = self._matrix(name, columns[name], counts).astype(dtype)
             places = _sizes(each, declared)[0]
             if isinstance(places, int):
-                padded = np.full((len(counts), places, matrix.shape[1]), declared.fill, dtype=dtype)
-                kept = np.minimum(counts, places)
-                rows, within = np.repeat(np.arange(len(counts)), kept), ranges(np.zeros_like(kept), kept)
-                padded[rows, within] = matrix[(np.cumsum(counts) - counts)[rows] + within]
-                fixed[each.name] = padded.swapaxes(1, 2) if declared.features_first else padded
+                fixed[name] = _padded(matrix, counts, places, declared)
             else:
-                objects[each.name] = matrix, counts
+                objects[name] = matrix, counts
         lengths = {name: len(values) for name, values in fixed.items()}
         lengths |= {name: len(counts) for name, (_, counts) in objects.items()}
         if len(set(lengths.values())) > 1:
@@ -264,7 +250,10 @@ class OnnxScorer:
         column = ak.Array(observables[name])
         return ak.fill_none(column, np.nan, axis=-1) if "?" in str(ak.type(column)) else column
 
-    def _matrix(self, name: str, features: Sequence[str], values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _matrix(self, name: str, columns: Sequence[Any], counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """Stack features as [R, F]: list entries one below the other, values of the event repeated for each."""
+        features = self.settings.input(name).features
+        values = [_flat(feature, column, counts) for feature, column in zip(features, columns, strict=True)]
         lengths = dict(zip(features, map(len, values), strict=True))
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{feature} {length}" for feature, length in lengths.items())
@@ -379,27 +368,37 @@ def _restore(path: str, digest: str, settings: str, content: bytes) -> OnnxScore
     return OnnxScorer(Path(path), digest, ScorerSettings.model_validate_json(settings))
 
 
-def _numbers(name: str, column: Any) -> NDArray[np.float64]:
+def _flat(name: str, column: Any, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
     try:
-        return np.asarray(ak.to_numpy(column), dtype=np.float64)
+        values = np.asarray(ak.to_numpy(ak.flatten(column, axis=1) if column.ndim > 1 else column), dtype=np.float64)
     except (TypeError, ValueError) as error:
         msg = f"The feature {name} does not hold numbers."
         raise EventError(msg) from error
+    if column.ndim > 1 or counts is None or len(counts) != len(values):
+        return values
+    return np.repeat(values, counts)
 
 
-def _counts(path: Path, inputs: Sequence[tuple[str, Sequence[Any]]]) -> NDArray[np.int64] | None:
+def _counts(path: Path, inputs: Mapping[str, Sequence[Any]]) -> NDArray[np.int64] | None:
     """Count the entries of jagged features in each event, the same of all; None where no feature is jagged."""
     counts: NDArray[np.int64] | None = None
-    for name, columns in inputs:
-        for column in columns:
-            if column.ndim == 1:
-                continue
+    for name, columns in inputs.items():
+        for column in (each for each in columns if each.ndim > 1):
             number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
             if column.ndim > 2 or (counts is not None and not np.array_equal(counts, number)):
                 msg = f"The features of the input {name} of {path} list different numbers of entries in some events."
                 raise EventError(msg)
             counts = number
     return counts
+
+
+def _padded(matrix: NDArray[Any], counts: NDArray[np.int64], places: int, declared: OnnxInput) -> NDArray[Any]:
+    """Lay the first objects of each event into [N, P, F] or, as declared, [N, F, P]."""
+    padded = np.full((len(counts), places, matrix.shape[1]), declared.fill, dtype=matrix.dtype)
+    kept = np.minimum(counts, places)
+    rows, within = np.repeat(np.arange(len(counts)), kept), ranges(np.zeros_like(kept), kept)
+    padded[rows, within] = matrix[(np.cumsum(counts) - counts)[rows] + within]
+    return padded.swapaxes(1, 2) if declared.features_first else padded
 
 
 def _sizes(each: Any, declared: OnnxInput) -> tuple[Any, Any]:

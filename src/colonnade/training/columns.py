@@ -53,7 +53,7 @@ class ProcessCard(Settings):
 
 
 class ColumnsCard(Settings):
-    """What columns are, and where they come from.
+    """The contents of a folder of columns, and their origin.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class ColumnBlock:
 
 
 class _Dump:
-    """Put before an analysis among a class's bases, it makes `process` return columns."""
+    """A mixin in front of an analysis class whose `process` returns columns instead of histograms."""
 
     dumped: Sequence[str] | None
     wanted_regions: Sequence[str]
@@ -309,7 +309,7 @@ def _write(table: Any, path: Path) -> str:
 
 
 def find_columns(folder: Path, key: str) -> ColumnsCard | None:
-    """Return the columns in a folder if they are whole and were made under this key, else nothing."""
+    """Return the card of a folder whose files are complete and were made under this key, else None."""
     try:
         card = read_card(folder)
     except ColonnadeError:
@@ -322,7 +322,7 @@ def find_columns(folder: Path, key: str) -> ColumnsCard | None:
 
 
 def read_card(folder: Path) -> ColumnsCard:
-    """Read what a folder of columns says of itself, and check that its files are there.
+    """Read the card of a folder of columns, and check that its files exist.
 
     Raises
     ------

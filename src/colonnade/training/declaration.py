@@ -19,6 +19,7 @@ __all__ = [
     "Search",
     "SetNetwork",
     "Trees",
+    "check_name",
 ]
 
 import dataclasses
@@ -52,7 +53,14 @@ ACTIVATIONS = ("relu", "silu", "tanh")
 POOLS = ("sum", "mean")
 
 
-def _known(what: str, value: str, known: Iterable[str]) -> None:
+def check_name(what: str, value: str, known: Iterable[str]) -> None:
+    """Refuse a name that is not one of the known ones.
+
+    Raises
+    ------
+    ConfigError
+        The message gives the nearest one.
+    """
     if value not in known:
         msg = f"{what} = '{value}' is unknown{nearest(value, known)}; choose one of {', '.join(known)}."
         raise ConfigError(msg)
@@ -66,7 +74,7 @@ def _positive(what: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Feature:
-    """An observable that the model takes, with its unit ('' for a pure number, 'GeV', 'rad', ...)."""
+    """An observable that is an input of the model, with its unit ('' for a pure number, 'GeV', 'rad', ...)."""
 
     name: str
     unit: str = ""
@@ -110,7 +118,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A hypothesis the model is told, such as the signal's mass; taken from the datasets' `signal` metadata.
+    """A hypothesis that is an input of the model, such as the signal's mass, from the datasets' `signal` metadata.
 
     Background events, which have none, get values drawn from the signal's.
     """
@@ -128,7 +136,7 @@ class Dense:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _known("activation", self.activation, ACTIVATIONS)
+        check_name("activation", self.activation, ACTIVATIONS)
         for width in self.hidden:
             _positive("a hidden layer's width", width)
 
@@ -158,9 +166,9 @@ class SetNetwork:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _known("activation", self.activation, ACTIVATIONS)
+        check_name("activation", self.activation, ACTIVATIONS)
         for pool in self.pools:
-            _known("pools", pool, POOLS)
+            check_name("pools", pool, POOLS)
         if not self.objects or not self.pools:
             msg = "A SetNetwork needs at least one layer in `objects` and one pool in `pools`."
             raise ConfigError(msg)
@@ -245,7 +253,7 @@ class Optimisation:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "epochs", "patience"):
             _positive(name, getattr(self, name))
-        _known("schedule", self.schedule, SCHEDULES)
+        check_name("schedule", self.schedule, SCHEDULES)
 
     def rate(self, number: int) -> float:
         """Return the step of an epoch, counted from 1."""
@@ -265,30 +273,29 @@ class Model:
     collections
         Jagged collections.
     parameters
-        Hypotheses the model is told.
+        Hypotheses that are inputs of the model.
     network
         `Dense`, `SetNetwork`, `Trees`, or a network of your own.
     signals, backgrounds
         Patterns of the processes to tell apart, among those of kind signal and background.
     regions
-        Judge on events of any of these regions; empty: on every event that the processor keeps. Train on them too,
-        unless `learn_from` says otherwise.
+        The model is evaluated on events of any of these regions, or on every event that the processor keeps where
+        none is given. It is trained on the same events unless `learn_from` is given.
     learn_from
-        Observables with their least and greatest values (None: no bound): train on the events within, in whatever
-        region. So events that look like those of the regions can teach too, such as top pairs with an electron and
-        a muon.
+        Observables with their least and greatest values (None: no bound). The model is trained on the events within,
+        in any region, so that similar events can be used too, such as top pairs with an electron and a muon.
     weighting, negative_weights
         Names from `training.weights`.
     normalisation
         Name from `training.normalisation`.
     folds
-        How many networks share the work of never scoring an event they saw.
+        Number of networks: an event is scored by the one that was not trained on it.
     members
-        How many networks, from as many seeds, each fold has; their logits are averaged.
+        Number of networks of each fold, trained from different seeds; their logits are averaged.
     prior_odds
-        How many times more background than signal the score of a network is to reckon with. Training balances
-        the two, which crowds the scores of a rare signal against 1; odds like those where the analysis cuts
-        spread them out. The order of events stays the same.
+        Ratio of background to signal for which the score of a network is the probability of signal. Training
+        balances the two, so that the scores of a rare signal accumulate at 1; a ratio like that of the selected
+        events spreads them out. The order of events stays the same.
     cut
         Score above which the expected significance is quoted, beside the best one.
     """
@@ -312,9 +319,9 @@ class Model:
     optimisation: Optimisation = field(default_factory=Optimisation)
 
     def __post_init__(self) -> None:
-        _known("weighting", self.weighting, WEIGHTINGS)
-        _known("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
-        _known("normalisation", self.normalisation, NORMALISATIONS)
+        check_name("weighting", self.weighting, WEIGHTINGS)
+        check_name("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
+        check_name("normalisation", self.normalisation, NORMALISATIONS)
         _positive("folds", self.folds)
         _positive("members", self.members)
         _positive("prior_odds", self.prior_odds)
@@ -350,7 +357,7 @@ class Model:
         return self.event + tuple(feature for collection in self.collections for feature in collection.features)
 
     def what_is_read(self) -> Model:
-        """Return a declaration that reads the same events and features, whatever is done with them."""
+        """Return a declaration that reads the same events and features; all else has its default."""
         kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions", "learn_from")
         plain = {name: getattr(self, name) for name in kept}
         # a kind of network decides which inputs it takes, its size does not

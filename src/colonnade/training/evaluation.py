@@ -33,7 +33,7 @@ from colonnade.training.results import CalibrationBin, CutYield, ScoreDistributi
 from colonnade.training.sample import Sample
 
 Floats = NDArray[np.float64]
-# relative statistical error of a background beyond which a significance is chance's
+# relative statistical error of a background beyond which no significance is quoted
 MOST_STATISTICAL_ERROR = 0.3
 Significance = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
 Score = Callable[[Inputs, NDArray[np.int64]], NDArray[np.float32]]
@@ -160,8 +160,8 @@ def significance_scan(
         By default 0, 0.01, ... 0.99, quantiles of the signal's scores, and those that leave 1, 2, ... of the expected
         background, in steps of 5 %: where few events are left the scores alone would step too far.
     most_statistical_error
-        Beyond this relative statistical error of the background no significance is quoted: it would be
-        chance's.
+        Beyond this relative statistical error of the background no significance is quoted, as a fluctuation would
+        dominate it.
     """
     if cuts is None:
         quantiles = np.quantile(score[target], np.linspace(0.02, 0.98, 49)) if target.any() else np.zeros(0)
@@ -243,14 +243,14 @@ def distributions(point: Point, sample: Sample, bins: int = 50) -> ScoreDistribu
 def importance(
     sample: Sample, score: Score, rows: NDArray[np.int64], weight: Floats, seed: int = 1
 ) -> dict[str, float]:
-    """Tell how much area under the ROC curve is lost when a feature is shuffled among events or objects.
+    """Compute the area under the ROC curve that is lost when a feature is shuffled among events or objects.
 
     Parameters
     ----------
     sample, score, rows
-        Events, what scores them, which of them to use.
+        The events, the function that scores them, and the rows to use.
     weight
-        [rows], for the area.
+        [rows], the weights for the area.
     """
     rng = np.random.default_rng(seed)
     inputs = sample.inputs.take(rows)

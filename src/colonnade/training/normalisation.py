@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.errors import ConfigError, nearest
-from colonnade.training.declaration import NORMALISATIONS
+from colonnade.training.declaration import NORMALISATIONS, check_name
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,7 @@ def fit_scale(name: str, values: NDArray[np.float32]) -> Scale:
     ConfigError
         For an unknown name.
     """
-    if name not in NORMALISATIONS:
-        msg = f"normalisation = '{name}' is unknown{nearest(name, NORMALISATIONS)}; choose one of "
-        msg += f"{', '.join(NORMALISATIONS)}."
-        raise ConfigError(msg)
+    check_name("normalisation", name, NORMALISATIONS)
     features = values.shape[1]
     shift, width, knee = np.zeros(features), np.ones(features), np.ones(features)
     if name in ("minmax", "zscore", "asinh") and len(values):

@@ -127,7 +127,7 @@ class Split:
 
 
 def split_events(identity: Mapping[str, NDArray[np.int64]], folds: int, fold: int) -> Split:
-    """Divide events for the network of one fold, by their identity alone.
+    """Divide events for the network of one fold by their identity.
 
     With several folds the test events are those of the fold itself; with one, a fifth of all. Of the others
     a fifth decides when to stop.

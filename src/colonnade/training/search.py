@@ -1,4 +1,4 @@
-"""Searching hyper-parameters: every point of a grid or points drawn at random, in parallel, resumable.
+"""Searches of hyper-parameters: all points of a grid, or points drawn at random, trained in parallel.
 
 Each trial trains one network (the first fold's) and is judged on events it never saw. Its result is one JSON file
 under a hash of all it depends on, so a search that was interrupted goes on, and a larger one uses the smaller one's

@@ -43,16 +43,16 @@ _ROC_POINTS = 200
 
 
 class Progress(Protocol):
-    """What a training tells while it works."""
+    """Receives the progress of a training."""
 
     def begin(self, what: str, rounds: int) -> None:
-        """Announce a training of at most so many rounds (epochs or trees)."""
+        """Begin a training of at most this number of rounds (epochs or trees)."""
 
     def round(self, number: int, loss: float, validation: float) -> None:
-        """Tell what a round reached."""
+        """Report the losses of a round in training and validation."""
 
     def end(self) -> None:
-        """Tell that the training has ended."""
+        """End the training."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def train_model(
         Of the model; its file is `output/NAME.onnx`, its card `output/NAME.card.json`, and what reports show of its
         evaluation `output/NAME.evaluation.json`.
     model, sample
-        What to train on what.
+        The declaration, and the events to train on.
     output
         Where the model goes.
     work
@@ -114,7 +114,7 @@ def train_model(
     device, threads
         Where to train, with how many threads (trees; torch's are the process's own).
     progress
-        What is told meanwhile.
+        Receives the progress.
 
     Raises
     ------

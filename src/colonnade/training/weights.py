@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.errors import ConfigError, EventError, nearest
-from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS
+from colonnade.errors import EventError
+from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS, check_name
 from colonnade.training.results import PolicyReport
 
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ def apply_policy(weights: Floats, classes: NDArray[np.int64], policy: str) -> Fl
         If a group's weights are not finite, all zero, or add up to less than zero, so that no rescaling is
         possible.
     """
-    _known("negative_weights", policy, NEGATIVE_POLICIES)
+    check_name("negative_weights", policy, NEGATIVE_POLICIES)
     if not np.isfinite(weights).all():
         msg = f"{int((~np.isfinite(weights)).sum())} of {len(weights)} training weights are not finite numbers."
         raise EventError(msg)
@@ -118,7 +118,7 @@ def training_weights(
     EventError
         If signal or background has no events, or their weights add up to nothing.
     """
-    _known("weighting", weighting, WEIGHTINGS)
+    check_name("weighting", weighting, WEIGHTINGS)
     for name, chosen in (("signal", target), ("background", ~target)):
         if not chosen.any():
             msg = f"There are no {name} events to train on; check the model's processes and regions."
@@ -213,9 +213,3 @@ def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
         return 0.0, 0.0
     mean = float((weights * values).sum()) / total
     return mean, float(np.sqrt(np.sum(np.square(weights * (values - mean))))) / abs(total)
-
-
-def _known(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        msg = f"{what} = '{value}' is unknown{nearest(value, known)}; choose one of {', '.join(known)}."
-        raise ConfigError(msg)
