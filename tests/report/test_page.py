@@ -303,6 +303,11 @@ def test_a_run_of_data_alone(own_run):
     (own_run / "fit.json").unlink()
     found = report(own_run)
     assert table_with(found, "Data")[0] == ["Region", "Data"]
+    assert "Backgrounds" not in found.text
+    change(own_run, "provenance", lambda content: content.update(signal_regions=[]))
+    words = report(own_run).text
+    assert "no signal region" in words
+    assert "blinded" not in words
 
 
 def test_large_pictures_are_made_smaller(drawn_run, monkeypatch):
