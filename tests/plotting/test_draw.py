@@ -237,7 +237,7 @@ def test_command(short_run, capsys):
             ["plot", str(own_run), "--regions", "CR_em", "--histograms", "njets", "--formats", "png", "--workers", "1"]
         )
     assert caught.value.code == 0
-    assert "files in" in capsys.readouterr().out
+    assert "plots" in capsys.readouterr().out
     assert (own_run / "plots/CR_em/njets.png").is_file()
     assert not list((own_run / "plots").rglob("*.pdf"))
 

@@ -8,9 +8,8 @@ import hist
 import pytest
 from helpers.made_run import empty_run
 
-from colonnade.errors import ConfigError
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.labels import BACKGROUND_COLOURS, choose, literal, parameter_label, region_title
+from colonnade.plotting.labels import BACKGROUND_COLOURS, literal, parameter_label, region_title
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
 from colonnade.workflow.folder import load_run
 
@@ -117,14 +116,6 @@ def test_titles_have_nothing_that_can_t_be_seen():
     assert region_title("a", PlotSettings(region_titles={"a": "\x1b[31mred"})) == "[31mred"
     run = empty_run({"a": "background"}, plots=PlotSettings(processes={"a": ProcessStyle(title="\ttop\n")}))
     assert run.processes["a"].title == "top"
-
-
-def test_choose():
-    known = ["mll", "met", "mt2"]
-    assert choose(("mt*", "mll"), known, "histograms") == ["mll", "mt2"]
-    assert choose(("*",), [], "histograms") == []
-    with pytest.raises(ConfigError, match=r"plots.histograms: nothing is called 'mlll' \(did you mean mll"):
-        choose(("mlll",), known, "histograms")
 
 
 def test_captions(blinded_run):

@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Draw what a run left in DIRECTORY, into its plots/.
 
-    Without options, as the run's workflow says.
+    Without options, as the run's workflow says. Pictures that are not chosen are removed: the folder, and the page that
+    `colonnade report` writes, show what was drawn last.
     """
     import os
 

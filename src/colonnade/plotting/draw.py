@@ -22,13 +22,13 @@ from colonnade.output import write_json
 from colonnade.plotting.classifier_pictures import classifier_pictures
 from colonnade.plotting.fit_pictures import fit_pictures
 from colonnade.plotting.histogram_pictures import histogram_pictures
-from colonnade.plotting.labels import choose
 from colonnade.plotting.plot import Picture
 from colonnade.plotting.resonance_pictures import bump_pictures
 from colonnade.plotting.run import Run
 from colonnade.plotting.save import save_picture
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
+from colonnade.statistics.templates import matching
 
 _INDEX = "index.json"
 
@@ -128,7 +128,7 @@ def pictures_of(run: Run) -> list[Picture]:
 
 
 def _chosen(run: Run) -> Iterator[Picture]:
-    names = choose(run.plots.histograms, list(run.histograms), "histograms")
+    names = matching(run.plots.histograms, list(run.histograms), "plots.histograms")
     for region in run.regions:
         for name in names:
             yield from histogram_pictures(run, name, region)

@@ -8,7 +8,6 @@ __all__ = [
     "SIGNAL_DASHES",
     "Process",
     "Signal",
-    "choose",
     "literal",
     "parameter_label",
     "processes",
@@ -18,12 +17,10 @@ __all__ = [
 ]
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
-from colonnade.errors import ConfigError, nearest
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
 
 # M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270, Table 1: the set of ten,
@@ -223,24 +220,6 @@ def region_title(name: str, settings: PlotSettings) -> str:
     if name in settings.region_titles:
         return _visible(settings.region_titles[name])
     return " ".join(_FLAVOURS.get(word, word) for word in literal(name).split("_"))
-
-
-def choose(patterns: Iterable[str], known: Sequence[str], what: str) -> list[str]:
-    """Return the known names that match any pattern, in their own order.
-
-    Raises
-    ------
-    ConfigError
-        If a pattern matches nothing.
-    """
-    chosen = set()
-    for pattern in patterns:
-        found = [name for name in known if fnmatchcase(name, pattern)]
-        if not found and pattern != "*":
-            msg = f"plots.{what}: nothing is called {pattern!r}{nearest(pattern, known)}."
-            raise ConfigError(msg)
-        chosen.update(found)
-    return [name for name in known if name in chosen]
 
 
 def literal(text: str) -> str:

@@ -13,7 +13,6 @@ from colonnade.plotting.labels import (
     BACKGROUND_COLOURS,
     Process,
     Signal,
-    choose,
     literal,
     processes,
     signals_by_model,
@@ -24,6 +23,7 @@ from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.yields import RegionYields, region_yields
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.templates import matching
 from colonnade.training.results import Evaluation
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Run:
     @cached_property
     def regions(self) -> list[str]:
         """The regions to draw."""
-        return choose(self.plots.regions, self.all_regions, "regions")
+        return matching(self.plots.regions, self.all_regions, "plots.regions")
 
     @cached_property
     def models(self) -> dict[str, list[Signal]]:
@@ -151,7 +151,7 @@ class Run:
         most, and without a fit the middle one; of a single model its ends and its middle.
         """
         if self.plots.signals is not None:
-            return choose(self.plots.signals, self.of_kind("signal"), "signals")
+            return matching(self.plots.signals, self.of_kind("signal"), "plots.signals")
         groups = list(self.models.values())
         if len(groups) == 1:
             group = groups[0]

@@ -46,10 +46,10 @@ def check_names(
         regions = histograms[fit.histogram].regions_among(list(processor.regions))
         _known(fit.region, regions, f"The fit {name} of a peak asks for {fit.histogram} in the region")
     if settings.plots is not None:
-        from colonnade.plotting.labels import choose
+        from colonnade.statistics.templates import matching
 
-        choose(settings.plots.histograms, list(histograms), "histograms")
-        choose(settings.plots.regions, list(processor.regions), "regions")
+        matching(settings.plots.histograms, list(histograms), "plots.histograms")
+        matching(settings.plots.regions, list(processor.regions), "plots.regions")
     if settings.model is not None:
         _build_with_made_up_content(workflow, settings.model, processor, datasets, variations)
 

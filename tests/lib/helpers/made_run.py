@@ -290,6 +290,7 @@ def make_datasets():
 
 def make_provenance(unblind=False):
     return {
+        "title": "Dark matter in events with a lepton pair and missing momentum",
         "command": "colonnade run workflows/dilepton_met.yaml --output results/dilepton_met",
         "config": {
             "title": "Dark matter in events with a lepton pair and missing momentum",
