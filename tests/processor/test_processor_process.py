@@ -102,7 +102,7 @@ class TestHistograms:
         _, ht, weights, _ = by_hand(events, jet_pt=50.0)
         expected = hist.Hist(Regular(20, 0, 400), storage="weight").fill(ht, weight=weights.weight())
         assert same(made["all", "nominal", :], expected)
-        assert toy.parameters() == ("jet_pt", "unblind", "corrections", "scorers", "variations")
+        assert toy.parameters() == ("jet_pt", "unblind", "corrections", "scorers", "files", "variations")
         with pytest.raises(ConfigError, match=r"Toy has no parameter 'jetpt' \(did you mean jet_pt\?\)"):
             toy(jetpt=3)
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-__all__ = ["AnalysisIdentity", "chunk_key", "dataset_key", "identify", "merged_key"]
+__all__ = ["AnalysisIdentity", "UnidentifiedError", "chunk_key", "dataset_key", "identify", "merged_key"]
 
+import ast
 import functools
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import cloudpickle
+import numpy as np
 
 from colonnade.execution.merging import FAN_IN, GROUP
 from colonnade.execution.plan import Chunk, DatasetPlan
-from colonnade.execution.project import ProjectCode
+from colonnade.execution.project import ProjectCode, called, text_of
 from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
 _ROOMS = ("manifest", "kinematics", "images", "events", "histograms", "inference", "processor")
-_FORMAT = "1"
+_FORMAT = "2"
+# the files that count, while an analysis is identified
+_seen: ContextVar[set[str]] = ContextVar("seen")
 
 
 @dataclass(frozen=True)
@@ -36,18 +43,21 @@ class AnalysisIdentity:
         The hash.
     parts
         What it is made of, so that two can be compared.
+    files
+        The files whose content counts, absolute.
     """
 
     digest: str
     parts: Mapping[str, Any]
+    files: frozenset[str] = frozenset()
 
 
-class _UnidentifiedError(Exception):
-    """Something in the analysis has no stable identity."""
+class UnidentifiedError(Exception):
+    """Something in the analysis has no stable identity; the message says what."""
 
 
-def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
-    """Return an analysis's identity, or None where it holds something that can't be identified.
+def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity:
+    """Return an analysis's identity.
 
     Parameters
     ----------
@@ -55,23 +65,33 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity | None:
         The analysis. Its attributes count, by value; a path of a file counts by the file's content, and so
         do the paths of its corrections and of its classifier.
     code
-        Its modules.
+        Its modules: what they do, the values of their variables, the environment variables that they read, and the
+        files that they name.
+
+    Raises
+    ------
+    UnidentifiedError
+        Where the analysis holds something that can't be identified.
     """
     kind = type(processor)
+    found: set[str] = set()
+    token = _seen.set(found)
     try:
         parts = {
             "class": f"{kind.__module__}.{kind.__qualname__}",
             "code": code.meanings() or _pickled(kind),
             "declared": _declared(kind),
             "files": _named_files(kind, code),
+            "variables": _variables(code),
+            "environment": _environment(code),
             "state": _plain(vars(processor)),
             "framework": _framework(),
             "libraries": installed(),
             "format": _FORMAT,
         }
-    except _UnidentifiedError:
-        return None
-    return AnalysisIdentity(_hash(parts), parts)
+    finally:
+        _seen.reset(token)
+    return AnalysisIdentity(_hash(parts), parts, frozenset(found))
 
 
 def dataset_key(analysis: AnalysisIdentity, dataset: DatasetPlan) -> str:
@@ -123,21 +143,88 @@ def _declared(kind: type) -> list[Any]:
 
 
 def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:
-    """Return the digest of each file that a class, or a module of the analysis, names in a variable."""
-    places: list[tuple[str, Mapping[str, Any]]] = [
-        (f"{base.__module__}.{base.__qualname__}", vars(base)) for base in kind.__mro__
-    ]
-    places.extend(
-        (module.name, vars(sys.modules[module.name])) for module in code.modules if module.name in sys.modules
-    )
+    """Return the digest of each file that a class names in a variable, or a module of the analysis anywhere."""
     found = {}
-    for place, names in places:
-        for name, value in list(names.items()):
+    for base in kind.__mro__:
+        for name, value in list(vars(base).items()):
             if isinstance(value, str | Path) and not name.startswith("__"):
                 digest = _text_or_file(value)
                 if isinstance(digest, list):
-                    found[f"{place}.{name}"] = digest[1]
+                    found[f"{base.__module__}.{base.__qualname__}.{name}"] = digest[1]
+    for module in code.modules:
+        texts = {text for node in ast.walk(module.tree) if (text := text_of(node))}
+        for text in texts:  # relative to where the run is, or to the module
+            for place in (text, str(Path(module.path).parent / text)):
+                digest = _text_or_file(place)
+                if isinstance(digest, list):
+                    found[f"{module.name}: {text}"] = digest[1]
     return found
+
+
+def _variables(code: ProjectCode) -> dict[str, Any]:
+    """Return the values of the modules' variables: tables that were loaded at import, settings, paths."""
+    found = {}
+    for module in code.modules:
+        names = vars(sys.modules[module.name]) if module.name in sys.modules else {}
+        for name, value in list(names.items()):
+            if not name.startswith("__") and not _is_code(value):
+                try:
+                    found[f"{module.name}.{name}"] = _plain(value)
+                except UnidentifiedError as error:
+                    msg = f"the variable {name} of {module.path} ({type(value).__name__}) can't be compared"
+                    raise UnidentifiedError(msg) from error
+    return found
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a value is what it is by its code, which counts already."""
+    kinds = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.ufunc)
+    if isinstance(value, kinds):
+        return True
+    return type(value).__module__.partition(".")[0] in ("numba", "typing", "__future__", "types")
+
+
+def _environment(code: ProjectCode) -> dict[str, str | None]:
+    """Return the environment variables that the modules read."""
+    found: dict[str, str | None] = {}
+    for module in code.modules:
+        read = set()
+        mentioned = 0
+        for node in ast.walk(module.tree):
+            imports = isinstance(node, ast.Call) and called(node) in ("import_module", "__import__")
+            if imports and not _first_text(node):
+                msg = f"{module.path} imports a module by a name made at run time"
+                raise UnidentifiedError(msg)
+            if _last(node) in ("environ", "getenv"):
+                mentioned += 1
+            key = _variable_read(node)
+            if key is not None:
+                read.add((key, node.lineno, node.col_offset))  # type: ignore[attr-defined]  # an expression
+        if len(read) != mentioned:
+            msg = f"{module.path} reads environment variables by names made at run time"
+            raise UnidentifiedError(msg)
+        found |= {key: os.environ.get(key) for key, *_ in read}
+    return found
+
+
+def _variable_read(node: ast.AST) -> str | None:
+    """Return the name of the environment variable that an expression reads, where it is literal."""
+    if isinstance(node, ast.Subscript) and _last(node.value) == "environ":
+        return text_of(node.slice)
+    if isinstance(node, ast.Call):
+        of_environ = called(node) == "get" and _last(getattr(node.func, "value", None)) == "environ"
+        return _first_text(node) if of_environ or called(node) == "getenv" else None
+    return None
+
+
+def _last(node: Any) -> str:
+    """Return the last part of a name."""
+    return str(getattr(node, "attr", getattr(node, "id", "")))
+
+
+def _first_text(node: Any) -> str | None:
+    """Return the first argument of a call, where it is a literal string."""
+    return text_of(node.args[0]) if node.args else None
 
 
 def _plain(value: Any) -> Any:
@@ -145,7 +232,7 @@ def _plain(value: Any) -> Any:
 
     Raises
     ------
-    _UnidentifiedError
+    UnidentifiedError
         If that is not possible.
     """
     if value is None or isinstance(value, bool | int | float):
@@ -180,15 +267,19 @@ def _pickled(value: Any) -> str:
     try:
         return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
     except Exception as error:
-        raise _UnidentifiedError from error
+        msg = f"it holds a {type(value).__name__}, which can't be compared"
+        raise UnidentifiedError(msg) from error
 
 
 def _file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise _UnidentifiedError from error
+        msg = f"{path} can't be read"
+        raise UnidentifiedError(msg) from error
+    _seen.get(set()).add(str(path.resolve()))
+    return digest
 
 
 def _hash(value: Any) -> str:

@@ -7,7 +7,7 @@ editing a file during a run changes nothing in it.
 
 from __future__ import annotations
 
-__all__ = ["ProjectCode", "SourceModule", "collect_code", "install"]
+__all__ = ["ProjectCode", "SourceModule", "collect_code", "install", "installed_folders"]
 
 import ast
 import atexit
@@ -131,12 +131,13 @@ def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
     places = list(spec.submodule_search_locations or ())
     if spec.origin is not None and spec.has_location:
         places = [spec.origin]
-    installed = _installed()
+    installed = installed_folders()
     return any(not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places)
 
 
 @functools.lru_cache(maxsize=1)
-def _installed() -> list[Path]:
+def installed_folders() -> list[Path]:
+    """Return where Python and installed packages lie."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [sysconfig.get_paths()[name] for name in names]
     # packages may also come from another environment, by PYTHONPATH or a .pth file
@@ -160,8 +161,20 @@ def _imported_names(source: SourceModule) -> list[str]:
                     base = importlib.util.resolve_name("." * node.level + base, package)
             names.append(base)
             names.extend(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
+            names.extend(text for argument in node.args[:1] if (text := text_of(argument)))
     parents = [name[:place] for name in names for place, letter in enumerate(name) if letter == "."]
     return [name for name in (*names, *parents) if name]
+
+
+def called(node: ast.Call) -> str:
+    """Return the last part of the name of what is called."""
+    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
+
+
+def text_of(node: ast.AST) -> str | None:
+    """Return the text of a literal string; None of any other expression."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _meaning(tree: ast.Module) -> str:

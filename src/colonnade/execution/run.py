@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError, OutputError
@@ -15,7 +16,7 @@ from colonnade.events import SourceFile, TransientInputError, learn_columns
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.faults import back_off, is_transient, within
-from colonnade.execution.identity import chunk_key, dataset_key, identify, merged_key
+from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.ledger import (
     DatasetLedger,
     Ledger,
@@ -31,6 +32,7 @@ from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
+from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import Job, analysis_failed
 from colonnade.manifest import Dataset
 
@@ -138,6 +140,7 @@ class _Run:
     kept: dict[str, Any] = field(default_factory=dict)
     kept_events: int = 0
     missing_chunks: int = 0
+    declared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.processor)
@@ -190,12 +193,16 @@ class _Run:
     def look_up(self, plan: Plan) -> None:
         """Find what is kept of earlier runs."""
         self.missing_chunks = plan.chunks
-        identity = identify(self.processor, self.code)
-        if self.cache is not None and identity is None:
-            self.progress.say("Note: no result is kept, as the analysis holds something that can't be told apart.")
-            self.cache = None
-        if self.cache is None or identity is None:
+        if self.cache is None:
             return
+        try:
+            identity = identify(self.processor, self.code)
+        except UnidentifiedError as error:
+            self.progress.say(f"Note: no result is kept, as {error}.")
+            self.cache = None
+            return
+        masks = [dataset.event_metadata().get("luminosity_mask") for dataset in plan.datasets]
+        self.declared = identity.files | {str(Path(mask).resolve()) for mask in masks if mask is not None}
         self.cache = replace(self.cache, declared=tuple(getattr(self.processor, "histograms", ())))
         present = self.cache.present()
         for dataset in plan.datasets:
@@ -266,16 +273,31 @@ class _Run:
         raise problem
 
     def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
-        use, metadata = self.processor.process, dataset.event_metadata()
+        metadata = dataset.event_metadata()
+        opened: set[str] = set()
+
+        def use(events: Any) -> Any:
+            with watched() as found:
+                result = self.processor.process(events)
+            opened.update(found)
+            return result
+
         try:
             where = f"{source.path}, the first events,"
-            return within(self.settings.patience, where, lambda: learn_columns(source, use, metadata))
+            columns = within(self.settings.patience, where, lambda: learn_columns(source, use, metadata))
         except (ColonnadeError, MemoryError):
             raise
         except Exception as error:
             where = f"dataset {dataset.name}, the first events of {source.path}"
             msg = analysis_failed(error, self.processor, where)
             raise EventError(msg) from error
+        others = undeclared(opened, {*self.declared, str(Path(source.path).resolve())})
+        if others and self.cache is not None:
+            self.progress.say(
+                f"Note: no result is kept, as the analysis opens {others[0]}; declare it under `files` of the workflow."
+            )
+            self.cache = None
+        return columns
 
     def outcomes(
         self, plan: Plan, assignments: list[Assignment], columns: tuple[tuple[str, ...], ...]
@@ -284,7 +306,9 @@ class _Run:
         found = {name: Outcome(result) for name, result in self.kept.items()}
         if assignments:
             metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
-            job = Job(self.processor, metadata, columns, self.cache, self.settings.patience, self._threads())
+            job = Job(
+                self.processor, metadata, columns, self.cache, self.settings.patience, self._threads(), self.declared
+            )
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
             self._keep(found)

@@ -20,6 +20,7 @@ from colonnade.execution.faults import ChunkError, is_transient, sentence, withi
 from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install
 from colonnade.execution.versions import installed
+from colonnade.execution.watch import undeclared, watched
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
 
@@ -42,6 +43,8 @@ class Job:
         Seconds after which reading is given up as stalled.
     threads
         How many columns a worker unpacks at a time.
+    files
+        The files that the keys of kept results hold.
     """
 
     processor: Any
@@ -50,6 +53,7 @@ class Job:
     cache: ResultCache | None = None
     patience: float = 300.0
     threads: int = 1
+    files: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,8 @@ def _used(job: Job, task: Task) -> Any:
         msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
         raise InputError(msg)
     try:
-        return job.processor.process(events)
+        with watched() as opened:
+            result = job.processor.process(events)
     except MemoryError:
         raise
     except Exception as error:
@@ -234,6 +239,11 @@ def _used(job: Job, task: Task) -> Any:
         # many ways. Whether that is so, events that read each column when it is touched will tell.
         process = job.processor.process
         return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
+    others = undeclared(opened, job.files) if job.cache is not None and task.key else []
+    if others:
+        msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."
+        raise EventError(msg)
+    return result
 
 
 def _checked(output: Any, task: Task) -> Any:

@@ -94,6 +94,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Name to path of the correctionlib files that `weights` or `objects` use as ``self.corrections[name]``.
     scorers
         Name of a further observable to what makes it of the others, see `Scorer`.
+    files
+        Name to path of other files that the analysis reads, as ``self.files[name]``: kept results depend on their
+        content.
     variations
         Whether to vary weights and objects; without, only the nominal result is made.
 
@@ -118,6 +121,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         unblind: bool = False,
         corrections: Mapping[str, Path | str] | None = None,
         scorers: Mapping[str, Scorer] | None = None,
+        files: Mapping[str, Path | str] | None = None,
         variations: bool = True,
         **unknown: Any,
     ) -> None:
@@ -129,6 +133,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         self.variations = variations
         self.corrections = Corrections(corrections or {})
         self.scorers = dict(scorers or {})
+        self.files = {name: Path(path) for name, path in (files or {}).items()}
         check_declarations(type(self))
 
     @classmethod

@@ -108,15 +108,21 @@ class LuminosityMask:
         return certified
 
 
-@functools.lru_cache(maxsize=16)
 def luminosity_mask(path: str) -> LuminosityMask:
-    """Return what a golden JSON file certifies, read once a process.
+    """Return what a golden JSON file certifies, read once a process and again when the file changes.
 
     Raises
     ------
     ConfigError
         If the file can't be read or is none.
     """
+    status = Path(path).stat() if Path(path).exists() else None
+    return _read_mask(path, None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@functools.lru_cache(maxsize=16)
+def _read_mask(path: str, version: tuple[int, ...] | None) -> LuminosityMask:
+    del version  # counts in the cache's key only
     certified = read_json(Path(path))
     try:
         return LuminosityMask(certified)

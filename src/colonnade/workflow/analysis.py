@@ -87,6 +87,7 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
     settings = workflow.settings
     analysis = load_analysis(workflow.root, settings.processor)
     corrections = {name: _file(workflow, "corrections", name, path) for name, path in settings.corrections.items()}
+    files = {name: _file(workflow, "files", name, path) for name, path in settings.files.items()}
     scorers: dict[str, Any] = {}
     for name, wanted in settings.scorers.items() if scored else ():
         file = _file(workflow, "scorers", name, workflow.models[name])
@@ -94,7 +95,7 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
             scorers |= scorers_of(Classifier.load(file), name, analysis.histograms)
         else:
             scorers[name] = OnnxScorer.load(file, wanted, _converted(file, wanted) if wanted.xgboost else None)
-    return analysis(unblind=unblind, corrections=corrections, scorers=scorers, **settings.parameters)
+    return analysis(unblind=unblind, corrections=corrections, scorers=scorers, files=files, **settings.parameters)
 
 
 def _converted(path: Path, settings: ScorerSettings) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from colonnade.execution import RichProgress
-from colonnade.execution.identity import identify
+from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
 from colonnade.inference import declared_units
 from colonnade.manifest import load_manifest
@@ -59,11 +59,14 @@ def make_columns(
     # models of other numbers of folds find theirs by the same rule
     folds = next((model.folds for model in models if model.folds > 1), 1)
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
-    identity = identify(processor, collect_code(processor))
+    try:
+        analysis = identify(processor, collect_code(processor)).digest
+    except UnidentifiedError:
+        analysis = datetime.now(UTC).isoformat()  # made each time
     key = digest(
         settings.luminosity,
         settings.tree_schema,
-        identity.digest if identity is not None else datetime.now(UTC).isoformat(),  # untold: made each time
+        analysis,
         {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in datasets},
         features,
         folds,

@@ -168,6 +168,7 @@ def _about(
             **files({"processor": settings.processor.partition(":")[0]}),
             "corrections": files(settings.corrections),
             "scorers": files(workflow.models),
+            "files": files(settings.files),
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },

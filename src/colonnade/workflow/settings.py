@@ -30,6 +30,7 @@ class WorkflowSettings(Settings):
     processor: str = Field(description="processors/name.py, or processors/name.py:Class")
     parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
     corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
+    files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
     scorers: dict[str, str | ScorerSettings] = Field(
         default={},
         description="observable -> what makes it of the others: an .onnx file that colonnade trained, or a model that "
