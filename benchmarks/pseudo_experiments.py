@@ -2,7 +2,7 @@
 
     python benchmarks/pseudo_experiments.py [--experiments 64] [--workers 2]
 
-A pseudo-experiment is S2's: draw 8,192 events, train a network (8-32-32-1, Adam, batches of 256, five epochs)
+A pseudo-experiment of the zgamma study: draw 8,192 events, train a network (8-32-32-1, Adam, batches of 256, 5 epochs)
 to tell the mass window from its sidebands, cut on its response at 20 places, and at each fit the background
 to the sidebands and the signal on top. The loop does one at a time, with torch and iminuit as one would write
 it with care: tensors in memory and sliced, no data loader; bins counted with numpy; a well-conditioned basis,

@@ -23,7 +23,7 @@ PUBLIC = {
     ],
     "colonnade.config": ["Settings", "parse_settings", "read_json", "read_yaml"],
     "colonnade.output": ["replacing", "write_json"],
-    "colonnade.workflow": ["Workflow", "load_workflow", "run_workflow"],
+    "colonnade.workflow": ["Workflow", "load_run", "load_workflow", "run_workflow"],
 }
 
 

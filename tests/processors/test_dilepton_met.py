@@ -238,7 +238,7 @@ def test_every_observable_and_region_of_every_event(analysis, shift):
 
 
 def test_what_the_thesis_lists_is_there(analysis):
-    """The variables of SEEDS S0, point 10; jets stay as many as there are."""
+    """The variables that the search declares; jets stay as many as there are."""
     observables = analysis().columns(make_events(300))["observables"]
     names = {"mll", "mjj", "met", "met_significance", "ht", "rt", "mt", "mt2", "et_ll", "opposite_sign"}
     names |= {"dphi_ll_met", "dphi_closest_met", "dphi_leading_met", "dphi_ll"}

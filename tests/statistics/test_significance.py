@@ -16,7 +16,7 @@ ASIMOV = [
     (50, 100, 10, 3.1729728607954),
     (20, 50, 7, 1.8397484032354),
 ]
-# S0, Eq. 5.3 on the printed yields
+# R. Guevara's thesis (docs/references.md), Eq. 5.3 on the printed yields
 COUNTING = [((4, 117), 0.368), ((6, 117), 0.550), ((3, 108), 0.287), ((5, 108), 0.477)]
 sizes = st.floats(1e-3, 1e6)
 

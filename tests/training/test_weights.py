@@ -1,4 +1,4 @@
-"""Weightings against the numbers of S0's table 5.2, and what each policy on negative weights costs."""
+"""Weightings against table 5.2 of R. Guevara's thesis, and what each policy on negative weights costs."""
 
 from __future__ import annotations
 

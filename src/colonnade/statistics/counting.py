@@ -16,7 +16,7 @@ _SMALL = 1e-3
 def significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
     r"""Median discovery significance of a signal on a known background.
 
-    :math:`Z = \sqrt{2[(s+b)\ln(1+s/b) - s]}`: Eq. 5.3 of S0; Eq. 97 of Cowan, Cranmer, Gross and Vitells,
+    :math:`Z = \sqrt{2[(s+b)\ln(1+s/b) - s]}`: Eq. 97 of Cowan, Cranmer, Gross and Vitells,
     arXiv:1007.1727.
 
     Parameters

@@ -274,7 +274,7 @@ class ModelSettings(Settings):
     systematics, normalisations, statistical, pruning, limit
         See the classes.
     counting : mapping of str to CountingSettings
-        Regions whose total yields are compared by S0's significance.
+        Regions whose total yields are compared by the significance of `colonnade.statistics.significance`.
     minimum_background : float
         A bin that expects no more background than this is taken as empty.
     empty_bins : {'merge', 'error'}

@@ -25,7 +25,7 @@ from colonnade.statistics.resonance import (
 
 EDGES = np.linspace(132.0, 168.0, 37)
 SHAPES = [Exponential(), QuadraticExponential(), PolyLogExponential(), Polynomial(2), Bernstein(3)]
-# the forms as S2 prints them, up to their normalisation
+# the forms as B. Lieberman and B. Mellado print them (docs/references.md), up to their normalisation
 FORMS = {
     "exponential": (lambda x, c: np.exp(-c[0] * x), [0.03]),
     "exponential with quadratic": (lambda x, c: np.exp(-c[0] * x + c[1] * x**2), [0.06, 1e-4]),
