@@ -129,6 +129,21 @@ def opening(path: Path, rounds: int) -> None:
     )
 
 
+def planning(path: Path, rounds: int) -> None:
+    """Measure what planning takes of the processor for each file."""
+    from colonnade.events import inspect_file
+    from colonnade.events.files import forget_handle
+
+    def work() -> None:
+        forget_handle(str(path))
+        inspect_file(str(path))
+
+    one = statistics.median(_seconds(work) for _ in range(rounds))
+    report(
+        "planning a file, processor time", f"{one * 1e3:.0f} ms", f"{one * 1e3:.0f} ms", "<= 50 ms", holds=one <= 0.05
+    )
+
+
 def _seconds(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
@@ -196,6 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     paths = make_files(options.files)
     opening(paths[0], options.rounds)
+    planning(paths[0], options.rounds)
     if options.files < 2:
         return
     mine = ours(paths)

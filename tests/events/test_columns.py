@@ -241,3 +241,14 @@ def test_physlite_in_each_of_its_spellings() -> None:
         assert columns["event"].source == names[0]
         assert columns["genWeight"].first
         assert columns["Muon_pt"].divisor == 1000
+
+
+def test_of_two_trees_with_one_name_the_newest_is_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.root")
+    with uproot.recreate(path) as file:
+        for count in (3, 5):
+            file.mktree("Events", {"x": "float64"}).extend({"x": np.arange(float(count))})
+    source = inspect_file(path)
+    assert source.entries == 5
+    assert any("cycles" in note for note in source.notes)
+    assert read_events(source, 0, 5, ("x",), {}).x.to_list() == [0, 1, 2, 3, 4]

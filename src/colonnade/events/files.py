@@ -48,6 +48,8 @@ class Handle:
     reader: Reader
     catalog: Catalog
     stamp: _Stamp
+    #: what a user should know of the file, beside its columns
+    notes: tuple[str, ...] = ()
     plans: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -166,17 +168,17 @@ def _open(path: str, tree: str | None, schema: str | None, weight: str | None, s
         path = path.removeprefix("file://")
         _check_local(path)
     if is_csv(path):
-        reader, name = _open_csv(path), ""
+        reader, name, notes = _open_csv(path), "", ()
     elif _is_parquet(path):
-        reader, name = _open_parquet(path), ""
+        reader, name, notes = _open_parquet(path), "", ()
     else:
-        reader, name = _open_root(path, tree, schema)
+        reader, name, notes = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
     lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
     if weight is not None and weight not in reader.names:
         msg = f"{path} has no column {weight}{nearest(weight, reader.names)}, which is said to be its weight."
         raise InputError(msg)
-    return Handle(path, name, reader, build_catalog(rules, reader.names, lists, weight), stamp)
+    return Handle(path, name, reader, build_catalog(rules, reader.names, lists, weight), stamp, notes)
 
 
 def _lists(reader: Reader) -> Iterator[str]:
@@ -298,13 +300,15 @@ def _open_csv(path: str) -> Reader:
         return CsvReader(path)
 
 
-def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str]:
+def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str, tuple[str, ...]]:
     with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
         file = RootFile(path)
         name = _choose(path, tree, schema, list(file.kinds))
+        several = file.directory is not None and name in file.directory.several
+        notes = (f"{path} holds several trees named {name} (cycles); the newest is read.",) if several else ()
         if file.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple"):
-            return RNTupleReader(file, name), name
-        return TTreeReader(file, name), name
+            return RNTupleReader(file, name), name, notes
+        return TTreeReader(file, name), name, notes
 
 
 def _choose(path: str, tree: str | None, schema: str | None, trees: list[str]) -> str:

@@ -251,7 +251,7 @@ def _notes(handle: Handle) -> tuple[str, ...]:
     """Say what a user should know of a file that can be read."""
     expected = find_schema(handle.catalog.schema).expected
     lacking = [name for name in expected if name not in handle.catalog.columns]
-    notes = []
+    notes = list(handle.notes)
     if lacking:
         notes.append(f"{handle.path} has no {', '.join(lacking)}: its events can't be told apart or selected by run.")
     if handle.catalog.twice:
