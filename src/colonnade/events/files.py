@@ -167,10 +167,12 @@ def _open(path: str, tree: str | None, schema: str | None, weight: str | None, s
     if not is_remote(path):
         path = path.removeprefix("file://")
         _check_local(path)
+    notes: tuple[str, ...] = ()
+    reader: Reader
     if is_csv(path):
-        reader, name, notes = _open_csv(path), "", ()
+        reader, name = _open_csv(path), ""
     elif _is_parquet(path):
-        reader, name, notes = _open_parquet(path), "", ()
+        reader, name = _open_parquet(path), ""
     else:
         reader, name, notes = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
