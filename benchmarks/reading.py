@@ -30,7 +30,7 @@ COLUMNS = (
 )
 
 
-class Bare:
+class Unpacking:
     """The bytes of the columns' baskets, unpacked and forgotten."""
 
     def __init__(self, path: str) -> None:
@@ -97,7 +97,7 @@ def compare(path: str, events: int, chunk: int, rounds: int) -> dict[str, float]
         for start in range(0, events, chunk):
             read_events(source, start, start + chunk, COLUMNS, {}, threads=threads)
 
-    sides = {"uproot": (1, uproots), "colonnade": (1, ours), "unpacking alone": (1, Bare(path).read)}
+    sides = {"uproot": (1, uproots), "colonnade": (1, ours), "unpacking alone": (1, Unpacking(path).read)}
     if len(cores) > 1:
         sides["on two cores"] = (2, lambda: ours(threads=2))
     times: dict[str, list[float]] = {name: [] for name in sides}

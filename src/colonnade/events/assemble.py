@@ -15,7 +15,7 @@ import numpy as np
 from colonnade.errors import InputError
 from colonnade.events.behaviors import BEHAVIOR
 from colonnade.events.catalog import Catalog, Column, Group, Objects
-from colonnade.events.chunk import Chunk, as_layout
+from colonnade.events.chunk import EntryRange, as_layout
 from colonnade.events.readers import Reader
 
 _EVENTS = {"__record__": "Events", "group": ""}
@@ -42,19 +42,19 @@ class Plan:
     ----------
     sources
         The source columns to read, together.
-    bare
+    without_offsets
         Those among them whose offsets are known from another one.
     scalars
         Columns at the level of the event.
     members
         Records in the event.
-    tellers
+    offset_sources
         For each collection, the column whose offsets hold for all of it.
     """
 
     sources: tuple[str, ...]
-    bare: frozenset[str]
-    tellers: dict[Objects, str]
+    without_offsets: frozenset[str]
+    offset_sources: dict[Objects, str]
     scalars: tuple[Column, ...]
     members: tuple[Member, ...]
 
@@ -71,8 +71,8 @@ def build_plan(catalog: Catalog, reader: Reader, columns: Sequence[Column]) -> P
         if column.name.startswith("n") and column.name[1:] in catalog.groups:
             grouped.setdefault(column.name[1:], [])
     members = tuple(_member(catalog, reader, catalog.groups[name], held) for name, held in grouped.items())
-    sources, bare, tellers = _sources(reader, scalars, members)
-    return Plan(sources, bare, tellers, tuple(scalars), members)
+    sources, without_offsets, offset_sources = _sources(reader, scalars, members)
+    return Plan(sources, without_offsets, offset_sources, tuple(scalars), members)
 
 
 def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column]) -> Member:
@@ -107,37 +107,37 @@ def _sources(
         else:
             sources.update(dict.fromkeys(column.source for column in member.columns if column.source))
             needed.update(column.source for column in member.columns)
-    bare: set[str] = set()
-    tellers: dict[Objects, str] = {}
+    without_offsets: set[str] = set()
+    offset_sources: dict[Objects, str] = {}
     for objects, alike in by_objects.items():
         own = dict.fromkeys(m.group.select[0] for m in alike if m.group.select)
         own.update(dict.fromkeys(c.source for m in alike for c in m.columns if c.source))
         count, like = objects
         # a column of the objects tells where each event's start, at no cost
-        teller = like if like in own or (count is None and not own) else next(iter(own), None)
-        if teller is not None:
-            tellers[objects] = teller
-            needed.add(teller)
-            sources[teller] = None
+        offset_source = like if like in own or (count is None and not own) else next(iter(own), None)
+        if offset_source is not None:
+            offset_sources[objects] = offset_source
+            needed.add(offset_source)
+            sources[offset_source] = None
         elif count is not None:
             sources[count] = None
         sources.update(own)
         # of the others, each event's number of values is compared
-        bare.update(name for name in own if _same(reader, name, teller, count))
-    return tuple(sources), frozenset(bare - needed), tellers
+        without_offsets.update(name for name in own if _same(reader, name, offset_source, count))
+    return tuple(sources), frozenset(without_offsets - needed), offset_sources
 
 
-def _same(reader: Reader, name: str, teller: str | None, count: str | None) -> bool:
+def _same(reader: Reader, name: str, offset_source: str | None, count: str | None) -> bool:
     """Tell whether the file says that a column has as many values in each event as another one."""
     counter = reader.counter(name, count)
     if counter is None:
         return False
-    return counter in {count, *(reader.counter(other, count) for other in (teller, count) if other)}
+    return counter in {count, *(reader.counter(other, count) for other in (offset_source, count) if other)}
 
 
-def eager_events(chunk: Chunk, plan: Plan, attrs: dict[str, Any]) -> ak.Array:
+def eager_events(chunk: EntryRange, plan: Plan, attrs: dict[str, Any]) -> ak.Array:
     """Read a plan's columns together and put the events together."""
-    chunk.prefetch(plan.sources, plan.bare, plan.tellers)
+    chunk.prefetch(plan.sources, plan.without_offsets, plan.offset_sources)
     contents = [as_layout(chunk.values(column)) for column in plan.scalars]
     fields = [column.field for column in plan.scalars]
     for member in plan.members:
@@ -147,7 +147,7 @@ def eager_events(chunk: Chunk, plan: Plan, attrs: dict[str, Any]) -> ak.Array:
     return ak.Array(layout, behavior=BEHAVIOR, attrs=attrs)
 
 
-def _record(chunk: Chunk, member: Member) -> Any:
+def _record(chunk: EntryRange, member: Member) -> Any:
     group = member.group
     length = chunk.count(group)
     contents = [as_layout(chunk.values(column)) for column in member.columns]
@@ -198,7 +198,7 @@ def build_lazy_plan(catalog: Catalog, reader: Reader) -> LazyPlan:
 
 
 def virtual_events(
-    chunk: Chunk, plan: LazyPlan, attrs: dict[str, Any], touched: Callable[[str], None] | None = None
+    chunk: EntryRange, plan: LazyPlan, attrs: dict[str, Any], touched: Callable[[str], None] | None = None
 ) -> ak.Array:
     """Put events together whose every column is read when it is touched.
 
@@ -274,7 +274,7 @@ def _keyed(form: Any, name: str) -> Any:
 
 
 def _leaf_buffers(
-    chunk: Chunk, column: Column, form: Any, note: Callable[[str], None] = _ignore
+    chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None] = _ignore
 ) -> dict[str, Callable[[], Any]]:
     """Return what makes the buffers of a column when they are touched."""
     if form.is_numpy:
@@ -283,12 +283,12 @@ def _leaf_buffers(
     return {key: functools.partial(_nested, chunk, column, form, note, key) for key in keys}
 
 
-def _values(chunk: Chunk, column: Column, note: Callable[[str], None]) -> Any:
+def _values(chunk: EntryRange, column: Column, note: Callable[[str], None]) -> Any:
     note(column.name)
     return np.asarray(chunk.values(column))
 
 
-def _nested(chunk: Chunk, column: Column, form: Any, note: Callable[[str], None], key: str) -> Any:
+def _nested(chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None], key: str) -> Any:
     note(column.name)
     layout = ak.to_packed(as_layout(chunk.values(column)), highlevel=False)
     if layout.form.type != form.type:
@@ -312,6 +312,6 @@ def _keys(node: Any) -> list[str]:
     return [node["form_key"], *(key for item in node.values() for key in _keys(item))]
 
 
-def _offsets(chunk: Chunk, group: Group, note: Callable[[str], None]) -> Any:
+def _offsets(chunk: EntryRange, group: Group, note: Callable[[str], None]) -> Any:
     note(f"{group.name}:")
     return chunk.offsets(group)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-from colonnade.events.schemas import Collection, Schema
+from colonnade.events.schemas import CollectionRule, Schema
 from colonnade.events.schemas.base import MEV
 
 _AZIMUTHS = (frozenset({"pt", "phi"}), frozenset({"px", "py"}))
@@ -240,7 +240,7 @@ class _Builder:
                 columns.append(Column(f"{prefix}_{field}", prefix, field, source))
             self._add_group(Group(prefix, jagged=prefix in jagged, vector=None, coordinates=(), count=count), columns)
 
-    def _collect(self, rule: Collection) -> list[str]:
+    def _collect(self, rule: CollectionRule) -> list[str]:
         """Add a collection with a rule of its own; return the source columns that used up."""
         sources = [name for name in self.names if name.startswith(rule.prefix)]
         columns = []

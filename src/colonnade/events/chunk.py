@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Chunk"]
+__all__ = ["EntryRange"]
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Offsets = npt.NDArray[np.int64]
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
 
 
-class Chunk:
+class EntryRange:
     """One entry range of a file.
 
     Parameters
@@ -40,12 +40,15 @@ class Chunk:
         self._read = read
         self._where = where
         self._raws: dict[str, Raw] = {}
-        self._tellers: dict[Objects, str] = {}
+        self._offset_sources: dict[Objects, str] = {}
         self._offsets: dict[Objects, Offsets] = {}
         self._members: dict[str, tuple[npt.NDArray[np.bool_], Offsets]] = {}
 
     def prefetch(
-        self, names: Sequence[str], bare: Collection[str] = (), tellers: Mapping[Objects, str] | None = None
+        self,
+        names: Sequence[str],
+        without_offsets: Collection[str] = (),
+        offset_sources: Mapping[Objects, str] | None = None,
     ) -> None:
         """Read source columns together.
 
@@ -53,13 +56,13 @@ class Chunk:
         ----------
         names
             The source columns.
-        bare
+        without_offsets
             Those whose offsets are not needed.
-        tellers
+        offset_sources
             Those whose offsets hold for a whole collection.
         """
-        self._raws.update(self._read(names, bare))
-        self._tellers.update(tellers or {})
+        self._raws.update(self._read(names, without_offsets))
+        self._offset_sources.update(offset_sources or {})
 
     def raw(self, name: str) -> Raw:
         """Return a source column."""
@@ -127,7 +130,7 @@ class Chunk:
         return offsets
 
     def _find_offsets(self, group: Group) -> Offsets:
-        told = self._raws.get(self._tellers.get(group.objects, str(group.like)))
+        told = self._raws.get(self._offset_sources.get(group.objects, str(group.like)))
         if told is not None and told.offsets is not None:
             return told.offsets
         if group.count:

@@ -94,7 +94,7 @@ class CsvReader:
         start: int,
         stop: int,
         *,
-        bare: Collection[str] = (),  # noqa: ARG002 - nothing is jagged
+        without_offsets: Collection[str] = (),  # noqa: ARG002 - nothing is jagged
         executor: Executor | None = None,  # noqa: ARG002 - pyarrow has its own threads
     ) -> Mapping[str, Raw]:
         """Read columns of an entry range in one call.

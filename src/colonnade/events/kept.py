@@ -62,12 +62,12 @@ class KeptColumns:
             Tells the file's content and the entry range from any other.
         """
 
-        def kept(names: Sequence[str], bare: Collection[str]) -> Mapping[str, Raw]:
-            keys = {name: _key(place, name, offsets=name not in bare) for name in names}
+        def kept(names: Sequence[str], without_offsets: Collection[str]) -> Mapping[str, Raw]:
+            keys = {name: _key(place, name, offsets=name not in without_offsets) for name in names}
             found = {name: raw for name, key in keys.items() if (raw := self._get(key)) is not None}
             missing = [name for name in names if name not in found]
             if missing:
-                made = read(missing, bare)
+                made = read(missing, without_offsets)
                 for name, raw in made.items():
                     self._put(keys[name], raw)
                 found.update(made)

@@ -71,7 +71,7 @@ class ParquetReader:
         start: int,
         stop: int,
         *,
-        bare: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
+        without_offsets: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
         executor: Executor | None = None,  # noqa: ARG002
     ) -> Mapping[str, Raw]:
         """Read columns of an entry range in one call."""

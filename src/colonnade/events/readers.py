@@ -61,7 +61,7 @@ class Reader(Protocol):
         start: int,
         stop: int,
         *,
-        bare: Collection[str] = (),
+        without_offsets: Collection[str] = (),
         executor: Executor | None = None,
     ) -> Mapping[str, Raw]:
         """Read columns of an entry range, all in one call.
@@ -72,7 +72,7 @@ class Reader(Protocol):
             The source columns.
         start, stop
             The entry range.
-        bare
+        without_offsets
             Jagged columns whose offsets the caller does not need; they may come without.
         executor
             Unpacks columns in parallel, where the format can use it.

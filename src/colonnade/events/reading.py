@@ -22,7 +22,7 @@ from colonnade.events.assemble import (
 )
 from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
 from colonnade.events.catalog import Column
-from colonnade.events.chunk import Chunk
+from colonnade.events.chunk import EntryRange
 from colonnade.events.faults import is_transient, translated
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns
@@ -314,16 +314,16 @@ def _chunk(
     stop: int,
     executor: Executor | None,
     kept: KeptColumns | None = None,
-) -> Chunk:
+) -> EntryRange:
     where = f"{source.path}, tree {source.tree}, entries {start} to {stop}"
     if not 0 <= start <= stop <= source.entries:
         msg = f"{where}: this tree has {source.entries} entries."
         raise InputError(msg)
     remote = is_remote(source.path)
 
-    def read(names: Sequence[str], bare: Collection[str]) -> Mapping[str, Raw]:
+    def read(names: Sequence[str], without_offsets: Collection[str]) -> Mapping[str, Raw]:
         try:
-            return handle.reader.read(names, start, stop, bare=bare, executor=executor)
+            return handle.reader.read(names, start, stop, without_offsets=without_offsets, executor=executor)
         except MemoryError:
             raise
         # damaged bytes make the libraries beneath raise nearly anything
@@ -339,4 +339,4 @@ def _chunk(
                 raise
 
     place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
-    return Chunk(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)
+    return EntryRange(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)

@@ -82,7 +82,7 @@ class RNTupleReader:
         start: int,
         stop: int,
         *,
-        bare: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
+        without_offsets: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
         executor: Executor | None = None,  # noqa: ARG002
     ) -> Mapping[str, Raw]:
         """Read fields of an entry range in one call."""

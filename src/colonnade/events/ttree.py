@@ -206,15 +206,15 @@ class TTreeReader:
         start: int,
         stop: int,
         *,
-        bare: Collection[str] = (),
+        without_offsets: Collection[str] = (),
         executor: Executor | None = None,
     ) -> Mapping[str, Raw]:
-        """Read branches of an entry range in one call; `bare` ones without offsets."""
+        """Read branches of an entry range in one call; `without_offsets` ones without offsets."""
         raws: dict[str, Raw] = {}
         found = {name: branch for name in names if (branch := self._find(name)) is not None}
         for name, branch in found.items():
             self._require(name, int(branch.starts[-1]))
-        plain = [(branch, name not in bare) for name, branch in found.items()]
+        plain = [(branch, name not in without_offsets) for name, branch in found.items()]
         results = read_branches(plain, start, stop, self._file.fetch, executor, self._present)
         for name, result in zip(found, results, strict=True):
             if result is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMAS", "Collection", "Scalar", "Schema", "detect_schema", "find_schema"]
+__all__ = ["SCHEMAS", "CollectionRule", "Scalar", "Schema", "detect_schema", "find_schema"]
 
 from collections.abc import Collection as Names
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.events.schemas.atlas_open_data import ATLAS_OPEN_DATA
-from colonnade.events.schemas.base import Collection, Scalar, Schema
+from colonnade.events.schemas.base import CollectionRule, Scalar, Schema
 from colonnade.events.schemas.nanoaod import CARTESIAN, FLAT, NANOAOD
 from colonnade.events.schemas.physlite import PHYSLITE
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 __all__ = ["ATLAS_OPEN_DATA"]
 
-from colonnade.events.schemas.base import MEV, Collection, Scalar, Schema
+from colonnade.events.schemas.base import MEV, CollectionRule, Scalar, Schema
 
 _RENAME = {"E": "energy", "m": "mass", "isTightID": "tightId"}
 _LEPTON_MEV = frozenset({"pt", "E", "ptcone30", "etcone20", "pt_syst"})
 
 
-def _leptons(name: str, select: tuple[str, int] | None = None) -> Collection:
-    return Collection(
+def _leptons(name: str, select: tuple[str, int] | None = None) -> CollectionRule:
+    return CollectionRule(
         name,
         prefix="lep_",
         count="lep_n",
@@ -46,7 +46,7 @@ ATLAS_OPEN_DATA = Schema(
         _leptons("Lepton"),
         _leptons("Electron", ("type", 11)),
         _leptons("Muon", ("type", 13)),
-        Collection(
+        CollectionRule(
             "Jet",
             prefix="jet_",
             count="jet_n",
@@ -54,7 +54,7 @@ ATLAS_OPEN_DATA = Schema(
             mev=frozenset({"pt", "E", "pt_syst"}),
             hidden=frozenset({"n"}),
         ),
-        Collection(
+        CollectionRule(
             "FatJet",
             prefix="largeRjet_",
             count="largeRjet_n",
@@ -63,7 +63,7 @@ ATLAS_OPEN_DATA = Schema(
             # pt, eta, phi and mass say all; a second time component would make the vector ambiguous
             hidden=frozenset({"n", "E"}),
         ),
-        Collection(
+        CollectionRule(
             "Photon",
             prefix="photon_",
             count="photon_n",
@@ -71,7 +71,7 @@ ATLAS_OPEN_DATA = Schema(
             mev=frozenset({"pt", "E", "ptcone30", "etcone20", "pt_syst"}),
             hidden=frozenset({"n"}),
         ),
-        Collection(
+        CollectionRule(
             "Tau",
             prefix="tau_",
             count="tau_n",

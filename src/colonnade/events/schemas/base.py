@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MEV", "Collection", "Scalar", "Schema"]
+__all__ = ["MEV", "CollectionRule", "Scalar", "Schema"]
 
 import dataclasses
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Scalar:
 
 
 @dataclasses.dataclass(frozen=True)
-class Collection:
+class CollectionRule:
     """Objects per event: every source column that starts with a prefix is a field of one collection.
 
     Attributes
@@ -95,7 +95,7 @@ class Schema:
     trees: tuple[str, ...] = ()
     signature: tuple[str, ...] = ()
     scalars: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
-    collections: tuple[Collection, ...] = ()
+    collections: tuple[CollectionRule, ...] = ()
     grouped: bool = False
     rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)

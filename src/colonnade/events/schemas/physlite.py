@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["PHYSLITE"]
 
-from colonnade.events.schemas.base import Collection, Scalar, Schema
+from colonnade.events.schemas.base import CollectionRule, Scalar, Schema
 
 #: Particle Data Group, Review of Particle Physics (2024), in GeV.
 _MUON_MASS = 0.1056583755
@@ -31,14 +31,16 @@ _SCALARS = {
 }
 
 
-def _objects(name: str, prefix: str, constants: dict[str, float] | None = None) -> Collection:
+def _objects(name: str, prefix: str, constants: dict[str, float] | None = None) -> CollectionRule:
     # of energy and mass one is enough; the energy of a light particle has no digits left for its mass
-    return Collection(name, prefix, rename={"m": "mass"}, mev=_MEV, hidden=frozenset({"e"}), constants=constants or {})
+    return CollectionRule(
+        name, prefix, rename={"m": "mass"}, mev=_MEV, hidden=frozenset({"e"}), constants=constants or {}
+    )
 
 
-def _missing_momentum(name: str, prefix: str) -> Collection:
+def _missing_momentum(name: str, prefix: str) -> CollectionRule:
     """Return the terms of a missing momentum, each with its name; PHYSLITE holds no final sum."""
-    return Collection(
+    return CollectionRule(
         name,
         prefix,
         rename={"mpx": "px", "mpy": "py", "sumet": "sumEt"},
