@@ -89,3 +89,17 @@ def test_the_run_says_so_without_a_file_to_read(search: Path, capsys: pytest.Cap
     finally:
         (search / "away.root").rename(search / "data.root")
     assert "did you mean SR" in capsys.readouterr().err
+
+
+def test_a_weight_that_is_not_varied_is_told_before_the_event_loop(
+    search: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = search / "workflows" / "search.yaml"
+    path.write_text(json.dumps(WORKFLOW | model(systematics=[{"name": "j", "type": "histosys", "variation": "jes"}])))
+
+    def processed(*_: object) -> None:
+        pytest.fail("events were processed")
+
+    monkeypatch.setattr("colonnade.execution.run.drive", processed)
+    assert colonnade_does("run", path) == 2
+    assert "variation 'jes'" in capsys.readouterr().err

@@ -6,7 +6,7 @@ __all__ = ["run_datasets"]
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from colonnade.execution.result import Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import Job, analysis_failed
+from colonnade.histograms import HistogramSet
 from colonnade.manifest import Dataset
 
 _Sample = tuple[SourceFile, DatasetPlan]
@@ -52,6 +53,7 @@ def run_datasets(
     allow_loss: float = 0.0,
     cache: ResultCache | None = None,
     progress: Progress = NO_PROGRESS,
+    check: Callable[[Sequence[str]], None] | None = None,
 ) -> Result:
     """Run an analysis over datasets.
 
@@ -79,6 +81,9 @@ def run_datasets(
         Where results of chunks are kept; so a run that was interrupted goes on where it was.
     progress
         What is told while it works.
+    check
+        Called before any worker starts with the variations that the analysis fills for simulation, as the events on
+        which columns are learned show them; it may raise. Where results are kept, it is not called.
 
     Returns
     -------
@@ -101,6 +106,8 @@ def run_datasets(
     if run.processes_here():
         worker_processes()  # get ready while columns are learned
     assignments, columns = run.learn(plan)
+    if check is not None and run.variations and len(assignments) == len(plan.datasets):
+        check(tuple(run.variations))
     planned = time.monotonic()
     try:
         outcomes = run.outcomes(plan, assignments, columns)
@@ -141,6 +148,7 @@ class _Run:
     kept_events: int = 0
     missing_chunks: int = 0
     declared: frozenset[str] = frozenset()
+    variations: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.processor)
@@ -280,6 +288,9 @@ class _Run:
             with watched() as found:
                 result = self.processor.process(events)
             opened.update(found)
+            filled = result.get(dataset.name, {}).get("histograms")
+            if isinstance(filled, HistogramSet) and dataset.metadata.kind != "data":
+                self.variations |= dict.fromkeys(filled.variations)
             return result
 
         try:

@@ -131,6 +131,7 @@ def _process_events(
             allow_loss=settings.allow_loss,
             cache=ResultCache.of(settings.cache, workflow.root, tuple(processor.histograms)),
             progress=RichProgress(console),
+            check=lambda variations: check_names(workflow, processor, datasets, variations),
         )
     except StoppedError as error:
         if error.ledger is not None:
