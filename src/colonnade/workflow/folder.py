@@ -61,12 +61,16 @@ def load_run(directory: Path | str) -> Run:
     if not any((directory / name).is_file() for name in ("provenance.json", "ledger.json")):
         msg = f"{directory} holds neither provenance.json nor ledger.json; give the output folder of a run."
         raise InputError(msg)
+    histograms = (directory / "histograms.zip").is_file()
+    if histograms and not (directory / "provenance.json").is_file():
+        msg = f"{directory} holds no provenance.json, which says what is blinded; run the workflow again."
+        raise InputError(msg)
     ledger = read_result(directory / "ledger.json", partial(parse_settings, _Ledger))
     cutflow = read_result(directory / "cutflow.json", partial(parse_settings, _Cutflow))
     return assemble_run(
         {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})},
         Result(
-            load(directory) if (directory / "histograms.zip").is_file() else {},
+            load(directory) if histograms else {},
             {} if cutflow is None else cutflow.model_dump(),
             Ledger(0.0, {}) if ledger is None else ledger.root,
         ),
