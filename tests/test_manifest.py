@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError, InputError, OutputError
-from colonnade.manifest import Metadata, add_dataset, load_manifest, normalisation, relative_files
+from colonnade.manifest import Dataset, Metadata, add_dataset, load_manifest, normalisation, relative_files
 
 ZLL: dict[str, Any] = {
     "files": {"zll.root": "Events"},
@@ -253,3 +253,11 @@ def test_paths_are_written_relative_to_the_manifest(tmp_path: Path) -> None:
         outside,
         "https://x/c.root",
     ]
+
+
+def test_a_file_that_is_named_again_by_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.root").write_bytes(b"")
+    (tmp_path / "b.root").symlink_to("a.root")
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    with pytest.raises(ConfigError, match=r"a\.root twice, also as .*b\.root|b\.root twice, also as .*a\.root"):
+        Dataset("zll", {"*.root": "Events"}, metadata, tmp_path).expand()

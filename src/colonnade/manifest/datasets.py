@@ -83,13 +83,16 @@ class Dataset:
         InputError
             If a glob matches no file.
         ConfigError
-            If a file is named twice, as its events would count twice.
+            If a file is named twice, also by a link, as its events would count twice.
         """
         found: dict[str, str | None] = {}
+        places: dict[str, str] = {}
         for pattern, tree in self.files.items():
             for path in self._matches(pattern):
-                if path in found:
-                    msg = f"Dataset {self.name} names the file {path} twice; its events would count twice."
+                other = places.setdefault(path if "://" in path else os.path.realpath(path), path)
+                if path in found or other != path:
+                    also = "" if other == path else f", also as {other}"
+                    msg = f"Dataset {self.name} names the file {path} twice{also}; its events would count twice."
                     raise ConfigError(msg)
                 found[path] = tree
         return list(found.items())
