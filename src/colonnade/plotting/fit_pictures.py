@@ -19,7 +19,7 @@ from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.stack import Component, StackPlot
 from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
-_GROUP_COLOURS = (*SIGNAL_COLOURS[1:], *BACKGROUND_COLOURS[-1:], *SIGNAL_COLOURS[:1], *BACKGROUND_COLOURS[:1])
+_GROUP_COLOURS = (*SIGNAL_COLOURS[1:], BACKGROUND_COLOURS[-1], BACKGROUND_COLOURS[0], BACKGROUND_COLOURS[5])
 # more can't be read; the tables of the report and of `colonnade fit` have all
 _MOST_PULLS, _MOST_IMPACTS, _MOST_CORRELATED = 40, 20, 14
 
