@@ -17,6 +17,7 @@ from colonnade.events.behaviors import BEHAVIOR
 from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.chunk import EntryRange, as_layout
 from colonnade.events.readers import Reader
+from colonnade.kinematics.layouts import read_only
 
 _EVENTS = {"__record__": "Events", "group": ""}
 
@@ -285,7 +286,7 @@ def _leaf_buffers(
 
 def _values(chunk: EntryRange, column: Column, note: Callable[[str], None]) -> Any:
     note(column.name)
-    return np.asarray(chunk.values(column))
+    return read_only(np.asarray(chunk.values(column)))
 
 
 def _nested(chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None], key: str) -> Any:

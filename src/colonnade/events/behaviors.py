@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError", "missing_sentence"]
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -59,6 +60,15 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
                 return self[field][where[1:]]
         return super().__getitem__(where)
 
+    @property
+    def fields(self) -> list[str]:
+        """The columns and collections that the file has, read or not, and those that were assigned."""
+        held: list[str] = super().fields
+        known, group = self.attrs.get("@columns"), self.layout.purelist_parameter("group")
+        if known is None or group is None:
+            return held
+        return list(dict.fromkeys([*_fields(known, group), *held]))
+
     def _missing(self, field: str) -> None:
         """Raise for a field that is not held, if that can be told."""
         known = self.attrs.get("@columns")
@@ -72,6 +82,15 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
             raise UnlearnedColumnError(msg)
         msg = missing_sentence(metadata, column, known)
         raise NoSuchColumnError(msg, column)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fields(known: frozenset[str], group: str) -> tuple[str, ...]:
+    """Return the names in a group, or those of the events themselves, sorted."""
+    if group:
+        return tuple(sorted(name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_")))
+    cuts = ((name, [i for i, letter in enumerate(name) if letter == "_"]) for name in known)
+    return tuple(sorted(name for name, places in cuts if not any(name[:place] in known for place in places)))
 
 
 def missing_sentence(metadata: Mapping[str, Any], column: str, known: Collection[str]) -> str:

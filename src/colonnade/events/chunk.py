@@ -14,6 +14,7 @@ import numpy.typing as npt
 from colonnade.errors import InputError
 from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.readers import Raw
+from colonnade.kinematics.layouts import read_only
 
 Offsets = npt.NDArray[np.int64]
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
@@ -163,8 +164,8 @@ class EntryRange:
 
 
 def as_layout(content: Any) -> Any:
-    """Return values as an awkward layout."""
-    return ak.contents.NumpyArray(content) if isinstance(content, np.ndarray) else content
+    """Return values as an awkward layout, whose memory can't be written to: it may be kept for other chunks."""
+    return ak.contents.NumpyArray(read_only(content)) if isinstance(content, np.ndarray) else content
 
 
 def divide(content: Any, divisor: float) -> Any:

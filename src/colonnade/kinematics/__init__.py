@@ -24,6 +24,7 @@ __all__ = [
     "merge",
     "mt2",
     "near",
+    "own",
     "propagate",
     "pt_sum",
     "select",
@@ -43,6 +44,7 @@ from colonnade.kinematics.angles import (
     delta_phi,
     delta_r,
 )
+from colonnade.kinematics.arrays import own
 from colonnade.kinematics.collections import (
     accelerate,
     assign,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Columns", "records", "stored_first", "unwrap", "wrap"]
+__all__ = ["Columns", "own", "records", "stored_first", "unwrap", "wrap"]
 
 import functools
 from typing import Any
@@ -74,12 +74,15 @@ class _StoredFirst:
     def _stored(self, name: str) -> Any:
         seen = view(self)
         if seen.holds_numbers(name):
-            return unwrap(seen.column(name), seen.offsets, seen.missing)
-        # the collections of events: the same one each time, so that its columns are gathered once
+            values = seen.column(name)
+            # one number an event: a copy, which may be changed in place and nobody else notices
+            single = seen.offsets is None and seen.missing is None
+            return values.copy() if single else unwrap(values, seen.offsets, seen.missing)
+        # the collections of events: each time an array of its own, of one view, so that columns are gathered once
         inner = vars(self).setdefault("_inner", {})
         if name not in inner or inner[name][0] is not seen:
             inner[name] = (seen, self._member(name, seen))
-        return inner[name][1]
+        return own(inner[name][1])
 
     def _member(self, name: str, seen: View) -> Any:
         if seen.offsets is None and seen.missing is None:
@@ -114,6 +117,10 @@ class _StoredFirst:
         if kept is None:
             return super().__getitem__(where)  # type: ignore[misc]  # ak.Array comes after
         return wrap(kept) if kept.fields else unwrap(kept.numbers(), kept.offsets, kept.missing)
+
+    def __setitem__(self, where: Any, what: Any) -> None:
+        super().__setitem__(where, what)  # type: ignore[misc]  # ak.Array comes after
+        stored_first(self)  # awkward looks the class of the array up anew
 
     def _where(self, mask: View) -> View | None:
         """Return the objects for which a jagged mask is true, if it is one of this array."""
@@ -194,11 +201,28 @@ def stored_first(array: ak.Array, seen: View | None = None) -> ak.Array:
     return array
 
 
+def own(array: Any) -> Any:
+    """Return an array of the same entries, whose fields can be assigned without a change of the given one.
+
+    Awkward arrays share their columns, which can't be written to; NumPy arrays are copied, anything else is returned
+    as it is.
+    """
+    if isinstance(array, np.ndarray):
+        return array.copy()
+    if isinstance(array, _StoredFirst):
+        return wrap(view(array))
+    if isinstance(array, ak.Array):
+        return ak.Array(array.layout, behavior=array.behavior, attrs=array.attrs)
+    return array
+
+
 @functools.cache
 def _kind(kind: Any) -> type[ak.Array]:
     found: type[ak.Array] = kind
     if issubclass(found, _StoredFirst):
         return found
     known = {name: _coordinate(name) for name in ("pt", "eta", "phi", "mass") if hasattr(kind, name)}
-    made: type[ak.Array] = type(kind.__name__, (_StoredFirst, kind), known)
+    # the module by which other libraries, such as correctionlib, know arrays of awkward; else it would be abc
+    module = {"__module__": ak.Array.__module__}
+    made: type[ak.Array] = type(kind.__name__, (_StoredFirst, kind), known | module)
     return made

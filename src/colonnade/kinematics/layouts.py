@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["buffer", "look", "to_numpy"]
+__all__ = ["buffer", "look", "read_only", "to_numpy"]
 
+import contextlib
 from typing import Any
 
 import awkward as ak
@@ -23,7 +24,22 @@ def to_numpy(buffer: Any) -> npt.NDArray[Any]:
         buffer = getattr(buffer, "data", buffer)
         if hasattr(buffer, "materialize"):
             buffer = buffer.materialize()
-    return np.asarray(buffer)
+    values = np.asarray(buffer)
+    if not values.flags.writeable and values.base is not None:
+        values = values.view()
+        with contextlib.suppress(ValueError):  # loops are compiled once, for buffers that can be written to
+            values.flags.writeable = True
+    return values
+
+
+def read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the same numbers as an array that can't be written to: what layouts are built of.
+
+    Arrays share their columns, so whoever gets at the memory of one must not change the others.
+    """
+    shown = values.view()
+    shown.flags.writeable = False
+    return shown
 
 
 def buffer(content: Any, index: Integers | None) -> tuple[npt.NDArray[Any], Integers | None]:

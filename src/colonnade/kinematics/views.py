@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.kinematics import _loops
-from colonnade.kinematics.layouts import buffer, look, to_numpy
+from colonnade.kinematics.layouts import buffer, look, read_only, to_numpy
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -281,7 +281,7 @@ class View:
         if self._new and self._parent is not None:
             inner = self._parent.whole_entries()
             old = {name: inner[name] for name in inner.fields}
-            new = {name: ak.contents.NumpyArray(values) for name, values in self._new.items()}
+            new = {name: ak.contents.NumpyArray(read_only(values)) for name, values in self._new.items()}
             names, record = list(self.fields), inner
             while record.is_indexed:
                 record = record.content
@@ -290,10 +290,10 @@ class View:
         elif self._parent is not None:
             content = self._parent.entries()
         elif self._name:
-            columns = [ak.contents.NumpyArray(values) for values in self._new.values()]
+            columns = [ak.contents.NumpyArray(read_only(values)) for values in self._new.values()]
             content = ak.contents.RecordArray(columns, list(self._new), parameters={"__record__": self._name})
         elif isinstance(self._content, np.ndarray):
-            content = ak.to_layout(self._content)
+            content = ak.to_layout(read_only(self._content))
         else:
             content = self._content
         if self.missing is not None:
@@ -375,7 +375,7 @@ def view(array: Any) -> View:
             state.update(_view=seen, _seen=array.layout)
         return seen
     if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray) and array.ndim == 1:
-        return View(array, len(array))
+        return View(array if array.flags.writeable else to_numpy(array), len(array))
     try:
         return _see(ak.to_layout(array), None)
     except TypeError as error:

@@ -17,7 +17,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
-from colonnade.kinematics import accelerate
+from colonnade.kinematics import accelerate, own
 from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, luminosity_mask
@@ -322,9 +322,11 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         passing.apply(self.skim(passing.events))
         selected = []
         for shift in shifts:
-            own = _require_objects(self.objects(passing.events, shift), f"{type(self).__name__}.objects")
+            # what a shift assigns to its events, or to common objects, no other shift sees
+            shifted = own(passing.events)
+            objects = _require_objects(self.objects(shifted, shift), f"{type(self).__name__}.objects")
             one = _Selected(
-                shift, Passing(passing.events, passing.objects.joined(own), passing.generator, dict(passing.rows))
+                shift, Passing(shifted, passing.objects.joined(objects), passing.generator, {**passing.rows})
             )
             one.passing.apply(self.preselection(one.passing.objects))
             one.observables = dict(self.observables(one.events, one.objects))

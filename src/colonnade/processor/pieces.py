@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.kinematics import take
+from colonnade.kinematics import own, take
 
 T = TypeVar("T")
 Places = npt.NDArray[np.int64]
@@ -178,7 +178,9 @@ class Objects:
             msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
             raise AttributeError(msg)
         member, places = self.find(name)
-        return member if places is None or callable(member) else take(member, places)
+        if callable(member):
+            return member
+        return own(member) if places is None else take(member, places)
 
     def find(self, name: str) -> tuple[Any, Places | None]:
         """Return a member as the nearest source has it, perhaps a function, and where these events are there."""
