@@ -28,8 +28,8 @@ def test_formats_agree(shared_data: Path, other: str, lazy: bool) -> None:
     expected = read_events(tree, 5, 37, columns, {})
     found = read_events(source, 5, 37, None if lazy else columns, {})
     different = []
-    for name in expected.fields:
-        for field in expected[name].fields or [None]:
+    for name in ak.fields(expected):
+        for field in ak.fields(expected[name]) or [None]:
             one, two = (array[name] if field is None else array[name][field] for array in (expected, found))
             # a counter of an RNTuple is its list's, in another integer type
             if not ak.array_equal(one, two, equal_nan=True, check_parameters=False, dtype_exact=False):

@@ -141,13 +141,14 @@ def test_a_folder_that_cant_be_written_only_keeps_nothing(made: str, tmp_path: P
     assert alike(plain, events)
 
 
-def test_what_an_analysis_writes_into_its_events_stays_there(made: str, kept: KeptColumns) -> None:
+def test_what_is_kept_cannot_be_written_to(made: str, kept: KeptColumns) -> None:
     source = inspect_file(made)
     both(source, kept)
     events = read_events(source, 0, 700, ("genWeight",), {}, kept=kept)
     weights = ak.to_numpy(events.genWeight)
     before = weights.copy()
-    weights *= 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        weights *= 0.0
     assert np.array_equal(ak.to_numpy(read_events(source, 0, 700, ("genWeight",), {}, kept=kept).genWeight), before)
 
 

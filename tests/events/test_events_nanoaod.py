@@ -37,7 +37,7 @@ def test_every_branch_equals_what_uproot_reads(shared_data: Path, name: str, eve
     different = []
     for branch in names:
         group, _, field = branch.partition("_")
-        nested = field and group in events.fields and field in events[group].fields
+        nested = field and group in ak.fields(events) and field in ak.fields(events[group])
         found = events[group][field] if nested else events[branch]
         if not same(found, expected[branch]):
             different.append(branch)
@@ -141,7 +141,7 @@ def test_only_what_was_asked_is_held_and_a_vector_stays_one(made: str, columns: 
     assert events.layout.fields == ["Muon"]
     # pt and mass are read after all when something needs them
     assert same(events.Muon.pt, columns["Muon"].pt)
-    assert "tightId" not in events.Muon.fields
+    assert "tightId" not in ak.fields(events.Muon)
     delta = ak.flatten(ak.combinations(events.Muon, 2, fields=["a", "b"]))
     expected = ak.flatten(ak.combinations(columns["Muon"], 2, fields=["a", "b"]))
     turn = np.mod(ak.to_numpy(expected.a.phi - expected.b.phi) + np.pi, 2 * np.pi) - np.pi
@@ -183,4 +183,4 @@ def test_vertices_are_no_momenta(shared_data: Path) -> None:
     source = inspect_file(str(shared_data / "nanoaod" / "nano_dy.root"))
     vertices = whole(source, "SV_pt", "SV_x", "SV_y", "SV_z").SV
     assert not hasattr(vertices, "px")
-    assert vertices.fields == ["pt", "x", "y", "z"]
+    assert ak.fields(vertices) == ["pt", "x", "y", "z"]

@@ -76,7 +76,7 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
         try:
             events = read_events(source, 0, stop, (name,), {})
             group, _, field = name.partition("_")
-            inside = field and group in events.fields and field in events[group].fields
+            inside = field and group in ak.fields(events) and field in ak.fields(events[group])
             values = events[group][field] if inside else events[name]
         except ColonnadeError as error:
             yield _Summary(name, problem=str(error))
@@ -86,7 +86,7 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
         while flat.ndim > 1:
             flat = ak.flatten(flat)
         numbers = np.empty(0)
-        if not flat.fields and "string" not in kind and "datetime" not in kind:
+        if not ak.fields(flat) and "string" not in kind and "datetime" not in kind:
             numbers = np.asarray(ak.drop_none(flat))
             numbers = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
         unit = "GeV" if field in _GEV else "rad" if field in _RADIAN else ""
