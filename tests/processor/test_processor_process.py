@@ -591,22 +591,3 @@ class TestPieces:
         assert [shift.variation for shift in shifts] == ["nominal", "a_up", "a_down", "b_up", "b_down"]
         assert [shift["a"] for shift in shifts] == [0, 1, -1, 0, 0]
         assert Shift.of("b_down", ("a", "b")) == shifts[-1]
-        calls = []
-        for shift in shifts:
-            assert shift.once(lambda_of(calls), "events") == "events"
-        assert calls == ["events"]
-        assert next(Shift.every(())).once(lambda_of(calls), "events") == "events"
-        assert calls == ["events"] * 2
-
-
-_FUNCTIONS = {}
-
-
-def lambda_of(calls):
-    """The same function each time it is asked for the same list."""
-
-    def function(argument):
-        calls.append(argument)
-        return argument
-
-    return _FUNCTIONS.setdefault(id(calls), function)

@@ -27,21 +27,8 @@ def test_they_are_coffeas(size, seed, shift):
             values[0][0] = 0.0  # an event without weight
         ours.add(name, *(value.copy() for value in values), shift=shift)
         theirs.add(name, *(value.copy() for value in values), shift=shift)
-    names = ["a", "b"]
-    nominal, ups, downs = rng.uniform(0.5, 1.5, size), *(rng.uniform(0.5, 1.5, (2, size)) for _ in range(2))
-    ours.add_multivariation("scale", nominal, names, list(ups.copy()), list(downs.copy()), shift)
-    theirs.add_multivariation("scale", nominal, names, list(ups.copy()), list(downs.copy()), shift)
     assert np.allclose(ours.weight(), theirs.weight())
-    assert ours.variations == (
-        "id_up",
-        "id_down",
-        "trigger_up",
-        "trigger_down",
-        "scale_a_up",
-        "scale_a_down",
-        "scale_b_up",
-        "scale_b_down",
-    )
+    assert ours.variations == ("id_up", "id_down", "trigger_up", "trigger_down")
     for name in ours.variations:
         word = name.removesuffix("_up") + "Up" if name.endswith("_up") else name.removesuffix("_down") + "Down"
         assert np.allclose(ours.weight(name), theirs.weight(word)), name
@@ -103,8 +90,6 @@ def test_what_does_not_fit():
     weights.add("w", np.ones(2))
     with pytest.raises(ConfigError, match="'w' is added twice"):
         weights.add("w", np.ones(2))
-    with pytest.raises(ConfigError, match="2 sources, 1 up"):
-        weights.add_multivariation("v", np.ones(2), ["a", "b"], [np.ones(2)])
     with pytest.raises(EventError, match="varied up to 0"):
         weights.add("x", np.ones(2), np.zeros(2))
     huge = Weights(1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Objects", "Region", "Selection", "Shift", "as_mask"]
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError, nearest
 from colonnade.kinematics import own, take
 
-T = TypeVar("T")
 Places = npt.NDArray[np.int64]
 
 
@@ -74,39 +73,12 @@ class Shift:
     source: str = ""
     direction: int = 0
     known: tuple[str, ...] = ()
-    _done: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, source: str) -> int:
         if source not in self.known:
             msg = f"the analysis asks for the shift {source!r}, which it does not declare{nearest(source, self.known)}."
             raise ConfigError(msg)
         return self.direction if source == self.source else 0
-
-    def once(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that no shift concerns, once for all shifts of a chunk.
-
-        Parameters
-        ----------
-        function
-            For instance the selection of leptons, where only jets are shifted.
-        *arguments
-            Usually the events.
-
-        Examples
-        --------
-        >>> nominal, up, down = Shift.every(("jet_energy_scale",))
-        >>> events = [1, 2]
-        >>> def muons(events):
-        ...     return list(events)
-        >>> nominal.once(muons, events) is up.once(muons, events)
-        True
-        """
-        key = (function, *map(id, arguments))
-        if key not in self._done:
-            # the arguments are kept with the result, so that no other object takes their identity
-            self._done[key] = (function(*arguments), arguments)
-        result: T = self._done[key][0]
-        return result
 
     @property
     def variation(self) -> str:
@@ -134,11 +106,10 @@ class Shift:
     @classmethod
     def every(cls, known: tuple[str, ...]) -> Iterator[Shift]:
         """Go through the nominal one and each source's up and down."""
-        done: dict[Any, Any] = {}
-        yield cls("", 0, known, done)
+        yield cls("", 0, known)
         for source in known:
-            yield cls(source, +1, known, done)
-            yield cls(source, -1, known, done)
+            yield cls(source, +1, known)
+            yield cls(source, -1, known)
 
 
 class Objects:
@@ -149,7 +120,7 @@ class Objects:
 
     Examples
     --------
-    >>> objects = Objects(jets=ak.Array([[20.0, 30.0], [], [40.0]]), hard=lambda those: those.jets[those.jets > 25])
+    >>> objects = Objects(jets=ak.Array([[20.0, 30.0], [], [40.0]]), hard=lambda made: made.jets[made.jets > 25])
     >>> objects.hard.tolist()
     [[30.0], [], [40.0]]
     >>> objects[np.array([True, False, True])].hard.tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Weights", "finite"]
 
-from collections.abc import Sequence
 from typing import Any
 
 import awkward as ak
@@ -70,32 +69,6 @@ class Weights:
         """
         nominal = self._multiply(name, weight)
         self._vary(name, nominal, weightUp, weightDown, shift=shift)
-
-    def add_multivariation(
-        self,
-        name: str,
-        weight: Any,
-        modifierNames: Sequence[str],  # noqa: N803 - coffea's names
-        weightsUp: Sequence[Any],  # noqa: N803
-        weightsDown: Sequence[Any] | None = None,  # noqa: N803
-        shift: bool = False,
-    ) -> None:
-        """Multiply the weights by one with several sources of uncertainty, ``NAME_SOURCE_up`` and ``_down``.
-
-        Raises
-        ------
-        EventError
-            If a value is missing, infinite or not a number.
-        ConfigError
-            If there is not one value an event, the name is taken, or the numbers of variations differ.
-        """
-        downs = [None] * len(weightsUp) if weightsDown is None else list(weightsDown)
-        if not len(modifierNames) == len(weightsUp) == len(downs):
-            msg = f"the weight {name!r} has {len(modifierNames)} sources, {len(weightsUp)} up and {len(downs)} down."
-            raise ConfigError(msg)
-        nominal = self._multiply(name, weight)
-        for source, up, down in zip(modifierNames, weightsUp, downs, strict=True):
-            self._vary(f"{name}_{source}", nominal, up, down, shift=shift)
 
     @property
     def variations(self) -> tuple[str, ...]:
