@@ -355,9 +355,9 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     cache.prepare()
     for age, key in enumerate(("aa1", "bb2", "cc3", "dd4")):
         assert cache.put(key, {"text": os.urandom(2000).hex()})
-        os.utime(cache.shelf.path(key), (1000 + age, 1000 + age))
+        os.utime(cache.store.path(key), (1000 + age, 1000 + age))
     assert cache.get("aa1") is not None  # used: now the most recent
-    size = cache.shelf.path("aa1").stat().st_size
+    size = cache.store.path("aa1").stat().st_size
     assert cache.reports()["results"].entries == 4
     dataclasses.replace(cache, limit=int(2.5 * size)).trim()
     assert cache.present() == {"aa1", "dd4"}
@@ -411,7 +411,7 @@ def test_the_cache_is_private(tmp_path: Path) -> None:
     cache.prepare()
     cache.put("aa", {})
     assert cache.folder.stat().st_mode & 0o777 == 0o700
-    assert cache.shelf.path("aa").stat().st_mode & 0o077 == 0
+    assert cache.store.path("aa").stat().st_mode & 0o077 == 0
 
 
 def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,7 +420,7 @@ def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.Monkey
     cache.put("aa", {"x": 1})
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    KeptColumns(cache.folder / "columns", 10**6).shelf.put("bb", b"values")
+    KeptColumns(cache.folder / "columns", 10**6).store.put("bb", b"values")
     assert "1 results" in CliRunner().invoke(command, []).output
     assert "1 columns" in CliRunner().invoke(command, []).output
     assert "removed 1 results, 1 columns" in CliRunner().invoke(command, ["--clear"]).output

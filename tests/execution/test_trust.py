@@ -96,9 +96,9 @@ def test_a_kept_result_is_not_unpickled(tmp_path: Path, trap: bytes) -> None:
     cache = ResultCache(tmp_path / "cache")
     cache.prepare()
     cache.put("aa", {"x": 1})
-    cache.shelf.path("aa").write_bytes(trap)
+    cache.store.path("aa").write_bytes(trap)
     assert cache.get("aa") is None
-    assert not cache.shelf.path("aa").exists()
+    assert not cache.store.path("aa").exists()
 
 
 def test_what_is_known_of_files_is_not_unpickled(tmp_path: Path, trap: bytes) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from colonnade.events.readers import Raw
-from colonnade.shelf import Shelf
+from colonnade.store import Store
 
 #: what it is, type of the values, number of offsets (-1: none), number of values; then both, as they are in memory
 _HEADER = struct.Struct("<8s8sqq")
@@ -46,10 +46,10 @@ class KeptColumns:
 
     folder: Path
     limit: int
-    shelf: Shelf = field(init=False)
+    store: Store = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(self.folder, self.limit, ".column")
+        self.store = Store(self.folder, self.limit, ".column")
 
     def through(self, read: Read, place: str) -> Read:
         """Return a way of reading that takes from here what is here, and keeps what is not.
@@ -77,18 +77,18 @@ class KeptColumns:
 
     def _get(self, key: str) -> Raw | None:
         try:
-            handle = os.open(self.shelf.path(key), os.O_RDONLY)
+            handle = os.open(self.store.path(key), os.O_RDONLY)
         except OSError:
             return None
         try:
             # a private copy, though never written to: compiled loops take a read-only array for another type
             raw = _unpacked(mmap.mmap(handle, 0, access=mmap.ACCESS_COPY))
         except (OSError, ValueError, TypeError, struct.error):
-            self.shelf.drop(key)
+            self.store.drop(key)
             return None
         finally:
             os.close(handle)
-        self.shelf.use(key)
+        self.store.use(key)
         return raw
 
     def _put(self, key: str, raw: Raw) -> None:
@@ -98,7 +98,7 @@ class KeptColumns:
         offsets = None if raw.offsets is None else np.ascontiguousarray(raw.offsets, dtype=np.int64)
         header = _HEADER.pack(_MAGIC, content.dtype.str.encode(), -1 if offsets is None else len(offsets), len(content))
         parts = [] if offsets is None else [offsets.data]
-        self.shelf.put(key, header, *parts, np.ascontiguousarray(content).data)
+        self.store.put(key, header, *parts, np.ascontiguousarray(content).data)
 
 
 def _key(place: str, name: str, *, offsets: bool) -> str:

@@ -22,7 +22,7 @@ from colonnade.events.baskets import PlainBranch
 from colonnade.events.catalog import Catalog, Column, Group
 from colonnade.events.kept import reading_code
 from colonnade.events.source import SourceFile
-from colonnade.shelf import Shelf
+from colonnade.store import Store
 
 _LIMIT = 2 * 10**9
 
@@ -56,8 +56,8 @@ class KnownPlaces:
     folder: Path
 
     @functools.cached_property
-    def _files(self) -> Shelf:
-        return Shelf(self.folder, _LIMIT, ".places")
+    def _files(self) -> Store:
+        return Store(self.folder, _LIMIT, ".places")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}

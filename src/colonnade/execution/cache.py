@@ -16,7 +16,7 @@ from colonnade.config import Settings
 from colonnade.events import KeptColumns, KnownPlaces
 from colonnade.execution.codec import DamagedError, decode, encode
 from colonnade.histograms import Histogram
-from colonnade.shelf import Shelf, ShelfReport
+from colonnade.store import Store, StoreReport
 
 _COLUMNS = "columns"
 _PLACES = "places"
@@ -64,12 +64,12 @@ class ResultCache:
     limit: int = 10 * 10**9
     declared: Sequence[Histogram] = ()
     columns: KeptColumns | None = None
-    shelf: Shelf = field(init=False, repr=False)
+    store: Store = field(init=False, repr=False)
     #: what was found in the headers of trees
     places: KnownPlaces = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(self.folder, self.limit, ".result")
+        self.store = Store(self.folder, self.limit, ".result")
         self.places = KnownPlaces(self.folder / _PLACES)
 
     @classmethod
@@ -89,18 +89,18 @@ class ResultCache:
         OutputError
             If not.
         """
-        self.shelf.prepare()
+        self.store.prepare()
 
     def get(self, key: str) -> Any:
         """Return a kept result and note its use; None where there is none, or a damaged one, which is removed."""
         try:
-            result = decode(self.shelf.path(key).read_bytes(), self.declared)
+            result = decode(self.store.path(key).read_bytes(), self.declared)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, DamagedError):
-            self.shelf.drop(key)
+            self.store.drop(key)
             return None
-        self.shelf.use(key)
+        self.store.use(key)
         return result
 
     def put(self, key: str, result: Any) -> bool:
@@ -109,25 +109,25 @@ class ResultCache:
             blob = encode(result)
         except (TypeError, ValueError):
             return False
-        return self.shelf.put(key, blob)
+        return self.store.put(key, blob)
 
     def present(self) -> set[str]:
         """Return the keys of all kept results."""
-        return self.shelf.keys()
+        return self.store.keys()
 
     def trim(self) -> int:
         """Remove the least recently used results and columns above their limits; return how many bytes went."""
-        return self.shelf.trim() + (self.columns.shelf.trim() if self.columns is not None else 0)
+        return self.store.trim() + (self.columns.store.trim() if self.columns is not None else 0)
 
-    def reports(self) -> dict[str, ShelfReport]:
+    def reports(self) -> dict[str, StoreReport]:
         """Return what is kept: results, and columns."""
-        return {"results": self.shelf.report(), "columns": self._kept_columns().report()}
+        return {"results": self.store.report(), "columns": self._kept_columns().report()}
 
     def clear(self) -> dict[str, int]:
         """Remove all that is kept, and what is known of files; return how many results and columns there were."""
         for name in ("files", _PLACES):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        return {"results": self.shelf.clear(), "columns": self._kept_columns().clear()}
+        return {"results": self.store.clear(), "columns": self._kept_columns().clear()}
 
-    def _kept_columns(self) -> Shelf:
-        return KeptColumns(self.folder / _COLUMNS, 0).shelf  # this run's settings may not use what another one kept
+    def _kept_columns(self) -> Store:
+        return KeptColumns(self.folder / _COLUMNS, 0).store  # this run's settings may not use what another one kept

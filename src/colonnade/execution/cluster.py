@@ -26,11 +26,11 @@ from colonnade.errors import ConfigError
 from colonnade.execution import versions as versions_module
 from colonnade.execution.merging import fold
 from colonnade.execution.pools import Done, WorkersLostError
-from colonnade.execution.processes import worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.versions import SPEAKING, installed
 from colonnade.execution.work import Job, Task, pack, process, version_difference
+from colonnade.processes import worker_processes
 
 _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",

@@ -20,8 +20,8 @@ from colonnade.errors import ColonnadeError, InputError
 from colonnade.events import SourceFile, TransientInputError, inspect_file
 from colonnade.execution.faults import back_off, is_transient, sentence, within
 from colonnade.execution.known import KnownFiles, stamp
-from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.manifest import Dataset, Metadata
+from colonnade.processes import follow_parent, worker_processes
 
 Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
 _THREADS = 16

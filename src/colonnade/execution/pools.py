@@ -22,9 +22,9 @@ from typing import Any, Protocol
 from colonnade.errors import ColonnadeError
 from colonnade.execution.ledger import StoppedError
 from colonnade.execution.merging import add
-from colonnade.execution.processes import follow_parent, worker_processes
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.work import Job, Task, pack, process
+from colonnade.processes import follow_parent, worker_processes
 
 
 class WorkersLostError(StoppedError):

@@ -27,7 +27,6 @@ from colonnade.execution.ledger import (
 )
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
-from colonnade.execution.processes import worker_processes
 from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Result, Timing, collect
@@ -36,6 +35,7 @@ from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import Job, analysis_failed
 from colonnade.histograms import HistogramSet
 from colonnade.manifest import Dataset
+from colonnade.processes import worker_processes
 
 _Sample = tuple[SourceFile, DatasetPlan]
 # on how many files of one structure the columns are learned, where the first of them can't be read

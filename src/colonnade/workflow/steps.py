@@ -33,8 +33,8 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 
 from colonnade.errors import ConfigError, InputError, OutputError
-from colonnade.execution.processes import follow_parent
 from colonnade.output import write_json
+from colonnade.processes import follow_parent
 from colonnade.workflow.provenance import code_digest, digest, environment, file_digest, read_provenance
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Shelf", "ShelfReport"]
+__all__ = ["Store", "StoreReport"]
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ _STALE = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class ShelfReport:
+class StoreReport:
     """What there is: how many files, of how many bytes, and when the oldest and newest were last used."""
 
     entries: int
@@ -30,7 +30,7 @@ class ShelfReport:
 
 
 @dataclass
-class Shelf:
+class Store:
     """Files under keys.
 
     A file is written to a temporary one and renamed, so a reader sees a whole one or none, and two runs that
@@ -129,12 +129,12 @@ class Shelf:
                 removed += status.st_size
             return max(removed, 0)
 
-    def report(self) -> ShelfReport:
+    def report(self) -> StoreReport:
         """Return what there is."""
         statuses = [status for _, status in self._entries()]
         times = [status.st_mtime for status in statuses]
         size = sum(status.st_size for status in statuses)
-        return ShelfReport(len(statuses), size, min(times, default=None), max(times, default=None))
+        return StoreReport(len(statuses), size, min(times, default=None), max(times, default=None))
 
     def clear(self) -> int:
         """Remove every file; return how many there were."""
