@@ -54,8 +54,6 @@ class OnnxFile:
         Operator set version by domain; the default domain is ''.
     properties
         The metadata.
-    external
-        Whether a tensor lies in another file.
     """
 
     content: bytes
@@ -63,7 +61,6 @@ class OnnxFile:
     graph_sha256: str
     opsets: Mapping[str, int]
     properties: Mapping[str, str]
-    external: bool
 
 
 def read_onnx(path: Path) -> OnnxFile:
@@ -104,6 +101,9 @@ def parse_onnx(path: Path, content: bytes) -> OnnxFile:
     except (ValueError, TypeError, IndexError) as error:
         msg = f"The model {path} is damaged or no ONNX file; train it again or restore the file."
         raise InputError(msg) from error
+    if external:
+        msg = f"The model {path} keeps weights in another file; a model must be one file: export it again."
+        raise InputError(msg)
     if not graph or not opsets:
         msg = f"The model {path} is damaged or no ONNX file: it holds no graph; train it again."
         raise InputError(msg)
@@ -113,7 +113,6 @@ def parse_onnx(path: Path, content: bytes) -> OnnxFile:
         graph_sha256=hashlib.sha256(graph).hexdigest(),
         opsets=opsets,
         properties=properties,
-        external=external,
     )
 
 

@@ -59,9 +59,6 @@ def session_of(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - 
     import onnxruntime as ort  # heavy, and only scoring needs it
 
     file = parse_onnx(path, content_of(path, digest))
-    if file.external:
-        msg = f"The model {path} keeps weights in another file; a model must be one file: export it again."
-        raise InputError(msg)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
