@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import pytest
 import uproot
 from helpers.search import WORKFLOW, make_search
 
-from colonnade.cli import main
 from colonnade.workflow.provenance import file_digest
 
 # few figures and one thread, so that a run takes a second or two
@@ -48,28 +47,11 @@ def clean(project: Path, number: int) -> dict[str, str]:
     return contents(project / "clean" / str(number))
 
 
-class started:  # noqa: N801 - used as a function
-    """A run in a process of its own, forked from this one so that nothing is imported again."""
-
-    def __init__(self, project: Path, number: int, output: Path) -> None:
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 70
-            try:
-                quiet = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(quiet, 1)
-                main(["run", str(project / "workflows" / f"{number}.yaml"), "--output", str(output)])
-            except SystemExit as exit_:
-                code = int(exit_.code or 0)
-            finally:
-                os._exit(code)
-
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self.wait()
+def started(project: Path, number: int, output: Path) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own; not a fork, which would inherit the locks of this one's threads."""
+    words = ["run", str(project / "workflows" / f"{number}.yaml"), "--output", str(output)]
+    program = f"from colonnade.cli import main; main({words!r})"
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -105,11 +87,12 @@ def assert_tells_the_truth(folder: Path) -> None:
 
 def kill_runs(project: Path, kills: int, seed: int, folder: Path) -> None:
     rng = np.random.default_rng(seed)
-    duration = 2.0
+    duration = 6.0
     for kill in range(kills):
         run = started(project, int(rng.integers(len(SETTINGS))), folder)
         time.sleep(rng.uniform(0, duration))
         run.kill()
+        run.wait()
         assert_tells_the_truth(folder)
         if kill % 4 == 3:
             number = int(rng.integers(len(SETTINGS)))

@@ -294,8 +294,9 @@ def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
 
 
 def _require_weight(dataset: Dataset, files: Sequence[FilePlan]) -> None:
-    """Refuse to count simulated events whose weights can't be found."""
-    if dataset.metadata.kind == "data" or dataset.metadata.weight is not None:
+    """Refuse to count simulated events whose weights can't be found, unless they are worth a luminosity as they are."""
+    about = dataset.metadata
+    if about.kind == "data" or about.weight is not None or about.weighted_to is not None:
         return
     for file in files:
         if file.source is not None and file.source.entries and "genWeight" not in file.source.columns:

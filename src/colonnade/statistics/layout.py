@@ -19,6 +19,7 @@ __all__ = [
     "lay_out",
 ]
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,6 +206,7 @@ class Layout:
     statistics: Statistics
     jacobian: Jacobian
     second: Second
+    even: Ints
 
 
 def lay_out(model: Model) -> Layout:
@@ -242,7 +244,21 @@ def lay_out(model: Model) -> Layout:
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
-    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second)
+    even = np.array(sorted({offset[name] for name in _even(model)}), dtype=np.intp)
+    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, even)
+
+
+def _even(model: Model) -> Iterator[str]:
+    """Yield the parameters whose effect on some sample is the same upwards and downwards."""
+    for channel in model.channels:
+        for sample in channel.samples:
+            for each in sample.modifiers:
+                if each.kind not in ("normsys", "histosys"):
+                    continue
+                nominal = sample.yields if each.kind == "histosys" else np.ones(1)
+                size = np.abs(each.up - nominal) + np.abs(each.down - nominal)
+                if size.any() and np.all(np.abs(each.up - each.down) <= 1e-3 * size.max()):
+                    yield each.parameter
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:

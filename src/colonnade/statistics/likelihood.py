@@ -121,6 +121,9 @@ class Likelihood:
         The parameter that is each bin's own (held by a constraint, and moving that bin alone), -1 for none.
     columns : numpy.ndarray
         All other parameters.
+    even : numpy.ndarray
+        The parameters by which the expectation changes alike upwards and downwards, in some sample: a fit that begins
+        at their nominal value may end on a saddle point.
     """
 
     def __init__(self, model: Model) -> None:
@@ -138,6 +141,7 @@ class Likelihood:
             self.bins += channel.bins
         self._layout = lay_out(model)
         self.local, self.columns = self._layout.jacobian.local, self._layout.jacobian.columns
+        self.even = self._layout.even
         main = np.concatenate([model.observations[channel.name] for channel in model.channels])
         self.observed = np.concatenate([main, self._layout.constraints.auxdata])
 
@@ -232,7 +236,7 @@ class Likelihood:
         aux = np.zeros((len(held.auxdata), two.shape[1]))
         aux[held.normal_aux] = two[held.normal]
         aux[held.poisson_aux] = two[held.poisson] * held.tau[:, None]
-        data = np.concatenate([self._state(two).bins, aux])
+        data = np.concatenate([np.maximum(self._state(two).bins, 0.0), aux])
         return data[:, 0] if theta.ndim == 1 else data
 
     def sample_data(self, theta: Floats, count: int, rng: np.random.Generator) -> Floats:
@@ -302,7 +306,7 @@ class Likelihood:
     def _gradient(self, state: _State, theta: Floats, data: Floats) -> Floats:
         layout = self._layout
         cells, rows, shapes, held = layout.cells, layout.rows, layout.shapes, layout.constraints
-        by_bin = 1 - data[: self.bins] / np.maximum(state.bins, FLOOR)
+        by_bin = _slope(data[: self.bins], state.bins)
         by_cell = by_bin[cells.bin]
         row = cells.row_sum @ (by_cell * state.for_rows)
         gradient = np.asarray(rows.gradient @ (state.slopes * row[rows.row]))
@@ -420,6 +424,7 @@ class Likelihood:
         rate = np.maximum(state.bins, FLOOR)
         # a bin without events has no curvature of its own; a little of Fisher's keeps the step finite
         weight = np.maximum(data[: self.bins], 0.05 * rate) / rate**2
+        weight = np.where((state.bins <= FLOOR) & (data[: self.bins] == 0), 0.0, weight)
         diagonal = np.zeros_like(theta)
         if len(held.normal):
             diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
@@ -428,7 +433,7 @@ class Likelihood:
             diagonal[held.poisson] += np.maximum(aux, 0.05) / _safe(theta[held.poisson]) ** 2
         columns, local = self._jacobian(state, theta)
         value, gradient = self._value(state, theta, data), self._gradient(state, theta, data)
-        second, cross = self._second(state, theta, 1 - data[: self.bins] / rate)
+        second, cross = self._second(state, theta, _slope(data[: self.bins], state.bins))
         return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
 
     def curvature(self, theta: Floats, data: Floats) -> Floats:
@@ -465,6 +470,14 @@ def _deviance(count: Floats, rate: Floats) -> Floats:
     near = np.abs(excess) < 1e-3
     series = excess**2 * (1 / 2 - excess * (1 / 6 - excess * (1 / 12 - excess / 20)))
     return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
+
+
+def _slope(count: Floats, rate: Floats) -> Floats:
+    """Return the derivative of the negative log-likelihood of counts by their rates.
+
+    Where nothing was counted, a rate below the floor costs no more than the floor, and lowering it changes nothing.
+    """
+    return np.where((rate <= FLOOR) & (count == 0), 0.0, 1 - count / np.maximum(rate, FLOOR))
 
 
 def _safe(values: Floats) -> Floats:

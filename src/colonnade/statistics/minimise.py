@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ["Minimum", "minimise"]
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -26,6 +27,12 @@ Flags = NDArray[np.bool_]
 TOLERANCE = 1e-10
 _STEPS = 100
 _STARTS = 4
+# a parameter of even effect that ends nearer to its nominal value than this may sit on a saddle point
+_NEAR = 0.5
+# of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
+_LOWER, _BENT = 1e-9, 1e-7
+# how often saddle points are left, one direction at a time
+_ROUNDS = 5
 # floats held at once by the Jacobians of a batch
 _BUDGET = 2_000_000
 
@@ -93,6 +100,20 @@ def minimise(
     begin = likelihood.inits[:, None] if start is None else start
     theta = np.array(np.broadcast_to(begin, (size, batch)))
     theta = np.where(free, np.clip(theta, low, high), theta)
+    if batch == 0 or not free.any():
+        return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
+    found = _from(likelihood, data, theta, free, (low, high), strict=strict)
+    for other in _other_starts(likelihood, found.values, free, (low, high)):
+        found = _lower(found, _from(likelihood, data, other, free, (low, high), strict=False))
+    return _off_saddles(likelihood, data, found, free, (low, high))
+
+
+def _from(
+    likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats], *, strict: bool
+) -> Minimum:
+    """Fit a batch from one starting point each; `minimise` describes the arguments."""
+    low, high = bounds
+    batch = data.shape[1]
     count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
     parts = [
         _newton(likelihood, data[:, at : at + count], theta[:, at : at + count], free[:, at : at + count], (low, high))
@@ -115,6 +136,83 @@ def minimise(
             continue
         values[:, index], nll[index], converged[index] = found[0], found[1], True
     return Minimum(values, nll, converged, len(failed))
+
+
+def _other_starts(
+    likelihood: Likelihood, reached: Floats, free: Flags, bounds: tuple[Floats, Floats]
+) -> Iterator[Floats]:
+    """Yield further starting points where the expectation changes alike upwards and downwards by a parameter.
+
+    The likelihood is stationary at the nominal value of such a parameter, whether it is best there or not. Each other
+    start has all that ended near it one standard deviation off, to either side.
+    """
+    even = likelihood.even
+    near = free[even] & (np.abs(reached[even]) < _NEAR)
+    if not near.any():
+        return
+    for side in (1.0, -1.0):
+        start = reached.copy()
+        start[even] = np.where(near, np.clip(side, bounds[0][even], bounds[1][even]), reached[even])
+        yield start
+
+
+def _lower(found: Minimum, other: Minimum) -> Minimum:
+    """Take the lower one of two minima, fit by fit."""
+    better = other.converged & (other.nll < found.nll - _LOWER * (1 + np.abs(found.nll)))
+    if not better.any():
+        return found
+    return Minimum(
+        np.where(better, other.values, found.values),
+        np.where(better, other.nll, found.nll),
+        found.converged | better,
+        found.retried + other.retried,
+    )
+
+
+def _off_saddles(
+    likelihood: Likelihood, data: Floats, found: Minimum, free: Flags, bounds: tuple[Floats, Floats]
+) -> Minimum:
+    """Leave the points that are stationary, but no minimum: along the direction in which the likelihood bends down."""
+    for _ in range(_ROUNDS):
+        falling = _falling(likelihood, data, found.values, free, bounds)
+        places = np.flatnonzero(np.any(falling != 0, axis=0) & found.converged)
+        if len(places) == 0:
+            return found
+        before = found
+        for side in (1.0, -1.0):
+            start = np.clip(found.values[:, places] + side * falling[:, places], *bounds)
+            part = _from(likelihood, data[:, places], start, free[:, places], bounds, strict=False)
+            whole = Minimum(found.values.copy(), found.nll.copy(), np.zeros_like(found.converged), part.retried)
+            whole.values[:, places], whole.nll[places], whole.converged[places] = part.values, part.nll, part.converged
+            found = _lower(found, whole)
+        if found is before:
+            return found
+    return found
+
+
+def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Floats:
+    """Return the direction of negative curvature of each fit, 0 where there is none: (parameters, batch)."""
+    low, high = bounds
+    result = np.zeros_like(here)
+    count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
+    for at in range(0, here.shape[1], count):
+        part = slice(at, at + count)
+        known = likelihood.derivatives(here[:, part], data[:, part])
+        slack = 1e-9 * (1 + np.abs(here[:, part]))
+        moving = free[:, part] & (here[:, part] > low + slack) & (here[:, part] < high - slack)
+        matrix, _, _, _ = _reduced(likelihood, known, moving, np.zeros(known.value.shape), full=True)
+        inside = moving[likelihood.columns].T
+        size = np.sqrt(np.abs(np.einsum("bii->bi", matrix))) + 1e-12
+        scaled = np.where(inside[:, :, None] & inside[:, None, :], matrix / (size[:, :, None] * size[:, None, :]), 0.0)
+        scaled[:, np.arange(size.shape[1]), np.arange(size.shape[1])] += np.where(inside, _BENT, 1.0)
+        try:
+            np.linalg.cholesky(scaled)
+        except np.linalg.LinAlgError:
+            values, vectors = np.linalg.eigh(scaled)
+            direction = vectors[:, :, 0] / size
+            direction /= np.abs(direction).max(axis=1, keepdims=True) + 1e-300
+            result[likelihood.columns, part] = np.where(values[:, :1] < 0, direction, 0.0).T
+    return result
 
 
 def _newton(likelihood: Likelihood, data: Floats, start: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
@@ -219,6 +317,29 @@ def _eliminated(
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
+    matrix, between, stiff, pull = _reduced(likelihood, known, moving, damping, full=full)
+    gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
+    change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
+    step = np.zeros_like(known.gradient)
+    step[columns] = change
+    moved = (between @ change.T[:, :, None])[:, :, 0].T
+    step[mine] = np.where(moving[mine], np.clip(-(pull + moved) / stiff, limits[0][mine], limits[1][mine]), 0.0)
+    return step
+
+
+def _reduced(
+    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats, *, full: bool
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the Hessian of the columns with the bins' own parameters eliminated, and what the elimination needs.
+
+    Returns
+    -------
+    matrix, between, stiff, pull
+        A - B D^-1 B^T (batch, columns, columns), B (batch, columns, own), the diagonal D and the gradient h of the
+        bins' own parameters (own, batch).
+    """
+    own = np.flatnonzero(likelihood.local >= 0)
+    mine, columns = likelihood.local[own], likelihood.columns
     local = np.where(moving[mine], known.local[own], 0.0)
     weight = known.weight
     stiff = (known.diagonal[mine] + weight[own] * local**2) * (1 + damping) + 1e-300
@@ -233,13 +354,7 @@ def _eliminated(
     index = np.arange(len(columns))
     diagonal = matrix[:, index, index] + known.diagonal[columns].T
     matrix[:, index, index] = diagonal * (1 + damping[:, None]) + 1e-12
-    gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
-    change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
-    step = np.zeros_like(known.gradient)
-    step[columns] = change
-    moved = (between @ change.T[:, :, None])[:, :, 0].T
-    step[mine] = np.where(moving[mine], np.clip(-(pull + moved) / stiff, limits[0][mine], limits[1][mine]), 0.0)
-    return step
+    return matrix, between, stiff, pull
 
 
 def _solve(matrix: Floats, gradient: Floats, moving: Flags, limits: tuple[Floats, Floats]) -> Floats:
