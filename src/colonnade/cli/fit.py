@@ -83,7 +83,9 @@ def command(
     if as_json:
         import json
 
-        click.echo(json.dumps(content, indent=2))
+        from colonnade.statistics.results import finite
+
+        click.echo(json.dumps(finite(content), indent=2))
     else:
         _print_views(console, diagnostics, [view for view in _VIEWS if views[view]], scans)
     asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,9 @@ def command(
     if as_json:
         import json
 
-        click.echo(json.dumps(_content(limits, found), indent=2))
+        from colonnade.statistics.results import finite
+
+        click.echo(json.dumps(finite(_content(limits, found)), indent=2))
     else:
         _print(likelihood.model.poi, limits, found)
 
@@ -112,4 +115,8 @@ def _print(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
         if toys is not None:
             cells.append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
         table.add_row("observed", *cells)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if not all(math.isfinite(each) for each in limits.expected):
+        words = "inf: no signal strength is excluded, as an uncertainty can take the signal away"
+        console.print(words, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.likelihood import Likelihood
+from colonnade.statistics.likelihood import FLOOR, Likelihood
 from colonnade.statistics.minimise import Flags, Minimum, minimise
 
 Floats = NDArray[np.float64]
@@ -220,6 +220,8 @@ def asimov_data(likelihood: Likelihood, poi: float, data: Floats | None = None) 
 def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
     """Test the background-only hypothesis with q0 (asymptotic: Z is its square root).
 
+    The significance is infinite where events were seen in a bin that only signal can fill.
+
     Raises
     ------
     FitError
@@ -236,6 +238,9 @@ def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
     free = minimise(likelihood, seen, start=start, upper=upper)
     mu_hat = float(free.values[index, 0])
     q0 = max(0.0, 2 * float(null.nll[0] - free.nll[0])) if mu_hat > 0 else 0.0
+    without, best = (likelihood.expected(each.values[:, 0]) for each in (null, free))
+    if np.any((without <= FLOOR) & (best > FLOOR) & (seen[: likelihood.bins, 0] > 0)):
+        q0 = np.inf  # events where nothing but signal can be
     return Discovery(float(np.sqrt(q0)), q0, mu_hat)
 
 

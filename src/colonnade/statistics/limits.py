@@ -22,6 +22,8 @@ _LARGEST, _SMALLEST = 1e7, 1e-12
 _ROUNDS = 60
 # a last step of this relative size leaves an error of about its square
 _STEP = 2e-3
+# a bracket of this relative size tells a root, where a function has a step or a corner
+_SAME = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class UpperLimits:
     observed : float or None
         None where only the expectation was asked for.
     expected : tuple of float
-        At -2, -1, 0, +1, +2 standard deviations of the background-only hypothesis.
+        At -2, -1, 0, +1, +2 standard deviations of the background-only hypothesis; infinite where no signal strength
+        is excluded, as where an uncertainty can take the signal away.
     level : float
         Confidence level.
     fits : int
@@ -261,13 +264,24 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
         Values and derivatives at (n,) arguments, one function each.
     guess
         Where to begin, shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,); infinite where a function stays below 0, though another one crosses it.
+
+    Raises
+    ------
+    FitError
+        If none crosses 0, all are above it everywhere, or the search does not end.
     """
     at = np.maximum(guess, 1e-9)
     low, high = np.zeros_like(at), np.full_like(at, np.inf)
     for _ in range(_ROUNDS):
         value, slope = function(at)
         low, high = np.where(value < 0, at, low), np.where(value >= 0, at, high)
-        if np.any(low > _LARGEST):
+        endless = low > _LARGEST
+        if np.all(endless):
             msg = (
                 f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside its background, "
                 "or is in no bin of the model."
@@ -282,10 +296,11 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
         fallback = np.where(np.isinf(high), 4 * at, np.where(low > 0, np.sqrt(low * high), high / 8))
         most = np.where(np.isinf(high), 8 * at, high)
         good = np.isfinite(step) & (slope > 0) & (step > low) & (step <= most)
-        following = np.where(good, step, fallback)
+        following = np.where(endless, at, np.where(good, step, fallback))
         # Newton's error is the square of its step: this one is the last that matters
-        if np.all(good & (np.abs(following - at) < _STEP * at)):
-            return following
+        close = high - low < _SAME * at
+        if np.all(endless | close | (good & (np.abs(following - at) < _STEP * at))):
+            return np.where(endless, np.inf, following)
         at = following
     msg = f"The root finding of a limit did not converge in {_ROUNDS} rounds; the likelihood is not smooth there."
     raise FitError(msg)

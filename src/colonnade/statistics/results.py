@@ -26,8 +26,10 @@ __all__ = [
     "Significance",
     "ToyBand",
     "Yields",
+    "finite",
 ]
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -459,5 +461,14 @@ class FitSummary:
 
 
 def _plain(result: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = TypeAdapter(type(result)).dump_python(result, mode="json")
+    plain: dict[str, Any] = finite(TypeAdapter(type(result)).dump_python(result, mode="json"))
     return plain
+
+
+def finite(content: Any) -> Any:
+    """Return plain data with infinite numbers as the word ``inf``, as JSON has no numbers for them."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [finite(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
