@@ -140,7 +140,7 @@ def test_real_file_with_flipped_bits(lab: Any, tell: Tell) -> None:
     good = folder / "nanoaod" / "nano_dimuon.root"
     # four triggers of this file can't be read; all else can
     text = lab.project.analysis.read_text()
-    text = text.replace("        pt = objects", "        events.HLT.PFJet15\n        pt = objects")
+    text = text.replace("        pt = objects", "        ak.sum(events.HLT.PFJet15)\n        pt = objects")
     lab.datasets["data"] = {
         "files": {str(good): "Events", str(bad): "Events"},
         "metadata": {"process": "data", "kind": "data", "luminosity": 2.0},

@@ -6,13 +6,16 @@ import http.server
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import pytest
 
 from colonnade.errors import InputError
 from colonnade.events import TransientInputError, inspect_file, read_events
+from colonnade.events.ttree import RootFile
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -168,3 +171,25 @@ def test_a_server_that_is_not_there(server: _Server) -> None:
     server.server_close()
     with pytest.raises(TransientInputError, match=rf"127\.0\.0\.1:{port}"):
         inspect_file(f"http://127.0.0.1:{port}/made.root")
+
+
+def test_a_file_that_stalls_holds_up_no_other(made: str) -> None:
+    waits, ends = threading.Event(), threading.Event()
+    stalls, answers = RootFile(made), RootFile(made)
+    inside = stalls.fetch
+
+    def stall(ranges: list[tuple[int, int]]) -> list[Any]:
+        waits.set()
+        ends.wait(20)
+        return inside(ranges)
+
+    stalls.fetch = stall  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(lambda: (stalls.kinds, stalls.identity))
+        assert waits.wait(20)
+        second = threads.submit(lambda: (answers.kinds, answers.identity))
+        try:
+            assert second.result(10) == (answers.kinds, answers.identity)
+        finally:
+            ends.set()
+        assert first.result(20) == second.result()

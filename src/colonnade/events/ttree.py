@@ -7,12 +7,11 @@ __all__ = ["RootFile", "TTreeReader"]
 import collections
 import contextlib
 import dataclasses
-import functools
 import os
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import awkward as ak
 import numpy as np
@@ -25,6 +24,28 @@ from colonnade.events.paths import fetch_remote, is_remote, storage_options
 from colonnade.events.readers import Raw, to_raw
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
+T = TypeVar("T")
+
+
+def kept(compute: Callable[[Any], T]) -> T:
+    """Make a method a property that is computed when it is first asked for, and kept by its object.
+
+    While `functools.cached_property` of Python 3.11 computes, it locks the property of all objects: one server that
+    stalls would hold up the files of all others.
+    """
+    return cast("T", _Kept(compute))
+
+
+class _Kept:
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        if owner is None:
+            return self
+        # found there from now on, before this descriptor is
+        found = owner.__dict__[self._compute.__name__] = self._compute(owner)
+        return found
 
 
 class RootFile:
@@ -51,29 +72,29 @@ class RootFile:
             return [os.pread(self._descriptor, end - begin, begin) for begin, end in ranges]
         return fetch_remote(self.path, ranges)
 
-    @functools.cached_property
+    @kept
     def directory(self) -> Directory | None:
-        """The file's objects; None if only uproot can list them."""
+        """Give the file's objects; None if only uproot can list them."""
         try:
             return read_directory(self.fetch)
         except UnknownLayoutError:
             return None
 
-    @functools.cached_property
+    @kept
     def uproot(self) -> Any:
-        """The file, as uproot opens it."""
+        """Give the file, as uproot opens it."""
         return uproot.open(self.path, array_cache=None, **storage_options(self.path))
 
-    @functools.cached_property
+    @kept
     def kinds(self) -> dict[str, str]:
-        """The class of each tree."""
+        """Give the class of each tree."""
         if self.directory is None:
             found = dict(self.uproot.classnames(cycle=False))
         else:
             found = {name: key.kind for name, key in self.directory.keys.items()}
         return {name: kind for name, kind in found.items() if kind.startswith(_TREES)}
 
-    @functools.cached_property
+    @kept
     def _identity(self) -> tuple[str, int]:
         try:
             # of the header alone, where the list of objects is not needed
@@ -109,9 +130,9 @@ class RootFile:
         except UnknownLayoutError:
             return None
 
-    @functools.cached_property
+    @kept
     def runs(self) -> TTreeReader | None:
-        """The ``Runs`` tree, if there is one."""
+        """Give the ``Runs`` tree, if there is one."""
         return TTreeReader(self, "Runs") if self.kinds.get("Runs", "").startswith("TTree") else None
 
     def total(self, name: str) -> float | None:
@@ -158,13 +179,13 @@ class TTreeReader:
         self._present = frozenset(self.names)
         self.size, self.identity = file.size, file.identity
 
-    @functools.cached_property
+    @kept
     def _tree(self) -> Any:
         return self._file.uproot[self._name]
 
-    @functools.cached_property
+    @kept
     def _branches(self) -> dict[str, Any]:
-        """The branches that hold data; those of one name by their paths.
+        """Give the branches that hold data; those of one name by their paths.
 
         A branch inside another (of a split object) goes by its own name; the outer one holds no data.
         """
