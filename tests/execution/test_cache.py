@@ -325,6 +325,27 @@ def test_files_that_are_known_are_not_opened_again(
     assert sorted(opened) == ["zll_0.root", "zll_1.root", "zll_1.root"]
 
 
+def test_an_edited_analysis_opens_no_tree(
+    run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from colonnade.events import files, ttree
+
+    trees: list[str] = []
+    header = ttree.RootFile.header
+    monkeypatch.setattr(ttree.RootFile, "header", lambda self, name: trees.append(self.path) or header(self, name))
+    datasets = [simulated(sizes=(120, 100)), simulated("ww", (120,))]
+    run(datasets)
+    assert len(set(trees)) == 3
+    for path in set(trees):
+        files.forget_handle(path)
+    trees.clear()
+    count, edited = run(datasets, lowest=6.0)
+    assert count == 5
+    assert not trees
+    run.cache = None
+    assert bits(run(datasets, lowest=6.0)[1].histograms) == bits(edited.histograms)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
 def test_a_damaged_result_is_made_again(
     run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes], damage: str

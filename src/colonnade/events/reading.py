@@ -144,7 +144,10 @@ def read_events(
 
 
 def learn_columns(
-    source: SourceFile, use: Callable[[ak.Array], object], metadata: Mapping[str, Any]
+    source: SourceFile,
+    use: Callable[[ak.Array], object],
+    metadata: Mapping[str, Any],
+    places: KnownPlaces | None = None,
 ) -> tuple[str, ...]:
     """Find the columns that an analysis touches, by running it on a few events.
 
@@ -154,7 +157,7 @@ def learn_columns(
         A file that stands for its dataset.
     use
         The analysis.
-    metadata
+    metadata, places
         As for `read_events`.
 
     Returns
@@ -170,7 +173,7 @@ def learn_columns(
         As from `read_events`.
     """
     touched: set[str] = set()
-    handle = _open(source)
+    handle = _open(source, sorted(source.columns), places)
     stop = min(source.entries, LEARNING_EVENTS)
     chunk = _chunk(handle, source, 0, stop, None)
     attrs = _attrs(source, 0, stop, metadata, handle)

@@ -282,6 +282,7 @@ class _Run:
 
     def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
         metadata = dataset.event_metadata()
+        places = None if self.cache is None else self.cache.places
         opened: set[str] = set()
 
         def use(events: Any) -> Any:
@@ -295,7 +296,7 @@ class _Run:
 
         try:
             where = f"{source.path}, the first events,"
-            columns = within(self.settings.patience, where, lambda: learn_columns(source, use, metadata))
+            columns = within(self.settings.patience, where, lambda: learn_columns(source, use, metadata, places))
         except (ColonnadeError, MemoryError):
             raise
         except Exception as error:
