@@ -50,6 +50,11 @@ def test_no_background_is_an_error(background):
         asimov_significance([1, 1], [5, background], 1)
 
 
+def test_a_tiny_uncertainty_is_none():
+    assert asimov_significance(1, 1, 5.9e-160) == asimov_significance(1, 1, 0)
+    assert asimov_significance(1, 1, 1e-60) == pytest.approx(asimov_significance(1, 1, 0), rel=1e-14)
+
+
 def test_negative_signal_and_uncertainty_are_errors():
     with pytest.raises(FitError, match="signal of 0 or more"):
         significance([1, -1], 5)

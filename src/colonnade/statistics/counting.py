@@ -75,7 +75,7 @@ def asimov_significance(signal: ArrayLike, background: ArrayLike, background_err
     # Eq. 20 is the difference of two known-background forms, which loses no digits for a weak signal or a
     # small uncertainty: the second background is b (b + sigma^2) / sigma^2
     variance = np.broadcast_to(error**2, np.broadcast_shapes(s.shape, b.shape, error.shape))
-    known = variance == 0
+    known = variance <= 1e-150 * b * (b + variance)  # so small that its inverse would overflow
     other = b * (b + variance) / np.where(known, 1.0, variance)
     square = _half_square(s, b) - np.where(known, 0.0, _half_square(s, other))
     return np.asarray(np.sqrt(2 * np.maximum(square, 0)))
