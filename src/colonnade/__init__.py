@@ -15,7 +15,7 @@ _HOME = {
     "Processor": "processor",
     "Region": "processor",
     "Shift": "processor",
-    "load": "histograms",
+    "load": "accumulators",
 }
 
 __all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "load"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Settings", "parse_settings", "read_json", "read_yaml"]
 
+import gzip
 import json
 import types
 import typing
@@ -14,6 +15,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from colonnade.errors import ConfigError, nearest
+
+_GZIP = b"\x1f\x8b"
 
 
 class Settings(BaseModel):
@@ -26,7 +29,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file.
+    """Parse a JSON file, which may be compressed by gzip.
 
     Raises
     ------
@@ -34,7 +37,10 @@ def read_json(path: Path) -> Any:
         If the file can't be read or is not JSON; the message gives line and column.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        content = path.read_bytes()
+        if content.startswith(_GZIP):
+            content = gzip.decompress(content)
+        return json.loads(content.decode(), object_pairs_hook=_unique)
     except OSError as error:
         msg = f"{path} can't be read: {error.strerror or error}."
         raise ConfigError(msg) from error

@@ -102,7 +102,7 @@ def test_a_truncated_result_is_noticed() -> None:
             decode(blob[:length])
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, np.array(["a"]), np.array([object()]), {"a": {1, 2}}])
+@pytest.mark.parametrize("value", [object(), {1: 2}, np.array([object()]), {"a": {1, 2}}])
 def test_what_needs_pickle_is_not_kept(value: Any) -> None:
     with pytest.raises(TypeError):
         encode(value)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["inspect_file", "learn_columns", "read_events", "use_events"]
+__all__ = [
+    "LEARNING_EVENTS",
+    "branches_of",
+    "inspect_file",
+    "learn_columns",
+    "open_source",
+    "read_events",
+    "use_events",
+]
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -129,7 +137,7 @@ def read_events(
     TransientInputError
         If its server does not answer at the moment.
     """
-    handle = _open(source, columns, places)
+    handle = open_source(source, columns, places)
     chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
@@ -173,7 +181,7 @@ def learn_columns(
         As from `read_events`.
     """
     touched: set[str] = set()
-    handle = _open(source, sorted(source.columns), places)
+    handle = open_source(source, sorted(source.columns), places)
     stop = min(source.entries, LEARNING_EVENTS)
     chunk = _chunk(handle, source, 0, stop, None)
     attrs = _attrs(source, 0, stop, metadata, handle)
@@ -265,7 +273,14 @@ def _notes(handle: Handle) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _open(source: SourceFile, columns: Sequence[str] | None = None, places: KnownPlaces | None = None) -> Handle:
+def open_source(source: SourceFile, columns: Sequence[str] | None = None, places: KnownPlaces | None = None) -> Handle:
+    """Open a file that was inspected, or return it where this process has it open already.
+
+    Raises
+    ------
+    InputError
+        If it is not the file that was inspected.
+    """
     if columns is None or places is None:
         handle = open_handle(source.path, source.tree or None, source.schema, source.weight)
     else:
@@ -310,6 +325,20 @@ def _executor(threads: int) -> Executor | None:
     return ThreadPoolExecutor(threads, thread_name_prefix="unpack") if threads > 1 else None
 
 
+def branches_of(
+    handle: Handle, source: SourceFile, start: int, stop: int, threads: int = 1
+) -> Callable[[Sequence[str]], Mapping[str, Raw]]:
+    """Return what reads source columns of an entry range as they are in the file.
+
+    Raises
+    ------
+    InputError
+        If the file does not hold the range; and, when columns are read, if one can't be, naming it.
+    """
+    read = _reader(handle, source, start, stop, _executor(threads))
+    return lambda names: read(names, ())
+
+
 def _chunk(
     handle: Handle,
     source: SourceFile,
@@ -318,7 +347,20 @@ def _chunk(
     executor: Executor | None,
     kept: KeptColumns | None = None,
 ) -> EntryRange:
-    where = f"{source.path}, tree {source.tree}, entries {start} to {stop}"
+    read = _reader(handle, source, start, stop, executor)
+    place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
+    where = _place(source, start, stop)
+    return EntryRange(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)
+
+
+def _place(source: SourceFile, start: int, stop: int) -> str:
+    return f"{source.path}, tree {source.tree}, entries {start} to {stop}"
+
+
+def _reader(
+    handle: Handle, source: SourceFile, start: int, stop: int, executor: Executor | None
+) -> Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]:
+    where = _place(source, start, stop)
     if not 0 <= start <= stop <= source.entries:
         msg = f"{where}: this tree has {source.entries} entries."
         raise InputError(msg)
@@ -341,5 +383,4 @@ def _chunk(
             with translated(f"{where} can't be read", remote=remote):
                 raise
 
-    place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
-    return EntryRange(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)
+    return read

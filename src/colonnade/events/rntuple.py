@@ -46,7 +46,7 @@ class RNTupleReader:
     def __init__(self, file: RootFile, name: str) -> None:
         ntuple = file.uproot[name]
         _childless(ntuple)
-        self._file = file
+        self.file = file
         self._ntuple = ntuple
         # NanoAOD's fields are projections of anonymous collections, which are no columns themselves; PHYSLITE's names
         # have a colon where its TTrees have a full stop
@@ -104,7 +104,7 @@ class RNTupleReader:
 
     def total(self, name: str) -> float | None:
         """Sum a column of the ``Runs`` tree."""
-        return self._file.total(name)
+        return self.file.total(name)
 
     def _find(self, name: str) -> _Plain | None:
         if name not in self._plain:

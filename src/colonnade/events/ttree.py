@@ -163,7 +163,7 @@ class TTreeReader:
 
     def __init__(self, file: RootFile, name: str, known: Mapping[str, PlainBranch] | None = None) -> None:
         keep_freed_memory()
-        self._file = file
+        self.file = file
         self._name = name
         self._plain: dict[str, PlainBranch | None] = dict(known or {})
         self._header = None if known else file.header(name)
@@ -181,7 +181,7 @@ class TTreeReader:
 
     @kept
     def _tree(self) -> Any:
-        return self._file.uproot[self._name]
+        return self.file.uproot[self._name]
 
     @kept
     def _branches(self) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class TTreeReader:
         for name, branch in found.items():
             self._require(name, int(branch.starts[-1]))
         plain = [(branch, name not in without_offsets) for name, branch in found.items()]
-        results = read_branches(plain, start, stop, self._file.fetch, executor, self._present)
+        results = read_branches(plain, start, stop, self.file.fetch, executor, self._present)
         for name, result in zip(found, results, strict=True):
             if result is not None:
                 raws[name] = Raw(*result)
@@ -247,7 +247,7 @@ class TTreeReader:
 
     def total(self, name: str) -> float | None:
         """Sum a branch of the ``Runs`` tree."""
-        return self._file.total(name)
+        return self.file.total(name)
 
     def places(self, names: Collection[str]) -> dict[str, PlainBranch] | None:
         """Return where the baskets of branches are; None if some of them are left to uproot."""
@@ -272,7 +272,7 @@ class TTreeReader:
     def _require(self, name: str, entries: int) -> None:
         if entries != self.entries:
             msg = (
-                f"{self._file.path}, tree {self._name}: branch {name} has {entries} entries where the tree has "
+                f"{self.file.path}, tree {self._name}: branch {name} has {entries} entries where the tree has "
                 f"{self.entries}; it can't be read beside the others."
             )
             raise InputError(msg)

@@ -19,12 +19,13 @@ import cramjam
 import hist
 import numpy as np
 
+from colonnade.accumulators import Accumulated, Parts, put_together, take_apart
 from colonnade.histograms import Histogram, HistogramSet
 
 _MAGIC = b"colonnade result 1\n"
 _DIGEST = 32
 _MARK = "@"
-_KINDS = "biuf"
+_KINDS = "biufcSUmM"
 
 
 class DamagedError(ValueError):
@@ -38,7 +39,7 @@ def encode(result: Any) -> bytes:
     ----------
     result
         Dictionaries with text keys, lists, tuples, texts, numbers, arrays of numbers, `hist.Hist`,
-        `HistogramSet`.
+        `HistogramSet`, `Accumulated`.
 
     Raises
     ------
@@ -120,6 +121,16 @@ def _hist(value: hist.Hist, arrays: Arrays) -> Any:
     return {_MARK: "hist", "value": _taken_apart(value._to_uhi_(), arrays)}
 
 
+def _accumulated(value: Accumulated, arrays: Arrays) -> Any:
+    parts = take_apart(value.value)
+    inside = {
+        "tree": json.dumps(parts.tree),
+        "arrays": parts.arrays,
+        "histograms": [each._to_uhi_() for each in parts.histograms],
+    }
+    return {_MARK: "accumulated", "value": _taken_apart(inside, arrays)}
+
+
 def _dict(value: Mapping[Any, Any], arrays: Arrays) -> Any:
     if not all(isinstance(key, str) for key in value):
         msg = "a key that is no text can't be kept"
@@ -141,6 +152,7 @@ _WRITERS: tuple[tuple[type, Callable[[Any, Arrays], Any]], ...] = (
     (np.ndarray, _array),
     (HistogramSet, _set),
     (hist.Hist, _hist),
+    (Accumulated, _accumulated),
     (Mapping, _dict),
     (list, _list),
     (tuple, _tuple),
@@ -174,6 +186,9 @@ class _Assembly:
             return self._set(value["names"], inside)
         if mark == "hist":
             return hist.Hist(inside)
+        if mark == "accumulated":
+            parts = Parts(json.loads(inside["tree"]), inside["arrays"], inside["histograms"])
+            return Accumulated(put_together(parts))
         return inside[()] if mark == "scalar" else tuple(inside)
 
     def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -27,7 +27,7 @@ from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
-_ROOMS = ("manifest", "kinematics", "images", "events", "histograms", "inference", "processor")
+_ROOMS = ("manifest", "kinematics", "images", "events", "histograms", "accumulators.py", "inference", "processor")
 _FORMAT = "2"
 # the files that count, while an analysis is identified
 _seen: ContextVar[set[str]] = ContextVar("seen")
@@ -56,7 +56,9 @@ class UnidentifiedError(Exception):
     """Something in the analysis has no stable identity; the message says what."""
 
 
-def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity:
+def identify(
+    processor: Any, code: ProjectCode, files: Iterable[Path] = (), schema: type | None = None
+) -> AnalysisIdentity:
     """Return an analysis's identity.
 
     Parameters
@@ -67,6 +69,10 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity:
     code
         Its modules: what they do, the values of their variables, the environment variables that they read, and the
         files that they name.
+    files
+        Other files that the analysis reads, by content.
+    schema
+        Of a coffea processor, coffea's schema that its events are made by.
 
     Raises
     ------
@@ -85,6 +91,8 @@ def identify(processor: Any, code: ProjectCode) -> AnalysisIdentity:
             "variables": _variables(code),
             "environment": _environment(code),
             "state": _plain(vars(processor)),
+            "read": _plain([Path(file).absolute() for file in files]),
+            "schema": None if schema is None else f"{schema.__module__}.{schema.__qualname__}",
             "framework": _framework(),
             "libraries": installed(),
             "format": _FORMAT,
@@ -98,6 +106,7 @@ def dataset_key(analysis: AnalysisIdentity, dataset: DatasetPlan) -> str:
     """Return the hash of an analysis and what it is told about a dataset."""
     about = dataset.event_metadata()
     mask = about.pop("luminosity_mask", None)
+    about = about if dataset.given is None else _plain(about)
     return _hash([analysis.digest, about, None if mask is None else _file(Path(mask))])
 
 
@@ -120,7 +129,7 @@ def merged_key(keys: Iterable[str]) -> str:
 @functools.lru_cache(maxsize=1)
 def _framework() -> str:
     root = Path(__file__).parent.parent
-    files = [root / "execution" / name for name in ("work.py", "merging.py")]
+    files = [root / "execution" / name for name in ("work.py", "merging.py", "coffea_processor.py")]
     for room in _ROOMS:
         place = root / room
         files.extend([place] if place.is_file() else sorted(place.rglob("*.py")))

@@ -228,9 +228,7 @@ def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
     """Return the account of a dataset of which nothing is in the result, as the run was stopped."""
     files = tuple(file.path for file in plan.files)
     lost = tuple(
-        Loss(file.path, 0, None, file.problem)
-        if file.source is None
-        else Loss(file.path, 0, file.source.entries, reason)
+        Loss(file.path, 0, None, file.problem) if file.source is None else Loss(file.path, 0, file.entries, reason)
         for file in plan.files
     )
     unopened = sum(file.source is None for file in plan.files)
@@ -289,7 +287,7 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
         of_opened = total if len(opened) == len(plan.files) else math.fsum(known)
         scale = of_opened / math.fsum(known) if math.fsum(known) else 1.0
         return scale * math.fsum(value * share for value, share in zip(known, shares, strict=True))
-    entries = [file.source.entries for file in opened if file.source is not None]
+    entries = [file.entries for file in opened]
     everything = sum(entries) + _mean_entries(plan.files) * (len(plan.files) - len(opened))
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
@@ -299,10 +297,10 @@ def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list
     lost: dict[str, int] = {}
     for loss in losses:
         lost[loss.file] = lost.get(loss.file, 0) + (loss.stop or 0) - loss.start
-    entries = {file.path: file.source.entries for file in files if file.source is not None}
+    entries = {file.path: file.entries for file in files if file.source is not None}
     return [1 - lost.get(path, 0) / count if count else 1.0 for path, count in entries.items()]
 
 
 def _mean_entries(files: Sequence[FilePlan]) -> float:
-    entries = [file.source.entries for file in files if file.source is not None]
+    entries = [file.entries for file in files if file.source is not None]
     return sum(entries) / len(entries) if entries else 0.0

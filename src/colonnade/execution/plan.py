@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,14 @@ class FilePlan:
     path: str
     source: SourceFile | None
     problem: str = ""
+    steps: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def entries(self) -> int:
+        """How many of its events are wanted: all, or those of the steps that a fileset names."""
+        if self.steps is not None:
+            return sum(stop - start for start, stop in self.steps)
+        return 0 if self.source is None else self.source.entries
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,17 @@ class DatasetPlan:
     files: Sequence[FilePlan]
     chunks: Sequence[Chunk]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] | None = None
 
     @property
     def events(self) -> int:
         """Events in the files that could be opened."""
-        return sum(file.source.entries for file in self.files if file.source is not None)
+        return sum(file.entries for file in self.files if file.source is not None)
 
     def event_metadata(self) -> dict[str, Any]:
         """Return what `events.metadata` tells the analysis about the dataset, in plain types."""
+        if self.given is not None:
+            return {**self.given, "dataset": self.name}
         plain: dict[str, Any] = self.metadata.model_dump(mode="json", exclude={"generate"}, exclude_none=True)
         return {**plain, **self.extra, "dataset": self.name}
 
@@ -178,7 +189,7 @@ def make_plan(
     found: dict[str, list[FilePlan]] = {name: [] for name in names}
     with contextlib.closing(_seen(wanted, known, look, patience)) as seen:
         for count, (item, file) in enumerate(seen, start=1):
-            found[item.dataset.name].append(file)
+            found[item.dataset.name].append(_prepared(file, item.dataset))
             if advance is not None:
                 advance(count, len(wanted))
     for store in known.values():
@@ -188,7 +199,7 @@ def make_plan(
         _require_events(dataset, found[name])
         _require_weight(dataset, found[name])
         chunks = _chunks(found[name], chunk_size)
-        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, _extra(dataset)))
+        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, _extra(dataset), dataset.given))
     return Plan(plans)
 
 
@@ -288,7 +299,7 @@ def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
         more = f" ({len(problems) - 1} more of its files can't be read either)" if len(problems) > 1 else ""
         msg = f"Dataset {dataset.name}: {problems[0]}{more}"
         raise InputError(msg)
-    if not problems and not any(file.source.entries for file in files if file.source is not None):
+    if not problems and not any(file.entries for file in files if file.source is not None):
         msg = f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
         raise InputError(msg)
 
@@ -312,9 +323,34 @@ def _chunks(files: Sequence[FilePlan], chunk_size: int) -> list[Chunk]:
     chunks: list[Chunk] = []
     for number, file in enumerate(files):
         if file.source is not None:
-            for start, stop in split(file.source.entries, chunk_size):
-                chunks.append(Chunk(len(chunks), number, start, stop))
+            for first, last in ((0, file.entries),) if file.steps is None else file.steps:
+                for start, stop in split(last - first, chunk_size):
+                    chunks.append(Chunk(len(chunks), number, first + start, first + stop))
     return chunks
+
+
+def _prepared(file: FilePlan, dataset: Dataset) -> FilePlan:
+    """Return a file with the steps that a fileset names; one that is not the file it was made of is refused."""
+    about, source = dataset.prepared_files.get(file.path), file.source
+    if about is None or source is None:
+        return file
+    for key, found in (("num_entries", source.entries), ("uuid", source.identity.partition(":")[0])):
+        if key in about and str(about[key]) != str(found):
+            msg = (
+                f"Dataset {dataset.name}: the fileset says {key} = {about[key]} of {file.path}, which has {found}; "
+                "the file was replaced, so prepare the fileset again."
+            )
+            raise InputError(msg)
+    if "steps" not in about:
+        return file
+    steps = tuple(sorted((int(start), int(stop)) for start, stop in about["steps"]))
+    if any(start >= stop for start, stop in steps) or any(a[1] > b[0] for a, b in itertools.pairwise(steps)):
+        msg = f"Dataset {dataset.name}: the steps of {file.path} overlap or are empty; prepare the fileset again."
+        raise InputError(msg)
+    if not steps or steps[0][0] < 0 or steps[-1][1] > source.entries:
+        msg = f"Dataset {dataset.name}: the steps of {file.path} go beyond its {source.entries} entries."
+        raise InputError(msg)
+    return replace(file, steps=steps)
 
 
 def _extra(dataset: Dataset) -> dict[str, Any]:

@@ -59,12 +59,15 @@ class Result:
         What became of every event.
     timing
         Where the time went.
+    accumulator
+        Of a coffea processor, what coffea's `Runner` returns.
     """
 
     histograms: Mapping[str, Mapping[str, hist.Hist]]
     cutflow: Cutflow
     ledger: Ledger
     timing: Timing = field(default_factory=Timing)
+    accumulator: Any = None
 
     def write_cutflow(self, path: Path) -> None:
         """Write `cutflow.json`, whole or not at all.

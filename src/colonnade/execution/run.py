@@ -6,14 +6,24 @@ __all__ = ["run_datasets"]
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError, OutputError
+import hist
+
+from colonnade.accumulators import Accumulated
+from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError, OutputError
 from colonnade.events import SourceFile, TransientInputError, learn_columns
 from colonnade.execution.cache import ResultCache
+from colonnade.execution.coffea_processor import (
+    check_accumulator,
+    finished,
+    is_coffea_processor,
+    process_events,
+    standard_histograms,
+)
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.faults import back_off, is_transient, within
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
@@ -29,12 +39,12 @@ from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
-from colonnade.execution.result import Result, Timing, collect
+from colonnade.execution.result import Cutflow, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import Job, analysis_failed
 from colonnade.histograms import HistogramSet
-from colonnade.manifest import Dataset
+from colonnade.manifest import Dataset, as_datasets
 from colonnade.processes import worker_processes
 
 _Sample = tuple[SourceFile, DatasetPlan]
@@ -44,16 +54,18 @@ _SAMPLES = 5
 
 def run_datasets(
     processor: Any,
-    datasets: Sequence[Dataset],
+    datasets: Sequence[Dataset] | Mapping[str, Any],
     *,
-    luminosity: float,
+    luminosity: float | None = None,
     executor: ExecutorSettings | None = None,
     chunk_size: int = 100_000,
-    schema: str | None = None,
+    schema: str | type | None = None,
+    files: Collection[Path] = (),
+    axes: Mapping[str, str] | None = None,
     allow_loss: float = 0.0,
     cache: ResultCache | None = None,
     progress: Progress = NO_PROGRESS,
-    check: Callable[[Sequence[str]], None] | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Result:
     """Run an analysis over datasets.
 
@@ -63,17 +75,23 @@ def run_datasets(
     Parameters
     ----------
     processor
-        The analysis: a `colonnade.processor.Processor`, or any coffea processor that returns the same.
+        The analysis: a `colonnade.processor.Processor`, or any coffea processor, which is given coffea's NanoEvents
+        and may return anything that coffea adds.
     datasets
-        What to read, as the manifest gives them.
+        What to read, as the manifest gives them; for a coffea processor also a coffea fileset.
     luminosity
-        To which simulation is scaled, in fb^-1.
+        To which simulation is scaled, in fb^-1. A coffea processor's histograms are never scaled.
     executor
         Who works.
     chunk_size
         The largest number of events read at once.
     schema
-        The layout of the files, where neither the manifest nor the tree says it.
+        The layout of the files, where neither the manifest nor the tree says it; for a coffea processor the schema of
+        coffea, `NanoAODSchema` by default.
+    files
+        Files that a coffea processor reads: kept results depend on their content.
+    axes
+        Of a coffea processor, which axes of its histograms stand for ``process``, ``region`` and ``variation``.
     allow_loss
         The fraction of events that may be lost; see `Ledger.check`, which the caller calls when all is
         written.
@@ -83,12 +101,13 @@ def run_datasets(
         What is told while it works.
     check
         Called before any worker starts with the variations that the analysis fills for simulation, as the events on
-        which columns are learned show them; it may raise. Where results are kept, it is not called.
+        which columns are learned show them, or with the histograms of a coffea processor; it may raise. Where results
+        are kept, it is not called.
 
     Returns
     -------
     Result
-        Scaled histograms, cutflows and the ledger.
+        Scaled histograms, cutflows and the ledger; of a coffea processor its accumulator, and the histograms in it.
 
     Raises
     ------
@@ -99,15 +118,24 @@ def run_datasets(
     StoppedError
         If the cluster is gone, or no event of a dataset could be processed; its ledger says what is lost.
     """
-    run = _Run(processor, executor or ExecutorSettings(), cache, progress)
+    run = _Run(processor, executor or ExecutorSettings(), cache, progress, axes or {})
+    if is_coffea_processor(processor):
+        from colonnade.events.nanoevents import find_nano_schema  # brings much that only a coffea processor needs
+
+        run.schema, schema = find_nano_schema(schema), None
+    elif luminosity is None or isinstance(datasets, Mapping) or isinstance(schema, type):
+        msg = "An analysis needs a luminosity, datasets of a manifest and a schema's name; filesets are for coffea's."
+        raise ConfigError(msg)
+    if isinstance(datasets, Mapping):
+        datasets = as_datasets(datasets)
     started = time.monotonic()
-    plan = run.plan(datasets, chunk_size, schema)
-    run.look_up(plan)
+    plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
+    run.look_up(plan, files)
     if run.processes_here():
         worker_processes()  # get ready while columns are learned
     assignments, columns = run.learn(plan)
-    if check is not None and run.variations and len(assignments) == len(plan.datasets):
-        check(tuple(run.variations))
+    if len(assignments) == len(plan.datasets):
+        run.check_first(plan, check)
     planned = time.monotonic()
     try:
         outcomes = run.outcomes(plan, assignments, columns)
@@ -123,7 +151,7 @@ def run_datasets(
     entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
-    histograms, cutflow = collect(plan, results, ledger, luminosity)
+    histograms, cutflow, accumulator = run.collected(plan, results, ledger, luminosity)
     processed = sum(outcome.events for outcome in outcomes.values())
     timing = Timing(
         planning=planned - started,
@@ -131,7 +159,7 @@ def run_datasets(
         processed=processed - run.kept_events,
         kept=run.kept_events,
     )
-    return Result(histograms, cutflow, ledger, timing)
+    return Result(histograms, cutflow, ledger, timing, accumulator)
 
 
 @dataclass
@@ -142,6 +170,8 @@ class _Run:
     settings: ExecutorSettings
     cache: ResultCache | None
     progress: Progress
+    axes: Mapping[str, str]
+    schema: type | None = None
     code: ProjectCode = field(init=False)
     keys: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
@@ -149,6 +179,8 @@ class _Run:
     missing_chunks: int = 0
     declared: frozenset[str] = frozenset()
     variations: dict[str, None] = field(default_factory=dict)
+    #: what a coffea processor makes of the events on which columns are learned
+    learned: Accumulated | None = None
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.processor)
@@ -181,7 +213,7 @@ class _Run:
             self.progress.end()
         for dataset in plan.datasets:
             self._tell(dataset)
-            if dataset.metadata.kind != "data":
+            if dataset.metadata.kind != "data" and dataset.metadata.weighted_to is None:
                 effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
         return plan
 
@@ -198,13 +230,13 @@ class _Run:
             more = f" The same holds for {len(same) - 1:,} more of its files." if len(same) > 1 else ""
             self.progress.say(f"Note: dataset {dataset.name}, {same[0]}{more}")
 
-    def look_up(self, plan: Plan) -> None:
+    def look_up(self, plan: Plan, files: Collection[Path]) -> None:
         """Find what is kept of earlier runs."""
         self.missing_chunks = plan.chunks
         if self.cache is None:
             return
         try:
-            identity = identify(self.processor, self.code)
+            identity = identify(self.processor, self.code, files, self.schema)
         except UnidentifiedError as error:
             self.progress.say(f"Note: no result is kept, as {error}.")
             self.cache = None
@@ -287,16 +319,26 @@ class _Run:
 
         def use(events: Any) -> Any:
             with watched() as found:
-                result = self.processor.process(events)
+                result = process_events(self.processor, events, dataset.name)
             opened.update(found)
+            if self.schema is not None:
+                accumulator = result[dataset.name]["accumulator"]
+                self.learned = check_accumulator(accumulator, self.learned, alone=self.missing_chunks == 1)
+                return None
             filled = result.get(dataset.name, {}).get("histograms")
             if isinstance(filled, HistogramSet) and dataset.metadata.kind != "data":
                 self.variations |= dict.fromkeys(filled.variations)
             return result
 
+        def learn() -> tuple[str, ...]:
+            if self.schema is None:
+                return learn_columns(source, use, metadata, places)
+            from colonnade.events.nanoevents import learn_branches
+
+            return learn_branches(source, use, metadata, self.schema)
+
         try:
-            where = f"{source.path}, the first events,"
-            columns = within(self.settings.patience, where, lambda: learn_columns(source, use, metadata, places))
+            columns = within(self.settings.patience, f"{source.path}, the first events,", learn)
         except (ColonnadeError, MemoryError):
             raise
         except Exception as error:
@@ -311,6 +353,26 @@ class _Run:
             self.cache = None
         return columns
 
+    def check_first(self, plan: Plan, check: Callable[[Any], None] | None) -> None:
+        """Check what the events on which columns were learned show of the result."""
+        if self.learned is not None:
+            histograms, _ = standard_histograms(self.learned.value, self.axes, _processes(plan))
+            (check or (lambda _: None))(histograms)
+        elif check is not None and self.variations:
+            check(tuple(self.variations))
+
+    def collected(
+        self, plan: Plan, results: Mapping[str, Any], ledger: Ledger, luminosity: float | None
+    ) -> tuple[Mapping[str, Mapping[str, hist.Hist]], Cutflow, Any]:
+        """Return histograms, cutflow and accumulator of the whole run."""
+        if self.schema is None:
+            return *collect(plan, results, ledger, luminosity or 0.0), None
+        accumulator = finished(self.processor, [results[dataset.name]["accumulator"] for dataset in plan.datasets])
+        histograms, notes = standard_histograms(accumulator, self.axes, _processes(plan))
+        for note in notes:
+            self.progress.say(f"Note: {note}")
+        return histograms, {}, accumulator
+
     def outcomes(
         self, plan: Plan, assignments: list[Assignment], columns: tuple[tuple[str, ...], ...]
     ) -> dict[str, Outcome]:
@@ -319,7 +381,14 @@ class _Run:
         if assignments:
             metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
             job = Job(
-                self.processor, metadata, columns, self.cache, self.settings.patience, self._threads(), self.declared
+                self.processor,
+                metadata,
+                columns,
+                self.cache,
+                self.settings.patience,
+                self._threads(),
+                self.declared,
+                self.schema,
             )
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
@@ -389,6 +458,10 @@ class _Run:
         if not settings.here:
             return 1
         return max(1, _cores() // (1 if settings.kind == "iterative" else self._workers()))
+
+
+def _processes(plan: Plan) -> dict[str, str]:
+    return {dataset.name: dataset.metadata.process for dataset in plan.datasets}
 
 
 def _cores() -> int:

@@ -16,6 +16,7 @@ import cloudpickle
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
 from colonnade.events import SourceFile, TransientInputError, read_events, use_events
 from colonnade.execution.cache import ResultCache
+from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.faults import ChunkError, is_transient, sentence, within
 from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install
@@ -45,6 +46,8 @@ class Job:
         How many columns a worker unpacks at a time.
     files
         The files that the keys of kept results hold.
+    schema
+        Of a coffea processor, coffea's schema that its events are made by.
     """
 
     processor: Any
@@ -54,6 +57,7 @@ class Job:
     patience: float = 300.0
     threads: int = 1
     files: frozenset[str] = frozenset()
+    schema: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +222,13 @@ def _used(job: Job, task: Task) -> Any:
     columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
 
     def read() -> Any:
+        place = (task.source, task.start, task.stop, columns, metadata)
+        if job.schema is not None:
+            from colonnade.events.nanoevents import read_nanoevents  # brings much that only a coffea processor needs
+
+            return read_nanoevents(*place, job.schema, threads=job.threads)
         kept, places = (None, None) if job.cache is None else (job.cache.columns, job.cache.places)
-        return read_events(
-            task.source, task.start, task.stop, columns, metadata, threads=job.threads, kept=kept, places=places
-        )
+        return read_events(*place, threads=job.threads, kept=kept, places=places)
 
     events = within(job.patience, f"{task.source.path}, entries {task.start}-{task.stop},", read)
     if len(events) != task.stop - task.start:
@@ -229,17 +236,17 @@ def _used(job: Job, task: Task) -> Any:
         raise InputError(msg)
     try:
         with watched() as opened:
-            result = job.processor.process(events)
+            result = process_events(job.processor, events, task.dataset)
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, ColonnadeError) and not isinstance(error, MissingColumnError):
+        if job.schema is not None or (isinstance(error, ColonnadeError) and not isinstance(error, MissingColumnError)):
             raise
         # These events may lead the analysis to a column that those it was learned on did not, which shows in
         # many ways. Whether that is so, events that read each column when it is touched will tell.
         process = job.processor.process
         return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
-    others = undeclared(opened, job.files) if job.cache is not None and task.key else []
+    others = undeclared(opened, {*job.files, task.source.path}) if job.cache is not None and task.key else []
     if others:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."
         raise EventError(msg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["load", "write_root", "write_zip"]
+__all__ = ["TimelessZipFile", "load", "write_root", "write_zip"]
 
 import json
 import zipfile
@@ -41,7 +41,7 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
 
     with (
         replacing(Path(path)) as temporary,
-        _TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         # members have plain numbers as names, as a process may be called anything; the index says which is which
         index = [{"histogram": name, "process": process} for name in histograms for process in histograms[name]]
@@ -165,10 +165,11 @@ def _root_histograms(histogram: hist.Hist, region: str) -> Iterator[tuple[str, A
         )
 
 
-class _TimelessZipFile(zipfile.ZipFile):
+class TimelessZipFile(zipfile.ZipFile):
     """A ZIP archive that does not hold the time of writing, so that equal contents are equal bytes."""
 
     def open(self, name: Any, mode: Any = "r", *args: Any, **words: Any) -> Any:
+        """Open a member, as `zipfile.ZipFile.open`."""
         if mode == "w" and isinstance(name, str):
             entry = zipfile.ZipInfo(name)
             entry.compress_type, entry.external_attr = self.compression, 0o644 << 16
@@ -176,6 +177,7 @@ class _TimelessZipFile(zipfile.ZipFile):
         return super().open(name, mode, *args, **words)
 
     def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any, **words: Any) -> None:
+        """Write a member, as `zipfile.ZipFile.writestr`."""
         if isinstance(zinfo_or_arcname, str):
             with self.open(zinfo_or_arcname, "w") as member:
                 member.write(data.encode() if isinstance(data, str) else data)

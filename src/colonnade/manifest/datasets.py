@@ -10,7 +10,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,24 @@ class Dataset:
         What it is and what it is worth.
     folder
         The manifest's folder.
+    given
+        Of a coffea fileset, all metadata as they are, which `events.metadata` gives instead of `metadata`.
+    prepared
+        What a fileset says of a path beside its tree: ``steps``, the ranges of entries to read, and ``num_entries``
+        and ``uuid``, by which the file is known again.
     """
 
     name: str
     files: Mapping[str, str | None]
     metadata: Metadata
     folder: Path = Path()
+    given: Mapping[str, Any] | None = None
+    prepared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def prepared_files(self) -> dict[str, Mapping[str, Any]]:
+        """What the fileset says of each file, by its absolute path."""
+        return {self._matches(pattern)[0]: about for pattern, about in self.prepared.items()}
 
     def expand(self) -> list[tuple[str, str | None]]:
         """Return the absolute path (or URL) and tree of each file, globs expanded in sorted order.
@@ -188,8 +201,8 @@ def _parse(content: Any, path: Path) -> Manifest:
     # one model with a field for each dataset, so that an error's path starts with the dataset's name
     entries = parse_settings(create_model("_Entries", __base__=Settings, **fields), content, str(path))
     datasets: dict[str, Dataset] = {}
-    for field, name in zip(fields, content, strict=True):
-        entry: _Entry = getattr(entries, field)
+    for attribute, name in zip(fields, content, strict=True):
+        entry: _Entry = getattr(entries, attribute)
         datasets[name] = Dataset(name, entry.files, entry.metadata, path.absolute().parent)
     _check_agreement(datasets.values(), path)
     return Manifest(path, datasets)

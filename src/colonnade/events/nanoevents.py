@@ -1,0 +1,244 @@
+"""Events as coffea's own NanoEvents, over the columns that this package reads.
+
+Schemas, behaviors and cross references are coffea's; only the bytes come from elsewhere: the columns that an analysis
+touches are read together, and what a file's branches are is worked out once per file rather than once per chunk.
+"""
+
+from __future__ import annotations
+
+__all__ = ["find_nano_schema", "learn_branches", "read_nanoevents"]
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import awkward as ak
+import uproot
+from coffea import nanoevents
+from coffea.nanoevents.mapping import UprootSourceMapping
+from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
+from coffea.nanoevents.schemas import BaseSchema
+from coffea.nanoevents.util import tuple_to_key
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.events.faults import translated
+from colonnade.events.files import Handle
+from colonnade.events.paths import is_remote
+from colonnade.events.readers import Raw
+from colonnade.events.reading import LEARNING_EVENTS, branches_of, open_source
+from colonnade.events.source import SourceFile
+from colonnade.events.ttree import TTreeReader
+
+
+def find_nano_schema(name: str | type | None) -> type:
+    """Return a schema of coffea, by default `NanoAODSchema`.
+
+    Files without run, luminosityBlock and event are read too, which coffea refuses unless told otherwise.
+
+    Parameters
+    ----------
+    name
+        Its name in `coffea.nanoevents`, or the class itself.
+
+    Raises
+    ------
+    ConfigError
+        If coffea has no schema of this name.
+    """
+    if isinstance(name, type):
+        return name
+    known = {
+        key: value
+        for key, value in vars(nanoevents).items()
+        if isinstance(value, type) and issubclass(value, BaseSchema)
+    }
+    wanted = name or "NanoAODSchema"
+    if wanted not in known:
+        msg = f"coffea has no schema {wanted!r}{nearest(wanted, known)}; it has {', '.join(known)}."
+        raise ConfigError(msg)
+    return known[wanted]
+
+
+def read_nanoevents(
+    source: SourceFile,
+    start: int,
+    stop: int,
+    branches: Sequence[str],
+    metadata: Mapping[str, Any],
+    schema: type,
+    *,
+    threads: int = 1,
+    touched: list[Any] | None = None,
+) -> ak.Array:
+    """Return a chunk as coffea's NanoEvents, every array of which is virtual.
+
+    Parameters
+    ----------
+    source
+        The file, as `inspect_file` saw it.
+    start, stop
+        The entry range, stop exclusive.
+    branches
+        What to read at once; others are read when they are touched.
+    metadata
+        What ``events.metadata`` gives beside dataset, filename, treename, fileuuid, entrystart and entrystop.
+    schema
+        From `find_nano_schema`.
+    threads
+        How many branches are unpacked at a time.
+    touched
+        Where it is noted which branches are used.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, or is not the one that was inspected.
+    ConfigError
+        If the schema does not fit the file.
+    TransientInputError
+        If its server does not answer at the moment.
+    """
+    handle = open_source(source)
+    uuid = source.identity.partition(":")[0]
+    known = {
+        **metadata,
+        "filename": source.path,
+        "treename": source.tree,
+        "entrystart": start,
+        "entrystop": stop,
+        "fileuuid": uuid,
+    }
+    template = handle.plans.get(schema)
+    if template is None:
+        template = handle.plans[schema] = _template(handle, schema)
+    if not isinstance(handle.reader, TTreeReader):
+        return template(known, start, stop, touched)
+    read = branches_of(handle, source, start, stop, threads)
+    mapping = _Branches(handle, start, stop, read, [name for name in branches if name in handle.reader.names], touched)
+    key = tuple_to_key((uuid, source.tree, f"{start}-{stop}"))
+    return nanoevents.NanoEventsFactory(_WithMetadata(template, known), mapping, key, mode="virtual").events()
+
+
+def learn_branches(
+    source: SourceFile, use: Callable[[ak.Array], object], metadata: Mapping[str, Any], schema: type
+) -> tuple[str, ...]:
+    """Find the branches that an analysis touches, by running it on a few events.
+
+    Parameters
+    ----------
+    source
+        A file that stands for its dataset.
+    use
+        The analysis.
+    metadata, schema
+        As for `read_nanoevents`.
+    """
+    touched: list[Any] = []
+    use(read_nanoevents(source, 0, min(source.entries, LEARNING_EVENTS), (), metadata, schema, touched=touched))
+    return tuple(sorted({each.branch for each in touched}))
+
+
+class _WithMetadata:
+    """A schema of a file, with the metadata of one chunk of it; the shape that coffea's factory asks for."""
+
+    def __init__(self, schema: Any, metadata: Mapping[str, Any]) -> None:
+        parameters = schema.form["parameters"]
+        # the schema may have noted its version
+        together = {**metadata, **parameters.get("metadata", {})}
+        self.form = {**schema.form, "parameters": {**parameters, "metadata": together}}
+        self.behavior = schema.behavior
+
+
+class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no types
+    """The branches of a chunk as coffea's factory asks for them, read by this package."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        start: int,
+        stop: int,
+        read: Callable[[Sequence[str]], Mapping[str, Raw]],
+        together: Sequence[str],
+        touched: list[Any] | None,
+    ) -> None:
+        file = _uproot_file(handle)
+        opener = TrivialUprootOpener({str(file.file.uuid): handle.path})
+        super().__init__(opener, start, stop, cache={}, access_log=touched, file_handle=file, virtual=True)
+        self._names = frozenset(handle.reader.names)
+        self._read = read
+        self._raws = dict(read(together)) if together else {}
+
+    def _column_source(self, uuid: str, path_in_source: str) -> None:
+        """There is one source."""
+
+    def get_column_handle(self, columnsource: Any, name: str, allow_missing: bool) -> str | None:
+        """Return a branch's name; None of one that may be missing and is."""
+        del columnsource
+        return name if name in self._names or not allow_missing else None
+
+    def extract_column(
+        self,
+        columnhandle: Any,
+        start: int,
+        stop: int,
+        allow_missing: bool,
+        use_ak_forth: bool = True,
+    ) -> Any:
+        """Return a branch's values."""
+        if columnhandle is None or allow_missing:
+            return super().extract_column(columnhandle, start, stop, allow_missing, use_ak_forth)
+        raw = self._raws.get(columnhandle)
+        if raw is None:
+            raw = self._raws[columnhandle] = self._read([columnhandle])[columnhandle]
+        content = raw.content if isinstance(raw.content, ak.contents.Content) else ak.contents.NumpyArray(raw.content)
+        if raw.offsets is not None:
+            content = ak.contents.ListOffsetArray(ak.index.Index64(raw.offsets), content)
+        return ak.Array(content)
+
+
+def _uproot_file(handle: Handle) -> Any:
+    file = getattr(handle.reader, "file", None)
+    return uproot.open(handle.path) if file is None else file.uproot
+
+
+def _template(handle: Handle, schema: type) -> Any:
+    """Return what all chunks of a file share: the schema of its tree, or how coffea itself makes events of it."""
+    where = f"{handle.path}, tree {handle.tree}"
+    kind = schema
+    if getattr(schema, "error_missing_event_ids", False):
+        kind = type(schema.__name__, (schema,), {"error_missing_event_ids": False})
+    with translated(f"{where} can't be read by {schema.__name__}", remote=is_remote(handle.path)):
+        if not handle.tree:
+            return functools.partial(_coffea_events, nanoevents.NanoEventsFactory.from_parquet, handle.path, kind)
+        file = _uproot_file(handle)
+        make = functools.partial(nanoevents.NanoEventsFactory.from_root, treepath=handle.tree)
+        if not isinstance(handle.reader, TTreeReader):
+            return functools.partial(_coffea_events, make, file, kind)
+        with warnings.catch_warnings():
+            # of what a file lacks its analysis will say so, if it asks for it
+            warnings.simplefilter("ignore")
+            factory = make(file, schemaclass=kind, mode="virtual", entry_start=0, entry_stop=0)
+        return factory.__getstate__()["schema"]
+
+
+def _coffea_events(
+    make: Callable[..., Any],
+    file: Any,
+    schema: type,
+    metadata: Mapping[str, Any],
+    start: int,
+    stop: int,
+    touched: list[Any] | None,
+) -> ak.Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(
+            file,
+            schemaclass=schema,
+            metadata=dict(metadata),
+            mode="virtual",
+            entry_start=start,
+            entry_stop=stop,
+            access_log=touched,
+        ).events()

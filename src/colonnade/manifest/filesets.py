@@ -1,0 +1,124 @@
+"""Filesets as coffea's users write them: any metadata, lists of files, and what `coffea.dataset_tools` prepares."""
+
+from __future__ import annotations
+
+__all__ = ["as_datasets", "load_fileset"]
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from colonnade.config import read_json
+from colonnade.errors import ConfigError
+from colonnade.manifest.datasets import Dataset
+from colonnade.manifest.metadata import NAME, Metadata
+
+# what coffea puts into the metadata of a chunk
+_RESERVED = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid")
+
+
+def load_fileset(path: Path | str) -> list[Dataset]:
+    """Read a fileset from a JSON file, which may be compressed by gzip.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or is no fileset.
+    """
+    path = Path(path)
+    return as_datasets(read_json(path), path.absolute().parent, str(path))
+
+
+def as_datasets(fileset: Any, folder: Path | None = None, source: str = "the fileset") -> list[Dataset]:
+    """Return the datasets of a fileset; whatever their metadata say is handed on to the processor.
+
+    Parameters
+    ----------
+    fileset
+        ``{dataset: files}`` or ``{dataset: {"files": files, "treename": ..., "metadata": {...}}}``. The files are a
+        list of paths, or a mapping of paths to trees or to ``{"object_path", "steps", "num_entries", "uuid"}``.
+    folder
+        What relative paths are relative to; by default the working directory.
+    source
+        What to call it in messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is no fileset, or names a file twice.
+    """
+    fileset = _plain(fileset)
+    if not isinstance(fileset, Mapping) or not fileset:
+        msg = f"{source}: a fileset is an object {{dataset: {{files, metadata}}}} with at least one dataset."
+        raise ConfigError(msg)
+    return [_dataset(str(name), _plain(entry), folder or Path.cwd(), source) for name, entry in fileset.items()]
+
+
+def _plain(value: Any) -> Any:
+    """Return a specification of `coffea.dataset_tools` as plain data."""
+    return value.model_dump() if hasattr(value, "model_dump") else value
+
+
+def _dataset(name: str, entry: Any, folder: Path, source: str) -> Dataset:
+    entry = entry if isinstance(entry, Mapping) and "files" in entry else {"files": entry}
+    files, given = entry["files"], entry.get("metadata") or {}
+    if not isinstance(given, Mapping):
+        msg = f"{source}: {name}.metadata is not an object."
+        raise ConfigError(msg)
+    reserved = [key for key in _RESERVED if key in given]
+    if reserved:
+        msg = f"{source}: {name}.metadata.{reserved[0]}: the framework gives this itself; rename the key."
+        raise ConfigError(msg)
+    if isinstance(files, str):
+        files = [files]
+    if isinstance(files, Sequence):
+        if len(set(files)) < len(files):
+            twice = next(path for path in files if files.count(path) > 1)
+            msg = f"{source}: dataset {name} names the file {twice} twice; its events would count twice."
+            raise ConfigError(msg)
+        files = dict.fromkeys(files)
+    if not isinstance(files, Mapping) or not files:
+        msg = f"{source}: {name}.files must be a list of paths or an object of path to tree, with at least one."
+        raise ConfigError(msg)
+    places = {str(path): _file(_plain(each), f"{source}: {name}.files.{path}") for path, each in files.items()}
+    tree = entry.get("treename")
+    return Dataset(
+        name,
+        {path: place.get("object_path") or tree for path, place in places.items()},
+        _metadata(name, given),
+        folder,
+        given=dict(given),
+        prepared={path: place for path, place in places.items() if place.keys() - {"object_path"}},
+    )
+
+
+def _file(each: Any, where: str) -> dict[str, Any]:
+    if each is None or isinstance(each, str):
+        return {"object_path": each}
+    if not isinstance(each, Mapping):
+        msg = f"{where}: must be a tree's name or an object with object_path."
+        raise ConfigError(msg)
+    keys = ("object_path", "steps", "num_entries", "uuid")
+    return {key: each[key] for key in keys if each.get(key) is not None}
+
+
+def _metadata(name: str, given: Mapping[str, Any]) -> Metadata:
+    """Return what the framework needs to know: process, kind, signal parameters; guessed where they are not given.
+
+    A coffea processor scales its histograms itself, so events count as they are.
+    """
+    process, kind, signal = (given.get(key) for key in ("process", "kind", "signal"))
+    known: dict[str, Any] = {"process": process if isinstance(process, str) else name, "kind": "background"}
+    if kind in ("data", "background", "signal"):
+        known["kind"] = kind
+    if not NAME.fullmatch(known["process"]) or "__" in known["process"]:
+        known["process"] = re.sub(r"__+|[^A-Za-z0-9_.+-]+", "_", known["process"]).lstrip("_.+-") or "dataset"
+    if known["kind"] != "data":
+        known["weighted_to"] = 1.0
+    try:
+        return Metadata(**known, **({"signal": signal} if kind == "signal" and signal else {}))
+    except ValidationError:
+        return Metadata(**known)

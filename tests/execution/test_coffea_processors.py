@@ -1,0 +1,223 @@
+"""Unmodified coffea processors: what coffea's own Runner returns, from every executor, and kept."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import boost_histogram as bh
+import numpy as np
+import pytest
+import uproot
+from coffea import nanoevents, processor
+from coffea.processor.test_items import NanoEventsProcessor, NanoTestProcessor, NanoTestProcessorPandas
+from helpers import coffea_processors
+from helpers.coffea_processors import ALL, Spread, Together
+
+from colonnade.accumulators import take_apart
+from colonnade.errors import ConfigError, EventError, InputError
+from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+
+CHUNK = 10
+Fileset = dict[str, Any]
+
+
+def reduced(source: Path, target: Path) -> str:
+    """Write a NanoAOD file with few of its collections, which opens in a moment."""
+    with uproot.open(source) as file, uproot.recreate(target) as made:
+        tree = file["Events"]
+        names = {"Muon", "Jet", "GenPart"}
+        columns: dict[str, Any] = {"run": tree["run"].array()}
+        columns |= {name: tree[name].array() for name in ("luminosityBlock", "event", "genWeight") if name in tree}
+        for name in sorted(names):
+            kept = {key.partition("_")[2]: tree[key].array() for key in tree.keys() if key.startswith(f"{name}_")}  # noqa: SIM118
+            if kept:
+                columns[name] = ak.zip(kept)
+        made.mktree("Events", columns)
+    return str(target)
+
+
+@pytest.fixture(scope="session")
+def fileset(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Fileset:
+    folder = tmp_path_factory.mktemp("nanoaod")
+    dy, dimuon = (
+        reduced(shared_data / "nanoaod" / name, folder / name) for name in ("nano_dy.root", "nano_dimuon.root")
+    )
+    return {
+        "ZJets": {"files": {dy: "Events"}, "metadata": {"checkusermeta": True, "someusermeta": "hello"}},
+        "Data": {"files": {dimuon: "Events"}, "metadata": {"checkusermeta": True, "someusermeta2": "world"}},
+    }
+
+
+def by_coffea(instance: Any, files: Fileset, schema: str = "NanoAODSchema", chunk: int = CHUNK) -> Any:
+    executor = processor.IterativeExecutor(status=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return processor.Runner(executor, schema=getattr(nanoevents, schema), chunksize=chunk)(files, instance)
+
+
+def here(instance: Any, files: Any, kind: str = "iterative", workers: int = 1, **more: Any) -> Any:
+    settings = ExecutorSettings(kind=kind, workers=workers)
+    return run_datasets(instance, files, executor=settings, **{"chunk_size": CHUNK, **more})
+
+
+def assert_same(one: Any, other: Any, place: str = "") -> None:
+    """Equal kinds, keys, orders and values; floating-point sums may be added in another order."""
+    assert type(one) is type(other), place
+    if isinstance(one, dict):
+        assert list(one) == list(other), place
+        for key in one:
+            assert_same(one[key], other[key], f"{place}[{key!r}]")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), place
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{place}[{number}]")
+    elif isinstance(one, bh.Histogram):
+        assert one.axes == other.axes, place
+        assert [axis.__dict__ for axis in one.axes] == [axis.__dict__ for axis in other.axes], place
+        for name in one.view(flow=True).dtype.names or [...]:
+            values = [np.asarray(each.view(flow=True))[name] for each in (one, other)]
+            np.testing.assert_allclose(*values, rtol=1e-12, atol=1e-12, err_msg=place)
+    elif isinstance(one, processor.value_accumulator | processor.column_accumulator):
+        assert_same(one.value, other.value, f"{place}.value")
+    elif isinstance(one, ak.Array):
+        assert ak.to_list(one) == ak.to_list(other), place
+    elif isinstance(one, np.ndarray | np.generic | float | complex):
+        np.testing.assert_allclose(one, other, rtol=1e-6 if isinstance(one, np.float32) else 1e-12, err_msg=place)
+    else:
+        assert one == other, place
+
+
+def bits(accumulator: Any) -> Any:
+    parts = take_apart(accumulator)
+    histograms = [(str(each.axes), each.view(flow=True).tobytes()) for each in parts.histograms]
+    return parts.tree, [array.tobytes() for array in parts.arrays], histograms
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_accumulator_is_what_coffea_returns(kind: Any, fileset: Fileset, tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    found = here(kind(), fileset, cache=cache)
+    assert_same(found.accumulator, by_coffea(kind(), fileset))
+    assert {name: entry.events_processed for name, entry in found.ledger.datasets.items()} == {"ZJets": 40, "Data": 40}
+    again = here(kind(), fileset, cache=cache)
+    assert (again.timing.processed, again.timing.kept) == (0, 80)
+    assert bits(again.accumulator) == bits(found.accumulator)
+    cache.store.drop(next(iter(sorted(cache.present()))))
+    assert bits(here(kind(), fileset, cache=cache).accumulator) == bits(found.accumulator)
+
+
+@pytest.mark.parametrize(("executor", "workers"), [("futures", 2), ("dask", 2)])
+def test_every_executor_gives_the_same_bits(executor: str, workers: int, fileset: Fileset) -> None:
+    expected = here(Together(), fileset)
+    found = here(Together(), fileset, executor, workers)
+    assert bits(found.accumulator) == bits(expected.accumulator)
+    assert found.ledger == expected.ledger
+
+
+@pytest.mark.parametrize(
+    ("instance", "schema"),
+    [(NanoEventsProcessor(mode="virtual"), "NanoAODSchema"), (NanoTestProcessor(mode="virtual"), "BaseSchema")],
+)
+def test_samples_of_coffea(instance: Any, schema: str, fileset: Fileset) -> None:
+    found = here(instance, fileset, schema=schema)
+    assert_same(found.accumulator, by_coffea(instance, fileset, schema))
+    assert found.accumulator["cutflow"] == {"ZJets_pt": 18, "ZJets_mass": 6, "Data_pt": 84, "Data_mass": 66}
+    assert found.histograms["mass"]["Data"].sum().value == 66
+
+
+def test_records_of_one_chunk(fileset: Fileset) -> None:
+    one = {"Data": fileset["Data"]}
+    found = here(NanoTestProcessorPandas(), one, chunk_size=100).accumulator
+    with uproot.open(f"{next(iter(one['Data']['files']))}:Events") as tree:
+        events = tree.arrays(["event", "Muon_pt"])
+    events = events[ak.any(events.Muon_pt > 20, axis=1)]
+    assert ak.to_list(found.event) == ak.to_list(events.event)
+    assert ak.to_list(found.mu1_pt) == ak.to_list(ak.firsts(events.Muon_pt[events.Muon_pt > 20]))
+    with pytest.raises(EventError, match="can't be added"):
+        here(NanoTestProcessorPandas(), one)
+
+
+def test_what_a_processor_returns_is_not_changed(fileset: Fileset) -> None:
+    instance = coffea_processors.Truth()
+    found = here(instance, fileset)
+    assert instance.edges.tolist() == [0, 0.5, 1]
+    assert found.accumulator["edges"].tolist() == [0, 4, 8]
+
+
+def test_user_classes_are_restored(fileset: Fileset, tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    found = [here(coffea_processors.PlainPython(), fileset, cache=cache).accumulator["Data"] for _ in range(2)]
+    assert all(isinstance(each["spread"], Spread) for each in found)
+    assert found[0]["spread"] == found[1]["spread"]
+    assert found[0][4][None] == 2.5 * 4
+
+
+class Returning(processor.ProcessorABC):
+    """Return what it is told for each chunk, by its first entry."""
+
+    def __init__(self, **values: Any) -> None:
+        self.values = values
+
+    def process(self, events: Any) -> Any:
+        start = events.metadata["entrystart"]
+        return self.values.get(f"at{start}", self.values["other"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"other": None}, ["Returning", "returns nothing"]),
+        ({"other": {"a": {"b": float("nan")}}}, ["['a']['b']", "not a number"]),
+        ({"other": {"a": {"b": object()}}}, ["['a']['b']", "object", "can't be kept"]),
+        ({"other": {"a": "text", "b": {"x": None}}}, ["['b']['x']", "can't be added"]),
+        ({"other": {"a": 1}, "at10": {"a": [1]}}, ["['a']", "int 1", "list [1]", "can't be added"]),
+        ({"other": {"a": {1: 1}}, "at10": {"a": 1}}, ["['a']", "types differ"]),
+        ({"other": {"a": np.zeros(3)}, "at10": {"a": np.zeros(4)}}, ["['a']", "shape"]),
+    ],
+)
+def test_what_can_not_be_added_or_kept_is_one_sentence(values: Any, words: list[str], fileset: Fileset) -> None:
+    with pytest.raises(EventError) as caught:
+        here(Returning(**values), {"Data": fileset["Data"]})
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_axes_become_processes_regions_and_variations(fileset: Fileset) -> None:
+    axes = {"variation": "syst", "region": "selection"}
+    histograms = here(coffea_processors.Selections(), fileset, axes=axes).histograms
+    assert list(histograms["mass"]) == ["ZJets", "Data"]
+    found = histograms["mass"]["ZJets"]
+    assert [axis.name for axis in found.axes] == ["region", "variation", "mass"]
+    assert list(found.axes["region"]) == ["os", "ss"]
+    assert set(found.axes["variation"]) == {"nominal", "pileupUp", "pileupDown"}
+    assert list(histograms["mass"]["Data"].axes["variation"]) == ["nominal"]
+    nominal, up = (found[{"variation": name, "region": "os"}].sum(flow=True) for name in ("nominal", "pileupUp"))
+    assert up.value == pytest.approx(nominal.value * 1.2 / 1.1)
+    assert up.variance == pytest.approx(nominal.variance * (1.2 / 1.1) ** 2)
+
+
+def test_an_axis_that_is_not_there(fileset: Fileset) -> None:
+    with pytest.raises(ConfigError, match=r"axes.variation = 'sist'.*did you mean syst"):
+        here(coffea_processors.Selections(), fileset, axes={"variation": "sist"})
+    with pytest.raises(ConfigError, match=r"axes.region = 'mass'.*no categories"):
+        here(coffea_processors.Selections(), fileset, axes={"region": "mass"})
+
+
+def test_a_schema_that_is_not_there(fileset: Fileset) -> None:
+    with pytest.raises(ConfigError, match="NanoAODSchema"):
+        here(coffea_processors.Truth(), fileset, schema="NanoAodSchema")
+
+
+def test_steps_of_a_prepared_fileset(fileset: Fileset) -> None:
+    (path,) = fileset["Data"]["files"]
+    about = {"object_path": "Events", "steps": [[0, 7], [20, 40]], "num_entries": 40}
+    found = here(coffea_processors.PlainPython(), {"Data": {"files": {path: about}}})
+    assert found.accumulator["Data"]["events"] == 27
+    assert found.ledger.datasets["Data"].events_expected == 27
+    assert [each for each in found.accumulator["Data"]["list"] if isinstance(each, int)] == [0, 20, 30]
+    for wrong, words in [({"num_entries": 41}, "replaced"), ({"steps": [[0, 50]]}, "beyond")]:
+        with pytest.raises(InputError, match=words):
+            here(coffea_processors.PlainPython(), {"Data": {"files": {path: {**about, **wrong}}}})
