@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["command", "model_of"]
+__all__ = ["command"]
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonnade.cli.models import model_options, print_notes, read_target
+
 if TYPE_CHECKING:
     from colonnade.statistics.formats import Export
-    from colonnade.statistics.model import Model
 
 
 @click.command("export")
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--signal", metavar="NAME", help="Which signal point of a run; by default its first.")
+@model_options
 @click.option(
     "--format",
     "forms",
@@ -27,42 +27,25 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the files go; by default TARGET/export, or the folder of a file.",
+    help="Where the files go; by default TARGET/export of a run, or the folder of a file.",
 )
-def command(
-    target: Path,
-    signal: str | None,
-    forms: tuple[str, ...],
-    output: Path | None,
-) -> None:
-    """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3 and ROOT with cabinetry."""
+def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:
+    """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3 and ROOT with cabinetry.
+
+    Several datacards, as LABEL=CARD, are combined.
+    """
     from rich.console import Console
 
     from colonnade.statistics.formats import FORMATS, export_model
 
-    model, name = model_of(target, signal)
-    folder = output or (target / "export" if target.is_dir() else target.parent)
-    exports = export_model(model, folder, name, forms or FORMATS)
+    target = read_target(targets, **which)
+    folder = output or (target.place / "export" if target.place.is_dir() else target.place.parent)
     console = Console()
-    for export in exports:
+    print_notes(console, target.model.notes)
+    for export in export_model(target.model, folder, target.name, forms or FORMATS):
         console.print(f"{export.form:<8} {export.path}", highlight=False, soft_wrap=True)
         for each in _summed(export):
             console.print(f"         {each}", highlight=False)
-
-
-def model_of(target: Path, signal: str | None) -> tuple[Model, str]:
-    """Return the model of a run's folder or of a file, and the stem of the files that it is written to."""
-    if target.is_dir():
-        from colonnade.statistics.analysis import point_model
-        from colonnade.statistics.build import Builder
-        from colonnade.statistics.step import load_run
-
-        builder = Builder(*load_run(target))
-        built = point_model(builder, signal or builder.signals[0])
-        return built.model, built.signal
-    from colonnade.statistics.formats import read_model
-
-    return read_model(target), target.stem.partition(".")[0]
 
 
 def _summed(export: Export) -> list[str]:

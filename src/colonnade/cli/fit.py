@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.errors import ConfigError
+from colonnade.cli.models import model_options, print_notes, read_target, run_folder
 from colonnade.report.numbers import measured
 
 if TYPE_CHECKING:
@@ -18,67 +18,54 @@ if TYPE_CHECKING:
 
     from colonnade.statistics.analysis import AnalysisResult
     from colonnade.statistics.likelihood import Likelihood
+    from colonnade.statistics.model import Model
     from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
 _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 
 
 @click.command("fit")
-@click.argument("target", type=click.Path(path_type=Path))
+@model_options
 @click.option("--pulls", is_flag=True, help="What the fit learnt about each constrained parameter.")
 @click.option("--ranking", is_flag=True, help="How each parameter's uncertainty moves the signal strength.")
 @click.option("--correlations", is_flag=True, help="Correlations of the fitted parameters.")
 @click.option("--goodness", is_flag=True, help="Goodness of fit against the saturated model.")
 @click.option("--yields", is_flag=True, help="Expected events before and after the fit, by region and process.")
 @click.option("--scan", "scans", metavar="PARAMETER", multiple=True, help="The likelihood along it (repeatable).")
-@click.option("--signal", metavar="NAME", help="Which signal point of a run is looked at; by default its first.")
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where pictures of what is asked for go; by default TARGET/fit_plots of a run, and none of a file.",
 )
-@click.option(
-    "--patchset",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of patches for a workspace.",
-)
-@click.option("--patch", metavar="NAME", help="Which patch.")
-@click.option("--measurement", metavar="NAME", help="Which measurement of a workspace; by default its first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    target: Path,
-    *,
-    scans: tuple[str, ...],
-    signal: str | None,
-    plots: Path | None,
-    patchset: Path | None,
-    patch: str | None,
-    measurement: str | None,
-    as_json: bool,
-    **views: bool,
+    targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Fit TARGET: the output folder of a run, or a file that holds a model.
 
-    Of a run, workspace.json, patchset.json and fit.json are written anew. A model may be a pyhf workspace, HS3, a
-    Combine datacard, HistFactory XML or a cabinetry configuration; it is fitted to its own data.
+    Of a run, workspace.json, patchset.json and fit.json are written anew, unless --freeze, --set, --range or --mask
+    change its model. A model may be a pyhf workspace, HS3, a Combine datacard (several, as LABEL=CARD, are combined),
+    HistFactory XML or a cabinetry configuration; it is fitted to its own data.
     """
     from rich.console import Console
 
-    if target.is_dir():
+    views = {name: options.pop(name) for name in _VIEWS}
+    folder = run_folder(targets, **options)
+    if folder is not None and not any(options[name] for name in ("freeze", "values", "ranges", "mask")):
         from colonnade.statistics.summary import fit_summary
         from colonnade.workflow.run import refit_step
         from colonnade.workflow.steps import OutputFolder
 
-        _refuse(target, patchset=patchset, patch=patch, measurement=measurement)
-        with OutputFolder.reopened(target, Console(quiet=as_json)) as folder:
-            step = refit_step(folder.about, folder.keys("histograms"), reference=signal, scans=scans)
-            result = folder.redo(step)
+        with OutputFolder.reopened(folder, Console(quiet=as_json)) as opened:
+            step = refit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
+            result = opened.redo(step)
         summary = fit_summary(result)
         content, diagnostics = summary.to_json(), summary.diagnostics
         if not as_json:
             print_points(result)
     else:
-        content, diagnostics = _fit_model(target, patchset, patch, measurement, scans, quiet=as_json)
+        folder = None
+        content, diagnostics = _fit_model(read_target(targets, **options).model, scans, quiet=as_json)
     console = Console()
     if as_json:
         import json
@@ -89,50 +76,35 @@ def command(
     else:
         _print_views(console, diagnostics, [view for view in _VIEWS if views[view]], scans)
     asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())
-    written = _draw(target, diagnostics, asked, plots)
+    written = _draw(folder, diagnostics, asked, plots)
     if written and not as_json:
         console.print(f"{len(written)} pictures in {written[0].parent}", highlight=False, soft_wrap=True)
 
 
-def _refuse(target: Path, **options: object) -> None:
-    given = [f"--{name}" for name, value in options.items() if value is not None]
-    if given:
-        msg = f"{target} is a run's folder, where {', '.join(given)} says nothing; choose its model with --signal."
-        raise ConfigError(msg)
-
-
-def _draw(target: Path, found: DiagnosisSummary, asked: set[str], plots: Path | None) -> list[Path]:
+def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: Path | None) -> list[Path]:
     """Draw what was asked for, if anywhere; without a word on what, all."""
-    if plots is None and not (target.is_dir() and asked):
+    where = plots or (folder / "fit_plots" if folder is not None and asked else None)
+    if where is None:
         return []
     from colonnade.plotting.draw import draw
     from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
     from colonnade.workflow.folder import load_run
 
-    if target.is_dir():
-        run = load_run(target)
+    if folder is not None:
+        run = load_run(folder)
     else:
         samples = {name for each in found.yields.values() for name in each.postfit.samples}
         run = run_of_model(sorted(samples))
     pictures = list(fit_pictures(found, run, asked or None))
-    return draw(pictures, plots or target / "fit_plots", run.plots)
+    return draw(pictures, where, run.plots)
 
 
-def _fit_model(
-    path: Path,
-    patchset: Path | None,
-    patch: str | None,
-    measurement: str | None,
-    scans: tuple[str, ...],
-    *,
-    quiet: bool,
-) -> tuple[dict[str, Any], DiagnosisSummary]:
+def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:
     from colonnade.statistics import Likelihood, discovery
     from colonnade.statistics.diagnostics import diagnose
-    from colonnade.statistics.formats import read_model
+    from colonnade.statistics.fitting import bound_notes
     from colonnade.statistics.summary import diagnosis_summary
 
-    model = read_model(path, patchset=patchset, patch=patch, measurement=measurement)
     likelihood = Likelihood(model)
     found = diagnose(likelihood, scans=scans)
     diagnostics = diagnosis_summary(found, model)
@@ -147,11 +119,7 @@ def _fit_model(
     if likelihood.poi is not None:
         test = discovery(likelihood)
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
-        value = float(found.fit.values[likelihood.poi])
-        content["at_bound"] = bool(
-            min(value - likelihood.lower[likelihood.poi], likelihood.upper[likelihood.poi] - value)
-            < 1e-6 * (1 + abs(value))
-        )
+    content["notes"] = [*model.notes, *bound_notes(likelihood, found.fit.values)]
     if not quiet:
         _print_fit(likelihood, content)
     return content, diagnostics
@@ -170,9 +138,7 @@ def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
     _print_rows(console, f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
     if "significance" in content:
         console.print(f"significance {content['significance']['observed']:.3f}", highlight=False)
-    if content.get("at_bound"):
-        words = "is at its bound: its error, and the ranking, are those of a bounded parameter"
-        console.print(f"{likelihood.model.poi} {words}", highlight=False, soft_wrap=True)
+    print_notes(console, content["notes"])
 
 
 def _print_views(console: Console, found: DiagnosisSummary, views: Sequence[str], scans: Sequence[str]) -> None:

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonnade.cli.models import model_options, print_notes, read_target
+
 if TYPE_CHECKING:
     from colonnade.statistics.limits import UpperLimits
     from colonnade.statistics.toys import ToyLimits
 
 
 @click.command("limit")
-@click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--patchset",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of patches for a workspace.",
-)
-@click.option("--patch", metavar="NAME", help="Which patch.")
-@click.option("--measurement", metavar="NAME", help="Which measurement of a workspace; by default its first.")
+@model_options
 @click.option("--level", type=click.FloatRange(0.5, 1, min_open=True, max_open=True), default=0.95, show_default=True)
 @click.option(
     "--method",
@@ -42,11 +37,8 @@ if TYPE_CHECKING:
 @click.option("--blind", is_flag=True, help="Expected limits only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    model: Path,
+    targets: tuple[str, ...],
     *,
-    patchset: Path | None,
-    patch: str | None,
-    measurement: str | None,
     level: float,
     method: str,
     toys: int,
@@ -54,17 +46,23 @@ def command(
     keep: Path | None,
     blind: bool,
     as_json: bool,
+    **which: Any,
 ) -> None:
-    """Set upper limits on the signal strength of MODEL.
+    """Set upper limits on the signal strength of TARGET.
 
-    MODEL is a pyhf workspace, HS3, a Combine datacard, HistFactory XML or a cabinetry configuration.
+    TARGET is a pyhf workspace, HS3, a Combine datacard, HistFactory XML, a cabinetry configuration or the output folder
+    of a run. Several datacards, as LABEL=CARD, are combined.
     """
+    from rich.console import Console
+
     from colonnade.statistics import Likelihood, upper_limits
-    from colonnade.statistics.formats import read_model
     from colonnade.statistics.settings import LimitSettings
     from colonnade.statistics.toys import expects_few, toy_limits
 
-    likelihood = Likelihood(read_model(model, patchset=patchset, patch=patch, measurement=measurement))
+    model = read_target(targets, **which).model
+    if not as_json:
+        print_notes(Console(), model.notes)
+    likelihood = Likelihood(model)
     limits = upper_limits(likelihood, level=level, observed=not blind)
     found = None
     if method == "toys" or (method == "auto" and expects_few(likelihood, limits, LimitSettings().few)):
@@ -74,9 +72,9 @@ def command(
 
         from colonnade.statistics.results import finite
 
-        click.echo(json.dumps(finite(_content(limits, found)), indent=2))
+        click.echo(json.dumps(finite(_content(limits, found) | {"notes": list(model.notes)}), indent=2))
     else:
-        _print(likelihood.model.poi, limits, found)
+        _print(model.poi, limits, found)
 
 
 def _content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 __all__ = ["command"]
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from colonnade.cli.models import model_options, read_target
 
 if TYPE_CHECKING:
     from colonnade.statistics.results import Effect
 
 
 @click.command("systematics")
-@click.argument("target", type=click.Path(path_type=Path))
+@model_options
 @click.option("--region", "regions", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
 @click.option("--process", "processes", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
-@click.option("--signal", metavar="NAME", help="Which signal point of a run is looked at; by default its first.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def command(
-    target: Path, regions: tuple[str, ...], processes: tuple[str, ...], signal: str | None, *, as_json: bool
+    targets: tuple[str, ...], regions: tuple[str, ...], processes: tuple[str, ...], *, as_json: bool, **which: Any
 ) -> None:
     """Show what each uncertainty does in TARGET: the output folder of a run, or a file that holds a model.
 
@@ -32,9 +32,11 @@ def command(
     import json
     from dataclasses import asdict
 
+    from colonnade.statistics.systematics import effects_of
     from colonnade.statistics.templates import matching
 
-    effects = _effects(target, signal)
+    target = read_target(targets, **which)
+    effects: Sequence[Effect] = effects_of(target.model, target.decisions)
     chosen_regions = matching(regions or ("*",), dict.fromkeys(each.channel for each in effects), "--region")
     chosen = matching(processes or ("*",), dict.fromkeys(each.process for each in effects), "--process")
     effects = [each for each in effects if each.channel in chosen_regions and each.process in chosen]
@@ -42,25 +44,6 @@ def command(
         click.echo(json.dumps([asdict(each) for each in effects], indent=2))
     else:
         _print(effects)
-
-
-def _effects(target: Path, signal: str | None) -> Sequence[Effect]:
-    from colonnade.errors import ConfigError
-    from colonnade.statistics.systematics import effects_of
-
-    if target.is_dir():
-        from colonnade.statistics.build import Builder
-        from colonnade.statistics.step import load_run
-
-        builder = Builder(*load_run(target))
-        built = builder.build(signal or builder.signals[0])
-        return effects_of(built.model, built.decisions)
-    if signal is not None:
-        msg = f"{target} is a model, which has its signal; leave --signal away."
-        raise ConfigError(msg)
-    from colonnade.statistics.formats import read_model
-
-    return effects_of(read_model(target))
 
 
 def _print(effects: Sequence[Effect]) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Discovery", "FitResult", "asimov_data", "discovery", "expected_discovery", "fit", "signal_bounds"]
+__all__ = [
+    "Discovery",
+    "FitResult",
+    "asimov_data",
+    "bound_notes",
+    "discovery",
+    "expected_discovery",
+    "fit",
+    "signal_bounds",
+]
 
 from dataclasses import dataclass
 
@@ -204,6 +213,28 @@ def fit_at(
     fixed = likelihood.fixed.copy()
     fixed[index] = True
     return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
+
+
+def bound_notes(likelihood: Likelihood, values: Floats) -> list[str]:
+    """Say which free parameters are at an end of their range, one sentence each.
+
+    Parameters
+    ----------
+    likelihood
+        The compiled model.
+    values
+        Fitted values, shape (parameters,).
+    """
+    notes = []
+    for label, value, low, high, fixed in zip(
+        likelihood.labels, values, likelihood.lower, likelihood.upper, likelihood.fixed, strict=True
+    ):
+        if not fixed and min(value - low, high - value) < 1e-6 * (1 + abs(value)):
+            notes.append(
+                f"{label} = {value:.4g} is at an end of its range, {low:g} to {high:g}: what rests on it is that of a "
+                "bounded parameter."
+            )
+    return notes
 
 
 def asimov_data(likelihood: Likelihood, poi: float, data: Floats | None = None) -> tuple[Floats, Floats]:

@@ -182,12 +182,13 @@ def markdown(rows: Sequence[Row], model: Model, *, name: str, command: str, vers
 @click.option("--table", type=click.Path(path_type=Path), help="Write the table as Markdown, too.")
 def command(target: Path, signal: str | None, pyhs3: Path | None, table: Path | None) -> None:
     """Write TARGET, a run's folder or a file that holds a model, in all formats, read it back and compare."""
-    from colonnade.cli.export import model_of
+    from colonnade.cli.models import read_target
     from colonnade.statistics.formats import export_model
 
-    model, name = model_of(target, signal)
+    found = read_target((str(target),), signal=signal)
+    model = found.model
     with tempfile.TemporaryDirectory() as folder:
-        rows, version = closure_rows(model, export_model(model, Path(folder), name), pyhs3=pyhs3)
+        rows, version = closure_rows(model, export_model(model, Path(folder), found.name), pyhs3=pyhs3)
     shown = Table(title="Read back, and compared with the model")
     for column in ("format", "ln L", "beyond", "mu/err", "error", "Z", "limits", "holds"):
         shown.add_column(column, justify="left" if column == "format" else "right")
@@ -198,7 +199,7 @@ def command(target: Path, signal: str | None, pyhs3: Path | None, table: Path | 
         words = f"PYTHONPATH=tests/lib python -m helpers.closure_table {target} --table {table}"
         versions = [f"{each} {version_of(each)}" for each in ("pyhf", "cabinetry", "uproot")]
         versions += [f"pyhs3 {version}"] if version else []
-        table.write_text(markdown(rows, model, name=name, command=words, versions=versions), encoding="utf-8")
+        table.write_text(markdown(rows, model, name=found.name, command=words, versions=versions), encoding="utf-8")
     bad = [row.name for row in rows if not row.holds]
     if bad:
         msg = f"The formats {', '.join(bad)} are further from the model than is promised; see the table."

@@ -17,7 +17,7 @@ from colonnade.statistics.workspace import from_workspace
 
 
 def read_model(
-    path: Path,
+    path: Path | Mapping[str, Path],
     *,
     form: str | None = None,
     patchset: Path | None = None,
@@ -30,7 +30,7 @@ def read_model(
     Parameters
     ----------
     path
-        The file.
+        The file; or labels and datacards, which are combined.
     form
         pyhf, hs3, combine, xml or root; without it the file's ending and content tell.
     patchset, patch
@@ -47,18 +47,22 @@ def read_model(
     ConfigError
         If the content is no model, or a patch does not apply.
     """
-    if not path.is_file():
-        msg = f"{path} does not exist or is a folder; give a file that holds a model."
-        raise InputError(msg)
-    kind = form or {".txt": "combine", ".card": "combine", ".xml": "xml", ".yml": "root", ".yaml": "root"}.get(
-        path.suffix, "json"
-    )
+    kinds = {each: form or _kind(each) for each in ([path] if isinstance(path, Path) else path.values())}
+    first, kind = next(iter(kinds.items()))
+    other = next((each for each, found in kinds.items() if found != "combine"), first)
+    if kinds[other] != "combine" and (len(kinds) > 1 or not isinstance(path, Path)):
+        msg = f"{other} is no datacard, and only datacards can be combined."
+        raise ConfigError(msg)
     if kind not in ("json", "pyhf"):
-        _refuse_patches(path, patchset, patch, measurement)
+        _refuse_patches(first, patchset, patch, measurement)
     if kind == "combine":
         from colonnade.statistics.formats.combine import read_combine
 
         return read_combine(path, mass)
+    assert isinstance(path, Path)  # noqa: S101 - for the type checker: several are datacards
+    if mass is not None:
+        msg = f"{path} is no datacard, so there is no $MASS in it."
+        raise ConfigError(msg)
     if kind == "xml":
         return _read_xml(path)
     if kind == "root":
@@ -77,6 +81,19 @@ def read_model(
         msg = f"The patch {patch} needs its file: give --patchset too."
         raise ConfigError(msg)
     return from_workspace(spec, measurement=measurement, source=str(path))
+
+
+def _kind(path: Path) -> str:
+    """Tell a file's format from its ending, and of other endings whether it is JSON or a datacard."""
+    if not path.is_file():
+        msg = f"{path} does not exist or is a folder; give a file that holds a model."
+        raise InputError(msg)
+    endings = {".txt": "combine", ".card": "combine", ".xml": "xml", ".yml": "root", ".yaml": "root", ".json": "json"}
+    if path.suffix in endings:
+        return endings[path.suffix]
+    with path.open("rb") as file:
+        start = file.read(4096).lstrip()
+    return "json" if start.startswith((b"{", b"[")) else "combine" if b"imax" in start or b"kmax" in start else "json"
 
 
 def _refuse_patches(path: Path, patchset: Path | None, patch: str | None, measurement: str | None) -> None:

@@ -1,0 +1,198 @@
+"""What commands on likelihoods share: which model is meant, and what is changed in it."""
+
+from __future__ import annotations
+
+__all__ = ["Target", "model_options", "print_notes", "read_target", "run_folder"]
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from colonnade.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from colonnade.statistics.model import Model
+    from colonnade.statistics.templates import Decision
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.argument("targets", metavar="TARGET...", nargs=-1, required=True),
+    click.option("--signal", metavar="NAME", help="Which signal point of a run; by default its first."),
+    click.option("--patchset", type=click.Path(dir_okay=False, path_type=Path), help="Patches for a workspace."),
+    click.option("--patch", metavar="NAME", help="Which of the patches."),
+    click.option("--measurement", metavar="NAME", help="Which measurement of a workspace; by default its first."),
+    click.option("--mass", type=float, help="What $MASS stands for in a datacard."),
+    click.option(
+        "--freeze",
+        multiple=True,
+        metavar="NAME",
+        help="Hold a parameter, or a group of them, at its initial value (name or glob; repeatable).",
+    ),
+    click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="Another initial value (repeatable)."),
+    click.option("--range", "ranges", multiple=True, metavar="NAME=LOW,HIGH", help="Another range (repeatable)."),
+    click.option("--mask", multiple=True, metavar="CHANNEL", help="Leave a channel out (name or glob; repeatable)."),
+)
+_LABEL = re.compile(r"([A-Za-z_]\w*)=(.+)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model, the folder of the run or the (first) file that it comes from, and what its files are to be called.
+
+    Of a run's model it is also known what building it did.
+    """
+
+    model: Model
+    place: Path
+    name: str
+    decisions: tuple[Decision, ...] = ()
+
+
+def model_options(command: F) -> F:
+    """Give a command the arguments that say which model is meant; `read_target` takes them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_target(
+    targets: Sequence[str],
+    *,
+    signal: str | None = None,
+    patchset: Path | None = None,
+    patch: str | None = None,
+    measurement: str | None = None,
+    mass: float | None = None,
+    freeze: Sequence[str] = (),
+    values: Sequence[str] = (),
+    ranges: Sequence[str] = (),
+    mask: Sequence[str] = (),
+) -> Target:
+    """Return the model that a command's arguments mean.
+
+    Parameters
+    ----------
+    targets
+        The folder of a run; or a file that holds a model; or several datacards, each as ``LABEL=CARD`` or ``CARD``
+        (then labelled ch1, ch2, ... as Combine does), which are combined.
+    signal, patchset, patch, measurement, mass
+        Which of the models in there.
+    freeze, values, ranges, mask
+        As in `colonnade.statistics.changes.change_model`, in words.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If an argument says nothing here, or the model can't be read or changed so.
+    """
+    from colonnade.statistics.changes import change_model
+
+    place = run_folder(targets, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
+    if place is not None:
+        target = _model_of_run(place, signal)
+    else:
+        from colonnade.statistics.formats import read_model
+
+        if signal is not None:
+            msg = f"{targets[0]} is a model, which has its signal; leave --signal away."
+            raise ConfigError(msg)
+        found = _paths(targets)
+        place = next(iter(found.values()))
+        files = place if len(found) == 1 and not _LABEL.fullmatch(targets[0]) else found
+        model = read_model(files, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
+        target = Target(model, place, place.stem.partition(".")[0] if len(found) == 1 else "combined")
+    changed = change_model(
+        target.model,
+        freeze=[name for word in freeze for name in word.split(",")],
+        values={name: _number(name, text) for name, text in _pairs("--set", values)},
+        ranges={name: _range(name, text) for name, text in _pairs("--range", ranges)},
+        mask=mask,
+    )
+    return replace(target, model=changed)
+
+
+def run_folder(targets: Sequence[str], **options: object) -> Path | None:
+    """Return the folder of a run, if that is what is meant.
+
+    Raises
+    ------
+    ConfigError
+        If more is given than a folder, or one of the options that choose among the models of files.
+    """
+    place = Path(targets[0])
+    if not place.is_dir():
+        return None
+    if len(targets) > 1:
+        msg = f"{place} is a run's folder, which has one model; to combine datacards give only datacards."
+        raise ConfigError(msg)
+    choosing = ("patchset", "patch", "measurement", "mass")
+    given = [f"--{name}" for name in choosing if options.get(name) is not None]
+    if given:
+        msg = f"{place} is a run's folder, where {', '.join(given)} says nothing; choose its model with --signal."
+        raise ConfigError(msg)
+    return place
+
+
+def _model_of_run(folder: Path, signal: str | None) -> Target:
+    from colonnade.statistics.analysis import point_model
+    from colonnade.statistics.build import Builder
+    from colonnade.statistics.step import load_run
+
+    builder = Builder(*load_run(folder))
+    built = point_model(builder, signal or builder.signals[0])
+    return Target(built.model, folder, built.signal, built.decisions)
+
+
+def _paths(targets: Sequence[str]) -> dict[str, Path]:
+    """Return the files of some words by their labels."""
+    found: dict[str, Path] = {}
+    for number, word in enumerate(targets, start=1):
+        named = None if Path(word).exists() else _LABEL.fullmatch(word)
+        label, path = (named[1], Path(named[2])) if named else (f"ch{number}", Path(word))
+        if label in found:
+            msg = f"Two cards have the label {label}; give each its own."
+            raise ConfigError(msg)
+        found[label] = path
+    return found
+
+
+def _pairs(option: str, words: Sequence[str]) -> list[tuple[str, str]]:
+    """Take words of the form NAME=VALUE apart; several may be joined by commas, as in Combine."""
+    pairs = []
+    for word in words:
+        for part in re.split(r"[,:](?=[^,:=]+=)", word):
+            name, equals, value = part.partition("=")
+            if not name or not equals or not value:
+                msg = f"{option} {word}: write NAME=VALUE."
+                raise ConfigError(msg)
+            pairs.append((name.strip(), value.strip()))
+    return pairs
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        msg = f"{name}={text}: {text!r} is not a number."
+        raise ConfigError(msg) from error
+
+
+def _range(name: str, text: str) -> tuple[float, float]:
+    low, comma, high = text.partition(",")
+    if not comma:
+        msg = f"--range {name}={text}: write NAME=LOW,HIGH."
+        raise ConfigError(msg)
+    return _number(name, low), _number(name, high)
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Print what is unusual about a model or a fit."""
+    for note in notes:
+        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
