@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["load_analysis", "make_processor"]
+__all__ = ["coffea_files", "load_analysis", "load_datasets", "make_coffea_processor", "make_processor"]
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from coffea.processor import ProcessorABC
+
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import ScorerSettings
+from colonnade.manifest import Dataset, Manifest, load_fileset, load_manifest
 from colonnade.processor import Processor
-from colonnade.workflow.settings import Workflow
+from colonnade.workflow.settings import CoffeaSettings, Workflow
 
 
-def load_analysis(root: Path, reference: str) -> type[Processor]:
+def load_analysis(root: Path, reference: str, *, coffea: bool = False) -> type[Any]:
     """Import the analysis a workflow names.
 
     Parameters
@@ -27,11 +31,13 @@ def load_analysis(root: Path, reference: str) -> type[Processor]:
         analysis may import its neighbours.
     reference
         ``processors/name.py``, or ``processors/name.py:Class`` where the file holds several analyses.
+    coffea
+        Whether it is a coffea processor.
 
     Returns
     -------
     type
-        The subclass of `Processor`.
+        The subclass of `Processor`, or another one of coffea's `ProcessorABC`.
 
     Raises
     ------
@@ -39,26 +45,32 @@ def load_analysis(root: Path, reference: str) -> type[Processor]:
         If the file is missing, can't be imported, or holds no such class.
     """
     location, _, name = reference.partition(":")
+    key = "processor.coffea" if coffea else "processor"
     path = root / location
     if path.suffix != ".py" or not path.is_file():
         folder = path.parent if path.parent.is_dir() else root
         known = [str(other.relative_to(root)) for other in sorted(folder.glob("*.py"))]
-        msg = f"processor = {reference!r}: there is no Python file {path}{nearest(location, known)}."
+        msg = f"{key} = {reference!r}: there is no Python file {path}{nearest(location, known)}."
         raise ConfigError(msg)
     module = _import(root, path)
     found = {
-        key: value
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Processor) and value.__module__ == module.__name__
+        each: value
+        for each, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, ProcessorABC)
+        and issubclass(value, Processor) != coffea
+        and value.__module__ == module.__name__
+        and not (coffea and inspect.isabstract(value))
     }
+    what = "coffea processor" if coffea else "analysis"
     if name:
         if name not in found:
-            msg = f"processor = {reference!r}: {location} has no analysis {name!r}{nearest(name, found)}."
+            msg = f"{key} = {reference!r}: {location} has no {what} {name!r}{nearest(name, found)}."
             raise ConfigError(msg)
         return found[name]
     if len(found) != 1:
         listed = ", ".join(sorted(found)) or "none"
-        msg = f"processor = {reference!r}: name one analysis as {location}:Class (the file holds: {listed})."
+        msg = f"{key} = {reference!r}: name one {what} as {location}:Class (the file holds: {listed})."
         raise ConfigError(msg)
     return next(iter(found.values()))
 
@@ -85,6 +97,9 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
     from colonnade.inference import Classifier, OnnxScorer, scorers_of
 
     settings = workflow.settings
+    if not isinstance(settings.processor, str):
+        msg = f"{workflow.path}: a coffea processor can't do this; it needs an analysis of colonnade."
+        raise ConfigError(msg)
     analysis = load_analysis(workflow.root, settings.processor)
     corrections = {name: _file(workflow, "corrections", name, path) for name, path in settings.corrections.items()}
     files = {name: _file(workflow, "files", name, path) for name, path in settings.files.items()}
@@ -95,7 +110,49 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
             scorers |= scorers_of(Classifier.load(file), name, analysis.histograms)
         else:
             scorers[name] = OnnxScorer.load(file, wanted, _converted(file, wanted) if wanted.xgboost else None)
-    return analysis(unblind=unblind, corrections=corrections, scorers=scorers, files=files, **settings.parameters)
+    made: Processor = analysis(
+        unblind=unblind, corrections=corrections, scorers=scorers, files=files, **settings.parameters
+    )
+    return made
+
+
+def make_coffea_processor(workflow: Workflow, settings: CoffeaSettings) -> Any:
+    """Return the coffea processor of a workflow.
+
+    Raises
+    ------
+    ConfigError
+        If the class, or a file that it reads, does not exist, or its `__init__` does not take the arguments.
+    """
+    kind = load_analysis(workflow.root, settings.coffea, coffea=True)
+    coffea_files(workflow, settings)
+    try:
+        inspect.signature(kind).bind(**settings.arguments)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(kind).parameters) or "none"
+        msg = f"{workflow.path}: processor.arguments: {kind.__name__}: {error}; its arguments: {known}."
+        raise ConfigError(msg) from error
+    try:
+        return kind(**settings.arguments)
+    except Exception as error:
+        line = _line_in(error, workflow.root / settings.coffea.partition(":")[0])
+        msg = f"{settings.coffea}{line} can't be made: {type(error).__name__}: {error}."
+        raise ConfigError(msg) from error
+
+
+def coffea_files(workflow: Workflow, settings: CoffeaSettings) -> list[Path]:
+    """Return the files that a coffea processor reads."""
+    return [_file(workflow, "processor.files", str(place), path) for place, path in enumerate(settings.files)]
+
+
+def load_datasets(workflow: Workflow) -> list[Dataset]:
+    """Return the datasets of a workflow; a coffea processor takes any fileset."""
+    manifest = (
+        load_manifest(workflow.manifest)
+        if workflow.coffea is None
+        else Manifest(workflow.manifest, {dataset.name: dataset for dataset in load_fileset(workflow.manifest)})
+    )
+    return manifest.select(workflow.settings.datasets)
 
 
 def _converted(path: Path, settings: ScorerSettings) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["check_names"]
+__all__ = ["check_histograms", "check_names"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +15,26 @@ from colonnade.manifest import Dataset
 from colonnade.processor import Processor
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.settings import Workflow
+
+
+def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
+    """Check the names of a coffea processor's histograms, as its first events show them.
+
+    Raises
+    ------
+    ConfigError
+        If the model, a fit of a peak or a figure asks for one that is not there.
+    """
+    from colonnade.statistics.templates import matching
+
+    settings = workflow.settings
+    fits = settings.bumps.fits if settings.bumps else {}
+    channels = settings.model.channels if settings.model else {}
+    for name in [*(fit.histogram for fit in fits.values()), *(channel.histogram for channel in channels.values())]:
+        if "{" not in name:  # else it depends on the signal
+            _known(name, histograms, "The model or a fit of a peak asks for the histogram")
+    if settings.plots is not None:
+        matching(settings.plots.histograms, list(histograms), "plots.histograms")
 
 
 def check_names(
@@ -88,7 +108,7 @@ def _build_with_made_up_content(
         made,
         kinds=kinds,
         points={dataset.metadata.process: {"parameters": dict(dataset.metadata.signal)} for dataset in datasets},
-        luminosity=workflow.settings.luminosity,
+        luminosity=workflow.luminosity,
         unblind=workflow.settings.unblind,
         signal_regions=[name for name, region in processor.regions.items() if region.signal],
     )

@@ -80,7 +80,7 @@ def make_columns(
         processor,
         datasets,
         folder,
-        luminosity=settings.luminosity,
+        luminosity=workflow.luminosity,
         observables=features or None,
         units=declared_units(processor.histograms),
         folds=folds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["plots_step", "refit_step", "report_step", "run_workflow"]
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,20 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
+from colonnade.accumulators import take_apart, write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
 from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import load, write_root, write_zip
-from colonnade.manifest import Dataset, load_manifest
+from colonnade.manifest import Dataset
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
-from colonnade.processor import Processor
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
-from colonnade.workflow.analysis import make_processor
-from colonnade.workflow.check import check_names
+from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor
+from colonnade.workflow.check import check_histograms, check_names
 from colonnade.workflow.folder import assemble_run, read_result
 from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
@@ -77,15 +78,21 @@ def run_workflow(
     directory = (output or workflow.root / "results" / workflow.name).absolute()
     if resume:
         _check_resumable(workflow, directory)
-    datasets = load_manifest(workflow.manifest).select(settings.datasets)
-    processor = make_processor(workflow, unblind=settings.unblind)
+    datasets = load_datasets(workflow)
+    processor = (
+        make_processor(workflow, unblind=settings.unblind)
+        if workflow.coffea is None
+        else make_coffea_processor(workflow, workflow.coffea)
+    )
     with OutputFolder.opened(directory, console) as folder:
         about = _about(workflow, processor, datasets, folder.about)
-        if any(about[part] != folder.about.get(part) for part in ("config", "inputs")):
+        changed = any(about[part] != folder.about.get(part) for part in ("config", "inputs"))
+        if changed and workflow.coffea is None:
             check_names(workflow, processor, datasets)
         count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
         console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
         result = _process_events(folder, about, workflow, processor, datasets, console)
+        _note_processes(about, result)
         about["histograms_sha256"] = histogram_digest(result.histograms)
         steps = _steps(workflow, about, result, console)
         folder.begin(about, steps)
@@ -113,12 +120,23 @@ def _process_events(
     folder: OutputFolder,
     about: Mapping[str, Any],
     workflow: Workflow,
-    processor: Processor,
+    processor: Any,
     datasets: Sequence[Dataset],
     console: Console,
 ) -> Result:
     """Process the events; a run that must stop leaves its ledger and nothing else."""
-    settings = workflow.settings
+    settings, coffea = workflow.settings, workflow.coffea
+    special: dict[str, Any] = {
+        "schema": settings.tree_schema,
+        "check": lambda variations: check_names(workflow, processor, datasets, variations),
+    }
+    if coffea is not None:
+        special = {
+            "schema": coffea.nano_schema,
+            "files": coffea_files(workflow, coffea),
+            "axes": coffea.axes,
+            "check": lambda histograms: check_histograms(workflow, histograms),
+        }
     began = time.monotonic()
     try:
         result = run_datasets(
@@ -127,11 +145,10 @@ def _process_events(
             luminosity=settings.luminosity,
             executor=settings.executor,
             chunk_size=settings.chunk_size,
-            schema=settings.tree_schema,
             allow_loss=settings.allow_loss,
-            cache=ResultCache.of(settings.cache, workflow.root, tuple(processor.histograms)),
+            cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(processor, "histograms", ()))),
             progress=RichProgress(console),
-            check=lambda variations: check_names(workflow, processor, datasets, variations),
+            **special,
         )
     except StoppedError as error:
         if error.ledger is not None:
@@ -146,12 +163,15 @@ def _process_events(
 
 def _about(
     workflow: Workflow,
-    processor: Processor,
+    processor: Any,
     datasets: Sequence[Dataset],
     earlier: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what provenance.json says of a run before it is done."""
     settings = workflow.settings
+
+    coffea = workflow.coffea
+    reference = coffea.coffea if coffea else str(settings.processor)
 
     def files(paths: Mapping[str, str]) -> dict[str, Any]:
         return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
@@ -166,10 +186,10 @@ def _about(
         "environment": environment(),
         "inputs": {
             "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
-            **files({"processor": settings.processor.partition(":")[0]}),
+            **files({"processor": reference.partition(":")[0]}),
             "corrections": files(settings.corrections),
             "scorers": files(workflow.models),
-            "files": files(settings.files),
+            "files": files(settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))),
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },
@@ -179,9 +199,18 @@ def _about(
             for dataset in datasets
             if dataset.metadata.generate is not None
         },
-        "signal_regions": [name for name, region in processor.regions.items() if region.signal],
+        "signal_regions": [name for name, region in getattr(processor, "regions", {}).items() if region.signal],
         "histograms_sha256": None,
     }
+
+
+def _note_processes(about: dict[str, Any], result: Result) -> None:
+    """Note the processes that a coffea processor makes of datasets on its own account: they are backgrounds."""
+    datasets = about["inputs"]["datasets"]
+    known = {each["process"] for each in datasets.values()}
+    for process in dict.fromkeys(process for found in result.histograms.values() for process in found):
+        if process not in known:
+            datasets[process] = {"process": process, "kind": "background", "k_factor": 1.0, "filter_efficiency": 1.0}
 
 
 def _unblinding(workflow: Workflow, earlier: Mapping[str, Any]) -> dict[str, str] | None:
@@ -200,6 +229,8 @@ def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console
     settings = workflow.settings
     histograms = _histograms(result)
     made: list[Step[Any]] = [_ledger(result.ledger), histograms]
+    if result.accumulator is not None:
+        made.append(_accumulator(result.accumulator))
     if settings.model is not None:
         made.append(_fit(settings.model, about, result, histograms.key))
     if settings.bumps is not None:
@@ -235,6 +266,19 @@ def _histograms(result: Result) -> Step[None]:
     ]
     content = [histogram_digest(result.histograms), labels, result.cutflow]
     return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
+
+
+def _accumulator(value: Any) -> Step[None]:
+    parts = take_apart(value)
+    arrays = [hashlib.sha256(array.tobytes()).hexdigest() for array in parts.arrays]
+    filled = [[str(each), hashlib.sha256(each.view(flow=True).tobytes()).hexdigest()] for each in parts.histograms]
+    return Step(
+        "accumulator",
+        ("accumulator.zip",),
+        lambda path, _: write_accumulator(value, path / "accumulator.zip"),
+        settings=[parts.tree, arrays, filled],
+        rooms=("accumulators",),
+    )
 
 
 def _meaning(about: Mapping[str, Any]) -> list[Any]:

@@ -7,10 +7,10 @@ __all__ = ["Workflow", "WorkflowSettings", "load_workflow"]
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
@@ -21,13 +21,34 @@ from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.settings import ModelSettings
 
 
+class CoffeaSettings(Settings):
+    """A coffea processor as it is; paths are relative to the project's folder."""
+
+    coffea: str = Field(description="path/name.py, or path/name.py:Class where the file holds several processors")
+    arguments: dict[str, Any] = Field(default={}, description="keyword arguments of its __init__")
+    files: tuple[str, ...] = Field(default=(), description="files that it reads: kept results depend on their content")
+    axes: dict[Literal["process", "region", "variation"], str] = Field(
+        default={}, description="which axes of its histograms stand for these"
+    )
+    nano_schema: str = Field(default="NanoAODSchema", alias="schema", description="a schema of coffea")
+
+
+# told apart by their kinds, so that a mistake is told of the one that is meant
+_Processor = Annotated[
+    Annotated[str, Tag("function-str")] | Annotated[CoffeaSettings, Tag("function-coffea")],
+    Discriminator(lambda value: "function-str" if isinstance(value, str) else "function-coffea"),
+]
+
+
 class WorkflowSettings(Settings):
     """One analysis, from data to result. Paths are relative to the project's folder, that of the manifest."""
 
     title: str = Field(default="", description="one line for the report's head")
     manifest: str = Field(default="datasets.json", description="the dataset manifest")
     datasets: tuple[str, ...] = Field(default=("*",), description="names or globs of the manifest's datasets")
-    processor: str = Field(description="processors/name.py, or processors/name.py:Class")
+    processor: _Processor = Field(
+        description="processors/name.py, or processors/name.py:Class; or {coffea: FILE.py:Class}"
+    )
     parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
     corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
     files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
@@ -37,7 +58,9 @@ class WorkflowSettings(Settings):
         "others trained with its inputs and outputs",
     )
     tree_schema: str | None = Field(default=None, alias="schema", description="instead of detecting it")
-    luminosity: float = Field(gt=0, description="fb^-1, to which simulation is scaled")
+    luminosity: float | None = Field(
+        default=None, gt=0, description="fb^-1, to which simulation is scaled; what a coffea processor makes is not"
+    )
     unblind: bool = Field(default=False, description="fill data in signal regions")
     allow_loss: float = Field(default=0.0, ge=0, lt=1, description="fraction of events that may be lost")
     chunk_size: int = Field(default=100_000, gt=0, description="events read at once")
@@ -46,6 +69,19 @@ class WorkflowSettings(Settings):
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     bumps: BumpSettings | None = Field(default=None, description="fits of bumps on smooth backgrounds")
     plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
+
+    @model_validator(mode="after")
+    def _fits_the_processor(self) -> WorkflowSettings:
+        coffea = isinstance(self.processor, CoffeaSettings)
+        if self.luminosity is None and (not coffea or self.model is not None):
+            msg = "luminosity: this key is required" + (" by a model" if coffea else "")
+            raise ValueError(msg)
+        for key in ("parameters", "corrections", "files", "scorers", "tree_schema") if coffea else ():
+            if getattr(self, key):
+                name = {"parameters": "arguments", "tree_schema": "schema"}.get(key, "files")
+                msg = f"{key.removeprefix('tree_')}: a coffea processor has none; use processor.{name}"
+                raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True)
@@ -65,6 +101,17 @@ class Workflow:
     def manifest(self) -> Path:
         """The dataset manifest."""
         return self.root / self.settings.manifest
+
+    @property
+    def luminosity(self) -> float:
+        """Luminosity in fb^-1, where the workflow must give one."""
+        assert self.settings.luminosity is not None  # noqa: S101 - the settings see to it
+        return self.settings.luminosity
+
+    @property
+    def coffea(self) -> CoffeaSettings | None:
+        """What is said of a coffea processor, if the workflow runs one."""
+        return None if isinstance(self.settings.processor, str) else self.settings.processor
 
     @property
     def models(self) -> dict[str, str]:

@@ -42,8 +42,8 @@ Results = Mapping[str, Any]
 
 # what the steps of a run write, files and folders; nothing else in an output folder is ever touched
 _OUTPUTS = (
-    "histograms.zip", "histograms.root", "cutflow.json", "ledger.json", "workspace.json", "patchset.json", "fit.json",
-    "bumps.json", "classifiers.json", "plots", "fit_plots", "report.html",
+    "accumulator.zip", "histograms.zip", "histograms.root", "cutflow.json", "ledger.json", "workspace.json",
+    "patchset.json", "fit.json", "bumps.json", "classifiers.json", "plots", "fit_plots", "report.html",
 )  # fmt: skip
 # where steps keep what they go on with after an interruption; each file there has its own key
 _WORK = ("toys",)

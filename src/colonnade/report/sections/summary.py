@@ -36,6 +36,7 @@ def summary(content: Content) -> Mapping[str, Any]:
     """Return the headline numbers; this section is always there."""
     run = content.run
     config = run.provenance.get("config") or {}
+    processor = config.get("processor", "")
     facts = []
     if run.luminosity is not None:
         facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(content)))
@@ -44,7 +45,7 @@ def summary(content: Content) -> Mapping[str, Any]:
     return {
         "facts": facts,
         "config": config,
-        "processor": str(config.get("processor", "")),
+        "processor": processor["coffea"] if isinstance(processor, dict) else str(processor),
         "blinded": run.blinded,
         "has_data": "data" in run.kinds.values(),
         "signal_regions": run.signal_regions,
