@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import hist
 import numpy as np
 import pytest
 import uproot
@@ -17,6 +18,9 @@ from coffea import processor
 
 import colonnade
 from colonnade.cli import main
+from colonnade.errors import EventError
+from colonnade.execution.coffea_processor import standard_histograms
+from colonnade.workflow.compare import _compare, _compare_filled
 
 PROCESSOR = """
 import json
@@ -224,3 +228,59 @@ def test_more_wrong_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     entry = json.dumps(fileset["data"])
     (tmp_path / "datasets.json").write_text(f'{{"data": {entry}, "data": {entry}}}')
     assert "written twice" in fails(capsys, path)
+
+
+def test_compared_with_coffea(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["compare-coffea", str(path)])
+    assert not caught.value.code
+    assert "numbers agree" in capsys.readouterr().out
+    # a result that depends on who runs it
+    reader = 'len(type(events.attrs["@events_factory"]._mapping).__name__)'
+    text = PROCESSOR.replace('"counts": {', f'"counts": {{"reader": {reader}, ')
+    (tmp_path / "processors" / "counting.py").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        main(["compare-coffea", str(path)])
+    assert caught.value.code == 2
+    assert "['counts']['reader']: 81 here, 171 by coffea" in capsys.readouterr().err
+
+
+def filled(values: Any) -> hist.Hist:
+    axes = hist.axis.StrCategory(["a", "b"], name="channel"), hist.axis.Regular(2, 0, 10, name="pt")
+    made = hist.Hist(*axes, storage="weight")
+    made.view()["value"] = values
+    return made
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ({"a": {"b": 1}}, {"a": {"c": 1}}, "['a']['b']: present here, missing by coffea"),
+        ({"a": [1, 2.0]}, {"a": [1, 2.5]}, "['a'][1]: 2.0 here, 2.5 by coffea"),
+        ({"a": {1}}, {"a": {2}}, "['a']"),
+        ({"a": 1}, {"a": 1.0}, "['a']"),
+        ({"a": "x"}, {"a": "y"}, "x here, y by coffea"),
+        ({"a": np.arange(4)}, {"a": np.array([0, 1, 7, 3])}, "['a'][2]: 2 here, 7"),
+        ({"h": filled([[1, 2], [3, 4]])}, {"h": filled([[1, 2], [3, 5]])}, "['value']['channel=b']['pt=[5, 10)']: 4.0"),
+        ({"h": ak.Array([[1], [2, 3]])}, {"h": ak.Array([[1], [2, 4]])}, "['h'][1][1]: 3 here, 4"),
+    ],
+)
+def test_the_first_difference_is_named(one: Any, other: Any, words: str) -> None:
+    with pytest.raises(EventError) as caught:
+        _compare(one, other)
+    assert words in str(caught.value)
+    assert _compare(one, one) == _compare(other, other) > 0 or isinstance(one["a"], set | str)
+
+
+def test_a_constant_factor_is_named() -> None:
+    def standard(values: Any) -> hist.Hist:
+        found, _ = standard_histograms({"h": filled(values)}, {}, {})
+        return found["h"]["all"]
+
+    one, other = standard([[1, 2], [3, 4]]), standard([[2, 4], [6, 8]])
+    assert _compare_filled({"x": one}, {"x": one}, "h") > 0
+    with pytest.raises(EventError, match=r"\['h'\]\['x'\]\['a'\]\['nominal'\] differs by the factor 0.5 alone"):
+        _compare_filled({"x": one}, {"x": other}, "h")
+    with pytest.raises(EventError, match="missing here, present by coffea"):
+        _compare_filled({"y": one}, {"x": one}, "h")

@@ -16,6 +16,7 @@ from colonnade.errors import ColonnadeError
 # command -> its one-line help, so that `colonnade --help` imports nothing more
 COMMANDS = {
     "run": "Run a workflow: events to histograms, fit, plots and report.",
+    "compare-coffea": "Compare a coffea processor's result with coffea's own.",
     "samples": "Make the simulated samples that the manifest describes.",
     "datasets": "Check the manifest's datasets, or add one.",
     "inspect": "Show what a file holds, column by column.",
@@ -41,7 +42,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"colonnade.cli.{cmd_name}")
+        module = importlib.import_module(f"colonnade.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

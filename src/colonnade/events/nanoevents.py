@@ -6,7 +6,7 @@ touches are read together, and what a file's branches are is worked out once per
 
 from __future__ import annotations
 
-__all__ = ["find_nano_schema", "learn_branches", "read_nanoevents"]
+__all__ = ["find_nano_schema", "learn_branches", "lenient", "read_nanoevents"]
 
 import functools
 import warnings
@@ -34,8 +34,6 @@ from colonnade.events.ttree import TTreeReader
 def find_nano_schema(name: str | type | None) -> type:
     """Return a schema of coffea, by default `NanoAODSchema`.
 
-    Files without run, luminosityBlock and event are read too, which coffea refuses unless told otherwise.
-
     Parameters
     ----------
     name
@@ -58,6 +56,13 @@ def find_nano_schema(name: str | type | None) -> type:
         msg = f"coffea has no schema {wanted!r}{nearest(wanted, known)}; it has {', '.join(known)}."
         raise ConfigError(msg)
     return known[wanted]
+
+
+def lenient(schema: type) -> type:
+    """Return a schema that also takes files without run, luminosityBlock and event, which coffea refuses by default."""
+    if not getattr(schema, "error_missing_event_ids", False):
+        return schema
+    return type(schema.__name__, (schema,), {"error_missing_event_ids": False})
 
 
 def read_nanoevents(
@@ -205,9 +210,7 @@ def _uproot_file(handle: Handle) -> Any:
 def _template(handle: Handle, schema: type) -> Any:
     """Return what all chunks of a file share: the schema of its tree, or how coffea itself makes events of it."""
     where = f"{handle.path}, tree {handle.tree}"
-    kind = schema
-    if getattr(schema, "error_missing_event_ids", False):
-        kind = type(schema.__name__, (schema,), {"error_missing_event_ids": False})
+    kind = lenient(schema)
     with translated(f"{where} can't be read by {schema.__name__}", remote=is_remote(handle.path)):
         if not handle.tree:
             return functools.partial(_coffea_events, nanoevents.NanoEventsFactory.from_parquet, handle.path, kind)

@@ -108,7 +108,7 @@ def finished(processor: Any, parts: Sequence[Accumulated]) -> Any:
 
 
 def standard_histograms(
-    accumulator: Any, axes: Mapping[str, str], processes: Mapping[str, str]
+    accumulator: Any, axes: Mapping[Any, str], processes: Mapping[str, str]
 ) -> tuple[Histograms, list[str]]:
     """Return the histograms of an accumulator in the form that plots and models read.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plots_step", "refit_step", "report_step", "run_workflow"]
+__all__ = ["events_of", "plots_step", "refit_step", "report_step", "run_workflow"]
 
 import hashlib
 import os
@@ -79,11 +79,7 @@ def run_workflow(
     if resume:
         _check_resumable(workflow, directory)
     datasets = load_datasets(workflow)
-    processor = (
-        make_processor(workflow, unblind=settings.unblind)
-        if workflow.coffea is None
-        else make_coffea_processor(workflow, workflow.coffea)
-    )
+    processor = _processor(workflow)
     with OutputFolder.opened(directory, console) as folder:
         about = _about(workflow, processor, datasets, folder.about)
         changed = any(about[part] != folder.about.get(part) for part in ("config", "inputs"))
@@ -125,6 +121,32 @@ def _process_events(
     console: Console,
 ) -> Result:
     """Process the events; a run that must stop leaves its ledger and nothing else."""
+    began = time.monotonic()
+    try:
+        result = _result_of(workflow, processor, datasets, console)
+    except StoppedError as error:
+        if error.ledger is not None:
+            step = _ledger(error.ledger)
+            folder.begin(about, (step,))
+            folder.do(step)
+        raise
+    kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
+    folder.note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
+    return result
+
+
+def events_of(workflow: Workflow, console: Console) -> Result:
+    """Process the events of a workflow, and write nothing."""
+    return _result_of(workflow, _processor(workflow), load_datasets(workflow), console)
+
+
+def _processor(workflow: Workflow) -> Any:
+    if workflow.coffea is not None:
+        return make_coffea_processor(workflow, workflow.coffea)
+    return make_processor(workflow, unblind=workflow.settings.unblind)
+
+
+def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], console: Console) -> Result:
     settings, coffea = workflow.settings, workflow.coffea
     special: dict[str, Any] = {
         "schema": settings.tree_schema,
@@ -137,28 +159,17 @@ def _process_events(
             "axes": coffea.axes,
             "check": lambda histograms: check_histograms(workflow, histograms),
         }
-    began = time.monotonic()
-    try:
-        result = run_datasets(
-            processor,
-            datasets,
-            luminosity=settings.luminosity,
-            executor=settings.executor,
-            chunk_size=settings.chunk_size,
-            allow_loss=settings.allow_loss,
-            cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(processor, "histograms", ()))),
-            progress=RichProgress(console),
-            **special,
-        )
-    except StoppedError as error:
-        if error.ledger is not None:
-            step = _ledger(error.ledger)
-            folder.begin(about, (step,))
-            folder.do(step)
-        raise
-    kept = f", {result.timing.kept:,} kept from earlier" if result.timing.kept else ""
-    folder.note("events", time.monotonic() - began, f"{result.timing.processed:,} events{kept}")
-    return result
+    return run_datasets(
+        processor,
+        datasets,
+        luminosity=settings.luminosity,
+        executor=settings.executor,
+        chunk_size=settings.chunk_size,
+        allow_loss=settings.allow_loss,
+        cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(processor, "histograms", ()))),
+        progress=RichProgress(console),
+        **special,
+    )
 
 
 def _about(
