@@ -24,6 +24,12 @@ Ints = NDArray[np.intp]
 
 # expected events of a bin never go below this, so that a wild trial point costs much instead of being undefined
 FLOOR = 1e-10
+# within this of 0 events, in a bin where none were seen, the likelihood's corner is rounded off
+CORNER = 1e-9
+# Asimov data have no fewer events in a bin than this, or none
+_NOTHING = 1e-7
+# of Fisher's curvature, how much a bin without events is given
+_LITTLE = 1e-3
 # a free normalisation of exactly 0 is taken as this: changes yields by nothing, keeps its derivative defined
 _ZERO = 1e-15
 
@@ -236,7 +242,9 @@ class Likelihood:
         aux = np.zeros((len(held.auxdata), two.shape[1]))
         aux[held.normal_aux] = two[held.normal]
         aux[held.poisson_aux] = two[held.poisson] * held.tau[:, None]
-        data = np.concatenate([np.maximum(self._state(two).bins, 0.0), aux])
+        bins = self._state(two).bins
+        # what is left of a bin within its rounded corner is nothing
+        data = np.concatenate([np.where(bins > _NOTHING, bins, 0.0), aux])
         return data[:, 0] if theta.ndim == 1 else data
 
     def sample_data(self, theta: Floats, count: int, rng: np.random.Generator) -> Floats:
@@ -278,10 +286,12 @@ class Likelihood:
         """
         return self._value(self._state(theta), theta, data)
 
-    def _value(self, state: _State, theta: Floats, data: Floats) -> Floats:
+    def _value(self, state: _State, theta: Floats, data: Floats, corner: float = CORNER) -> Floats:
         held = self._layout.constraints
-        count, rate = data[: self.bins], np.maximum(state.bins, FLOOR)
-        value = _deviance(count, rate).sum(axis=0)
+        count = data[: self.bins]
+        lifted = np.maximum(state.bins + corner, 0.0)
+        rate = np.where((count == 0) & (state.bins < corner), lifted * lifted / (4 * corner), state.bins)
+        value = np.where(count == 0, rate, _deviance(count, np.maximum(rate, FLOOR))).sum(axis=0)
         aux = data[self.bins :]
         if len(held.normal):
             pull = (aux[held.normal_aux] - theta[held.normal]) / self._widths(theta, aux)
@@ -303,10 +313,10 @@ class Likelihood:
         """Return the gradient of `nll`, shape (parameters, batch)."""
         return self._gradient(self._state(theta), theta, data)
 
-    def _gradient(self, state: _State, theta: Floats, data: Floats) -> Floats:
+    def _gradient(self, state: _State, theta: Floats, data: Floats, corner: float = CORNER) -> Floats:
         layout = self._layout
         cells, rows, shapes, held = layout.cells, layout.rows, layout.shapes, layout.constraints
-        by_bin = _slope(data[: self.bins], state.bins)
+        by_bin = _slope(data[: self.bins], state.bins, corner)
         by_cell = by_bin[cells.bin]
         row = cells.row_sum @ (by_cell * state.for_rows)
         gradient = np.asarray(rows.gradient @ (state.slopes * row[rows.row]))
@@ -418,13 +428,12 @@ class Likelihood:
         result[:, own, self.local[own]] = local[own].T
         return result
 
-    def derivatives(self, theta: Floats, data: Floats) -> Derivatives:
-        """Return value, gradient and Hessian of `nll` together."""
+    def derivatives(self, theta: Floats, data: Floats, corner: float = CORNER) -> Derivatives:
+        """Return value, gradient and Hessian of `nll` together; `corner` is the width of its rounded corners."""
         state, held = self._state(theta), self._layout.constraints
-        rate = np.maximum(state.bins, FLOOR)
+        count = data[: self.bins]
         # a bin without events has no curvature of its own; a little of Fisher's keeps the step finite
-        weight = np.maximum(data[: self.bins], 0.05 * rate) / rate**2
-        weight = np.where((state.bins <= FLOOR) & (data[: self.bins] == 0), 0.0, weight)
+        weight = _bend(count, state.bins, corner)
         diagonal = np.zeros_like(theta)
         if len(held.normal):
             diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
@@ -432,8 +441,8 @@ class Likelihood:
             aux = data[self.bins :][held.poisson_aux]
             diagonal[held.poisson] += np.maximum(aux, 0.05) / _safe(theta[held.poisson]) ** 2
         columns, local = self._jacobian(state, theta)
-        value, gradient = self._value(state, theta, data), self._gradient(state, theta, data)
-        second, cross = self._second(state, theta, _slope(data[: self.bins], state.bins))
+        value, gradient = self._value(state, theta, data, corner), self._gradient(state, theta, data, corner)
+        second, cross = self._second(state, theta, _slope(count, state.bins, corner))
         return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
 
     def curvature(self, theta: Floats, data: Floats) -> Floats:
@@ -472,12 +481,20 @@ def _deviance(count: Floats, rate: Floats) -> Floats:
     return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
 
 
-def _slope(count: Floats, rate: Floats) -> Floats:
+def _slope(count: Floats, rate: Floats, corner: float) -> Floats:
     """Return the derivative of the negative log-likelihood of counts by their rates.
 
-    Where nothing was counted, a rate below the floor costs no more than the floor, and lowering it changes nothing.
+    Where nothing was counted, a rate below 0 costs nothing, and lowering it changes nothing.
     """
-    return np.where((rate <= FLOOR) & (count == 0), 0.0, 1 - count / np.maximum(rate, FLOOR))
+    round_off = np.clip((rate + corner) / (2 * corner), 0.0, 1.0)
+    return np.where(count == 0, round_off, 1 - count / np.maximum(rate, FLOOR))
+
+
+def _bend(count: Floats, rate: Floats, corner: float) -> Floats:
+    """Return the second derivative, a little more where nothing was counted, so that steps are finite."""
+    safe = np.maximum(rate, FLOOR)
+    empty = np.where(np.abs(rate) < corner, 1 / (2 * corner), np.where(rate > 0, _LITTLE / safe, 0.0))
+    return np.where(count == 0, empty, np.maximum(count, _LITTLE * safe) / safe**2)
 
 
 def _safe(values: Floats) -> Floats:

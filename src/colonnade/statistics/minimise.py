@@ -1,8 +1,9 @@
 """Minimising a compiled likelihood: many fits at once, with bounds, from analytic derivatives.
 
 Newton's method with the likelihood's own Hessian converges in a handful of steps for what HistFactory can express;
-where its step does not descend, the part of the Hessian that is never indefinite takes over, damped. Parameters that
-are one bin's own, such as its statistical uncertainty, are eliminated from each step exactly, so that its cost is that
+where its step does not descend, the Hessian's negative curvatures are taken with the other sign, and damped. Where
+expected events reach 0 in a bin without events the likelihood has a corner; a fit that gets stuck there is led to it
+along smoother likelihoods. Parameters that are one bin's own, such as its statistical uncertainty, are eliminated from each step exactly, so that its cost is that
 of the few others. A fit that does not converge is given to MINUIT's Migrad, from several starting points, and if that
 fails too an error is raised: a failed fit is never a number.
 """
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.likelihood import Derivatives, Likelihood
+from colonnade.statistics.likelihood import CORNER, Derivatives, Likelihood
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -31,6 +32,8 @@ _STARTS = 4
 _NEAR = 0.5
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
+# widths in events of the corners along which a fit that is stuck is led
+_CORNERS = tuple(CORNER * 10.0**power for power in range(8, -1, -1))
 # how often saddle points are left, one direction at a time
 _ROUNDS = 5
 # floats held at once by the Jacobians of a batch
@@ -122,6 +125,10 @@ def _from(
     values = np.concatenate([part.values for part in parts], axis=1)
     nll = np.concatenate([part.nll for part in parts])
     converged = np.concatenate([part.converged for part in parts])
+    stuck = np.flatnonzero(~converged)
+    if len(stuck):
+        led = _around_corners(likelihood, data[:, stuck], theta[:, stuck], free[:, stuck], bounds)
+        values[:, stuck], nll[stuck], converged[stuck] = led.values, led.nll, led.converged
     failed = np.flatnonzero(~converged)
     for index in failed:
         starts = (values[:, index], theta[:, index])
@@ -136,6 +143,16 @@ def _from(
             continue
         values[:, index], nll[index], converged[index] = found[0], found[1], True
     return Minimum(values, nll, converged, len(failed))
+
+
+def _around_corners(
+    likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]
+) -> Minimum:
+    """Fit along likelihoods whose corners, where bins without events reach 0, are round, each sharper than before."""
+    for corner in _CORNERS:
+        found = _newton(likelihood, data, theta, free, bounds, corner)
+        theta = found.values
+    return found
 
 
 def _other_starts(
@@ -200,7 +217,7 @@ def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bo
         known = likelihood.derivatives(here[:, part], data[:, part])
         slack = 1e-9 * (1 + np.abs(here[:, part]))
         moving = free[:, part] & (here[:, part] > low + slack) & (here[:, part] < high - slack)
-        matrix, _, _, _ = _reduced(likelihood, known, moving, np.zeros(known.value.shape), full=True)
+        matrix, _, _, _ = _reduced(likelihood, known, moving, np.zeros(known.value.shape))
         inside = moving[likelihood.columns].T
         size = np.sqrt(np.abs(np.einsum("bii->bi", matrix))) + 1e-12
         scaled = np.where(inside[:, :, None] & inside[:, None, :], matrix / (size[:, :, None] * size[:, None, :]), 0.0)
@@ -215,20 +232,27 @@ def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bo
     return result
 
 
-def _newton(likelihood: Likelihood, data: Floats, start: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
+def _newton(
+    likelihood: Likelihood,
+    data: Floats,
+    start: Floats,
+    free: Flags,
+    bounds: tuple[Floats, Floats],
+    corner: float = CORNER,
+) -> Minimum:
     theta = start.copy()
     batch = theta.shape[1]
     converged = np.zeros(batch, dtype=bool)
     damping = np.zeros(batch)
     active = np.arange(batch)
-    known = likelihood.derivatives(theta, data)
+    known = likelihood.derivatives(theta, data, corner)
     for _ in range(_STEPS):
         here = theta[:, active]
         part = _of(known, active)
         step, distance = _step(likelihood, here, part, free[:, active], bounds, damping[active])
         done = (distance < TOLERANCE) & (damping[active] < 1e-3)
         trial = here + step
-        new = likelihood.derivatives(trial, data[:, active])
+        new = likelihood.derivatives(trial, data[:, active], corner)
         # at the minimum rounding decides the sign of the difference
         old = known.value[active]
         better = new.value <= old + 1e-13 * (1 + np.abs(old))
@@ -278,21 +302,21 @@ def _step(
 ) -> tuple[Floats, Floats]:
     """Return a step inside the bounds, and the decrease it promises.
 
-    Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian without
-    second derivatives of the expected events, damped.
+    Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian with its
+    negative curvatures taken as positive, damped.
     """
     low, high = bounds
     slack = 1e-12 * (1 + np.abs(here))
     held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
     moving = free & ~held
     limits = (low - here, high - here)
-    step = _eliminated(likelihood, known, moving, limits, damping, full=True)
+    step = _eliminated(likelihood, known, moving, limits, damping, bent=False)
     promise = _promise(known, moving, step)
     careful = np.flatnonzero(~(promise > 0) | (damping > 0))
     if len(careful):
         some = (limits[0][:, careful], limits[1][:, careful])
         part = _of(known, careful)
-        step[:, careful] = _eliminated(likelihood, part, moving[:, careful], some, damping[careful], full=False)
+        step[:, careful] = _eliminated(likelihood, part, moving[:, careful], some, damping[careful], bent=True)
         promise[careful] = _promise(part, moving[:, careful], step[:, careful])
     return step, np.abs(promise)
 
@@ -308,16 +332,18 @@ def _eliminated(
     limits: tuple[Floats, Floats],
     damping: Floats,
     *,
-    full: bool,
+    bent: bool,
 ) -> Floats:
-    """Solve for a step with the bins' own parameters eliminated.
+    """Solve for a step with the bins' own parameters eliminated; `bent` takes negative curvatures as positive.
 
     With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters (gradient h), the others' step
     (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h).
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
-    matrix, between, stiff, pull = _reduced(likelihood, known, moving, damping, full=full)
+    matrix, between, stiff, pull = _reduced(likelihood, known, moving, damping)
+    if bent:
+        matrix = _convex(matrix, moving[columns].T, damping)
     gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
     change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
     step = np.zeros_like(known.gradient)
@@ -328,7 +354,7 @@ def _eliminated(
 
 
 def _reduced(
-    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats, *, full: bool
+    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the Hessian of the columns with the bins' own parameters eliminated, and what the elimination needs.
 
@@ -345,16 +371,23 @@ def _reduced(
     stiff = (known.diagonal[mine] + weight[own] * local**2) * (1 + damping) + 1e-300
     pull = np.where(moving[mine], known.gradient[mine], 0.0)
     jacobian = known.jacobian
-    matrix = np.swapaxes(jacobian, 1, 2) @ (jacobian * weight.T[:, :, None])
+    matrix = np.swapaxes(jacobian, 1, 2) @ (jacobian * weight.T[:, :, None]) + known.second
     between = jacobian[:, own] * (weight[own] * local).T[:, :, None]
-    if full:
-        matrix += known.second
-        between += known.cross[:, own] * moving[mine].T[:, :, None]
+    between += known.cross[:, own] * moving[mine].T[:, :, None]
     matrix -= np.swapaxes(between, 1, 2) @ (between / stiff.T[:, :, None])
     index = np.arange(len(columns))
-    diagonal = matrix[:, index, index] + known.diagonal[columns].T
-    matrix[:, index, index] = diagonal * (1 + damping[:, None]) + 1e-12
+    matrix[:, index, index] += known.diagonal[columns].T + 1e-12
     return matrix, between, stiff, pull
+
+
+def _convex(matrix: Floats, moving: Flags, damping: Floats) -> Floats:
+    """Return the Hessian with curvatures of either sign as positive ones, in units of its diagonal, and damped."""
+    index = np.arange(matrix.shape[1])
+    size = np.sqrt(np.abs(matrix[:, index, index])) + 1e-6
+    scaled = np.where(moving[:, :, None] & moving[:, None, :], matrix / (size[:, :, None] * size[:, None, :]), 0.0)
+    values, vectors = np.linalg.eigh(scaled)
+    bent = np.maximum(np.abs(values), 1e-6) + damping[:, None]
+    return np.asarray((vectors * bent[:, None, :]) @ np.swapaxes(vectors, 1, 2) * size[:, :, None] * size[:, None, :])
 
 
 def _solve(matrix: Floats, gradient: Floats, moving: Flags, limits: tuple[Floats, Floats]) -> Floats:
