@@ -17,10 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from colonnade.errors import FitError
-from colonnade.statistics.likelihood import FLOOR, Likelihood
+from colonnade.statistics.likelihood import CORNER, FLOOR, Likelihood
 from colonnade.statistics.minimise import Flags, Minimum, minimise
+from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +36,8 @@ class FitResult:
     labels : tuple of str
         Names of the parameters.
     values, errors : numpy.ndarray
-        Best-fit values and standard deviations (0 for constant parameters), shape (parameters,).
+        Best-fit values and standard deviations, shape (parameters,); 0 for constant parameters, and for those that the
+        data don't constrain.
     correlation : numpy.ndarray
         Shape (parameters, parameters).
     covariance : numpy.ndarray
@@ -43,6 +46,8 @@ class FitResult:
         Negative log-likelihood less that of a perfect model.
     retried : bool
         Whether Migrad was needed.
+    notes : tuple of Note
+        What the numbers rest on: bounds, directions that the data don't constrain, bins that expect nothing.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +57,7 @@ class FitResult:
     covariance: Floats
     nll: float
     retried: bool
+    notes: tuple[Note, ...] = ()
 
     def value(self, label: str) -> float:
         """Return a parameter's best-fit value."""
@@ -117,45 +123,130 @@ def fit(
         upper=upper,
     )
     values = minimum.values[:, 0]
-    free = np.flatnonzero(~fixed)
-    covariance = np.zeros((len(values), len(values)))
-    covariance[np.ix_(free, free)] = _invert(likelihood, likelihood.hessian(values, seen), free)
+    lower = likelihood.lower if lower is None else lower
+    upper = likelihood.upper if upper is None else upper
+    free = ~fixed
+    edge = free & _on_bound(values, lower, upper)
+    covariance, flat = _covariance(likelihood, likelihood.hessian(values, seen), free, edge)
+    for index in np.flatnonzero(edge & (np.diagonal(covariance) == 0) & ~flat):
+        covariance[index, index] = _rise(likelihood, values, seen, int(index), (fixed, lower, upper)) ** 2
     errors = np.sqrt(np.diagonal(covariance))
     scale = np.where(errors > 0, errors, 1.0)
-    correlation = covariance / np.outer(scale, scale)
     return FitResult(
         likelihood.labels,
         values,
         errors,
-        correlation,
+        covariance / np.outer(scale, scale),
         covariance,
         float(minimum.nll[0]),
         minimum.retried > 0,
+        (*bound_notes(likelihood, values, edge), *flat_notes(likelihood, flat), *bin_notes(likelihood, values, seen)),
     )
 
 
-def _invert(likelihood: Likelihood, hessian: Floats, free: NDArray[np.intp]) -> Floats:
-    matrix = hessian[np.ix_(free, free)]
-    if len(free) == 0:
-        return matrix
-    # scaled to ones on the diagonal, so that parameters of very different size don't spoil the inverse
-    diagonal = np.diagonal(matrix)
-    if np.all(diagonal > 0):
-        scale = 1 / np.sqrt(diagonal)
-        scaled = matrix * np.outer(scale, scale)
-        eigenvalues, vectors = np.linalg.eigh(scaled)
-        if eigenvalues[0] > 1e-10:
-            inverse = (vectors / eigenvalues) @ vectors.T
-            return np.asarray(inverse * np.outer(scale, scale))
-        worst = free[np.argmax(np.abs(vectors[:, 0]))]
-    else:
-        worst = free[np.argmin(diagonal)]
-    msg = (
-        f"The data don't constrain {likelihood.labels[worst]} at the best fit, so uncertainties can't be "
-        "given; fix it, "
-        "constrain it, or add a region that measures it."
+def _on_bound(values: Floats, lower: Floats, upper: Floats) -> Flags:
+    slack = 1e-9 * (1 + np.abs(values))
+    return np.asarray((values <= lower + slack) | (values >= upper - slack))
+
+
+def _covariance(likelihood: Likelihood, hessian: Floats, free: Flags, edge: Flags) -> tuple[Floats, Flags]:
+    """Invert the Hessian of the free parameters, without those on a bound if they have no curvature there.
+
+    Returns
+    -------
+    covariance, flat
+        Shape (parameters, parameters), 0 for what is left out; and which parameters the data don't constrain.
+
+    Raises
+    ------
+    FitError
+        If the parameter of interest is among those.
+    """
+    covariance, flat = np.zeros_like(hessian), np.zeros_like(free)
+    for kept in (free, free & ~edge):
+        chosen = np.flatnonzero(kept)
+        # scaled to ones on the diagonal, so that parameters of very different size don't spoil the inverse
+        matrix = hessian[np.ix_(chosen, chosen)]
+        diagonal = np.diagonal(matrix)
+        scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
+        eigenvalues, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
+        curved = eigenvalues > 1e-10
+        if curved.all():
+            break
+    flat[chosen] = np.any(np.abs(vectors[:, ~curved]) > 1e-3, axis=1)
+    if likelihood.poi is not None and flat[likelihood.poi]:
+        msg = (
+            f"The data don't constrain {likelihood.labels[likelihood.poi]} at the best fit, so uncertainties can't be "
+            "given; constrain it, or add a region that measures it."
+        )
+        raise FitError(msg)
+    inverse = (vectors / np.where(curved, eigenvalues, np.inf)) @ vectors.T
+    inverse = np.where(np.outer(flat[chosen], flat[chosen]), 0.0, inverse * np.outer(scale, scale))
+    covariance[np.ix_(chosen, chosen)] = inverse
+    return covariance, flat
+
+
+def _rise(
+    likelihood: Likelihood, values: Floats, data: Floats, index: int, held: tuple[Flags, Floats, Floats]
+) -> float:
+    """Return how far a parameter leaves its bound until the profiled negative log-likelihood has risen by one half.
+
+    It is 0 where it never does.
+    """
+    fixed, lower, upper = held
+    fixed = fixed.copy()
+    fixed[index] = True
+    inwards = 1.0 if values[index] - lower[index] <= upper[index] - values[index] else -1.0
+    room = float(upper[index] - lower[index])
+    least = float(likelihood.nll(values[:, None], data[:, None])[0])
+
+    def excess(distance: float) -> float:
+        start = values[:, None].copy()
+        start[index] += inwards * distance
+        found = minimise(likelihood, data[:, None], start=start, fixed=fixed, lower=lower, upper=upper)
+        return float(found.nll[0]) - least - 0.5
+
+    far = min(1.0, room)
+    while excess(far) < 0:
+        if far >= min(room, 1e6):
+            return 0.0
+        far = min(4 * far, room)
+    return float(brentq(excess, 0.0, far, rtol=1e-4))
+
+
+def bound_notes(likelihood: Likelihood, values: Floats, edge: Flags) -> tuple[Note, ...]:
+    """Name the parameters that ended on a bound."""
+    return tuple(
+        Note("bound", label, f"{label} is on its bound {values[index]:.4g}: its error is that of a bounded parameter.")
+        for index, label in enumerate(likelihood.labels)
+        if edge[index]
     )
-    raise FitError(msg)
+
+
+def flat_notes(likelihood: Likelihood, flat: Flags) -> tuple[Note, ...]:
+    """Name the parameters that the data don't constrain."""
+    return tuple(
+        Note("flat", label, f"The data don't constrain {label}: other values fit as well, and it has no error.")
+        for index, label in enumerate(likelihood.labels)
+        if flat[index]
+    )
+
+
+def bin_notes(likelihood: Likelihood, values: Floats, data: Floats) -> tuple[Note, ...]:
+    """Name the bins that expect nothing at some parameters though the model's samples are there."""
+    expected = likelihood.expected(values)
+    count = data[: likelihood.bins]
+    notes = []
+    for index in np.flatnonzero(expected <= CORNER):
+        channel, place = next((name, at) for name, at in likelihood.channels.items() if at.start <= index < at.stop)
+        name = f"{channel} bin {index - place.start + 1}"
+        if count[index] > 0:
+            text = f"{name}: {count[index]:g} events were seen where the model expects none; the bin can't be fitted."
+            notes.append(Note("unexpected", name, text))
+        elif expected[index] < -CORNER:
+            text = f"{name} would expect less than 0 events ({expected[index]:.3g}) and is taken as 0."
+            notes.append(Note("empty", name, text))
+    return tuple(notes)
 
 
 def poi_index(likelihood: Likelihood) -> int:

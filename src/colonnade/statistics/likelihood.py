@@ -313,7 +313,7 @@ class Likelihood:
         """Return the gradient of `nll`, shape (parameters, batch)."""
         return self._gradient(self._state(theta), theta, data)
 
-    def _gradient(self, state: _State, theta: Floats, data: Floats, corner: float = CORNER) -> Floats:
+    def _gradient(self, state: _State, theta: Floats, data: Floats, corner: float | Floats = CORNER) -> Floats:
         layout = self._layout
         cells, rows, shapes, held = layout.cells, layout.rows, layout.shapes, layout.constraints
         by_bin = _slope(data[: self.bins], state.bins, corner)
@@ -452,11 +452,16 @@ class Likelihood:
         return np.asarray((jacobian.T * found.weight[:, 0]) @ jacobian + np.diag(found.diagonal[:, 0]))
 
     def hessian(self, theta: Floats, data: Floats) -> Floats:
-        """Return the full Hessian of `nll` at one point, from differences of the analytic gradient."""
+        """Return the full Hessian of `nll` at one point, from differences of the analytic gradient.
+
+        Where the point is on a corner of the likelihood, the corner is rounded widely enough for the differences.
+        """
         size = len(theta)
+        at = np.abs(self.expected(theta))[:, None] <= CORNER
+        corner = np.where(at & (data[: self.bins, None] == 0), 1e-2, CORNER)
         step = 1e-4 * np.maximum(1e-2, np.minimum(np.abs(theta), 1.0))
         points = np.concatenate([theta[:, None] + np.diag(step), theta[:, None] - np.diag(step)], axis=1)
-        gradient = self.gradient(points, data[:, None])
+        gradient = self._gradient(self._state(points), points, data[:, None], corner)
         result = (gradient[:, :size] - gradient[:, size:]) / (2 * step)
         return np.asarray((result + result.T) / 2)
 
@@ -481,7 +486,7 @@ def _deviance(count: Floats, rate: Floats) -> Floats:
     return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
 
 
-def _slope(count: Floats, rate: Floats, corner: float) -> Floats:
+def _slope(count: Floats, rate: Floats, corner: float | Floats) -> Floats:
     """Return the derivative of the negative log-likelihood of counts by their rates.
 
     Where nothing was counted, a rate below 0 costs nothing, and lowering it changes nothing.

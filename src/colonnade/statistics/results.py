@@ -18,6 +18,7 @@ __all__ = [
     "Impact",
     "Limit",
     "Measured",
+    "Note",
     "Parameter",
     "Point",
     "Pull",
@@ -41,6 +42,27 @@ from colonnade.config import parse_settings
 Numbers = tuple[float, ...]
 # changes below this are shown as none, in percent
 _SHOWN = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a number rests on and that its reader should know.
+
+    Attributes
+    ----------
+    kind : {'bound', 'flat', 'empty', 'unexpected', 'infinite', 'toys'}
+        A parameter that ended on its bound; one that the data don't constrain; a bin that expects nothing at the best
+        fit; events where the model expects none whatever its parameters; a limit or significance without end; a switch
+        to pseudo-experiments.
+    subject : str
+        The parameter, or the channel and bin.
+    text : str
+        One sentence.
+    """
+
+    kind: Literal["bound", "flat", "empty", "unexpected", "infinite", "toys"]
+    subject: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +137,8 @@ class Point:
         The fitted signal strength; none while blinded.
     cross_section_pb : float, optional
         What a signal strength of 1 stands for.
+    notes : tuple of Note
+        What the numbers rest on.
     """
 
     signal: str
@@ -123,6 +147,7 @@ class Point:
     limit: Limit
     mu_hat: Measured | None
     cross_section_pb: float | None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
