@@ -54,8 +54,8 @@ def test_limits_of_a_few_events_are_poissons():
     assert abs(limits.expected[0] - nothing) < 4 * limits.expected_errors[0]
     # the formulas are a third off there, as no observation is more than one event below the mean
     assert limits.asymptotic.expected[0] < 0.6 * nothing
-    assert expects_few(likelihood, limits.asymptotic, 6.0)
-    assert not expects_few(likelihood, limits.asymptotic, 2.0)
+    assert expects_few(likelihood, limits.asymptotic, 2.0)
+    assert not expects_few(likelihood, limits.asymptotic, 0.5)
 
 
 def test_limits_of_many_events_are_the_asymptotic_ones():

@@ -102,7 +102,6 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
 def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:
     from colonnade.statistics import Likelihood, discovery
     from colonnade.statistics.diagnostics import diagnose
-    from colonnade.statistics.fitting import bound_notes
     from colonnade.statistics.summary import diagnosis_summary
 
     likelihood = Likelihood(model)
@@ -119,7 +118,7 @@ def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[di
     if likelihood.poi is not None:
         test = discovery(likelihood)
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
-    content["notes"] = [*model.notes, *bound_notes(likelihood, found.fit.values)]
+    content["notes"] = [*model.notes, *(each.text for each in found.fit.notes)]
     if not quiet:
         _print_fit(likelihood, content)
     return content, diagnostics
@@ -247,4 +246,6 @@ def print_points(result: AnalysisResult) -> None:
         if point.toys is not None:
             row.append(f"{point.toys.expected[2]:.3g} ± {point.toys.expected_errors[2]:.1g}")
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    print_notes(console, list(dict.fromkeys(note.text for point in result.points for note in point.notes)))

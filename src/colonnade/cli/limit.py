@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,26 +54,26 @@ def command(
     """
     from rich.console import Console
 
-    from colonnade.statistics import Likelihood, upper_limits
+    from colonnade.statistics import Likelihood
     from colonnade.statistics.settings import LimitSettings
-    from colonnade.statistics.toys import expects_few, toy_limits
+    from colonnade.statistics.toys import find_limits
 
     model = read_target(targets, **which).model
     if not as_json:
         print_notes(Console(), model.notes)
     likelihood = Likelihood(model)
-    limits = upper_limits(likelihood, level=level, observed=not blind)
-    found = None
-    if method == "toys" or (method == "auto" and expects_few(likelihood, limits, LimitSettings().few)):
-        found = toy_limits(likelihood, level=level, toys=toys, seed=seed, observed=not blind, folder=keep)
+    settings = LimitSettings(level=level, method=method, toys=toys, seed=seed)  # type: ignore[arg-type]  # a click choice
+    limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep)
+    notes = [each.text for each in rests]
     if as_json:
         import json
 
         from colonnade.statistics.results import finite
 
-        click.echo(json.dumps(finite(_content(limits, found) | {"notes": list(model.notes)}), indent=2))
+        click.echo(json.dumps(finite(_content(limits, found) | {"notes": [*model.notes, *notes]}), indent=2))
     else:
         _print(model.poi, limits, found)
+        print_notes(Console(), notes)
 
 
 def _content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:
@@ -113,8 +112,4 @@ def _print(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
         if toys is not None:
             cells.append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
         table.add_row("observed", *cells)
-    console = Console()
-    console.print(table)
-    if not all(math.isfinite(each) for each in limits.expected):
-        words = "inf: no signal strength is excluded, as an uncertainty can take the signal away"
-        console.print(words, highlight=False, soft_wrap=True)
+    Console().print(table)

@@ -27,10 +27,10 @@ from colonnade.statistics.fitting import (
 )
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
-from colonnade.statistics.results import CountingResult
-from colonnade.statistics.settings import LimitSettings, ModelSettings
+from colonnade.statistics.results import CountingResult, Note
+from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
-from colonnade.statistics.toys import ToyLimits, expects_few, toy_limits
+from colonnade.statistics.toys import ToyLimits, find_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class PointResult:
         By pseudo-experiments, where they were asked for or too few events are expected for the formulas.
     mu_hat, mu_error : float or None
         The fitted signal strength; none while blinded.
+    notes : tuple of Note
+        What the numbers rest on.
     """
 
     signal: str
@@ -66,6 +68,7 @@ class PointResult:
     toys: ToyLimits | None
     mu_hat: float | None
     mu_error: float | None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,37 +192,21 @@ def _within(built: BuiltModel, strengths: Sequence[float]) -> BuiltModel:
     return replace(built, model=replace(built.model, parameters=parameters))
 
 
-def _toys(
-    likelihood: Likelihood, limits: UpperLimits, settings: LimitSettings, *, observed: bool, folder: Path | None
-) -> ToyLimits | None:
-    wanted = settings.method == "toys" or (settings.method == "auto" and expects_few(likelihood, limits, settings.few))
-    if not wanted:
-        return None
-    return toy_limits(
-        likelihood,
-        level=settings.level,
-        toys=settings.toys,
-        seed=settings.seed,
-        observed=observed,
-        folder=folder,
-    )
-
-
 def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> PointResult:
     process = inputs.processes[built.signal]
     seen = not blinded(built)
     likelihood = Likelihood(built.model)
     try:
         expected = expected_discovery(likelihood)
-        limits = upper_limits(likelihood, level=settings.limit.level, observed=seen)
+        limits, toys, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder)
         observed, mu_hat, mu_error = None, None, None
-        toys = _toys(likelihood, limits, settings.limit, observed=seen, folder=folder)
         if seen:
             observed = discovery(likelihood)
             lower, upper = signal_bounds(likelihood)
             result = fit(likelihood, lower=lower, upper=upper)
             poi = poi_index(likelihood)
             mu_hat, mu_error = float(result.values[poi]), float(result.errors[poi])
+            notes = tuple(dict.fromkeys((*notes, *result.notes)))
     except FitError as error:
         msg = f"The signal {built.signal}: {error}"
         raise FitError(msg) from error
@@ -233,6 +220,7 @@ def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: P
         toys,
         mu_hat,
         mu_error,
+        notes,
     )
 
 

@@ -26,6 +26,9 @@ from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]
 
+# the least curvature of the scaled likelihood that differences of gradients tell from none
+_CURVED = 1e-7
+
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
@@ -126,7 +129,7 @@ def fit(
     lower = likelihood.lower if lower is None else lower
     upper = likelihood.upper if upper is None else upper
     free = ~fixed
-    edge = free & _on_bound(values, lower, upper)
+    edge = free & on_bound(values, lower, upper)
     covariance, flat = _covariance(likelihood, likelihood.hessian(values, seen), free, edge)
     for index in np.flatnonzero(edge & (np.diagonal(covariance) == 0) & ~flat):
         covariance[index, index] = _rise(likelihood, values, seen, int(index), (fixed, lower, upper)) ** 2
@@ -144,8 +147,9 @@ def fit(
     )
 
 
-def _on_bound(values: Floats, lower: Floats, upper: Floats) -> Flags:
-    slack = 1e-9 * (1 + np.abs(values))
+def on_bound(values: Floats, lower: Floats, upper: Floats) -> Flags:
+    """Say which parameters are on one of their bounds."""
+    slack = 1e-6 * (1 + np.abs(values))
     return np.asarray((values <= lower + slack) | (values >= upper - slack))
 
 
@@ -170,7 +174,7 @@ def _covariance(likelihood: Likelihood, hessian: Floats, free: Flags, edge: Flag
         diagonal = np.diagonal(matrix)
         scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
         eigenvalues, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
-        curved = eigenvalues > 1e-10
+        curved = eigenvalues > _CURVED
         if curved.all():
             break
     flat[chosen] = np.any(np.abs(vectors[:, ~curved]) > 1e-3, axis=1)
@@ -216,19 +220,18 @@ def _rise(
 
 def bound_notes(likelihood: Likelihood, values: Floats, edge: Flags) -> tuple[Note, ...]:
     """Name the parameters that ended on a bound."""
+    text = "{} = {:.4g} is at an end of its range: what rests on it is that of a bounded parameter."
     return tuple(
-        Note("bound", label, f"{label} is on its bound {values[index]:.4g}: its error is that of a bounded parameter.")
-        for index, label in enumerate(likelihood.labels)
-        if edge[index]
+        Note("bound", likelihood.labels[index], text.format(likelihood.labels[index], values[index]))
+        for index in np.flatnonzero(edge)
     )
 
 
 def flat_notes(likelihood: Likelihood, flat: Flags) -> tuple[Note, ...]:
     """Name the parameters that the data don't constrain."""
+    text = "The data don't constrain {}: other values fit as well, and it has no error."
     return tuple(
-        Note("flat", label, f"The data don't constrain {label}: other values fit as well, and it has no error.")
-        for index, label in enumerate(likelihood.labels)
-        if flat[index]
+        Note("flat", likelihood.labels[index], text.format(likelihood.labels[index])) for index in np.flatnonzero(flat)
     )
 
 
@@ -304,28 +307,6 @@ def fit_at(
     fixed = likelihood.fixed.copy()
     fixed[index] = True
     return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
-
-
-def bound_notes(likelihood: Likelihood, values: Floats) -> list[str]:
-    """Say which free parameters are at an end of their range, one sentence each.
-
-    Parameters
-    ----------
-    likelihood
-        The compiled model.
-    values
-        Fitted values, shape (parameters,).
-    """
-    notes = []
-    for label, value, low, high, fixed in zip(
-        likelihood.labels, values, likelihood.lower, likelihood.upper, likelihood.fixed, strict=True
-    ):
-        if not fixed and min(value - low, high - value) < 1e-6 * (1 + abs(value)):
-            notes.append(
-                f"{label} = {value:.4g} is at an end of its range, {low:g} to {high:g}: what rests on it is that of a "
-                "bounded parameter."
-            )
-    return notes
 
 
 def asimov_data(likelihood: Likelihood, poi: float, data: Floats | None = None) -> tuple[Floats, Floats]:

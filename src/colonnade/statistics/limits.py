@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from colonnade.errors import FitError
-from colonnade.statistics.fitting import fit_at, poi_index
+from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.minimise import Minimum, minimise
+from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]
 SIGMAS = (-2, -1, 0, 1, 2)
@@ -60,12 +61,15 @@ class UpperLimits:
         Confidence level.
     fits : int
         How many fits it took.
+    notes : tuple of Note
+        What they rest on: bounds, bins that expect nothing, limits without end.
     """
 
     observed: float | None
     expected: tuple[float, ...]
     level: float
     fits: int
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,19 @@ def upper_limits(
 
         guess = np.array([max(expected[2], scan.best + expected[1])])
         limit = float(_increasing_roots(beyond, guess)[0])
-    return UpperLimits(limit, tuple(float(each) for each in expected), level, scan.fits)
+    limits = (*(float(each) for each in expected), *(() if limit is None else (limit,)))
+    return UpperLimits(limit, limits[: len(SIGMAS)], level, scan.fits, _notes(scan, limits))
+
+
+def _notes(scan: _Scan, limits: tuple[float, ...]) -> tuple[Note, ...]:
+    likelihood, found = scan.likelihood, scan.background if scan.free is None else scan.free.values[:, 0]
+    edge = on_bound(found, likelihood.lower, likelihood.upper) & ~likelihood.fixed
+    edge[scan.poi] = False
+    notes = [*bound_notes(likelihood, found, edge), *bin_notes(likelihood, found, scan.seen[:, 0])]
+    if not all(np.isfinite(limits)):
+        text = "A limit is infinite: no signal strength is excluded, as an uncertainty can take the signal away."
+        notes.append(Note("infinite", likelihood.model.poi, text))
+    return tuple(notes)
 
 
 def _observed_excess(a: _Roots, d: _Roots, alpha: float) -> tuple[Floats, Floats]:

@@ -3,9 +3,9 @@
 Newton's method with the likelihood's own Hessian converges in a handful of steps for what HistFactory can express;
 where its step does not descend, the Hessian's negative curvatures are taken with the other sign, and damped. Where
 expected events reach 0 in a bin without events the likelihood has a corner; a fit that gets stuck there is led to it
-along smoother likelihoods. Parameters that are one bin's own, such as its statistical uncertainty, are eliminated from each step exactly, so that its cost is that
-of the few others. A fit that does not converge is given to MINUIT's Migrad, from several starting points, and if that
-fails too an error is raised: a failed fit is never a number.
+along smoother likelihoods. Parameters that are one bin's own, such as its statistical uncertainty, are eliminated from
+each step exactly, so that its cost is that of the few others. A fit that does not converge is given to MINUIT's
+Migrad, from several starting points, and if that fails too an error is raised: a failed fit is never a number.
 """
 
 from __future__ import annotations

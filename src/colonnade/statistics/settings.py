@@ -220,14 +220,14 @@ class LimitSettings(Settings):
     level : float
         Confidence level of the CLs upper limit.
     method : {'auto', 'asymptotic', 'toys'}
-        `auto` adds toys where a channel expects too few events for the asymptotic formulas.
+        `auto` adds toys where too few background events are expected for the asymptotic formulas.
     toys : int
         Pseudo-experiments of each hypothesis at each tested signal strength.
     seed : int
         Seed of the pseudo-experiments.
     few : float
-        Expected events, of signal at the limit plus background, below which `auto` takes toys: the smallest
-        total of the channels that together hold nine tenths of the sensitivity is compared with it.
+        Expected background events, in the bins that together hold nine tenths of the sensitivity, below which `auto`
+        takes toys.
     """
 
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

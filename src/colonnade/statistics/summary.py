@@ -148,7 +148,15 @@ def _point(point: PointResult) -> Point:
         measured = Measured(point.mu_hat, point.mu_error)
     observed = None if point.observed is None else point.observed.z
     significance = Significance(point.expected.z, observed)
-    return Point(point.signal, dict(point.parameters), significance, _limit(point), measured, point.cross_section_pb)
+    return Point(
+        point.signal,
+        dict(point.parameters),
+        significance,
+        _limit(point),
+        measured,
+        point.cross_section_pb,
+        point.notes,
+    )
 
 
 def _limit(point: PointResult) -> Limit:

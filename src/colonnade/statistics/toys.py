@@ -8,7 +8,7 @@ where it was.
 
 from __future__ import annotations
 
-__all__ = ["ToyLimits", "ToyTest", "expects_few", "toy_limits", "toy_test"]
+__all__ = ["ToyLimits", "ToyTest", "expects_few", "find_limits", "toy_limits", "toy_test"]
 
 import hashlib
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ from colonnade.statistics.fitting import fit_at, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import SIGMAS, UpperLimits, upper_limits
 from colonnade.statistics.minimise import minimise
+from colonnade.statistics.results import Note
+from colonnade.statistics.settings import LimitSettings
 
 _BATCH = 1000
 # tested strengths are spread evenly over the asymptotic band, stretched by these factors
@@ -82,22 +84,62 @@ class ToyLimits:
     tests: tuple[ToyTest, ...]
 
 
+def find_limits(
+    likelihood: Likelihood, settings: LimitSettings, *, observed: bool = True, folder: Path | None = None
+) -> tuple[UpperLimits, ToyLimits | None, tuple[Note, ...]]:
+    """Set limits by the asymptotic formulas and, if asked for or where these are in doubt, by pseudo-experiments.
+
+    Returns
+    -------
+    UpperLimits, ToyLimits or None, tuple of Note
+        And what they rest on.
+
+    Raises
+    ------
+    FitError
+        If a fit does not converge, or no finite signal strength is excluded.
+    OutputError
+        If a batch of pseudo-experiments can't be kept in the folder.
+    """
+    formulas = upper_limits(likelihood, level=settings.level, observed=observed)
+    doubtful = settings.method == "auto" and expects_few(likelihood, formulas, settings.few)
+    if settings.method != "toys" and not doubtful:
+        return formulas, None, formulas.notes
+    found = toy_limits(
+        likelihood,
+        level=settings.level,
+        toys=settings.toys,
+        seed=settings.seed,
+        observed=observed,
+        folder=folder,
+        asymptotic=formulas,
+    )
+    notes = formulas.notes
+    if doubtful:
+        text = (
+            f"Fewer than {settings.few:g} background events are expected where the sensitivity is, too few for the "
+            "asymptotic formulas: the limits by pseudo-experiments hold."
+        )
+        notes = (*notes, Note("toys", likelihood.model.poi, text))
+    return formulas, found, notes
+
+
 def expects_few(likelihood: Likelihood, limits: UpperLimits, few: float) -> bool:
-    """Say whether the asymptotic formulas are in doubt: too few events where the sensitivity is.
+    """Say whether the asymptotic formulas are in doubt: too few background events where the sensitivity is.
 
     Bins are taken in the order of s/sqrt(b) at the expected limit until they hold nine tenths of the sum of s^2/b; if
-    all that is expected there, signal and background, is less than `few` events, the formulas are in doubt.
+    less than `few` background events are expected there, the formulas are in doubt.
     """
     poi = poi_index(likelihood)
     theta = fit_at(likelihood, np.zeros(1), likelihood.observed[:, None]).values[:, 0].copy()
     background = likelihood.expected(theta)
-    theta[poi] = limits.expected[2]
+    theta[poi] = limits.expected[2] if np.isfinite(limits.expected[2]) else 1.0
     signal = likelihood.expected(theta) - background
     sensitivity = signal**2 / np.maximum(background, 1e-9)
     order = np.argsort(-sensitivity)
     share = np.cumsum(sensitivity[order]) / max(sensitivity.sum(), 1e-300)
     kept = order[: int(np.searchsorted(share, 0.9)) + 1]
-    return bool((signal + background)[kept].sum() < few)
+    return bool(background[kept].sum() < few)
 
 
 def toy_test(
@@ -252,6 +294,7 @@ def toy_limits(
     data: Floats | None = None,
     observed: bool = True,
     folder: Path | None = None,
+    asymptotic: UpperLimits | None = None,
 ) -> ToyLimits:
     """Return upper limits from pseudo-experiments, with their Monte Carlo errors.
 
@@ -267,14 +310,17 @@ def toy_limits(
         Confidence level.
     observed
         Whether the observed limit is wanted.
+    asymptotic
+        What the formulas say, if it is known.
 
     Raises
     ------
     FitError
         If a fit fails, or no signal strength tested is excluded.
     """
-    asymptotic = upper_limits(likelihood, data, level=level, observed=observed)
-    known = [*asymptotic.expected, *([] if asymptotic.observed is None else [asymptotic.observed])]
+    if asymptotic is None:
+        asymptotic = upper_limits(likelihood, data, level=level, observed=observed)
+    known = [each for each in (*asymptotic.expected, asymptotic.observed) if each is not None and np.isfinite(each)]
     low, high = _BELOW * min(known), _ABOVE * max(known)
     tests: dict[float, ToyTest] = {}
 

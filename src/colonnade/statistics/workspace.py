@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["from_workspace", "read_workspace", "to_workspace", "validate_workspace"]
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
                 Sample(
                     sample["name"],
                     np.asarray(sample["data"], dtype=np.float64),
-                    tuple(_modifier(modifier) for modifier in sample["modifiers"]),
+                    tuple(_modifier(modifier) for modifier in _once(sample["modifiers"])),
                 )
                 for sample in channel["samples"]
             ),
@@ -196,7 +196,19 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
                         "bounds in the measurement."
                     )
                     raise ConfigError(msg)
-    return make_model(channels, observations, poi, overrides=overrides, measurement=chosen["name"], source=source)
+    notes = tuple(
+        f"The sample {sample['name']} of {channel['name']} lists a modifier twice: the last one counts."
+        for channel in spec["channels"]
+        for sample in channel["samples"]
+        if len(_once(sample["modifiers"])) < len(sample["modifiers"])
+    )
+    name = chosen["name"]
+    return make_model(channels, observations, poi, overrides=overrides, measurement=name, source=source, notes=notes)
+
+
+def _once(modifiers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Keep the last of several modifiers of one name and type, as pyhf does."""
+    return list({(each["type"], each["name"]): each for each in modifiers}.values())
 
 
 def _modifier(spec: Mapping[str, Any]) -> Modifier:
