@@ -55,6 +55,7 @@ ROWS = {
     "filling": Row(("filling.py",)),
     "workers": Row(("workers.py",)),
     "cache": Row(("cache.py",)),
+    "coffea": Row(("coffea_processors.py",)),
     "scoring": Row(("scoring.py",), ("scoring in the event loop against bare onnxruntime", r"ratio ([\d.]+)", 0.8)),
     "merging": Row(("merging.py",)),
     "growth": Row(("growth.py",)),

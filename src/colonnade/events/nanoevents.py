@@ -10,13 +10,14 @@ __all__ = ["find_nano_schema", "learn_branches", "lenient", "read_nanoevents"]
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
 import uproot
 from coffea import nanoevents
 from coffea.nanoevents.mapping import UprootSourceMapping
+from coffea.nanoevents.mapping.base import Accessed
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
 from coffea.nanoevents.schemas import BaseSchema
 from coffea.nanoevents.util import tuple_to_key
@@ -26,9 +27,13 @@ from colonnade.events.faults import translated
 from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
-from colonnade.events.reading import LEARNING_EVENTS, branches_of, open_source
+from colonnade.events.reading import branches_of, open_source
 from colonnade.events.source import SourceFile
 from colonnade.events.ttree import TTreeReader
+
+_OFFSETS = ":"
+# how coffea's forms say: the values of a branch, jagged or not
+_CONTENT = (["!load", "!content"], ["!load"])
 
 
 def find_nano_schema(name: str | type | None) -> type:
@@ -85,7 +90,7 @@ def read_nanoevents(
     start, stop
         The entry range, stop exclusive.
     branches
-        What to read at once; others are read when they are touched.
+        What to read at once, as `learn_branches` found it; others are read when they are touched.
     metadata
         What ``events.metadata`` gives beside dataset, filename, treename, fileuuid, entrystart and entrystop.
     schema
@@ -120,28 +125,39 @@ def read_nanoevents(
     if not isinstance(handle.reader, TTreeReader):
         return template(known, start, stop, touched)
     read = branches_of(handle, source, start, stop, threads)
-    mapping = _Branches(handle, start, stop, read, [name for name in branches if name in handle.reader.names], touched)
+    mapping = _Branches(handle, start, stop, read, branches, touched)
     key = tuple_to_key((uuid, source.tree, f"{start}-{stop}"))
     return nanoevents.NanoEventsFactory(_WithMetadata(template, known), mapping, key, mode="virtual").events()
 
 
 def learn_branches(
-    source: SourceFile, use: Callable[[ak.Array], object], metadata: Mapping[str, Any], schema: type
+    source: SourceFile,
+    start: int,
+    stop: int,
+    use: Callable[[ak.Array], object],
+    metadata: Mapping[str, Any],
+    schema: type,
 ) -> tuple[str, ...]:
-    """Find the branches that an analysis touches, by running it on a few events.
+    """Find the branches that an analysis touches, by running it on a few events; a colon says with offsets.
 
     Parameters
     ----------
     source
         A file that stands for its dataset.
+    start, stop
+        The entry range, stop exclusive.
     use
         The analysis.
     metadata, schema
         As for `read_nanoevents`.
     """
     touched: list[Any] = []
-    use(read_nanoevents(source, 0, min(source.entries, LEARNING_EVENTS), (), metadata, schema, touched=touched))
-    return tuple(sorted({each.branch for each in touched}))
+    use(read_nanoevents(source, start, stop, (), metadata, schema, touched=touched))
+    found: dict[str, bool] = {}
+    for each in touched:
+        steps = _Branches.interpret_key(each.buffer_key)[-1][1:]
+        found[each.branch] = found.get(each.branch, False) or steps not in _CONTENT
+    return tuple(sorted(name + _OFFSETS * offsets for name, offsets in found.items()))
 
 
 class _WithMetadata:
@@ -163,7 +179,7 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         handle: Handle,
         start: int,
         stop: int,
-        read: Callable[[Sequence[str]], Mapping[str, Raw]],
+        read: Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]],
         together: Sequence[str],
         touched: list[Any] | None,
     ) -> None:
@@ -172,7 +188,24 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         super().__init__(opener, start, stop, cache={}, access_log=touched, file_handle=file, virtual=True)
         self._names = frozenset(handle.reader.names)
         self._read = read
-        self._raws = dict(read(together)) if together else {}
+        here = {name.removesuffix(_OFFSETS): name.endswith(_OFFSETS) for name in together}
+        here = {name: offsets for name, offsets in here.items() if name in self._names}
+        self._raws = dict(read(list(here), [name for name, offsets in here.items() if not offsets])) if here else {}
+
+    def __getitem__(self, key: str) -> Any:
+        """Return what makes a buffer; the values of a branch are the most common, and need nothing of coffea."""
+        name, *steps = self.interpret_key(key)[-1]
+        if steps in _CONTENT and name in self._names:
+            return functools.partial(self._content, name, key)
+        return super().__getitem__(key)
+
+    def _content(self, name: str, key: str) -> Any:
+        if self._access_log is not None:
+            self._access_log.append(Accessed(name, key))
+        raw = self._raws.get(name)
+        if raw is None:
+            raw = self._raws[name] = self._read([name], [name])[name]
+        return ak.to_numpy(raw.content) if isinstance(raw.content, ak.contents.Content) else raw.content
 
     def _column_source(self, uuid: str, path_in_source: str) -> None:
         """There is one source."""
@@ -194,8 +227,8 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         if columnhandle is None or allow_missing:
             return super().extract_column(columnhandle, start, stop, allow_missing, use_ak_forth)
         raw = self._raws.get(columnhandle)
-        if raw is None:
-            raw = self._raws[columnhandle] = self._read([columnhandle])[columnhandle]
+        if raw is None or raw.offsets is None:  # which may have been left out
+            raw = self._raws[columnhandle] = self._read([columnhandle], [])[columnhandle]
         content = raw.content if isinstance(raw.content, ak.contents.Content) else ak.contents.NumpyArray(raw.content)
         if raw.offsets is not None:
             content = ak.contents.ListOffsetArray(ak.index.Index64(raw.offsets), content)

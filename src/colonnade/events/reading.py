@@ -327,16 +327,15 @@ def _executor(threads: int) -> Executor | None:
 
 def branches_of(
     handle: Handle, source: SourceFile, start: int, stop: int, threads: int = 1
-) -> Callable[[Sequence[str]], Mapping[str, Raw]]:
-    """Return what reads source columns of an entry range as they are in the file.
+) -> Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]:
+    """Return what reads source columns of an entry range as they are in the file, some of them without offsets.
 
     Raises
     ------
     InputError
         If the file does not hold the range; and, when columns are read, if one can't be, naming it.
     """
-    read = _reader(handle, source, start, stop, _executor(threads))
-    return lambda names: read(names, ())
+    return _reader(handle, source, start, stop, _executor(threads))
 
 
 def _chunk(

@@ -16,6 +16,8 @@ import hist
 from colonnade.accumulators import Accumulated
 from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError, OutputError
 from colonnade.events import SourceFile, TransientInputError, learn_columns
+from colonnade.events.nanoevents import find_nano_schema, learn_branches
+from colonnade.events.reading import LEARNING_EVENTS
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import (
     check_accumulator,
@@ -120,8 +122,6 @@ def run_datasets(
     """
     run = _Run(processor, executor or ExecutorSettings(), cache, progress, axes or {})
     if is_coffea_processor(processor):
-        from colonnade.events.nanoevents import find_nano_schema  # brings much that only a coffea processor needs
-
         run.schema, schema = find_nano_schema(schema), None
     elif luminosity is None or isinstance(datasets, Mapping) or isinstance(schema, type):
         msg = "An analysis needs a luminosity, datasets of a manifest and a schema's name; filesets are for coffea's."
@@ -181,6 +181,7 @@ class _Run:
     variations: dict[str, None] = field(default_factory=dict)
     #: what a coffea processor makes of the events on which columns are learned
     learned: Accumulated | None = None
+    ready: dict[tuple[str, str, int], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.processor)
@@ -316,6 +317,9 @@ class _Run:
         metadata = dataset.event_metadata()
         places = None if self.cache is None else self.cache.places
         opened: set[str] = set()
+        chunk = next(chunk for chunk in dataset.chunks if dataset.files[chunk.file].source is source)
+        # a chunk that this process does anyway is done at once
+        whole = self.settings.kind == "iterative" and "://" not in source.path
 
         def use(events: Any) -> Any:
             with watched() as found:
@@ -324,6 +328,8 @@ class _Run:
             if self.schema is not None:
                 accumulator = result[dataset.name]["accumulator"]
                 self.learned = check_accumulator(accumulator, self.learned, alone=self.missing_chunks == 1)
+                if whole:
+                    self.ready[dataset.name, source.path, chunk.start] = result[dataset.name]
                 return None
             filled = result.get(dataset.name, {}).get("histograms")
             if isinstance(filled, HistogramSet) and dataset.metadata.kind != "data":
@@ -333,9 +339,8 @@ class _Run:
         def learn() -> tuple[str, ...]:
             if self.schema is None:
                 return learn_columns(source, use, metadata, places)
-            from colonnade.events.nanoevents import learn_branches
-
-            return learn_branches(source, use, metadata, self.schema)
+            stop = chunk.stop if whole else min(chunk.stop, chunk.start + LEARNING_EVENTS)
+            return learn_branches(source, chunk.start, stop, use, metadata, self.schema)
 
         try:
             columns = within(self.settings.patience, f"{source.path}, the first events,", learn)
@@ -389,6 +394,7 @@ class _Run:
                 self._threads(),
                 self.declared,
                 self.schema,
+                self.ready,
             )
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}

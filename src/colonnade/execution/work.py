@@ -8,13 +8,14 @@ import functools
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
 from colonnade.events import SourceFile, TransientInputError, read_events, use_events
+from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.faults import ChunkError, is_transient, sentence, within
@@ -48,6 +49,8 @@ class Job:
         The files that the keys of kept results hold.
     schema
         Of a coffea processor, coffea's schema that its events are made by.
+    ready
+        Results of this process that columns were learned on: by dataset, path and first entry.
     """
 
     processor: Any
@@ -58,6 +61,7 @@ class Job:
     threads: int = 1
     files: frozenset[str] = frozenset()
     schema: type | None = None
+    ready: dict[tuple[str, str, int], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ def _result(job: Job, task: Task) -> Any:
     kept = job.cache.get(task.key) if job.cache is not None and task.key else None
     if kept is not None:
         return kept
-    result = _processed(job, task)
+    result = job.ready.pop((task.dataset, task.source.path, task.start), None) or _processed(job, task)
     if job.cache is not None and task.key:
         job.cache.put(task.key, result)
     return result
@@ -224,8 +228,6 @@ def _used(job: Job, task: Task) -> Any:
     def read() -> Any:
         place = (task.source, task.start, task.stop, columns, metadata)
         if job.schema is not None:
-            from colonnade.events.nanoevents import read_nanoevents  # brings much that only a coffea processor needs
-
             return read_nanoevents(*place, job.schema, threads=job.threads)
         kept, places = (None, None) if job.cache is None else (job.cache.columns, job.cache.places)
         return read_events(*place, threads=job.threads, kept=kept, places=places)
