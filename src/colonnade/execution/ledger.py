@@ -280,14 +280,15 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
             )
             raise InputError(msg)
         return math.fsum(value * share for value, share in zip(known, shares, strict=True))
-    if len(opened) == len(plan.files) and not losses:
+    whole = len(opened) == len(plan.files) and all(file.steps is None for file in opened)
+    if whole and not losses:
         return total
     if len(known) == len(runs):
         # what the manifest says the generator made, less what is known to be missing
         of_opened = total if len(opened) == len(plan.files) else math.fsum(known)
         scale = of_opened / math.fsum(known) if math.fsum(known) else 1.0
         return scale * math.fsum(value * share for value, share in zip(known, shares, strict=True))
-    entries = [file.entries for file in opened]
+    entries = [file.source.entries for file in opened if file.source is not None]
     everything = sum(entries) + _mean_entries(plan.files) * (len(plan.files) - len(opened))
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
@@ -297,8 +298,9 @@ def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list
     lost: dict[str, int] = {}
     for loss in losses:
         lost[loss.file] = lost.get(loss.file, 0) + (loss.stop or 0) - loss.start
-    entries = {file.path: file.entries for file in files if file.source is not None}
-    return [1 - lost.get(path, 0) / count if count else 1.0 for path, count in entries.items()]
+    sources = {file.path: file.source.entries for file in files if file.source is not None}
+    left = {file.path: sources[file.path] - file.entries for file in files if file.source is not None}
+    return [1 - (left[path] + lost.get(path, 0)) / count if count else 1.0 for path, count in sources.items()]
 
 
 def _mean_entries(files: Sequence[FilePlan]) -> float:

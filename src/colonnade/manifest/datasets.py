@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Dataset", "Manifest", "add_dataset", "load_manifest", "relative_files"]
+__all__ = ["Dataset", "Manifest", "add_dataset", "files_of", "load_manifest", "relative_files"]
 
 import fnmatch
 import glob
@@ -22,6 +22,9 @@ from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.manifest.metadata import NAME, Metadata
 from colonnade.output import replacing
 
+# what `coffea.dataset_tools` says of a file, and of a dataset, beside its files and metadata
+_PREPARED = ("steps", "num_entries", "uuid")
+_OF_COFFEA = {"treename", "preload", "form", "compressed_form", "format", "did"}
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -191,6 +194,45 @@ def load_manifest(path: Path | str) -> Manifest:
     return _parse(read_json(path), path)
 
 
+def files_of(files: Any, tree: str | None, where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the tree of each path, and what a prepared fileset says of it beside that.
+
+    Parameters
+    ----------
+    files
+        A path, a list of paths, or a mapping of paths to trees or to
+        ``{"object_path", "steps", "num_entries", "uuid"}``, as `coffea.dataset_tools` prepares it.
+    tree
+        Of paths without one.
+    where
+        What to call it in messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these, or a path is there twice.
+    """
+    listed = [files] if isinstance(files, str) else files
+    if isinstance(listed, list | tuple):
+        twice = [path for path in listed if listed.count(path) > 1]
+        if twice:
+            msg = f"{where} names the file {twice[0]} twice; its events would count twice."
+            raise ConfigError(msg)
+        listed = dict.fromkeys(listed)
+    if not isinstance(listed, Mapping) or not listed:
+        msg = f"{where} must be a list of paths or an object of path to tree, with at least one."
+        raise ConfigError(msg)
+    trees: dict[str, Any] = {}
+    prepared = {}
+    for path, each in listed.items():
+        about = each.model_dump() if hasattr(each, "model_dump") else each
+        if isinstance(about, Mapping):
+            prepared[str(path)] = {key: about[key] for key in _PREPARED if about.get(key) is not None}
+            about = about.get("object_path")
+        trees[str(path)] = tree if about is None else about
+    return trees, prepared
+
+
 def _parse(content: Any, path: Path) -> Manifest:
     if not isinstance(content, dict) or not content:
         msg = f"{path}: must be an object of datasets, {{name: {{files, metadata}}}}, with at least one."
@@ -198,12 +240,19 @@ def _parse(content: Any, path: Path) -> Manifest:
     for name in content:
         _check_name(name, path)
     fields: dict[str, Any] = {f"entry{index}": (_Entry, Field(alias=name)) for index, name in enumerate(content)}
+    prepared = {}
+    content = dict(content)
+    for name, each in content.items():
+        if isinstance(each, dict) and "files" in each:
+            where = f"{path}: {name}.files"
+            trees, prepared[name] = files_of(each["files"] or {}, each.get("treename"), where)
+            content[name] = {**{key: each[key] for key in each if key not in _OF_COFFEA}, "files": trees}
     # one model with a field for each dataset, so that an error's path starts with the dataset's name
     entries = parse_settings(create_model("_Entries", __base__=Settings, **fields), content, str(path))
     datasets: dict[str, Dataset] = {}
     for attribute, name in zip(fields, content, strict=True):
         entry: _Entry = getattr(entries, attribute)
-        datasets[name] = Dataset(name, entry.files, entry.metadata, path.absolute().parent)
+        datasets[name] = Dataset(name, entry.files, entry.metadata, path.absolute().parent, prepared=prepared[name])
     _check_agreement(datasets.values(), path)
     return Manifest(path, datasets)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["as_datasets", "load_fileset"]
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
-from colonnade.manifest.datasets import Dataset
+from colonnade.manifest.datasets import Dataset, files_of
 from colonnade.manifest.metadata import NAME, Metadata
 
 # what coffea puts into the metadata of a chunk
@@ -72,37 +72,15 @@ def _dataset(name: str, entry: Any, folder: Path, source: str) -> Dataset:
     if reserved:
         msg = f"{source}: {name}.metadata.{reserved[0]}: the framework gives this itself; rename the key."
         raise ConfigError(msg)
-    if isinstance(files, str):
-        files = [files]
-    if isinstance(files, Sequence):
-        if len(set(files)) < len(files):
-            twice = next(path for path in files if files.count(path) > 1)
-            msg = f"{source}: dataset {name} names the file {twice} twice; its events would count twice."
-            raise ConfigError(msg)
-        files = dict.fromkeys(files)
-    if not isinstance(files, Mapping) or not files:
-        msg = f"{source}: {name}.files must be a list of paths or an object of path to tree, with at least one."
-        raise ConfigError(msg)
-    places = {str(path): _file(_plain(each), f"{source}: {name}.files.{path}") for path, each in files.items()}
-    tree = entry.get("treename")
+    trees, prepared = files_of(files, entry.get("treename"), f"{source}: {name}.files")
     return Dataset(
         name,
-        {path: place.get("object_path") or tree for path, place in places.items()},
+        trees,
         _metadata(name, given),
         folder,
         given=dict(given),
-        prepared={path: place for path, place in places.items() if place.keys() - {"object_path"}},
+        prepared=prepared,
     )
-
-
-def _file(each: Any, where: str) -> dict[str, Any]:
-    if each is None or isinstance(each, str):
-        return {"object_path": each}
-    if not isinstance(each, Mapping):
-        msg = f"{where}: must be a tree's name or an object with object_path."
-        raise ConfigError(msg)
-    keys = ("object_path", "steps", "num_entries", "uuid")
-    return {key: each[key] for key in keys if each.get(key) is not None}
 
 
 def _metadata(name: str, given: Mapping[str, Any]) -> Metadata:
