@@ -17,6 +17,7 @@ from colonnade.events.behaviors import BEHAVIOR
 from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.chunk import EntryRange, as_layout
 from colonnade.events.readers import Reader
+from colonnade.events.references import is_nested
 from colonnade.kinematics.layouts import read_only
 
 _EVENTS = {"__record__": "Events", "group": ""}
@@ -145,7 +146,8 @@ def eager_events(chunk: EntryRange, plan: Plan, attrs: dict[str, Any]) -> ak.Arr
         contents.append(_record(chunk, member))
         fields.append(member.group.name)
     layout = ak.contents.RecordArray(contents, fields, chunk.length, parameters=_EVENTS)
-    return ak.Array(layout, behavior=BEHAVIOR, attrs=attrs)
+    # coffea's cross references go to all events, whatever was selected
+    return ak.Array(layout, behavior=BEHAVIOR, attrs={**attrs, "@layout": layout})
 
 
 def _record(chunk: EntryRange, member: Member) -> Any:
@@ -222,7 +224,8 @@ def virtual_events(
     for name, group in chunk.catalog.groups.items():
         if group.jagged:
             buffers[f"{name}:list-offsets"] = functools.partial(_offsets, chunk, group, note)
-    return ak.from_buffers(plan.form, chunk.length, buffers, behavior=BEHAVIOR, attrs=attrs)
+    layout = ak.from_buffers(plan.form, chunk.length, buffers, highlevel=False)
+    return ak.Array(layout, behavior=BEHAVIOR, attrs={**attrs, "@layout": layout})
 
 
 def _ignore(_: str) -> None:
@@ -238,6 +241,9 @@ def _leaf_form(reader: Reader, catalog: Catalog, column: Column) -> Any:
         If the file has not one value per object of the column's group.
     """
     group = catalog.groups.get(column.group) if column.group else None
+    if column.made:
+        numbers = ak.forms.NumpyForm("int64")
+        return _keyed(ak.forms.ListOffsetForm("i64", numbers) if is_nested(column.made) else numbers, column.name)
     if column.source is None:
         return ak.forms.NumpyForm("float32" if group else "int64", form_key=f"{column.name}#0")
     jagged, form = reader.form(column.source)

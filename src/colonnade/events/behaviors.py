@@ -12,7 +12,9 @@ import awkward as ak
 import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
-from colonnade.errors import MissingColumnError, nearest
+from colonnade.errors import nearest
+from colonnade.events.coffea_view import UnlearnedColumnError, answer
+from colonnade.events.references import constants_of
 
 vector.register_awkward()
 
@@ -28,13 +30,6 @@ class NoSuchColumnError(AttributeError, IndexError):
         self.column = column
 
 
-class UnlearnedColumnError(MissingColumnError):
-    """The file has this column, but these events were read without it.
-
-    Not an AttributeError, so that `hasattr` does not say no where the file says yes.
-    """
-
-
 #: ak.Array comes next in line in every class that this is mixed into
 _Base: Any = object
 
@@ -45,16 +40,20 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
     def __getattr__(self, where: str) -> Any:
         try:
             return super().__getattr__(where)
-        except AttributeError:
+        except AttributeError as error:
             # a property that fails inside is not a missing column
-            if not where.startswith("_") and not hasattr(type(self), where):
-                self._missing(where)
-            raise
+            if where.startswith("_") or hasattr(type(self), where):
+                raise
+            if (flat := self._flat(where)) is not None:
+                return flat
+            return self._answer(where, error)
 
     def __getitem__(self, where: Any) -> Any:
         field = where[0] if isinstance(where, tuple) and where else where
         if isinstance(field, str):
             if field not in self.layout.fields:
+                if isinstance(where, str) and (flat := self._flat(where)) is not None:
+                    return flat
                 self._missing(field)
             if isinstance(where, tuple) and len(where) > 1 and isinstance(where[1], str):
                 return self[field][where[1:]]
@@ -68,6 +67,28 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         if known is None or group is None:
             return held
         return list(dict.fromkeys([*_fields(known, group), *held]))
+
+    def _flat(self, where: str) -> Any:
+        """Return a field of a collection by the name of its branch, such as Muon_pt; None if it is no such name."""
+        group, _, field = where.partition("_")
+        if field and self.layout.purelist_parameter("group") == "" and where in self.attrs.get("@columns", ()):
+            return getattr(getattr(self, group), field) if group in self.layout.fields else None
+        return None
+
+    def _answer(self, where: str, error: AttributeError) -> Any:
+        """Return what coffea has under a name; else raise for a missing column, or what was raised before."""
+        try:
+            found = answer(self, where)
+        except (AttributeError, ValueError, TypeError) as failed:
+            group = self.layout.purelist_parameter("group")
+            reason = str(failed).strip().partition("\n")[0] or type(failed).__name__
+            file = self.attrs.get("metadata", {}).get("filename")
+            msg = f"{file}: {group}.{where} can't be worked out as coffea does: {reason}."
+            raise NoSuchColumnError(msg, where) from failed
+        if found is NotImplemented:
+            self._missing(where)
+            raise error
+        return found
 
     def _missing(self, field: str) -> None:
         """Raise for a field that is not held, if that can be told."""
@@ -88,7 +109,8 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
 def _fields(known: frozenset[str], group: str) -> tuple[str, ...]:
     """Return the names in a group, or those of the events themselves, sorted."""
     if group:
-        return tuple(sorted(name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_")))
+        own = {name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_")}
+        return tuple(sorted(own | constants_of(group).keys()))
     cuts = ((name, [i for i, letter in enumerate(name) if letter == "_"]) for name in known)
     return tuple(sorted(name for name, places in cuts if not any(name[:place] in known for place in places)))
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+from colonnade.events.references import aliases_of, constants_of, made_columns
 from colonnade.events.schemas import CollectionRule, Schema
 from colonnade.events.schemas.base import MEV
 
@@ -44,6 +45,8 @@ class Column:
         The value of a column that the file leaves out.
     first
         Whether the source has several values per event, of which the first is meant.
+    made
+        Of what is made of other columns, how: see `colonnade.events.references`.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Column:
     divisor: float = 1.0
     constant: float = 0.0
     first: bool = False
+    made: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +164,8 @@ def build_catalog(
         builder.add(Column("genWeight", None, "genWeight", weight))
     left = builder.apply_rules()
     builder.group(left) if schema.grouped else builder.keep(left)
+    if schema.references:
+        builder.refer()
     return Catalog(schema.name, builder.columns, builder.groups, tuple(sorted(builder.twice)))
 
 
@@ -236,9 +242,20 @@ class _Builder:
             columns = []
             for source in sources:
                 own = source[len(prefix) + 1 :]
-                field = self.schema.rename.get(own, own)
+                field = self.schema.rename.get(source, self.schema.rename.get(own, own))
                 columns.append(Column(f"{prefix}_{field}", prefix, field, source))
+            fields = {column.field: column.source for column in columns}
+            for alias, field in aliases_of(prefix).items() if self.schema.references else ():
+                if alias not in fields and field in fields:
+                    columns.append(Column(f"{prefix}_{alias}", prefix, alias, fields[field]))
             self._add_group(Group(prefix, jagged=prefix in jagged, vector=None, coordinates=(), count=count), columns)
+
+    def refer(self) -> None:
+        """Add indices into other collections, which stay right when objects are selected."""
+        jagged = [name for name, group in self.groups.items() if group.jagged]
+        for name, made in made_columns(self.columns, jagged).items():
+            group, _, field = name.partition("_")
+            self.add(Column(name, group, field, None, made=made))
 
     def _collect(self, rule: CollectionRule) -> list[str]:
         """Add a collection with a rule of its own; return the source columns that used up."""
@@ -275,8 +292,9 @@ class _Builder:
         """Add a group and its columns, filling in what is exact by physics and what follows from them."""
         fields = {column.field for column in columns}
         if group.jagged:
-            for field, value in self.schema.constants.get(group.name, {}).items():
-                if field not in fields:
+            # massless by physics, or nearly; a charge is not invented
+            for field, value in (constants_of(group.name) if self.schema.references else {}).items():
+                if field == "mass" and field not in fields:
                     columns = [
                         *columns,
                         Column(f"{group.name}_{field}", group.name, field, None, constant=value),

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from colonnade.errors import InputError
 from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.readers import Raw
+from colonnade.events.references import make
 from colonnade.kinematics.layouts import read_only
 
 Offsets = npt.NDArray[np.int64]
@@ -88,6 +89,8 @@ class EntryRange:
             If the file has not one value per object of the group.
         """
         group = self.catalog.groups.get(column.group) if column.group else None
+        if column.made:
+            return self._made(column.made)
         if column.source is None:
             return self._constant(column, group)
         raw = self.raw(column.source)
@@ -107,6 +110,10 @@ class EntryRange:
         if column.divisor != 1.0:
             return divide(content, column.divisor)
         return content
+
+    def _made(self, made: tuple[str, ...]) -> Any:
+        columns, groups = self.catalog.columns, self.catalog.groups
+        return make(made, lambda name: self.values(columns[name]), lambda name: self.offsets(groups[name]))
 
     def _constant(self, column: Column, group: Group | None) -> npt.NDArray[Any]:
         if group is None:

@@ -77,7 +77,7 @@ class KnownPlaces:
         groups = {group["name"]: Group(**_tuples(group)) for group in content["groups"]}
         catalog = Catalog(
             source.schema,
-            {column["name"]: Column(**column) for column in content["columns"]},
+            {column["name"]: Column(**_tuples(column)) for column in content["columns"]},
             groups,
             more=source.columns | frozenset(content["others"]),
         )

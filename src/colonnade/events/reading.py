@@ -37,6 +37,7 @@ from colonnade.events.kept import KeptColumns
 from colonnade.events.paths import is_remote
 from colonnade.events.places import KnownPlaces
 from colonnade.events.readers import Raw
+from colonnade.events.references import ingredients
 from colonnade.events.schemas import find_schema
 from colonnade.events.source import SourceFile
 
@@ -251,6 +252,9 @@ def _needed(handle: Handle, touched: set[str]) -> tuple[str, ...]:
     columns = {name for name in touched if not name.endswith(":")}
     catalog = handle.catalog
     counted = {catalog.columns[name].group for name in columns if catalog.columns[name].source is not None}
+    made = {name: column.made for name, column in catalog.columns.items() if column.made}
+    for name in columns & made.keys():
+        columns |= ingredients(name, made)
     for name in touched:
         group = name.removesuffix(":")
         if name.endswith(":") and group not in counted:

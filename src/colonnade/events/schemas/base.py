@@ -84,9 +84,9 @@ class Schema:
         Whether the columns without a rule are grouped as NanoAOD's names say (``nMuon`` and ``Muon_pt``
         make the field ``pt`` of ``Muon``); otherwise they keep their names.
     rename
-        What fields of such groups are called: ``{"Px": "px"}``.
-    constants
-        Fields that are exact by physics and often left out: ``{"Photon": {"mass": 0.0}}``.
+        What fields of such groups are called: ``{"Px": "px"}``, or ``{"Electron_energy": "regrEnergy"}`` of one group.
+    references
+        Whether collections get the constants and the indices into other collections that coffea's NanoAOD has.
     expected
         Canonical columns an analysis may do without; a file without them is read, and a note says so.
     """
@@ -98,5 +98,5 @@ class Schema:
     collections: tuple[CollectionRule, ...] = ()
     grouped: bool = False
     rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    constants: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    references: bool = False
     expected: tuple[str, ...] = ("run", "luminosityBlock", "event")

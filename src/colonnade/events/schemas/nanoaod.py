@@ -6,20 +6,13 @@ __all__ = ["CARTESIAN", "FLAT", "NANOAOD"]
 
 from colonnade.events.schemas.base import Schema
 
-_MASSLESS = {"mass": 0.0}
-
 NANOAOD = Schema(
     name="nanoaod",
     trees=("Events",),
     grouped=True,
-    # massless, or close enough that NanoAOD leaves the column out
-    constants={
-        "Photon": _MASSLESS,
-        "FsrPhoton": _MASSLESS,
-        "IsoTrack": _MASSLESS,
-        "SoftActivityJet": _MASSLESS,
-        "TrigObj": _MASSLESS,
-    },
+    # beside mass it would leave open which of the two makes the momentum
+    rename={"Electron_energy": "regrEnergy", "Photon_energy": "regrEnergy"},
+    references=True,
 )
 
 #: Ntuples with momenta as energy and three components: ``Muon_Px``, ``Muon_Py``, ``Muon_Pz``, ``Muon_E``.

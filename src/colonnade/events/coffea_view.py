@@ -1,0 +1,147 @@
+"""What coffea's NanoEvents answer and this package does not know, asked of coffea's own classes over the same columns.
+
+The layout of an array goes by coffea's names of records and gets coffea's behavior; nothing is read or copied for that.
+"""
+
+from __future__ import annotations
+
+__all__ = ["UnlearnedColumnError", "answer", "coffea_view"]
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from colonnade.errors import MissingColumnError
+from colonnade.events.references import constants_of
+
+_UNREAD = ak.forms.NumpyForm("float32", form_key="unread")
+
+
+class UnlearnedColumnError(MissingColumnError):
+    """The file has this column, but these events were read without it.
+
+    Not an AttributeError, so that `hasattr` does not say no where the file says yes.
+    """
+
+
+@functools.lru_cache(maxsize=1)
+def _classes() -> tuple[dict[Any, Any], dict[str, str]]:
+    """Return coffea's behavior of NanoAOD, and the record of each collection."""
+    from coffea.nanoevents import NanoAODSchema
+    from coffea.nanoevents.methods import nanoaod
+
+    return nanoaod.behavior, NanoAODSchema.mixins
+
+
+class _Uncut:
+    """All events of an entry range, as coffea's cross references ask for them."""
+
+    def __init__(self, layout: Any, known: frozenset[str]) -> None:
+        self._layout, self._known = layout, known
+
+    def events(self) -> ak.Array:
+        """Return the events."""
+        return _array(self.relabelled, self)
+
+    @functools.cached_property
+    def relabelled(self) -> Any:
+        return _relabelled(self._layout, self._known)
+
+
+def _array(layout: Any, uncut: _Uncut | None) -> ak.Array:
+    behavior = dict(_classes()[0])  # systematics add to it
+    return ak.Array(layout, behavior=behavior, attrs={} if uncut is None else {"@events_factory": uncut})
+
+
+def coffea_view(array: ak.Array) -> ak.Array:
+    """Return events, or objects of a collection, as coffea's NanoEvents would give them."""
+    layout, known = array.attrs.get("@layout"), array.attrs.get("@columns", frozenset())
+    return _array(_relabelled(array.layout, known), None if layout is None else _Uncut(layout, known))
+
+
+def _relabelled(layout: Any, known: frozenset[str]) -> Any:
+    if layout.is_record:
+        group = layout.parameter("group")
+        if group is None:
+            return layout
+        if not group:
+            contents = [_relabelled(content, known) for content in layout.contents]
+            return layout.copy(contents=contents, parameters={"__record__": "NanoEvents"})
+        return _collection(layout, group, known)
+    if layout.is_union or layout.is_numpy or layout.is_unknown:
+        return layout
+    return layout.copy(content=_relabelled(layout.content, known))
+
+
+def _collection(layout: Any, group: str, known: frozenset[str]) -> Any:
+    """Return records under coffea's name, with the fields that its class asks for."""
+    own = frozenset(layout.fields)
+    unread = _fields(known, group) - own
+    constants = {name: value for name, value in constants_of(group).items() if name not in own | unread}
+    contents, fields = list(layout.contents), list(layout.fields)
+    if unread or constants:
+        length = layout.length
+        contents += [ak.contents.NumpyArray(np.full(length, value)) for value in constants.values()]
+        contents += [_unread(f"{group}_{name}", length) for name in unread]
+        fields += [*constants, *unread]
+    record = _classes()[1].get(group, "NanoCollection")
+    parameters = {"__record__": record, "collection_name": group}
+    return ak.contents.RecordArray(contents, fields, layout.length, parameters=parameters)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fields(known: frozenset[str], group: str) -> frozenset[str]:
+    return frozenset(name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_"))
+
+
+def _unread(column: str, length: int) -> Any:
+    """Return numbers that are not there: whoever looks at them learns that the events were read without them."""
+
+    def fail() -> Any:
+        msg = f"These events were read without the column {column}."
+        raise UnlearnedColumnError(msg)
+
+    return ak.from_buffers(_UNREAD, length, {"unread-data": fail}, highlevel=False)
+
+
+def answer(array: ak.Array, name: str) -> Any:
+    """Return what coffea's class of a collection has under a name, or NotImplemented.
+
+    Raises
+    ------
+    AttributeError, ValueError, TypeError
+        As coffea does, if it can't work it out of the columns that there are.
+    """
+    group = array.layout.purelist_parameter("group")
+    behavior, records = _classes()
+    record = records.get(group, "NanoCollection") if group else "NanoEvents"
+    kind = behavior.get(("*", record))
+    if group is None or kind is None or not (hasattr(kind, name) or name in constants_of(group)):
+        return NotImplemented
+    seen = coffea_view(array)
+    found = getattr(seen, name)
+    return _method(array, seen, found) if inspect.ismethod(found) else found
+
+
+def _method(array: ak.Array, seen: ak.Array, bound: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of coffea's that takes arrays of this package too; what it adds to its array is kept in ours."""
+
+    @functools.wraps(bound)
+    def method(*arguments: Any, **options: Any) -> Any:
+        result = bound(*map(_taken, arguments), **{key: _taken(value) for key, value in options.items()})
+        for field in seen.fields:
+            if field not in array.layout.fields:
+                array[field] = seen[field]
+        return result
+
+    return method
+
+
+def _taken(argument: Any) -> Any:
+    if isinstance(argument, ak.Array) and argument.layout.purelist_parameter("group") is not None:
+        return coffea_view(argument)
+    return argument

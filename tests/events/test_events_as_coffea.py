@@ -1,0 +1,213 @@
+"""Events answer what coffea's NanoEvents answer: every public attribute of every collection of real files."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+from coffea.nanoevents.methods import nanoaod
+
+from colonnade.events import inspect_file, learn_columns, read_events
+from colonnade.kinematics import accelerate
+
+FILES = ("nano_dy", "nano_dimuon", "nano_tt_v12", "nano_tt_v15", "pfnano")
+EVENTS = 25
+# parts of vectors rather than physics, whose arrays are compared under other names
+PARTS = {"azimuthal", "longitudinal", "temporal", "MomentumClass", "lib"}
+#: What differs, and why.
+BETTER = {
+    # files have a mass of photons, rounded to about nothing; coffea writes 0 over it
+    "Photon": {"mass", "M", "m", "tau", "gamma", "neg2D", "neg3D"},
+    "Electron": {"matched_photon"},
+}
+#: Methods with arguments, for each name that some collection has.
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    **{
+        name: lambda own, _, name=name: getattr(own, name)(own)
+        for name in ("delta_r", "delta_phi", "delta_r2", "deltaR")
+    },
+    "nearest": lambda own, events: own.nearest(events.Muon),
+    "metric_table": lambda own, events: own.metric_table(events.Muon),
+    "hasFlags": lambda own, _: own.hasFlags("isPrompt", "isLastCopy"),
+    "sum": lambda own, _: own.sum(axis=1),
+}
+
+
+def numbers(array: Any) -> Any:
+    if isinstance(array, ak.Array) and ak.fields(array):
+        names = [name for name in ("pt", "eta", "phi", "pdgId", "x", "y", "z") if name in ak.fields(array)]
+        return ak.zip({name: getattr(array, name) for name in names})
+    return array
+
+
+def same(theirs: Any, ours: Any) -> bool:
+    one, two = ak.to_list(numbers(theirs)), ak.to_list(numbers(ours))
+    if one == two:
+        return True
+    flat = [
+        np.asarray(ak.fill_none(ak.flatten(numbers(each), axis=None), -9999), dtype=float) for each in (theirs, ours)
+    ]
+    shapes = [ak.num(numbers(each), axis=-1) if numbers(each).ndim > 1 else len(each) for each in (theirs, ours)]
+    # coffea computes in single precision where a file is
+    return ak.to_list(shapes[0]) == ak.to_list(shapes[1]) and np.allclose(*flat, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def expressions(events: Any) -> Iterator[tuple[str, str, Callable[[Any, Any], Any]]]:
+    """Give what can be asked of collections, by introspection of coffea's class; of two of each class."""
+    met: dict[type, int] = {}
+    for name in sorted(events.fields):
+        collection = events[name]
+        kind = type(collection)
+        met[kind] = met.get(kind, 0) + 1
+        if not ak.fields(collection) or met[kind] > 2:
+            continue
+        for attribute in dir(kind):
+            if attribute.startswith("_") or attribute in PARTS or hasattr(ak.Array, attribute):
+                continue
+            if attribute in CALLS and collection.ndim > 1:
+                yield name, attribute, CALLS[attribute]
+            elif not callable(getattr(kind, attribute)) or isinstance(
+                inspect.getattr_static(kind, attribute), property
+            ):
+                yield name, attribute, lambda own, _, attribute=attribute: getattr(own, attribute)
+        for field in ak.fields(collection):
+            if field.endswith("G"):
+                yield name, field, lambda own, _, field=field: own[field]
+
+
+def answer(events: Any, name: str, ask: Callable[[Any, Any], Any]) -> Any:
+    try:
+        found = ask(getattr(events, name), events)
+        if isinstance(found, ak.Array):
+            ak.to_list(numbers(found))
+    except Exception as error:
+        return error
+    return found
+
+
+@pytest.fixture(scope="module", params=FILES)
+def both(request: pytest.FixtureRequest, shared_data: Path) -> tuple[str, Any, Any]:
+    path = str(shared_data / "nanoaod" / f"{request.param}.root")
+    kind = type("Nano", (NanoAODSchema,), {"error_missing_event_ids": False, "warn_missing_crossrefs": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        events = NanoEventsFactory.from_root({path: "Events"}, schemaclass=kind, mode="virtual", entry_stop=EVENTS)
+        return request.param, events.events(), inspect_file(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # coffea's and vector's own, of both sides
+def test_every_public_attribute(both: tuple[str, Any, Any]) -> None:
+    _, coffea, source = both
+    asked = list(expressions(coffea))
+    assert len(asked) > 400
+    learned: dict[tuple[str, str], Any] = {}
+
+    def use(events: Any) -> None:
+        for name, attribute, ask in asked:
+            learned[name, attribute] = answer(events, name, ask)
+
+    columns = learn_columns(source, use, {})
+    read = accelerate(read_events(source, 0, min(EVENTS, source.entries), columns, {}))
+    wrong = []
+    for name, attribute, ask in asked:
+        theirs = answer(coffea, name, ask)
+        if isinstance(theirs, Exception) or attribute in BETTER.get(name, ()):
+            continue
+        for when, ours in (("learning", learned[name, attribute]), ("run", answer(read, name, ask))):
+            if isinstance(ours, Exception):
+                wrong.append((name, attribute, when, repr(ours)[:200]))
+            elif isinstance(theirs, ak.Array):
+                if not same(theirs, ours[: len(theirs)]):
+                    wrong.append((name, attribute, when, "differs"))
+            elif repr(theirs) != repr(ours) and not callable(theirs):
+                wrong.append((name, attribute, when, "differs"))
+    assert not wrong
+
+
+def test_fields_in_full(both: tuple[str, Any, Any]) -> None:
+    _, coffea, source = both
+    events = read_events(source, 0, 5, ("run",) if "run" in source.columns else ("nMuon",), {})
+    assert set(events.fields) >= set(coffea.fields)
+
+    def use(events: Any) -> None:
+        for name in coffea.fields:
+            assert set(getattr(events, name).fields) >= set(ak.fields(coffea[name])), name
+
+    learn_columns(source, use, {})
+
+
+SELECTIONS: dict[str, Callable[[Any], Any]] = {
+    "objects": lambda events: events.Muon[events.Muon.pt > 5].matched_gen.pdgId,
+    "events": lambda events: events[ak.num(events.Electron) > 0].Electron.matched_gen.pt,
+    "both": lambda events: events[ak.num(events.Jet) > 3].Jet[:, 1:3].matched_muons.pt,
+    "first": lambda events: ak.firsts(events.Electron).matched_jet.pt,
+    "sorted": lambda events: events.Jet[ak.argsort(events.Jet.eta)].matched_gen.pt,
+    "chain": lambda events: events.GenPart[abs(events.GenPart.pdgId) == 24].distinctParent.distinctParent.pdgId,
+    "children": lambda events: events.GenPart[events.GenPart.hasFlags(["isLastCopy"])].distinctChildrenDeep.pdgId,
+    "children of children": lambda events: ak.flatten(events.GenPart.children.children.pdgId, axis=3),
+    "subjets": lambda events: events.FatJet.subjets.pt,
+    "through the muon": lambda events: events.Muon.matched_jet.matched_gen.pt,
+    "sum": lambda events: events.Jet[events.Jet.pt > 30].sum(axis=1).pt,
+    "nearest": lambda events: events.Jet.nearest(events.Electron[events.Electron.pt > 10]).pt,
+    "nearest within": lambda events: events.Jet.nearest(events.GenJet, threshold=0.4).pt,
+    "table": lambda events: events.Muon.metric_table(events.Jet),
+    "constant": lambda events: events.Electron.cutBased >= events.Electron.LOOSE,
+    "flat": lambda events: events.Muon_pt,
+    "flat item": lambda events: events["Jet_eta"],
+    "trigger": lambda events: events.HLT[min(events.HLT.fields)],
+}
+
+
+@pytest.mark.parametrize("what", SELECTIONS)
+@pytest.mark.filterwarnings("ignore")
+def test_of_what_was_selected(what: str, shared_data: Path) -> None:
+    path = shared_data / "nanoaod" / ("nano_tt_v15.root" if what == "subjets" else "nano_tt_v12.root")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        coffea = NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=NanoAODSchema, mode="virtual").events()
+    ask = SELECTIONS[what]
+    if what.startswith("flat"):
+        name, field = {"flat": ("Muon", "pt"), "flat item": ("Jet", "eta")}[what]
+        expected = coffea[name][field]
+    else:
+        expected = ask(coffea)
+    source = inspect_file(str(path))
+    columns = learn_columns(source, ask, {})
+    run = ask(accelerate(read_events(source, 0, source.entries, columns, {})))
+    plain = ask(read_events(source, 0, source.entries, columns, {}))
+    assert len(run) == len(expected)
+    assert same(expected, run)
+    assert same(expected, plain)
+
+
+def test_systematics_are_kept_by_the_array_that_has_them(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
+    columns = tuple(name for name in source.columns if name.startswith("Muon_"))
+    events = accelerate(read_events(source, 0, 50, columns, {}))
+    muons = events.Muon
+    muons.add_systematic("scale", "UpDownSystematic", "pt", lambda pt: pt[:, None] * np.array([1.01, 0.99])[None, :])
+    assert ak.fields(muons.systematics) == ["scale"]
+    assert np.allclose(ak.flatten(muons.systematics.scale.up.pt), ak.flatten(muons.pt) * 1.01)
+    assert "__systematics__" not in ak.fields(events.Muon)
+
+
+def test_what_coffea_can_not_do_either_blames_nothing_else(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_dimuon.root"))
+    events = read_events(source, 0, 5, None, {})
+    with pytest.raises(AttributeError, match=r"Muon\.matched_gen can't be worked out as coffea does"):
+        _ = events.Muon.matched_gen
+    assert not hasattr(events.Muon, "matched_gen")
+    with pytest.raises(AttributeError, match="there is no column Muon_nearset"):
+        _ = events.Muon.nearset
+
+
+def test_new_versions_of_coffea_are_covered() -> None:
+    known = {name for kind in vars(nanoaod).values() if isinstance(kind, type) for name in vars(kind)}
+    assert {"matched_gen", "distinctChildrenDeep", "hasFlags", "isTight", "subjets"} <= known
