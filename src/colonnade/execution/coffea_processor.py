@@ -8,10 +8,14 @@ __all__ = [
     "finished",
     "is_coffea_processor",
     "process_events",
+    "seeded",
     "standard_histograms",
 ]
 
+import hashlib
+import random
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import boost_histogram as bh
@@ -51,12 +55,28 @@ def process_events(processor: Any, events: Any, dataset: str) -> Any:
     if not is_coffea_processor(processor):
         return processor.process(events)
     count = len(events)
-    value = processor.process(events)
+    with seeded(events.metadata):
+        value = processor.process(events)
     if value is None:
         msg = f"The process() of {type(processor).__name__} returns nothing; return what is to be added."
         raise EventError(msg)
     require_numbers(value)
     return {dataset: {"accumulator": Accumulated(value), "events": count, "sumw": float(count)}}
+
+
+@contextmanager
+def seeded(metadata: Mapping[str, Any]) -> Iterator[None]:
+    """Seed the random numbers that NumPy and Python share, for one chunk: so each executor draws the same."""
+    place = "|".join(str(metadata[key]) for key in ("dataset", "fileuuid", "entrystart"))
+    seed = int.from_bytes(hashlib.blake2b(place.encode(), digest_size=4).digest())
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002 - what processors use
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])
 
 
 def check_accumulator(accumulator: Accumulated, earlier: Accumulated | None, *, alone: bool) -> Accumulated:

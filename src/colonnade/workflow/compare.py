@@ -16,11 +16,14 @@ import awkward as ak
 import boost_histogram as bh
 import hist
 import numpy as np
+from coffea import processor
+from coffea.processor.executor import ProcessorABC, WorkItem
 from rich.console import Console
 
 from colonnade.accumulators import Accumulated, shown
 from colonnade.errors import ConfigError, EventError
-from colonnade.execution.coffea_processor import standard_histograms
+from colonnade.events.nanoevents import find_nano_schema, lenient
+from colonnade.execution.coffea_processor import seeded, standard_histograms
 from colonnade.execution.plan import make_plan
 from colonnade.workflow.analysis import load_datasets, make_coffea_processor
 from colonnade.workflow.run import events_of
@@ -75,11 +78,6 @@ def compare_coffea(workflow: Workflow, original: Workflow | None = None, console
 
 def _by_coffea(workflow: Workflow) -> tuple[Any, dict[str, str]]:
     """Return coffea's result on the chunks that a run here has, and the process of each dataset."""
-    from coffea import processor
-    from coffea.processor.executor import WorkItem
-
-    from colonnade.events.nanoevents import find_nano_schema, lenient
-
     assert workflow.coffea is not None  # noqa: S101 - its caller has looked
     plan = make_plan(load_datasets(workflow), workflow.settings.chunk_size)
     items = []
@@ -96,8 +94,21 @@ def _by_coffea(workflow: Workflow) -> tuple[Any, dict[str, str]]:
     )
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        made = runner(items, make_coffea_processor(workflow, workflow.coffea))
+        made = runner(items, _Seeded(make_coffea_processor(workflow, workflow.coffea)))
     return made, {dataset.name: dataset.metadata.process for dataset in plan.datasets}
+
+
+class _Seeded(ProcessorABC):  # type: ignore[misc]  # coffea has no types
+    """A processor that draws the same random numbers as here."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self.postprocess = processor.postprocess
+
+    def process(self, events: Any) -> Any:
+        """Process a chunk."""
+        with seeded(events.metadata):
+            return self._processor.process(events)
 
 
 def _compare(one: Any, other: Any, *path: Any) -> int:

@@ -159,6 +159,7 @@ class Truth(processor.ProcessorABC):
 
     def process(self, events: Any) -> Any:
         out: dict[str, Any] = {"edges": self.edges, "n": {"jets": int(ak.sum(ak.num(events.Jet)))}}
+        out["random"] = float(np.random.normal())  # noqa: NPY002 - as processors do
         near = events.Jet.nearest(events.Muon)
         out["near"] = {"muons": int(ak.sum(~ak.is_none(near, axis=1)))}
         if "GenPart" in events.fields:
