@@ -591,3 +591,9 @@ class TestPieces:
         assert [shift.variation for shift in shifts] == ["nominal", "a_up", "a_down", "b_up", "b_down"]
         assert [shift["a"] for shift in shifts] == [0, 1, -1, 0, 0]
         assert Shift.of("b_down", ("a", "b")) == shifts[-1]
+
+    def test_a_shift_of_one_side(self):
+        shifts = list(Shift.every(("a", "hem_up", "x_down")))
+        assert [shift.variation for shift in shifts] == ["nominal", "a_up", "a_down", "hem_up", "x_down"]
+        assert [shift["hem"] for shift in shifts] == [0, 0, 0, 1, 0]
+        assert [shift["x"] for shift in shifts] == [0, 0, 0, 0, -1]

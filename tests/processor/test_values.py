@@ -214,3 +214,29 @@ def test_fields_are_the_same_in_learning_and_in_the_run(source, columns):
     assert sorted(read.fields) == sorted(lazy.fields) == sorted(ak.fields(lazy))
     assert sorted(read.Jet.fields) == sorted([*ak.fields(lazy.Jet), "charge"])  # which coffea adds
     assert "NoSuch" not in read.fields
+
+
+class OneSided(Assigning):
+    shifts = ("jes_up",)
+
+
+def test_a_shift_of_one_side_fills_no_other(source):
+    made = OneSided().process(read_events(source, 0, source.entries, None, ABOUT))["set"]["histograms"]
+    assert made.variations == ("nominal", "jes_up")
+    both = Assigning().process(read_events(source, 0, source.entries, None, ABOUT))["set"]["histograms"]
+    assert (
+        made["sum"]["all", "jes_up", :].values(flow=True).tolist()
+        == both["sum"]["all", "jes_up", :].values(flow=True).tolist()
+    )
+
+
+def test_numbers_of_events_answer_as_awkwards_do(source, columns):
+    for events in (read_events(source, 0, 20, None, ABOUT), read_events(source, 0, 20, columns, ABOUT)):
+        handed = accelerate(events)
+        for numbers in (handed.genWeight, handed.MET.pt, handed.MET.pt > 20, 2 * handed.genWeight):
+            assert numbers.to_list() == numbers.tolist()
+            assert type(numbers.to_numpy()) is np.ndarray
+            assert isinstance(numbers, np.ndarray)
+        numbers = handed.genWeight
+        numbers.to_numpy()[:] = 0
+        assert not np.any(handed.genWeight == 0)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
-from colonnade.kinematics.views import Integers, Missing, View, view
+from colonnade.kinematics.views import EventNumbers, Integers, Missing, View, view
 
 
 class Columns:
@@ -77,7 +77,7 @@ class _StoredFirst:
             values = seen.column(name)
             # one number an event: a copy, which may be changed in place and nobody else notices
             single = seen.offsets is None and seen.missing is None
-            return values.copy() if single else unwrap(values, seen.offsets, seen.missing)
+            return values.copy().view(EventNumbers) if single else unwrap(values, seen.offsets, seen.missing)
         # the collections of events: each time an array of its own, of one view, so that columns are gathered once
         inner = vars(self).setdefault("_inner", {})
         if name not in inner or inner[name][0] is not seen:

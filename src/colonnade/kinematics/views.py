@@ -7,7 +7,7 @@ entries of any layout and gathers a column when that column is asked for, once.
 
 from __future__ import annotations
 
-__all__ = ["Missing", "View", "flat", "joined", "same_column", "view"]
+__all__ = ["EventNumbers", "Missing", "View", "flat", "joined", "same_column", "view"]
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -25,6 +25,18 @@ Integers = npt.NDArray[np.int64]
 Missing = npt.NDArray[np.bool_] | None
 _CLASSES: dict[tuple[Any, ...], tuple[type, Any]] = {}
 _MASSIVE = frozenset({"mass", "m", "M", "tau", "energy", "e", "E", "t"})
+
+
+class EventNumbers(np.ndarray):
+    """One number an event: a NumPy array with the two methods that analyses know of awkward's."""
+
+    def to_numpy(self) -> npt.NDArray[Any]:
+        """Return the numbers as a plain NumPy array."""
+        return np.asarray(self)
+
+    def to_list(self) -> list[Any]:
+        """Return the numbers as Python's."""
+        return list(self.tolist())
 
 
 class View:
@@ -375,7 +387,8 @@ def view(array: Any) -> View:
             state.update(_view=seen, _seen=array.layout)
         return seen
     if isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray) and array.ndim == 1:
-        return View(array if array.flags.writeable else to_numpy(array), len(array))
+        plain = np.asarray(array) if isinstance(array, EventNumbers) else array
+        return View(plain if plain.flags.writeable else to_numpy(plain), len(plain))
     try:
         return _see(ak.to_layout(array), None)
     except TypeError as error:

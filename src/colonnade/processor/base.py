@@ -113,7 +113,10 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     """The regions, by name."""
 
     shifts: ClassVar[tuple[str, ...]] = ()
-    """The sources of uncertainty that shift objects; for each the analysis runs again, up and down."""
+    """The sources of uncertainty that shift objects; for each the analysis runs again, up and down.
+
+    One that has one side is named with it: of ``HEM_up`` no down is filled, and ``shift["HEM"]`` is +1 or 0.
+    """
 
     def __init__(
         self,
@@ -306,8 +309,10 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         }
 
     def _shifts(self, chunk: Chunk) -> list[Shift]:
-        known = tuple(self.shifts)
-        return list(Shift.every(known)) if self.variations and not chunk.is_data else [Shift(known=known)]
+        declared = tuple(self.shifts)
+        if self.variations and not chunk.is_data:
+            return list(Shift.every(declared))
+        return [Shift(known=Shift.sources(declared))]
 
     def _generator_weights(self, events: Any, chunk: Chunk) -> Floats:
         if chunk.is_data or "genWeight" not in ak.fields(events):

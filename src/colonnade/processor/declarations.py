@@ -8,7 +8,7 @@ from typing import Any
 
 from colonnade.errors import ConfigError
 from colonnade.histograms import Histogram
-from colonnade.processor.pieces import Region
+from colonnade.processor.pieces import Region, Shift
 
 
 def check_declarations(analysis: Any) -> None:
@@ -31,7 +31,7 @@ def check_declarations(analysis: Any) -> None:
         if not name or "/" in name or "__" in name:
             msg = f"{analysis.__name__}: {name!r} can't be a region's name, as it is part of paths; avoid '/' and '__'."
             raise ConfigError(msg)
-    if isinstance(analysis.shifts, str) or len(set(analysis.shifts)) != len(tuple(analysis.shifts)):
+    if isinstance(analysis.shifts, str) or len(set(Shift.sources(analysis.shifts))) != len(tuple(analysis.shifts)):
         msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
         raise ConfigError(msg)
     for histogram in analysis.histograms:

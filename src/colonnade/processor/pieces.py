@@ -88,7 +88,7 @@ class Shift:
         return f"{self.source}_{'up' if self.direction > 0 else 'down'}"
 
     @classmethod
-    def of(cls, variation: str, known: tuple[str, ...]) -> Shift:
+    def of(cls, variation: str, declared: tuple[str, ...]) -> Shift:
         """Return the shift that has a name on the variation axis.
 
         Raises
@@ -96,20 +96,28 @@ class Shift:
         ConfigError
             If there is none of that name.
         """
-        for shift in cls.every(known):
+        for shift in cls.every(declared):
             if shift.variation == variation:
                 return shift
-        names = [shift.variation for shift in cls.every(known)]
+        names = [shift.variation for shift in cls.every(declared)]
         msg = f"there is no shift {variation!r}{nearest(variation, names)}; known: {', '.join(names)}."
         raise ConfigError(msg)
 
     @classmethod
-    def every(cls, known: tuple[str, ...]) -> Iterator[Shift]:
-        """Go through the nominal one and each source's up and down."""
+    def every(cls, declared: tuple[str, ...]) -> Iterator[Shift]:
+        """Go through the nominal one and each source's up and down, or the one side that its declaration ends in."""
+        known = cls.sources(declared)
         yield cls("", 0, known)
-        for source in known:
-            yield cls(source, +1, known)
-            yield cls(source, -1, known)
+        for name, source in zip(declared, known, strict=True):
+            if name != f"{source}_down":
+                yield cls(source, +1, known)
+            if name != f"{source}_up":
+                yield cls(source, -1, known)
+
+    @staticmethod
+    def sources(declared: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of sources, of which one that has one side is declared with it: ``HEM_up``."""
+        return tuple(name.removesuffix("_up").removesuffix("_down") for name in declared)
 
 
 class Objects:

@@ -12,7 +12,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.manifest import Dataset
-from colonnade.processor import Processor
+from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.settings import Workflow
 
@@ -93,8 +93,10 @@ def _build_with_made_up_content(
 
     if variations is None:  # those of weights may be any that the model asks for
         asked = [systematic.variation for systematic in model.systematics if systematic.variation is not None]
-        names = dict.fromkeys((*processor.shifts, *asked))
-        variations = ["nominal", *(f"{name}_{side}" for name in names for side in ("up", "down"))]
+        shifts = list(Shift.every(tuple(processor.shifts)))
+        weights = dict.fromkeys(name for name in asked if name not in {shift.source for shift in shifts})
+        variations = [shift.variation for shift in shifts]
+        variations += [f"{name}_{side}" for name in weights for side in ("up", "down")]
     kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
     made = {}
     for histogram in processor.histograms:
