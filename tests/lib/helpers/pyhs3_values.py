@@ -55,8 +55,12 @@ def terms(workspace: Any, variables: dict[str, Any]) -> list[Any]:
         statistical = distribution._make_barlow_beeston_lite_constraint(context)
         if statistical is not None:
             found.append(log_of(statistical))
-    auxiliaries = likelihood.aux_distributions or ()
-    return found + [log_of(each.expression(context_of(variables | each.constants))) for each in auxiliaries]
+    known = dict(variables)
+    for each in [*(workspace.functions or ()), *workspace.distributions]:
+        # numbers measured elsewhere, their products, and distributions of these before products of distributions
+        if each.type in ("product", "gaussian_dist", "poisson_dist", "product_dist"):
+            known[each.name] = each.expression(context_of(known | each.constants))
+    return found + [log_of(known[each.name]) for each in likelihood.aux_distributions or ()]
 
 
 def main() -> None:
@@ -67,7 +71,8 @@ def main() -> None:
     with open(request["file"], encoding="utf-8") as stream:  # noqa: PTH123 - no more imports than needed
         workspace = pyhs3.Workspace(**json.load(stream))
     names = request["names"]
-    variables = {name: pt.dscalar(name) for name in names}
+    variables = {each.name: pt.constant(each.value) for each in workspace.parameter_points[0].parameters}
+    variables |= {name: pt.dscalar(name) for name in names}
     total = pt.sum(pt.stack([pt.sum(each) for each in terms(workspace, variables)]))
     inputs = [variables[name] for name in names]
     mode = pytensor.compile.mode.Mode(linker="py", optimizer=None)

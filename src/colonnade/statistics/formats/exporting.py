@@ -78,9 +78,11 @@ def _export(model: Model, folder: Path, name: str, form: str) -> Export:
         write_json(path, to_workspace(plain))
         differences += _interpolations(plain)
     elif form == "hs3":
-        from colonnade.statistics.formats.hs3 import to_hs3
+        from colonnade.statistics.formats.hs3 import root_names, to_hs3
 
         path = folder / f"{name}.hs3.json"
+        plain, renamed = root_names(plain)
+        differences += renamed
         write_json(path, to_hs3(plain))
     else:
         from colonnade.statistics.formats.root import to_cabinetry

@@ -1,23 +1,83 @@
-"""HS3, the HEP Statistics Serialization Standard, in and out: HistFactory channels of its version 0.2.
+"""HS3, the HEP Statistics Serialization Standard, written: HistFactory channels of its version 0.2.
 
-What HS3 has no word for is written so that its value is the same: the luminosity is a normfactor with a Gaussian
-auxiliary distribution; a bin without statistical uncertainty has a constant parameter at 1 and an error as large as
-its content, which is what pyhf takes too.
+ROOT and pyhs3 read the same file as the same likelihood. Where they read the same words differently, others are
+used: a Poisson measurement of bins is a shapefactor with Poisson distributions of its own, as ROOT takes the numbers of
+a shapesys as relative and pyhs3 as absolute; a bin without statistical uncertainty has a constant parameter at 1 and
+an error as large as its content. Numbers of distributions are constant parameters, as ROOT takes no exponent there.
 """
 
 from __future__ import annotations
 
-__all__ = ["from_hs3", "hs3_labels", "to_hs3"]
+__all__ = ["hs3_labels", "root_names", "to_hs3"]
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from colonnade.errors import ConfigError, nearest
-from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample, make_model
+from colonnade.errors import ConfigError
+from colonnade.statistics.formats.convert import Difference
+from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
-_CODES = ("code1", "code4", "code0", "code4p")
+# pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
+_CODES: Mapping[str, Mapping[str, int]] = {"normsys": {"code1": 1, "code4": 4}, "histosys": {"code4p": 4}}
+
+
+def root_names(model: Model) -> tuple[Model, tuple[Difference, ...]]:
+    """Rename what ROOT can't call so: its names are of letters, digits and underscores, and no digit comes first.
+
+    Parameters
+    ----------
+    model
+        The model; its vectors of parameters get the names of `hs3_labels`.
+
+    Returns
+    -------
+    Model
+        The same with other names of channels, samples and parameters where they must be.
+    tuple of Difference
+        One for each that changed.
+    """
+    words = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
+    words += [sample.name for channel in model.channels for sample in channel.samples]
+    new: dict[str, str] = {}
+    for word in dict.fromkeys(words):
+        plain = re.sub(r"\W", "_", word, flags=re.ASCII)
+        plain = f"_{plain}" if plain[:1].isdigit() else plain
+        while plain != word and (plain in new.values() or plain in words):
+            plain += "_"
+        new[word] = plain
+    changed = tuple(
+        Difference(a, f"is called {b}, as ROOT's names have letters, digits and _ only")
+        for a, b in new.items()
+        if a != b
+    )
+    if not changed:
+        return model, ()
+    channels = tuple(
+        Channel(
+            new[channel.name],
+            tuple(
+                replace(
+                    sample,
+                    name=new[sample.name],
+                    modifiers=tuple(replace(m, parameter=new.get(m.parameter, m.parameter)) for m in sample.modifiers),
+                )
+                for sample in channel.samples
+            ),
+            channel.edges,
+        )
+        for channel in model.channels
+    )
+    return replace(
+        model,
+        channels=channels,
+        parameters=tuple(replace(each, name=new[each.name]) for each in model.parameters),
+        poi=new.get(model.poi, model.poi),
+        observations={new[name]: seen for name, seen in model.observations.items()},
+    ), changed
 
 
 def to_hs3(model: Model) -> dict[str, Any]:
@@ -26,67 +86,68 @@ def to_hs3(model: Model) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If it holds what HS3 can't say: Combine's bin-wise uncertainties and asymmetric log-normals, a statistical
-        uncertainty shared by channels, constraints that were measured elsewhere than at their nominal value.
+        If it holds what HS3 can't say: Combine's bin-wise uncertainties and asymmetric log-normals, other
+        interpolations than ROOT's, a statistical uncertainty shared by channels, constraints that were measured
+        elsewhere than at their nominal value, formulas.
     """
     labels = {each.name: each for each in model.parameters}
-    distributions: list[dict[str, Any]] = []
-    data: list[dict[str, Any]] = []
-    for channel in model.channels:
-        axis = _axis(channel)
-        samples = [_sample(channel, sample, labels) for sample in channel.samples]
-        distributions.append({"name": channel.name, "type": "histfactory_dist", "axes": [axis], "samples": samples})
-        contents = model.observations[channel.name].tolist()
-        data.append({"name": f"{channel.name}_data", "type": "binned", "axes": [axis], "contents": contents})
-    aux = []
-    for parameter in model.parameters:
-        if _constrained_factor(model, parameter.name):
-            aux.append(_auxiliary(parameter))
-        elif parameter.constraint != "none":
-            _refuse_moved(parameter)
-    names = [each["name"] for each in distributions]
-    likelihood: dict[str, Any] = {
-        "name": "likelihood",
-        "distributions": names,
-        "data": [f"{name}_data" for name in names],
-    }
-    if aux:
-        likelihood["aux_distributions"] = [each["name"] for each in aux]
-    components = [
-        (label, init, pair, fixed)
-        for each in model.parameters
-        for label, init, pair, fixed in zip(hs3_labels(each), each.inits, each.bounds, each.fixed, strict=True)
+    constraints = {each.name: _constraint(each) for each in model.parameters if _has_own(model, each)}
+    channels = [_channel(channel, labels, constraints) for channel in model.channels]
+    data = [
+        {
+            "name": f"obsData_{channel.name}",
+            "type": "binned",
+            "axes": [_axis(channel)],
+            "contents": model.observations[channel.name].tolist(),
+        }
+        for channel in model.channels
     ]
+    for parameter in model.parameters:
+        if parameter.constraint != "none" and parameter.name not in constraints:
+            _refuse_moved(parameter)
+    names = [channel.name for channel in model.channels]
+    likelihood: dict[str, Any] = {"name": "likelihood", "distributions": names, "data": [each["name"] for each in data]}
+    if constraints:
+        likelihood["aux_distributions"] = [each.name for each in constraints.values()]
+    points = [
+        {"name": label, "value": init} | ({"const": True} if fixed else {})
+        for each in model.parameters
+        for label, init, fixed in zip(hs3_labels(each), each.inits, each.fixed, strict=True)
+    ]
+    measured = [one for each in model.parameters for one in _measured(each)]
+    known = {name for name, _, _ in measured}
+    constants = [
+        {"name": name, "value": value, "const": True}
+        for name, value in [
+            *((name, value) for name, value, _ in measured),
+            *(pair for each in constraints.values() for pair in each.constants.items() if pair[0] not in known),
+        ]
+    ]
+    functions = [function for each in constraints.values() for function in each.functions]
+    axes = [
+        {"name": label, "min": pair[0], "max": pair[1]}
+        for each in model.parameters
+        for label, pair in zip(hs3_labels(each), each.bounds, strict=True)
+    ]
+    axes += [{"name": name, "min": pair[0], "max": pair[1]} for name, _, pair in measured]
     return {
         "metadata": {"hs3_version": "0.2.0", "packages": [{"name": "colonnade", "version": "0.1.0"}]},
-        "distributions": [*distributions, *aux],
+        "distributions": [*channels, *(one for each in constraints.values() for one in each.distributions)],
+        **({"functions": functions} if functions else {}),
         "data": data,
-        "domains": [
-            {
-                "name": "domain",
-                "type": "product_domain",
-                "axes": [{"name": label, "min": pair[0], "max": pair[1]} for label, _, pair, _ in components],
-            }
-        ],
-        "parameter_points": [
-            {
-                "name": "nominal",
-                "parameters": [
-                    {"name": label, "value": init} | ({"const": True} if fixed else {})
-                    for label, init, _, fixed in components
-                ],
-            }
-        ],
+        "domains": [{"name": "default_domain", "type": "product_domain", "axes": axes}],
+        "parameter_points": [{"name": "default_values", "parameters": [*points, *constants]}],
         "likelihoods": [likelihood],
         "analyses": [
             {
                 "name": model.measurement,
                 "likelihood": "likelihood",
-                "domains": ["domain"],
-                "init": "nominal",
+                "domains": ["default_domain"],
+                "init": "default_values",
                 "parameters_of_interest": [model.poi] if model.poi else [],
             }
         ],
+        "misc": {"ROOT_internal": _for_root(model, names)},
     }
 
 
@@ -97,12 +158,49 @@ def hs3_labels(parameter: Parameter) -> tuple[str, ...]:
     return tuple(f"{parameter.name}_bin{index}" for index in range(parameter.size))
 
 
+def _measured(parameter: Parameter) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """Yield what was measured of each component, under the name that ROOT gives it, and where it may lie in toys."""
+    columns = zip(hs3_labels(parameter), parameter.auxdata, parameter.widths, parameter.fixed, strict=False)
+    for label, seen, width, fixed in columns:
+        if not fixed:
+            poisson = parameter.constraint == "poisson"
+            reach = 10 * (np.sqrt(seen) + 1 if poisson else width)
+            yield f"nom_{label}", seen, (max(0.0, seen - reach) if poisson else seen - reach, seen + reach)
+
+
+def _for_root(model: Model, names: list[str]) -> dict[str, Any]:
+    """Return how ROOT puts the channels together, and that it is to count events in bins."""
+    category = {"index_cat": "channelCat", "indices": list(range(len(names))), "labels": names}
+    tags = {"tags": ["BinnedLikelihood", "GenerateBinned"]}
+    return {
+        "ModelConfigs": {model.measurement: {"mcName": "ModelConfig", "pdfName": "simPdf"}},
+        "attributes": {each: tags for name in names for each in (name, f"{name.removeprefix('model_')}_model")},
+        "combined_datasets": {"obsData": category},
+        "combined_distributions": {"simPdf": category | {"distributions": names}},
+    }
+
+
 def _axis(channel: Channel) -> dict[str, Any]:
     edges = channel.edges or tuple(float(index) for index in range(channel.bins + 1))
     return {"name": f"{channel.name}_observable", "edges": list(edges)}
 
 
-def _sample(channel: Channel, sample: Sample, labels: Mapping[str, Parameter]) -> dict[str, Any]:
+def _channel(
+    channel: Channel, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint]
+) -> dict[str, Any]:
+    spec: dict[str, Any] = {"name": channel.name, "type": "histfactory_dist", "axes": [_axis(channel)]}
+    kinds = {
+        labels[m.parameter].constraint for sample in channel.samples for m in sample.modifiers if m.kind == "staterror"
+    }
+    if kinds:
+        # ROOT reads it here, pyhs3 at each modifier
+        spec["staterror"] = {"constraint_type": "Poisson" if kinds == {"poisson"} else "Gauss", "relThreshold": 0.0}
+    return spec | {"samples": [_sample(channel, sample, labels, constraints) for sample in channel.samples]}
+
+
+def _sample(
+    channel: Channel, sample: Sample, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint]
+) -> dict[str, Any]:
     measured = [each for each in sample.modifiers if each.kind == "staterror"]
     if len(measured) > 1:
         msg = f"HS3 has one statistical uncertainty a channel, and {sample.name} in {channel.name} has more."
@@ -115,39 +213,42 @@ def _sample(channel: Channel, sample: Sample, labels: Mapping[str, Parameter]) -
             raise ConfigError(msg)
         # a constant parameter's error is as large as the content, so that its constraint is a plain constant
         data["errors"] = np.where(np.array(parameter.fixed), sample.yields, each.errors).tolist()
-    modifiers = [_modifier_spec(channel, sample, each, labels[each.parameter]) for each in sample.modifiers]
+    where = f"{sample.name} in {channel.name}"
+    modifiers = [one for each in sample.modifiers for one in _modifier(each, labels, constraints, where)]
     return {"name": sample.name, "data": data, "modifiers": modifiers}
 
 
-def _modifier_spec(channel: Channel, sample: Sample, modifier: Modifier, parameter: Parameter) -> dict[str, Any]:
-    spec: dict[str, Any] = {"name": modifier.parameter, "type": modifier.kind}
-    if modifier.kind in ("normfactor", "lumi"):
-        return spec | {"type": "normfactor", "parameter": modifier.parameter}
-    if modifier.kind in ("normsys", "histosys"):
-        return spec | _interpolated(channel, sample, modifier)
-    if modifier.kind == "mcstat":
-        msg = (
-            f"HS3 has no bin-wise uncertainty of Combine's kind ({modifier.parameter}); convert the model first "
-            "(`as_histfactory`)."
-        )
+def _modifier(
+    modifier: Modifier, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint], where: str
+) -> Iterator[dict[str, Any]]:
+    name, kind = modifier.parameter, modifier.kind
+    spec: dict[str, Any] = {"name": name, "type": kind}
+    own = constraints.get(name)
+    if kind in ("normfactor", "lumi"):
+        yield spec | {"type": "normfactor", "parameter": name} | ({"constraint_name": own.name} if own else {})
+    elif kind in ("normsys", "histosys"):
+        yield spec | _interpolated(modifier, where)
+    elif kind in ("shapefactor", "shapesys"):
+        yield {"name": name, "type": "shapefactor", "parameters": list(hs3_labels(labels[name]))}
+        if own:
+            # ROOT takes a constraint with a factor: this one is the constant 1
+            unit = next(iter(own.constants))
+            yield {"name": unit, "type": "normfactor", "parameter": unit, "constraint_name": own.name}
+    elif kind == "staterror":
+        constraint = "Poisson" if labels[name].constraint == "poisson" else "Gauss"
+        yield spec | {"parameters": list(hs3_labels(labels[name])), "constraint": constraint}
+    else:
+        what = "bin-wise uncertainty of Combine's kind" if kind == "mcstat" else kind
+        msg = f"HS3 has no {what} ({name} of {where}); convert the model first (`as_histfactory`)."
         raise ConfigError(msg)
-    spec["parameters"] = list(hs3_labels(parameter))
-    if modifier.kind == "staterror":
-        spec["constraint"] = "Gauss"
-    elif modifier.kind == "shapesys":
-        values = np.where(np.array(parameter.fixed), sample.yields, modifier.errors)
-        if np.any(values <= 0):
-            msg = f"HS3 can't say a shapesys on an empty bin ({modifier.parameter} of {sample.name})."
-            raise ConfigError(msg)
-        spec |= {"constraint": "Poisson", "data": {"vals": values.tolist()}}
-    return spec
 
 
-def _interpolated(channel: Channel, sample: Sample, modifier: Modifier) -> dict[str, Any]:
-    if modifier.interpolation not in _CODES:
+def _interpolated(modifier: Modifier, where: str) -> dict[str, Any]:
+    code = _CODES[modifier.kind].get(modifier.interpolation)
+    if code is None or modifier.region != 1:
         msg = (
-            f"HS3 has no asymmetric log-normal of Combine's kind ({modifier.parameter} of {sample.name} in "
-            f"{channel.name}); convert the model first (`as_histfactory`)."
+            f"HS3 has no {modifier.kind} interpolated by {modifier.interpolation} ({modifier.parameter} of {where}); "
+            "convert the model first (`as_histfactory`)."
         )
         raise ConfigError(msg)
     sides: dict[str, Any]
@@ -156,239 +257,64 @@ def _interpolated(channel: Channel, sample: Sample, modifier: Modifier) -> dict[
     else:
         sides = {"hi": {"contents": modifier.up.tolist()}, "lo": {"contents": modifier.down.tolist()}}
     data = sides | {"interpolation": modifier.interpolation}
-    return {"parameter": modifier.parameter, "constraint": "Gauss", "data": data}
+    return {"parameter": modifier.parameter, "interpolation": code, "constraint": "Gauss", "data": data}
 
 
-def _constrained_factor(model: Model, name: str) -> bool:
-    parameter = model.parameter(name)
-    if parameter.constraint == "none":
-        return False
-    return any(
-        modifier.parameter == name and modifier.kind in ("lumi", "normfactor")
+@dataclass(frozen=True)
+class _Constraint:
+    """The measurement of a parameter in distributions of its own: their names, numbers, and products of both."""
+
+    name: str
+    constants: dict[str, float]
+    functions: list[dict[str, Any]]
+    distributions: list[dict[str, Any]]
+
+
+def _has_own(model: Model, parameter: Parameter) -> bool:
+    kinds = {
+        m.kind
         for channel in model.channels
         for sample in channel.samples
-        for modifier in sample.modifiers
-    )
+        for m in sample.modifiers
+        if m.parameter == parameter.name
+    }
+    return parameter.constraint != "none" and bool(kinds & {"lumi", "normfactor", "shapesys"})
 
 
-def _auxiliary(parameter: Parameter) -> dict[str, Any]:
-    name = f"{parameter.name}_constraint"
-    if parameter.constraint == "normal":
-        return {
-            "name": name,
-            "type": "gaussian_dist",
-            "x": parameter.auxdata[0],
-            "mean": parameter.name,
-            "sigma": parameter.widths[0],
-        }
-    if parameter.widths[0] != 1:
-        msg = f"HS3 can't scale the Poisson measurement of {parameter.name}."
-        raise ConfigError(msg)
-    return {"name": name, "type": "poisson_dist", "x": parameter.auxdata[0], "mean": parameter.name}
+def _constraint(parameter: Parameter) -> _Constraint:
+    """Return the distributions of what was measured of a normalisation, or of every bin of a shapesys."""
+    name, labels = f"{parameter.name}Constraint", hs3_labels(parameter)
+    constants = {} if parameter.scalar else {f"{name}_unit": 1.0}
+    functions: list[dict[str, Any]] = []
+    distributions: list[dict[str, Any]] = []
+    term: dict[str, Any]
+    for label, seen, width, fixed in zip(labels, parameter.auxdata, parameter.widths, parameter.fixed, strict=True):
+        if fixed:
+            continue
+        own = name if parameter.scalar else f"{label}Constraint"
+        constants[f"nom_{label}"] = seen
+        if parameter.constraint == "normal":
+            constants[f"{label}_sigma"] = width
+            term = {"type": "gaussian_dist", "x": label, "mean": f"nom_{label}", "sigma": f"{label}_sigma"}
+        else:
+            constants[f"{label}_tau"] = width
+            functions.append({"name": f"{label}_mean", "type": "product", "factors": [label, f"{label}_tau"]})
+            term = {"type": "poisson_dist", "x": f"nom_{label}", "mean": f"{label}_mean", "integer": False}
+        distributions.append({"name": own} | term)
+    if not parameter.scalar:
+        factors = [each["name"] for each in distributions]
+        distributions.append({"name": name, "type": "product_dist", "factors": factors})
+    return _Constraint(name, constants, functions, distributions)
 
 
 def _refuse_moved(parameter: Parameter) -> None:
-    expected = parameter.widths if parameter.constraint == "poisson" else parameter.inits
-    if not np.allclose(parameter.auxdata, expected):
-        msg = f"HS3 can't say that {parameter.name} was measured elsewhere than at its nominal value."
-        raise ConfigError(msg)
-
-
-# ---- reading
-
-
-def from_hs3(spec: Any, *, source: str = "The HS3 file") -> Model:
-    """Read a model from HS3: the likelihood of its first analysis.
-
-    Raises
-    ------
-    ConfigError
-        If it is not HS3, has no parameter of interest, or holds a distribution or modifier that is no HistFactory's.
-    """
-    for key in ("metadata", "distributions", "likelihoods", "analyses", "data"):
-        if not isinstance(spec, Mapping) or not spec.get(key):
-            msg = f"{source} is not an HS3 file that can be fitted: it has no {key}."
-            raise ConfigError(msg)
-    analysis = spec["analyses"][0]
-    if not analysis.get("parameters_of_interest"):
-        msg = f"{source}: the analysis {analysis['name']} names no parameter of interest."
-        raise ConfigError(msg)
-    likelihood = _named(spec["likelihoods"], analysis["likelihood"], "likelihood", source)
-    distributions = {each["name"]: each for each in spec["distributions"]}
-    data = {each["name"]: each for each in spec["data"]}
-    points = _parameters(spec, analysis.get("init"))
-    overrides: dict[str, dict[str, object]] = {}
-    channels, observations = [], {}
-    for name, data_name in zip(likelihood["distributions"], likelihood["data"], strict=True):
-        if name not in distributions or data_name not in data:
-            msg = f"{source}: the likelihood refers to {name} and {data_name}, of which one is missing."
-            raise ConfigError(msg)
-        channels.append(_channel(distributions[name], overrides, points, source))
-        observations[name] = np.asarray(data[data_name]["contents"], dtype=np.float64)
-    for name in likelihood.get("aux_distributions") or []:
-        _read_auxiliary(_named(spec["distributions"], name, "distribution", source), overrides, points, source)
-    _bounds(spec, analysis, channels, overrides, points)
-    channels = [_with_lumi(channel, overrides) for channel in channels]
-    return make_model(
-        channels,
-        observations,
-        analysis["parameters_of_interest"][0],
-        overrides=overrides,
-        measurement=analysis["name"],
-        source=source,
-    )
-
-
-def _named(entries: list[Any], name: str, what: str, source: str) -> Mapping[str, Any]:
-    known = {each["name"]: each for each in entries}
-    if name not in known:
-        msg = f"{source}: there is no {what} {name}{nearest(name, known)}."
-        raise ConfigError(msg)
-    found: Mapping[str, Any] = known[name]
-    return found
-
-
-def _parameters(spec: Mapping[str, Any], init: str | None) -> dict[str, Mapping[str, Any]]:
-    for point in spec.get("parameter_points") or []:
-        if init is None or point["name"] == init:
-            return {each["name"]: each for each in point["parameters"]}
-    return {}
-
-
-def _channel(
-    spec: Mapping[str, Any],
-    overrides: dict[str, dict[str, object]],
-    points: Mapping[str, Mapping[str, Any]],
-    source: str,
-) -> Channel:
-    if spec.get("type") != "histfactory_dist":
-        msg = f"{source}: {spec['name']} is a {spec.get('type')}; only histfactory_dist can be read as a channel."
-        raise ConfigError(msg)
-    axis = spec["axes"][0]
-    if "edges" in axis:
-        edges = tuple(float(edge) for edge in axis["edges"])
-    else:
-        edges = tuple(np.linspace(axis["min"], axis["max"], axis["nbins"] + 1).tolist())
-    samples = []
-    for each in spec["samples"]:
-        yields = np.asarray(each["data"]["contents"], dtype=np.float64)
-        errors = np.asarray(each["data"].get("errors", np.zeros(len(yields))), dtype=np.float64)
-        where = f"{source}: {each['name']} in {spec['name']}"
-        modifiers = tuple(
-            _modifier(modifier, yields, errors, overrides, points, where) for modifier in each.get("modifiers", [])
+    """Refuse a measurement elsewhere than at the nominal value, or of another width than its kind has."""
+    poisson = parameter.constraint == "poisson"
+    expected = parameter.widths if poisson else (1.0 if not parameter.scalar else 0.0,) * parameter.size
+    unusual = parameter.below or (parameter.scalar and any(width != 1 for width in parameter.widths))
+    if unusual or not np.allclose(parameter.auxdata, expected):
+        msg = (
+            f"HS3 can't say that {parameter.name} was measured elsewhere than at its nominal value, or with another "
+            "width."
         )
-        samples.append(Sample(each["name"], yields, modifiers))
-    return Channel(spec["name"], tuple(samples), edges)
-
-
-def _modifier(
-    spec: Mapping[str, Any],
-    yields: Floats,
-    errors: Floats,
-    overrides: dict[str, dict[str, object]],
-    points: Mapping[str, Mapping[str, Any]],
-    where: str,
-) -> Modifier:
-    kind, data = spec["type"], spec.get("data") or {}
-    if kind == "normfactor":
-        return Modifier("normfactor", spec["parameter"])
-    if kind in ("normsys", "histosys"):
-        if spec.get("constraint", "Gauss") != "Gauss":
-            msg = f"{where}: the {kind} {spec['name']} has a {spec['constraint']} constraint; only Gauss can be read."
-            raise ConfigError(msg)
-        code = data.get("interpolation", "code4" if kind == "normsys" else "code4p")
-        if code not in _CODES:
-            msg = f"{where}: the {kind} {spec['name']} has the interpolation {code}, which is not known."
-            raise ConfigError(msg)
-        if kind == "normsys":
-            up, down = np.array([data["hi"]]), np.array([data["lo"]])
-        else:
-            up, down = (np.asarray(data[side]["contents"], dtype=np.float64) for side in ("hi", "lo"))
-        return Modifier(kind, spec["parameter"], up, down, interpolation=code)
-    if kind in ("shapefactor", "shapesys", "staterror"):
-        components = spec.get("parameters") or [f"{spec['name']}_bin{index}" for index in range(len(yields))]
-        name = _common_name(components)
-        fixed = np.array([bool(points.get(component, {}).get("const")) for component in components])
-        overrides.setdefault(name, {})["components"] = components
-        if kind == "shapefactor":
-            return Modifier("shapefactor", name)
-        values = np.asarray(data["vals"], dtype=np.float64) if kind == "shapesys" else errors
-        return Modifier(kind, name, errors=np.where(fixed, 0.0, values))
-    msg = f"{where}: the modifier {spec['name']} is a {kind}, which is not known."
-    raise ConfigError(msg)
-
-
-def _common_name(components: list[str]) -> str:
-    stems = {component.rpartition("_bin")[0] for component in components}
-    if len(stems) == 1 and "" not in stems:
-        return stems.pop()
-    return components[0]
-
-
-def _read_auxiliary(
-    spec: Mapping[str, Any],
-    overrides: dict[str, dict[str, object]],
-    points: Mapping[str, Mapping[str, Any]],
-    source: str,
-) -> None:
-    def number(value: Any) -> float:
-        if isinstance(value, str):
-            return float(points[value]["value"])
-        return float(value)
-
-    if spec["type"] == "gaussian_dist":
-        overrides.setdefault(spec["mean"], {}).update(
-            {"constraint": "normal", "auxdata": [number(spec["x"])], "sigmas": [number(spec["sigma"])]}
-        )
-    elif spec["type"] == "poisson_dist":
-        overrides.setdefault(spec["mean"], {}).update(
-            {"constraint": "poisson", "auxdata": [number(spec["x"])], "factors": [1.0]}
-        )
-    else:
-        msg = f"{source}: the auxiliary distribution {spec['name']} is a {spec['type']}, which can't be read."
         raise ConfigError(msg)
-
-
-def _bounds(
-    spec: Mapping[str, Any],
-    analysis: Mapping[str, Any],
-    channels: list[Channel],
-    overrides: dict[str, dict[str, object]],
-    points: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Take over initial values and bounds of every parameter, by its components' names."""
-    axes = {
-        axis["name"]: axis
-        for domain in spec.get("domains") or []
-        if domain["name"] in analysis.get("domains", [])
-        for axis in domain["axes"]
-    }
-    names = {m.parameter for channel in channels for sample in channel.samples for m in sample.modifiers}
-    for name in names:
-        config = overrides.setdefault(name, {})
-        found = config.pop("components", [name])
-        components = [str(each) for each in found] if isinstance(found, list) else [name]
-        if all(component in axes and "min" in axes[component] for component in components):
-            config["bounds"] = [(axes[each]["min"], axes[each]["max"]) for each in components]
-        if all(component in points for component in components):
-            config["inits"] = [float(points[each]["value"]) for each in components]
-            if any(points[each].get("const") for each in components):
-                config["fixed"] = [bool(points[each].get("const")) for each in components]
-
-
-def _with_lumi(channel: Channel, overrides: Mapping[str, Mapping[str, object]]) -> Channel:
-    """Call a normfactor that is held by a Gaussian measurement lumi, as pyhf does."""
-    samples = tuple(
-        Sample(
-            sample.name,
-            sample.yields,
-            tuple(
-                Modifier("lumi", m.parameter)
-                if m.kind == "normfactor" and overrides.get(m.parameter, {}).get("constraint") == "normal"
-                else m
-                for m in sample.modifiers
-            ),
-        )
-        for sample in channel.samples
-    )
-    return Channel(channel.name, samples, channel.edges)

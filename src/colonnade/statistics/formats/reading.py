@@ -36,7 +36,7 @@ def read_model(
     patchset, patch
         A file of pyhf patches and the name of the one to apply (without it the file must hold just one).
     measurement
-        Which measurement of a workspace.
+        Which measurement of a workspace, or which analysis of HS3.
     mass
         What ``$MASS`` in a datacard stands for.
 
@@ -71,10 +71,10 @@ def read_model(
         return from_cabinetry(path)
     spec = read_json(path)
     if kind == "hs3" or (kind == "json" and isinstance(spec, Mapping) and "distributions" in spec):
-        from colonnade.statistics.formats.hs3 import from_hs3
+        from colonnade.statistics.formats.hs3_reading import from_hs3
 
-        _refuse_patches(path, patchset, patch, measurement)
-        return from_hs3(spec, source=str(path))
+        _refuse_patches(path, patchset, patch)
+        return from_hs3(spec, measurement=measurement, source=str(path))
     if patchset is not None:
         spec = read_patched(spec, path, patchset, patch)
     elif patch is not None:
@@ -96,12 +96,12 @@ def _kind(path: Path) -> str:
     return "json" if start.startswith((b"{", b"[")) else "combine" if b"imax" in start or b"kmax" in start else "json"
 
 
-def _refuse_patches(path: Path, patchset: Path | None, patch: str | None, measurement: str | None) -> None:
+def _refuse_patches(path: Path, patchset: Path | None, patch: str | None, measurement: str | None = None) -> None:
     if patchset is not None or patch is not None:
         msg = f"{path} is no pyhf workspace, so no patch can be applied to it."
         raise ConfigError(msg)
     if measurement is not None:
-        msg = f"{path} is no pyhf workspace, so it has no measurements to choose from."
+        msg = f"{path} holds one measurement only; leave --measurement away."
         raise ConfigError(msg)
 
 
