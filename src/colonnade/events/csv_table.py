@@ -76,8 +76,7 @@ class CsvReader:
         # a nameless column is a table's own row number
         self._added = tuple(name for name in _WHOLE if name not in names)
         self.names: tuple[str, ...] = (*(name for name in names if name), *self._added)
-        status = place.stat()
-        self.size, self.identity = status.st_size, f"{status.st_size}:{status.st_mtime_ns}"
+        self.size, self.identity = place.stat().st_size, ""
         self.entries, self._offsets = _lines(place, self._begin)
 
     def form(self, name: str) -> tuple[bool, Any]:

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import struct
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,19 @@ class Handle:
     #: what a user should know of the file, beside its columns
     notes: tuple[str, ...] = ()
     plans: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Tells this content from any other: UUID, size, and of a local file when it was written.
+
+        A file without a UUID, as tables and reproducible ROOT files are, has one made of its place: size and time alone
+        are those of other files, too. A file that was damaged and mended keeps its UUID, not its time.
+        """
+        known = self.reader.identity.partition(":")[0]
+        if not known.strip("0-"):
+            place = self.path if is_remote(self.path) else os.path.realpath(self.path)
+            known = str(uuid.uuid5(uuid.NAMESPACE_URL, place))
+        return f"{known}:{self.reader.size}{'' if self.stamp is None else f':{self.stamp[-1]}'}"
 
 
 class _Cache:

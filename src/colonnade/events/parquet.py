@@ -115,8 +115,8 @@ def _source(path: str) -> Any:
 
 
 def _identity(path: str, metadata: Any) -> tuple[int, str]:
+    """Return a file's size, and of one on a server what tells it from a replacement; there is no UUID."""
     if "://" not in path:
-        status = Path(path).stat()
-        return status.st_size, f"{status.st_size}:{status.st_mtime_ns}"
-    footer = hashlib.blake2b(str(metadata.to_dict()).encode(), digest_size=16).hexdigest()
-    return metadata.serialized_size, footer
+        return Path(path).stat().st_size, ""
+    footer = f"{path}{metadata.to_dict()}"
+    return metadata.serialized_size, hashlib.blake2b(footer.encode(), digest_size=16).hexdigest()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["fetch_remote", "forget_connection", "is_remote", "storage_options"]
+__all__ = ["checksum", "fetch_remote", "forget_connection", "is_remote", "storage_options"]
 
+import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +80,26 @@ def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
         index = next(i for i in reversed(range(len(merged))) if merged[i][0] <= start)
         found.append(answers[index][start - merged[index][0] : stop - merged[index][0]])
     return found
+
+
+def checksum(path: str, kind: str) -> str:
+    """Return a file's checksum in hexadecimal digits, as Rucio writes it.
+
+    Parameters
+    ----------
+    path
+        Local path or URL.
+    kind
+        ``adler32`` or ``sha256``.
+    """
+    adler, sha = 1, hashlib.sha256()
+    with fsspec.open(path, "rb", **storage_options(path)) as stream:
+        while block := stream.read(1 << 24):
+            if kind == "adler32":
+                adler = zlib.adler32(block, adler)
+            else:
+                sha.update(block)
+    return f"{adler:08x}" if kind == "adler32" else sha.hexdigest()
 
 
 def forget_connection(path: str) -> None:

@@ -84,7 +84,7 @@ def inspect_file(
         tree=handle.tree,
         entries=reader.entries,
         schema=catalog.schema,
-        identity=reader.identity,
+        identity=handle.identity,
         size=reader.size,
         columns=catalog.names,
         sumw=totals[0] if totals else None,
@@ -289,7 +289,7 @@ def open_source(source: SourceFile, columns: Sequence[str] | None = None, places
         handle = open_handle(source.path, source.tree or None, source.schema, source.weight)
     else:
         handle = open_known(source, columns, places)
-    if handle.reader.identity != source.identity:
+    if handle.identity != source.identity:
         msg = f"{source.path} is not the file that was planned with: it was replaced; start the run again."
         raise InputError(msg)
     return handle

@@ -18,6 +18,7 @@ from typing import Any
 
 from colonnade.errors import ColonnadeError, InputError
 from colonnade.events import SourceFile, TransientInputError, inspect_file
+from colonnade.events.paths import checksum
 from colonnade.execution.faults import back_off, is_transient, sentence, within
 from colonnade.execution.known import KnownFiles, stamp
 from colonnade.manifest import Dataset, Metadata
@@ -341,6 +342,10 @@ def _prepared(file: FilePlan, dataset: Dataset) -> FilePlan:
                 "the file was replaced, so prepare the fileset again."
             )
             raise InputError(msg)
+    for kind in ("adler32", "sha256"):
+        if kind in about and (found := checksum(file.path, kind)) != str(about[kind]).lower():
+            msg = f"{file.path} has the {kind} {found}, not {about[kind]} as the manifest says; copy it again."
+            return FilePlan(file.path, None, msg)
     if "steps" not in about:
         return file
     steps = tuple(sorted((int(start), int(stop)) for start, stop in about["steps"]))

@@ -227,6 +227,15 @@ class _Run:
                 continue
             for note in file.source.notes:
                 notes.setdefault(note.replace(file.path, ""), []).append(note)
+        firsts: dict[str, str] = {}
+        for file in dataset.files:
+            if file.source is not None:
+                first = firsts.setdefault(file.source.identity.partition(":")[0], file.path)
+                if first != file.path:
+                    self.progress.say(
+                        f"Note: dataset {dataset.name}, {file.path} is a copy of {first}, as they have one UUID; the "
+                        "events count twice."
+                    )
         for same in notes.values():
             more = f" The same holds for {len(same) - 1:,} more of its files." if len(same) > 1 else ""
             self.progress.say(f"Note: dataset {dataset.name}, {same[0]}{more}")

@@ -23,7 +23,7 @@ from colonnade.manifest.metadata import NAME, Metadata
 from colonnade.output import replacing
 
 # what `coffea.dataset_tools` says of a file, and of a dataset, beside its files and metadata
-_PREPARED = ("steps", "num_entries", "uuid")
+_PREPARED = ("steps", "num_entries", "uuid", "adler32", "sha256")
 _OF_COFFEA = {"treename", "preload", "form", "compressed_form", "format", "did"}
 _GLOB = re.compile(r"[*?\[]")
 
@@ -73,8 +73,8 @@ class Dataset:
     given
         Of a coffea fileset, all metadata as they are, which `events.metadata` gives instead of `metadata`.
     prepared
-        What a fileset says of a path beside its tree: ``steps``, the ranges of entries to read, and ``num_entries``
-        and ``uuid``, by which the file is known again.
+        What a fileset says of a path beside its tree: ``steps``, the ranges of entries to read, and ``num_entries``,
+        ``uuid``, ``adler32`` and ``sha256``, by which the file is known again.
     """
 
     name: str
@@ -201,7 +201,8 @@ def files_of(files: Any, tree: str | None, where: str) -> tuple[dict[str, Any], 
     ----------
     files
         A path, a list of paths, or a mapping of paths to trees or to
-        ``{"object_path", "steps", "num_entries", "uuid"}``, as `coffea.dataset_tools` prepares it.
+        ``{"object_path", "steps", "num_entries", "uuid"}``, as `coffea.dataset_tools` prepares it; ``adler32`` or
+        ``sha256`` may be there, too.
     tree
         Of paths without one.
     where
