@@ -27,7 +27,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import MutableMapping, MutableSet
+from collections.abc import MutableMapping, MutableSet, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ import boost_histogram as bh
 import numpy as np
 
 from colonnade.errors import EventError, InputError
-from colonnade.histograms import storage
+from colonnade.histograms import Histogram, HistogramSet, storage
 from colonnade.output import replacing
 
 _FILE = "accumulator.zip"
@@ -64,7 +64,7 @@ class Accumulated:
         self.value = put_together(take_apart(value))
 
     def __reduce__(self) -> Any:
-        return _accumulated, (take_apart(self.value),)
+        return _from_parts, (take_apart(self.value),)
 
     def __iadd__(self, other: Accumulated) -> Accumulated:
         """Add another accumulator.
@@ -78,10 +78,14 @@ class Accumulated:
         return self
 
 
-def _accumulated(parts: Parts) -> Accumulated:
+def _accumulated(value: Any) -> Accumulated:
     made = Accumulated(None)
-    made.value = put_together(parts)
+    made.value = value
     return made
+
+
+def _from_parts(parts: Parts) -> Accumulated:
+    return _accumulated(put_together(parts))
 
 
 def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
@@ -176,15 +180,22 @@ def take_apart(value: Any) -> Parts:
     return Parts(writer.write(value, ()), writer.arrays, writer.histograms)
 
 
-def put_together(parts: Parts) -> Any:
+def put_together(parts: Parts, declared: Sequence[Histogram] = ()) -> Any:
     """Return the accumulator that `take_apart` was given.
+
+    Parameters
+    ----------
+    parts
+        What it was taken apart into.
+    declared
+        The histograms that an analysis declares, which a `HistogramSet` is made of.
 
     Raises
     ------
     InputError
-        If it holds an object of a class whose module is not imported.
+        If it holds an object of a class whose module is not imported, or histograms that are not declared.
     """
-    return _Reader(parts).read(parts.tree)
+    return _Reader(parts, declared).read(parts.tree)
 
 
 class _Writer:
@@ -204,9 +215,15 @@ class _Writer:
             return next(base for base in (int, float, str) if isinstance(value, base))(value)
         if kind is list:
             return [self.write(item, (*path, place)) for place, item in enumerate(value)]
-        if isinstance(value, ak.Array | bh.Histogram):
-            return self._awkward(value) if isinstance(value, ak.Array) else self._histogram(value, path)
+        for kinds, write in ((ak.Array, self._awkward), (bh.Histogram, self._histogram), (HistogramSet, self._set)):
+            if isinstance(value, kinds):
+                return write(value, path)
         return self._other(value, path)
+
+    def _set(self, value: HistogramSet, _: Any) -> Any:
+        content = value._values, value._variances  # noqa: SLF001 - the two arrays are the set, see its class
+        names = {"names": list(value), "regions": list(value.regions), "variations": list(value.variations)}
+        return {_MARK: "histograms", **names, "numbers": [self._array(array) for array in content]}
 
     def _numpy(self, value: Any, path: tuple[Any, ...]) -> Any:
         if value.dtype.hasobject or type(value) not in {np.ndarray, value.dtype.type}:
@@ -217,6 +234,8 @@ class _Writer:
 
     def _other(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
+        if kind is Accumulated:
+            return {_MARK: "accumulated", "value": self.write(value.value, path)}
         if kind in _CONTAINERS:
             return {_MARK: _CONTAINERS[kind], "items": self._items(value, path)}
         if kind in {complex, bytes}:
@@ -239,7 +258,7 @@ class _Writer:
         self.arrays.append(np.array(value))
         return len(self.arrays) - 1
 
-    def _awkward(self, value: ak.Array) -> Any:
+    def _awkward(self, value: ak.Array, _: Any) -> Any:
         form, length, container = ak.to_buffers(ak.to_packed(value))
         buffers = {name: self._array(np.asarray(buffer)) for name, buffer in container.items()}
         return {_MARK: "awkward", "form": form.to_dict(), "length": length, "buffers": buffers}
@@ -287,8 +306,8 @@ class _Writer:
 class _Reader:
     """Puts one accumulator together."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, declared: Sequence[Histogram]) -> None:
+        self._parts, self._declared = parts, declared
 
     def read(self, node: Any) -> Any:
         if isinstance(node, list):
@@ -296,6 +315,20 @@ class _Reader:
         if not isinstance(node, dict):
             return node
         return getattr(self, f"_{node[_MARK]}")(node)
+
+    def _histograms(self, node: Any) -> HistogramSet:
+        made = HistogramSet(self._declared, node["regions"], node["variations"])
+        content = made._values, made._variances  # noqa: SLF001 - see the writer
+        kept = [self._parts.arrays[number] for number in node["numbers"]]
+        if list(made) != node["names"] or any(a.shape != b.shape for a, b in zip(content, kept, strict=True)):
+            msg = f"These histograms are of other declarations: {', '.join(node['names'])}."
+            raise InputError(msg)
+        for array, values in zip(content, kept, strict=True):
+            array[:] = values
+        return made
+
+    def _accumulated(self, node: Any) -> Accumulated:
+        return _accumulated(self.read(node["value"]))
 
     def _scalar(self, node: Any) -> Any:
         return np.frombuffer(bytes.fromhex(node["bytes"]), np.dtype(node["type"]))[0]

@@ -42,10 +42,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 arrays = of_numpy.arrays(st.sampled_from([np.float64, np.float32, np.int64, np.bool_]), of_numpy.array_shapes())
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | arrays
+leaves = st.none() | st.booleans() | st.complex_numbers(allow_nan=False) | st.binary() | st.sets(st.integers())
+leaves |= st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | arrays
+keys = st.text() | st.integers() | st.none()
 results = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner, inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3) | st.tuples(inner, inner),
     max_leaves=8,
 )
 
@@ -102,7 +104,7 @@ def test_a_truncated_result_is_noticed() -> None:
             decode(blob[:length])
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, np.array([object()]), {"a": {1, 2}}])
+@pytest.mark.parametrize("value", [object(), np.array([object()]), {"a": lambda: 1}])
 def test_what_needs_pickle_is_not_kept(value: Any) -> None:
     with pytest.raises(TypeError):
         encode(value)

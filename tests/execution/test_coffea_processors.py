@@ -224,3 +224,20 @@ def test_steps_of_a_prepared_fileset(fileset: Fileset) -> None:
     for wrong, words in [({"num_entries": 41}, "replaced"), ({"steps": [[0, 50]]}, "beyond")]:
         with pytest.raises(InputError, match=words):
             here(coffea_processors.PlainPython(), {"Data": {"files": {path: {**about, **wrong}}}})
+
+
+class Picky(processor.ProcessorABC):
+    """Fail on few events, as code does that finds none selected."""
+
+    def process(self, events: Any) -> Any:
+        return {"last": np.asarray(events.event)[8]}
+
+
+def test_a_processor_that_fails_on_few_events_is_learned_on_a_chunk(
+    fileset: Fileset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colonnade.execution.run.LEARNING_EVENTS", 3)
+    found = here(Picky(), {"Data": fileset["Data"]}, "futures", 1)
+    assert found.accumulator["last"] == by_coffea(Picky(), {"Data": fileset["Data"]})["last"]
+    with pytest.raises(EventError, match="IndexError"):
+        here(Picky(), {"Data": fileset["Data"]}, "futures", 1, chunk_size=5)

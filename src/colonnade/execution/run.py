@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["run_datasets"]
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -348,8 +349,11 @@ class _Run:
         def learn() -> tuple[str, ...]:
             if self.schema is None:
                 return learn_columns(source, use, metadata, places)
-            stop = chunk.stop if whole else min(chunk.stop, chunk.start + LEARNING_EVENTS)
-            return learn_branches(source, chunk.start, stop, use, metadata, self.schema)
+            few = chunk.stop if whole else min(chunk.stop, chunk.start + LEARNING_EVENTS)
+            # a processor may fail on few events, such as where none of them is selected
+            with contextlib.suppress(*([Exception] if few < chunk.stop else [])):
+                return learn_branches(source, chunk.start, few, use, metadata, self.schema)
+            return learn_branches(source, chunk.start, chunk.stop, use, metadata, self.schema)
 
         try:
             columns = within(self.settings.patience, f"{source.path}, the first events,", learn)
