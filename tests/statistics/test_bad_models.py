@@ -71,7 +71,7 @@ CASES = {
         ["h.json", "--patchset", "p.json"],
         "no pyhf workspace, so no patch",
     ),
-    "a card with a measurement": ({"c.txt": CARD}, ["c.txt", "--measurement", "m"], "no measurements to choose"),
+    "a card with a measurement": ({"c.txt": CARD}, ["c.txt", "--measurement", "m"], "holds one measurement only"),
     "an unknown modifier in a card": ({"c.txt": CARD + "sys lnM 1.1 1.1\n"}, ["c.txt"], "unknown kind 'lnM'"),
     "an unknown modifier in a workspace": (
         {"w.json": json.loads(json.dumps(workspace()).replace("normsys", "normsyss"))},

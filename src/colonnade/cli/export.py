@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colonnade.cli.models import model_options, print_notes, read_target
+from colonnade.errors import ConfigError
 
 if TYPE_CHECKING:
     from colonnade.statistics.formats import Export
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     "--format",
     "forms",
     multiple=True,
-    type=click.Choice(["pyhf", "combine", "hs3", "root"]),
-    help="Only this format (repeatable); by default all four.",
+    type=click.Choice(["pyhf", "combine", "hs3", "root", "xml"]),
+    help="Only this format (repeatable); by default all.",
 )
 @click.option(
     "--output",
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     help="Where the files go; by default TARGET/export of a run, or the folder of a file.",
 )
 def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:
-    """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3 and ROOT with cabinetry.
+    """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3, ROOT with cabinetry, and XML.
 
-    Several datacards, as LABEL=CARD, are combined.
+    Several datacards, as LABEL=CARD, are combined. A format that can't say what the model holds is left out with the
+    reason, unless it is asked for.
     """
     from rich.console import Console
 
@@ -42,10 +44,17 @@ def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | Non
     folder = output or (target.place / "export" if target.place.is_dir() else target.place.parent)
     console = Console()
     print_notes(console, target.model.notes)
-    for export in export_model(target.model, folder, target.name, forms or FORMATS):
+    for form in forms or FORMATS:
+        try:
+            (export,) = export_model(target.model, folder, target.name, (form,))
+        except ConfigError as error:
+            if forms:
+                raise
+            console.print(f"{form:<8} not written: {error}", highlight=False, soft_wrap=True, markup=False)
+            continue
         console.print(f"{export.form:<8} {export.path}", highlight=False, soft_wrap=True)
         for each in _summed(export):
-            console.print(f"         {each}", highlight=False)
+            console.print(f"         {each}", highlight=False, markup=False)
 
 
 def _summed(export: Export) -> list[str]:

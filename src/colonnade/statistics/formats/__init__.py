@@ -1,4 +1,4 @@
-"""One model in every format: pyhf, Combine, HS3, ROOT with a cabinetry configuration, HistFactory XML (reading)."""
+"""One model in every format: pyhf, Combine, HS3, ROOT with a cabinetry configuration, HistFactory XML."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from colonnade.statistics.formats.convert import Difference, as_histfactory
 from colonnade.statistics.model import Model
 from colonnade.statistics.workspace import to_workspace
 
-FORMATS = ("pyhf", "combine", "hs3", "root")
+FORMATS = ("pyhf", "combine", "hs3", "root", "xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] =
         Where.
     name
         Stem of the files: NAME.json (pyhf), NAME.txt and NAME.shapes.root (Combine), NAME.hs3.json, NAME.yml and
-        NAME.root (cabinetry).
+        NAME.root (cabinetry), NAME.histfactory.xml and its folder (HistFactory).
     forms
         Some of `FORMATS`.
 
@@ -84,6 +84,11 @@ def _export(model: Model, folder: Path, name: str, form: str) -> Export:
         plain, renamed = root_names(plain)
         differences += renamed
         write_json(path, to_hs3(plain))
+    elif form == "xml":
+        from colonnade.statistics.formats.xml import to_xml
+
+        path = folder / f"{name}.histfactory.xml"
+        differences += to_xml(plain, path) + _interpolations(plain)
     else:
         from colonnade.statistics.formats.root import to_cabinetry
 

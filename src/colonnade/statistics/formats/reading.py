@@ -64,7 +64,9 @@ def read_model(
         msg = f"{path} is no datacard, so there is no $MASS in it."
         raise ConfigError(msg)
     if kind == "xml":
-        return _read_xml(path)
+        from colonnade.statistics.formats.xml import from_xml
+
+        return from_xml(path)
     if kind == "root":
         from colonnade.statistics.formats.root import from_cabinetry
 
@@ -146,29 +148,3 @@ def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> An
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
         msg = f"The patch of {patchset} does not apply to {path}: {str(error).splitlines()[0][:200].rstrip('.')}."
         raise ConfigError(msg) from error
-
-
-def _read_xml(path: Path) -> Model:
-    from pyhf import readxml
-
-    folder = path.parent
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
-            # paths in HistFactory's XML are relative to where it runs: the folder of the file or the one above
-            spec = _parse_xml(readxml, path, (folder, folder.parent))
-    except Exception as error:
-        msg = f"{path} can't be read as HistFactory XML: {str(error).splitlines()[0][:200] if str(error) else error!r}."
-        raise InputError(msg) from error
-    return from_workspace(spec, source=str(path))
-
-
-def _parse_xml(readxml: Any, path: Path, roots: tuple[Path, ...]) -> Any:
-    for root in roots[:-1]:
-        try:
-            readxml.clear_filecache()
-            return readxml.parse(path, root)
-        except (FileNotFoundError, OSError):
-            continue
-    readxml.clear_filecache()
-    return readxml.parse(path, roots[-1])
