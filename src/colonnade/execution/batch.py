@@ -41,9 +41,8 @@ def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, str]:
     """
     try:
         jobqueue = importlib.import_module("dask_jobqueue")
-        importlib.import_module("cryptography")
     except ImportError as error:
-        msg = f"kind: {kind} needs dask-jobqueue and cryptography: pip install 'colonnade[cluster]'."
+        msg = f"kind: {kind} needs dask-jobqueue: pip install 'colonnade[cluster]'."
         raise ConfigError(msg) from error
     if shutil.which(_COMMANDS[kind]) is None:
         msg = f"kind: {kind} needs the command {_COMMANDS[kind]}, which is not here; run where jobs can be submitted."

@@ -60,7 +60,7 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     """Start a cluster, or connect to the one that the settings name.
 
     A cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder
-    that goes with it. One of batch jobs is reached through TLS with certificates made for the run.
+    that goes with it. It is reached, as one of batch jobs is, through TLS with certificates made for the run.
 
     Raises
     ------
@@ -100,6 +100,8 @@ def _start(settings: ExecutorSettings, workers: int) -> DaskPool:
             local_directory=folder,
             memory_limit=settings.memory or "auto",
             silence_logs=logging.CRITICAL,
+            # whoever else works on this machine could otherwise send it code
+            security=Security.temporary(),
         )
         stack.callback(_quietly, cluster.close, timeout=10)
         client = Client(cluster, set_as_default=False)
