@@ -148,7 +148,7 @@ def test_one_command_exports_every_format_and_the_closure_table(folder, tmp_path
     output = run(closure_command, folder, "--table", tmp_path / "closure.md")
     page = (tmp_path / "closure.md").read_text()
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
-    assert rows == ["format", "pyhf", "combine", "combine, no stat.", "hs3", "root"]
+    assert rows == ["format", "pyhf", "combine", "combine, no stat.", "hs3", "root", "xml"]
     assert "not kept" not in page
     assert "autoMCStats" in page
     assert "Read back" in output

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from helpers.closure import (
     close,
-    close_pyhs3,
+    close_program,
     export_translation,
     random_points,
+    smallest,
     translated,
     without_statistics,
 )
@@ -136,7 +137,7 @@ def test_pyhs3_says_the_same(random_workspace, pyhs3_python):
 
 
 def test_pyhs3_finds_the_same_significance(pyhs3_python):
-    _, closure = close_pyhs3(from_workspace(spec_of_one_bin()), pyhs3_python, points=10)
+    _, closure = close_program(pyhs3_log_likelihoods, from_workspace(spec_of_one_bin()), pyhs3_python, points=10)
     assert max(closure.within, closure.beyond, closure.z, closure.mu_hat) < 1e-6
 
 
@@ -153,12 +154,7 @@ def root_python():
 def physical(likelihood, points, seed):
     """Random points at which no sample has a bin below zero, where programs differ."""
     found = [theta for _, theta in random_points(likelihood, points, seed, spread=1.0)]
-
-    def least(theta):
-        samples = likelihood.expected_samples(theta).values()
-        return min(values.min() for channel in samples for values in channel.values())
-
-    return np.array([theta for theta in found if least(theta) >= 0])
+    return np.array([theta for theta in found if smallest(likelihood, theta) >= 0])
 
 
 def test_root_says_the_same(random_workspace, root_python):

@@ -6,9 +6,10 @@ __all__ = [
     "Closure",
     "Translation",
     "close",
-    "close_pyhs3",
+    "close_program",
     "export_translation",
     "random_points",
+    "smallest",
     "translated",
     "without_statistics",
 ]
@@ -24,6 +25,8 @@ from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import upper_limits
 from colonnade.statistics.model import Channel, Model, Sample, make_model
 
+# a program that is given a file of a model and points, and returns its version and log-likelihoods
+Ask = Callable[[Path, Model, Floats], tuple[str, Floats]]
 # from a label and value here to a label and value there
 Translation = Callable[[str, float], tuple[str, float]]
 
@@ -93,42 +96,42 @@ def close(
     return Closure(points, draws, worst[0], worst[1], mu_hat, mu_error, z, limits)
 
 
-def close_pyhs3(model: Model, python: Path, *, points: int = 40, seed: int = 1) -> tuple[str, Closure]:
-    """Compare a model with what pyhs3 makes of its HS3 file.
+def close_program(ask: Ask, model: Model, python: Path, *, points: int = 40, seed: int = 1) -> tuple[str, Closure]:
+    """Compare a model with what another program, pyhs3 or ROOT, makes of its HS3 file.
 
     The likelihood at random points; the significance from the likelihood at the best fits of one pseudo-experiment;
-    and whether pyhs3 finds nothing better around the best fit.
+    and whether it finds nothing better around the best fit.
 
     Parameters
     ----------
+    ask
+        `pyhs3_log_likelihoods` or `root_log_likelihoods`.
     model
         The model, in HistFactory's words.
     python
-        The Python of an environment with pyhs3.
+        The Python of an environment with the program.
     points, seed
         As in `close`.
 
     Returns
     -------
     str
-        pyhs3's version.
+        The program's version.
     Closure
         The agreement; errors and limits are not compared.
 
     Raises
     ------
     InputError
-        If pyhs3 can't be asked.
+        If the program can't be asked.
     FitError
-        If a fit does not converge, or pyhs3 finds a better one.
+        If a fit does not converge, or the program finds a better one.
     """
-    from helpers.pyhs3_check import pyhs3_log_likelihoods
-
     a = Likelihood(model)
-    # where a bin expects less than nothing there is no likelihood: this program puts a floor there, pyhs3 does not
-    chosen = [each for each in random_points(a, points, seed) if a.expected(each[1]).min() > 0]
+    # below zero programs differ: this one puts a floor under bins, ROOT one under processes, pyhs3 none
+    chosen = [each for each in random_points(a, points, seed) if smallest(a, each[1]) > 0]
     thetas = np.array([a.inits, *(theta for _, theta in chosen)])
-    version, theirs = pyhs3_log_likelihoods(python, model, thetas)
+    version, theirs = ask(python, model, thetas)
     ours = np.array([a.logpdf(theta, a.observed) for theta in thetas])
     difference = np.abs((theirs - theirs[0]) - (ours - ours[0])) / (1 + np.abs(ours - ours[0]))
     near = np.array([False, *(near for near, _ in chosen)])
@@ -142,7 +145,7 @@ def close_pyhs3(model: Model, python: Path, *, points: int = 40, seed: int = 1) 
     rng = np.random.default_rng(seed)
     steps = rng.normal(size=(10, len(best.values))) * best.errors * 0.1
     around = np.clip(best.values + steps, lower, upper)
-    _, values = pyhs3_log_likelihoods(python, seen, np.array([best.values, null, *around]))
+    _, values = ask(python, seen, np.array([best.values, null, *around]))
     better = max(0.0, float(values[2:].max() - values[0]))
     z = np.sqrt(max(0.0, 2 * (values[0] - values[1])))
     # a point that fits better by this much would be this far away, in errors
@@ -157,6 +160,14 @@ def close_pyhs3(model: Model, python: Path, *, points: int = 40, seed: int = 1) 
         abs(float(z) - discovery(b).z),
         None,
     )
+
+
+def smallest(likelihood: Likelihood, theta: Floats) -> float:
+    """Return the smallest content of a bin of a process that is not empty of itself."""
+    found = likelihood.expected_samples(theta)
+    named = {(c.name, s.name): s.yields for c in likelihood.model.channels for s in c.samples}
+    values = [found[key[0]][key[1]][yields > 0] for key, yields in named.items()]
+    return float(np.concatenate(values).min())
 
 
 def random_points(likelihood: Likelihood, count: int, seed: int, spread: float = 2.0) -> list[tuple[bool, Floats]]:
@@ -301,6 +312,20 @@ def export_translation(model: Model, form: str) -> Translation:
             return label, value
 
         return translate
+    if form == "xml":
+        stems = {
+            modifier.parameter: f"staterror_{channel.name}"
+            for channel in model.channels
+            for sample in channel.samples
+            for modifier in sample.modifiers
+            if modifier.kind == "staterror"
+        }
+
+        def rename(label: str, value: float) -> tuple[str, float]:
+            name, bracket, index = label.partition("[")
+            return stems.get(name, name) + bracket + index, value
+
+        return rename
     return lambda label, value: (label, value)
 
 

@@ -17,14 +17,18 @@ from rich.table import Table
 from colonnade.cli import entry
 from colonnade.errors import FitError
 from colonnade.statistics.formats import Export, as_histfactory, export_model, read_model
+from colonnade.statistics.formats.hs3 import root_names
 from colonnade.statistics.model import Model
-from helpers.closure import Closure, close, close_pyhs3, export_translation, without_statistics
+from helpers.closure import Closure, close, close_program, export_translation, without_statistics
+from helpers.pyhs3_check import pyhs3_log_likelihoods, root_log_likelihoods
 
 # what each row promises: the likelihood within one standard deviation, and best fit (in errors), error, Z and limits
 _TOLERANCES = {
     "pyhf": (1e-9, 1e-6),
     "hs3": (1e-9, 1e-6),
     "hs3, by pyhs3": (1e-9, 1e-3),
+    "hs3, by ROOT": (1e-8, 1e-3),
+    "xml": (1e-6, 1e-5),
     "root": (1e-2, 1e-3),
     "combine": (0.5, 0.1),
     "combine, no stat.": (0.1, 5e-2),
@@ -60,7 +64,9 @@ class Row:
         return found.within <= self.tolerance[0] and all(v is None or v <= self.tolerance[1] for v in fitted)
 
 
-def closure_rows(model: Model, exports: Sequence[Export], *, pyhs3: Path | None = None) -> tuple[list[Row], str]:
+def closure_rows(
+    model: Model, exports: Sequence[Export], *, pyhs3: Path | None = None, root: Path | None = None
+) -> tuple[list[Row], list[str]]:
     """Read every export back and compare it with the model.
 
     Parameters
@@ -69,25 +75,25 @@ def closure_rows(model: Model, exports: Sequence[Export], *, pyhs3: Path | None 
         What was exported.
     exports
         What was written of it.
-    pyhs3
-        The Python of an environment with pyhs3, if HS3 is to be evaluated with it too.
+    pyhs3, root
+        The Pythons of environments with pyhs3 and ROOT, if HS3 is to be evaluated with them too.
 
     Returns
     -------
     list of Row
         One a format; Combine has another, of the model without the statistical uncertainty of its simulation, to tell
         its autoMCStats from the rest.
-    str
-        pyhs3's version, if it was asked.
+    list of str
+        The versions of those that were asked.
 
     Raises
     ------
     InputError
-        If a file can't be read back, or pyhs3 can't be asked.
+        If a file can't be read back, or a program can't be asked.
     FitError
         If a fit does not converge.
     """
-    rows, version = [], ""
+    rows, versions = [], list[str]()
     for export in exports:
         rows.append(_row(export.form, model, export))
         if export.form == "combine":
@@ -95,10 +101,14 @@ def closure_rows(model: Model, exports: Sequence[Export], *, pyhs3: Path | None 
             with tempfile.TemporaryDirectory() as folder:
                 (bare,) = export_model(plain, Path(folder), "plain", ("combine",))
                 rows.append(_row("combine, no stat.", plain, bare))
-        if export.form == "hs3" and pyhs3 is not None:
-            version, found = close_pyhs3(as_histfactory(model)[0], pyhs3)
-            rows.append(Row("hs3, by pyhs3", found, _TOLERANCES["hs3, by pyhs3"]))
-    return rows, version
+        if export.form == "hs3":
+            plain = root_names(as_histfactory(model)[0])[0]
+            for name, ask, python in (("pyhs3", pyhs3_log_likelihoods, pyhs3), ("ROOT", root_log_likelihoods, root)):
+                if python is not None:
+                    version, found = close_program(ask, plain, python)
+                    versions.append(f"{name} {version}")
+                    rows.append(Row(f"hs3, by {name}", found, _TOLERANCES[f"hs3, by {name}"]))
+    return rows, versions
 
 
 def _row(name: str, model: Model, export: Export) -> Row:
@@ -161,10 +171,10 @@ def markdown(rows: Sequence[Row], model: Model, *, name: str, command: str, vers
         "- Combine, no stat.: the same model without the statistical uncertainty of its simulation, which is where",
         "  autoMCStats and staterror differ.",
     ]
-    asked = [row.closure.points for row in rows if row.name == "hs3, by pyhs3"]
+    asked = [row.closure.points for row in rows if row.name.startswith("hs3, by")]
     if asked:
         lines += [
-            f"- pyhs3 validates the file, and evaluates it at {asked[0]} points and at the best fits of a",
+            f"- pyhs3 and ROOT read the file, and evaluate it at {asked[0]} points and at the best fits of a",
             "  pseudo-experiment with and without signal; under mu is how far away a better fit would be, of ten",
             "  points tried around ours.",
         ]
@@ -179,8 +189,9 @@ def markdown(rows: Sequence[Row], model: Model, *, name: str, command: str, vers
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--signal", metavar="NAME", help="Which signal point of a run; by default its first.")
 @click.option("--pyhs3", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python that has pyhs3.")
+@click.option("--root", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python that has ROOT.")
 @click.option("--table", type=click.Path(path_type=Path), help="Write the table as Markdown, too.")
-def command(target: Path, signal: str | None, pyhs3: Path | None, table: Path | None) -> None:
+def command(target: Path, signal: str | None, pyhs3: Path | None, root: Path | None, table: Path | None) -> None:
     """Write TARGET, a run's folder or a file that holds a model, in all formats, read it back and compare."""
     from colonnade.cli.models import read_target
     from colonnade.statistics.formats import export_model
@@ -188,7 +199,7 @@ def command(target: Path, signal: str | None, pyhs3: Path | None, table: Path | 
     found = read_target((str(target),), signal=signal)
     model = found.model
     with tempfile.TemporaryDirectory() as folder:
-        rows, version = closure_rows(model, export_model(model, Path(folder), found.name), pyhs3=pyhs3)
+        rows, asked = closure_rows(model, export_model(model, Path(folder), found.name), pyhs3=pyhs3, root=root)
     shown = Table(title="Read back, and compared with the model")
     for column in ("format", "ln L", "beyond", "mu/err", "error", "Z", "limits", "holds"):
         shown.add_column(column, justify="left" if column == "format" else "right")
@@ -198,7 +209,7 @@ def command(target: Path, signal: str | None, pyhs3: Path | None, table: Path | 
     if table is not None:
         words = f"PYTHONPATH=tests/lib python -m helpers.closure_table {target} --table {table}"
         versions = [f"{each} {version_of(each)}" for each in ("pyhf", "cabinetry", "uproot")]
-        versions += [f"pyhs3 {version}"] if version else []
+        versions += asked
         table.write_text(markdown(rows, model, name=found.name, command=words, versions=versions), encoding="utf-8")
     bad = [row.name for row in rows if not row.holds]
     if bad:
