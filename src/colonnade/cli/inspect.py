@@ -1,4 +1,4 @@
-"""`colonnade inspect`: what a file of events holds, column by column."""
+"""`colonnade inspect`: what a file of events holds, column by column, or what a model holds."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ __all__ = ["command"]
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from colonnade.errors import ColonnadeError
 
+if TYPE_CHECKING:
+    from colonnade.statistics.contents import Contents
+
 _GEV = frozenset({"pt", "mass", "energy", "px", "py", "pz", "sumEt", "et", "sumPt"})
 _RADIAN = frozenset({"phi"})
 _VALUES = 3
+_MODELS = (".json", ".txt", ".card", ".xml", ".yml", ".yaml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +42,32 @@ class _Summary:
 @click.option("--tree", help="The tree's name; by default the one that a schema expects, or the only one.")
 @click.option("--schema", help="The file's layout; by default it is detected.")
 @click.option("--entries", type=click.IntRange(min=1), default=1000, show_default=True, help="Events to read.")
+@click.option("--measurement", metavar="NAME", help="Of a model: which measurement or analysis.")
+@click.option("--mass", type=float, help="Of a datacard: what $MASS stands for.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
 def command(
-    file: str, columns: tuple[str, ...], tree: str | None, schema: str | None, entries: int, as_json: bool
+    file: str,
+    columns: tuple[str, ...],
+    *,
+    tree: str | None,
+    schema: str | None,
+    entries: int,
+    measurement: str | None,
+    mass: float | None,
+    as_json: bool,
 ) -> None:
-    """Show the columns of FILE (path or URL of a ROOT, parquet or CSV file): type, unit, first values and range.
+    """Show what FILE holds, a file of events (ROOT, parquet, CSV; path or URL) or one of a model in any format.
 
-    COLUMNS are names or globs, such as "Muon_*"; by default all. Momenta are shown in GeV, whatever the file has.
+    Of events the columns: type, unit, first values and range. COLUMNS are names or globs, such as "Muon_*"; by default
+    all. Momenta are shown in GeV, whatever the file has. Of a model, or of the folder of a run, the channels, processes
+    and yields, and the parameters with their constraints and largest effects; COLUMNS are parameters then. What is
+    unusual is said.
     """
     import fnmatch
 
+    if Path(file).suffix in _MODELS or Path(file).is_dir():
+        _show_model(file, columns, measurement, mass, as_json=as_json)
+        return
     from colonnade.errors import InputError, nearest
     from colonnade.events import inspect_file
 
@@ -121,3 +142,47 @@ def _short(value: Any) -> str:
         more = ", ..." if len(value) > _VALUES else ""
         return f"[{', '.join(_short(one) for one in value[:_VALUES])}{more}]"
     return str(value)
+
+
+def _show_model(
+    file: str, names: tuple[str, ...], measurement: str | None, mass: float | None, *, as_json: bool
+) -> None:
+    from colonnade.cli.models import read_target
+    from colonnade.statistics.contents import contents_of
+    from colonnade.statistics.results import finite
+    from colonnade.statistics.templates import matching
+
+    found = contents_of(read_target((file,), measurement=measurement, mass=mass).model)
+    chosen = matching(names or ("*",), dict.fromkeys(each.name for each in found.parameters), "parameter")
+    found = dataclasses.replace(found, parameters=tuple(each for each in found.parameters if each.name in chosen))
+    if as_json:
+        click.echo(json.dumps(finite(dataclasses.asdict(found)), indent=1))
+    else:
+        _print_model(found)
+
+
+def _print_model(found: Contents) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table("channel", "bins", "observed", "process", "expected", title="Channels", title_justify="left")
+    for channel in found.channels:
+        head = [escape(channel.name), str(channel.bins), f"{channel.observed:g}"]
+        for name, value in channel.expected.items():
+            table.add_row(*head, escape(name), f"{value:.5g}")
+            head = ["", "", ""]
+    console.print(table)
+    columns = ("parameter", "constraint", "initial", "range", "acts on", "up", "down", "bins")
+    table = Table(*columns, title=f"Parameters; of interest: {escape(found.poi) or 'none'}", title_justify="left")
+    for one in found.parameters:
+        size = "" if one.components == 1 else f" ({one.components})"
+        held = "constant" if one.fixed == one.components else "free" if one.constraint == "none" else one.constraint
+        effects = [f"{100 * value:+.3g} %" if value else "" for value in (one.up, one.down)]
+        effects.append(f"{100 * one.shape:.3g} %" if one.shape > 1e-9 else "")
+        span = f"{one.low:g} to {one.high:g}"
+        table.add_row(escape(one.name) + size, held, f"{one.initial:g}", span, f"{one.processes}", *effects)
+    console.print(table)
+    for sentence in found.unusual:
+        console.print(f"Note: {sentence}", highlight=False, soft_wrap=True, markup=False)

@@ -31,7 +31,7 @@ _TOLERANCES = {
     "xml": (1e-6, 1e-5),
     "root": (1e-2, 1e-3),
     "combine": (0.5, 0.1),
-    "combine, no stat.": (0.1, 5e-2),
+    "combine, no stat.": (0.2, 5e-2),
 }
 
 
