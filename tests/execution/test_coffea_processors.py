@@ -8,6 +8,7 @@ from typing import Any
 
 import awkward as ak
 import boost_histogram as bh
+import hist
 import numpy as np
 import pytest
 import uproot
@@ -15,10 +16,13 @@ from coffea import nanoevents, processor
 from coffea.processor.test_items import NanoEventsProcessor, NanoTestProcessor, NanoTestProcessorPandas
 from helpers import coffea_processors
 from helpers.coffea_processors import ALL, Spread, Together
+from hypothesis import given
+from hypothesis import strategies as st
 
 from colonnade.accumulators import take_apart
 from colonnade.errors import ConfigError, EventError, InputError
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+from colonnade.execution.coffea_processor import standard_histograms
 
 CHUNK = 10
 Fileset = dict[str, Any]
@@ -58,9 +62,9 @@ def by_coffea(instance: Any, files: Fileset, schema: str = "NanoAODSchema", chun
         return processor.Runner(executor, schema=getattr(nanoevents, schema), chunksize=chunk)(files, instance)
 
 
-def here(instance: Any, files: Any, kind: str = "iterative", workers: int = 1, **more: Any) -> Any:
+def here(instance: Any, fileset: Any, kind: str = "iterative", workers: int = 1, **more: Any) -> Any:
     settings = ExecutorSettings(kind=kind, workers=workers)
-    return run_datasets(instance, files, executor=settings, **{"chunk_size": CHUNK, **more})
+    return run_datasets(instance, fileset, executor=settings, **{"chunk_size": CHUNK, **more})
 
 
 def assert_same(one: Any, other: Any, place: str = "") -> None:
@@ -241,3 +245,84 @@ def test_a_processor_that_fails_on_few_events_is_learned_on_a_chunk(
     assert found.accumulator["last"] == by_coffea(Picky(), {"Data": fileset["Data"]})["last"]
     with pytest.raises(EventError, match="IndexError"):
         here(Picky(), {"Data": fileset["Data"]}, "futures", 1, chunk_size=5)
+
+
+def test_histograms_of_one_name_are_refused() -> None:
+    one, other = (hist.Hist(hist.axis.Regular(2, 0, 1, name="x")) for _ in range(2))
+    with pytest.raises(EventError, match=r"\[1\] and \['1'\] are both called 1; rename a key"):
+        standard_histograms({1: one, "1": other}, {}, {})
+    different = hist.Hist(hist.axis.Regular(3, 0, 1, name="x"))
+    with pytest.raises(EventError, match="different axes"):
+        standard_histograms({"a": {"h": one}, "b": {"h": different}}, {}, {"a": "p", "b": "p"})
+
+
+def test_datasets_of_one_process_are_added_and_profiles_left_out() -> None:
+    one = hist.Hist(hist.axis.Regular(2, 0, 1, name="x")).fill([0.1, 0.6, 0.6])
+    profile = hist.Hist(hist.axis.Regular(2, 0, 1, name="x"), storage="mean")
+    found, notes = standard_histograms({"a": {"h": one}, "b": {"h": one, "m": profile}}, {}, {"a": "p", "b": "p"})
+    assert list(found) == ["h"]
+    assert found["h"]["p"]["all", "nominal", :].values().tolist() == [2, 4]
+    assert found["h"]["p"]["all", "nominal", :].variances().tolist() == [2, 4]
+    assert not notes
+    weighted = hist.Hist(hist.axis.Regular(2, 0, 1, name="x")).fill([0.1], weight=[0.25])
+    assert "no variances" in standard_histograms({"h": weighted}, {}, {})[1][0]
+
+
+@given(st.data())
+def test_axes_are_taken_apart_whatever_their_order(data: st.DataObject) -> None:
+    axes = {
+        "process": hist.axis.StrCategory(["a", "b", "c"], name="process"),
+        "region": hist.axis.StrCategory(["r", "s"], name="region"),
+        "variation": hist.axis.StrCategory(["nominal", "up"], name="variation"),
+        "x": hist.axis.Regular(3, 0, 1, name="x"),
+        "y": hist.axis.Integer(0, 2, name="y"),
+    }
+    names = data.draw(st.permutations(list(axes)))
+    names = names[: data.draw(st.integers(1, len(names)))]
+    filled = hist.Hist(*(axes[name] for name in names), storage="weight")
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    filled.view(flow=True)["value"] = rng.random(filled.axes.extent)
+    filled.view(flow=True)["variance"] = rng.random(filled.axes.extent)
+    found = standard_histograms({"h": filled}, {}, {})[0]["h"]
+    assert list(found) == (["a", "b", "c"] if "process" in names else ["all"])
+    for process, each in found.items():
+        wanted = {"process": process} if "process" in names else {}
+        for region in each.axes["region"]:
+            for variation in each.axes["variation"]:
+                place = wanted | {"region": region, "variation": variation}
+                direct = filled[{name: label for name, label in place.items() if name in names}]
+                one = each[{"region": region, "variation": variation}]
+                if isinstance(direct, hist.Hist):
+                    order = [name for name in names if name in ("x", "y")]
+                    assert [axis.name for axis in one.axes] == order
+                    assert (one.values(flow=True) == direct.values(flow=True)).all()
+                    assert (one.variances(flow=True) == direct.variances(flow=True)).all()
+                else:
+                    assert (one.value, one.variance) == (direct.value, direct.variance)
+
+
+def test_what_is_undeclared_and_opened_is_said(fileset: Fileset, tmp_path: Path) -> None:
+    (tmp_path / "factor.json").write_text("2")
+    said: list[str] = []
+    instance = coffea_processors.Reading(str(tmp_path), "factor.json")
+    found = here(instance, {"Data": fileset["Data"]}, cache=ResultCache(tmp_path / "kept"), progress=Notes(said))
+    assert found.accumulator["factor"] == 4 * 2
+    assert any("no result is kept" in each and "factor.json" in each for each in said)
+    said.clear()
+    more = {"cache": ResultCache(tmp_path / "kept"), "files": [tmp_path / "factor.json"], "progress": Notes(said)}
+    here(instance, {"Data": fileset["Data"]}, **more)
+    assert here(instance, {"Data": fileset["Data"]}, **more).timing.processed == 0
+    assert not any("no result is kept" in each for each in said)
+
+
+class Notes:
+    """Keep what is said."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.say = said.append
+
+    def begin(self, what: str, total: int) -> None: ...
+
+    def advance(self, count: int, lost: int = 0) -> None: ...
+
+    def end(self) -> None: ...

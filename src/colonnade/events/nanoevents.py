@@ -207,13 +207,14 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
             raw = self._raws[name] = self._read([name], [name])[name]
         return ak.to_numpy(raw.content) if isinstance(raw.content, ak.contents.Content) else raw.content
 
-    def _column_source(self, uuid: str, path_in_source: str) -> None:
-        """There is one source."""
+    def _column_source(self, uuid: str, path_in_source: str) -> Any:
+        del uuid
+        return self._file_handle[path_in_source]
 
-    def get_column_handle(self, columnsource: Any, name: str, allow_missing: bool) -> str | None:
-        """Return a branch's name; None of one that may be missing and is."""
-        del columnsource
-        return name if name in self._names or not allow_missing else None
+    def get_column_handle(self, columnsource: Any, name: str, allow_missing: bool) -> Any:
+        """Return a branch's name; of a split object, or where it may be missing, the branch as uproot has it."""
+        here = name in self._names and not allow_missing
+        return name if here else super().get_column_handle(columnsource, name, allow_missing)
 
     def extract_column(
         self,
@@ -224,7 +225,7 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         use_ak_forth: bool = True,
     ) -> Any:
         """Return a branch's values."""
-        if columnhandle is None or allow_missing:
+        if not isinstance(columnhandle, str):
             return super().extract_column(columnhandle, start, stop, allow_missing, use_ak_forth)
         raw = self._raws.get(columnhandle)
         if raw is None or raw.offsets is None:  # which may have been left out

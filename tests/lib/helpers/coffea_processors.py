@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -186,3 +187,13 @@ class Together(processor.ProcessorABC):
 
     def process(self, events: Any) -> Any:
         return {type(each).__name__: each.process(events) for each in self.all}
+
+
+class Reading(processor.ProcessorABC):
+    """Read a file of a name that is made at run time."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder, self.name = folder, name
+
+    def process(self, events: Any) -> Any:
+        return {"factor": int((Path(self.folder) / self.name).read_text()), "events": len(events)}
