@@ -206,7 +206,7 @@ class Layout:
     statistics: Statistics
     jacobian: Jacobian
     second: Second
-    even: Ints
+    folded: Ints
 
 
 def lay_out(model: Model) -> Layout:
@@ -244,20 +244,32 @@ def lay_out(model: Model) -> Layout:
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
-    even = np.array(sorted({offset[name] for name in _even(model)}), dtype=np.intp)
-    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, even)
+    folded = np.array(sorted({offset[name] for name in _folded(model)}), dtype=np.intp)
+    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, folded)
 
 
-def _even(model: Model) -> Iterator[str]:
-    """Yield the parameters whose effect on some sample is the same upwards and downwards."""
+def _folded(model: Model) -> Iterator[str]:
+    """Yield the parameters along which a fit may have several minima.
+
+    Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a
+    tenth; shapes that take most of a bin away; and free factors that stand beside another one.
+    """
+    free = {each.name for each in model.parameters if each.constraint == "none"}
     for channel in model.channels:
         for sample in channel.samples:
+            factors = [name for each in sample.modifiers for name in each.parameters if name in free]
+            if len(factors) > 1:
+                yield from factors
             for each in sample.modifiers:
                 if each.kind not in ("normsys", "histosys"):
                     continue
                 nominal = sample.yields if each.kind == "histosys" else np.ones(1)
-                size = np.abs(each.up - nominal) + np.abs(each.down - nominal)
-                if size.any() and np.all(np.abs(each.up - each.down) <= 1e-3 * size.max()):
+                up, down = each.up - nominal, each.down - nominal
+                size = np.abs(up) + np.abs(down)
+                even = size.any() and np.all(np.abs(up - down) <= 1e-3 * size.max())
+                one_side = (up * down >= 0) & (np.maximum(np.abs(up), np.abs(down)) > 0.1 * np.abs(nominal))
+                large = each.kind == "histosys" and np.any(np.minimum(each.up, each.down) < 0.2 * nominal)
+                if even or one_side.any() or large:
                     yield each.parameter
 
 

@@ -22,8 +22,9 @@ from colonnade.statistics.model import Model
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-# expected events of a bin never go below this, so that a wild trial point costs much instead of being undefined
-FLOOR = 1e-10
+# below this expectation a bin with events costs what it does here, and per event this much more for every expected
+# event that lacks: a wild trial point costs much instead of being undefined
+FLOOR, _WALL = 1e-10, 1e4
 # within this of 0 events, in a bin where none were seen, the likelihood's corner is rounded off
 CORNER = 1e-9
 # Asimov data have no fewer events in a bin than this, or none
@@ -127,9 +128,10 @@ class Likelihood:
         The parameter that is each bin's own (held by a constraint, and moving that bin alone), -1 for none.
     columns : numpy.ndarray
         All other parameters.
-    even : numpy.ndarray
-        The parameters by which the expectation changes alike upwards and downwards, in some sample: a fit that begins
-        at their nominal value may end on a saddle point.
+    loose : numpy.ndarray
+        Which parameters no measurement constrains.
+    folded : numpy.ndarray
+        The parameters along which a fit may have several minima: it begins at several of their values.
     """
 
     def __init__(self, model: Model) -> None:
@@ -147,7 +149,8 @@ class Likelihood:
             self.bins += channel.bins
         self._layout = lay_out(model)
         self.local, self.columns = self._layout.jacobian.local, self._layout.jacobian.columns
-        self.even = self._layout.even
+        self.folded = self._layout.folded
+        self.loose = np.array([each.constraint == "none" for each in model.parameters for _ in each.inits], dtype=bool)
         main = np.concatenate([model.observations[channel.name] for channel in model.channels])
         self.observed = np.concatenate([main, self._layout.constraints.auxdata])
 
@@ -172,7 +175,7 @@ class Likelihood:
         row_scale = np.multiply.reduceat(values, rows.starts, axis=0)[cells.row]
         scale = row_scale
         for layer in layout.gammas.layers:
-            scale = scale * extended[layer]
+            scale = scale * _safe(extended[layer])
         base = cells.nominal
         even_slopes = even_bends = np.zeros((len(shapes.parameter), batch))
         if len(shapes.parameter):
@@ -291,7 +294,8 @@ class Likelihood:
         count = data[: self.bins]
         lifted = np.maximum(state.bins + corner, 0.0)
         rate = np.where((count == 0) & (state.bins < corner), lifted * lifted / (4 * corner), state.bins)
-        value = np.where(count == 0, rate, _deviance(count, np.maximum(rate, FLOOR))).sum(axis=0)
+        below = _WALL * count * np.maximum(FLOOR - state.bins, 0.0)
+        value = np.where(count == 0, rate, _deviance(count, np.maximum(rate, FLOOR)) + below).sum(axis=0)
         aux = data[self.bins :]
         if len(held.normal):
             pull = (aux[held.normal_aux] - theta[held.normal]) / self._widths(theta, aux)
@@ -492,14 +496,18 @@ def _slope(count: Floats, rate: Floats, corner: float | Floats) -> Floats:
     Where nothing was counted, a rate below 0 costs nothing, and lowering it changes nothing.
     """
     round_off = np.clip((rate + corner) / (2 * corner), 0.0, 1.0)
-    return np.where(count == 0, round_off, 1 - count / np.maximum(rate, FLOOR))
+    seen = np.where(rate < FLOOR, -_WALL * count, 1 - count / np.maximum(rate, FLOOR))
+    return np.where(count == 0, round_off, seen)
 
 
 def _bend(count: Floats, rate: Floats, corner: float) -> Floats:
     """Return the second derivative, a little more where nothing was counted, so that steps are finite."""
     safe = np.maximum(rate, FLOOR)
     empty = np.where(np.abs(rate) < corner, 1 / (2 * corner), np.where(rate > 0, _LITTLE / safe, 0.0))
-    return np.where(count == 0, empty, np.maximum(count, _LITTLE * safe) / safe**2)
+    seen = np.maximum(count, _LITTLE * safe) / safe**2
+    # from below the floor a step goes to where the count is
+    seen = np.where(rate < FLOOR, _WALL * count / np.maximum(count - rate, FLOOR), seen)
+    return np.where(count == 0, empty, seen)
 
 
 def _safe(values: Floats) -> Floats:

@@ -28,8 +28,8 @@ Flags = NDArray[np.bool_]
 TOLERANCE = 1e-10
 _STEPS = 100
 _STARTS = 4
-# a parameter of even effect that ends nearer to its nominal value than this may sit on a saddle point
-_NEAR = 0.5
+# at which sizes the free factors of other starting points are
+_SIZES = (1.0, 0.2, 10.0, 0.05)
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
 # widths in events of the corners along which a fit that is stuck is led
@@ -106,9 +106,50 @@ def minimise(
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
     found = _from(likelihood, data, theta, free, (low, high), strict=strict)
-    for other in _other_starts(likelihood, found.values, free, (low, high)):
-        found = _lower(found, _from(likelihood, data, other, free, (low, high), strict=False))
+    others = list(_other_starts(likelihood, found.values, theta, free, (low, high)))
+    if others:
+        found = _lower(found, _best_of(likelihood, data, others, free, (low, high), found))
     return _off_saddles(likelihood, data, found, free, (low, high))
+
+
+def _best_of(
+    likelihood: Likelihood,
+    data: Floats,
+    starts: list[Floats],
+    free: Flags,
+    bounds: tuple[Floats, Floats],
+    found: Minimum,
+) -> Minimum:
+    """Fit a batch from several starting points, all at once, and take the lowest minimum of each fit.
+
+    One that has not converged goes on where it is lower than what was found before.
+    """
+    count, batch = len(starts), data.shape[1]
+    seen, moving = np.tile(data, count), np.tile(free, count)
+    tried = _steps(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds)
+    values = tried.values.reshape(-1, count, batch)
+    nll = np.where(np.isfinite(tried.nll), tried.nll, np.inf).reshape(count, batch)
+    best, each = np.argmin(nll, axis=0), np.arange(batch)
+    lowest = Minimum(values[:, best, each], nll[best, each], tried.converged.reshape(count, batch)[best, each])
+    open_ = np.flatnonzero(~lowest.converged & _is_lower(lowest, found))
+    if len(open_):
+        part = _from(likelihood, data[:, open_], lowest.values[:, open_], free[:, open_], bounds, strict=False)
+        lowest.values[:, open_], lowest.nll[open_], lowest.converged[open_] = part.values, part.nll, part.converged
+    return lowest
+
+
+def _steps(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
+    """Take Newton's steps for a batch, in parts that fit into memory."""
+    count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
+    parts = [
+        _newton(likelihood, data[:, at : at + count], theta[:, at : at + count], free[:, at : at + count], bounds)
+        for at in range(0, data.shape[1], count)
+    ]
+    return Minimum(
+        np.concatenate([part.values for part in parts], axis=1),
+        np.concatenate([part.nll for part in parts]),
+        np.concatenate([part.converged for part in parts]),
+    )
 
 
 def _from(
@@ -116,15 +157,8 @@ def _from(
 ) -> Minimum:
     """Fit a batch from one starting point each; `minimise` describes the arguments."""
     low, high = bounds
-    batch = data.shape[1]
-    count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
-    parts = [
-        _newton(likelihood, data[:, at : at + count], theta[:, at : at + count], free[:, at : at + count], (low, high))
-        for at in range(0, batch, count)
-    ]
-    values = np.concatenate([part.values for part in parts], axis=1)
-    nll = np.concatenate([part.nll for part in parts])
-    converged = np.concatenate([part.converged for part in parts])
+    first = _steps(likelihood, data, theta, free, bounds)
+    values, nll, converged = first.values, first.nll, first.converged
     stuck = np.flatnonzero(~converged)
     if len(stuck):
         led = _around_corners(likelihood, data[:, stuck], theta[:, stuck], free[:, stuck], bounds)
@@ -156,26 +190,40 @@ def _around_corners(
 
 
 def _other_starts(
-    likelihood: Likelihood, reached: Floats, free: Flags, bounds: tuple[Floats, Floats]
+    likelihood: Likelihood, reached: Floats, begin: Floats, free: Flags, bounds: tuple[Floats, Floats]
 ) -> Iterator[Floats]:
-    """Yield further starting points where the expectation changes alike upwards and downwards by a parameter.
+    """Yield further starting points where a fit may have several minima.
 
-    The likelihood is stationary at the nominal value of such a parameter, whether it is best there or not. Each other
-    start has all that ended near it one standard deviation off, to either side.
+    The first one mirrors what was reached in the parameters along which there may be several. The others have these
+    off their nominal values, all to one side and in turn to either side, and the free ones at a few of their sizes.
     """
-    even = likelihood.even
-    near = free[even] & (np.abs(reached[even]) < _NEAR)
-    if not near.any():
+    folded = likelihood.folded
+    if not free[folded].any():
         return
-    for side in (1.0, -1.0):
-        start = reached.copy()
-        start[even] = np.where(near, np.clip(side, bounds[0][even], bounds[1][even]), reached[even])
-        yield start
+    low, high = bounds
+    middle = likelihood.inits[folded][:, None]
+    loose = np.intersect1d(folded, np.flatnonzero(likelihood.loose))
+    poi = [] if likelihood.poi is None else [likelihood.poi]
+    sizes = np.union1d(loose, np.array(poi, dtype=np.intp))
+    start = reached.copy()
+    start[folded] = 2 * middle - reached[folded]
+    start[loose] = begin[loose]
+    yield np.where(free, np.clip(start, low, high), begin)
+    turns = np.where(np.arange(len(folded)) % 2, -1.0, 1.0)[:, None]
+    for shift, size in zip((1.0, -1.0, 2.0 * turns, -2.0 * turns), _SIZES, strict=True):
+        start = begin.copy()
+        start[folded] = middle + shift
+        start[sizes] = size
+        yield np.where(free, np.clip(start, low, high), begin)
+
+
+def _is_lower(other: Minimum, found: Minimum) -> Flags:
+    return np.asarray(other.nll < found.nll - _LOWER * (1 + np.abs(found.nll)))
 
 
 def _lower(found: Minimum, other: Minimum) -> Minimum:
     """Take the lower one of two minima, fit by fit."""
-    better = other.converged & (other.nll < found.nll - _LOWER * (1 + np.abs(found.nll)))
+    better = other.converged & _is_lower(other, found)
     if not better.any():
         return found
     return Minimum(
