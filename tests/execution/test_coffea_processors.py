@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from colonnade.accumulators import take_apart
 from colonnade.errors import ConfigError, EventError, InputError
+from colonnade.events import inspect_file
+from colonnade.events.nanoevents import find_nano_schema, read_nanoevents
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
 from colonnade.execution.coffea_processor import standard_histograms
 
@@ -245,6 +247,45 @@ def test_a_processor_that_fails_on_few_events_is_learned_on_a_chunk(
     assert found.accumulator["last"] == by_coffea(Picky(), {"Data": fileset["Data"]})["last"]
     with pytest.raises(EventError, match="IndexError"):
         here(Picky(), {"Data": fileset["Data"]}, "futures", 1, chunk_size=5)
+
+
+class OneBranch(processor.ProcessorABC):
+    """Sum a branch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def process(self, events: Any) -> Any:
+        return {"events": len(events), "sum": float(ak.sum(events[self.name]))}
+
+
+def test_a_damaged_branch_loses_its_file_alone(shared_data: Path) -> None:
+    damaged = str(next((shared_data / "bad").glob("*bitflip*")))
+    good = str(shared_data / "nanoaod" / "nano_dimuon.root")
+    files = {"d": {"files": [good, damaged], "treename": "Events"}}
+    found = here(OneBranch("HLT_PFJet15"), files, schema="BaseSchema")
+    assert found.accumulator["events"] == 40
+    assert [(loss.file, loss.stop) for _, loss in found.ledger.lost] == [(damaged, 10 * stop) for stop in (1, 2, 3, 4)]
+    assert all("HLT_PFJet15" in loss.reason for _, loss in found.ledger.lost)
+
+
+def test_every_column_is_what_coffea_reads(shared_data: Path) -> None:
+    """PHYSLITE has objects that are split into branches within branches."""
+    path = str(shared_data / "physlite" / "PHYSLITE_example.root")
+    schema = find_nano_schema("PHYSLITESchema")
+    source = inspect_file(path)
+    ours = read_nanoevents(source, 5, 25, (), {"dataset": "d"}, schema)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        factory = nanoevents.NanoEventsFactory.from_root(
+            {path: source.tree}, schemaclass=schema, metadata={"dataset": "d"}, entry_start=5, entry_stop=25
+        )
+        theirs = factory.events()
+    assert sorted(ours.fields) == sorted(theirs.fields)
+    for collection in ("Electrons", "Jets", "EventInfo", "xTrigDecision"):
+        for field in theirs[collection].fields:
+            values = [ak.to_list(each[collection][field]) for each in (ours, theirs)]
+            assert str(values[0]) == str(values[1]), (collection, field)
 
 
 def test_histograms_of_one_name_are_refused() -> None:

@@ -124,10 +124,10 @@ def run_datasets(
     run = _Run(processor, executor or ExecutorSettings(), cache, progress, axes or {})
     if is_coffea_processor(processor):
         run.schema, schema = find_nano_schema(schema), None
-    elif luminosity is None or isinstance(datasets, Mapping) or isinstance(schema, type):
+    elif luminosity is None or not isinstance(datasets, Sequence) or isinstance(schema, type):
         msg = "An analysis needs a luminosity, datasets of a manifest and a schema's name; filesets are for coffea's."
         raise ConfigError(msg)
-    if isinstance(datasets, Mapping):
+    if not isinstance(datasets, Sequence):
         datasets = as_datasets(datasets)
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
