@@ -15,6 +15,7 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.methods import nanoaod
 
 from colonnade.events import inspect_file, learn_columns, read_events
+from colonnade.events.behaviors import UnlearnedColumnError
 from colonnade.kinematics import accelerate
 
 FILES = ("nano_dy", "nano_dimuon", "nano_tt_v12", "nano_tt_v15", "pfnano")
@@ -143,6 +144,16 @@ def test_fields_in_full(both: tuple[str, Any, Any]) -> None:
     learn_columns(source, use, {})
 
 
+def _pairs(events: Any, of: Callable[[Any, Any], Any]) -> Any:
+    pairs = ak.combinations(events.Muon, 2, fields=["one", "other"])
+    return of(pairs.one, pairs.other)
+
+
+def _leptons(events: Any) -> Any:
+    leptons = ak.with_name(ak.concatenate([events.Muon, events.Electron], axis=1), "PtEtaPhiMCandidate")
+    return leptons[ak.argsort(leptons.pt, ascending=False)]
+
+
 SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "objects": lambda events: events.Muon[events.Muon.pt > 5].matched_gen.pdgId,
     "events": lambda events: events[ak.num(events.Electron) > 0].Electron.matched_gen.pt,
@@ -159,6 +170,20 @@ SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "nearest within": lambda events: events.Jet.nearest(events.GenJet, threshold=0.4).pt,
     "table": lambda events: events.Muon.metric_table(events.Jet),
     "constant": lambda events: events.Electron.cutBased >= events.Electron.LOOSE,
+    "charge of a sum": lambda events: _pairs(events, lambda one, other: (one + other).charge),
+    "pairs of two collections": lambda events: _pairs(events, lambda one, other: one.delta_r(other)),
+    "boost": lambda events: _pairs(events, lambda one, other: (one + other).boostvec.z),
+    "candidates": lambda events: ak.sum(_leptons(events), axis=1).pt,
+    "pair of candidates": lambda events: (ak.firsts(_leptons(events)) + ak.firsts(_leptons(events)[:, 1:])).mass,
+    "named vectors": lambda events: (
+        ak.zip({name: events.Jet[name] for name in ("pt", "eta", "phi", "mass")}, with_name="PtEtaPhiMLorentzVector").pz
+    ),
+    "cleaned": lambda events: events.Jet[ak.all(events.Jet.metric_table(events.Muon) > 0.4, axis=2)].pt,
+    "truth": lambda events: (
+        events.GenPart[(abs(events.GenPart.pdgId) == 5) & (abs(events.GenPart.distinctParent.pdgId) == 6)]
+        .nearest(events.Jet, threshold=0.4)
+        .pt
+    ),
     "flat": lambda events: events.Muon_pt,
     "flat item": lambda events: events["Jet_eta"],
     "trigger": lambda events: events.HLT[min(events.HLT.fields)],
@@ -196,6 +221,30 @@ def test_systematics_are_kept_by_the_array_that_has_them(shared_data: Path) -> N
     assert ak.fields(muons.systematics) == ["scale"]
     assert np.allclose(ak.flatten(muons.systematics.scale.up.pt), ak.flatten(muons.pt) * 1.01)
     assert "__systematics__" not in ak.fields(events.Muon)
+
+
+def test_a_charge_is_read_where_a_sum_is_asked_for_it(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
+    masses = learn_columns(source, lambda events: _pairs(events, lambda one, other: (one + other).mass), {})
+    charges = learn_columns(source, lambda events: _pairs(events, lambda one, other: (one + other).charge), {})
+    assert set(charges) - set(masses) == {"Muon_charge"}
+
+
+def test_asking_changes_no_array(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
+    muons = read_events(source, 0, 50, ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_mass"), {}).Muon
+    held = muons.layout.fields
+    muons.nearest(muons)
+    assert muons.layout.fields == held
+
+
+def test_the_fields_of_what_was_not_read_are_known(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
+    events = read_events(source, 0, 5, ("run",), {})
+    assert "IsoMu24" in events.HLT.fields
+    assert "IsoMu24" in events["HLT"].fields
+    with pytest.raises(UnlearnedColumnError, match="HLT_IsoMu24"):
+        _ = events.HLT.IsoMu24
 
 
 def test_what_coffea_can_not_do_either_blames_nothing_else(shared_data: Path) -> None:

@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 
 from colonnade.errors import InputError
-from colonnade.events.behaviors import BEHAVIOR
+from colonnade.events.behaviors import behavior
 from colonnade.events.catalog import Catalog, Column, Group, Objects
 from colonnade.events.chunk import EntryRange, as_layout
 from colonnade.events.readers import Reader
@@ -147,7 +147,7 @@ def eager_events(chunk: EntryRange, plan: Plan, attrs: dict[str, Any]) -> ak.Arr
         fields.append(member.group.name)
     layout = ak.contents.RecordArray(contents, fields, chunk.length, parameters=_EVENTS)
     # coffea's cross references go to all events, whatever was selected
-    return ak.Array(layout, behavior=BEHAVIOR, attrs={**attrs, "@layout": layout})
+    return ak.Array(layout, behavior=behavior(), attrs={**attrs, "@layout": layout})
 
 
 def _record(chunk: EntryRange, member: Member) -> Any:
@@ -225,7 +225,7 @@ def virtual_events(
         if group.jagged:
             buffers[f"{name}:list-offsets"] = functools.partial(_offsets, chunk, group, note)
     layout = ak.from_buffers(plan.form, chunk.length, buffers, highlevel=False)
-    return ak.Array(layout, behavior=BEHAVIOR, attrs={**attrs, "@layout": layout})
+    return ak.Array(layout, behavior=behavior(), attrs={**attrs, "@layout": layout})
 
 
 def _ignore(_: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["BEHAVIOR", "NoSuchColumnError", "UnlearnedColumnError", "missing_sentence"]
+__all__ = ["NoSuchColumnError", "UnlearnedColumnError", "behavior", "missing_sentence"]
 
 import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
@@ -44,16 +45,20 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
             # a property that fails inside is not a missing column
             if where.startswith("_") or hasattr(type(self), where):
                 raise
-            if (flat := self._flat(where)) is not None:
-                return flat
-            return self._answer(where, error)
+            found = self._flat(where)
+            if found is None:
+                found = self._unread(where)
+            return self._answer(where, error) if found is None else found
 
     def __getitem__(self, where: Any) -> Any:
         field = where[0] if isinstance(where, tuple) and where else where
         if isinstance(field, str):
             if field not in self.layout.fields:
-                if isinstance(where, str) and (flat := self._flat(where)) is not None:
-                    return flat
+                found = self._flat(field)
+                if found is None:
+                    found = self._unread(field)
+                if found is not None:
+                    return found if isinstance(where, str) else found[where[1:]]
                 self._missing(field)
             if isinstance(where, tuple) and len(where) > 1 and isinstance(where[1], str):
                 return self[field][where[1:]]
@@ -73,6 +78,16 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         group, _, field = where.partition("_")
         if field and self.layout.purelist_parameter("group") == "" and where in self.attrs.get("@columns", ()):
             return getattr(getattr(self, group), field) if group in self.layout.fields else None
+        return None
+
+    def _unread(self, where: str) -> Any:
+        """Return a record of which no column was read, such as HLT, for its fields are known; else None."""
+        known = self.attrs.get("@columns", ())
+        if where not in known or f"n{where}" in known or self.layout.purelist_parameter("group") != "":
+            return None
+        if self.layout.is_record and _fields(known, where):
+            empty = ak.contents.RecordArray([], [], len(self), parameters={"__record__": "Group", "group": where})
+            return ak.Array(empty, behavior=self.behavior, attrs=self.attrs)
         return None
 
     def _answer(self, where: str, error: AttributeError) -> Any:
@@ -151,11 +166,37 @@ class Group4D(_Columns, MomentumArray4D):  # type: ignore[misc]  # awkward and v
     """Four-momenta."""
 
 
-#: Rides on the events, so that nothing is registered for arrays that are not ours.
-BEHAVIOR: dict[Any, Any] = {
-    ("*", "Events"): Events,
-    ("*", "Group"): Group,
-    ("*", "Momentum2D"): Group2D,
-    ("*", "Momentum3D"): Group3D,
-    ("*", "Momentum4D"): Group4D,
-}
+@functools.cache
+def behavior() -> dict[Any, Any]:
+    """Return what rides on the events, so that nothing of this package is registered for arrays that are not its own.
+
+    Coffea's vectors and candidates are registered, as vector's are, for analyses name them in arrays that they make:
+    ``ak.with_name(leptons, "PtEtaPhiMCandidate")``.
+    """
+    from coffea.nanoevents.methods import candidate
+
+    ak.behavior.update(candidate.behavior)
+    return {
+        ("*", "Events"): Events,
+        ("*", "Group"): Group,
+        ("*", "Momentum2D"): Group2D,
+        ("*", "Momentum3D"): Group3D,
+        ("*", "Momentum4D"): Group4D,
+        (np.add, "Momentum4D", "Momentum4D"): _add,
+    }
+
+
+def _add(one: Any, other: Any) -> Any:
+    """Return the sum of momenta, with the sum of their charges where both have one; that is only read if it is used."""
+    total = one.add(other)
+    charges = [ak.Array(each.layout["charge"]) for each in (one, other) if "charge" in each.layout.fields]
+    if len(charges) < 2:
+        return total
+    dtype = np.result_type(*(np.dtype(ak.type(each).content.primitive) for each in charges))
+    form = ak.forms.NumpyForm(dtype.name, form_key="charge")
+    buffers = {"charge-data": lambda: np.add(*map(ak.to_numpy, charges), dtype=dtype)}
+    layout = total.layout
+    charge = ak.from_buffers(form, layout.length, buffers, highlevel=False)
+    contents, fields = [*layout.contents, charge], [*layout.fields, "charge"]
+    record = ak.contents.RecordArray(contents, fields, layout.length, parameters=layout.parameters)
+    return ak.Array(record, behavior=total.behavior, attrs=total.attrs)

@@ -66,8 +66,9 @@ def coffea_view(array: ak.Array) -> ak.Array:
 def _relabelled(layout: Any, known: frozenset[str]) -> Any:
     if layout.is_record:
         group = layout.parameter("group")
-        if group is None:
-            return layout
+        if group is None:  # a sum of momenta has no collection
+            name = _sum_name(layout)
+            return layout if name is None else layout.copy(parameters={"__record__": name})
         if not group:
             contents = [_relabelled(content, known) for content in layout.contents]
             return layout.copy(contents=contents, parameters={"__record__": "NanoEvents"})
@@ -75,6 +76,14 @@ def _relabelled(layout: Any, known: frozenset[str]) -> Any:
     if layout.is_union or layout.is_numpy or layout.is_unknown:
         return layout
     return layout.copy(content=_relabelled(layout.content, known))
+
+
+def _sum_name(layout: Any) -> str | None:
+    """Return coffea's name of momenta that belong to no collection; None if they are none."""
+    if layout.purelist_parameter("__record__") != "Momentum4D":
+        return None
+    kind = "Candidate" if "charge" in layout.fields else "LorentzVector"
+    return kind if "t" in layout.fields else f"PtEtaPhiM{kind}"
 
 
 def _collection(layout: Any, group: str, known: frozenset[str]) -> Any:
@@ -118,9 +127,12 @@ def answer(array: ak.Array, name: str) -> Any:
     """
     group = array.layout.purelist_parameter("group")
     behavior, records = _classes()
-    record = records.get(group, "NanoCollection") if group else "NanoEvents"
+    if group is None:
+        record = _sum_name(array.layout)
+    else:
+        record = records.get(group, "NanoCollection") if group else "NanoEvents"
     kind = behavior.get(("*", record))
-    if group is None or kind is None or not (hasattr(kind, name) or name in constants_of(group)):
+    if kind is None or not (hasattr(kind, name) or name in constants_of(group or "")):
         return NotImplemented
     seen = coffea_view(array)
     found = getattr(seen, name)
@@ -132,9 +144,10 @@ def _method(array: ak.Array, seen: ak.Array, bound: Callable[..., Any]) -> Calla
 
     @functools.wraps(bound)
     def method(*arguments: Any, **options: Any) -> Any:
+        before = set(seen.layout.fields)
         result = bound(*map(_taken, arguments), **{key: _taken(value) for key, value in options.items()})
-        for field in seen.fields:
-            if field not in array.layout.fields:
+        for field in seen.layout.fields:
+            if field not in before:
                 array[field] = seen[field]
         return result
 
