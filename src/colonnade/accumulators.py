@@ -450,8 +450,6 @@ def write_accumulator(value: Any, path: Path | str) -> None:
     OutputError
         If the file can't be written.
     """
-    from uhi.io import zip as uhi_zip
-
     parts = take_apart(value)
     with (
         replacing(Path(path)) as temporary,
@@ -463,7 +461,7 @@ def write_accumulator(value: Any, path: Path | str) -> None:
             np.save(stream, array, allow_pickle=False)
             archive.writestr(f"{number}.npy", stream.getvalue())
         for number, histogram in enumerate(parts.histograms):
-            uhi_zip.write(archive, f"histogram{number}", histogram)
+            storage.write_histogram(archive, f"histogram{number}", histogram)
 
 
 def load(folder: Path | str) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["TimelessZipFile", "load", "write_root", "write_zip"]
+__all__ = ["TimelessZipFile", "load", "write_histogram", "write_root", "write_zip"]
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -37,8 +38,6 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
     OutputError
         If the file can't be written.
     """
-    from uhi.io import zip as uhi_zip
-
     with (
         replacing(Path(path)) as temporary,
         TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -47,7 +46,19 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
         index = [{"histogram": name, "process": process} for name in histograms for process in histograms[name]]
         archive.writestr("index.json", json.dumps(index, indent=1))
         for number, entry in enumerate(index):
-            uhi_zip.write(archive, str(number), histograms[entry["histogram"]][entry["process"]])
+            write_histogram(archive, str(number), histograms[entry["histogram"]][entry["process"]])
+
+
+def write_histogram(archive: zipfile.ZipFile, name: str, histogram: Any) -> None:
+    """Write the members of a histogram in uhi's serialisation, sorted, as their order else depends on the process."""
+    from uhi.io import zip as uhi_zip
+
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as inner:
+        uhi_zip.write(inner, name, histogram)
+    with zipfile.ZipFile(stream) as inner:
+        for member in sorted(inner.namelist()):
+            archive.writestr(member, inner.read(member))
 
 
 def load(folder: Path | str) -> dict[str, dict[str, hist.Hist]]:
