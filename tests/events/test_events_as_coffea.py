@@ -11,11 +11,13 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+from coffea.nanoevents import NanoAODSchema, NanoEventsFactory, PFNanoAODSchema
 from coffea.nanoevents.methods import nanoaod
 
+from colonnade.errors import ConfigError
 from colonnade.events import inspect_file, learn_columns, read_events
 from colonnade.events.behaviors import UnlearnedColumnError
+from colonnade.events.schemas import find_schema
 from colonnade.kinematics import accelerate
 
 FILES = ("nano_dy", "nano_dimuon", "nano_tt_v12", "nano_tt_v15", "pfnano")
@@ -96,7 +98,8 @@ def answer(events: Any, name: str, ask: Callable[[Any, Any], Any]) -> Any:
 @pytest.fixture(scope="module", params=FILES)
 def both(request: pytest.FixtureRequest, shared_data: Path) -> tuple[str, Any, Any]:
     path = str(shared_data / "nanoaod" / f"{request.param}.root")
-    kind = type("Nano", (NanoAODSchema,), {"error_missing_event_ids": False, "warn_missing_crossrefs": False})
+    schema = PFNanoAODSchema if request.param == "pfnano" else NanoAODSchema
+    kind = type("Nano", (schema,), {"error_missing_event_ids": False, "warn_missing_crossrefs": False})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         events = NanoEventsFactory.from_root({path: "Events"}, schemaclass=kind, mode="virtual", entry_stop=EVENTS)
@@ -154,6 +157,27 @@ def _leptons(events: Any) -> Any:
     return leptons[ak.argsort(leptons.pt, ascending=False)]
 
 
+PFNANO: dict[str, Callable[[Any], Any]] = {
+    "constituents": lambda events: events.Jet.constituents.pf.pt,
+    "their jet": lambda events: events.JetPFCands.jet.pt,
+    "vertices": lambda events: events.JetSVs.sv.pt,
+}
+
+
+@pytest.mark.parametrize("what", PFNANO)
+@pytest.mark.filterwarnings("ignore")
+def test_candidates_of_pfnano(what: str, shared_data: Path) -> None:
+    path = str(shared_data / "nanoaod" / "pfnano.root")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        coffea = NanoEventsFactory.from_root({path: "Events"}, schemaclass=PFNanoAODSchema, mode="virtual").events()
+    source = inspect_file(path)
+    columns = learn_columns(source, PFNANO[what], {})
+    assert len(columns) < 15
+    run = PFNANO[what](accelerate(read_events(source, 0, source.entries, columns, {})))
+    assert ak.to_list(run) == ak.to_list(PFNANO[what](coffea))
+
+
 SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "objects": lambda events: events.Muon[events.Muon.pt > 5].matched_gen.pdgId,
     "events": lambda events: events[ak.num(events.Electron) > 0].Electron.matched_gen.pt,
@@ -173,7 +197,7 @@ SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "charge of a sum": lambda events: _pairs(events, lambda one, other: (one + other).charge),
     "pairs of two collections": lambda events: _pairs(events, lambda one, other: one.delta_r(other)),
     "boost": lambda events: _pairs(events, lambda one, other: (one + other).boostvec.z),
-    "candidates": lambda events: ak.sum(_leptons(events), axis=1).pt,
+    "candidates": lambda events: _leptons(events).charge,
     "pair of candidates": lambda events: (ak.firsts(_leptons(events)) + ak.firsts(_leptons(events)[:, 1:])).mass,
     "named vectors": lambda events: (
         ak.zip({name: events.Jet[name] for name in ("pt", "eta", "phi", "mass")}, with_name="PtEtaPhiMLorentzVector").pz
@@ -241,10 +265,11 @@ def test_asking_changes_no_array(shared_data: Path) -> None:
 def test_the_fields_of_what_was_not_read_are_known(shared_data: Path) -> None:
     source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
     events = read_events(source, 0, 5, ("run",), {})
-    assert "IsoMu24" in events.HLT.fields
-    assert "IsoMu24" in events["HLT"].fields
-    with pytest.raises(UnlearnedColumnError, match="HLT_IsoMu24"):
-        _ = events.HLT.IsoMu24
+    assert "PFHT1050" in events.HLT.fields
+    assert "PFHT1050" in ak.fields(events["HLT"])
+    for fires in (events, accelerate(events)):
+        with pytest.raises(UnlearnedColumnError, match="HLT_PFHT1050"):
+            np.asarray(fires.HLT.PFHT1050)
 
 
 def test_what_coffea_can_not_do_either_blames_nothing_else(shared_data: Path) -> None:
@@ -255,6 +280,13 @@ def test_what_coffea_can_not_do_either_blames_nothing_else(shared_data: Path) ->
     assert not hasattr(events.Muon, "matched_gen")
     with pytest.raises(AttributeError, match="there is no column Muon_nearset"):
         _ = events.Muon.nearset
+
+
+def test_coffea_names_of_schemas() -> None:
+    assert find_schema("PFNanoAODSchema") is find_schema("nanoaod")
+    assert find_schema("PHYSLITESchema") is find_schema("physlite")
+    with pytest.raises(ConfigError, match=r"DelphesSchema.*known are .*coffea processor"):
+        find_schema("DelphesSchema")
 
 
 def test_new_versions_of_coffea_are_covered() -> None:

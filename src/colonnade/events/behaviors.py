@@ -14,7 +14,7 @@ import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
 from colonnade.errors import nearest
-from colonnade.events.coffea_view import UnlearnedColumnError, answer
+from colonnade.events.coffea_view import UnlearnedColumnError, answer, unread
 from colonnade.events.references import constants_of
 
 vector.register_awkward()
@@ -85,10 +85,12 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         known = self.attrs.get("@columns", ())
         if where not in known or f"n{where}" in known or self.layout.purelist_parameter("group") != "":
             return None
-        if self.layout.is_record and _fields(known, where):
-            empty = ak.contents.RecordArray([], [], len(self), parameters={"__record__": "Group", "group": where})
-            return ak.Array(empty, behavior=self.behavior, attrs=self.attrs)
-        return None
+        fields = _fields(known, where) if self.layout.is_record else ()
+        if not fields:
+            return None
+        contents = [unread(f"{where}_{field}", len(self)) for field in fields]
+        record = ak.contents.RecordArray(contents, fields, parameters={"__record__": "Group", "group": where})
+        return ak.Array(record, behavior=self.behavior, attrs=self.attrs)
 
     def _answer(self, where: str, error: AttributeError) -> Any:
         """Return what coffea has under a name; else raise for a missing column, or what was raised before."""

@@ -5,7 +5,7 @@ The layout of an array goes by coffea's names of records and gets coffea's behav
 
 from __future__ import annotations
 
-__all__ = ["UnlearnedColumnError", "answer", "coffea_view"]
+__all__ = ["UnlearnedColumnError", "answer", "coffea_view", "unread"]
 
 import functools
 import inspect
@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 
 from colonnade.errors import MissingColumnError
-from colonnade.events.references import constants_of
+from colonnade.events.references import constants_of, nano_schema
 
 _UNREAD = ak.forms.NumpyForm("float32", form_key="unread")
 
@@ -31,10 +31,9 @@ class UnlearnedColumnError(MissingColumnError):
 @functools.lru_cache(maxsize=1)
 def _classes() -> tuple[dict[Any, Any], dict[str, str]]:
     """Return coffea's behavior of NanoAOD, and the record of each collection."""
-    from coffea.nanoevents import NanoAODSchema
     from coffea.nanoevents.methods import nanoaod
 
-    return nanoaod.behavior, NanoAODSchema.mixins
+    return nanoaod.behavior, nano_schema().mixins
 
 
 class _Uncut:
@@ -89,17 +88,16 @@ def _sum_name(layout: Any) -> str | None:
 def _collection(layout: Any, group: str, known: frozenset[str]) -> Any:
     """Return records under coffea's name, with the fields that its class asks for."""
     own = frozenset(layout.fields)
-    unread = _fields(known, group) - own
-    constants = {name: value for name, value in constants_of(group).items() if name not in own | unread}
-    contents, fields = list(layout.contents), list(layout.fields)
-    if unread or constants:
-        length = layout.length
-        contents += [ak.contents.NumpyArray(np.full(length, value)) for value in constants.values()]
-        contents += [_unread(f"{group}_{name}", length) for name in unread]
-        fields += [*constants, *unread]
-    record = _classes()[1].get(group, "NanoCollection")
+    missing = _fields(known, group) - own
+    constants = {name: value for name, value in constants_of(group).items() if name not in own | missing}
+    record = nano_schema().mixins.get(group, "NanoCollection")
     parameters = {"__record__": record, "collection_name": group}
-    return ak.contents.RecordArray(contents, fields, layout.length, parameters=parameters)
+    if not missing and not constants:  # else their number is counted, which may read an offset
+        return layout.copy(parameters=parameters)
+    length = layout.length
+    contents = [*layout.contents, *(ak.contents.NumpyArray(np.full(length, value)) for value in constants.values())]
+    contents += [unread(f"{group}_{name}", length) for name in missing]
+    return ak.contents.RecordArray(contents, [*layout.fields, *constants, *missing], length, parameters=parameters)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,7 +105,7 @@ def _fields(known: frozenset[str], group: str) -> frozenset[str]:
     return frozenset(name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_"))
 
 
-def _unread(column: str, length: int) -> Any:
+def unread(column: str, length: int) -> Any:
     """Return numbers that are not there: whoever looks at them learns that the events were read without them."""
 
     def fail() -> Any:

@@ -2,12 +2,12 @@
 
 An index of the file counts the objects of one event; with a G behind its name it counts those of the whole entry range,
 so that it stays right when events or objects are selected. The tables of names and the functions are coffea's
-(`coffea.nanoevents.NanoAODSchema`, `coffea.nanoevents.transforms`).
+(`coffea.nanoevents.NanoAODSchema` with what PFNano and scouting add to it, `coffea.nanoevents.transforms`).
 """
 
 from __future__ import annotations
 
-__all__ = ["aliases_of", "constants_of", "ingredients", "is_nested", "made_columns", "make"]
+__all__ = ["aliases_of", "constants_of", "ingredients", "is_nested", "made_columns", "make", "nano_schema"]
 
 import functools
 from collections.abc import Callable, Collection, Mapping
@@ -24,22 +24,26 @@ _OF_LISTS = frozenset({"local2global", "counts2nestedindex"})
 _NESTED = frozenset({"nestedindex", "counts2nestedindex", "children", "distinctChildrenDeep"})
 
 
-@functools.lru_cache(maxsize=1)
-def _schema() -> Any:
-    from coffea.nanoevents import NanoAODSchema
+@functools.cache
+def nano_schema() -> Any:
+    """Return coffea's schema of NanoAOD, which also knows the collections that PFNano and scouting add to it."""
+    from coffea.nanoevents import NanoAODSchema, PFNanoAODSchema, ScoutingNanoAODSchema
 
-    return NanoAODSchema
+    kinds = (ScoutingNanoAODSchema, PFNanoAODSchema, NanoAODSchema)
+    tables = ("mixins", "all_cross_references", "full_like_items", "nested_items", "nested_index_items")
+    together = {name: {k: v for kind in kinds for k, v in getattr(kind, name).items()} for name in tables}
+    return type("NanoAODSchema", (NanoAODSchema,), together)
 
 
 def constants_of(group: str) -> dict[str, float]:
     """Return the fields of a collection that are the same for every object, where the file leaves them out."""
-    items = _schema().full_like_items.items()
+    items = nano_schema().full_like_items.items()
     return {name.partition("_")[2]: value for name, (_, (_, value)) in items if name.partition("_")[0] == group}
 
 
 def aliases_of(group: str) -> dict[str, str]:
     """Return the fields of a collection that are others of its fields, where the file leaves them out."""
-    items = _schema().alias_items.items()
+    items = nano_schema().alias_items.items()
     return {
         name.partition("_")[2]: other.partition("_")[2]
         for name, other in items
@@ -57,7 +61,7 @@ def made_columns(names: Collection[str], jagged: Collection[str]) -> Made:
     jagged
         The collections.
     """
-    schema = _schema()
+    schema = nano_schema()
     present = {*names, *(f"o{name}" for name in jagged)}
     made: Made = {}
 

@@ -16,18 +16,29 @@ from colonnade.events.schemas.physlite import PHYSLITE
 SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (PHYSLITE, ATLAS_OPEN_DATA, NANOAOD, CARTESIAN, FLAT)}
 
 
+#: What coffea calls the same.
+_COFFEA = {
+    **dict.fromkeys(("NanoAODSchema", "PFNanoAODSchema", "ScoutingNanoAODSchema"), "nanoaod"),
+    "PHYSLITESchema": "physlite",
+    "BaseSchema": "flat",
+}
+
+
 def find_schema(name: str) -> Schema:
-    """Return the schema of a name.
+    """Return the schema of a name, this package's or coffea's.
 
     Raises
     ------
     ConfigError
         If there is none, naming those there are.
     """
-    if name not in SCHEMAS:
-        msg = f"There is no schema {name!r}{nearest(name, SCHEMAS)}; known are {', '.join(SCHEMAS)}."
+    known = _COFFEA.get(name, name)
+    if known not in SCHEMAS:
+        msg = f"There is no schema {name!r}{nearest(name, SCHEMAS)}; known are {', '.join([*SCHEMAS, *_COFFEA])}."
+        if name.endswith("Schema"):  # as coffea's are called
+            msg += f" A coffea processor takes all of coffea's (`processor: {{coffea: ..., schema: {name}}}`)."
         raise ConfigError(msg)
-    return SCHEMAS[name]
+    return SCHEMAS[known]
 
 
 def detect_schema(names: Names[str]) -> Schema:
