@@ -9,7 +9,8 @@ from __future__ import annotations
 
 __all__ = ["to_combine"]
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ import uproot
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
 from colonnade.statistics.formats.convert import Difference
-from colonnade.statistics.model import Channel, Floats, Model, Modifier, Sample
+from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
+Columns = list[tuple[Channel, Sample]]
 _SAME = 1e-9
 
 
@@ -31,6 +33,7 @@ class _Effect:
     down: float
     shape_up: Floats | None
     shape_down: Floats | None
+    scale: float = 1.0
 
 
 def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
@@ -56,22 +59,142 @@ def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
         If a file can't be written.
     """
     differences: dict[Difference, None] = {}
-    columns = [(channel, sample) for channel in model.channels for sample in channel.samples if sample.yields.sum() > 0]
-    signals = {sample.name for _, sample in columns if any(m.parameter == model.poi for m in sample.modifiers)}
-    if not signals:
-        msg = f"The signal strength {model.poi!r} scales no process with events, so there is no signal for a card."
-        raise ConfigError(msg)
+    columns = [(channel, sample) for channel in model.channels for sample in channel.samples if np.any(sample.yields)]
+    signals = _signals(model, columns)
+    _check(model, columns)
+    columns, counts = _with_sidebands(model, columns)
     effects = [_effects(model, channel, sample, differences) for channel, sample in columns]
     names = list(dict.fromkeys(name for each in effects for name in each))
     shapes = {name for name in names if any(name in e and e[name].shape_up is not None for e in effects)}
-    _write_shapes(model, columns, effects, shapes, card.with_suffix(".root"))
-    lines = _header(model, columns, signals, card.with_suffix(".root").name, len(names))
-    lines += [_row(name, effects, shape=name in shapes) for name in names]
-    lines += _rates(model, columns)
+    counted = {
+        channel.name
+        for channel in model.channels
+        if _is_counted(channel)
+        and not any(shapes & set(found) for (where, _), found in zip(columns, effects, strict=True) if where is channel)
+    }
+    root = card.with_suffix(".root")
+    lines = _header(model, columns, signals, root.name, counted)
+    lines += [_row(name, _kind(model, name, columns, shapes), effects, shape=name in shapes) for name in names]
+    lines += counts
+    lines += _rates(model, columns, set(names))
     lines += _statistics(model, differences)
+    lines += _settings(model, names)
+    if len(counted) < len(model.channels):
+        kept = [index for index, (channel, _) in enumerate(columns) if channel.name not in counted]
+        _write_shapes(
+            replace(model, channels=tuple(each for each in model.channels if each.name not in counted)),
+            [columns[index] for index in kept],
+            [effects[index] for index in kept],
+            shapes,
+            root,
+        )
     with replacing(card) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tuple(differences)
+
+
+def _signals(model: Model, columns: Columns) -> set[str]:
+    """Return the names of the processes that the signal strength scales, in every channel."""
+    scaled: dict[str, set[bool]] = {}
+    for _, sample in columns:
+        strength = any(m.kind == "normfactor" and m.parameter == model.poi for m in sample.modifiers)
+        scaled.setdefault(sample.name, set()).add(strength)
+    both = [name for name, found in scaled.items() if len(found) > 1]
+    if both:
+        msg = f"A datacard can't say that {model.poi} scales {both[0]} in some channels only; give it two names."
+        raise ConfigError(msg)
+    signals = {name for name, found in scaled.items() if True in found}
+    if model.poi and not signals:
+        msg = f"The signal strength {model.poi!r} scales no process with events, so there is no signal for a card."
+        raise ConfigError(msg)
+    return signals
+
+
+def _check(model: Model, columns: Columns) -> None:
+    """Refuse what would make a card that nobody can read, or another model."""
+    names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
+    for name in (*names, *(sample.name for _, sample in columns)):
+        if not name or name.split() != [name]:
+            msg = f"A datacard can't have the name {name!r}, as blanks part its words."
+            raise ConfigError(msg)
+    for channel, sample in columns:
+        if sample.yields.sum() <= 0 and not _is_counted(channel):
+            where = f"{sample.name} in {channel.name}"
+            msg = f"A datacard can't have a template whose sum is not above 0, as that of {where}."
+            raise ConfigError(msg)
+    for each in model.parameters:
+        if each.scalar and each.fixed[0] and (each.name == model.poi or (_is_nuisance(model, each) and each.inits[0])):
+            msg = f"A datacard can't say that {each.name} is held at {each.inits[0]:g}."
+            raise ConfigError(msg)
+
+
+def _is_nuisance(model: Model, parameter: Parameter) -> bool:
+    """Tell whether a parameter drives factors or shapes by standard deviations."""
+    return any(
+        m.kind in ("normsys", "histosys") and m.parameter == parameter.name
+        for channel in model.channels
+        for sample in channel.samples
+        for m in sample.modifiers
+    )
+
+
+def _is_counted(channel: Channel) -> bool:
+    """Tell whether a channel is one count, without templates."""
+    kinds = {m.kind for sample in channel.samples for m in sample.modifiers}
+    return channel.bins == 1 and channel.edges is None and not kinds & {"staterror", "mcstat", "shapesys", "histosys"}
+
+
+def _with_sidebands(model: Model, columns: Columns) -> tuple[Columns, list[str]]:
+    """Return the columns with the yields that a card states, and the rows of gmN and gmM."""
+    cells: dict[str, list[str]] = {}
+    changed = []
+    for index, (channel, sample) in enumerate(columns):
+        for modifier in sample.modifiers:
+            each = model.parameter(modifier.parameter) if modifier.kind == "normfactor" else None
+            if each is None or each.constraint != "poisson":
+                continue
+            count, factor = each.auxdata[0], each.widths[0]
+            gamma = abs(count - (factor - 1)) < 1e-6 * factor and factor != 1
+            if not gamma and (factor != 1 or count != round(count)):
+                msg = f"A datacard can't say the Poisson measurement of {each.name}: {count:g} of {factor:g} events."
+                raise ConfigError(msg)
+            head = f"{each.name} gmM" if gamma else f"{each.name} gmN {count:.0f}"
+            row = cells.setdefault(head, ["-"] * len(columns))
+            row[index] = f"{factor**-0.5:.12g}" if gamma else f"{float(sample.yields.sum()):.12g}"
+            sample = sample if gamma else _times(sample, count or 1.0)  # noqa: PLW2901 - at most one is no gamma
+        changed.append((channel, sample))
+    return changed, [f"{head} {' '.join(row)}" for head, row in cells.items()]
+
+
+def _times(sample: Sample, factor: float) -> Sample:
+    """Return a sample of so many times the events."""
+    modifiers = tuple(
+        replace(m, up=m.up * factor, down=m.down * factor)
+        if m.kind == "histosys"
+        else replace(m, errors=m.errors * factor)
+        for m in sample.modifiers
+    )
+    return replace(sample, yields=sample.yields * factor, modifiers=modifiers)
+
+
+def _kind(model: Model, name: str, columns: Columns, shapes: set[str]) -> str:
+    """Return the kind of a row: of a shape or a factor, with a constraint or without."""
+    known = [each for each in model.parameters if each.name == name]
+    free = bool(known) and known[0].constraint == "none"
+    if name not in shapes:
+        return "lnU" if free else "lnN"
+    kinds = {
+        m.interpolation == "log4p"
+        for _, s in columns
+        for m in s.modifiers
+        if m.kind == "histosys" and m.parameter == name
+    }
+    if len(kinds) > 1 or (free and True in kinds):
+        msg = (
+            f"A datacard can't say the shapes of {name}, which are interpolated in several ways or have no constraint."
+        )
+        raise ConfigError(msg)
+    return "shapeN" if True in kinds else "shapeU" if free else "shape"
 
 
 def _effects(model: Model, channel: Channel, sample: Sample, differences: dict[Difference, None]) -> dict[str, _Effect]:
@@ -81,7 +204,7 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: dict[D
         known = result.get(name, _Effect(1.0, 1.0, None, None))
         if modifier.kind == "normsys":
             up, down = float(modifier.up[0]), float(modifier.down[0])
-            result[name] = _Effect(known.up * up, known.down * down, known.shape_up, known.shape_down)
+            result[name] = replace(known, up=known.up * up, down=known.down * down)
             if abs(up * down - 1) > _SAME or modifier.interpolation == "code4":
                 _note_normsys(modifier, differences)
         elif modifier.kind == "histosys":
@@ -106,7 +229,14 @@ def _note_normsys(modifier: Modifier, differences: dict[Difference, None]) -> No
 
 def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: dict[Difference, None]) -> _Effect:
     total = sample.yields.sum()
-    up, down = (max(side.sum() / total, 1e-6) for side in (modifier.up, modifier.down))
+    if min(modifier.up.sum(), modifier.down.sum()) <= 0 or modifier.region > 1:
+        msg = (
+            f"A datacard can't say the shape {modifier.parameter} of {sample.name}, of which a template has no events."
+        )
+        raise ConfigError(msg)
+    up, down = (side.sum() / total for side in (modifier.up, modifier.down))
+    if sample.template == "normalised":  # whatever the sum of its template, the yield stays
+        up = down = 1.0
     if max(abs(up - 1), abs(down - 1)) > _SAME:
         differences[
             Difference(
@@ -115,7 +245,22 @@ def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: d
                 "same at one standard deviation",
             )
         ] = None
-    return _Effect(known.up * up, known.down * down, modifier.up / up, modifier.down / down)
+    scale = 1 / modifier.region
+    shape_up, shape_down = (
+        _nearer(side / side.sum() * total, sample.yields, scale, modifier) for side in (modifier.up, modifier.down)
+    )
+    return _Effect(known.up * up, known.down * down, shape_up, shape_down, scale)
+
+
+def _nearer(side: Floats, yields: Floats, scale: float, modifier: Modifier) -> Floats:
+    """Return the template that a row with this number takes as far as the one that is meant."""
+    if scale == 1:
+        return side
+    if modifier.interpolation == "log4p":
+        both = (side > 0) & (yields > 0)
+        ratio = np.divide(side, yields, out=np.ones_like(side), where=both)
+        return np.asarray(np.where(both, yields * ratio ** (1 / scale), side))
+    return np.asarray(yields + (side - yields) / scale)
 
 
 def _shapesys(
@@ -146,7 +291,7 @@ def _shapesys(
 
 def _write_shapes(
     model: Model,
-    columns: list[tuple[Channel, Sample]],
+    columns: Columns,
     effects: list[dict[str, _Effect]],
     shapes: set[str],
     path: Path,
@@ -169,7 +314,7 @@ def _write_shapes(
                     ("Up", effect.up, effect.shape_up),
                     ("Down", effect.down, effect.shape_down),
                 ):
-                    template = factor * (sample.yields if shape is None else shape)
+                    template = factor ** (1 / effect.scale) * (sample.yields if shape is None else shape)
                     file[f"{where}_{name}{side}"] = _histogram(channel, template, zeros)
 
 
@@ -184,22 +329,26 @@ def _histogram(channel: Channel, values: Floats, errors: Floats) -> object:
     return filled
 
 
-def _header(
-    model: Model, columns: list[tuple[Channel, Sample]], signals: set[str], shapes: str, count: int
-) -> list[str]:
+def _header(model: Model, columns: Columns, signals: set[str], shapes: str, counted: set[str]) -> list[str]:
     processes = list(dict.fromkeys(sample.name for _, sample in columns))
     backgrounds = [name for name in processes if name not in signals]
     number = {name: index + 1 for index, name in enumerate(backgrounds)}
     number |= {name: -index for index, name in enumerate(name for name in processes if name in signals)}
     observed = [f"{float(model.observations[channel.name].sum()):.12g}" for channel in model.channels]
-    del count
+    places = [
+        f"shapes * {channel.name} {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC"
+        for channel in model.channels
+        if channel.name not in counted
+    ]
+    if places:
+        places += [f"shapes * {channel.name} FAKE" for channel in model.channels if channel.name in counted]
     return [
         f"# Written by colonnade; the signal strength {model.poi} of the model is r here.",
         f"imax {len(model.channels)} number of channels",
         f"jmax {len(processes) - 1} number of processes minus 1",
         "kmax * number of nuisance parameters",
         "-" * 80,
-        f"shapes * * {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
+        *places,
         "-" * 80,
         "bin " + " ".join(channel.name for channel in model.channels),
         "observation " + " ".join(observed),
@@ -212,39 +361,69 @@ def _header(
     ]
 
 
-def _row(name: str, effects: list[dict[str, _Effect]], *, shape: bool) -> str:
+def _row(name: str, kind: str, effects: list[dict[str, _Effect]], *, shape: bool) -> str:
     cells = []
     for found in effects:
         if name not in found:
             cells.append("-")
         elif shape:
-            cells.append("1")
+            cells.append(f"{found[name].scale:.12g}")
         else:
             up, down = found[name].up, found[name].down
             symmetric = abs(up * down - 1) < _SAME
             cells.append(f"{up:.12g}" if symmetric else f"{down:.12g}/{up:.12g}")
-    return f"{name} {'shape' if shape else 'lnN'} " + " ".join(cells)
+    return f"{name} {kind} " + " ".join(cells)
 
 
-def _rates(model: Model, columns: list[tuple[Channel, Sample]]) -> list[str]:
-    """Free and measured normalisations, as rateParams."""
+def _rates(model: Model, columns: Columns, rows: set[str]) -> list[str]:
+    """Return the free and measured normalisations, and functions of parameters, as rateParams."""
     lines: list[str] = []
-    measured: dict[str, str] = {}
+    functions: dict[str, str] = {}
+    arguments: dict[str, None] = {}
     for channel, sample in columns:
+        where = f"rateParam {channel.name} {sample.name}"
         for modifier in sample.modifiers:
-            if modifier.kind not in ("normfactor", "lumi") or modifier.parameter == model.poi:
-                continue
-            each = model.parameter(modifier.parameter)
-            low, high = each.bounds[0]
-            lines.append(
-                f"{each.name} rateParam {channel.name} {sample.name} {each.inits[0]:.12g} [{low:.12g},{high:.12g}]"
-            )
-            if each.constraint == "normal":
-                measured[each.name] = f"{each.name} param {each.auxdata[0]:.12g} {each.widths[0]:.12g}"
-            elif each.constraint == "poisson":
-                msg = f"A datacard written here can't say the Poisson measurement of {each.name}."
-                raise ConfigError(msg)
-    return [*lines, *measured.values()]
+            if modifier.formula is not None:
+                text = f"({modifier.formula.text}) {','.join(modifier.formula.parameters)}"
+                name = modifier.parameter
+                if name in modifier.formula.parameters or functions.setdefault(name, text) != text:
+                    name = f"{name}_{channel.name}_{sample.name}"
+                lines.append(f"{name} {where} {text}")
+                arguments |= dict.fromkeys(modifier.formula.parameters)
+            elif modifier.kind in ("normfactor", "lumi") and modifier.parameter != model.poi:
+                each = model.parameter(modifier.parameter)
+                if each.constraint != "poisson":
+                    lines.append(f"{each.name} {where} {each.inits[0]:.12g}{_range(each)}")
+    declared = {model.poi, *rows, *(line.split()[0] for line in lines)}
+    free = [model.parameter(name) for name in arguments if name not in declared]
+    lines += [f"{each.name} extArg {each.inits[0]:.12g}{_range(each)}" for each in free if each.constraint == "none"]
+    return [*lines, *_measurements(model, rows)]
+
+
+def _measurements(model: Model, rows: set[str]) -> list[str]:
+    """Return the lines of parameters whose measurement is not that of a row: at 0, of width 1."""
+    lines = []
+    for each in model.parameters:
+        moved = each.auxdata != (0.0,) or each.widths != (1.0,) or each.below
+        if each.scalar and each.constraint == "normal" and (moved or each.name not in rows):
+            mean, above = each.auxdata[0], each.widths[0]
+            width = f"-{each.below[0]:.12g}/+{above:.12g}" if each.below and each.below[0] != above else f"{above:.12g}"
+            lines.append(f"{each.name} param {mean:.12g} {width}{_range(each)}")
+    return lines
+
+
+def _range(parameter: Parameter) -> str:
+    low, high = parameter.bounds[0]
+    return f" [{low:.12g},{high:.12g}]" if np.isfinite(low) and np.isfinite(high) else ""
+
+
+def _settings(model: Model, rows: Sequence[str]) -> list[str]:
+    """Return the groups of parameters, and what is constant."""
+    known = {*rows, *(each.name for each in model.parameters if each.scalar)} - {model.poi}
+    groups = {name: [one for one in members if one in known] for name, members in model.groups.items()}
+    lines = [f"{name} group = {' '.join(members)}" for name, members in groups.items() if members]
+    frozen = [each.name for each in model.parameters if each.scalar and all(each.fixed)]
+    return lines + [f"nuisance edit freeze {name}" for name in frozen]
 
 
 def _statistics(model: Model, differences: dict[Difference, None]) -> list[str]:
