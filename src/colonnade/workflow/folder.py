@@ -107,7 +107,7 @@ def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping
         title=str(provenance["title"]),
         result=result,
         kinds={entry.process: entry.kind for entry in result.ledger.datasets.values()}
-        | {entry["process"]: entry["kind"] for entry in datasets.values()},
+        | {entry["process"]: entry["kind"] for entry in datasets.values() if "kind" in entry},
         parameters={entry["process"]: entry.get("signal") or {} for entry in datasets.values()},
         luminosity=config.get("luminosity"),
         signal_regions=tuple(provenance.get("signal_regions") or ()),
