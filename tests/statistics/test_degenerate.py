@@ -213,3 +213,15 @@ def test_few_background_events_are_few_however_large_the_limit():
     _, toys, notes = find_limits(likelihood, LimitSettings(toys=100))
     assert toys is not None
     assert [note.kind for note in notes] == ["toys"]
+
+
+def test_many_bins_have_limits_and_errors_are_refused():
+    """Four thousand bins, each with a statistical uncertainty: only the bins' own parameters are many."""
+    bins = 4000
+    stat = {"name": "stat", "type": "staterror", "data": [1.0] * bins}
+    samples = [sample("s", [0.1] * bins, normfactor()), sample("b", [20.0] * bins, stat, normsys("n", 1.1, 0.9))]
+    likelihood = Likelihood(from_workspace(workspace(samples, [20.0] * bins)))
+    # all bins are alike, and fully correlated with the background's yield: 10 % of b or 0.1 mu of a bin
+    assert upper_limits(likelihood, observed=False).expected[2] == pytest.approx(1.96 * 2.0 / 0.1, rel=0.1)
+    with pytest.raises(FitError, match="free parameters"):
+        fit(likelihood)

@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 # the least curvature of the scaled likelihood that differences of gradients tell from none
 _CURVED = 1e-7
+# of how many free parameters the matrix of covariances is computed
+_MOST = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,17 @@ def fit(
     Raises
     ------
     FitError
-        If the fit does not converge, or the data don't constrain a parameter so that it has no uncertainty.
+        If the fit does not converge, the data don't constrain the parameter of interest, or there are more free
+        parameters than covariances are computed of.
     """
     seen = likelihood.observed if data is None else data
     fixed = likelihood.fixed if fixed is None else fixed
+    if len(fixed) - fixed.sum() > _MOST:
+        msg = (
+            f"The model has {len(fixed) - fixed.sum()} free parameters, and the errors and correlations of more than "
+            f"{_MOST} are not computed; rebin it, or merge statistical uncertainties. Its limits can be set as it is."
+        )
+        raise FitError(msg)
     minimum = minimise(
         likelihood,
         seen[:, None],

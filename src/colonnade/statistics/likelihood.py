@@ -449,12 +449,6 @@ class Likelihood:
         second, cross = self._second(state, theta, _slope(count, state.bins, corner))
         return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
 
-    def curvature(self, theta: Floats, data: Floats) -> Floats:
-        """Return the Hessian of `nll` at one point without the second derivatives of the expected events."""
-        found = self.derivatives(theta[:, None], data[:, None])
-        jacobian = self.jacobian(theta[:, None])[0]
-        return np.asarray((jacobian.T * found.weight[:, 0]) @ jacobian + np.diag(found.diagonal[:, 0]))
-
     def hessian(self, theta: Floats, data: Floats) -> Floats:
         """Return the full Hessian of `nll` at one point, from differences of the analytic gradient.
 

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from colonnade.errors import FitError
 from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import Minimum, minimise
+from colonnade.statistics.minimise import Minimum, minimise, reduced
 from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]
@@ -255,14 +255,15 @@ def _hazard(x: Floats) -> Floats:
 
 def _scale(likelihood: Likelihood, theta: Floats, asimov: Floats) -> float:
     """Guess the standard deviation of the signal strength from the curvature of the Asimov likelihood."""
-    poi = poi_index(likelihood)
-    hessian = likelihood.curvature(theta, asimov)
-    free = ~likelihood.fixed
-    free[poi] = True
-    matrix = hessian[np.ix_(free, free)]
+    poi = int(np.flatnonzero(likelihood.columns == poi_index(likelihood))[0])
+    free = ~likelihood.fixed[:, None]
+    free[likelihood.columns[poi]] = True
+    known = likelihood.derivatives(theta[:, None], asimov[:, None])
+    moving = free[likelihood.columns, 0]
+    matrix = reduced(likelihood, known, free, np.zeros(1))[0][0][np.ix_(moving, moving)]
     matrix[np.diag_indices_from(matrix)] *= 1 + 1e-9
     try:
-        variance = np.linalg.inv(matrix)[int(free[:poi].sum()), int(free[:poi].sum())]
+        variance = np.linalg.inv(matrix)[int(moving[:poi].sum()), int(moving[:poi].sum())]
     except np.linalg.LinAlgError:
         variance = np.nan
     return float(np.sqrt(variance)) if np.isfinite(variance) and variance > 0 else 1.0

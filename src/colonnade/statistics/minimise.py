@@ -10,7 +10,7 @@ Migrad, from several starting points, and if that fails too an error is raised: 
 
 from __future__ import annotations
 
-__all__ = ["Minimum", "minimise"]
+__all__ = ["Minimum", "minimise", "reduced"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -30,6 +30,8 @@ _STEPS = 100
 _STARTS = 4
 # at which sizes the free factors of other starting points are
 _SIZES = (1.0, 0.2, 10.0, 0.05)
+# where parameters without a bound end
+_FAR = 1e9
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
 # widths in events of the corners along which a fit that is stuck is led
@@ -265,7 +267,7 @@ def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bo
         known = likelihood.derivatives(here[:, part], data[:, part])
         slack = 1e-9 * (1 + np.abs(here[:, part]))
         moving = free[:, part] & (here[:, part] > low + slack) & (here[:, part] < high - slack)
-        matrix, _, _, _ = _reduced(likelihood, known, moving, np.zeros(known.value.shape))
+        matrix, _, _, _ = reduced(likelihood, known, moving, np.zeros(known.value.shape))
         inside = moving[likelihood.columns].T
         size = np.sqrt(np.abs(np.einsum("bii->bi", matrix))) + 1e-12
         scaled = np.where(inside[:, :, None] & inside[:, None, :], matrix / (size[:, :, None] * size[:, None, :]), 0.0)
@@ -357,7 +359,7 @@ def _step(
     slack = 1e-12 * (1 + np.abs(here))
     held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
     moving = free & ~held
-    limits = (low - here, high - here)
+    limits = (np.maximum(low, -_FAR) - here, np.minimum(high, _FAR) - here)
     step = _eliminated(likelihood, known, moving, limits, damping, bent=False)
     promise = _promise(known, moving, step)
     careful = np.flatnonzero(~(promise > 0) | (damping > 0))
@@ -389,7 +391,7 @@ def _eliminated(
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
-    matrix, between, stiff, pull = _reduced(likelihood, known, moving, damping)
+    matrix, between, stiff, pull = reduced(likelihood, known, moving, damping)
     if bent:
         matrix = _convex(matrix, moving[columns].T, damping)
     gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
@@ -401,7 +403,7 @@ def _eliminated(
     return step
 
 
-def _reduced(
+def reduced(
     likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the Hessian of the columns with the bins' own parameters eliminated, and what the elimination needs.
