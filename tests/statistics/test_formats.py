@@ -3,6 +3,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +364,49 @@ def test_a_luminosity_of_another_name_is_no_histfactory_xml(tmp_path):
     with pytest.raises(ConfigError, match="lumi_2018 can't be said"):
         export_model(model, tmp_path, "x", ("xml",))
     assert not list(tmp_path.iterdir())
+
+
+# ---- what HistFactory has no words for
+
+
+def card(rows, folder):
+    lines = ["imax *", "jmax *", "kmax *", "bin a", "observation 25", "bin a a", "process sig bkg", "process 0 1"]
+    (folder / "card.txt").write_text("\n".join([*lines, "rate 5 20", *rows]) + "\n")
+    return read_model(folder / "card.txt")
+
+
+@pytest.mark.parametrize("form", ["pyhf", "hs3", "root", "xml"])
+def test_a_parameter_without_a_range_is_given_one_and_told(tmp_path, form):
+    model = card(["norm rateParam a bkg 2"], tmp_path)
+    (export,) = export_model(model, tmp_path, "x", (form,))
+    assert ("norm", True) in {(each.what, "from -2000 to 2000" in each.how) for each in export.differences}
+    assert read_model(export.path).parameter("norm").bounds == ((-2000.0, 2000.0),)
+
+
+@pytest.mark.parametrize("form", ["pyhf", "hs3", "root", "xml"])
+def test_what_is_constant_is_so_in_every_format(tmp_path, form):
+    model = card(["norm rateParam a bkg 1.3 [0,5]", "eff lnN 1.1 1.1"], tmp_path)
+    parameters = tuple(replace(each, fixed=(each.name == "norm",)) for each in model.parameters)
+    (export,) = export_model(replace(model, parameters=parameters), tmp_path, "x", (form,))
+    again = read_model(export.path)
+    assert (again.parameter("norm").fixed, again.parameter("norm").inits) == ((True,), (1.3,))
+    assert again.parameter("eff").fixed == (False,)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "function of parameters norm of bkg in a"),
+        (["free lnU 1.2 1.1"], "no other measurement of free of sig in a"),
+        (["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"], "no other measurement of eff of sig in a"),
+        (["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"], "two widths of the measurement of norm of bkg in a"),
+    ],
+)
+def test_what_only_a_card_can_say_is_refused(tmp_path, rows, message):
+    model = card(rows, tmp_path)
+    for form in ("pyhf", "hs3", "root", "xml"):
+        with pytest.raises(ConfigError, match=message):
+            export_model(model, tmp_path, "x", (form,))
 
 
 # ---- workspaces of others, and what is wrong with them

@@ -13,6 +13,8 @@ from colonnade.statistics.model import Channel, Floats, Model, Modifier, Paramet
 
 # relative size below which a factor and its inverse are taken as one log-normal
 _SAME = 1e-9
+# how far from 0, in initial values, a parameter without a range may go
+_FAR = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ def as_histfactory(model: Model) -> tuple[Model, tuple[Difference, ...]]:
         If a measured normalisation (gmN, param) has no counterpart.
     """
     differences: dict[Difference, None] = {}
+    _refuse(model)
     uses = _uses(model)
     changed = []
-    overrides = {each.name: _settings(each) for each in model.parameters}
+    overrides = {each.name: _settings(each, differences) for each in model.parameters}
     for channel in model.channels:
         samples = []
         for sample in channel.samples:
@@ -56,6 +59,10 @@ def as_histfactory(model: Model) -> tuple[Model, tuple[Difference, ...]]:
                 parameter = model.parameter(modifier.parameter)
                 if modifier.interpolation == "lnN":
                     modifiers.append(_normsys(modifier, differences))
+                elif modifier.interpolation == "log4p" or modifier.region != 1:
+                    how = "a shape became code 4p: the same at and beyond one standard deviation, another curve within"
+                    differences[Difference(modifier.parameter, how)] = None
+                    modifiers.append(replace(modifier, interpolation="code4p", region=1.0))
                 elif modifier.kind == "mcstat":
                     differences[
                         Difference(
@@ -78,6 +85,25 @@ def as_histfactory(model: Model) -> tuple[Model, tuple[Difference, ...]]:
     return result, tuple(differences)
 
 
+def _refuse(model: Model) -> None:
+    """Refuse what HistFactory has no words for, and no words that are near."""
+    for channel in model.channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                where = f"{modifier.parameter} of {sample.name} in {channel.name}"
+                if modifier.kind == "formula":
+                    msg = f"The function of parameters {where} can't be said in HistFactory."
+                    raise ConfigError(msg)
+                each = model.parameter(modifier.parameter)
+                standard = each.constraint == "normal" and each.widths == (1.0,) and not each.below
+                if modifier.kind in ("normsys", "histosys") and not (standard and each.auxdata == (0.0,)):
+                    msg = f"HistFactory has no other measurement of {where} than a normal one at 0, of width 1."
+                    raise ConfigError(msg)
+                if modifier.kind in ("normfactor", "lumi") and each.below and each.below != each.widths:
+                    msg = f"The two widths of the measurement of {where} can't be said in HistFactory."
+                    raise ConfigError(msg)
+
+
 def _uses(model: Model) -> dict[str, int]:
     uses: dict[str, int] = {}
     for channel in model.channels:
@@ -87,10 +113,16 @@ def _uses(model: Model) -> dict[str, int]:
     return uses
 
 
-def _settings(parameter: Parameter) -> dict[str, object]:
+def _settings(parameter: Parameter, differences: dict[Difference, None]) -> dict[str, object]:
+    bounds = parameter.bounds
+    if not np.all(np.isfinite(bounds)):
+        reach = _FAR * max(1.0, *map(abs, parameter.inits))
+        bounds = tuple((max(low, -reach), min(high, reach)) for low, high in bounds)
+        how = f"has no range, which the format needs: it is given one from {bounds[0][0]:g} to {bounds[0][1]:g}"
+        differences[Difference(parameter.name, how)] = None
     settings: dict[str, object] = {
         "inits": list(parameter.inits),
-        "bounds": list(parameter.bounds),
+        "bounds": list(bounds),
         "fixed": list(parameter.fixed),
     }
     if parameter.constraint == "normal" and parameter.scalar:

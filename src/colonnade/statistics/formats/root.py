@@ -69,7 +69,7 @@ def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
     with replacing(root) as temporary, uproot.recreate(temporary) as file:
         for path, (channel, values, errors) in histograms.items():
             file[path] = _histogram(channel, values, errors)
-    spec = {
+    spec: dict[str, Any] = {
         "General": {
             "Measurement": model.measurement,
             "POI": model.poi,
@@ -81,6 +81,9 @@ def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
         "Samples": _samples(model),
         "NormFactors": _normfactors(model),
     }
+    fixed = [{"Name": each.name, "Value": each.inits[0]} for each in model.parameters if each.scalar and each.fixed[0]]
+    if fixed:
+        spec["General"]["Fixed"] = fixed
     if systematics:
         spec["Systematics"] = _grouped(systematics)
     with replacing(config) as temporary:
