@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = [
     "Discovery",
     "FitResult",
-    "asimov_data",
     "bound_notes",
     "discovery",
     "expected_discovery",
@@ -316,17 +315,6 @@ def fit_at(
     fixed = likelihood.fixed.copy()
     fixed[index] = True
     return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
-
-
-def asimov_data(likelihood: Likelihood, poi: float, data: Floats | None = None) -> tuple[Floats, Floats]:
-    """Return the Asimov data of a signal strength, and the parameters they were made at.
-
-    The other parameters are those that fit `data` (the observed, by default) best at that signal strength:
-    section 3.2 of arXiv:1007.1727, as pyhf does.
-    """
-    seen = likelihood.observed if data is None else data
-    theta = fit_at(likelihood, np.array([poi]), seen[:, None]).values[:, 0]
-    return likelihood.expected_data(theta), theta
 
 
 def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
