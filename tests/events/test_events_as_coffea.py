@@ -282,6 +282,14 @@ def test_what_coffea_can_not_do_either_blames_nothing_else(shared_data: Path) ->
         _ = events.Muon.nearset
 
 
+def test_what_the_file_says_of_a_collection(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_dy.root"))
+    events = read_events(source, 0, 5, ("Muon_pt", "MET_pt"), {})
+    for seen in (events, accelerate(events)):
+        assert seen.Muon.__doc__.startswith("slimmedMuons after basic selection")
+        assert seen.MET.__doc__ is None
+
+
 def test_coffea_names_of_schemas() -> None:
     assert find_schema("PFNanoAODSchema") is find_schema("nanoaod")
     assert find_schema("PHYSLITESchema") is find_schema("physlite")

@@ -168,6 +168,16 @@ class Group4D(_Columns, MomentumArray4D):  # type: ignore[misc]  # awkward and v
     """Four-momenta."""
 
 
+def _said(array: Any) -> str | None:
+    title, group = array.attrs.get("@title"), array.layout.purelist_parameter("group")
+    return title(group) if title and group else None
+
+
+# what the file says of a collection, as coffea gives it, comes before what its class is
+for _class in (Group, Group2D, Group3D, Group4D):
+    _class.__doc__ = property(_said)  # type: ignore[assignment]  # of an array, not of the class
+
+
 @functools.cache
 def behavior() -> dict[Any, Any]:
     """Return what rides on the events, so that nothing of this package is registered for arrays that are not its own.

@@ -321,7 +321,16 @@ def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any
         "entrystop": stop,
     }
     # what starts with @ stays behind when events are pickled
-    return {"metadata": known, "@columns": handle.catalog.known}
+    return {"metadata": known, "@columns": handle.catalog.known, "@title": functools.partial(_title, handle)}
+
+
+def _title(handle: Handle, group: str) -> str | None:
+    """Return what a ROOT file says of a collection, in the title of its counter."""
+    file = getattr(handle.reader, "file", None)
+    if file is None:
+        return None
+    counter = file.uproot[handle.tree].get(f"n{group}", None)
+    return getattr(counter, "title", None)
 
 
 @functools.lru_cache(maxsize=2)

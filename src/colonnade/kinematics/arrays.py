@@ -223,6 +223,6 @@ def _kind(kind: Any) -> type[ak.Array]:
         return found
     known = {name: _coordinate(name) for name in ("pt", "eta", "phi", "mass") if hasattr(kind, name)}
     # the module by which other libraries, such as correctionlib, know arrays of awkward; else it would be abc
-    module = {"__module__": ak.Array.__module__}
+    module = {"__module__": ak.Array.__module__, "__doc__": kind.__doc__}
     made: type[ak.Array] = type(kind.__name__, (_StoredFirst, kind), known | module)
     return made
