@@ -1,6 +1,6 @@
 """Compressing sparse images: taking out what is empty, so that a network sees less of nothing.
 
-The three algorithms are those of the monojet document's appendix A with its misprints corrected: in the
+The three algorithms are those of M. Praderio (docs/references.md, appendix A) with its misprints corrected: in the
 empty-cell compression the scan of a row goes on from its next cell and a row is closed only if something
 was put into it; in the row-and-column compression the columns are tested after the rows are taken out, and
 both write the new image; in the stochastic one, of more than `size` non-empty rows or columns the first

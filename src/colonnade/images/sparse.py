@@ -123,7 +123,7 @@ def make_images(
 
     Notes
     -----
-    The layers are those of section 4.1 of the monojet document; it defines the electromagnetic fraction as
+    The layers are those of M. Praderio (docs/references.md, section 4.1), who defines the electromagnetic fraction as
     an energy, so both are offered.
     """
     if len(particles) != len(jets):

@@ -54,7 +54,7 @@ def missing_momentum(seen: Seen, soft_resolution: float, rng: np.random.Generato
 
     The significance is the object-based one of ATLAS-CONF-2018-038: S^2 = E^T V^-1 E with E the missing
     momentum and V the covariance summed over all objects and the soft term. In the frame along E that is
-    |E|^2 / (sigma_L^2 (1 - rho_LT^2)), the form of R. Guevara's thesis (docs/references.md).
+    |E|^2 / (sigma_L^2 (1 - rho_LT^2)), the form of R. Guevara (docs/references.md).
 
     Parameters
     ----------
