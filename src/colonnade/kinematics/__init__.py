@@ -18,13 +18,18 @@ __all__ = [
     "delta_phi",
     "delta_r",
     "event_sum",
+    "follow",
     "ht",
     "invariant_mass",
     "leading",
     "merge",
     "mt2",
     "near",
+    "nearest",
+    "normal",
     "own",
+    "per_object",
+    "product",
     "propagate",
     "pt_sum",
     "select",
@@ -64,4 +69,5 @@ from colonnade.kinematics.masses import (
     transverse_energy,
     transverse_mass,
 )
+from colonnade.kinematics.related import follow, nearest, normal, per_object, product
 from colonnade.kinematics.sums import event_sum, ht, propagate, pt_sum, vector_sum

@@ -6,7 +6,9 @@ __all__ = [
     "count_kept",
     "gather_lists",
     "merge_order",
+    "multiply_lists",
     "near_any",
+    "nearest_entries",
     "nth",
     "pairs",
     "select_entries",
@@ -205,4 +207,32 @@ def smallest(offsets: Any, key: Any) -> Any:
         for k in range(offsets[i], offsets[i + 1]):
             if key[k] == key[k] and (places[i] < 0 or key[k] < key[places[i]]):
                 places[i] = k
+    return places
+
+
+@compiled
+def multiply_lists(offsets: Any, values: Any) -> Any:
+    """Multiply the entries of each list."""
+    products = np.ones(len(offsets) - 1)
+    for event in range(len(offsets) - 1):
+        for place in range(offsets[event], offsets[event + 1]):
+            products[event] *= values[place]
+    return products
+
+
+@compiled
+def nearest_entries(
+    offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, others_phi: Any, radius: float
+) -> Any:
+    """Return for each entry the place of the nearest other one of its list within a radius, or -1."""
+    places = np.full(len(eta), -1)
+    for event in range(len(offsets) - 1):
+        for place in range(offsets[event], offsets[event + 1]):
+            smallest_yet = radius * radius
+            for other in range(others[event], others[event + 1]):
+                deta = eta[place] - others_eta[other]
+                dphi = (phi[place] - others_phi[other] + np.pi) % (2 * np.pi) - np.pi
+                distance = deta * deta + dphi * dphi
+                if distance < smallest_yet:
+                    smallest_yet, places[place] = distance, other
     return places
