@@ -125,9 +125,9 @@ def test_a_file_that_may_not_be_read(rewrite: Callable[..., str]) -> None:
 def test_a_file_replaced_after_planning(rewrite: Callable[..., str]) -> None:
     source = inspect_file(rewrite("one.root"))
     before = read_events(source, 0, 300, ("Muon_pt",), {}).Muon.pt.to_list()
-    # the same content somewhere else, moved into its place, is the same file
+    # the same content somewhere else, of the same time, moved into its place, is the same file
     copy = Path(source.path).with_name("copy.root")
-    shutil.copy(source.path, copy)
+    shutil.copy2(source.path, copy)
     copy.replace(source.path)
     assert read_events(source, 0, 300, ("Muon_pt",), {}).Muon.pt.to_list() == before
     # another file of the same structure is not
