@@ -1,7 +1,6 @@
 """Parameters that are frozen, set and bounded from outside, and channels that are masked."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from colonnade.cli import main
 from colonnade.errors import ConfigError
 from colonnade.statistics import Likelihood, fit, upper_limits
 from colonnade.statistics.changes import change_model
-from colonnade.statistics.fitting import bound_notes
 from colonnade.statistics.formats import read_model
 
 CARD = """imax 2
@@ -120,8 +118,8 @@ def test_the_range_bounds_the_fit_and_that_is_said(tmp_path):
     likelihood = Likelihood(change_model(read_model(card(tmp_path)), ranges={"r": (0, 0.1), "lumi": (-1, 1)}))
     found = fit(likelihood)
     assert found.value("r") == pytest.approx(0.1)
-    (note,) = bound_notes(likelihood, found.values)
-    assert re.match(r"r = 0\.1 is at an end of its range, 0 to 0\.1", note)
+    (note,) = found.notes
+    assert (note.kind, note.subject) == ("bound", "r")
 
 
 @pytest.mark.parametrize(

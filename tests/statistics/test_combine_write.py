@@ -6,7 +6,7 @@ import hist
 import numpy as np
 import pytest
 import uproot
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError
@@ -154,6 +154,7 @@ def can_be_said(rows):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=some(ROWS), shapes=some(SHAPES).filter(can_be_said))
+@example(rows=(), shapes=("* autoMCStats -1", "sh_n shapeN - - 1 1 -"))
 def test_cards_with_templates_from_the_grammar(rows, shapes, tmp_path):
     model = read_model(card_of([*rows, *shapes], tmp_path, shapes=True))
     same(model, written(model, tmp_path / "again"))

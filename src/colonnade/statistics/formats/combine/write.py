@@ -437,11 +437,14 @@ def _statistics(model: Model, differences: dict[Difference, None]) -> list[str]:
                 "the same at the nominal point",
             )
         ] = None
-    return [
-        f"{channel.name} autoMCStats 0 0 1"
-        for channel in model.channels
-        if any(m.kind in ("staterror", "mcstat") for sample in channel.samples for m in sample.modifiers)
-    ]
+    lines = []
+    for channel in model.channels:
+        if any(m.kind in ("staterror", "mcstat") for sample in channel.samples for m in sample.modifiers):
+            lines.append(f"{channel.name} autoMCStats 0 0 1")
+        elif any(sample.template == "cropped" for sample in channel.samples):
+            # without a parameter; but templates are not brought back to their sum
+            lines.append(f"{channel.name} autoMCStats -1")
+    return lines
 
 
 def _is_staterror(model: Model, name: str) -> bool:
