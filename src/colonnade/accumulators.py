@@ -7,43 +7,26 @@ belongs, arrays are `.npy` files, and histograms are in uhi's serialisation.
 
 from __future__ import annotations
 
-__all__ = [
-    "Accumulated",
-    "Parts",
-    "load",
-    "put_together",
-    "require_numbers",
-    "shown",
-    "take_apart",
-    "write_accumulator",
-]
+__all__ = ["Accumulated", "load", "require_numbers", "write_accumulator"]
 
 import collections
 import copy
-import dataclasses
-import functools
-import importlib
 import io
 import json
-import sys
 import zipfile
-from collections.abc import MutableMapping, MutableSet, Sequence
+from collections.abc import MutableMapping, MutableSet
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import boost_histogram as bh
 import numpy as np
 
 from colonnade.errors import EventError, InputError
-from colonnade.histograms import Histogram, HistogramSet, storage
+from colonnade.histograms import storage
 from colonnade.output import replacing
+from colonnade.serialisation import Parts, put_together, short, shown, take_apart
 
 _FILE = "accumulator.zip"
-_MARK = "@"
-# modules that may be imported to restore an object of theirs; others must be there already
-_LIBRARIES = {"builtins", "boost_histogram", "coffea", "collections", "fractions", "hist", "numpy"}
-_CONTAINERS: dict[type, str] = {tuple: "tuple", set: "set", frozenset: "frozenset", dict: "dict"}
 
 
 class Accumulated:
@@ -64,7 +47,7 @@ class Accumulated:
         self.value = put_together(take_apart(value))
 
     def __reduce__(self) -> Any:
-        return _from_parts, (take_apart(self.value),)
+        return put_together, (take_apart(self),)
 
     def __iadd__(self, other: Accumulated) -> Accumulated:
         """Add another accumulator.
@@ -76,16 +59,6 @@ class Accumulated:
         """
         self.value = _added(self.value, other.value, ())
         return self
-
-
-def _accumulated(value: Any) -> Accumulated:
-    made = Accumulated(None)
-    made.value = value
-    return made
-
-
-def _from_parts(parts: Parts) -> Accumulated:
-    return _accumulated(put_together(parts))
 
 
 def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
@@ -110,7 +83,7 @@ def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
 
 
 def _unlike(one: Any, other: Any, path: tuple[Any, ...], reason: str) -> str:
-    return f"The accumulators at {shown(path)} can't be added: {_short(one)} and {_short(other)} ({reason})."
+    return f"The accumulators at {shown(path)} can't be added: {short(one)} and {short(other)} ({reason})."
 
 
 def require_numbers(value: Any, path: tuple[Any, ...] = ()) -> None:
@@ -134,303 +107,6 @@ def require_numbers(value: Any, path: tuple[Any, ...] = ()) -> None:
     if wrong:
         msg = f"The accumulator holds at {shown(path)} a {type(value).__name__} that is not a number (NaN)."
         raise EventError(msg)
-
-
-def shown(path: tuple[Any, ...]) -> str:
-    """Return the place of a part of an accumulator, for messages."""
-    return "".join(f"[{key!r}]" for key in path) or "the top level"
-
-
-def _short(value: Any) -> str:
-    text = f"{type(value).__name__} {value!r}".partition("\n")[0]
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """An accumulator taken apart.
-
-    Attributes
-    ----------
-    tree
-        Plain data for JSON, in which arrays and histograms are replaced by their numbers.
-    arrays, histograms
-        What was replaced.
-    """
-
-    tree: Any
-    arrays: list[np.ndarray[Any, Any]]
-    histograms: list[Any]
-
-
-def take_apart(value: Any) -> Parts:
-    """Take an accumulator apart into plain data, arrays and histograms.
-
-    Parameters
-    ----------
-    value
-        What `process` or `postprocess` returned.
-
-    Raises
-    ------
-    EventError
-        If it holds anything else, naming the key.
-    """
-    writer = _Writer()
-    return Parts(writer.write(value, ()), writer.arrays, writer.histograms)
-
-
-def put_together(parts: Parts, declared: Sequence[Histogram] = ()) -> Any:
-    """Return the accumulator that `take_apart` was given.
-
-    Parameters
-    ----------
-    parts
-        What it was taken apart into.
-    declared
-        The histograms that an analysis declares, which a `HistogramSet` is made of.
-
-    Raises
-    ------
-    InputError
-        If it holds an object of a class whose module is not imported, or histograms that are not declared.
-    """
-    return _Reader(parts, declared).read(parts.tree)
-
-
-class _Writer:
-    """Takes one accumulator apart."""
-
-    def __init__(self) -> None:
-        self.arrays: list[np.ndarray[Any, Any]] = []
-        self.histograms: list[bh.Histogram] = []
-
-    def write(self, value: Any, path: tuple[Any, ...]) -> Any:
-        kind = type(value)
-        if value is None or kind in {bool, int, float, str}:
-            return value
-        if isinstance(value, np.generic | np.ndarray):
-            return self._numpy(value, path)
-        if isinstance(value, int | float | str):  # such as an IntEnum
-            return next(base for base in (int, float, str) if isinstance(value, base))(value)
-        if kind is list:
-            return [self.write(item, (*path, place)) for place, item in enumerate(value)]
-        for kinds, write in ((ak.Array, self._awkward), (bh.Histogram, self._histogram), (HistogramSet, self._set)):
-            if isinstance(value, kinds):
-                return write(value, path)
-        return self._other(value, path)
-
-    def _set(self, value: HistogramSet, _: Any) -> Any:
-        content = value._values, value._variances  # noqa: SLF001 - the two arrays are the set, see its class
-        names = {"names": list(value), "regions": list(value.regions), "variations": list(value.variations)}
-        return {_MARK: "histograms", **names, "numbers": [self._array(array) for array in content]}
-
-    def _numpy(self, value: Any, path: tuple[Any, ...]) -> Any:
-        if value.dtype.hasobject or type(value) not in {np.ndarray, value.dtype.type}:
-            self._refuse(value, path)
-        if isinstance(value, np.generic):
-            return {_MARK: "scalar", "type": value.dtype.str, "bytes": value.tobytes().hex()}
-        return {_MARK: "array", "number": self._array(value)}
-
-    def _other(self, value: Any, path: tuple[Any, ...]) -> Any:
-        kind = type(value)
-        if kind is Accumulated:
-            return {_MARK: "accumulated", "value": self.write(value.value, path)}
-        if kind in _CONTAINERS:
-            return {_MARK: _CONTAINERS[kind], "items": self._items(value, path)}
-        if kind in {complex, bytes}:
-            return {_MARK: kind.__name__, "value": value.hex() if kind is bytes else [value.real, value.imag]}
-        if isinstance(value, type) and _named(_name(value)) is value:
-            return {_MARK: "class", "name": _name(value)}
-        if kind is functools.partial:
-            inside = [value.func, list(value.args), value.keywords]
-            return {_MARK: "partial", "value": self.write(inside, path)}
-        return self._object(value, path)
-
-    def _items(self, value: Any, path: tuple[Any, ...]) -> list[Any]:
-        if isinstance(value, MutableMapping):
-            return [[self.write(key, path), self.write(item, (*path, key))] for key, item in value.items()]
-        items = [self.write(item, path) for item in value]
-        # a set has no order of its own, and equal accumulators are equal bytes
-        return sorted(items, key=json.dumps) if isinstance(value, set | frozenset) else items
-
-    def _array(self, value: np.ndarray[Any, Any]) -> int:
-        self.arrays.append(np.array(value))
-        return len(self.arrays) - 1
-
-    def _awkward(self, value: ak.Array, _: Any) -> Any:
-        form, length, container = ak.to_buffers(ak.to_packed(value))
-        buffers = {name: self._array(np.asarray(buffer)) for name, buffer in container.items()}
-        return {_MARK: "awkward", "form": form.to_dict(), "length": length, "buffers": buffers}
-
-    def _histogram(self, value: bh.Histogram, path: tuple[Any, ...]) -> Any:
-        kind = _name(type(value))
-        if _named(kind) is not type(value):
-            self._refuse(value, path)
-        self.histograms.append(value.copy())
-        node: dict[str, Any] = {_MARK: "histogram", "class": kind, "number": len(self.histograms) - 1}
-        view = np.asarray(value.view(flow=True))
-        names = view.dtype.names or ()
-        if len(names) > 2:
-            # of means, uhi keeps the variance, from which the sums can't be had back to the bit
-            node["sums"] = self._array(np.stack([view[name] for name in names]))
-        return node
-
-    def _object(self, value: Any, path: tuple[Any, ...]) -> Any:
-        kind = type(value)
-        if not _adds(kind) or _named(_name(kind)) is not kind or isinstance(value, bytes):
-            self._refuse(value, path)
-        node: dict[str, Any] = {_MARK: "object", "class": _name(kind)}
-        if isinstance(value, MutableMapping | list | set | frozenset | tuple):
-            node["items"] = self._items(value, path)
-        state = {**getattr(value, "__dict__", {})}
-        for base in kind.__mro__:
-            slots = getattr(base, "__slots__", ())
-            names = (slots,) if isinstance(slots, str) else slots
-            state |= {name: getattr(value, name) for name in names if hasattr(value, name) and name != "__dict__"}
-        factory = getattr(value, "default_factory", None)
-        state.pop("default_factory", None)
-        if isinstance(factory, type | functools.partial):
-            node["factory"] = self.write(factory, path)
-        node["state"] = [[name, self.write(item, (*path, name))] for name, item in state.items()]
-        return node
-
-    def _refuse(self, value: Any, path: tuple[Any, ...]) -> None:
-        msg = (
-            f"The accumulator holds at {shown(path)} {_short(value)}, which can't be kept; return numbers, texts, "
-            "arrays, histograms and accumulators of classes that are defined in a module and have add or __add__."
-        )
-        raise EventError(msg)
-
-
-class _Reader:
-    """Puts one accumulator together."""
-
-    def __init__(self, parts: Parts, declared: Sequence[Histogram]) -> None:
-        self._parts, self._declared = parts, declared
-
-    def read(self, node: Any) -> Any:
-        if isinstance(node, list):
-            return [self.read(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        return getattr(self, f"_{node[_MARK]}")(node)
-
-    def _histograms(self, node: Any) -> HistogramSet:
-        made = HistogramSet(self._declared, node["regions"], node["variations"])
-        content = made._values, made._variances  # noqa: SLF001 - see the writer
-        kept = [self._parts.arrays[number] for number in node["numbers"]]
-        if list(made) != node["names"] or any(a.shape != b.shape for a, b in zip(content, kept, strict=True)):
-            msg = f"These histograms are of other declarations: {', '.join(node['names'])}."
-            raise InputError(msg)
-        for array, values in zip(content, kept, strict=True):
-            array[:] = values
-        return made
-
-    def _accumulated(self, node: Any) -> Accumulated:
-        return _accumulated(self.read(node["value"]))
-
-    def _scalar(self, node: Any) -> Any:
-        return np.frombuffer(bytes.fromhex(node["bytes"]), np.dtype(node["type"]))[0]
-
-    def _array(self, node: Any) -> Any:
-        return self._parts.arrays[node["number"]]
-
-    def _awkward(self, node: Any) -> Any:
-        buffers = {name: self._parts.arrays[number] for name, number in node["buffers"].items()}
-        return ak.from_buffers(ak.forms.from_dict(node["form"]), node["length"], buffers)
-
-    def _histogram(self, node: Any) -> Any:
-        read = self._parts.histograms[node["number"]]
-        if isinstance(read, dict):
-            read = _required(node["class"])(read)
-        if "sums" in node:
-            view = np.asarray(read.view(flow=True))
-            for name, sums in zip(view.dtype.names or (), self._parts.arrays[node["sums"]], strict=True):
-                view[name] = sums
-        return read
-
-    def _complex(self, node: Any) -> complex:
-        return complex(*node["value"])
-
-    def _bytes(self, node: Any) -> bytes:
-        return bytes.fromhex(node["value"])
-
-    def _tuple(self, node: Any) -> tuple[Any, ...]:
-        return tuple(self.read(node["items"]))
-
-    def _set(self, node: Any) -> set[Any]:
-        return set(self.read(node["items"]))
-
-    def _frozenset(self, node: Any) -> frozenset[Any]:
-        return frozenset(self.read(node["items"]))
-
-    def _dict(self, node: Any) -> dict[Any, Any]:
-        return {self.read(key): self.read(item) for key, item in node["items"]}
-
-    def _class(self, node: Any) -> Any:
-        return _required(node["name"])
-
-    def _partial(self, node: Any) -> Any:
-        function, arguments, words = self.read(node["value"])
-        return functools.partial(function, *arguments, **words)
-
-    def _object(self, node: Any) -> Any:
-        kind = _required(node["class"])
-        if not _adds(kind):
-            msg = f"{node['class']} is no accumulator, so it is not restored."
-            raise InputError(msg)
-        if issubclass(kind, tuple | frozenset):
-            made = kind.__new__(kind, self.read(node["items"]))
-        else:
-            made = kind.__new__(kind)
-            if issubclass(kind, MutableMapping):
-                made.update((self.read(key), self.read(item)) for key, item in node["items"])
-            elif issubclass(kind, list):
-                list.extend(made, self.read(node["items"]))
-            elif issubclass(kind, set):
-                set.update(made, self.read(node["items"]))
-        for name, item in node["state"]:
-            object.__setattr__(made, name, self.read(item))
-        if hasattr(kind, "default_factory") or issubclass(kind, _value_accumulator()):
-            # a function without a name is lost; what a value has is the zero of its kind
-            values = list(made.values()) if isinstance(made, MutableMapping) else [made.value]
-            lost = getattr(values[0], "identity", type(values[0])) if values else None
-            made.default_factory = self.read(node["factory"]) if "factory" in node else lost
-        return made
-
-
-def _value_accumulator() -> type:
-    from coffea.processor import value_accumulator
-
-    kind: type = value_accumulator
-    return kind
-
-
-def _adds(kind: type) -> bool:
-    """Whether objects of a class are accumulators."""
-    return any(hasattr(kind, name) for name in ("__add__", "__iadd__", "add")) or issubclass(kind, MutableMapping)
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _named(name: str) -> Any:
-    """Return the class of a name; None where its module is not imported or has no such class."""
-    module, _, place = name.partition(":")
-    if module not in sys.modules and module.partition(".")[0] in _LIBRARIES:
-        importlib.import_module(module)
-    found = functools.reduce(lambda each, part: getattr(each, part, None), place.split("."), sys.modules.get(module))
-    return found if isinstance(found, type) else None
-
-
-def _required(name: str) -> Any:
-    kind = _named(name)
-    if kind is None:
-        msg = f"The accumulator holds an object of {name}; import that module before it is loaded."
-        raise InputError(msg)
-    return kind
 
 
 def write_accumulator(value: Any, path: Path | str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -448,3 +449,15 @@ def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "0 results" in CliRunner().invoke(command, ["--folder", str(cache.folder)]).output
     missing = CliRunner().invoke(command, ["--folder", str(tmp_path / "none")])
     assert isinstance(missing.exception, InputError)
+
+
+def test_every_part_that_an_event_passes_through_counts_in_the_key():
+    """These are all layers below execution but those that have nothing to do with the numbers of events."""
+    from colonnade.execution import identity
+
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    others = {"samples", "config", "output", "store", "processes", "errors"}
+    passed = set(layers[layers.index("execution") + 1 :]) - others
+    assert {room.removesuffix(".py") for room in identity._ROOMS} == passed
+    assert all((Path(identity.__file__).parents[1] / room).exists() for room in identity._ROOMS)

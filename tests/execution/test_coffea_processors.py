@@ -19,12 +19,12 @@ from helpers.coffea_processors import ALL, Spread, Together
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colonnade.accumulators import take_apart
 from colonnade.errors import ConfigError, EventError, InputError
 from colonnade.events import inspect_file
 from colonnade.events.nanoevents import find_nano_schema, read_nanoevents
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
 from colonnade.execution.coffea_processor import standard_histograms
+from colonnade.serialisation import take_apart
 
 CHUNK = 10
 Fileset = dict[str, Any]

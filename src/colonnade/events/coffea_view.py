@@ -41,14 +41,17 @@ class _Uncut:
 
     def __init__(self, layout: Any, known: frozenset[str]) -> None:
         self._layout, self._known = layout, known
+        self._relabelled: Any = None
 
     def events(self) -> ak.Array:
         """Return the events."""
         return _array(self.relabelled, self)
 
-    @functools.cached_property
+    @property
     def relabelled(self) -> Any:
-        return _relabelled(self._layout, self._known)
+        if self._relabelled is None:
+            self._relabelled = _relabelled(self._layout, self._known)
+        return self._relabelled
 
 
 def _array(layout: Any, uncut: _Uncut | None) -> ak.Array:

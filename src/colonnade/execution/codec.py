@@ -1,7 +1,7 @@
 """A chunk result as bytes and back, to the last bit, without pickle.
 
 A file is a line of text that names the format, a digest of what follows, the length of a JSON text, that
-text, and the arrays, one after the other. The JSON text is the result taken apart, see `colonnade.accumulators`, with
+text, and the arrays, one after the other. The JSON text is the result taken apart, see `colonnade.serialisation`, with
 the type and shape of each array.
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 import cramjam
 import numpy as np
 
-from colonnade.accumulators import Parts, put_together, take_apart
 from colonnade.errors import EventError, InputError
 from colonnade.histograms import Histogram
+from colonnade.serialisation import Parts, put_together, take_apart
 
 _MAGIC = b"colonnade result 2\n"
 _DIGEST = 32
@@ -36,7 +36,7 @@ def encode(result: Any) -> bytes:
     Parameters
     ----------
     result
-        What `colonnade.accumulators.take_apart` takes.
+        What `colonnade.serialisation.take_apart` takes.
 
     Raises
     ------

@@ -23,10 +23,11 @@ import hist
 import numpy as np
 from coffea.processor import ProcessorABC
 
-from colonnade.accumulators import Accumulated, require_numbers, shown
+from colonnade.accumulators import Accumulated, require_numbers
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.execution.faults import sentence
 from colonnade.processor import Processor
+from colonnade.serialisation import shown
 
 #: What an axis may stand for, with the names that are taken for it where the user gives none.
 AXES: Mapping[str, Sequence[str]] = {

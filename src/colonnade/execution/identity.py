@@ -27,7 +27,18 @@ from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
-_ROOMS = ("manifest", "kinematics", "images", "events", "histograms", "accumulators.py", "inference", "processor")
+_ROOMS = (
+    "manifest",
+    "kinematics",
+    "images",
+    "events",
+    "histograms",
+    "serialisation.py",
+    "accumulators.py",
+    "inference",
+    "processor",
+    "calibration",
+)
 _FORMAT = "2"
 # the files that count, while an analysis is identified
 _seen: ContextVar[set[str]] = ContextVar("seen")

@@ -63,6 +63,11 @@ class HistogramSet(Mapping[str, hist.Hist]):
         """The declarations."""
         return self._layout.declared
 
+    @property
+    def arrays(self) -> tuple[Floats, Floats]:
+        """All contents and their variances, one after the other as the declarations say; not copies."""
+        return self._values, self._variances
+
     def __len__(self) -> int:
         return len(self._layout.places)
 

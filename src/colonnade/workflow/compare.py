@@ -20,11 +20,12 @@ from coffea import processor
 from coffea.processor.executor import ProcessorABC, WorkItem
 from rich.console import Console
 
-from colonnade.accumulators import Accumulated, shown
+from colonnade.accumulators import Accumulated
 from colonnade.errors import ConfigError, EventError
 from colonnade.events.nanoevents import find_nano_schema, lenient
 from colonnade.execution.coffea_processor import seeded, standard_histograms
 from colonnade.execution.plan import make_plan
+from colonnade.serialisation import shown
 from colonnade.workflow.analysis import load_datasets, make_coffea_processor
 from colonnade.workflow.run import events_of
 from colonnade.workflow.settings import Workflow

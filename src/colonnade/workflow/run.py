@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from colonnade.accumulators import take_apart, write_accumulator
+from colonnade.accumulators import write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
 from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
@@ -23,6 +23,7 @@ from colonnade.manifest import Dataset
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
+from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
