@@ -14,8 +14,8 @@ import pytest
 import uproot
 
 from colonnade.errors import InputError, MissingColumnError
-from colonnade.events import SourceFile, TransientInputError, inspect_file, read_events
-from colonnade.events.faults import is_transient, reason, translated
+from colonnade.events import SourceFile, inspect_file, read_events
+from colonnade.faults import TransientInputError, is_transient, reason, translated
 
 REFUSED = {
     "PR554_SkipReadOnlyDirectory.root": "holds no tree",

@@ -14,8 +14,9 @@ import awkward as ak
 import pytest
 
 from colonnade.errors import InputError
-from colonnade.events import TransientInputError, inspect_file, read_events
+from colonnade.events import inspect_file, read_events
 from colonnade.events.ttree import RootFile
+from colonnade.faults import TransientInputError
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -15,10 +15,11 @@ import pytest
 import uproot
 
 from colonnade.errors import ColonnadeError
-from colonnade.events import TransientInputError, inspect_file, read_events
+from colonnade.events import inspect_file, read_events
 from colonnade.events import ttree as trees
 from colonnade.events.header import TreeHeader, UnknownLayoutError, read_directory, unpack_key
 from colonnade.events.ttree import RootFile, TTreeReader
+from colonnade.faults import TransientInputError
 
 FILES = [
     "nanoaod/cms_dimuon_100k",

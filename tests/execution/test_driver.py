@@ -16,11 +16,11 @@ import pytest
 from colonnade.errors import EventError
 from colonnade.events import SourceFile
 from colonnade.execution.driver import Assignment, drive
-from colonnade.execution.faults import ChunkError
 from colonnade.execution.merging import GROUP, fold
 from colonnade.execution.plan import Chunk, DatasetPlan, FilePlan
 from colonnade.execution.pools import Done
 from colonnade.execution.progress import NO_PROGRESS
+from colonnade.execution.work import ChunkError
 from colonnade.manifest import Metadata
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from colonnade.errors import EventError, InputError, MissingColumnError
-from colonnade.events import TransientInputError
 from colonnade.execution import ExecutorSettings, Progress, run_datasets, work
 from colonnade.execution import driver as driver_module
-from colonnade.execution.faults import ChunkError, is_transient
+from colonnade.execution.work import ChunkError
+from colonnade.faults import TransientInputError, is_transient
 from colonnade.manifest import Dataset
 
 

@@ -12,9 +12,9 @@ import pytest
 import uproot
 
 from colonnade.errors import EventError, InputError
-from colonnade.events import TransientInputError
 from colonnade.execution import ExecutorSettings, Progress, run_datasets
 from colonnade.execution import run as run_module
+from colonnade.faults import TransientInputError
 from colonnade.manifest import Dataset, Metadata
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from colonnade.errors import InputError
-from colonnade.events import SourceFile, TransientInputError
+from colonnade.events import SourceFile
 from colonnade.execution import plan as plan_module
 from colonnade.execution.plan import make_plan
+from colonnade.faults import TransientInputError
 from colonnade.manifest import Dataset, Metadata
 
 COLUMNS = frozenset({"Muon_pt", "genWeight"})

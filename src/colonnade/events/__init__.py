@@ -6,14 +6,12 @@ __all__ = [
     "KeptColumns",
     "KnownPlaces",
     "SourceFile",
-    "TransientInputError",
     "inspect_file",
     "learn_columns",
     "read_events",
     "use_events",
 ]
 
-from colonnade.events.faults import TransientInputError
 from colonnade.events.kept import KeptColumns
 from colonnade.events.places import KnownPlaces
 from colonnade.events.reading import inspect_file, learn_columns, read_events, use_events

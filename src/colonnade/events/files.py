@@ -20,7 +20,6 @@ import numpy as np
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, prefixed
 from colonnade.events.csv_table import CsvReader, is_csv
-from colonnade.events.faults import translated
 from colonnade.events.paths import forget_connection, is_remote
 from colonnade.events.places import KnownPlaces, Places
 from colonnade.events.readers import Reader
@@ -28,6 +27,7 @@ from colonnade.events.rntuple import RNTupleReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.source import SourceFile
 from colonnade.events.ttree import RootFile, TTreeReader
+from colonnade.faults import translated
 
 _OPEN_FILES = 8
 #: Events that show which columns belong together, where the file does not say it.

@@ -23,13 +23,13 @@ from coffea.nanoevents.schemas import BaseSchema
 from coffea.nanoevents.util import tuple_to_key
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.events.faults import translated
 from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
 from colonnade.events.reading import branches_of, open_source
 from colonnade.events.source import SourceFile
 from colonnade.events.ttree import TTreeReader
+from colonnade.faults import translated
 
 _OFFSETS = ":"
 # how coffea's forms say: the values of a branch, jagged or not

@@ -31,7 +31,6 @@ from colonnade.events.assemble import (
 from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import EntryRange
-from colonnade.events.faults import is_transient, translated
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns
 from colonnade.events.paths import is_remote
@@ -40,6 +39,7 @@ from colonnade.events.readers import Raw
 from colonnade.events.references import ingredients
 from colonnade.events.schemas import find_schema
 from colonnade.events.source import SourceFile
+from colonnade.faults import is_transient, translated
 
 T = TypeVar("T")
 

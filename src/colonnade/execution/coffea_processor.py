@@ -25,7 +25,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.accumulators import Accumulated, require_numbers
 from colonnade.errors import ConfigError, EventError, nearest
-from colonnade.execution.faults import sentence
+from colonnade.faults import sentence
 from colonnade.processor import Processor
 from colonnade.serialisation import shown
 

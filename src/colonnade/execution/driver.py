@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from colonnade.errors import ColonnadeError, EventError
-from colonnade.execution.faults import ChunkError, back_off, sentence
 from colonnade.execution.ledger import Loss
 from colonnade.execution.merging import GROUP, Addition, MergeTree
 from colonnade.execution.plan import DatasetPlan
 from colonnade.execution.pools import Done, Pool
 from colonnade.execution.progress import Progress
-from colonnade.execution.work import Task
+from colonnade.execution.work import ChunkError, Task
+from colonnade.faults import back_off, sentence
 
 # how often a dataset's sum may be made anew when workers that held parts of it are lost
 _RESTARTS = 5

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from colonnade.errors import ColonnadeError, InputError
-from colonnade.events import SourceFile, TransientInputError, inspect_file
+from colonnade.events import SourceFile, inspect_file
 from colonnade.events.paths import checksum
-from colonnade.execution.faults import back_off, is_transient, sentence, within
 from colonnade.execution.known import KnownFiles, stamp
+from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processes import follow_parent, worker_processes
 

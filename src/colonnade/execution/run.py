@@ -16,7 +16,7 @@ import hist
 
 from colonnade.accumulators import Accumulated
 from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError, OutputError
-from colonnade.events import SourceFile, TransientInputError, learn_columns
+from colonnade.events import SourceFile, learn_columns
 from colonnade.events.nanoevents import find_nano_schema, learn_branches
 from colonnade.events.reading import LEARNING_EVENTS
 from colonnade.execution.cache import ResultCache
@@ -28,7 +28,6 @@ from colonnade.execution.coffea_processor import (
     standard_histograms,
 )
 from colonnade.execution.driver import Assignment, Outcome, drive
-from colonnade.execution.faults import back_off, is_transient, within
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.ledger import (
     DatasetLedger,
@@ -46,6 +45,7 @@ from colonnade.execution.result import Cutflow, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import Job, analysis_failed
+from colonnade.faults import TransientInputError, back_off, is_transient, within
 from colonnade.histograms import HistogramSet
 from colonnade.manifest import Dataset, as_datasets
 from colonnade.processes import worker_processes

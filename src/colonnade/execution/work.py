@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Job", "Task", "analysis_failed", "pack", "process", "unpack", "version_difference"]
+__all__ = ["ChunkError", "Job", "Task", "analysis_failed", "pack", "process", "unpack", "version_difference"]
 
 import functools
 import math
@@ -14,17 +14,47 @@ from typing import Any
 import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
-from colonnade.events import SourceFile, TransientInputError, read_events, use_events
+from colonnade.events import SourceFile, read_events, use_events
 from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
-from colonnade.execution.faults import ChunkError, is_transient, sentence, within
 from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install
 from colonnade.execution.versions import installed
 from colonnade.execution.watch import undeclared, watched
+from colonnade.faults import TransientInputError, is_transient, sentence, within
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
+
+
+class ChunkError(Exception):
+    """What stopped a chunk, in a form that travels between processes.
+
+    Attributes
+    ----------
+    reason
+        The sentence for the ledger.
+    transient
+        Whether trying again may help.
+    of_input
+        Whether an input file is to blame; else it is the analysis, and the run stops.
+    place
+        Which of the task's chunks it was.
+    """
+
+    def __init__(self, reason: str, *, transient: bool, of_input: bool, place: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.transient = transient
+        self.of_input = of_input
+        self.place = place
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _chunk_error, (self.reason, self.transient, self.of_input, self.place)
+
+
+def _chunk_error(reason: str, transient: bool, of_input: bool, place: int) -> ChunkError:
+    return ChunkError(reason, transient=transient, of_input=of_input, place=place)
 
 
 @dataclass(frozen=True)
