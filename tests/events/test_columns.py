@@ -37,7 +37,7 @@ def _read(path: str, *names: str, schema: str | None = None) -> ak.Array:
     source = inspect_file(path, None, schema)
     lazy = read_events(source, 0, source.entries, None, {})
     events = read_events(source, 0, source.entries, names, {})
-    assert ak.array_equal(ak.materialize(lazy[ak.fields(events)]), events, check_parameters=False)
+    assert ak.array_equal(ak.materialize(lazy[events.layout.fields]), events, check_parameters=False)
     return events
 
 
@@ -98,7 +98,7 @@ def test_whatever_the_numbers_no_value_changes_its_event(
 def test_flat_takes_the_tree_as_it_is(tmp_path: Path) -> None:
     columns = {"nJet": COUNTS, "Jet_pt": _lists(COUNTS), "MET_pt": np.array([1.0, 2.0, 3.0])}
     events = _read(_write(tmp_path / "a.root", columns), *columns, schema="flat")
-    assert set(ak.fields(events)) == set(columns)
+    assert set(events.layout.fields) == set(columns)
     assert events["Jet_pt"].to_list() == columns["Jet_pt"].to_list()
 
 

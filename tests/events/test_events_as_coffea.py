@@ -138,13 +138,42 @@ def test_every_public_attribute(both: tuple[str, Any, Any]) -> None:
 def test_fields_in_full(both: tuple[str, Any, Any]) -> None:
     _, coffea, source = both
     events = read_events(source, 0, 5, ("run",) if "run" in source.columns else ("nMuon",), {})
-    assert set(events.fields) >= set(coffea.fields)
+    learned: dict[str, list[str]] = {}
 
     def use(events: Any) -> None:
-        for name in coffea.fields:
-            assert set(getattr(events, name).fields) >= set(ak.fields(coffea[name])), name
+        learned[""] = ak.fields(events)
+        learned.update({name: ak.fields(getattr(events, name)) for name in coffea.fields})
 
-    learn_columns(source, use, {})
+    assert len(learn_columns(source, use, {})) == 0
+    assert set(learned[""]) >= set(coffea.fields)
+    for read in (events, accelerate(events)):
+        assert read.fields == ak.fields(read) == learned[""]
+        for name in coffea.fields:
+            assert set(learned[name]) >= set(ak.fields(coffea[name])), name
+            assert ak.fields(getattr(read, name)) == ak.fields(read[name]) == learned[name], name
+            if learned[name]:
+                assert getattr(read, name).fields == learned[name]
+
+
+def test_columns_may_be_handed_on_unread(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
+
+    def use(events: Any) -> Any:
+        again = ak.zip({name: events.Muon[name] for name in ak.fields(events.Muon) if not name.endswith("G")})
+        everything = {name: events[name] for name in ak.fields(events)}
+        assert hasattr(events.Muon, "dxy")
+        assert len(everything["FatJet"]) == len(events)
+        return again.pt + events.Muon.scale(2).pt
+
+    columns = learn_columns(source, use, {})
+    assert set(columns) == {"Muon_pt", "Muon_eta", "Muon_phi", "Muon_mass"}
+    events = read_events(source, 0, 50, columns, {})
+    for seen in (events, accelerate(events)):
+        assert np.allclose(ak.flatten(use(seen)), 3 * ak.flatten(events.Muon.pt), rtol=1e-6)
+        with pytest.raises(UnlearnedColumnError, match="Muon_dxy"):
+            np.asarray(ak.flatten(seen.Muon.dxy))
+        with pytest.raises(UnlearnedColumnError, match="nFatJet"):
+            ak.num(seen.FatJet)
 
 
 def _pairs(events: Any, of: Callable[[Any, Any], Any]) -> Any:
@@ -197,6 +226,7 @@ SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "charge of a sum": lambda events: _pairs(events, lambda one, other: (one + other).charge),
     "pairs of two collections": lambda events: _pairs(events, lambda one, other: one.delta_r(other)),
     "boost": lambda events: _pairs(events, lambda one, other: (one + other).boostvec.z),
+    "charge with a jet": lambda events: (ak.firsts(events.Muon) + ak.firsts(events.Jet)).charge,
     "candidates": lambda events: _leptons(events).charge,
     "pair of candidates": lambda events: (ak.firsts(_leptons(events)) + ak.firsts(_leptons(events)[:, 1:])).mass,
     "named vectors": lambda events: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["NoSuchColumnError", "UnlearnedColumnError", "behavior", "missing_sentence"]
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -15,7 +15,6 @@ from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumAr
 
 from colonnade.errors import nearest
 from colonnade.events.coffea_view import UnlearnedColumnError, answer, unread
-from colonnade.events.references import constants_of
 
 vector.register_awkward()
 
@@ -45,18 +44,14 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
             # a property that fails inside is not a missing column
             if where.startswith("_") or hasattr(type(self), where):
                 raise
-            found = self._flat(where)
-            if found is None:
-                found = self._unread(where)
+            found = self._not_held(where)
             return self._answer(where, error) if found is None else found
 
     def __getitem__(self, where: Any) -> Any:
         field = where[0] if isinstance(where, tuple) and where else where
         if isinstance(field, str):
             if field not in self.layout.fields:
-                found = self._flat(field)
-                if found is None:
-                    found = self._unread(field)
+                found = self._not_held(field)
                 if found is not None:
                     return found if isinstance(where, str) else found[where[1:]]
                 self._missing(field)
@@ -68,29 +63,48 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
     def fields(self) -> list[str]:
         """The columns and collections that the file has, read or not, and those that were assigned."""
         held: list[str] = super().fields
-        known, group = self.attrs.get("@columns"), self.layout.purelist_parameter("group")
-        if known is None or group is None:
+        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
+        if catalog is None or group is None:
             return held
-        return list(dict.fromkeys([*_fields(known, group), *held]))
+        return list(dict.fromkeys([*catalog.members(group), *held]))
 
-    def _flat(self, where: str) -> Any:
-        """Return a field of a collection by the name of its branch, such as Muon_pt; None if it is no such name."""
-        group, _, field = where.partition("_")
-        if field and self.layout.purelist_parameter("group") == "" and where in self.attrs.get("@columns", ()):
-            return getattr(getattr(self, group), field) if group in self.layout.fields else None
-        return None
+    def __awkward_function__(
+        self, function: Any, _: Collection[Any], arguments: Sequence[Any], options: Mapping[str, Any]
+    ) -> Any:
+        """Let `ak.fields` tell what the file has, too; every other function is awkward's own."""
+        if function is ak.fields:
+            return self.fields
+        running = function.__wrapped__(*arguments, **options)
+        next(running)
+        try:
+            next(running)
+        except StopIteration as ended:
+            return ended.value
 
-    def _unread(self, where: str) -> Any:
-        """Return a record of which no column was read, such as HLT, for its fields are known; else None."""
-        known = self.attrs.get("@columns", ())
-        if where not in known or f"n{where}" in known or self.layout.purelist_parameter("group") != "":
+    def _wrap_result(self, *arguments: Any) -> Any:
+        # vector takes the fields that are no coordinates along: those that were read
+        held = ak.Array(self.layout)
+        return type(held)._wrap_result(held, *arguments)  # noqa: SLF001 - of vector
+
+    def _not_held(self, where: str) -> Any:
+        """Return what the file has under a name though these events don't hold it as a field; None if it has not.
+
+        A field of a collection by the name of its branch, such as Muon_pt; or a column or record that was not read:
+        its fields are known, and whoever looks at its numbers learns that it was not.
+        """
+        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
+        if catalog is None or group is None:
             return None
-        fields = _fields(known, where) if self.layout.is_record else ()
-        if not fields:
+        known = catalog.known
+        column = f"{group}_{where}" if group else where
+        if group == "" and column in known and where.partition("_")[0] in self.layout.fields:
+            collection, _, field = where.partition("_")
+            return getattr(getattr(self, collection), field) if field else None
+        if column not in known:
             return None
-        contents = [unread(f"{where}_{field}", len(self)) for field in fields]
-        record = ak.contents.RecordArray(contents, fields, parameters={"__record__": "Group", "group": where})
-        return ak.Array(record, behavior=self.behavior, attrs=self.attrs)
+        fields, jagged = ((), False) if group else (catalog.members(where), f"n{where}" in known)
+        layout = _in_place_of_records(self.layout, functools.partial(unread, column, fields, jagged))
+        return ak.Array(layout, behavior=self.behavior, attrs=self.attrs)
 
     def _answer(self, where: str, error: AttributeError) -> Any:
         """Return what coffea has under a name; else raise for a missing column, or what was raised before."""
@@ -109,27 +123,22 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
 
     def _missing(self, field: str) -> None:
         """Raise for a field that is not held, if that can be told."""
-        known = self.attrs.get("@columns")
-        group = self.layout.purelist_parameter("group")
-        if known is None or group is None:
+        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
+        if catalog is None or group is None:
             return
         column = f"{group}_{field}" if group else field
         metadata = self.attrs.get("metadata", {})
-        if column in known:
-            msg = f"{metadata.get('filename')}: these events were read without the column {column}."
-            raise UnlearnedColumnError(msg)
-        msg = missing_sentence(metadata, column, known)
+        msg = missing_sentence(metadata, column, catalog.known)
         raise NoSuchColumnError(msg, column)
 
 
-@functools.lru_cache(maxsize=1024)
-def _fields(known: frozenset[str], group: str) -> tuple[str, ...]:
-    """Return the names in a group, or those of the events themselves, sorted."""
-    if group:
-        own = {name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_")}
-        return tuple(sorted(own | constants_of(group).keys()))
-    cuts = ((name, [i for i, letter in enumerate(name) if letter == "_"]) for name in known)
-    return tuple(sorted(name for name, places in cuts if not any(name[:place] in known for place in places)))
+def _in_place_of_records(layout: Any, made: Callable[[int], Any]) -> Any:
+    if layout.is_record:
+        return made(layout.length)
+    if layout.is_union:
+        contents = [_in_place_of_records(content, made) for content in layout.contents]
+        return ak.contents.UnionArray.simplified(layout.tags, layout.index, contents)
+    return layout.copy(content=_in_place_of_records(layout.content, made))
 
 
 def missing_sentence(metadata: Mapping[str, Any], column: str, known: Collection[str]) -> str:

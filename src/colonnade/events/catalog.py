@@ -106,6 +106,8 @@ class Catalog:
     twice: tuple[str, ...] = ()
     #: names of the file's other columns and groups, where only some are given here
     more: frozenset[str] = frozenset()
+    #: what the events of the whole file have as fields, where only some are given here
+    others: tuple[str, ...] = ()
 
     @functools.cached_property
     def names(self) -> frozenset[str]:
@@ -117,6 +119,25 @@ class Catalog:
         """All that can be asked of the events: columns and groups."""
         return self.names | frozenset(self.groups) | self.more
 
+    @functools.cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The groups and the columns that belong to none, of the whole file, sorted."""
+        scalars = (column.name for column in self.columns.values() if column.group is None)
+        return self.others or tuple(sorted({*self.groups, *scalars}))
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Return the fields of a group of the whole file, sorted; of the events themselves, if it has no name."""
+        if not group:
+            return self.fields
+        if group not in self._members:
+            own = (name for name in self.known.difference(self.fields) if name.startswith(f"{group}_"))
+            self._members[group] = tuple(sorted(name.removeprefix(f"{group}_") for name in own))
+        return self._members[group]
+
+    @functools.cached_property
+    def _members(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def part(self, names: Sequence[str]) -> Catalog:
         """Return the same of some columns, with all that their groups need."""
         columns = {name: self.columns[name] for name in names}
@@ -127,7 +148,7 @@ class Catalog:
         }
         for group in groups.values():
             columns.update((name, self.columns[name]) for name in group.coordinates)
-        return Catalog(self.schema, columns, groups, self.twice, self.known)
+        return Catalog(self.schema, columns, groups, self.twice, self.known, self.fields)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -292,9 +313,9 @@ class _Builder:
         """Add a group and its columns, filling in what is exact by physics and what follows from them."""
         fields = {column.field for column in columns}
         if group.jagged:
-            # massless by physics, or nearly; a charge is not invented
+            # massless and neutral by physics, or nearly, as coffea has it
             for field, value in (constants_of(group.name) if self.schema.references else {}).items():
-                if field == "mass" and field not in fields:
+                if field not in fields:
                     columns = [
                         *columns,
                         Column(f"{group.name}_{field}", group.name, field, None, constant=value),

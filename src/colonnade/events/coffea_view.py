@@ -9,16 +9,13 @@ __all__ = ["UnlearnedColumnError", "answer", "coffea_view", "unread"]
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
-import numpy as np
 
 from colonnade.errors import MissingColumnError
-from colonnade.events.references import constants_of, nano_schema
-
-_UNREAD = ak.forms.NumpyForm("float32", form_key="unread")
+from colonnade.events.references import nano_schema
 
 
 class UnlearnedColumnError(MissingColumnError):
@@ -39,8 +36,8 @@ def _classes() -> tuple[dict[Any, Any], dict[str, str]]:
 class _Uncut:
     """All events of an entry range, as coffea's cross references ask for them."""
 
-    def __init__(self, layout: Any, known: frozenset[str]) -> None:
-        self._layout, self._known = layout, known
+    def __init__(self, layout: Any, catalog: Any) -> None:
+        self._layout, self._catalog = layout, catalog
         self._relabelled: Any = None
 
     def events(self) -> ak.Array:
@@ -50,7 +47,7 @@ class _Uncut:
     @property
     def relabelled(self) -> Any:
         if self._relabelled is None:
-            self._relabelled = _relabelled(self._layout, self._known)
+            self._relabelled = _relabelled(self._layout, self._catalog)
         return self._relabelled
 
 
@@ -61,23 +58,23 @@ def _array(layout: Any, uncut: _Uncut | None) -> ak.Array:
 
 def coffea_view(array: ak.Array) -> ak.Array:
     """Return events, or objects of a collection, as coffea's NanoEvents would give them."""
-    layout, known = array.attrs.get("@layout"), array.attrs.get("@columns", frozenset())
-    return _array(_relabelled(array.layout, known), None if layout is None else _Uncut(layout, known))
+    layout, catalog = array.attrs.get("@layout"), array.attrs.get("@catalog")
+    return _array(_relabelled(array.layout, catalog), None if layout is None else _Uncut(layout, catalog))
 
 
-def _relabelled(layout: Any, known: frozenset[str]) -> Any:
+def _relabelled(layout: Any, catalog: Any) -> Any:
     if layout.is_record:
         group = layout.parameter("group")
         if group is None:  # a sum of momenta has no collection
             name = _sum_name(layout)
             return layout if name is None else layout.copy(parameters={"__record__": name})
         if not group:
-            contents = [_relabelled(content, known) for content in layout.contents]
+            contents = [_relabelled(content, catalog) for content in layout.contents]
             return layout.copy(contents=contents, parameters={"__record__": "NanoEvents"})
-        return _collection(layout, group, known)
+        return _collection(layout, group, catalog)
     if layout.is_union or layout.is_numpy or layout.is_unknown:
         return layout
-    return layout.copy(content=_relabelled(layout.content, known))
+    return layout.copy(content=_relabelled(layout.content, catalog))
 
 
 def _sum_name(layout: Any) -> str | None:
@@ -88,34 +85,46 @@ def _sum_name(layout: Any) -> str | None:
     return kind if "t" in layout.fields else f"PtEtaPhiM{kind}"
 
 
-def _collection(layout: Any, group: str, known: frozenset[str]) -> Any:
+def _collection(layout: Any, group: str, catalog: Any) -> Any:
     """Return records under coffea's name, with the fields that its class asks for."""
-    own = frozenset(layout.fields)
-    missing = _fields(known, group) - own
-    constants = {name: value for name, value in constants_of(group).items() if name not in own | missing}
+    members = () if catalog is None else catalog.members(group)
+    missing = [name for name in members if name not in layout.fields]
     record = nano_schema().mixins.get(group, "NanoCollection")
     parameters = {"__record__": record, "collection_name": group}
-    if not missing and not constants:  # else their number is counted, which may read an offset
+    if not missing:  # else their number is counted, which may read an offset
         return layout.copy(parameters=parameters)
     length = layout.length
-    contents = [*layout.contents, *(ak.contents.NumpyArray(np.full(length, value)) for value in constants.values())]
-    contents += [unread(f"{group}_{name}", length) for name in missing]
-    return ak.contents.RecordArray(contents, [*layout.fields, *constants, *missing], length, parameters=parameters)
+    contents = [*layout.contents, *(unread(f"{group}_{name}", (), False, length) for name in missing)]
+    return ak.contents.RecordArray(contents, [*layout.fields, *missing], length, parameters=parameters)
 
 
-@functools.lru_cache(maxsize=1024)
-def _fields(known: frozenset[str], group: str) -> frozenset[str]:
-    return frozenset(name.removeprefix(f"{group}_") for name in known if name.startswith(f"{group}_"))
+def unread(column: str, fields: Sequence[str], jagged: bool, length: int) -> Any:
+    """Return what is not there: whoever looks at its numbers learns that the events were read without it.
+
+    Parameters
+    ----------
+    column
+        The name of the column, or of the record that has the fields.
+    fields
+        Its fields; none for numbers.
+    jagged
+        Whether it has any number of records per event.
+    length
+        The number of entries.
+    """
+    form: Any = ak.forms.NumpyForm("float32", form_key=column)
+    if fields:
+        contents = [ak.forms.NumpyForm("float32", form_key=f"{column}_{field}") for field in fields]
+        form = ak.forms.RecordForm(contents, fields, parameters={"__record__": "Group", "group": column}, form_key="")
+    if jagged:
+        form = ak.forms.ListOffsetForm("i64", form, form_key=f"n{column}")
+    buffers = {key: functools.partial(_fail, key.rpartition("-")[0]) for key in form.expected_from_buffers()}
+    return ak.from_buffers(form, length, buffers, highlevel=False)
 
 
-def unread(column: str, length: int) -> Any:
-    """Return numbers that are not there: whoever looks at them learns that the events were read without them."""
-
-    def fail() -> Any:
-        msg = f"These events were read without the column {column}."
-        raise UnlearnedColumnError(msg)
-
-    return ak.from_buffers(_UNREAD, length, {"unread-data": fail}, highlevel=False)
+def _fail(column: str) -> Any:
+    msg = f"These events were read without the column {column}."
+    raise UnlearnedColumnError(msg)
 
 
 def answer(array: ak.Array, name: str) -> Any:
@@ -133,7 +142,7 @@ def answer(array: ak.Array, name: str) -> Any:
     else:
         record = records.get(group, "NanoCollection") if group else "NanoEvents"
     kind = behavior.get(("*", record))
-    if kind is None or not (hasattr(kind, name) or name in constants_of(group or "")):
+    if kind is None or not hasattr(kind, name):
         return NotImplemented
     seen = coffea_view(array)
     found = getattr(seen, name)

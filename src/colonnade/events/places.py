@@ -80,6 +80,7 @@ class KnownPlaces:
             {column["name"]: Column(**_tuples(column)) for column in content["columns"]},
             groups,
             more=source.columns | frozenset(content["others"]),
+            others=tuple(content["others"]),
         )
         return Places(catalog, {branch["name"]: _branch(branch) for branch in content["branches"]})
 
@@ -88,7 +89,7 @@ class KnownPlaces:
         content = {
             "columns": [dataclasses.asdict(column) for column in places.catalog.columns.values()],
             "groups": [dataclasses.asdict(group) for group in places.catalog.groups.values()],
-            "others": sorted(places.catalog.more - source.columns),
+            "others": places.catalog.others,
             "branches": [_plain(branch) for branch in places.branches.values()],
         }
         text = json.dumps(content).encode()

@@ -321,7 +321,7 @@ def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any
         "entrystop": stop,
     }
     # what starts with @ stays behind when events are pickled
-    return {"metadata": known, "@columns": handle.catalog.known, "@title": functools.partial(_title, handle)}
+    return {"metadata": known, "@catalog": handle.catalog, "@title": functools.partial(_title, handle)}
 
 
 def _title(handle: Handle, group: str) -> str | None:
