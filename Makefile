@@ -27,8 +27,9 @@ test: .venv/.dev
 	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 # faults and real clusters; writes the table of faults. What the machine lacks (see .ci/run) is skipped, and said so.
+# These tests wait most of the time, for faults to be noticed and servers to start, so more of them run than there are cores.
 test-cluster: .venv/.cluster
-	.venv/bin/python -m pytest tests/cluster -m cluster -n 2 --dist worksteal --fault-table docs/faults.md
+	.venv/bin/python -m pytest tests/cluster -m cluster -n 4 --dist worksteal --fault-table docs/faults.md
 
 # all speed benchmarks, or some: make bench ROWS="dilepton filling"; writes the table of docs/performance.md
 bench: .venv/.dev
