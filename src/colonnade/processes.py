@@ -22,13 +22,7 @@ _WORKER = {
     # one heap, not one for each thread that ever was, each with what it once needed
     "MALLOC_ARENA_MAX": "1",
 }
-_PRELOADED = [
-    "colonnade.execution.deaf",
-    "colonnade.execution.work",
-    "colonnade.processor",
-    "coffea.processor",
-    "colonnade.execution.warm",
-]
+_PRELOADED = ["colonnade.execution.preload"]
 
 
 def worker_processes() -> Any:

@@ -183,7 +183,7 @@ class _Driver:
         while self.later and self.later[0][0] <= now:
             self._enqueue([heapq.heappop(self.later)[3]], first=True)
         if self.suspects or self.alone is not None:
-            # one of these killed a process: alone, it is known by its deed
+            # one of these killed a process; each is tried alone, so that the one is known
             if not self.flying:
                 self.alone = self.suspects.popleft()
                 self._start(self.alone)

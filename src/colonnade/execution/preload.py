@@ -1,0 +1,28 @@
+"""Imported once where worker processes are forked from, never by the program itself, so that each is ready at once.
+
+A terminal sends Ctrl-C to every process of a run. The one that the user started ends the others, which ignore it, as
+they would only print their tracebacks over its message. Then all that a worker needs is imported, and a first compiled
+loop runs: the compiler sets itself up when that happens, which takes more than a second a process.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []
+
+import importlib
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+for _module in ("colonnade.execution.work", "colonnade.processor", "coffea.processor"):
+    importlib.import_module(_module)
+
+import numpy as np  # noqa: E402
+from hist.axis import Regular  # noqa: E402
+
+from colonnade.histograms import Histogram, HistogramSet  # noqa: E402
+
+_one = np.ones(1)
+HistogramSet([Histogram("x", Regular(1, 0, 1))], ["all"], ["nominal"]).fill(
+    {"x": _one}, {"all": _one > 0}, _one[:, None]
+)
