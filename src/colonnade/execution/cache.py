@@ -14,8 +14,8 @@ from pydantic import Field
 
 from colonnade.config import Settings
 from colonnade.events import KeptColumns, KnownPlaces
-from colonnade.execution.codec import DamagedError, decode, encode
 from colonnade.histograms import Histogram
+from colonnade.serialisation import DamagedError, decode, encode
 from colonnade.store import Store, StoreReport
 
 _COLUMNS = "columns"

@@ -16,7 +16,7 @@ LIBRARIES = (
     "colonnade", "awkward", "awkward-cpp", "boost-histogram", "coffea", "correctionlib", "fastjet", "hist", "mt2",
     "numba", "numpy", "onnxruntime", "pyarrow", "scipy", "uproot", "vector",
 )  # fmt: skip
-# what client and workers must have in common: also what they speak to each other with
+# what client and workers must have in common, with the packages that their messages are made by
 SPEAKING = (*LIBRARIES, "cloudpickle", "dask", "distributed")
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
-from colonnade.execution.codec import DamagedError, decode, encode
 from colonnade.histograms import Histogram, HistogramSet
+from colonnade.serialisation import DamagedError, decode, encode
 
 DECLARED = (Histogram("pt", Regular(5, 0, 10)), Histogram("eta", Regular(3, -1, 1), regions=("SR",)))
 
