@@ -140,13 +140,15 @@ def write_accumulator(value: Any, path: Path | str) -> None:
             storage.write_histogram(archive, f"histogram{number}", histogram)
 
 
-def load(folder: Path | str) -> Any:
+def load(folder: Path | str, era: str | None = None) -> Any:
     """Read what a run left; nothing is unpickled.
 
     Parameters
     ----------
     folder
         The output folder of a run, or an archive of it.
+    era
+        One of the run's eras; without it, the sums over all.
 
     Returns
     -------
@@ -164,7 +166,7 @@ def load(folder: Path | str) -> Any:
     path = Path(folder)
     path = path / _FILE if path.is_dir() else path
     if path.name != _FILE or not path.is_file():
-        return storage.load(folder)
+        return storage.load(folder, era)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -12,6 +12,7 @@ import click
 
 @click.command("plot")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--era", metavar="NAME", help="Only this of the run's eras.")
 @click.option("--histograms", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
 @click.option("--regions", multiple=True, metavar="NAME", help="Only these (names or globs; repeatable).")
 @click.option("--signals", multiple=True, metavar="NAME", help="Overlay these signals (names or globs; repeatable).")
@@ -19,6 +20,7 @@ import click
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that draw; by default one for each core.")
 def command(
     directory: Path,
+    era: str | None,
     histograms: tuple[str, ...],
     regions: tuple[str, ...],
     signals: tuple[str, ...],
@@ -38,7 +40,13 @@ def command(
     from colonnade.workflow.run import plots_step
     from colonnade.workflow.steps import OutputFolder
 
-    chosen: dict[str, Any] = {"histograms": histograms, "regions": regions, "signals": signals, "formats": formats}
+    chosen: dict[str, Any] = {
+        "era": era,
+        "histograms": histograms,
+        "regions": regions,
+        "signals": signals,
+        "formats": formats,
+    }
     run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
     workers = workers or len(os.sched_getaffinity(0))
     console = Console()

@@ -11,7 +11,8 @@ import click
 
 @click.command("report")
 @click.argument("directory", type=click.Path(path_type=Path))
-def command(directory: Path) -> None:
+@click.option("--era", metavar="NAME", help="Only this of the run's eras.")
+def command(directory: Path, era: str | None) -> None:
     """Write report.html, one self-contained page, about what a run left in DIRECTORY.
 
     Pictures are those of `colonnade plot`; without them the page has its tables alone.
@@ -23,5 +24,7 @@ def command(directory: Path) -> None:
     from colonnade.workflow.steps import OutputFolder
 
     run = load_run(directory)
+    if era is not None:
+        run = run.with_plots(era=era)
     with OutputFolder.reopened(directory, Console()) as folder:
         folder.redo(report_step(run))

@@ -62,6 +62,8 @@ class DatasetLedger:
         Of data whose luminosity is known, what the lost events stand for, in fb^-1.
     lost
         Every lost range.
+    era
+        As in the manifest, where it says one.
     """
 
     process: str
@@ -73,10 +75,12 @@ class DatasetLedger:
     sumw: float
     luminosity_lost: float | None
     lost: tuple[Loss, ...]
+    era: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
+        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost", "era"}}
+        plain |= {} if self.era is None else {"era": self.era}
         return {
             **plain,
             "files": list(self.files),
@@ -221,6 +225,7 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         sumw=sumw,
         luminosity_lost=missing,
         lost=(*unopened, *losses),
+        era=plan.metadata.era,
     )
 
 
@@ -234,7 +239,8 @@ def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
     unopened = sum(file.source is None for file in plan.files)
     expected = plan.events + round(_mean_entries(plan.files) * unopened)
     luminosity = plan.metadata.luminosity if plan.metadata.kind == "data" else None
-    return DatasetLedger(plan.metadata.process, plan.metadata.kind, files, expected, 0, 0.0, 0.0, luminosity, lost)
+    about = plan.metadata
+    return DatasetLedger(about.process, about.kind, files, expected, 0, 0.0, 0.0, luminosity, lost, about.era)
 
 
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:

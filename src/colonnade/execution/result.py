@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Result", "Timing", "collect"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ from colonnade.manifest import normalisation
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
-    from colonnade.execution.plan import Plan
+    from colonnade.execution.plan import DatasetPlan, Plan
     from colonnade.processor import CutflowRow
 
 Cutflow = Mapping[str, Mapping[str, "Sequence[CutflowRow]"]]
+Histograms = Mapping[str, Mapping[str, hist.Hist]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Result:
         Where the time went.
     accumulator
         Of a coffea processor, what coffea's `Runner` returns.
+    eras
+        Where the datasets are of declared eras, ``eras[era][name][process]``: what `histograms` are the sums of.
     """
 
     histograms: Mapping[str, Mapping[str, hist.Hist]]
@@ -68,6 +71,15 @@ class Result:
     ledger: Ledger
     timing: Timing = field(default_factory=Timing)
     accumulator: Any = None
+    eras: Mapping[str, Histograms] = field(default_factory=dict)
+
+    def of_era(self, era: str) -> Result:
+        """Return the part of one era: its histograms, cutflows and accounts."""
+        entries = {name: each for name, each in self.ledger.datasets.items() if each.era == era}
+        cutflow = {name: table for name, table in self.cutflow.items() if name in entries}
+        return replace(
+            self, histograms=self.eras[era], cutflow=cutflow, ledger=replace(self.ledger, datasets=entries), eras={}
+        )
 
     def write_cutflow(self, path: Path) -> None:
         """Write `cutflow.json`, whole or not at all.
@@ -81,8 +93,8 @@ class Result:
 
 
 def collect(
-    plan: Plan, results: Mapping[str, Any], ledger: Ledger, luminosity: float
-) -> tuple[dict[str, dict[str, hist.Hist]], Cutflow]:
+    plan: Plan, results: Mapping[str, Any], ledger: Ledger, luminosity: float | Mapping[str, float]
+) -> tuple[Histograms, Cutflow, Mapping[str, Histograms]]:
     """Scale each dataset to the luminosity and add the datasets of a process, in the manifest's order.
 
     Parameters
@@ -94,7 +106,7 @@ def collect(
     ledger
         Holds the sums of weights to normalise by.
     luminosity
-        In fb^-1.
+        In fb^-1; of each era, where the datasets are of several.
 
     Returns
     -------
@@ -102,22 +114,37 @@ def collect(
         ``histograms[name][process]``.
     cutflow
         ``cutflow[dataset][region]``.
+    eras
+        ``eras[era][name][process]``, where the luminosity is that of eras.
     """
     from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
 
-    scaled: dict[str, list[Mapping[str, Any]]] = {}
+    scaled: dict[str, Mapping[str, Any]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:
-        factor = normalisation(dataset.metadata, luminosity, ledger.datasets[dataset.name].sumw)
+        own = luminosity[str(dataset.metadata.era)] if isinstance(luminosity, Mapping) else luminosity
+        factor = normalisation(dataset.metadata, own, ledger.datasets[dataset.name].sumw)
         result = results[dataset.name]
-        scaled.setdefault(dataset.metadata.process, []).append(_scaled(result["histograms"], factor))
+        scaled[dataset.name] = _scaled(result["histograms"], factor)
         cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
+    eras = {
+        era: _by_process([dataset for dataset in plan.datasets if dataset.metadata.era == era], scaled)
+        for era in (luminosity if isinstance(luminosity, Mapping) else ())
+    }
+    return _by_process(plan.datasets, scaled), cutflow, eras
+
+
+def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Any]]) -> Histograms:
+    """Add the datasets of each process."""
+    parts: dict[str, list[Mapping[str, Any]]] = {}
+    for dataset in datasets:
+        parts.setdefault(dataset.metadata.process, []).append(scaled[dataset.name])
     histograms: dict[str, dict[str, hist.Hist]] = {}
-    for process, parts in scaled.items():
-        total = _combined(parts)
+    for process, each in parts.items():
+        total = _combined(each)
         for name in total:
             histograms.setdefault(name, {})[process] = total[name]
-    return histograms, cutflow
+    return histograms
 
 
 def _scaled(histograms: Mapping[str, Any], factor: float) -> Mapping[str, Any]:

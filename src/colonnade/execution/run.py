@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import hist
-
 from colonnade.accumulators import Accumulated
 from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError, OutputError
 from colonnade.events import SourceFile, learn_columns
@@ -41,13 +39,13 @@ from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
-from colonnade.execution.result import Cutflow, Result, Timing, collect
+from colonnade.execution.result import Cutflow, Histograms, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.watch import undeclared, watched
-from colonnade.execution.work import Job, analysis_failed
+from colonnade.execution.work import Job, analysis_failed, processor_of
 from colonnade.faults import TransientInputError, back_off, is_transient, within
 from colonnade.histograms import HistogramSet
-from colonnade.manifest import Dataset, as_datasets
+from colonnade.manifest import Dataset, as_datasets, check_eras
 from colonnade.processes import worker_processes
 
 _Sample = tuple[SourceFile, DatasetPlan]
@@ -59,7 +57,7 @@ def run_datasets(
     processor: Any,
     datasets: Sequence[Dataset] | Mapping[str, Any],
     *,
-    luminosity: float | None = None,
+    luminosity: float | Mapping[str, float] | None = None,
     executor: ExecutorSettings | None = None,
     chunk_size: int = 100_000,
     schema: str | type | None = None,
@@ -79,11 +77,13 @@ def run_datasets(
     ----------
     processor
         The analysis: a `colonnade.processor.Processor`, or any coffea processor, which is given coffea's NanoEvents
-        and may return anything that coffea adds.
+        and may return anything that coffea adds. Where the datasets are of several eras, an analysis of one class for
+        each era by its name.
     datasets
         What to read, as the manifest gives them; for a coffea processor also a coffea fileset.
     luminosity
-        To which simulation is scaled, in fb^-1. A coffea processor's histograms are never scaled.
+        To which simulation is scaled, in fb^-1; that of each era, where there are several. A coffea processor's
+        histograms are never scaled.
     executor
         Who works.
     chunk_size
@@ -114,6 +114,8 @@ def run_datasets(
 
     Raises
     ------
+    ConfigError
+        If there are eras, and a dataset is of none of them.
     InputError
         If a dataset has no readable file or no event, or a column is missing; before any worker starts.
     EventError
@@ -129,6 +131,7 @@ def run_datasets(
         raise ConfigError(msg)
     if not isinstance(datasets, Sequence):
         datasets = as_datasets(datasets)
+    check_eras(datasets, luminosity if isinstance(luminosity, Mapping) else ())
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
     run.look_up(plan, files)
@@ -152,7 +155,7 @@ def run_datasets(
     entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
-    histograms, cutflow, accumulator = run.collected(plan, results, ledger, luminosity)
+    histograms, cutflow, eras, accumulator = run.collected(plan, results, ledger, luminosity)
     processed = sum(outcome.events for outcome in outcomes.values())
     timing = Timing(
         planning=planned - started,
@@ -160,7 +163,7 @@ def run_datasets(
         processed=processed - run.kept_events,
         kept=run.kept_events,
     )
-    return Result(histograms, cutflow, ledger, timing, accumulator)
+    return Result(histograms, cutflow, ledger, timing, accumulator, eras)
 
 
 @dataclass
@@ -185,13 +188,18 @@ class _Run:
     ready: dict[tuple[str, str, int], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.code = collect_code(self.processor)
+        self.code = collect_code(self.example)
         if self.cache is not None:
             try:
                 self.cache.prepare()
             except OutputError as error:
                 self.progress.say(f"Note: {error}")
                 self.cache = None
+
+    @property
+    def example(self) -> Any:
+        """The analysis, or that of one era: all are of one class."""
+        return next(iter(self.processor.values())) if isinstance(self.processor, Mapping) else self.processor
 
     def plan(self, datasets: Sequence[Dataset], chunk_size: int, schema: str | None) -> Plan:
         """Open the files."""
@@ -246,18 +254,20 @@ class _Run:
         self.missing_chunks = plan.chunks
         if self.cache is None:
             return
+        each = self.processor if isinstance(self.processor, Mapping) else {None: self.processor}
         try:
-            identity = identify(self.processor, self.code, files, self.schema)
+            identities = {era: identify(one, self.code, files, self.schema) for era, one in each.items()}
         except UnidentifiedError as error:
             self.progress.say(f"Note: no result is kept, as {error}.")
             self.cache = None
             return
         masks = [dataset.event_metadata().get("luminosity_mask") for dataset in plan.datasets]
-        self.declared = identity.files | {str(Path(mask).resolve()) for mask in masks if mask is not None}
-        self.cache = replace(self.cache, declared=tuple(getattr(self.processor, "histograms", ())))
+        known = {str(Path(mask).resolve()) for mask in masks if mask is not None}
+        self.declared = frozenset(known.union(*(identity.files for identity in identities.values())))
+        self.cache = replace(self.cache, declared=tuple(getattr(self.example, "histograms", ())))
         present = self.cache.present()
         for dataset in plan.datasets:
-            base = dataset_key(identity, dataset)
+            base = dataset_key(identities.get(dataset.metadata.era) or identities[None], dataset)
             self.keys[dataset.name] = keys = [chunk_key(base, dataset, chunk) for chunk in dataset.chunks]
             whole = self.cache.get(merged_key(keys)) if keys else None
             if whole is not None:
@@ -290,8 +300,8 @@ class _Run:
                 source = file.source
                 if source is None or not source.entries:
                     continue
-                # data and simulation take different ways through an analysis
-                structure = (source.schema, source.columns, dataset.metadata.kind)
+                # data and simulation take different ways through an analysis, and so may eras
+                structure = (source.schema, source.columns, dataset.metadata.kind, dataset.metadata.era)
                 layouts[number] = place = known.setdefault(structure, len(known))
                 if place == len(samples):
                     samples.append([])
@@ -325,6 +335,7 @@ class _Run:
 
     def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
         metadata = dataset.event_metadata()
+        processor = processor_of(self.processor, metadata)
         places = None if self.cache is None else self.cache.places
         opened: set[str] = set()
         chunk = next(chunk for chunk in dataset.chunks if dataset.files[chunk.file].source is source)
@@ -333,7 +344,7 @@ class _Run:
 
         def use(events: Any) -> Any:
             with watched() as found:
-                result = process_events(self.processor, events, dataset.name)
+                result = process_events(processor, events, dataset.name)
             opened.update(found)
             if self.schema is not None:
                 accumulator = result[dataset.name]["accumulator"]
@@ -361,7 +372,7 @@ class _Run:
             raise
         except Exception as error:
             where = f"dataset {dataset.name}, the first events of {source.path}"
-            msg = analysis_failed(error, self.processor, where)
+            msg = analysis_failed(error, processor, where)
             raise EventError(msg) from error
         others = undeclared(opened, {*self.declared, str(Path(source.path).resolve())})
         if others and self.cache is not None:
@@ -380,16 +391,20 @@ class _Run:
             check(tuple(self.variations))
 
     def collected(
-        self, plan: Plan, results: Mapping[str, Any], ledger: Ledger, luminosity: float | None
-    ) -> tuple[Mapping[str, Mapping[str, hist.Hist]], Cutflow, Any]:
-        """Return histograms, cutflow and accumulator of the whole run."""
+        self,
+        plan: Plan,
+        results: Mapping[str, Any],
+        ledger: Ledger,
+        luminosity: float | Mapping[str, float] | None,
+    ) -> tuple[Histograms, Cutflow, Mapping[str, Histograms], Any]:
+        """Return histograms, cutflow, histograms by era and accumulator of the whole run."""
         if self.schema is None:
             return *collect(plan, results, ledger, luminosity or 0.0), None
         accumulator = finished(self.processor, [results[dataset.name]["accumulator"] for dataset in plan.datasets])
         histograms, notes = standard_histograms(accumulator, self.axes, _processes(plan))
         for note in notes:
             self.progress.say(f"Note: {note}")
-        return histograms, {}, accumulator
+        return histograms, {}, {}, accumulator
 
     def outcomes(
         self, plan: Plan, assignments: list[Assignment], columns: tuple[tuple[str, ...], ...]

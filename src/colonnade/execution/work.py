@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ChunkError", "Job", "Task", "analysis_failed", "pack", "process", "unpack", "version_difference"]
+__all__ = [
+    "ChunkError",
+    "Job",
+    "Task",
+    "analysis_failed",
+    "pack",
+    "process",
+    "processor_of",
+    "unpack",
+    "version_difference",
+]
 
 import functools
 import math
@@ -64,7 +74,7 @@ class Job:
     Attributes
     ----------
     processor
-        The analysis, with its `process`.
+        The analysis, with its `process`; where datasets are of declared eras, that of each.
     metadata
         Of each dataset, as `events.metadata` gives it.
     columns
@@ -92,6 +102,11 @@ class Job:
     files: frozenset[str] = frozenset()
     schema: type | None = None
     ready: dict[tuple[str, str, int], Any] = field(default_factory=dict)
+
+
+def processor_of(processor: Any, metadata: Mapping[str, Any]) -> Any:
+    """Return the analysis of a dataset: that of its era, where there is one for each."""
+    return processor[metadata["era"]] if isinstance(processor, Mapping) else processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +257,8 @@ def _processed(job: Job, task: Task) -> Any:
         reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
     except Exception as error:
-        raise ChunkError(analysis_failed(error, job.processor, task.where), transient=False, of_input=False) from error
+        failed = analysis_failed(error, processor_of(job.processor, job.metadata[task.dataset]), task.where)
+        raise ChunkError(failed, transient=False, of_input=False) from error
 
 
 def _located(error: ColonnadeError, task: Task) -> str:
@@ -254,6 +270,7 @@ def _located(error: ColonnadeError, task: Task) -> str:
 def _used(job: Job, task: Task) -> Any:
     """Read a chunk and return what the analysis makes of it."""
     columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
+    processor = processor_of(job.processor, metadata)
 
     def read() -> Any:
         place = (task.source, task.start, task.stop, columns, metadata)
@@ -268,7 +285,7 @@ def _used(job: Job, task: Task) -> Any:
         raise InputError(msg)
     try:
         with watched() as opened:
-            result = process_events(job.processor, events, task.dataset)
+            result = process_events(processor, events, task.dataset)
     except MemoryError:
         raise
     except Exception as error:
@@ -276,8 +293,7 @@ def _used(job: Job, task: Task) -> Any:
             raise
         # These events may lead the analysis to a column that those it was learned on did not, which shows in
         # many ways. Whether that is so, events that read each column when it is touched will tell.
-        process = job.processor.process
-        return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
+        return use_events(processor.process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
     others = undeclared(opened, {*job.files, task.source.path}) if job.cache is not None and task.key else []
     if others:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."

@@ -13,14 +13,14 @@ from typing import Any
 
 import hist
 
-from colonnade.errors import InputError
+from colonnade.errors import InputError, nearest
 from colonnade.output import replacing
 
 _FILE = "histograms.zip"
 Histograms = Mapping[str, Mapping[str, hist.Hist]]
 
 
-def write_zip(histograms: Histograms, path: Path | str) -> None:
+def write_zip(histograms: Histograms, path: Path | str, eras: Mapping[str, Histograms] | None = None) -> None:
     """Write histograms as a ZIP archive in uhi's serialisation; `load` reads it.
 
     The archive appears whole or not at all: it is written under a temporary name and renamed. The same histograms
@@ -32,6 +32,8 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
         ``histograms[name][process]``.
     path
         The file to write.
+    eras
+        ``eras[era][name][process]``, where the histograms are sums over eras.
 
     Raises
     ------
@@ -43,10 +45,15 @@ def write_zip(histograms: Histograms, path: Path | str) -> None:
         TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         # members have plain numbers as names, as a process may be called anything; the index says which is which
-        index = [{"histogram": name, "process": process} for name in histograms for process in histograms[name]]
-        archive.writestr("index.json", json.dumps(index, indent=1))
-        for number, entry in enumerate(index):
-            write_histogram(archive, str(number), histograms[entry["histogram"]][entry["process"]])
+        members = [
+            ({"histogram": name, "process": process} | ({} if era is None else {"era": era}), filled)
+            for era, found in ((None, histograms), *(eras or {}).items())
+            for name, by_process in found.items()
+            for process, filled in by_process.items()
+        ]
+        archive.writestr("index.json", json.dumps([entry for entry, _ in members], indent=1))
+        for number, (_, filled) in enumerate(members):
+            write_histogram(archive, str(number), filled)
 
 
 def write_histogram(archive: zipfile.ZipFile, name: str, histogram: Any) -> None:
@@ -61,13 +68,15 @@ def write_histogram(archive: zipfile.ZipFile, name: str, histogram: Any) -> None
             archive.writestr(member, inner.read(member))
 
 
-def load(folder: Path | str) -> dict[str, dict[str, hist.Hist]]:
+def load(folder: Path | str, era: str | None = None) -> dict[str, dict[str, hist.Hist]]:
     """Read what a run left in histograms.zip; nothing is unpickled.
 
     Parameters
     ----------
     folder
         The output folder of a run, or the archive itself.
+    era
+        One of the run's eras; without it, the sums over all.
 
     Returns
     -------
@@ -77,7 +86,7 @@ def load(folder: Path | str) -> dict[str, dict[str, hist.Hist]]:
     Raises
     ------
     InputError
-        If there is no such file, or it is not an archive of histograms.
+        If there is no such file, or it is not an archive of histograms, or it has no such era.
     """
     from uhi.io import zip as uhi_zip
 
@@ -89,21 +98,29 @@ def load(folder: Path | str) -> dict[str, dict[str, hist.Hist]]:
     histograms: dict[str, dict[str, hist.Hist]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for number, entry in enumerate(json.loads(archive.read("index.json"))):
+            index = json.loads(archive.read("index.json"))
+            for number, entry in enumerate(index):
+                if entry.get("era") != era:
+                    continue
                 read = hist.Hist(uhi_zip.read(archive, str(number)))
                 histograms.setdefault(entry["histogram"], {})[entry["process"]] = read
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
         msg = f"{path} can't be read as histograms ({error}); run the workflow again to write it anew."
         raise InputError(msg) from error
+    if era is not None and not histograms:
+        eras = dict.fromkeys(entry["era"] for entry in index if "era" in entry)
+        known = f"it has: {', '.join(eras)}" if eras else "its run declares no eras"
+        msg = f"{path} has no histograms of the era {era!r}{nearest(era, eras)}; {known}."
+        raise InputError(msg)
     return histograms
 
 
-def write_root(histograms: Histograms, path: Path | str) -> None:
+def write_root(histograms: Histograms, path: Path | str, eras: Mapping[str, Histograms] | None = None) -> None:
     """Write every histogram as TH1D, TH2D or TH3D with variances, underflow and overflow.
 
     The keys are ``REGION/HISTOGRAM/PROCESS`` for the nominal result and ``REGION/HISTOGRAM/PROCESS__VARIATION`` for
-    the others. ROOT has no histograms of four or more axes: those are in the ZIP archive alone. The file appears
-    whole or not at all.
+    the others; those of an era are below ``ERA/``. ROOT has no histograms of four or more axes: those are in the ZIP
+    archive alone. The file appears whole or not at all.
 
     Parameters
     ----------
@@ -111,6 +128,8 @@ def write_root(histograms: Histograms, path: Path | str) -> None:
         ``histograms[name][process]``, each with the axes region, variation and one to three more.
     path
         The file to write.
+    eras
+        ``eras[era][name][process]``, where the histograms are sums over eras.
 
     Raises
     ------
@@ -119,26 +138,32 @@ def write_root(histograms: Histograms, path: Path | str) -> None:
     """
     import uproot
 
+    with replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
+        _write_below("", histograms, file)
+        for era, found in (eras or {}).items():
+            _write_below(f"{era}/", found, file)
+
+
+def _write_below(above: str, histograms: Histograms, file: Any) -> None:
     regions = dict.fromkeys(
         region
         for processes in histograms.values()
         for histogram in processes.values()
         for region in histogram.axes["region"]
     )
-    with replacing(Path(path)) as temporary, uproot.recreate(temporary) as file:
-        for region in regions:
-            for name, processes in histograms.items():
-                kept = {
-                    process: histogram
-                    for process, histogram in processes.items()
-                    if region in histogram.axes["region"] and 3 <= histogram.ndim <= 5
-                }
-                if not kept:
-                    continue
-                folder = file.mkdir(f"{region}/{name}")
-                for process, histogram in kept.items():
-                    for variation, content in _root_histograms(histogram, region):
-                        folder[process if variation == "nominal" else f"{process}__{variation}"] = content
+    for region in regions:
+        for name, processes in histograms.items():
+            kept = {
+                process: histogram
+                for process, histogram in processes.items()
+                if region in histogram.axes["region"] and 3 <= histogram.ndim <= 5
+            }
+            if not kept:
+                continue
+            folder = file.mkdir(f"{above}{region}/{name}")
+            for process, histogram in kept.items():
+                for variation, content in _root_histograms(histogram, region):
+                    folder[process if variation == "nominal" else f"{process}__{variation}"] = content
 
 
 def _root_histograms(histogram: hist.Hist, region: str) -> Iterator[tuple[str, Any]]:

@@ -14,12 +14,13 @@ __all__ = [
     "Metadata",
     "add_dataset",
     "as_datasets",
+    "check_eras",
     "load_fileset",
     "load_manifest",
     "normalisation",
     "relative_files",
 ]
 
-from colonnade.manifest.datasets import Dataset, Manifest, add_dataset, load_manifest, relative_files
+from colonnade.manifest.datasets import Dataset, Manifest, add_dataset, check_eras, load_manifest, relative_files
 from colonnade.manifest.filesets import as_datasets, load_fileset
 from colonnade.manifest.metadata import Filter, Generate, Metadata, normalisation

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Dataset", "Manifest", "add_dataset", "files_of", "load_manifest", "relative_files"]
+__all__ = ["Dataset", "Manifest", "add_dataset", "check_eras", "files_of", "load_manifest", "relative_files"]
 
 import fnmatch
 import glob
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -277,6 +277,32 @@ def _check_agreement(datasets: Iterable[Dataset], path: Path) -> None:
                     f"process {dataset.metadata.process!r}, has {json.dumps(theirs)}."
                 )
                 raise ConfigError(msg)
+
+
+def check_eras(datasets: Iterable[Dataset], declared: Collection[str]) -> None:
+    """See that each dataset is of one of the eras that are declared, or, where there are none, that all are of one.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first dataset that is not.
+    """
+    found: dict[str | None, str] = {}
+    for dataset in datasets:
+        era = dataset.metadata.era
+        found.setdefault(era, dataset.name)
+        if declared and era not in declared:
+            what = "has no era" if era is None else f"is of the era {era!r}, which is not declared"
+            hint = nearest(era or "", declared)
+            msg = f"Dataset {dataset.name} {what}{hint}; the eras of the workflow are {', '.join(declared)}."
+            raise ConfigError(msg)
+    if not declared and len(found) > 1:
+        first, second = ((each, f"of {era}" if era else "of no era") for era, each in list(found.items())[:2])
+        msg = (
+            f"The datasets {first[0]} ({first[1]}) and {second[0]} ({second[1]}) are of different eras; give the "
+            "luminosity of each under `eras`, or choose the datasets of one."
+        )
+        raise ConfigError(msg)
 
 
 def add_dataset(

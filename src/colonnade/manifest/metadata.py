@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NAME", "Filter", "Generate", "Metadata", "normalisation"]
+__all__ = ["ERA", "NAME", "Filter", "Generate", "Metadata", "normalisation"]
 
 import math
 import re
@@ -19,6 +19,8 @@ Kind = Literal["data", "background", "signal"]
 Range = tuple[float, float | None]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+# an era is part of the names of parameters
+ERA = r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$"
 
 
 class Filter(Settings):
@@ -130,6 +132,10 @@ with warnings.catch_warnings():
         sumw
             Sum of the generator weights of the whole sample; else the files' `Runs` tree tells it, else the
             events that were processed.
+        era
+            The data-taking period, one of the workflow's `eras`, which give its luminosity, corrections and parameters.
+        extra
+            Anything else; `events.metadata` gives it to the processor.
         luminosity
             Integrated luminosity in fb^-1, for data.
         luminosity_mask
@@ -154,6 +160,8 @@ with warnings.catch_warnings():
         k_factor: float = Field(default=1.0, gt=0)
         filter_efficiency: float = Field(default=1.0, gt=0, le=1)
         sumw: float | None = None
+        era: str | None = Field(default=None, pattern=ERA)
+        extra: Mapping[str, Any] | None = None
         luminosity: float | None = Field(default=None, gt=0)
         luminosity_mask: str | None = None
         signal: Mapping[str, float | str] = Field(default_factory=dict)

@@ -199,6 +199,7 @@ def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
         "histogram": picture.histogram,
         "alt": picture.alt,
         "formats": list(settings.formats),
+        **({} if settings.era is None else {"era": settings.era}),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Axis", "FlatUncertainty", "Histogram", "Projection", "axis_of", "flat_uncertainties", "project"]
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from colonnade.plotting.plot import Floats
-from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.eras import EraPart, era_variations
+from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,42 @@ class Histogram:
         """Shape (regions, bins with flow...): events without any variation."""
         return np.asarray(self.values[:, self.variations.index("nominal")])
 
+    def by_era(
+        self,
+        process: str,
+        eras: Mapping[str, Histogram],
+        parts: Sequence[EraPart],
+        replaced: Collection[str | None],
+    ) -> Histogram:
+        """Return the same with a variation for each parameter that moves eras, in place of some that move all.
+
+        Parameters
+        ----------
+        process
+            Its process.
+        eras
+            Its parts by era.
+        parts
+            The parameters.
+        replaced
+            The variations that these replace.
+        """
+        kept = [place for place, name in enumerate(self.variations) if _source(name)[0] not in replaced]
+        made: dict[str, Floats] = {}
+        for place, region in enumerate(self.regions):
+            mine = [part for part in parts if _applies(part.systematic, process, region)]
+            of_eras = {era: dict(zip(each.variations, each.values[place], strict=True)) for era, each in eras.items()}
+            for name, values in era_variations(mine, of_eras).items():
+                made.setdefault(name, self.values[:, self.variations.index("nominal")].copy())[place] = values
+        nominal = np.repeat(self.variances[:, [self.variations.index("nominal")]], len(made), axis=1)
+        return Histogram(
+            self.regions,
+            (*(self.variations[place] for place in kept), *made),
+            self.axes,
+            np.concatenate([self.values[:, kept], *(each[:, None] for each in made.values())], axis=1),
+            np.concatenate([self.variances[:, kept], nominal], axis=1),
+        )
+
     def integral(self) -> Histogram:
         """Return the same with all bins, flow included, in one."""
         over = tuple(range(2, self.values.ndim))
@@ -128,9 +165,13 @@ class FlatUncertainty:
 
     def applies(self, process: str, region: str) -> bool:
         """Say whether it moves a process in a region."""
-        return any(fnmatchcase(process, each) for each in self.processes) and any(
-            fnmatchcase(region, each) for each in self.regions
-        )
+        return _applies(self, process, region)
+
+
+def _applies(each: FlatUncertainty | SystematicSettings, process: str, region: str) -> bool:
+    return any(fnmatchcase(process, name) for name in each.processes) and any(
+        fnmatchcase(region, name) for name in each.regions
+    )
 
 
 @dataclass(frozen=True)
@@ -165,14 +206,22 @@ class Projection:
         return np.sqrt(self.variances + self.down**2)
 
 
-def flat_uncertainties(model: ModelSettings | None) -> tuple[FlatUncertainty, ...]:
-    """Return the normalisation uncertainties of a model; those of shape are in the histograms as variations."""
+def flat_uncertainties(model: ModelSettings | None, era: str | None = None) -> tuple[FlatUncertainty, ...]:
+    """Return the normalisation uncertainties of a model; those of shape are in the histograms as variations.
+
+    Of the sum of eras those that move eras differently are in the histograms, too; of one era they are here.
+    """
     if model is None:
         return ()
     found = [
         FlatUncertainty(each.name, each.up, each.down or 1 / each.up, each.processes, each.regions)
         for each in model.systematics
-        if each.type == "normsys" and each.up is not None
+        if each.type == "normsys" and each.up is not None and (era is not None or not each.by_era)
+    ]
+    found += [
+        FlatUncertainty(name, 1 + sizes[era], 1 / (1 + sizes[era]))
+        for name, sizes in model.luminosity_uncertainties.items()
+        if era is not None and era in sizes
     ]
     if model.luminosity_uncertainty:
         size = model.luminosity_uncertainty

@@ -21,6 +21,7 @@ from colonnade.plotting.plot import Caption
 from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncertainties
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.yields import RegionYields, region_yields
+from colonnade.statistics.eras import era_parts
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import matching
@@ -64,6 +65,8 @@ class Run:
         Fits of bumps.
     classifiers : mapping
         Name of a score to how well its classifier does.
+    eras : mapping of str to float
+        Era to its luminosity in fb^-1, where the result is the sum of eras.
     provenance : mapping
         Where the result comes from: command, configuration, versions, times.
     """
@@ -80,19 +83,52 @@ class Run:
     fit: FitSummary | None = None
     bumps: Bumps | None = None
     classifiers: Mapping[str, Evaluation] = field(default_factory=dict)
+    eras: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def with_plots(self, **changes: Any) -> Run:
-        """Return the same run with some of its plot settings changed."""
-        return replace(self, plots=self.plots.model_copy(update=changes))
+        """Return the same run with some of its plot settings changed; of one era, what there is of that alone.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such era.
+        """
+        changed = replace(self, plots=self.plots.model_copy(update=changes))
+        era = changed.plots.era
+        if era is None or (era in self.eras and not self.result.eras):
+            return changed
+        matching([era], self.eras, "plots.era")
+        return replace(
+            changed,
+            result=self.result.of_era(era),
+            luminosity=self.eras[era],
+            fit=None,
+            bumps=None,
+            classifiers={},
+        )
 
     @cached_property
     def histograms(self) -> Mapping[str, Mapping[str, Histogram]]:
-        """``histograms[name][process]`` as arrays."""
-        return {
-            name: {process: Histogram.of(each) for process, each in found.items()}
-            for name, found in self.result.histograms.items()
+        """``histograms[name][process]`` as arrays; what eras have of uncertainties of their own is told apart."""
+        found = {
+            name: {process: Histogram.of(each) for process, each in by_process.items()}
+            for name, by_process in self.result.histograms.items()
         }
+        parts = era_parts(self.model, self.result.eras) if self.model is not None and self.result.eras else ()
+        if self.model is None or not parts:
+            return found
+        own = {each.variation for each in self.model.systematics if each.by_era}
+        own -= {each.variation for each in self.model.systematics if not each.by_era}
+        for name, by_process in found.items():
+            for process in set(by_process) - set(self.of_kind("data")):
+                eras = {
+                    era: Histogram.of(each[name][process])
+                    for era, each in self.result.eras.items()
+                    if process in each.get(name, {})
+                }
+                by_process[process] = by_process[process].by_era(process, eras, parts, own)
+        return found
 
     @cached_property
     def all_regions(self) -> tuple[str, ...]:
@@ -183,7 +219,7 @@ class Run:
     @cached_property
     def flat(self) -> tuple[FlatUncertainty, ...]:
         """Relative uncertainties on whole processes, from the model."""
-        return flat_uncertainties(self.model)
+        return flat_uncertainties(self.model, self.plots.era)
 
     @cached_property
     def yields(self) -> dict[str, RegionYields]:
@@ -198,4 +234,5 @@ class Run:
     def caption(self, *lines: str, data: bool) -> Caption:
         """Return the words in a figure's corner; without data it is a simulation."""
         status = self.plots.status or ("" if data else "Simulation")
-        return Caption(self.plots.experiment, status, self.plots.energy, self.luminosity, lines)
+        era = () if self.plots.era is None else (self.plots.era,)
+        return Caption(self.plots.experiment, status, self.plots.energy, self.luminosity, (*era, *lines))

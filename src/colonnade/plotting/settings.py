@@ -25,6 +25,9 @@ class ProcessStyle(Settings):
 class PlotSettings(Settings):
     """Which pictures are drawn, and how."""
 
+    era: str | None = Field(
+        default=None, description="only this era, without the fit, which is of all; null: their sum"
+    )
     histograms: tuple[str, ...] = Field(default=("*",), description="names or globs of histograms")
     regions: tuple[str, ...] = Field(default=("*",), description="names or globs of regions")
     signals: tuple[str, ...] | None = Field(

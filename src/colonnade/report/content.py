@@ -74,9 +74,9 @@ class Content:
         return [each for each in self.images if each.kind == kind and region in (None, each.region)]
 
 
-def read_images(plots: Path) -> tuple[Image, ...]:
-    """Read every picture that the index of a folder of pictures lists, made smaller where all would be too much."""
-    entries = read_index(plots)
+def read_images(plots: Path, era: str | None = None) -> tuple[Image, ...]:
+    """Read the pictures of one era, or of the sum, that the index of a folder lists, made smaller where too much."""
+    entries = [entry for entry in read_index(plots) if entry.get("era") == era]
     sizes = sum(entry["path"].stat().st_size for entry in entries)
     scale = min(1.0, math.sqrt(_BUDGET / sizes)) if sizes else 1.0
     images = []

@@ -103,7 +103,7 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
         If the page can't be written.
     """
     # a page has room for the regions and signals that pictures have none for
-    content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots))
+    content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots, run.plots.era))
     environment = _environment({"process": content.process_title, "region": content.region_title})
     bodies = []
     for section in SECTIONS:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.effects import modifiers_of
+from colonnade.statistics.eras import era_parts
 from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
 from colonnade.statistics.settings import ModelSettings, NormalisationSettings
 from colonnade.statistics.templates import (
@@ -86,6 +87,11 @@ class Builder:
         if not self.signals:
             msg = "The model has no signal: no process of kind signal was filled; add one to the manifest."
             raise ConfigError(msg)
+        parts = era_parts(settings, inputs.eras)
+        plain = [each for each in settings.systematics if not each.by_era]
+        # the luminosities of eras move what is not normalised by the fit, as the one of all does
+        self._luminosities = {part.systematic.name for part in parts} & settings.luminosity_uncertainties.keys()
+        self._systematics_of_all = [*plain, *(part.systematic for part in parts)]
         self._kept: dict[str, _Prepared] = {}
         self._group_of: dict[str, str] = {}
         self._check()
@@ -171,11 +177,13 @@ class Builder:
             *self.inputs.of_kind("background"),
             *self.inputs.of_kind("signal"),
         ]
-        for systematic in self.settings.systematics:
+        for systematic in self._systematics_of_all:
             what = f"The systematic {systematic.name}"
             matching(systematic.processes, processes, what)
             matching(systematic.regions, names, what)
-            if systematic.name in (self.settings.poi, LUMINOSITY):
+            of_luminosity = systematic.name in self._luminosities
+            taken = {self.settings.poi, *(() if of_luminosity else (LUMINOSITY,))}
+            if systematic.name in taken or any(each.name in self._luminosities for each in self.settings.systematics):
                 msg = f"{what} has the name of another parameter of the model; call it otherwise."
                 raise ConfigError(msg)
         backgrounds = self.inputs.of_kind("background")
@@ -246,7 +254,7 @@ class Builder:
             modifiers.append(Modifier("lumi", LUMINOSITY))
         if nominal.any():
             variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
-            modifiers += self._systematics(channel, process, nominal, variations, decisions)
+            modifiers += self._systematics(channel, process, nominal, variations, decisions, free=bool(free))
         if signal and self.settings.statistical.enabled and self.settings.statistical.signal and nominal.any():
             errors = np.sqrt(by_variation[NOMINAL][1])
             modifiers.append(Modifier("staterror", f"staterror_{channel}", errors=errors))
@@ -259,10 +267,14 @@ class Builder:
         nominal: Floats,
         variations: Mapping[str, Floats],
         decisions: list[Decision],
+        *,
+        free: bool,
     ) -> list[Modifier]:
         processes = [*self.inputs.of_kind("background"), *self.inputs.of_kind("signal")]
         modifiers = []
-        for systematic in self.settings.systematics:
+        for systematic in self._systematics_of_all:
+            if free and systematic.name in self._luminosities:
+                continue
             if process in matching(systematic.processes, processes, "") and channel in matching(
                 systematic.regions, self.settings.channels, ""
             ):

@@ -125,7 +125,8 @@ class _Effect:
         given = up if up is not None else down
         if given is None:
             known = {each.removesuffix("_up").removesuffix("_down") for each in self.variations}
-            filled = sorted(known - {"nominal"})
+            # less those that are made of eras
+            filled = sorted(each for each in known - {"nominal"} if "@" not in each)
             listed = f"; filled: {', '.join(filled)}" if filled else "; none was filled"
             msg = (
                 f"The systematic {self.systematic.name}: the variation {variation!r} of {self.where} was not "

@@ -116,8 +116,11 @@ class SystematicSettings(Settings):
         Model the normalisation of a `histosys` by a normsys of the same name, and its shape by the rest.
     group : str
         Name of a group of uncertainties, such as theory or jets, that pictures and tables show together.
-    decorrelate : {'none', 'channel', 'process'}
-        One nuisance parameter a channel or process, named NAME_CHANNEL or NAME_PROCESS.
+    decorrelate : {'none', 'channel', 'process', 'era'}
+        One nuisance parameter a channel, process or era, named NAME_CHANNEL, NAME_PROCESS or NAME_ERA.
+    correlation : float
+        How far the uncertainties of any two eras are correlated: rho between 0 and 1 makes of the parameter of an era
+        sqrt(rho) NAME + sqrt(1 - rho) NAME_ERA, each of these two with a constraint of its own.
     """
 
     name: str
@@ -132,7 +135,8 @@ class SystematicSettings(Settings):
     smooth: bool = False
     split: bool = True
     group: str = ""
-    decorrelate: Literal["none", "channel", "process"] = "none"
+    decorrelate: Literal["none", "channel", "process", "era"] = "none"
+    correlation: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @model_validator(mode="after")
     def _complete(self) -> SystematicSettings:
@@ -154,7 +158,23 @@ class SystematicSettings(Settings):
         if self.smooth and self.type != "histosys":
             msg = f"only a histosys is smoothed, and {self.name} is a {self.type}"
             raise ValueError(msg)
+        if self.by_era and self.type == "shapesys":
+            msg = f"the shapesys {self.name} has a parameter for each bin, so eras can't have their own"
+            raise ValueError(msg)
+        if self.decorrelate == "era" and self.correlation < 1:
+            msg = f"{self.name} has decorrelate: era, which is correlation: 0; give one of both"
+            raise ValueError(msg)
         return self
+
+    @property
+    def rho(self) -> float:
+        """The correlation between any two eras."""
+        return 0.0 if self.decorrelate == "era" else self.correlation
+
+    @property
+    def by_era(self) -> bool:
+        """Whether eras have parameters of their own."""
+        return self.rho < 1
 
 
 class NormalisationSettings(Settings):
@@ -271,6 +291,9 @@ class ModelSettings(Settings):
         Name of the signal strength.
     luminosity_uncertainty : float
         Relative; 0 leaves it out. It applies to every simulated process but those normalised by the fit.
+    luminosity_uncertainties : mapping of str to mapping
+        Parameter to the relative uncertainty of the luminosity of each era that it moves, by name; in place of
+        `luminosity_uncertainty`. Experiments publish them so: parts that all eras share beside parts of one era.
     systematics, normalisations, statistical, pruning, limit
         See the classes.
     counting : mapping of str to CountingSettings
@@ -286,6 +309,7 @@ class ModelSettings(Settings):
     signals: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     poi: str = "mu"
     luminosity_uncertainty: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    luminosity_uncertainties: Mapping[str, Mapping[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
     systematics: tuple[SystematicSettings, ...] = ()
     normalisations: tuple[NormalisationSettings, ...] = ()
     statistical: StatisticalSettings = StatisticalSettings()
@@ -294,3 +318,10 @@ class ModelSettings(Settings):
     counting: Mapping[str, CountingSettings] = {}
     minimum_background: Annotated[float, Field(ge=0)] = 0.0
     empty_bins: Literal["merge", "error"] = "merge"
+
+    @model_validator(mode="after")
+    def _one_luminosity(self) -> ModelSettings:
+        if self.luminosity_uncertainty and self.luminosity_uncertainties:
+            msg = "give one of luminosity_uncertainty and luminosity_uncertainties"
+            raise ValueError(msg)
+        return self

@@ -26,6 +26,7 @@ def infer(
     luminosity: float,
     unblind: bool = False,
     signal_regions: Collection[str] | None = None,
+    eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> AnalysisResult:
     """Fit a run's histograms, set limits, and write the result.
 
@@ -48,6 +49,8 @@ def infer(
     signal_regions
         The regions that blinding is about. Where they are not given, a region whose data are empty is taken as
         blinded, as blinded data are never filled.
+    eras
+        `eras[era][name][process]`, what the histograms are the sums of, where there are eras.
 
     Raises
     ------
@@ -59,7 +62,13 @@ def infer(
         If a file can't be written.
     """
     inputs = make_inputs(
-        histograms, kinds=kinds, points=points, luminosity=luminosity, unblind=unblind, signal_regions=signal_regions
+        histograms,
+        kinds=kinds,
+        points=points,
+        luminosity=luminosity,
+        unblind=unblind,
+        signal_regions=signal_regions,
+        eras=eras,
     )
     result = analyse(inputs, model, folder=directory / "toys")
     write_analysis(result, directory)
@@ -74,6 +83,7 @@ def make_inputs(
     luminosity: float,
     unblind: bool,
     signal_regions: Collection[str] | None,
+    eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Inputs:
     """Put together what `infer` is told."""
     processes = {
@@ -85,7 +95,7 @@ def make_inputs(
         for name, kind in kinds.items()
     }
     regions = frozenset(_empty_regions(histograms, kinds) if signal_regions is None else signal_regions)
-    return Inputs(histograms, processes, luminosity, regions, unblind)
+    return Inputs(histograms, processes, luminosity, regions, unblind, eras or {})
 
 
 def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str] = ()) -> AnalysisResult:
@@ -159,6 +169,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
         luminosity=luminosity,
         unblind=bool(config.get("unblind", False)),
         signal_regions=provenance.get("signal_regions"),
+        eras={era: load(directory, era) for era in config.get("eras") or ()},
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
 

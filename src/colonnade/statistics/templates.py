@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
+from colonnade.statistics.eras import era_parts, era_variations
 from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
 
 Floats = NDArray[np.float64]
@@ -78,6 +79,8 @@ class Inputs:
         Regions that are blinded.
     unblind : bool
         Whether data may be looked at in them.
+    eras : mapping
+        Era -> histogram name -> process -> what the histograms are the sums of; empty where there are no eras.
     """
 
     histograms: Mapping[str, Mapping[str, Any]]
@@ -85,6 +88,7 @@ class Inputs:
     luminosity: float
     signal_regions: frozenset[str] = frozenset()
     unblind: bool = False
+    eras: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[str]:
         """Return the processes of a kind that are in some histogram, in the order of `processes`."""
@@ -178,6 +182,17 @@ def channel_templates(
         if inputs.processes[process].kind == "data" and region not in list(filled.axes["region"]):
             continue
         edges, templates[process] = _cut(filled, channel, region, where)
+        if inputs.eras and inputs.processes[process].kind != "data":
+            of_eras = {
+                era: {
+                    each: values
+                    for each, (values, _) in _cut(found[channel.histogram][process], channel, region, where)[1].items()
+                }
+                for era, found in inputs.eras.items()
+                if process in found.get(channel.histogram, {})
+            }
+            made = era_variations(era_parts(settings, inputs.eras), of_eras)
+            templates[process] |= {each: (values, templates[process][NOMINAL][1]) for each, values in made.items()}
         label = filled.axes[2].label
     if not backgrounds:
         msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."

@@ -22,6 +22,7 @@ __all__ = [
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ def write_columns(
     datasets: Sequence[Dataset],
     folder: Path,
     *,
-    luminosity: float,
+    luminosity: float | Mapping[str, float],
     observables: Sequence[str] | None = None,
     regions: Sequence[str] = (),
     units: Mapping[str, str | None] | None = None,
@@ -209,13 +210,13 @@ def write_columns(
     Parameters
     ----------
     processor
-        The analysis.
+        The analysis; with eras, that of each.
     datasets
         What to read.
     folder
         Where the files go; those of an earlier call are replaced.
     luminosity
-        To which weights are scaled, in fb^-1.
+        To which weights are scaled, in fb^-1; with eras, that of each.
     observables
         Which to write; None: all.
     regions
@@ -238,7 +239,8 @@ def write_columns(
     LossError
         If more events were lost than allowed.
     """
-    declared = list(getattr(processor, "regions", {}))
+    example = next(iter(processor.values())) if isinstance(processor, Mapping) else processor
+    declared = list(getattr(example, "regions", {}))
     for name in regions:
         if name not in declared:
             hint = nearest(name, declared)
@@ -247,8 +249,11 @@ def write_columns(
     if len(declared) > _MOST_REGIONS:
         msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
         raise ConfigError(msg)
+    dump: Any = _dumping(example, observables, regions, folds)
+    if isinstance(processor, Mapping):
+        dump = {era: _dumping(one, observables, regions, folds) for era, one in processor.items()}
     result = run_datasets(
-        _dumping(processor, observables, regions, folds),
+        dump,
         datasets,
         luminosity=luminosity,
         executor=executor,
@@ -275,7 +280,7 @@ def write_columns(
             signal=dict(about[name].signal),
         )
     card = ColumnsCard(
-        luminosity=luminosity,
+        luminosity=math.fsum(luminosity.values()) if isinstance(luminosity, Mapping) else luminosity,
         regions=tuple(declared),
         observables=jagged,
         units={name: (units or {}).get(name) for name in jagged},

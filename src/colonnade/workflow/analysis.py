@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["coffea_files", "load_analysis", "load_datasets", "make_coffea_processor", "make_processor"]
+__all__ = ["coffea_files", "load_analysis", "load_datasets", "make_coffea_processor", "make_processor", "one_of"]
 
 import importlib
 import importlib.util
@@ -16,7 +16,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import ScorerSettings
-from colonnade.manifest import Dataset, Manifest, load_fileset, load_manifest
+from colonnade.manifest import Dataset, Manifest, check_eras, load_fileset, load_manifest
 from colonnade.processor import Processor
 from colonnade.workflow.settings import CoffeaSettings, Workflow
 
@@ -75,8 +75,10 @@ def load_analysis(root: Path, reference: str, *, coffea: bool = False) -> type[A
     return next(iter(found.values()))
 
 
-def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = True) -> Processor:
-    """Return the analysis of a workflow with its parameters, corrections and classifiers.
+def make_processor(
+    workflow: Workflow, *, unblind: bool = False, scored: bool = True
+) -> Processor | dict[str, Processor]:
+    """Return the analysis of a workflow with its parameters, corrections and classifiers; with eras, that of each.
 
     Parameters
     ----------
@@ -94,13 +96,20 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
     InputError
         If a classifier's file is damaged.
     """
-    from colonnade.inference import Classifier, OnnxScorer, scorers_of
-
     settings = workflow.settings
     if not isinstance(settings.processor, str):
         msg = f"{workflow.path}: a coffea processor can't do this; it needs an analysis of colonnade."
         raise ConfigError(msg)
     analysis = load_analysis(workflow.root, settings.processor)
+    if not settings.eras:
+        return _made(analysis, workflow, unblind, scored)
+    return {era: _made(analysis, workflow.of_era(era), unblind, scored) for era in settings.eras}
+
+
+def _made(analysis: type[Any], workflow: Workflow, unblind: bool, scored: bool) -> Processor:
+    from colonnade.inference import Classifier, OnnxScorer, scorers_of
+
+    settings = workflow.settings
     corrections = {name: _file(workflow, "corrections", name, path) for name, path in settings.corrections.items()}
     files = {name: _file(workflow, "files", name, path) for name, path in settings.files.items()}
     scorers: dict[str, Any] = {}
@@ -114,6 +123,11 @@ def make_processor(workflow: Workflow, *, unblind: bool = False, scored: bool = 
         unblind=unblind, corrections=corrections, scorers=scorers, files=files, **settings.parameters
     )
     return made
+
+
+def one_of(processor: Any) -> Any:
+    """Return the analysis, of several eras that of the first: what a class declares is the same in all."""
+    return next(iter(processor.values())) if isinstance(processor, dict) else processor
 
 
 def make_coffea_processor(workflow: Workflow, settings: CoffeaSettings) -> Any:
@@ -152,7 +166,9 @@ def load_datasets(workflow: Workflow) -> list[Dataset]:
         if workflow.coffea is None
         else Manifest(workflow.manifest, {dataset.name: dataset for dataset in load_fileset(workflow.manifest)})
     )
-    return manifest.select(workflow.settings.datasets)
+    datasets = manifest.select(workflow.settings.datasets)
+    check_eras(datasets, workflow.settings.eras)
+    return datasets
 
 
 def _converted(path: Path, settings: ScorerSettings) -> bytes:

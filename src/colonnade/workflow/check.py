@@ -14,6 +14,7 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.manifest import Dataset
 from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
+from colonnade.workflow.analysis import one_of
 from colonnade.workflow.settings import Workflow
 
 
@@ -38,7 +39,7 @@ def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
 
 
 def check_names(
-    workflow: Workflow, processor: Processor, datasets: Sequence[Dataset], variations: Sequence[str] | None = None
+    workflow: Workflow, processor: Any, datasets: Sequence[Dataset], variations: Sequence[str] | None = None
 ) -> None:
     """Check every name, bin edge and variation that the model, the fits of peaks and the figures ask for.
 
@@ -47,7 +48,7 @@ def check_names(
     workflow
         The workflow.
     processor
-        Its analysis, which declares histograms and regions.
+        Its analysis, which declares histograms and regions; with eras, that of each.
     datasets
         What it runs on.
     variations
@@ -60,6 +61,7 @@ def check_names(
         If one is not there.
     """
     settings = workflow.settings
+    processor = one_of(processor)
     histograms = {histogram.name: histogram for histogram in processor.histograms}
     for name, fit in (settings.bumps.fits if settings.bumps else {}).items():
         _known(fit.histogram, histograms, f"The fit {name} of a peak asks for the histogram")
@@ -113,6 +115,7 @@ def _build_with_made_up_content(
         luminosity=workflow.luminosity,
         unblind=workflow.settings.unblind,
         signal_regions=[name for name, region in processor.regions.items() if region.signal],
+        eras=dict.fromkeys(workflow.settings.eras, made),
     )
     builder = Builder(inputs, model)
     own = any(channel.depends_on_signal() for channel in model.channels.values())

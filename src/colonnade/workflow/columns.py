@@ -16,8 +16,7 @@ from colonnade.execution import RichProgress
 from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
 from colonnade.inference import declared_units
-from colonnade.manifest import load_manifest
-from colonnade.workflow.analysis import make_processor
+from colonnade.workflow.analysis import load_datasets, make_processor, one_of
 from colonnade.workflow.provenance import digest, environment
 from colonnade.workflow.settings import Workflow
 
@@ -47,11 +46,7 @@ def make_columns(
     from colonnade.training.columns import find_columns, write_columns
 
     settings = workflow.settings
-    datasets = [
-        dataset
-        for dataset in load_manifest(workflow.manifest).select(settings.datasets)
-        if dataset.metadata.kind != "data"
-    ]
+    datasets = [dataset for dataset in load_datasets(workflow) if dataset.metadata.kind != "data"]
     processor = make_processor(workflow, scored=False)
     features = sorted({name for model in models for name in model.columns()})
     if features:
@@ -60,11 +55,12 @@ def make_columns(
     folds = next((model.folds for model in models if model.folds > 1), 1)
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
     try:
-        analysis = identify(processor, collect_code(processor)).digest
+        each = processor if isinstance(processor, dict) else {"": processor}
+        analysis = digest({era: identify(one, collect_code(one)).digest for era, one in each.items()})
     except UnidentifiedError:
         analysis = datetime.now(UTC).isoformat()  # made each time
     key = digest(
-        settings.luminosity,
+        workflow.luminosities,
         settings.tree_schema,
         analysis,
         {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in datasets},
@@ -80,9 +76,9 @@ def make_columns(
         processor,
         datasets,
         folder,
-        luminosity=workflow.luminosity,
+        luminosity=workflow.luminosities,
         observables=features or None,
-        units=declared_units(processor.histograms),
+        units=declared_units(one_of(processor).histograms),
         folds=folds,
         executor=settings.executor,
         chunk_size=settings.chunk_size,

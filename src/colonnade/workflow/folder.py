@@ -67,12 +67,16 @@ def load_run(directory: Path | str) -> Run:
         raise InputError(msg)
     ledger = read_result(directory / "ledger.json", partial(parse_settings, _Ledger))
     cutflow = read_result(directory / "cutflow.json", partial(parse_settings, _Cutflow))
+    about = {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})}
     return assemble_run(
-        {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})},
+        about,
         Result(
             load(directory) if histograms else {},
             {} if cutflow is None else cutflow.model_dump(),
             Ledger(0.0, {}) if ledger is None else ledger.root,
+            eras={era: load(directory, era) for era in (about.get("config") or {}).get("eras") or ()}
+            if histograms
+            else {},
         ),
         {
             "fit": read_result(directory / "fit.json", FitSummary.from_json),
@@ -117,6 +121,7 @@ def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping
         fit=results.get("fit"),
         bumps=results.get("bumps"),
         classifiers=results.get("classifiers") or {},
+        eras={name: era["luminosity"] for name, era in (config.get("eras") or {}).items()},
         provenance=provenance,
     )
 

@@ -27,7 +27,7 @@ from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
-from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor
+from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
 from colonnade.workflow.check import check_histograms, check_names
 from colonnade.workflow.folder import assemble_run, read_result
 from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
@@ -81,6 +81,8 @@ def run_workflow(
         _check_resumable(workflow, directory)
     datasets = load_datasets(workflow)
     processor = _processor(workflow)
+    for note in _gaps(workflow, datasets):
+        console.print(f"  Note: {note}", highlight=False, soft_wrap=True)
     with OutputFolder.opened(directory, console) as folder:
         about = _about(workflow, processor, datasets, folder.about)
         changed = any(about[part] != folder.about.get(part) for part in ("config", "inputs"))
@@ -141,6 +143,19 @@ def events_of(workflow: Workflow, console: Console) -> Result:
     return _result_of(workflow, _processor(workflow), load_datasets(workflow), console)
 
 
+def _gaps(workflow: Workflow, datasets: Sequence[Dataset]) -> list[str]:
+    """Say which processes have no dataset in some era, where nothing stands for them."""
+    eras: dict[str, set[str | None]] = {}
+    for dataset in datasets:
+        eras.setdefault(dataset.metadata.process, set()).add(dataset.metadata.era)
+    return [
+        f"{process} has no dataset of the era {era}, so nothing stands for it there."
+        for era in workflow.settings.eras
+        for process, found in eras.items()
+        if era not in found
+    ]
+
+
 def _processor(workflow: Workflow) -> Any:
     if workflow.coffea is not None:
         return make_coffea_processor(workflow, workflow.coffea)
@@ -163,11 +178,11 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
     return run_datasets(
         processor,
         datasets,
-        luminosity=settings.luminosity,
+        luminosity=workflow.luminosities if settings.eras else settings.luminosity,
         executor=settings.executor,
         chunk_size=settings.chunk_size,
         allow_loss=settings.allow_loss,
-        cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(processor, "histograms", ()))),
+        cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(one_of(processor), "histograms", ()))),
         progress=RichProgress(console),
         **special,
     )
@@ -188,6 +203,11 @@ def _about(
     def files(paths: Mapping[str, str]) -> dict[str, Any]:
         return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
 
+    def own(each: Workflow) -> dict[str, Any]:
+        shared = each.settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))
+        return {"corrections": files(each.settings.corrections), "scorers": files(each.models), "files": files(shared)}
+
+    eras = {era: own(workflow.of_era(era)) for era in settings.eras}
     return {
         "name": workflow.name,
         "title": settings.title or workflow.name,
@@ -199,9 +219,7 @@ def _about(
         "inputs": {
             "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
             **files({"processor": reference.partition(":")[0]}),
-            "corrections": files(settings.corrections),
-            "scorers": files(workflow.models),
-            "files": files(settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))),
+            **({"eras": eras} if eras else own(workflow)),
             "datasets": {
                 dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
             },
@@ -211,7 +229,7 @@ def _about(
             for dataset in datasets
             if dataset.metadata.generate is not None
         },
-        "signal_regions": [name for name, region in getattr(processor, "regions", {}).items() if region.signal],
+        "signal_regions": [name for name, region in getattr(one_of(processor), "regions", {}).items() if region.signal],
         "histograms_sha256": None,
     }
 
@@ -268,7 +286,7 @@ def _ledger(ledger: Ledger) -> Step[None]:
 
 def _histograms(result: Result) -> Step[None]:
     def write(path: Path, _: Results) -> None:
-        write_zip(result.histograms, path / "histograms.zip")
+        write_zip(result.histograms, path / "histograms.zip", result.eras)
         result.write_cutflow(path / "cutflow.json")
 
     labels = [
@@ -277,6 +295,7 @@ def _histograms(result: Result) -> Step[None]:
         for process, filled in by_process.items()
     ]
     content = [histogram_digest(result.histograms), labels, result.cutflow]
+    content += [[era, histogram_digest(found)] for era, found in result.eras.items()]
     return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
 
 
@@ -296,7 +315,8 @@ def _accumulator(value: Any) -> Step[None]:
 def _meaning(about: Mapping[str, Any]) -> list[Any]:
     """Return what gives the histograms their meaning: luminosity, blinding, and what each dataset is."""
     config = about["config"]
-    return [config["luminosity"], config["unblind"], about["signal_regions"], about["inputs"]["datasets"]]
+    eras = [config["eras"]] if config.get("eras") else []
+    return [config["luminosity"], config["unblind"], about["signal_regions"], about["inputs"]["datasets"], *eras]
 
 
 def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
@@ -322,6 +342,7 @@ def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histogr
             luminosity=about["config"]["luminosity"],
             unblind=about["config"]["unblind"],
             signal_regions=about["signal_regions"],
+            eras=result.eras,
         )
         return fit_summary(found)
 
@@ -464,7 +485,8 @@ def report_step(run: Run) -> Step[None]:
 
 
 def _write_root(directory: Path, _: Results) -> None:
-    write_root(load(directory), directory / "histograms.root")
+    eras = {era: load(directory, era) for era in read_provenance(directory)["config"].get("eras") or ()}
+    write_root(load(directory), directory / "histograms.root", eras)
 
 
 def _counted(progress: RichProgress, what: str) -> Callable[[int, int], None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Workflow", "WorkflowSettings", "load_workflow"]
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
 from colonnade.inference import ScorerSettings
+from colonnade.manifest.metadata import ERA
 from colonnade.plotting import PlotSettings
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.settings import ModelSettings
@@ -33,6 +36,17 @@ class CoffeaSettings(Settings):
     nano_schema: str = Field(default="NanoAODSchema", alias="schema", description="a schema of coffea")
 
 
+class EraSettings(Settings):
+    """What is particular to one era; every era gives the same names, and what all share stands outside of them."""
+
+    luminosity: float = Field(gt=0, description="fb^-1, to which the era's simulation is scaled")
+    parameters: dict[str, Any] = Field(default={}, description="further keyword arguments of the processor")
+    corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
+    files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
+    scorers: dict[str, str | ScorerSettings] = Field(default={}, description="observable -> what makes it")
+
+
+_PER_ERA = ("parameters", "corrections", "files", "scorers")
 # told apart by their kinds, so that a mistake is told of the one that is meant
 _Processor = Annotated[
     Annotated[str, Tag("function-str")] | Annotated[CoffeaSettings, Tag("function-coffea")],
@@ -59,7 +73,12 @@ class WorkflowSettings(Settings):
     )
     tree_schema: str | None = Field(default=None, alias="schema", description="instead of detecting it")
     luminosity: float | None = Field(
-        default=None, gt=0, description="fb^-1, to which simulation is scaled; what a coffea processor makes is not"
+        default=None,
+        gt=0,
+        description="fb^-1, to which simulation is scaled; what a coffea processor makes is not; with eras, their sum",
+    )
+    eras: dict[str, EraSettings] = Field(
+        default={}, description="data-taking period -> what is its own; the manifest says which each dataset is of"
     )
     unblind: bool = Field(default=False, description="fill data in signal regions")
     allow_loss: float = Field(default=0.0, ge=0, lt=1, description="fraction of events that may be lost")
@@ -76,11 +95,31 @@ class WorkflowSettings(Settings):
         if self.luminosity is None and (not coffea or self.model is not None):
             msg = "luminosity: this key is required" + (" by a model" if coffea else "")
             raise ValueError(msg)
-        for key in ("parameters", "corrections", "files", "scorers", "tree_schema") if coffea else ():
+        for key in (*_PER_ERA, "tree_schema", "eras") if coffea else ():
             if getattr(self, key):
-                name = {"parameters": "arguments", "tree_schema": "schema"}.get(key, "files")
+                name = {"parameters": "arguments", "tree_schema": "schema", "eras": "arguments"}.get(key, "files")
                 msg = f"{key.removeprefix('tree_')}: a coffea processor has none; use processor.{name}"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _eras_are_alike(self) -> WorkflowSettings:
+        for name in self.eras:
+            if not re.match(ERA, name):
+                msg = f"eras: {name!r} can't be the name of an era; use letters and digits, with single _ between them"
+                raise ValueError(msg)
+        total = math.fsum(era.luminosity for era in self.eras.values())
+        if self.eras and self.luminosity != total:
+            msg = f"luminosity: each era has its own, {total:g} fb^-1 in all; leave this key away"
+            raise ValueError(msg)
+        for key in _PER_ERA:
+            of_each = {era: {*getattr(self, key), *getattr(each, key)} for era, each in self.eras.items()}
+            for one, has in of_each.items():
+                for other, lacks in of_each.items():
+                    if has - lacks:
+                        what = min(has - lacks)
+                        msg = f"eras.{other}.{key}: {what} is missing, which the era {one} has"
+                        raise ValueError(msg)
         return self
 
 
@@ -112,6 +151,18 @@ class Workflow:
     def coffea(self) -> CoffeaSettings | None:
         """What is said of a coffea processor, if the workflow runs one."""
         return None if isinstance(self.settings.processor, str) else self.settings.processor
+
+    @property
+    def luminosities(self) -> float | dict[str, float]:
+        """Luminosity in fb^-1, of each era where there are several."""
+        eras = {name: era.luminosity for name, era in self.settings.eras.items()}
+        return eras or self.luminosity
+
+    def of_era(self, name: str) -> Workflow:
+        """Return the workflow with what an era has of its own in place of what all share."""
+        era = self.settings.eras[name]
+        changes = {key: {**getattr(self.settings, key), **getattr(era, key)} for key in _PER_ERA}
+        return replace(self, settings=self.settings.model_copy(update=changes))
 
     @property
     def models(self) -> dict[str, str]:
@@ -162,12 +213,23 @@ def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
         raise ConfigError(msg)
     for change in changes:
         _change(content, change)
+    _sum_luminosities(content)
     settings = parse_settings(WorkflowSettings, content, " with ".join([str(path), *changes]))
     for root in path.parents:
         if (root / settings.manifest).is_file():
             return Workflow(path, root, settings)
     msg = f"{path}: manifest = {settings.manifest!r} is neither beside the workflow nor in a folder above it."
     raise ConfigError(msg)
+
+
+def _sum_luminosities(content: dict[str, Any]) -> None:
+    """Note the luminosity of all eras, where each says its own; what is wrong of them will be told."""
+    eras = content.get("eras")
+    eras = eras.values() if isinstance(eras, dict) else ()
+    own = [each.get("luminosity") if isinstance(each, dict) else None for each in eras]
+    known = [each for each in own if isinstance(each, int | float)]
+    if own and len(known) == len(own):
+        content.setdefault("luminosity", math.fsum(known))
 
 
 def _change(content: dict[str, Any], change: str) -> None:

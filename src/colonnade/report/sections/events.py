@@ -27,7 +27,14 @@ def yields(content: Content) -> Mapping[str, Any] | None:
         "has_data": "data" in content.run.kinds.values(),
         "rows": [_row(table, backgrounds, signals) for table in tables],
         "images": content.pictures("yields"),
+        "eras": [_of_era(content, era, backgrounds, signals) for era in content.run.result.eras],
     }
+
+
+def _of_era(content: Content, era: str, backgrounds: list[str], signals: list[str]) -> dict[str, Any]:
+    run = content.run.with_plots(era=era)
+    rows = [_row(table, backgrounds, signals) for table in run.yields.values()]
+    return {"name": era, "luminosity": f"{run.luminosity:g}", "rows": rows}
 
 
 def _row(table: RegionYields, backgrounds: list[str], signals: list[str]) -> dict[str, Any]:
