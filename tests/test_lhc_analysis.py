@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import pytest
+import uproot
+from rich.console import Console
+
+from colonnade import load
+from colonnade.workflow import load_run, load_workflow, run_workflow
 
 
-def test_the_page_runs(project: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (shared_data / "nanoaod" / "nano_tt_v15.root", *(shared_data / "corrections").glob("jet_jerc*")):
-        (tmp_path / path.name).symlink_to(path)
-    monkeypatch.chdir(tmp_path)
+def blocks(project: Path, kind: str) -> list[str]:
+    """Return the page's blocks of one kind."""
     text = (project / "docs" / "lhc_analysis.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def page(project: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the files that the page shows, each named in its first line, beside the real ones."""
+    folder = tmp_path_factory.mktemp("page")
+    for name in ("nano_tt_v12.root", "nano_tt_v15.root", "nano_dy.root"):
+        (folder / name).symlink_to(shared_data / "nanoaod" / name)
+    for path in (shared_data / "corrections").glob("jet_jerc*"):
+        (folder / path.name).symlink_to(path)
+    entries: dict[str, Any] = {}
+    for block in blocks(project, "json"):
+        entries |= json.loads(block)
+    (folder / "datasets.json").write_text(json.dumps(entries))
+    for kind in ("python", "yaml"):
+        for block in blocks(project, kind):
+            named = re.match(r"# (\w+/[\w.]+)\n", block)
+            if named:
+                (folder / named[1]).parent.mkdir(exist_ok=True)
+                (folder / named[1]).write_text(block)
+    return folder
+
+
+def test_eras(page: Path) -> None:
+    """Each half of the file at the luminosity of its era, the sum of both in the total."""
+    out = run_workflow(load_workflow(page / "workflows" / "top.yaml"), page / "out", console=Console(quiet=True))
+    total = load(out)["ht"]["ttbar"]["jets", "nominal", ::sum].value
+    found = {era: load(out, era)["ht"]["ttbar"]["jets", "nominal", ::sum].value for era in ("2022", "2023")}
+    assert total == pytest.approx(sum(found.values()), rel=1e-12)
+    with uproot.open(page / "nano_tt_v12.root") as file:
+        jets = file["Events"].arrays(["Jet_pt", "genWeight"])
+    for (era, each), half, luminosity in zip(found.items(), (jets[:100], jets[100:]), (8.0, 18.0), strict=True):
+        weights = half.genWeight.to_numpy().astype(float)
+        passed = ak.sum(half.Jet_pt > 25, axis=1) >= 2
+        assert each == pytest.approx(luminosity * 923600 * weights[passed].sum() / runs(page, weights), rel=1e-9), era
+    parameters = {each.name for each in load_run(out).fit.diagnostics.pulls}
+    assert {"pileup", "pileup_2022", "pileup_2023", "lumi", "lumi_2023"} <= parameters
+
+
+def runs(page: Path, weights: Any) -> float:
+    """The half of what the file's Runs tree says was generated, or what is in it."""
+    with uproot.open(page / "nano_tt_v12.root") as file:
+        return float(file["Runs"]["genEventSumw"].array()[0]) / 2 if "Runs" in file else weights.sum()
+
+
+def test_the_page_runs(project: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(page)
     module: dict[str, Any] = {"__name__": "lhc_analysis"}
-    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for block in blocks(project, "python"):
         exec(compile(block, "docs/lhc_analysis.md", "exec"), module)  # noqa: S102 - what the page shows
     filled = module["result"].histograms["met"]["ttbar"]["two jets", :, :].project("variation", "met")
     nominal = filled["nominal", :].values(flow=True)
