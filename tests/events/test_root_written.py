@@ -92,7 +92,7 @@ def test_every_branch_is_as_uproot_reads_it(folder: Path, kind: str, schema: str
             continue
         events = read_events(source, 100, 2900, (name,), {"kind": "data"})
         group, _, field = name.partition("_")
-        values = events[group][field] if field and group in ak.fields(events) else events[name]
+        values = events[group][field] if field and group in events.layout.fields else events[name]
         theirs = expected[name].array(entry_start=100, entry_stop=2900)
         assert ak.to_list(values) == ak.to_list(theirs), name
         compared.append(name)

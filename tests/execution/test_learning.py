@@ -181,3 +181,56 @@ def test_what_is_noticed_of_many_files_is_said_once(pairs: Any, tmp_path: Path) 
     assert len(notes) == 1, lines.lines
     assert "0.root has no run" in notes[0]
     assert "2 more of its files" in notes[0]
+
+
+WEIGHTED = """
+    def preselection(self, objects):
+        return {{"energetic": ak.any(objects.muons.pt > 100, axis=1)}}
+
+    def weights(self, events, objects, weights):
+        if len(events):
+            weights.add("pileup", self.pileup(events))
+
+    @staticmethod
+    def pileup(events):
+        {how}
+"""
+ASKED = {
+    "ak.fields": 'return events.puWeight if "puWeight" in ak.fields(events) else np.ones(len(events))',
+    "fields": 'return events.puWeight if "puWeight" in events.fields else np.ones(len(events))',
+    "ak.fields of a collection": (
+        'return events.puWeight if "tightId" in ak.fields(events.Muon) else np.ones(len(events))'
+    ),
+    "hasattr": 'return events.puWeight if hasattr(events, "puWeight") else np.ones(len(events))',
+    "getattr": 'return getattr(events, "puWeight", np.ones(len(events)))',
+    "any exception": """try:
+            return events.puWeight
+        except Exception:
+            return np.ones(len(events))""",
+}
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_a_column_that_an_analysis_looks_for_is_found_by_the_events_that_need_it(
+    pairs: Any, tmp_path: Path, how: str
+) -> None:
+    """The events that columns are learned on all fail the preselection, so nothing asks for the weight there."""
+    passes = np.arange(3000) >= 2000
+    muons = {"pt": np.where(passes, 150, 20)[:, None] * np.ones((1, 2)), "charge": np.ones((3000, 2), "i4")}
+    columns = {name: ak.from_regular(ak.Array(values)) for name, values in (*muons.items(), ("tightId", muons["pt"]))}
+    write_tree(
+        tmp_path / "late.root",
+        run=np.ones(3000, "u4"),
+        luminosityBlock=np.ones(3000, "u4"),
+        event=np.arange(3000, dtype="u8"),
+        genWeight=np.ones(3000, "f4"),
+        puWeight=np.full(3000, 3.0, "f4"),
+        Muon=ak.zip(columns),
+    )
+    text = pairs.analysis.read_text().replace("import awkward as ak", "import awkward as ak\nimport numpy as np")
+    pairs.analysis.write_text(text + WEIGHTED.format(how=ASKED[how]))
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    result = run(pairs, [Dataset("zll", {"late.root": "Events"}, metadata, tmp_path)])
+    scale = 1.0 * 10.0 * 1000 / 3000  # cross-section (pb), luminosity (1/fb), events
+    filled = result.histograms["leading"]["zll"]["pair", "nominal", :].values(flow=True).sum()
+    assert filled == pytest.approx(1000 * 3.0 * scale)

@@ -21,8 +21,15 @@ from colonnade.events.references import nano_schema
 class UnlearnedColumnError(MissingColumnError):
     """The file has this column, but these events were read without it.
 
-    Not an AttributeError, so that `hasattr` does not say no where the file says yes.
+    Not an AttributeError, so that `hasattr` does not say no where the file says yes. How many were raised in this
+    process is counted, as an analysis may catch any error and go on without the column.
     """
+
+    raised = 0
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        UnlearnedColumnError.raised += 1
 
 
 @functools.lru_cache(maxsize=1)

@@ -25,6 +25,7 @@ import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
 from colonnade.events import SourceFile, read_events, use_events
+from colonnade.events.coffea_view import UnlearnedColumnError
 from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
@@ -283,9 +284,12 @@ def _used(job: Job, task: Task) -> Any:
     if len(events) != task.stop - task.start:
         msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
         raise InputError(msg)
+    unlearned = UnlearnedColumnError.raised
     try:
         with watched() as opened:
             result = process_events(processor, events, task.dataset)
+        if UnlearnedColumnError.raised > unlearned:  # which the analysis caught, to go on without a column that exists
+            raise UnlearnedColumnError(task.where)
     except MemoryError:
         raise
     except Exception as error:
