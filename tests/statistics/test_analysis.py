@@ -222,7 +222,9 @@ def test_templates_are_cut_rebinned_and_keep_their_flow():
     filled = inputs.histograms["x"]["background"]
     filled.view(flow=True)["value"][0, 0, 0] = 5.0
     filled.view(flow=True)["value"][0, 0, -1] = 7.0
-    settings = {"channels": {"SR": {"histogram": "x", "edges": [1, 2, 4]}, "CR": {"histogram": "x", "rebin": 2}}}
+    settings = {
+        "channels": {"SR": {"histogram": "x", "edges": [1, 2, 4], "flow": True}, "CR": {"histogram": "x", "rebin": 2}}
+    }
     model = built(inputs, small_settings(**settings)).model
     signal, background = channel(model, "SR").samples
     # 40 lies below the first edge, and is kept with the underflow
@@ -411,6 +413,10 @@ BAD = [
     ({"channels": {"SSR": {"histogram": "x"}}}, r"not filled in the region 'SSR' \(did you mean SR"),
     ({"channels": {"SR": {"histogram": "x", "rebin": 3}}}, "can't be merged by 3"),
     ({"channels": {"SR": {"histogram": "x", "edges": [0, 1.5, 4]}}}, "1.5 is no bin edge"),
+    (
+        {"channels": {"SR": {"histogram": "x", "edges": [1, 2]}}},
+        "SR: its edges, 1 to 2, are narrower .* 0 to 4; say `flow",
+    ),
     ({"channels": {"SR": {"histogram": "x", "processes": ["backgroud"]}}}, r"did you mean background"),
     ({"signals": ["signall"]}, "did you mean signal"),
     (

@@ -41,6 +41,7 @@ WRONG = [
     (model(channels={"CR": {"histogram": "ptt"}}), "'ptt'.*did you mean pt"),
     (model(channels={"CRR": {"histogram": "pt"}}), "'CRR'.*did you mean CR"),
     (model(channels={"CR": {"histogram": "pt", "edges": [0, 30, 50]}}), "30 is no bin edge .* nearest is 25"),
+    (model(channels={"CR": {"histogram": "pt", "edges": [0, 50]}}), "CR: its edges, 0 to 50, are narrower"),
     (model(channels={"CR": {"histogram": "pt", "rebin": 3}}), "4 bins .* by 3"),
     (model(channels={"CR": {"histogram": "score_{mass}"}}), "can't be named"),
     (model(channels={"CR": {**CHANNELS["CR"], "processes": ["ttbar"]}}), "'ttbar' is unknown"),

@@ -55,8 +55,10 @@ class ChannelSettings(Settings):
         New bin edges, each one of the histogram's; in place of `rebin`.
     bins : ChosenBins, optional
         Edges chosen among the histogram's, in place of both.
-    flow : bool
-        Whether underflow and overflow are added to the first and last bin.
+    flow : bool, optional
+        Whether the events outside the edges, underflow and overflow among them, are added to the first and last bin.
+        By default they are; edges narrower than the histogram's need it to be said, as both are usual: a window
+        (false), or last bins that are open (true).
     processes : tuple of str
         Names or globs of the backgrounds in this channel; without them every background.
     """
@@ -66,7 +68,7 @@ class ChannelSettings(Settings):
     rebin: Annotated[int, Field(ge=1)] | None = None
     edges: tuple[float, ...] | None = None
     bins: ChosenBins | None = None
-    flow: bool = True
+    flow: bool | None = None
     processes: tuple[str, ...] = ("*",)
 
     @model_validator(mode="after")

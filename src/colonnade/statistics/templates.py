@@ -277,7 +277,7 @@ def _cut(
     result = {}
     for index, variation in enumerate(filled.axes["variation"]):
         result[variation] = tuple(
-            _rebinned(np.asarray(each[index], dtype=np.float64), low, high, bounds, flow=channel.flow)
+            _rebinned(np.asarray(each[index], dtype=np.float64), low, high, bounds, flow=channel.flow is not False)
             for each in (view["value"], view["variance"])
         )
         if not all(np.all(np.isfinite(each)) for each in result[variation]):
@@ -299,6 +299,13 @@ def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.in
                     f"{fine[index]:g}."
                 )
                 raise ConfigError(msg)
+        if channel.flow is None and (found[0] > 0 or found[-1] < bins):
+            msg = (
+                f"{where}: its edges, {channel.edges[0]:g} to {channel.edges[-1]:g}, are narrower than those of the "
+                f"histogram {channel.histogram}, {fine[0]:g} to {fine[-1]:g}; say `flow: false` for a window that "
+                "leaves out the events outside, or `flow: true` to add them to the first and last bin."
+            )
+            raise ConfigError(msg)
         return found
     step = channel.rebin or 1
     if bins % step:

@@ -43,8 +43,8 @@ WORKFLOW: dict[str, Any] = {
     "plots": {"formats": ["png"], "resolution": 50},
     "model": {
         "channels": {
-            "CR": {"histogram": "pt", "edges": [0, 25, 50]},
-            "SR": {"histogram": "pt", "edges": [50, 75, 100]},
+            "CR": {"histogram": "pt", "edges": [0, 25, 50], "flow": True},
+            "SR": {"histogram": "pt", "edges": [50, 75, 100], "flow": True},
         },
         "normalisations": [{"name": "norm", "processes": ["background"], "control": ["CR"]}],
     },
