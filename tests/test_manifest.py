@@ -129,6 +129,7 @@ def test_select_by_name_and_glob(tmp_path: Path) -> None:
         ({"luminosity_mask": "golden.json"}, [r"metadata\.luminosity_mask", "only data"]),
         ({"signal": {"m_Zprime": 130}}, [r"metadata\.signal", "kind 'signal'"]),
         ({"sumw": 0.0}, [r"metadata\.sumw = 0\.0", "can't normalise"]),
+        ({"sumw": -2.0}, [r"metadata\.sumw = -2\.0", "can't normalise"]),
         ({"filter_efficiency": 1.5}, [r"metadata\.filter_efficiency = 1\.5", "less than or equal to 1"]),
         ({"process": "a/b"}, [r"metadata\.process = \"a/b\"", "letters"]),
         (
@@ -207,7 +208,7 @@ def test_normalisation_gives_the_expected_yield(
 def test_data_are_not_scaled_and_nothing_is_scaled_to_nothing() -> None:
     assert normalisation(Metadata(process="data", kind="data"), 139.0, 0.0) == 1.0
     metadata = Metadata(process="p", kind="background", xsec_pb=1.0)
-    for sumw in (0.0, float("nan")):
+    for sumw in (0.0, -3.0, float("nan"), float("inf"), float("-inf"), 1e-320):
         with pytest.raises(EventError, match="can't be normalised"):
             normalisation(metadata, 139.0, sumw)
 

@@ -166,3 +166,27 @@ def test_data_are_not_scaled_and_tell_the_missing_luminosity(
     entry = run(pairs, [dataset]).ledger.datasets["data"]
     # nobody knows how many events the missing file had; the other file's number stands for it
     assert entry.luminosity_lost == pytest.approx(2.5)
+
+
+def test_a_negative_sum_of_weights_normalises_nothing(
+    pairs: Any, tmp_path: Path, write_events: Callable[..., None]
+) -> None:
+    """Divided by it, weights that are mostly negative would give positive yields."""
+    write_events(tmp_path / "negative.root", 200, seed=1, weight=-1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=2.0)
+    with pytest.raises(EventError, match=r"zll can't be normalised: its sum of generator weights is -\d"):
+        run(pairs, [Dataset("zll", {"negative.root": "Events"}, metadata, tmp_path)])
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize(("xsec", "weight"), [(1e308, 1.0), (1.0, 1e160), (1e-160, 1e200)])
+def test_sums_that_overflow_are_noticed(pairs: Any, tmp_path: Path, xsec: float, weight: float) -> None:
+    muons = ak.zip({"pt": ak.Array([[50.0, 40.0], [30.0, 20.0]]), "charge": ak.Array([[1, -1], [1, 1]])})
+    events = {name: np.arange(2, dtype="u4") for name in ("run", "luminosityBlock", "event")}
+    with uproot.recreate(tmp_path / "large.root") as file:
+        columns = {**events, "genWeight": np.full(2, weight), "Muon": muons}
+        kinds = {name: ak.type(ak.Array(values)).content for name, values in columns.items()}
+        file.mktree("Events", kinds).extend(columns)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=xsec)
+    with pytest.raises(EventError, match=r"zll (can't be normalised|holds a sum of weights).* too large"):
+        run(pairs, [Dataset("zll", {"large.root": "Events"}, metadata, tmp_path)])

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hist
+import numpy as np
 
+from colonnade.errors import EventError
 from colonnade.execution.ledger import Ledger
 from colonnade.histograms import HistogramSet, combine
 from colonnade.manifest import normalisation
@@ -116,6 +118,11 @@ def collect(
         ``cutflow[dataset][region]``.
     eras
         ``eras[era][name][process]``, where the luminosity is that of eras.
+
+    Raises
+    ------
+    EventError
+        If a sum of weights is not a number: a dataset can't be normalised, or weights are so large that they overflow.
     """
     from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
 
@@ -125,7 +132,8 @@ def collect(
         own = luminosity[str(dataset.metadata.era)] if isinstance(luminosity, Mapping) else luminosity
         factor = normalisation(dataset.metadata, own, ledger.datasets[dataset.name].sumw)
         result = results[dataset.name]
-        scaled[dataset.name] = _scaled(result["histograms"], factor)
+        with np.errstate(over="ignore", invalid="ignore"):  # found below
+            scaled[dataset.name] = _scaled(result["histograms"], factor)
         cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
     eras = {
         era: _by_process([dataset for dataset in plan.datasets if dataset.metadata.era == era], scaled)
@@ -143,7 +151,15 @@ def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[st
     for process, each in parts.items():
         total = _combined(each)
         for name in total:
-            histograms.setdefault(name, {})[process] = total[name]
+            filled = total[name]
+            contents = (filled.values(flow=True), filled.variances(flow=True))
+            if not all(np.isfinite(each).all() for each in contents if each is not None):
+                msg = (
+                    f"The histogram {name} of process {process} holds a sum of weights, or of their squares, that is "
+                    "not finite: its weights or its cross-section are too large."
+                )
+                raise EventError(msg)
+            histograms.setdefault(name, {})[process] = filled
     return histograms
 
 

@@ -17,6 +17,8 @@ from colonnade.kinematics.compiled import compiled
 # places in the array of bin numbers that are no bin
 SKIP = -1
 NOT_A_NUMBER = -2
+#: beyond every axis of whole numbers, which have 32 bits
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class AxisRule:
 def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.NDArray[np.int32]) -> None:
     """Add `stride` times the bin numbers along one axis (counting underflow as 0) to `bins`, in place.
 
-    What is not to be filled becomes -1, what is not a number -2.
+    What is not to be filled becomes -1, what is infinite or not a number -2.
     """
     content = column.content
     if rule.kind == "regular":
@@ -73,28 +75,39 @@ def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.N
     elif rule.kind == "variable":
         content = np.asarray(content, dtype=np.float64)
         _variable(content, rule.edges, rule.under, rule.over, stride, bins)
-    elif rule.kind == "integer" and content.dtype.kind != "f":
-        places = content.astype(np.int64) - int(rule.low)
-        _indexed(places, rule.size, rule.under, rule.over, stride, bins)
     else:
-        _indexed(_indices(axis, content), rule.size, rule.under, rule.over, stride, bins)
+        places = _whole(content) - int(rule.low) if rule.kind == "integer" else _indices(axis, content)
+        _indexed(places, rule.size, rule.under, rule.over, stride, bins)
         if content.dtype.kind == "f":
-            bins[np.isnan(content) & (bins != SKIP)] = NOT_A_NUMBER
+            bins[~np.isfinite(content) & (bins != SKIP)] = NOT_A_NUMBER
     if column.missing is not None:
         bins[column.missing] = SKIP
+
+
+def _whole(content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return whole numbers as signed ones; those that are too large for any axis stay so."""
+    if content.dtype.kind == "f":
+        content = np.nan_to_num(np.floor(content, dtype=np.float64))
+    if content.dtype.itemsize == 8:
+        low = 0 if content.dtype.kind == "u" else -_LARGEST
+        content = np.clip(content, low, _LARGEST)
+    return content.astype(np.int64)
 
 
 def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Ask boost-histogram, which wants the type that the axis has."""
     if isinstance(axis, bh.axis.Boolean):
         content = content != 0
-    elif isinstance(axis, (bh.axis.Integer, bh.axis.IntCategory)) and content.dtype.kind == "f":
-        content = np.floor(np.nan_to_num(content)).astype(np.int64)
-    if isinstance(axis, bh.axis.IntCategory):  # it raises for a number that is not in it, where a fill does not
-        categories = np.array(list(axis), dtype=np.int64)
-        order = np.argsort(categories)
-        place = np.minimum(np.searchsorted(categories[order], content), len(categories) - 1)
-        return np.where(categories[order][place] == content, order[place], len(categories))
+    elif isinstance(axis, (bh.axis.Integer, bh.axis.IntCategory)):
+        whole = _whole(content)
+        if isinstance(axis, bh.axis.IntCategory):  # it raises for a number that is not in it, where a fill does not
+            categories = np.array(list(axis), dtype=np.int64)
+            order = np.argsort(categories)
+            place = np.minimum(np.searchsorted(categories[order], whole), len(categories) - 1)
+            # a number between two categories is none
+            member = (categories[order][place] == whole) & (whole == content)
+            return np.where(member, order[place], len(categories))
+        content = whole
     if content.dtype.kind == "b" and not isinstance(axis, bh.axis.Boolean):
         content = content.astype(np.int64)
     return np.asarray(axis.index(content), dtype=np.int64)
@@ -107,13 +120,14 @@ def _regular(content: Any, low: float, width: float, size: int, under: int, over
     last = np.int32((size - 1 + under) * stride)
     for i in range(len(content)):
         number = bins[i]
-        z = (np.float64(content[i]) - low) / width
+        x = np.float64(content[i])
+        z = (x - low) / width
         inside = (z >= 0.0) & (z < 1.0)
         within = np.int32(number + np.int32(z * size if inside else 0.0) * np.int32(stride) + first)
         below = number if under else np.int32(SKIP)
         # without overflow the last edge belongs to the last bin
         beyond = np.int32(number + above) if over else (np.int32(number + last) if z == 1.0 else np.int32(SKIP))
-        other = below if z < 0.0 else (beyond if z >= 1.0 else np.int32(NOT_A_NUMBER))
+        other = (below if z < 0.0 else beyond) if x - x == 0.0 else np.int32(NOT_A_NUMBER)
         bins[i] = number if number < 0 else (within if inside else other)
 
 
@@ -124,7 +138,7 @@ def _variable(content: Any, edges: Any, under: int, over: int, stride: int, bins
         if bins[i] < 0:
             continue
         x = content[i]
-        if x != x:  # noqa: PLR0124 - how a number says that it is none
+        if x - x != 0.0:  # infinite, or no number
             bins[i] = NOT_A_NUMBER
             continue
         index = np.searchsorted(edges, x, side="right") - 1

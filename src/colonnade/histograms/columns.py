@@ -98,7 +98,3 @@ class Column:
             )
             for column in columns
         ]
-
-    def holds_nan_at(self, place: int) -> bool:
-        """Tell whether the value at a place is not a number."""
-        return self.content.dtype.kind == "f" and bool(np.isnan(self.content[place]))

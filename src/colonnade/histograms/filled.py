@@ -152,7 +152,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         ConfigError
             If a histogram's observable is not among those given.
         EventError
-            If an observable is not a number in an event that is to be filled.
+            If an observable is infinite or not a number in an event that is to be filled.
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
         chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self.regions]
@@ -192,8 +192,9 @@ class HistogramSet(Mapping[str, hist.Hist]):
         if bad is not None:
             number, entry = bad
             place, together = filled[number]
-            culprit = next(column.name for column in together if column.holds_nan_at(entry))
-            msg = f"the observable {culprit!r} of histogram {place.histogram.name!r} is not a number (NaN)"
+            culprit = next(column for column in together if not np.isfinite(column.content[entry]))
+            what = "not a number (NaN)" if np.isnan(culprit.content[entry]) else "infinite"
+            msg = f"the observable {culprit.name!r} of histogram {place.histogram.name!r} is {what}"
             raise EventError(f"{msg} {where}." if where else f"{msg}.")
 
     def _columns(

@@ -205,8 +205,8 @@ with warnings.catch_warnings():
             if info.data.get("kind") == "data" and value is not None:
                 msg = "data are counted as they are; remove this key or give another kind"
                 raise ValueError(msg)
-            if info.field_name == "sumw" and value == 0:
-                msg = "a sum of weights of 0 can't normalise anything"
+            if info.field_name == "sumw" and value is not None and value <= 0:
+                msg = "a sum of weights that is not positive can't normalise anything"
                 raise ValueError(msg)
             return value
 
@@ -225,6 +225,10 @@ with warnings.catch_warnings():
                 msg = "only a dataset of kind 'signal' has signal parameters"
                 raise ValueError(msg)
             return value
+
+
+#: what weights may be multiplied by: its square is a number, too
+_LARGEST = 1e150
 
 
 def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
@@ -247,7 +251,7 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     Raises
     ------
     EventError
-        If the sum of weights is 0 or not a number.
+        If the sum of weights is not positive or not a number, or the factor is too large.
 
     Examples
     --------
@@ -261,7 +265,14 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     if metadata.xsec_pb is None:  # the settings see to it; said for direct construction and for mypy
         msg = f"Process {metadata.process} has no cross-section, so it can't be normalised."
         raise ConfigError(msg)
-    if not math.isfinite(sumw) or sumw == 0:
-        msg = f"Process {metadata.process} can't be normalised: its sum of generator weights is {sumw}."
+    if not math.isfinite(sumw) or sumw <= 0:
+        msg = (
+            f"Process {metadata.process} can't be normalised: its sum of generator weights is {sumw:g}, and a "
+            "cross-section is positive; check the weights, or give the whole sample's sumw in the manifest."
+        )
         raise EventError(msg)
-    return luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
+    factor = luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
+    if factor > _LARGEST:
+        msg = f"Process {metadata.process} can't be normalised: {metadata.xsec_pb:g} pb over {sumw:g} is too large."
+        raise EventError(msg)
+    return factor
