@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,3 +150,35 @@ def test_offsets_that_run_backwards(rewrite: Callable[..., str]) -> None:
     source = inspect_file(flip(rewrite(compression=None), "Jet_pt", backwards))
     with pytest.raises(InputError, match="branch Jet_pt can't be read: basket 1 of Jet_pt contradicts itself"):
         read_events(source, 0, 300, ("Jet_pt",), {})
+
+
+@pytest.mark.parametrize("name", ["genWeight", "HLT_IsoMu24"])
+def test_baskets_that_changed_places_are_refused(rewrite: Callable[..., str], tmp_path: Path, name: str) -> None:
+    """Two baskets of one branch look alike; but the key of each says where it belongs."""
+    path = Path(rewrite(compression=None))
+    branch = uproot.open(path)["Events"][name]
+    (one, other), size = branch.member("fBasketSeek")[:2].tolist(), branch.basket_compressed_bytes(0)
+    assert size == branch.basket_compressed_bytes(1)
+    data = bytearray(path.read_bytes())
+    data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
+    damaged = tmp_path / "damaged.root"
+    damaged.write_bytes(data)
+    source = inspect_file(str(damaged))
+    assert len(read_events(source, 240, 300, (name,), {})) == 60
+    with pytest.raises(InputError, match=rf"damaged\.root.*basket 1 of {name} contradicts itself"):
+        read_events(source, 120, 240, (name,), {})
+
+
+def test_a_tree_that_says_it_has_fewer_entries_than_its_branches(rewrite: Callable[..., str], tmp_path: Path) -> None:
+    path = Path(rewrite(compression=None))
+    content = path.read_bytes()
+    with uproot.open(path) as file:
+        key = file.key("Events")
+        place = content.index(struct.pack(">q", 300), key.fSeekKey)
+    damaged = tmp_path / "damaged.root"
+    damaged.write_bytes(content[:place] + struct.pack(">q", 240) + content[place + 8 :])
+    source = inspect_file(str(damaged))
+    assert source.entries == 240
+    for name in ("genWeight", "Muon_pt", "HLT_IsoMu24"):
+        with pytest.raises(InputError, match=f"branch {name} has 300 entries where the tree has 240"):
+            read_events(source, 0, 240, (name,), {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import struct
 from collections.abc import Callable
@@ -192,5 +193,11 @@ def test_a_file_that_was_replaced_after_planning_is_a_sentence(tmp_path: Path, r
 
 
 def test_the_private_part_of_uproot_that_is_used(shared_data: Path) -> None:
-    fields = uproot.open(shared_data / "nanoaod" / "nano_dy_rntuple.root")["Events"].all_fields
-    assert hasattr(fields[0], "_fields"), f"uproot {uproot.__version__} has no RField._fields"
+    ntuple = uproot.open(shared_data / "nanoaod" / "nano_dy_rntuple.root")["Events"]
+    assert hasattr(ntuple.all_fields[0], "_fields"), f"uproot {uproot.__version__} has no RField._fields"
+    for method, parameters in (
+        ("read_page", "destination cluster_idx col_idx page_idx field_metadata"),
+        ("read_locator", "loc uncomp_size"),
+    ):
+        found = " ".join(inspect.signature(getattr(ntuple, method)).parameters)
+        assert found == parameters, f"uproot {uproot.__version__} has another RNTuple.{method}"

@@ -29,6 +29,10 @@ import uproot
 
 #: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
 _KEY = struct.Struct(">ihiIhh")
+#: fSeekKey, where the key itself is; fSeekPdir is of its size
+_PLACE, _LARGE_PLACE = struct.Struct(">i"), struct.Struct(">q")
+#: from which version on a key has large ones
+_LARGE = 1000
 #: fVersion, fBufferSize, fNevBufSize, fNevBuf, fLast: the end of a basket's key, before a last byte
 _BASKET = struct.Struct(">Hiiii")
 #: algorithm, method, packed length, unpacked length (3 bytes each, little-endian)
@@ -220,7 +224,7 @@ def _divide(numbers: npt.NDArray[np.int64], size: int) -> None:
 
 def _key_name(raw: Any, version: int) -> bytes:
     """Return the name of the branch that a basket's key gives."""
-    place = _KEY.size + (16 if version > 1000 else 8)
+    place = _KEY.size + 2 * (_LARGE_PLACE if version > _LARGE else _PLACE).size
     place += 1 + raw[place]  # the class
     return bytes(raw[place + 1 : place + 1 + raw[place]])
 
@@ -234,6 +238,9 @@ def _unpack(branch: PlainBranch, number: int, raw: Any, others: Collection[str])
     nbytes, version, objlen, _, keylen, _ = _KEY.unpack_from(raw, 0)
     tail = keylen - _BASKET.size - 1
     if nbytes != len(raw) or not _KEY.size <= tail or keylen > nbytes or objlen < 0:
+        _contradiction(branch, number)
+    (place,) = (_LARGE_PLACE if version > _LARGE else _PLACE).unpack_from(raw, _KEY.size)
+    if place != begin and any(place == other for other, _ in branch.ranges):  # it was swapped for that one
         _contradiction(branch, number)
     name = _key_name(raw, version)
     # a branch that was renamed keeps the baskets of its old name
