@@ -288,8 +288,7 @@ def _used(job: Job, task: Task) -> Any:
     try:
         with watched() as opened:
             result = process_events(processor, events, task.dataset)
-        if UnlearnedColumnError.raised > unlearned:  # which the analysis caught, to go on without a column that exists
-            raise UnlearnedColumnError(task.where)
+        _require_learned(unlearned)
     except MemoryError:
         raise
     except Exception as error:
@@ -303,6 +302,13 @@ def _used(job: Job, task: Task) -> Any:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."
         raise EventError(msg)
     return result
+
+
+def _require_learned(before: int) -> None:
+    """Raise if the analysis met a column that was not learned, and caught that to go on without it."""
+    if UnlearnedColumnError.raised > before:
+        msg = "the analysis went on without a column that the file has."
+        raise UnlearnedColumnError(msg)
 
 
 def _checked(output: Any, task: Task) -> Any:
