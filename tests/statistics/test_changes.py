@@ -176,7 +176,7 @@ def test_mass_chooses_the_templates(tmp_path, capsys, shared_data):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["limit", "x=CARD", "x=CARD"], "Two cards have the label x"),
+        (["limit", "x=CARD", "x=CARD"], "Two models have the label x"),
         (["limit", "CARD", "--set", "r"], "--set r: write NAME=VALUE"),
         (["limit", "CARD", "--set", "r=a"], "'a' is not a number"),
         (["limit", "CARD", "--range", "r=1"], "write NAME=LOW,HIGH"),

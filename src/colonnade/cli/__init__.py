@@ -25,6 +25,7 @@ COMMANDS = {
     "fit": "Fit what a run left: significance and limits.",
     "systematics": "Show what each uncertainty of a model does.",
     "limit": "Set limits with any likelihood.",
+    "combine": "Combine the likelihoods of several searches.",
     "export": "Write a likelihood in another format.",
     "plot": "Draw what a run left.",
     "report": "Write the HTML page of a run.",

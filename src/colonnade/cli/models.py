@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Target", "model_options", "print_notes", "read_target", "run_folder"]
+__all__ = ["Target", "labelled_paths", "model_options", "print_notes", "read_target", "run_folder"]
 
 import re
 from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ def read_target(
         if signal is not None:
             msg = f"{targets[0]} is a model, which has its signal; leave --signal away."
             raise ConfigError(msg)
-        found = _paths(targets)
+        found = labelled_paths(targets)
         place = next(iter(found.values()))
         files = place if len(found) == 1 and not _LABEL.fullmatch(targets[0]) else found
         model = read_model(files, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
@@ -150,14 +150,28 @@ def _model_of_run(folder: Path, signal: str | None) -> Target:
     return Target(built.model, folder, built.signal, built.decisions)
 
 
-def _paths(targets: Sequence[str]) -> dict[str, Path]:
-    """Return the files of some words by their labels."""
+def labelled_paths(targets: Sequence[str], label_of: Callable[[Path], str] | None = None) -> dict[str, Path]:
+    """Return the files of words of the form ``LABEL=PATH`` or ``PATH`` by their labels.
+
+    Parameters
+    ----------
+    targets
+        The words.
+    label_of
+        Returns the label of a path that comes without one; by default ch1, ch2, ... as in Combine.
+
+    Raises
+    ------
+    ConfigError
+        If two have one label.
+    """
     found: dict[str, Path] = {}
     for number, word in enumerate(targets, start=1):
         named = None if Path(word).exists() else _LABEL.fullmatch(word)
-        label, path = (named[1], Path(named[2])) if named else (f"ch{number}", Path(word))
+        path = Path(named[2] if named else word)
+        label = named[1] if named else f"ch{number}" if label_of is None else label_of(path)
         if label in found:
-            msg = f"Two cards have the label {label}; give each its own."
+            msg = f"Two models have the label {label}; give each its own, as LABEL=PATH."
             raise ConfigError(msg)
         found[label] = path
     return found

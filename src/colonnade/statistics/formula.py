@@ -134,6 +134,11 @@ class Formula:
             result = result._with(inner, others[inner])
         return result
 
+    def renamed(self, names: Mapping[str, str]) -> Formula:
+        """Return the formula of parameters with other names, where they have others."""
+        indexed = self._rewritten({name: f"@{index}" for index, name in enumerate(self.parameters)})
+        return Formula(indexed, tuple(names.get(name, name) for name in self.parameters))
+
     def _with(self, inner: str, formula: Formula) -> Formula:
         names = tuple(dict.fromkeys([*(each for each in self.parameters if each != inner), *formula.parameters]))
         place = {name: f"@{index}" for index, name in enumerate(names)}

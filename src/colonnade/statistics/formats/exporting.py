@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "Export", "export_model"]
+__all__ = ["FORMATS", "Export", "export_model", "write_workspace"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,10 @@ def _export(model: Model, folder: Path, name: str, form: str) -> Export:
 
         path = folder / f"{name}.combine.txt"
         return Export(form, path, to_combine(model, path))
-    plain, differences = as_histfactory(model)
     if form == "pyhf":
-        path = folder / f"{name}.pyhf.json"
-        write_json(path, to_workspace(plain))
-        differences += _interpolations(plain)
-    elif form == "hs3":
+        return write_workspace(model, folder / f"{name}.pyhf.json")
+    plain, differences = as_histfactory(model)
+    if form == "hs3":
         from colonnade.statistics.formats.hs3 import root_names, to_hs3
 
         path = folder / f"{name}.hs3.json"
@@ -95,6 +93,21 @@ def _export(model: Model, folder: Path, name: str, form: str) -> Export:
         path = folder / f"{name}.cabinetry.yml"
         differences += to_cabinetry(plain, path)
     return Export(form, path, differences)
+
+
+def write_workspace(model: Model, path: Path) -> Export:
+    """Write a model as a pyhf workspace.
+
+    Raises
+    ------
+    ConfigError
+        If pyhf can't say what the model holds.
+    OutputError
+        If the file can't be written.
+    """
+    plain, differences = as_histfactory(model)
+    write_json(path, to_workspace(plain))
+    return Export("pyhf", path, differences + _interpolations(plain))
 
 
 def _interpolations(model: Model) -> tuple[Difference, ...]:

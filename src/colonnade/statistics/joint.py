@@ -1,0 +1,133 @@
+"""Several models as one likelihood: channels side by side, and those parameters one that are said to be one."""
+
+from __future__ import annotations
+
+__all__ = ["combine_models"]
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter
+
+
+def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -> Model:
+    """Combine models into one, whose likelihood is their product with each shared constraint counted once.
+
+    Parameters
+    ----------
+    models
+        Label to model. Channels get the label in front of their name: ``LABEL_CHANNEL``.
+    correlate
+        Names or globs of the parameters of one name that are one parameter. The parameter of interest always is. All
+        others of one name are different parameters, and get the label in front of their names, too.
+
+    Returns
+    -------
+    Model
+        The combination.
+
+    Raises
+    ------
+    ConfigError
+        If the models' parameters of interest differ, a name or glob is that of no common parameter, what the models
+        say of a parameter that is to be one contradicts, or a label makes a name that is taken.
+    """
+    interest = {model.poi for model in models.values()}
+    if len(interest) > 1:
+        named = ", ".join(f"{model.poi or 'none'} in {label}" for label, model in models.items())
+        msg = f"The models have different parameters of interest: {named}; a combination needs one name for it."
+        raise ConfigError(msg)
+    owners: dict[str, list[str]] = {}
+    for label, model in models.items():
+        for parameter in model.parameters:
+            owners.setdefault(parameter.name, []).append(label)
+    common = [name for name, labels in owners.items() if len(labels) > 1]
+    shared = {*interest, *_chosen(common, correlate)}
+    apart = {name for name in common if name not in shared}
+    for name in apart:
+        taken = next((label for label in owners[name] if f"{label}_{name}" in owners), None)
+        if taken is not None:
+            msg = f"{name} of {taken} would become {taken}_{name}, which is another parameter; give another label."
+            raise ConfigError(msg)
+    parts = {label: _Renamed(model, label, apart) for label, model in models.items()}
+    parameters: dict[str, Parameter] = {}
+    groups: dict[str, dict[str, None]] = {}
+    for label, part in parts.items():
+        for parameter in part.parameters():
+            known = parameters.get(parameter.name)
+            parameters[parameter.name] = parameter if known is None else _as_one(known, parameter, label)
+        for group, names in part.groups():
+            groups.setdefault(group, {}).update(dict.fromkeys(names))
+    return Model(
+        channels=tuple(channel for part in parts.values() for channel in part.channels()),
+        parameters=tuple(parameters.values()),
+        poi=interest.pop(),
+        observations={name: seen for part in parts.values() for name, seen in part.observations()},
+        measurement="combination",
+        groups={group: tuple(names) for group, names in groups.items()},
+        notes=tuple(f"{label}: {note}" for label, model in models.items() for note in model.notes),
+    )
+
+
+def _chosen(common: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Return the common parameters that names and globs stand for."""
+    found: set[str] = set()
+    for pattern in patterns:
+        names = fnmatch.filter(common, pattern)
+        if not names:
+            listed = f"; common are {', '.join(common[:20])}" if common else ""
+            msg = f"--correlate {pattern}: no two models have such a parameter{nearest(pattern, common)}{listed}."
+            raise ConfigError(msg)
+        found.update(names)
+    return found
+
+
+def _as_one(one: Parameter, other: Parameter, label: str) -> Parameter:
+    """Return the parameter that two are, within the wider of their bounds."""
+    if not (one.scalar and other.scalar):
+        msg = f"--correlate {one.name}: it is a parameter for each bin, which is that of one model only; leave it out."
+        raise ConfigError(msg)
+    for what in ("constraint", "auxdata", "widths", "below"):
+        mine, theirs = getattr(one, what), getattr(other, what)
+        if mine != theirs:
+            msg = (
+                f"The parameter {one.name} of {label} is another one ({what} {theirs} for {mine}); leave it out of "
+                "--correlate, or give it one meaning."
+            )
+            raise ConfigError(msg)
+    (low, high), (least, most) = one.bounds[0], other.bounds[0]
+    return replace(one, bounds=((min(low, least), max(high, most)),), fixed=(one.fixed[0] and other.fixed[0],))
+
+
+class _Renamed:
+    """A model whose channels, and some of whose parameters, have a label in front of their names."""
+
+    def __init__(self, model: Model, label: str, apart: set[str]) -> None:
+        self._model, self._label, self._apart = model, label, apart
+
+    def _name(self, name: str) -> str:
+        return f"{self._label}_{name}" if name in self._apart else name
+
+    def parameters(self) -> Iterable[Parameter]:
+        return (replace(each, name=self._name(each.name)) for each in self._model.parameters)
+
+    def groups(self) -> Iterable[tuple[str, Iterable[str]]]:
+        return ((group, map(self._name, names)) for group, names in self._model.groups.items())
+
+    def observations(self) -> Iterable[tuple[str, Floats]]:
+        return ((f"{self._label}_{name}", seen) for name, seen in self._model.observations.items())
+
+    def channels(self) -> Iterable[Channel]:
+        for channel in self._model.channels:
+            samples = tuple(
+                replace(sample, modifiers=tuple(map(self._modifier, sample.modifiers))) for sample in channel.samples
+            )
+            yield replace(channel, name=f"{self._label}_{channel.name}", samples=samples)
+
+    def _modifier(self, modifier: Modifier) -> Modifier:
+        if modifier.formula is None:
+            return replace(modifier, parameter=self._name(modifier.parameter))
+        formula = modifier.formula.renamed({name: self._name(name) for name in modifier.formula.parameters})
+        return replace(modifier, parameter=f"{self._label}_{modifier.parameter}", formula=formula)
