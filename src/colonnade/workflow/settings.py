@@ -197,20 +197,19 @@ def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
     Parameters
     ----------
     path
-        The YAML file.
+        The YAML file. ``include`` in it names other files, relative to it, whose settings it shares: mappings are
+        joined key by key, and what the including file says goes before what a file that it includes says.
     changes
         What to change in it, as `key.key=value`, the value written as in the file.
 
     Raises
     ------
     ConfigError
-        If the file can't be read, is not YAML, says something unknown or wrong, or no manifest is found.
+        If a file can't be read, is not YAML, says something unknown or wrong, files include each other, or no manifest
+        is found.
     """
     path = path.resolve()
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        msg = f"{path}: a workflow is a mapping of settings; it needs at least processor and luminosity."
-        raise ConfigError(msg)
+    content = _content(path)
     for change in changes:
         _change(content, change)
     _sum_luminosities(content)
@@ -220,6 +219,38 @@ def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
             return Workflow(path, root, settings)
     msg = f"{path}: manifest = {settings.manifest!r} is neither beside the workflow nor in a folder above it."
     raise ConfigError(msg)
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return what a file says, with what it includes."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        msg = f"{path}: a workflow is a mapping of settings; it needs at least processor and luminosity."
+        raise ConfigError(msg)
+    names = content.pop("include", [])
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        msg = f"{path}: include: give the path of a file, relative to this one, or a list of such paths."
+        raise ConfigError(msg)
+    joined: dict[str, Any] = {}
+    for name in names:
+        place = (path.parent / name).resolve()
+        if place in (*above, path):
+            msg = f"{' includes '.join(map(str, (*above, path, place)))}: files can't include each other."
+            raise ConfigError(msg)
+        _join(joined, _content(place, (*above, path)))
+    _join(joined, content)
+    return joined
+
+
+def _join(content: dict[str, Any], others: dict[str, Any]) -> None:
+    """Put settings into others, in place: mappings are joined, anything else is replaced."""
+    for key, value in others.items():
+        mine = content.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            _join(mine, value)
+        else:
+            content[key] = value
 
 
 def _sum_luminosities(content: dict[str, Any]) -> None:
