@@ -3,15 +3,17 @@ PYTHON ?= python3
 EVENTS ?=
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo heavy_higgs zgamma monojet hnl_tau heavy_higgs_study zgamma_study monojet_study hnl_tau_study \
+.PHONY: demo heavy_higgs zgamma monojet hnl_tau agc_ttbar heavy_higgs_study zgamma_study monojet_study hnl_tau_study \
 	dilepton_met_study test test-cluster bench check clean
 
 demo: .venv/.demo
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/dilepton_met.yaml
 	.venv/bin/colonnade run workflows/dilepton_met.yaml --output results/dilepton_met
 
-# the other searches: samples, then events to report
+# the other analyses: samples, then events to report
 heavy_higgs zgamma monojet hnl_tau: .venv/.train
+agc_ttbar: .venv/.demo
+heavy_higgs zgamma monojet hnl_tau agc_ttbar:
 	.venv/bin/colonnade samples $(if $(EVENTS),--events $(EVENTS)) --workflow workflows/$@.yaml
 	.venv/bin/colonnade run workflows/$@.yaml
 

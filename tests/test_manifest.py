@@ -180,6 +180,14 @@ def test_one_process_has_one_kind(tmp_path: Path) -> None:
         load_manifest(write(tmp_path, {"zll": ZLL, "other": other}))
 
 
+def test_pseudo_data_are_made(tmp_path: Path) -> None:
+    made = {"settings": ["Top:qq2tq(t:W) = on"], "events": 5, "seed": 1}
+    entry = {**ZLL, "metadata": {"process": "data", "kind": "data", "generate": made}}
+    (dataset,) = load_manifest(write(tmp_path, {"pseudo": entry})).select(["pseudo"])
+    assert dataset.metadata.generate is not None
+    assert dataset.metadata.generate.events == 5
+
+
 def test_a_made_dataset_is_one_file(tmp_path: Path) -> None:
     entry = changed(generate={"settings": ["A = on"], "events": 5, "seed": 1})["zll"]
     entry["files"] = {"zll_*.root": "Events"}

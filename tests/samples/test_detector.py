@@ -241,6 +241,23 @@ def test_pairs_are_the_cartesian_product_of_each_event() -> None:
     assert right.tolist() == expected["1"].tolist()
 
 
+def test_decays_of_top_quarks_are_kept_with_their_mothers(
+    particles_of: Callable[..., Particles], batch_of: Callable[[Particles], Batch]
+) -> None:
+    # a pion; a gluon, from which comes a top, its copy, W, b, a copy of W, two quarks, a b that radiates; another event
+    pdg = [211, 21, 6, 6, 24, 5, 24, 2, -1, 5, 21, 211, -24, 11, -12]
+    mother = [-1, -1, 1, 2, 3, 3, 4, 6, 6, 5, 5, -1, -1, 12, 12]
+    made = particles_of(
+        [11, 4], pt=np.arange(1.0, 16.0), eta=np.zeros(15), phi=np.zeros(15), pdg=np.array(pdg), mother=np.array(mother)
+    )
+    found = simulate(batch_of(made), ("GenPart",), np.random.default_rng(1))["GenPart"]
+    assert found.counts is not None
+    assert found.counts.tolist() == [7, 3]
+    assert found.columns["pdgId"].tolist() == [6, 6, 24, 5, 24, 2, -1, -24, 11, -12]
+    assert found.columns["genPartIdxMother"].tolist() == [-1, 0, 1, 1, 2, 4, 4, -1, 0, 0]
+    np.testing.assert_allclose(found.columns["pt"], [3, 4, 5, 6, 7, 8, 9, 13, 14, 15])
+
+
 def test_batches_join_in_order(zll: list[Batch]) -> None:
     rng = np.random.default_rng(9)
     parts = [simulate(batch, ("FatJet", "Particle"), rng) for batch in zll[:2]]

@@ -104,6 +104,8 @@ class Card(Settings):
         What the columns of the graph's output mean.
     missing
         Whether a feature may be missing (not a number), as trees allow.
+    candidates
+        Whether features are lists of candidates, such as permutations of jets, each of which is scored by itself.
     folds
         How many networks the file holds; an event is scored by that of its own fold, which was not trained
         on it.
@@ -120,6 +122,7 @@ class Card(Settings):
     image: ImageCard | None = None
     outputs: tuple[str, ...] = ("score",)
     missing: bool = False
+    candidates: bool = False
     folds: int = Field(default=1, ge=1)
     fold_rule: str = FOLD_RULE
     opset: int = 18

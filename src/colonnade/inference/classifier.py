@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card
 from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import fold_of
-from colonnade.inference.inputs import Inputs, ranges, stack_inputs
+from colonnade.inference.inputs import Inputs, per_candidate, ranges, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, parse_onnx, read_onnx
 from colonnade.inference.session import content_of, keep_content, session_of
 
@@ -95,8 +96,8 @@ class Classifier:
         observables: Mapping[str, Any],
         identity: Mapping[str, Any] | Any = None,
         parameters: Mapping[str, Any] | None = None,
-    ) -> NDArray[np.float32]:
-        """Score events.
+    ) -> Any:
+        """Score events, or the candidates of each event.
 
         Parameters
         ----------
@@ -111,6 +112,8 @@ class Classifier:
         Returns
         -------
         ndarray [N], or [N, outputs] for a model of several outputs
+            Of a model of candidates, a mapping: under an empty name the best candidate's score, and under the name of
+            each feature its value there; lists with one entry, or none in events without a candidate.
 
         Raises
         ------
@@ -126,20 +129,26 @@ class Classifier:
         variations: Sequence[Mapping[str, Any]],
         identities: Sequence[Mapping[str, Any] | Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
-    ) -> list[NDArray[np.float32]]:
+    ) -> list[Any]:
         """Score several variations of a chunk's events together, such as the nominal and shifted ones.
 
         The variations may keep different events. Parameters and errors as in `score`; the result has one
         array a variation.
         """
+        counts: list[NDArray[np.int64]] = []
+        if self.card.candidates:
+            laid = [per_candidate(self.card, variation) for variation in variations]
+            variations, counts = [columns for columns, _ in laid], [numbers for _, numbers in laid]
         parts = [stack_inputs(self.card, variation, parameters) for variation in variations]
         folds = None
         if self.card.folds > 1:
             given = identities if identities is not None else [None] * len(parts)
-            folds = np.concatenate([fold_of({} if one is None else one, self.card.folds) for one in given])
+            own = [fold_of({} if one is None else one, self.card.folds) for one in given]
+            folds = np.concatenate([np.repeat(*pair) for pair in zip(own, counts, strict=True)] if counts else own)
         scores = self.run(Inputs.join(parts), folds)
         ends = np.cumsum([len(part) for part in parts])
-        return np.split(scores, ends[:-1])
+        split = np.split(scores, ends[:-1])
+        return [_best(*each) for each in zip(split, variations, counts, strict=True)] if counts else split
 
     def run(self, inputs: Inputs, folds: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Run the graph on stacked inputs.
@@ -192,6 +201,13 @@ class Classifier:
     def _session(self) -> Any:
         # the process is part of the key: a forked worker makes its own
         return _checked_session(self.path, self.digest, os.getpid())
+
+
+def _best(scores: NDArray[np.float32], columns: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Return score and features of each event's best candidate, the first of equal ones."""
+    found = counts > 0
+    best = np.asarray(ak.argmax(ak.unflatten(scores, counts), axis=1)[found]) + (np.cumsum(counts) - counts)[found]
+    return {name: ak.unflatten(values[best], found.astype(int)) for name, values in {"": scores, **columns}.items()}
 
 
 def _restore(path: str, digest: str, card: str, content: bytes) -> Classifier:

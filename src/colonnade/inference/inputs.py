@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "ranges", "stack_inputs"]
+__all__ = ["Inputs", "candidate_counts", "flat_feature", "per_candidate", "ranges", "stack_inputs"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +121,56 @@ def stack_inputs(card: Card, observables: Mapping[str, Any], parameters: Mapping
             place += slots.shape[1]
     names = [collection.name for collection in card.jagged()]
     return Inputs(event, {name: lists[name][0] for name in names}, {name: lists[name][1] for name in names})
+
+
+def per_candidate(card: Card, observables: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[np.int64]]:
+    """Return the features of all events' candidates, one below the other, and the number of candidates of each event.
+
+    Parameters
+    ----------
+    card
+        Of a model that scores candidates.
+    observables
+        Columns by name: lists of candidates, or one value an event, which is repeated for each of its candidates.
+
+    Raises
+    ------
+    MissingColumnError
+        If an observable is not there.
+    EventError
+        If no feature is a list, or lists have different lengths.
+    """
+    columns = {feature.name: _column(feature, observables) for feature in card.features()}
+    counts = candidate_counts(f"the model {card.name}", {"event": list(columns.values())})
+    if counts is None:
+        msg = f"The model {card.name} scores candidates, but none of its features is a list of them."
+        raise EventError(msg)
+    return {name: flat_feature(name, column, counts) for name, column in columns.items()}, counts
+
+
+def candidate_counts(model: str, inputs: Mapping[str, Sequence[Any]]) -> NDArray[np.int64] | None:
+    """Count the entries of jagged features in each event, the same of all; None where no feature is jagged."""
+    counts: NDArray[np.int64] | None = None
+    for name, columns in inputs.items():
+        for column in (each for each in columns if each.ndim > 1):
+            number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
+            if column.ndim > 2 or (counts is not None and not np.array_equal(counts, number)):
+                msg = f"The features of the input {name} of {model} list different numbers of entries in some events."
+                raise EventError(msg)
+            counts = number
+    return counts
+
+
+def flat_feature(name: str, column: Any, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Return the entries of a jagged feature, or the values of a flat one, repeated for each entry of its event."""
+    try:
+        values = np.asarray(ak.to_numpy(ak.flatten(column, axis=1) if column.ndim > 1 else column), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"The feature {name} does not hold numbers."
+        raise EventError(msg) from error
+    if column.ndim > 1 or counts is None or len(counts) != len(values):
+        return values
+    return np.repeat(values, counts)
 
 
 def _column(feature: FeatureCard, observables: Mapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ from pydantic import Field, model_validator
 
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, EventError, MissingColumnError, nearest
-from colonnade.inference.inputs import ranges
+from colonnade.inference.inputs import candidate_counts, flat_feature, ranges
 from colonnade.inference.session import content_of, keep_content, session_of
 
 _TYPES = {
@@ -215,7 +215,7 @@ class OnnxScorer:
             for name in graph
         }
         rows = {name: columns[name] for name, each in graph.items() if len(each.shape) < _OBJECTS_RANK}
-        candidates = _counts(self.path, rows)
+        candidates = candidate_counts(str(self.path), rows)
         fixed: dict[str, NDArray[Any]] = {}
         objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
         for name, each in graph.items():
@@ -224,7 +224,7 @@ class OnnxScorer:
                 matrix = self._matrix(name, columns[name], candidates).astype(dtype)
                 fixed[name] = matrix[:, 0] if len(each.shape) == 1 else matrix
                 continue
-            counts = _counts(self.path, {name: columns[name]})
+            counts = candidate_counts(str(self.path), {name: columns[name]})
             if counts is None or candidates is not None:
                 msg = f"The input {name} of {self.path} takes lists of objects {_shape(each.shape)}; "
                 msg += "give it jagged features, and the other inputs one value an event."
@@ -253,7 +253,7 @@ class OnnxScorer:
     def _matrix(self, name: str, columns: Sequence[Any], counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Stack features as [R, F]: list entries one below the other, values of the event repeated for each."""
         features = self.settings.input(name).features
-        values = [_flat(feature, column, counts) for feature, column in zip(features, columns, strict=True)]
+        values = [flat_feature(feature, column, counts) for feature, column in zip(features, columns, strict=True)]
         lengths = dict(zip(features, map(len, values), strict=True))
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{feature} {length}" for feature, length in lengths.items())
@@ -366,30 +366,6 @@ class OnnxScorer:
 def _restore(path: str, digest: str, settings: str, content: bytes) -> OnnxScorer:
     keep_content(digest, content)
     return OnnxScorer(Path(path), digest, ScorerSettings.model_validate_json(settings))
-
-
-def _flat(name: str, column: Any, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    try:
-        values = np.asarray(ak.to_numpy(ak.flatten(column, axis=1) if column.ndim > 1 else column), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"The feature {name} does not hold numbers."
-        raise EventError(msg) from error
-    if column.ndim > 1 or counts is None or len(counts) != len(values):
-        return values
-    return np.repeat(values, counts)
-
-
-def _counts(path: Path, inputs: Mapping[str, Sequence[Any]]) -> NDArray[np.int64] | None:
-    """Count the entries of jagged features in each event, the same of all; None where no feature is jagged."""
-    counts: NDArray[np.int64] | None = None
-    for name, columns in inputs.items():
-        for column in (each for each in columns if each.ndim > 1):
-            number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
-            if column.ndim > 2 or (counts is not None and not np.array_equal(counts, number)):
-                msg = f"The features of the input {name} of {path} list different numbers of entries in some events."
-                raise EventError(msg)
-            counts = number
-    return counts
 
 
 def _padded(matrix: NDArray[Any], counts: NDArray[np.int64], places: int, declared: OnnxInput) -> NDArray[Any]:

@@ -82,7 +82,7 @@ class Generate(Settings):
     negative_weights
         The share of events that carry a negative weight, as next-to-leading-order generators make them.
     content
-        Collections beside the usual ones: `FatJet`, `Particle`.
+        Collections beside the usual ones: `FatJet`, `Particle`, `GenPart`.
     """
 
     settings: tuple[str, ...] = Field(min_length=1)
@@ -92,13 +92,13 @@ class Generate(Settings):
     filter: Filter = Filter()
     weight: Literal["unit", "shat_squared"] = "unit"
     negative_weights: float = Field(default=0.0, ge=0.0, lt=0.5)
-    content: tuple[Literal["FatJet", "Particle"], ...] = ()
+    content: tuple[Literal["FatJet", "Particle", "GenPart"], ...] = ()
 
     @field_validator("settings")
     @classmethod
     def _assignments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for line in value:
-            if not re.match(r"\s*[\w:+-]+\s*=\s*\S", line):
+            if not re.match(r"\s*[\w:()+-]+\s*=\s*\S", line):
                 msg = f"{line!r} is not of the form 'Name = value'"
                 raise ValueError(msg)
             if line.strip().startswith("Random:"):
@@ -148,7 +148,7 @@ with warnings.catch_warnings():
         schema
             Layout of the files; else it is detected from the tree.
         generate
-            How `colonnade samples` makes the file.
+            How `colonnade samples` makes the file; made data are pseudo-data.
         source
             Where the numbers come from; for the reader.
         """
@@ -199,7 +199,7 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "generate", "weighted_to", "weight")
+        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight")
         @classmethod
         def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") == "data" and value is not None:

@@ -68,7 +68,7 @@ def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -
     batch
         Generated events.
     content
-        Collections beside the usual ones: `FatJet`, `Particle`.
+        Collections beside the usual ones: `FatJet`, `Particle`, `GenPart`.
     rng
         Source of all smearing.
 
@@ -104,6 +104,8 @@ def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -
         collections["FatJet"] = _fat_jets(hadrons, rng)
     if "Particle" in content:
         collections["Particle"] = _stable(particles, visible)
+    if "GenPart" in content:
+        collections["GenPart"] = _decays(particles)
     return collections
 
 
@@ -334,6 +336,27 @@ def _stable(particles: Particles, visible: Bools) -> Collection:
         "pdgId": kept.pdg.astype(np.int32),
     }
     return _sorted(kept.event, columns, np.ones(len(kept.pdg), dtype=bool), len(kept.counts))
+
+
+def _decays(particles: Particles) -> Collection:
+    """Return top quarks, W bosons and the fermions that they decay to, in the record's order with their mothers."""
+    code, has_mother = np.abs(particles.pdg), particles.mother >= 0
+    heavy = np.isin(code, (6, 24))
+    kept = heavy | (has_mother & heavy[particles.mother] & (code <= 16))
+    counts = _per_event(particles, kept)
+    place = np.cumsum(kept) - 1 - (np.cumsum(counts) - counts)[particles.event]
+    mother = np.where(has_mother & kept[particles.mother], place[particles.mother], -1)
+    squared = particles.energy**2 - particles.px**2 - particles.py**2 - particles.pz**2
+    columns = {
+        "pt": particles.pt,
+        "eta": particles.eta,
+        "phi": particles.phi,
+        "mass": np.sqrt(np.maximum(squared, 0.0)),
+        "pdgId": particles.pdg.astype(np.int32),
+        "status": np.abs(particles.status).astype(np.int32),
+        "genPartIdxMother": mother.astype(np.int16),
+    }
+    return Collection(counts, {name: values[kept] for name, values in columns.items()})
 
 
 def _generated(batch: Batch, hidden: Bools) -> dict[str, Collection]:

@@ -284,6 +284,11 @@ class Model:
     learn_from
         Observables with their least and greatest values (None: no bound). The model is trained on the events within,
         in any region, so that similar events can be used too, such as top pairs with an electron and a muon.
+    candidates
+        Name of a list of numbers an event: 1 for the right candidate, such as a permutation of jets, 0 for a wrong one,
+        not a number where the truth is unknown. Then the features are lists, too, and what is trained on, evaluated
+        and scored is each of their entries; candidates of unknown truth are left out. The processes of `signals` and
+        `backgrounds` only say which events are used.
     weighting, negative_weights
         Names from `training.weights`.
     normalisation
@@ -308,6 +313,7 @@ class Model:
     backgrounds: tuple[str, ...] = ("*",)
     regions: tuple[str, ...] = ()
     learn_from: tuple[tuple[str, float | None, float | None], ...] = ()
+    candidates: str = ""
     weighting: str = "equal_points"
     negative_weights: str = "absolute"
     normalisation: str = "zscore"
@@ -334,6 +340,9 @@ class Model:
         if repeated is not None or not names:
             msg = f"The feature {repeated} is listed twice." if names else "A model needs at least one feature."
             raise ConfigError(msg)
+        if self.candidates and (self.collections or self.parameters):
+            msg = "A model of candidates takes features of `event` only; leave collections and parameters out."
+            raise ConfigError(msg)
         jagged = [collection.name for collection in self.collections if collection.leading is None]
         if jagged and not isinstance(self.network, SetNetwork):
             kind = type(self.network).__name__
@@ -358,7 +367,8 @@ class Model:
 
     def what_is_read(self) -> Model:
         """Return a declaration that reads the same events and features; all else has its default."""
-        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions", "learn_from")
+        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions", "learn_from",
+                "candidates")  # fmt: skip
         plain = {name: getattr(self, name) for name in kept}
         # a kind of network decides which inputs it takes, its size does not
         plain["network"] = type(self.network)()
@@ -367,7 +377,8 @@ class Model:
     def columns(self) -> tuple[str, ...]:
         """List every observable that training needs."""
         names = [feature.name for feature in self.features()]
-        return tuple(dict.fromkeys([*names, *(name for name, _, _ in self.learn_from)]))
+        names += [name for name, _, _ in self.learn_from] + ([self.candidates] if self.candidates else [])
+        return tuple(dict.fromkeys(names))
 
     def with_(self, **changes: Any) -> Model:
         """Return this declaration with some fields changed; `network__depth=3` changes a part of a part.
@@ -422,6 +433,7 @@ class Model:
                     for p in self.parameters
                 ),
                 missing=isinstance(self.network, Trees),
+                candidates=bool(self.candidates),
                 folds=self.folds,
             )
         except ValueError as error:

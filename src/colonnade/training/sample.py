@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError, InputError, MissingColumnError, nearest
 from colonnade.inference import IDENTITY, Card, Inputs, fold_of, stack_inputs
+from colonnade.inference.inputs import per_candidate
 from colonnade.training.columns import ColumnsCard, ProcessCard, read_card
 from colonnade.training.declaration import Model
 
@@ -27,7 +28,7 @@ TEST_PART = VALIDATION_PART = 5
 
 @dataclass(frozen=True)
 class Sample:
-    """Events to train on or to evaluate, all of one model.
+    """Events to train on or to evaluate, all of one model; of a model of candidates, N is that of the candidates.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class Sample:
     weight
         [N], the number of expected events each one stands for at `luminosity`.
     target
-        [N], true for signal.
+        [N], true for signal, or for right candidates.
     process
         [N], index into `processes`.
     regions
@@ -169,12 +170,11 @@ def read_sample(folder: Path, model: Model, name: str) -> Sample:
     names = tuple(chosen)
     parts = [_one(folder, model, features, entry, process, bits) for entry, process in chosen.items()]
     rows = [len(part["weight"]) for part in parts]
-    targets = [np.full(size, process.kind == "signal") for size, process in zip(rows, chosen.values(), strict=True)]
     sample = Sample(
         card=features,
         inputs=Inputs.join([part["inputs"] for part in parts]),
         weight=np.concatenate([part["weight"] for part in parts]),
-        target=np.concatenate(targets),
+        target=np.concatenate([part["target"] for part in parts]),
         process=np.repeat(np.arange(len(names)), rows),
         processes=names,
         regions=np.concatenate([part["regions"] for part in parts]),
@@ -211,17 +211,17 @@ def _processes(card: ColumnsCard, model: Model) -> dict[str, ProcessCard]:
 
 
 def _match_features(card: ColumnsCard, model: Model, folder: Path) -> None:
-    jagged = {feature.name: True for collection in model.collections for feature in collection.features}
-    wanted = {feature.name: False for feature in model.event} | jagged
+    jagged = {} if model.candidates else {feature.name: False for feature in model.event}
+    jagged |= {feature.name: True for collection in model.collections for feature in collection.features}
     units = {feature.name: feature.unit for feature in model.event}
     units |= {feature.name: feature.unit for collection in model.collections for feature in collection.features}
-    for name, is_jagged in wanted.items():
+    for name in units:
         if name not in card.observables:
             hint = nearest(name, card.observables)
             msg = f"The columns in {folder} have no '{name}'{hint}; write them again."
             raise MissingColumnError(msg)
-        if card.observables[name] != is_jagged:
-            words = ("a list of values", "one value") if is_jagged else ("one value", "a list of values")
+        if card.observables[name] != jagged.get(name, card.observables[name]):
+            words = ("a list of values", "one value") if jagged[name] else ("one value", "a list of values")
             msg = f"The model takes {words[0]} of '{name}' an event, but the columns hold {words[1]}."
             raise ConfigError(msg)
         unit = card.units.get(name)
@@ -284,21 +284,41 @@ def _one(
         learned &= column >= (-np.inf if least is None else least)
         learned &= column <= (np.inf if greatest is None else greatest)
     keep = judged | learned
-    observables = {
-        feature.name: ak.from_arrow(table[feature.name].combine_chunks())[keep] for feature in features.features()
-    }
-    is_signal = process.kind == "signal"
-    values = {p.name: _value(process, name, p.name) if is_signal else np.nan for p in model.parameters}
-    try:
-        inputs = stack_inputs(features, observables, values)
-    except EventError as error:
-        msg = f"{path}: {error}"
-        raise EventError(msg) from error
-    return {
-        "inputs": inputs,
+    observables = {name: ak.from_arrow(table[name].combine_chunks())[keep] for name in wanted}
+    columns = {
         "weight": np.asarray(table["weight"], dtype=np.float64)[keep],
         "regions": regions[keep],
         "learned": learned[keep],
         "judged": judged[keep],
+        "target": np.full(np.count_nonzero(keep), process.kind == "signal"),
         **{each: np.asarray(table[each], dtype=np.int64)[keep] for each in IDENTITY},
     }
+    is_signal = process.kind == "signal"
+    values = {p.name: _value(process, name, p.name) if is_signal else np.nan for p in model.parameters}
+    try:
+        if model.candidates:
+            observables, columns = _candidates(model, features, observables, columns)
+        inputs = stack_inputs(features, observables, values)
+    except EventError as error:
+        msg = f"{path}: {error}"
+        raise EventError(msg) from error
+    return {"inputs": inputs, **columns}
+
+
+def _candidates(
+    model: Model, features: Card, observables: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return features and other columns of the candidates whose truth is known, each as an event of its own."""
+    truth = observables[model.candidates]
+    if truth.ndim != 2:
+        msg = f"the truth of candidates, {model.candidates}, has one value an event; it must be a list."
+        raise EventError(msg)
+    flat, counts = per_candidate(features, observables)
+    if not np.array_equal(counts, ak.num(truth, axis=1)):
+        msg = f"the truth of candidates, {model.candidates}, has other numbers of entries than the features."
+        raise EventError(msg)
+    right = ak.to_numpy(ak.flatten(truth)).astype(np.float64)
+    known = np.isfinite(right)
+    repeated = {name: np.repeat(values, counts)[known] for name, values in columns.items()}
+    repeated["target"] = right[known] > 0
+    return {name: values[known] for name, values in flat.items()}, repeated
