@@ -43,11 +43,33 @@ def page(project: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def test_eras(page: Path) -> None:
+@pytest.fixture(scope="module")
+def top(page: Path) -> Path:
+    """The run of the page's workflow, without its pictures."""
+    workflow = load_workflow(page / "workflows" / "top.yaml", ["plots=null"])
+    return run_workflow(workflow, page / "out", console=Console(quiet=True))
+
+
+def whole(histograms: Any) -> float:
+    """Return the yield of all parts of ttbar."""
+    names = [name for name in histograms["ht"] if name.startswith("ttbar")]
+    return float(sum(histograms["ht"][name]["jets", "nominal", ::sum].value for name in names))
+
+
+def test_one_sample_is_three_processes(top: Path) -> None:
+    run = load_run(top)
+    assert run.of_kind("signal") == ["ttbar", "ttbar_bb", "ttbar_cc"]
+    assert {point.signal for point in run.fit.points} == {"ttbar", "ttbar_bb", "ttbar_cc"}
+    parts = [entry.parts for entry in run.result.ledger.datasets.values() if entry.parts]
+    assert sum(each["ttbar_bb"][0] for each in parts) == 19
+    assert "ttbar_bb" in (top / "report.html").read_text()
+
+
+def test_eras(page: Path, top: Path) -> None:
     """Each half of the file at the luminosity of its era, the sum of both in the total."""
-    out = run_workflow(load_workflow(page / "workflows" / "top.yaml"), page / "out", console=Console(quiet=True))
-    total = load(out)["ht"]["ttbar"]["jets", "nominal", ::sum].value
-    found = {era: load(out, era)["ht"]["ttbar"]["jets", "nominal", ::sum].value for era in ("2022", "2023")}
+    out = top
+    total = whole(load(out))
+    found = {era: whole(load(out, era)) for era in ("2022", "2023")}
     assert total == pytest.approx(sum(found.values()), rel=1e-12)
     with uproot.open(page / "nano_tt_v12.root") as file:
         jets = file["Events"].arrays(["Jet_pt", "genWeight"])

@@ -159,7 +159,7 @@ def _declared(kind: type) -> list[Any]:
         else repr(histogram)
         for histogram in getattr(kind, "histograms", ())
     ]
-    return [histograms, repr(getattr(kind, "regions", None)), repr(getattr(kind, "shifts", None))]
+    return [histograms, *(repr(getattr(kind, name, None)) for name in ("regions", "shifts", "parts"))]
 
 
 def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:

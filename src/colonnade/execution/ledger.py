@@ -6,7 +6,7 @@ __all__ = ["DatasetLedger", "Ledger", "Loss", "StoppedError", "effective_sumw", 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ class DatasetLedger:
         Every lost range.
     era
         As in the manifest, where it says one.
+    parts
+        Of a dataset of several processes, of each the selected events and the sum of their generator weights.
     """
 
     process: str
@@ -76,11 +78,12 @@ class DatasetLedger:
     luminosity_lost: float | None
     lost: tuple[Loss, ...]
     era: str | None = None
+    parts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost", "era"}}
-        plain |= {} if self.era is None else {"era": self.era}
+        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost", "era", "parts"}}
+        plain |= {key: value for key, value in (("era", self.era), ("parts", dict(self.parts))) if value}
         return {
             **plain,
             "files": list(self.files),

@@ -126,14 +126,17 @@ def collect(
     """
     from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
 
-    scaled: dict[str, Mapping[str, Any]] = {}
+    scaled: dict[str, dict[str, Mapping[str, Any]]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:
         own = luminosity[str(dataset.metadata.era)] if isinstance(luminosity, Mapping) else luminosity
         factor = normalisation(dataset.metadata, own, ledger.datasets[dataset.name].sumw)
         result = results[dataset.name]
+        process = dataset.metadata.process
         with np.errstate(over="ignore", invalid="ignore"):  # found below
-            scaled[dataset.name] = _scaled(result["histograms"], factor)
+            scaled[dataset.name] = {process: _scaled(result["histograms"], factor)} | {
+                f"{process}_{part}": _scaled(filled, factor) for part, filled in result.get("parts", {}).items()
+            }
         cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
     eras = {
         era: _by_process([dataset for dataset in plan.datasets if dataset.metadata.era == era], scaled)
@@ -142,11 +145,12 @@ def collect(
     return _by_process(plan.datasets, scaled), cutflow, eras
 
 
-def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Any]]) -> Histograms:
+def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Histograms:
     """Add the datasets of each process."""
     parts: dict[str, list[Mapping[str, Any]]] = {}
     for dataset in datasets:
-        parts.setdefault(dataset.metadata.process, []).append(scaled[dataset.name])
+        for process, filled in scaled[dataset.name].items():
+            parts.setdefault(process, []).append(filled)
     histograms: dict[str, dict[str, hist.Hist]] = {}
     for process, each in parts.items():
         total = _combined(each)

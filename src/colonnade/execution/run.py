@@ -503,7 +503,11 @@ def _cores() -> int:
 
 
 def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
-    return make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
+    entry = make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
+    process = dataset.metadata.process
+    split = {} if outcome.result is None else outcome.result.get("split", {})
+    parts = {f"{process}_{part}" if part else process: (int(n), float(sumw)) for part, (n, sumw) in split.items()}
+    return replace(entry, parts=parts)
 
 
 def _nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from coffea.processor import ProcessorABC
 
-from colonnade.errors import ConfigError, nearest
+from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.histograms import Histogram, HistogramSet
 from colonnade.kinematics import accelerate, own
 from colonnade.processor import cutflow
@@ -118,6 +118,12 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     One that has one side is named with it: of ``HEM_up`` no down is filled, and ``shift["HEM"]`` is +1 or 0.
     """
 
+    parts: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Process to the parts that `split` tells apart in its simulated events.
+
+    ``{"ttbar": ("bb", "cc")}`` makes the processes ttbar_bb and ttbar_cc; the events that are of neither stay ttbar.
+    """
+
     def __init__(
         self,
         *,
@@ -207,6 +213,13 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         The generator's weight is already in. Data are not weighted.
         """
 
+    def split(self, events: Any, objects: Objects) -> Mapping[str, Any]:
+        """Return for each of the process's `parts` which of the selected events it has: one truth value an event.
+
+        What the generator knows of an event tells; no event may be of two parts.
+        """
+        raise NotImplementedError
+
     # what the framework runs
 
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
@@ -223,7 +236,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         dict
             For the dataset: ``histograms`` (a `HistogramSet`, not scaled), ``cutflow`` (see `cutflow_table`),
             ``events`` and ``sumw``, the number and the sum of generator weights of all events of the chunk. All of
-            it adds.
+            it adds. Of a process with `parts`, ``parts`` has the histograms of each, which the others are without, and
+            ``split`` the number and the sum of generator weights of the selected events of each, the rest as ``""``.
 
             The rows of a cutflow up to the preselection carry the generator's weight alone, since the other weights
             are only known for events that pass it. Of blinded data only what can't tell a signal region's yield is
@@ -248,8 +262,10 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             twice = next(name for name in variations if variations.count(name) > 1)
             msg = f"the variation {twice!r} comes both from a weight and from a shift; rename one."
             raise ConfigError(msg)
-        filled = HistogramSet(self.histograms, list(self.regions), variations)
+        parts = ("", *self._parts_of(chunk))
+        filled = {part: HistogramSet(self.histograms, list(self.regions), variations) for part in parts}
         counts: dict[str, dict[str, Floats]] = {}
+        sums: dict[str, Floats] = {}
         first = 0
         for one in selected:
             if one is not nominal:
@@ -258,16 +274,21 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             masks = {name: selection.all(*region.cuts) for name, region in self.regions.items()}
             if one is nominal:
                 counts = self._cutflow(one, selection, matrix[:, 0], chunk)
-            filled.fill(one.observables, self._open(masks, chunk), matrix, first, chunk.where)
+            masks = self._open(masks, chunk)
+            members = self._members(one, chunk)
+            for part, member in members.items():
+                own = masks if len(parts) == 1 else {name: mask & member for name, mask in masks.items()}
+                filled[part].fill(one.observables, own, matrix, first, chunk.where)
+            if one is nominal and len(parts) > 1:
+                sums = {part: np.array([mask.sum(), one.generator[mask].sum()]) for part, mask in members.items()}
             first += matrix.shape[1]
-        return {
-            chunk.dataset: {
-                "histograms": filled,
-                "cutflow": counts,
-                "events": len(generator),
-                "sumw": float(generator.sum()),
-            }
+        result: dict[str, Any] = {
+            "histograms": filled.pop(""),
+            "cutflow": counts,
+            "events": len(generator),
+            "sumw": float(generator.sum()),
         }
+        return {chunk.dataset: result | ({"parts": filled, "split": sums} if filled else {})}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Return the accumulated result as it is."""
@@ -360,6 +381,36 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             weights.add("generator", one.generator)
             self.weights(one.events, one.objects, weights)
         return weights
+
+    def _parts_of(self, chunk: Chunk) -> Sequence[str]:
+        return () if chunk.is_data else tuple(self.parts.get(chunk.process, ()))
+
+    def _members(self, one: _Selected, chunk: Chunk) -> dict[str, Mask]:
+        """Return which events are of each part, what is left as that without a name.
+
+        Raises
+        ------
+        ConfigError
+            If other parts are told apart than those that are declared.
+        EventError
+            If an event is of two parts.
+        """
+        names = self._parts_of(chunk)
+        size = len(one.generator)
+        made = dict(self.split(one.events, one.objects)) if names else {}
+        if set(made) != set(names):
+            found = ", ".join(made) or "nothing"
+            msg = f"{type(self).__name__}.split returns {found} {chunk.where}, where parts declares {', '.join(names)}."
+            raise ConfigError(msg)
+        members: dict[str, Mask] = {}
+        rest = np.ones(size, dtype=bool)
+        for name in names:
+            mask = as_mask(made[name], f"split: {name}", size)
+            if (twice := int(np.count_nonzero(mask & ~rest))) > 0:
+                msg = f"{type(self).__name__}.split: {twice} events of {name} are of another part, too, {chunk.where}."
+                raise EventError(msg)
+            members[name], rest = mask, rest & ~mask
+        return {"": rest, **members}
 
     def _cuts(self, one: _Selected) -> Selection:
         produced = self.cuts(one.events, one.objects, one.observables)

@@ -23,6 +23,8 @@ class Chunk:
         Name of the dataset.
     kind
         "data", "background" or "signal".
+    process
+        The process that the dataset is of, where the metadata say so.
     where
         Dataset, file and entries, for messages.
     luminosity_mask
@@ -33,6 +35,7 @@ class Chunk:
     kind: str
     where: str
     luminosity_mask: str | None
+    process: str = ""
 
     @property
     def is_data(self) -> bool:
@@ -60,4 +63,5 @@ class Chunk:
         if metadata.get("entrystart") is not None:
             words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
         path = metadata.get("luminosity_mask")
-        return cls(dataset, kind, ", ".join(words), None if path is None else str(path))
+        process = str(metadata.get("process", ""))
+        return cls(dataset, kind, ", ".join(words), None if path is None else str(path), process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["check_declarations"]
 
+import re
 from typing import Any
 
 from colonnade.errors import ConfigError
@@ -34,6 +35,14 @@ def check_declarations(analysis: Any) -> None:
     if isinstance(analysis.shifts, str) or len(set(Shift.sources(analysis.shifts))) != len(tuple(analysis.shifts)):
         msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
         raise ConfigError(msg)
+    for process, parts in analysis.parts.items():
+        wrong = [part for part in parts if not re.fullmatch(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*", str(part))]
+        if isinstance(parts, str) or wrong or len(set(parts)) != len(tuple(parts)):
+            msg = (
+                f"{analysis.__name__}.parts[{process!r}] = {parts!r}: give a tuple of different names of letters and "
+                "digits, with single _ between them."
+            )
+            raise ConfigError(msg)
     for histogram in analysis.histograms:
         if not isinstance(histogram, Histogram):
             msg = f"{analysis.__name__}.histograms holds a {type(histogram).__name__}; use Histogram(name, axis)."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["check_histograms", "check_names"]
+__all__ = ["check_histograms", "check_names", "parts_of"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +16,29 @@ from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import one_of
 from colonnade.workflow.settings import Workflow
+
+
+def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:
+    """Return the processes that an analysis makes of parts of others, each with a dataset that it is a part of.
+
+    Raises
+    ------
+    ConfigError
+        If a dataset is of a process of that name.
+    """
+    declared = getattr(one_of(processor), "parts", {})
+    simulated = [dataset for dataset in datasets if dataset.metadata.kind != "data"]
+    found = {
+        f"{dataset.metadata.process}_{part}": dataset
+        for dataset in simulated
+        for part in declared.get(dataset.metadata.process, ())
+    }
+    for dataset in datasets:
+        for name in {dataset.name, dataset.metadata.process} & found.keys():
+            of = found[name].metadata.process
+            msg = f"Dataset {dataset.name}: {name} is a part of the process {of}; call one of both otherwise."
+            raise ConfigError(msg)
+    return found
 
 
 def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
@@ -100,6 +123,7 @@ def _build_with_made_up_content(
         variations = [shift.variation for shift in shifts]
         variations += [f"{name}_{side}" for name in weights for side in ("up", "down")]
     kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
+    kinds |= {part: dataset.metadata.kind for part, dataset in parts_of(processor, datasets).items()}
     made = {}
     for histogram in processor.histograms:
         regions = histogram.regions_among(list(processor.regions))

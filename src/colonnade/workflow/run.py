@@ -28,7 +28,7 @@ from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
-from colonnade.workflow.check import check_histograms, check_names
+from colonnade.workflow.check import check_histograms, check_names, parts_of
 from colonnade.workflow.folder import assemble_run, read_result
 from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
@@ -221,7 +221,13 @@ def _about(
             **files({"processor": reference.partition(":")[0]}),
             **({"eras": eras} if eras else own(workflow)),
             "datasets": {
-                dataset.name: dataset.metadata.model_dump(mode="json", exclude_none=True) for dataset in datasets
+                name: dataset.metadata.model_copy(update={"process": process}).model_dump(
+                    mode="json", exclude_none=True
+                )
+                for name, process, dataset in (
+                    *((dataset.name, dataset.metadata.process, dataset) for dataset in datasets),
+                    *((part, part, dataset) for part, dataset in parts_of(processor, datasets).items()),
+                )
             },
         },
         "seeds": {

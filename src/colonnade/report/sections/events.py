@@ -81,7 +81,8 @@ def cutflow(content: Content) -> Mapping[str, Any] | None:
     if not content.run.result.cutflow:
         return None
     regions = [_region(content, name) for name in content.run.all_regions]
-    return {"regions": [each for each in regions if each is not None]}
+    split = {entry.process: entry.parts for entry in content.run.result.ledger.datasets.values() if entry.parts}
+    return {"regions": [each for each in regions if each is not None], "split": split}
 
 
 def _region(content: Content, region: str) -> dict[str, Any] | None:
