@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TransientInputError", "back_off", "is_transient", "reason", "sentence", "translated", "within"]
+__all__ = ["TransientInputError", "back_off", "chain", "is_transient", "reason", "sentence", "translated", "within"]
 
 import contextlib
 import errno
@@ -54,7 +54,7 @@ def is_transient(error: BaseException, *, remote: bool = False) -> bool:
         Whether it read a file on a server, where a short answer is more often a dropped connection than a
         damaged file.
     """
-    decided = (_passes(link, remote=remote) for link in _chain(error))
+    decided = (_passes(link, remote=remote) for link in chain(error))
     return next((passes for passes in decided if passes is not None), False)
 
 
@@ -89,7 +89,8 @@ def _lost(error: BaseException) -> bool:
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error, the one that it was raised from, and so on."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

@@ -146,6 +146,21 @@ def test_a_column_that_only_rare_events_need_is_read_for_them(
     assert bits(run(pairs, [dataset]).histograms) != bits(expected.histograms)
 
 
+def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp_path: Path) -> None:
+    """Where no column can be to blame, once is enough."""
+    write_rare(tmp_path / "rare.root")
+    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0), tmp_path)
+    calls = tmp_path / "calls"
+    failing = (
+        "pt = objects.muons.pt\n        if ak.any(pt > 5000):\n"
+        f"            __import__('os').mkdir({str(calls)!r})  # a second time that fails\n            raise ValueError('not so hard')\n"
+    )
+    pairs.analysis.write_text(pairs.analysis.read_text().replace("pt = objects.muons.pt\n", failing))
+    with pytest.raises(EventError, match="ValueError: not so hard"):
+        run(pairs, [dataset])
+    assert calls.is_dir()
+
+
 def test_a_column_that_is_missing_where_a_rare_event_needs_it_stops_the_run(pairs: Any, tmp_path: Path) -> None:
     write_rare(tmp_path / "rare.root")
     dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0), tmp_path)

@@ -33,7 +33,7 @@ from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install
 from colonnade.execution.versions import installed
 from colonnade.execution.watch import undeclared, watched
-from colonnade.faults import TransientInputError, is_transient, sentence, within
+from colonnade.faults import TransientInputError, chain, is_transient, sentence, within
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
 
@@ -292,7 +292,7 @@ def _used(job: Job, task: Task) -> Any:
     except MemoryError:
         raise
     except Exception as error:
-        if job.schema is not None or (isinstance(error, ColonnadeError) and not isinstance(error, MissingColumnError)):
+        if job.schema is not None or not _may_lack_columns(error, unlearned):
             raise
         # These events may lead the analysis to a column that those it was learned on did not, which shows in
         # many ways. Whether that is so, events that read each column when it is touched will tell.
@@ -302,6 +302,16 @@ def _used(job: Job, task: Task) -> Any:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."
         raise EventError(msg)
     return result
+
+
+def _may_lack_columns(error: BaseException, before: int) -> bool:
+    """Tell whether an analysis may have failed as a column was not read; `before` counts those that were met before."""
+    if isinstance(error, ColonnadeError) and not isinstance(error, MissingColumnError):
+        return False
+    kinds = (AttributeError, LookupError, MissingColumnError)  # awkward's own error for a field is an IndexError
+    return UnlearnedColumnError.raised > before or any(
+        isinstance(link, kinds) or "no field of name" in str(link) for link in chain(error)
+    )
 
 
 def _require_learned(before: int) -> None:
