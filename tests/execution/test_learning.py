@@ -153,7 +153,7 @@ def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp
     calls = tmp_path / "calls"
     failing = (
         "pt = objects.muons.pt\n        if ak.any(pt > 5000):\n"
-        f"            __import__('os').mkdir({str(calls)!r})  # a second time that fails\n            raise ValueError('not so hard')\n"
+        f"            __import__('os').mkdir({str(calls)!r})\n            raise ValueError('not so hard')\n"
     )
     pairs.analysis.write_text(pairs.analysis.read_text().replace("pt = objects.muons.pt\n", failing))
     with pytest.raises(EventError, match="ValueError: not so hard"):
