@@ -1,9 +1,9 @@
 """The Analysis Grand Challenge: the cross-section of top-quark pairs in events with one lepton and four jets.
 
 Selection, observables and systematic uncertainties are those of the benchmark's own implementation
-(iris-hep/analysis-grand-challenge, cms-open-data-ttbar). CMS NanoAOD is read as it is; simulated samples of this project
-have neither identification criteria of leptons and jets nor a quark-gluon discriminant, so isolation selects leptons
-and the number of constituents tells quarks from gluons, in both. Momenta in GeV, angles in radians.
+(iris-hep/analysis-grand-challenge, cms-open-data-ttbar). CMS NanoAOD is read as it is; simulated samples of this
+project have neither identification criteria of leptons and jets nor a quark-gluon discriminant, so isolation selects
+leptons and the number of constituents tells quarks from gluons, in both. Momenta in GeV, angles in radians.
 """
 
 from __future__ import annotations

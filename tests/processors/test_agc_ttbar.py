@@ -1,4 +1,4 @@
-"""The AGC's selection and observables on real NanoAOD, event by event, against the benchmark's own way to write them."""
+"""The AGC's selection and observables on real NanoAOD, event by event, against the benchmark's way to write them."""
 
 import itertools
 
