@@ -156,7 +156,8 @@ def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[st
         total = _combined(each)
         for name in total:
             filled = total[name]
-            contents = (filled.values(flow=True), filled.variances(flow=True))
+            counts = isinstance(filled, hist.Hist)  # else columns of a training
+            contents = (filled.values(flow=True), filled.variances(flow=True)) if counts else ()
             if not all(np.isfinite(each).all() for each in contents if each is not None):
                 msg = (
                     f"The histogram {name} of process {process} holds a sum of weights, or of their squares, that is "
