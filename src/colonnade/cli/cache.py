@@ -8,11 +8,13 @@ from pathlib import Path
 
 import click
 
+from colonnade.cli.common import FOLDER
+
 
 @click.command("cache")
 @click.option(
     "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="The cache; by default .colonnade/cache in this folder or the nearest one above that has it.",
 )
 @click.option("--clear", is_flag=True, help="Remove all that is kept.")

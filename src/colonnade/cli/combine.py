@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from colonnade.cli.models import labelled_paths, print_notes, read_target
+from colonnade.cli.common import FILE, print_notes
+from colonnade.cli.models import labelled_paths, read_target
 from colonnade.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--signal", metavar="NAME", help="Which signal point of runs; by default their first.")
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     default=Path("combined.pyhf.json"),
     show_default=True,
     help="The pyhf workspace to write, which fit, limit, systematics and export take.",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+from colonnade.cli.common import FILE
 
 
 @click.command("compare-coffea")
-@click.argument("workflow", type=_FILE)
-@click.argument("original", type=_FILE, required=False)
+@click.argument("workflow", type=FILE)
+@click.argument("original", type=FILE, required=False)
 def command(workflow: Path, original: Path | None) -> None:
     """Compare what WORKFLOW makes with what coffea's own Runner makes, key by key and bin by bin.
 

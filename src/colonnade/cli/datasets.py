@@ -6,12 +6,13 @@ __all__ = ["command"]
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from colonnade.cli.common import FILE, print_table
 from colonnade.errors import ColonnadeError, ConfigError, InputError
 
 _ENDINGS = (".root", ".parquet", ".parq", ".csv")
@@ -19,7 +20,7 @@ _LISTS = (".txt", ".list", ".lst", ".lis")
 
 _manifest = click.option(
     "--manifest",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     default=Path("datasets.json"),
     show_default=True,
     help="The file that names the datasets.",
@@ -44,6 +45,9 @@ class _Row:
     problem: str = ""
 
 
+_COLUMNS = ("dataset", "file", "tree", "entries", "schema", "size", "problem")
+
+
 @command.command("check")
 @click.argument("names", nargs=-1)
 @_manifest
@@ -57,8 +61,8 @@ def check(names: tuple[str, ...], manifest: Path, workers: int) -> None:
 
     loaded = load_manifest(manifest)
     with ThreadPoolExecutor(workers) as pool:
-        rows = [row for found in pool.map(_look_at, _jobs(loaded.select(names or "*"))) for row in [found]]
-    _print(rows)
+        rows = list(pool.map(_look_at, _jobs(loaded.select(names or "*"))))
+    print_table("Datasets", _COLUMNS, map(_cells, rows), left=set(_COLUMNS) - {"entries", "size"})
     bad = sum(bool(row.problem) for row in rows)
     if bad:
         msg = f"{bad} of {len(rows)} files can't be used; the table says why."
@@ -98,24 +102,11 @@ def _short(path: str, folder: Path) -> str:
     return path if "://" in path or not Path(path).is_relative_to(folder) else str(Path(path).relative_to(folder))
 
 
-def _print(rows: list[_Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _cells(row: _Row) -> list[Any]:
+    from rich.text import Text
 
-    table = Table(title="Datasets", title_justify="left")
-    for heading in ("dataset", "file", "tree", "entries", "schema", "size", "problem"):
-        numeric = heading in {"entries", "size"}
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        problem = f"[red]{_plain(row.problem)}[/red]" if row.problem else "[green]ok[/green]"
-        table.add_row(row.dataset, row.file, row.tree, row.entries, row.schema, row.size, problem)
-    Console().print(table)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    *cells, problem = astuple(row)
+    return [*cells, Text(problem, "red") if problem else Text("ok", "green")]
 
 
 @command.command("add")

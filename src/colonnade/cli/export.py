@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.models import model_options, print_notes, read_target
+from colonnade.cli.common import FOLDER, print_notes
+from colonnade.cli.models import model_options, read_target
 from colonnade.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where the files go; by default TARGET/export of a run, or the folder of a file.",
 )
 def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:

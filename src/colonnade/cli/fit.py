@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.models import model_options, print_notes, read_target, run_folder
-from colonnade.report.numbers import measured
+from colonnade.cli.common import FOLDER, print_notes, print_table
+from colonnade.cli.models import model_options, read_target, run_folder
+from colonnade.report.numbers import measured, plus_minus
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 @click.option("--scan", "scans", metavar="PARAMETER", multiple=True, help="The likelihood along it (repeatable).")
 @click.option(
     "--plots",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where pictures of what is asked for go; by default TARGET/fit_plots of a run, and none of a file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -134,7 +135,7 @@ def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
         for each in content["parameters"]
         for value, error in [measured(each["bestfit"], each["error"])]
     ]
-    _print_rows(console, f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
+    print_table(f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
     if "significance" in content:
         console.print(f"significance {content['significance']['observed']:.3f}", highlight=False)
     print_notes(console, content["notes"])
@@ -145,17 +146,17 @@ def _print_views(console: Console, found: DiagnosisSummary, views: Sequence[str]
         words = "Not all data may be seen, or there are none: ranking and scans are of Asimov data with signal strength"
         console.print(f"{words} {found.strength:g}.", highlight=False)
     for view in views:
-        _print_view(console, view, found)
+        _print_view(view, found)
     for scan in found.scans:
         if scan.parameter in scans:
             rows = [(f"{value:.5g}", f"{delta:.4g}") for value, delta in zip(scan.values, scan.delta, strict=True)]
-            _print_rows(console, "Likelihood profiled", (scan.parameter, "-2 Δ ln L"), rows)
+            print_table("Likelihood profiled", (scan.parameter, "-2 Δ ln L"), rows)
 
 
-def _print_view(console: Console, view: str, found: DiagnosisSummary) -> None:
+def _print_view(view: str, found: DiagnosisSummary) -> None:
     if view == "pulls":
         rows = [(each.name, f"{each.pull:+.3f}", f"{each.constraint:.3f}") for each in found.pulls]
-        _print_rows(console, "Pulls, and errors after the fit over those before", ("parameter", "pull", "error"), rows)
+        print_table("Pulls, and errors after the fit over those before", ("parameter", "pull", "error"), rows)
     elif view == "ranking":
         held = {each.name for each in found.pulls}
         impacts: list[tuple[str, ...]] = [
@@ -167,7 +168,7 @@ def _print_view(console: Console, view: str, found: DiagnosisSummary) -> None:
             for each in found.ranking
         ]
         columns = ("parameter", "prior up", "prior down", "fitted up", "fitted down")
-        _print_rows(console, "Impact on the signal strength", columns, impacts)
+        print_table("Impact on the signal strength", columns, impacts)
     elif view == "correlations":
         names = found.correlations.parameters
         pairs = [
@@ -177,63 +178,43 @@ def _print_view(console: Console, view: str, found: DiagnosisSummary) -> None:
             if j < i
         ]
         rows = [row for _, row in sorted(pairs, reverse=True)[:30]]
-        _print_rows(console, "The largest correlations", ("parameter", "parameter", "correlation"), rows)
+        print_table("The largest correlations", ("parameter", "parameter", "correlation"), rows)
     elif view == "goodness":
         goodness = found.goodness
         text = "no data to compare with, or no degrees of freedom"
         if goodness is not None:
             text = f"{goodness.statistic:.2f} for {goodness.degrees} degrees of freedom"
             text += f", p = {goodness.p_value:.4f}"
-        console.print(f"goodness of fit: {text}", highlight=False)
+        click.echo(f"goodness of fit: {text}")
     else:
-        _print_yields(console, found.yields)
+        _print_yields(found.yields)
 
 
-def _print_yields(console: Console, found: Mapping[str, ChannelYields]) -> None:
+def _print_yields(found: Mapping[str, ChannelYields]) -> None:
     rows: list[tuple[str, ...]] = []
     for name, each in found.items():
         seen = "–" if each.observed is None else f"{sum(each.observed):g}"
         both = (each.prefit, each.postfit)
-        rows.append((name, seen, *(_plus_minus(when.total, when.total_error) for when in both)))
+        rows.append((name, seen, *(plus_minus(when.total, when.total_error) for when in both)))
         for sample in each.postfit.samples:
             pairs = [when.sample_totals.get(sample, (0.0, 0.0)) for when in both]
             if any(value for value, _ in pairs):
-                rows.append((f"  {sample}", "", *(_plus_minus(*pair) for pair in pairs)))
-    _print_rows(console, "Expected events", ("region", "observed", "before the fit", "after the fit"), rows)
-
-
-def _plus_minus(value: float, error: float) -> str:
-    shown, spread = measured(value, error)
-    return f"{shown} ± {spread}" if spread else shown
-
-
-def _print_rows(console: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.table import Table
-
-    table = Table(title=title)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+                rows.append((f"  {sample}", "", *(plus_minus(*pair) for pair in pairs)))
+    print_table("Expected events", ("region", "observed", "before the fit", "after the fit"), rows)
 
 
 def print_points(result: AnalysisResult) -> None:
     """Print a table of the signal points."""
     from rich.console import Console
-    from rich.table import Table
 
     level = f"{100 * result.points[0].limits.level:g} %"
     state = "expected only" if result.blinded else "expected and observed"
-    table = Table(title=f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}")
-    table.add_column("signal")
-    columns = ["Z exp.", "limit exp.", "-1 sigma", "+1 sigma"]
+    columns = ["signal", "Z exp.", "limit exp.", "-1 sigma", "+1 sigma"]
     if not result.blinded:
         columns += ["Z obs.", "limit obs.", "mu"]
     if any(point.toys is not None for point in result.points):
         columns.append("by toys")
-    for column in columns:
-        table.add_column(column, justify="right")
+    rows = []
     for point in result.points:
         expected = point.limits.expected
         row = [point.signal, f"{point.expected.z:.2f}", *(f"{expected[index]:.3g}" for index in (2, 1, 3))]
@@ -245,7 +226,6 @@ def print_points(result: AnalysisResult) -> None:
             ]
         if point.toys is not None:
             row.append(f"{point.toys.expected[2]:.3g} ± {point.toys.expected_errors[2]:.1g}")
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    print_notes(console, list(dict.fromkeys(note.text for point in result.points for note in point.notes)))
+        rows.append(row)
+    print_table(f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}", columns, rows)
+    print_notes(Console(), dict.fromkeys(note.text for point in result.points for note in point.notes))

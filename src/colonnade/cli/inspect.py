@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonnade.cli.common import print_notes, print_table
 from colonnade.errors import ColonnadeError
 
 if TYPE_CHECKING:
@@ -116,21 +117,16 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
 
 
 def _print(source: Any, found: list[_Summary]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     tree = f", tree {source.tree}" if source.tree else ""
     click.echo(f"{source.path}{tree}: {source.entries:,} entries, schema {source.schema}, {source.size / 1e6:,.2f} MB")
     for note in source.notes:
         click.echo(note)
-    table = Table("column", "type", "unit", "first values", "from", "to")
+    columns = ("column", "type", "unit", "first values", "from", "to")
+    rows = []
     for one in found:
         values = one.problem or ", ".join(_short(value) for value in one.values)
-        table.add_row(
-            escape(one.column), escape(one.type), one.unit, escape(values), _short(one.minimum), _short(one.maximum)
-        )
-    Console().print(table)
+        rows.append((one.column, one.type, one.unit, values, _short(one.minimum), _short(one.maximum)))
+    print_table("", columns, rows, left=columns)
 
 
 def _short(value: Any) -> str:
@@ -163,26 +159,23 @@ def _show_model(
 
 def _print_model(found: Contents) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    console = Console()
-    table = Table("channel", "bins", "observed", "process", "expected", title="Channels", title_justify="left")
+    channels = ("channel", "bins", "observed", "process", "expected")
+    rows: list[tuple[str, ...]] = []
     for channel in found.channels:
-        head = [escape(channel.name), str(channel.bins), f"{channel.observed:g}"]
+        head = [channel.name, str(channel.bins), f"{channel.observed:g}"]
         for name, value in channel.expected.items():
-            table.add_row(*head, escape(name), f"{value:.5g}")
+            rows.append((*head, name, f"{value:.5g}"))
             head = ["", "", ""]
-    console.print(table)
+    print_table("Channels", channels, rows, left=channels)
     columns = ("parameter", "constraint", "initial", "range", "acts on", "up", "down", "bins")
-    table = Table(*columns, title=f"Parameters; of interest: {escape(found.poi) or 'none'}", title_justify="left")
+    rows = []
     for one in found.parameters:
         size = "" if one.components == 1 else f" ({one.components})"
         held = "constant" if one.fixed == one.components else "free" if one.constraint == "none" else one.constraint
         effects = [f"{100 * value:+.3g} %" if value else "" for value in (one.up, one.down)]
         effects.append(f"{100 * one.shape:.3g} %" if one.shape > 1e-9 else "")
         span = f"{one.low:g} to {one.high:g}"
-        table.add_row(escape(one.name) + size, held, f"{one.initial:g}", span, f"{one.processes}", *effects)
-    console.print(table)
-    for sentence in found.unusual:
-        console.print(f"Note: {sentence}", highlight=False, soft_wrap=True, markup=False)
+        rows.append((one.name + size, held, f"{one.initial:g}", span, f"{one.processes}", *effects))
+    print_table(f"Parameters; of interest: {found.poi or 'none'}", columns, rows, left=columns)
+    print_notes(Console(), found.unusual)

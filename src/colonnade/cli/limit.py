@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.models import model_options, print_notes, read_target
+from colonnade.cli.common import FOLDER, print_notes, print_table
+from colonnade.cli.models import model_options, read_target
 
 if TYPE_CHECKING:
     from colonnade.statistics.limits import UpperLimits
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the pseudo-experiments.")
 @click.option(
     "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder for finished pseudo-experiments, so that an interrupted limit goes on where it was.",
 )
 @click.option("--blind", is_flag=True, help="Expected limits only.")
@@ -93,23 +94,14 @@ def _content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:
 
 
 def _print(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"Upper limits on {poi} at {100 * limits.level:g} % (CLs)")
-    table.add_column("")
-    table.add_column("asymptotic", justify="right")
-    if toys is not None:
-        table.add_column("pseudo-experiments", justify="right")
-    rows = [(f"expected {sigma:+d} sigma" if sigma else "expected", index) for index, sigma in enumerate(range(-2, 3))]
-    for label, index in rows:
-        cells = [f"{limits.expected[index]:.5g}"]
+    columns = ["", "asymptotic"] + ([] if toys is None else ["pseudo-experiments"])
+    rows = []
+    for index, sigma in enumerate(range(-2, 3)):
+        rows.append([f"expected {sigma:+d} sigma" if sigma else "expected", f"{limits.expected[index]:.5g}"])
         if toys is not None:
-            cells.append(f"{toys.expected[index]:.4g} ± {toys.expected_errors[index]:.1g}")
-        table.add_row(label, *cells)
+            rows[-1].append(f"{toys.expected[index]:.4g} ± {toys.expected_errors[index]:.1g}")
     if limits.observed is not None:
-        cells = [f"{limits.observed:.5g}"]
+        rows.append(["observed", f"{limits.observed:.5g}"])
         if toys is not None:
-            cells.append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
-        table.add_row("observed", *cells)
-    Console().print(table)
+            rows[-1].append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
+    print_table(f"Upper limits on {poi} at {100 * limits.level:g} % (CLs)", columns, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Target", "labelled_paths", "model_options", "print_notes", "read_target", "run_folder"]
+__all__ = ["Target", "labelled_paths", "model_options", "read_target", "run_folder"]
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from colonnade.cli.common import FILE
 from colonnade.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from colonnade.statistics.model import Model
     from colonnade.statistics.templates import Decision
 
@@ -25,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.argument("targets", metavar="TARGET...", nargs=-1, required=True),
     click.option("--signal", metavar="NAME", help="Which signal point of a run; by default its first."),
-    click.option("--patchset", type=click.Path(dir_okay=False, path_type=Path), help="Patches for a workspace."),
+    click.option("--patchset", type=FILE, help="Patches for a workspace."),
     click.option("--patch", metavar="NAME", help="Which of the patches."),
     click.option("--measurement", metavar="NAME", help="Which measurement of a workspace; by default its first."),
     click.option("--mass", type=float, help="What $MASS stands for in a datacard."),
@@ -204,9 +203,3 @@ def _range(name: str, text: str) -> tuple[float, float]:
         msg = f"--range {name}={text}: write NAME=LOW,HIGH."
         raise ConfigError(msg)
     return _number(name, low), _number(name, high)
-
-
-def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """Print what is unusual about a model or a fit."""
-    for note in notes:
-        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)

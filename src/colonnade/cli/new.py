@@ -11,18 +11,14 @@ from string import Template
 
 import click
 
+from colonnade.cli.common import FOLDER
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
 
 
 @click.command("new")
 @click.argument("name")
-@click.option(
-    "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    help="The project's folder; by default this one.",
-)
+@click.option("--directory", type=FOLDER, default=Path(), help="The project's folder; by default this one.")
 def command(name: str, directory: Path) -> None:
     """Write processors/NAME.py and workflows/NAME.yaml, ready to run on a dataset called NAME."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

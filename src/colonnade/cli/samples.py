@@ -10,21 +10,19 @@ from typing import Any
 
 import click
 
+from colonnade.cli.common import FILE, print_table
+
 
 @click.command("samples")
 @click.argument("names", nargs=-1)
 @click.option(
     "--manifest",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     default=Path("datasets.json"),
     show_default=True,
     help="Which datasets exist and how they are made.",
 )
-@click.option(
-    "--workflow",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Make what this workflow reads, of its own manifest.",
-)
+@click.option("--workflow", type=FILE, help="Make what this workflow reads, of its own manifest.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
 @click.option("--force", is_flag=True, help="Make again what is up to date; overwrite files made elsewhere.")
@@ -98,25 +96,14 @@ class _bar:  # noqa: N801 - used as a function
 
 
 def _report(made: list[Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Simulated samples", title_justify="left")
-    for heading in ("dataset", "events", "sum of weights", "made σ [pb]", "stated σ [pb]", "file"):
-        table.add_column(heading, justify="left" if heading in {"dataset", "file"} else "right", no_wrap=True)
+    columns = ("dataset", "events", "sum of weights", "made σ [pb]", "stated σ [pb]", "file")
+    rows = []
     for one in made:
         metadata, note = one.dataset.metadata, one.provenance
         section = (metadata.xsec_pb or 0.0) * metadata.k_factor * metadata.filter_efficiency
-        table.add_row(
-            one.dataset.name,
-            f"{note.events:,}",
-            f"{note.sumw:,.6g}",
-            f"{note.cross_section_pb:.4g}",
-            f"{section:.4g}",
-            "up to date" if one.skipped else "made",
-        )
-    console = Console()
-    console.print(table)
+        numbers = (f"{note.events:,}", f"{note.sumw:,.6g}", f"{note.cross_section_pb:.4g}", f"{section:.4g}")
+        rows.append((one.dataset.name, *numbers, "up to date" if one.skipped else "made"))
+    print_table("Simulated samples", columns, rows, left=("dataset", "file"))
     # pseudo-data are counted, so that a filter's efficiency means nothing
     for warning in filter(None, (one.warning for one in made if one.dataset.metadata.kind != "data")):
-        console.print(f"Note: {warning}.", highlight=False)
+        click.echo(f"Note: {warning}.")

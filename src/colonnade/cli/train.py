@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from colonnade.cli.common import FILE, FOLDER, print_table
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -20,23 +22,15 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("model", type=FILE)
 @click.option(
     "--workflow",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="The workflow that makes the columns; by default workflows/NAME.yaml beside the models' folder.",
 )
-@click.option(
-    "--columns",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Train on these columns as they are, instead of making them.",
-)
+@click.option("--columns", type=FOLDER, help="Train on these columns as they are, instead of making them.")
 @click.option("--variant", default="model", show_default=True, help="Which of the file's models to train.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where NAME.onnx goes; by default beside the model's declaration.",
-)
+@click.option("--output", type=FOLDER, help="Where NAME.onnx goes; by default beside the model's declaration.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
 @click.option("--search", metavar="NAME", help="Run searches of the file (a name or glob) instead of training.")
@@ -145,35 +139,23 @@ def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
 
 
 def _print_search(console: Console, result: SearchResult, folder: Path) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"{folder / 'search.json'}, the ten best")
-    for column in (*result.axes, "AUC", "accuracy", f"Z, score > {result.cut:g}", "best Z"):
-        table.add_column(column, justify="right")
+    columns = (*result.axes, "AUC", "accuracy", f"Z, score > {result.cut:g}", "best Z")
+    rows = []
     known = [trial for trial in result.trials if trial.points]
     for trial in sorted(known, key=lambda trial: -(trial.significance_best or 0.0))[:10]:
         numbers = (trial.auc, trial.accuracy, trial.significance_at_cut, trial.significance_best)
-        table.add_row(*(str(trial.changes[axis]) for axis in result.axes), *(f"{each:.4g}" for each in numbers))
-    console.print(table)
+        rows.append((*(str(trial.changes[axis]) for axis in result.axes), *(f"{each:.4g}" for each in numbers)))
+    print_table(f"{folder / 'search.json'}, the ten best", columns, rows, left=(), console=console)
     if len(known) < len(result.trials):
         console.print(f"{len(result.trials) - len(known)} trainings diverged", highlight=False)
 
 
 def _print(console: Console, trained: Trained) -> None:
-    from rich.table import Table
-
-    table = Table(title=str(trained.classifier.path))
-    for column in ("signal", "AUC", "AUC in training", "best Z", "at score >", "signal events", "background"):
-        table.add_column(column, justify="left" if column == "signal" else "right")
+    columns = ("signal", "AUC", "AUC in training", "best Z", "at score >", "signal events", "background")
+    rows = []
     for point in trained.evaluation.points:
         best = point.best
-        table.add_row(
-            point.signal,
-            f"{point.auc:.4f}",
-            f"{point.auc_training:.4f}",
-            "-" if best.z is None else f"{best.z:.3g}",
-            f"{best.cut:.3f}",
-            f"{best.signal:.3g}",
-            f"{best.background:.3g}",
-        )
-    console.print(table)
+        z = "-" if best.z is None else f"{best.z:.3g}"
+        yields = (f"{best.cut:.3f}", f"{best.signal:.3g}", f"{best.background:.3g}")
+        rows.append((point.signal, f"{point.auc:.4f}", f"{point.auc_training:.4f}", z, *yields))
+    print_table(str(trained.classifier.path), columns, rows, console=console)

@@ -69,9 +69,10 @@ class Content:
         """Return a region's title as HTML."""
         return from_latex(region_title(name, self.run.plots))
 
-    def pictures(self, kind: str, region: str | None = None) -> list[Image]:
-        """Return the pictures of one kind."""
-        return [each for each in self.images if each.kind == kind and region in (None, each.region)]
+    def pictures(self, *kinds: str, region: str | None = None) -> list[Image]:
+        """Return the pictures of some kinds, one kind after the other, of one region or of all."""
+        chosen = [each for each in self.images if region in (None, each.region)]
+        return [each for kind in kinds for each in chosen if each.kind == kind]
 
 
 def read_images(plots: Path, era: str | None = None) -> tuple[Image, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["digits_of", "fixed", "grouped", "measured", "percent", "significant"]
+__all__ = ["digits_of", "fixed", "grouped", "measured", "percent", "plus_minus", "signed", "significant"]
 
 import math
 
@@ -74,6 +74,17 @@ def measured(value: float, *errors: float) -> tuple[str, ...]:
     return tuple(grouped(each, digits) if math.isfinite(each) else NONE for each in (value, *errors))
 
 
+def plus_minus(value: float, error: float) -> str:
+    """Write a value with its error, rounded alike; without the error where that is 0.
+
+    Examples
+    --------
+    >>> plus_minus(0.827, 0.119), plus_minus(3.0, 0.0)
+    ('0.83 ± 0.12', '3.00')
+    """
+    return " ± ".join(each for each in measured(value, error) if each)
+
+
 def significant(value: float | None, count: int = 3) -> str:
     """Write a number with so many significant digits; whole ones keep them all.
 
@@ -96,6 +107,12 @@ def significant(value: float | None, count: int = 3) -> str:
 def fixed(value: float | None, digits: int = 2) -> str:
     """Write a number with a fixed count of decimals."""
     return NONE if value is None or not math.isfinite(value) else grouped(value, digits)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a number with a fixed count of decimals and its sign, also where that is plus."""
+    text = fixed(value, digits)
+    return f"+{text}" if value > 0 and text[0].isdigit() else text
 
 
 def percent(fraction: float) -> str:

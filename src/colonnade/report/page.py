@@ -34,8 +34,8 @@ class PageSection:
         Its heading.
     template : str
         The text of a Jinja template. Everything that it shows is escaped; `{% import "macros.html" as m %}` gives the
-        macros `figure(image)`, `number(pair)` and `scroll(label)` of the report, and the filters are the functions of
-        `colonnade.report.numbers`.
+        macros of the report, such as `gallery(images)` and `table(label, columns)`, and the filters are the functions
+        of `colonnade.report.numbers`.
     context : mapping
         What the template shows.
     """
@@ -72,7 +72,7 @@ def write_page(title: str, sections: Sequence[PageSection], path: Path) -> Path:
     >>> section = PageSection("Toys", "<p>{{ toys | grouped }} toys</p>", {"toys": 2000})
     >>> page = write_page("A study", [section], Path("study.html"))  # doctest: +SKIP
     """
-    environment = _environment({})
+    environment = _environment()
     bodies = [
         (path_part(each.title), each.title, environment.from_string(each.template).render(**each.context))
         for each in sections
@@ -104,17 +104,18 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
     """
     # a page has room for the regions and signals that pictures have none for
     content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots, run.plots.era))
-    environment = _environment({"process": content.process_title, "region": content.region_title})
+    environment = _environment(process=content.process_title, region=content.region_title)
     bodies = []
     for section in SECTIONS:
         context = section.context(content)
         if context is not None:
             template = environment.get_template(f"sections/{section.name}.html")
-            bodies.append((section.name, section.title, template.render(**context)))
+            body = template.render(run=run, pictures=content.pictures, **context)
+            bodies.append((section.name, section.title, body))
     return _write(environment, run.title, bodies, path, run.result.ledger)
 
 
-def _environment(filters: Mapping[str, Callable[[str], Markup]]) -> Environment:
+def _environment(**filters: Callable[[str], Markup]) -> Environment:
     environment = Environment(
         loader=PackageLoader("colonnade.report", "templates"),
         autoescape=True,
@@ -122,8 +123,7 @@ def _environment(filters: Mapping[str, Callable[[str], Markup]]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("grouped", "significant", "fixed", "percent")
-    environment.filters.update({name: getattr(numbers, name) for name in names} | dict(filters))
+    environment.filters.update({name: getattr(numbers, name) for name in numbers.__all__} | filters)
     return environment
 
 

@@ -146,6 +146,11 @@ class PolicyReport:
     effective: float
     bias: Mapping[str, float]
 
+    @property
+    def largest_bias(self) -> tuple[str, float]:
+        """The feature whose mean moves most, and how far."""
+        return max(self.bias.items(), key=lambda item: abs(item[1]), default=("–", 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:

@@ -1,7 +1,7 @@
 """The sections of the page, in order.
 
-To add one: a function that returns what its template is given, or None when the run has nothing of it; a template of
-the section's name in templates/sections; and a line below.
+To add one: a function that returns what its template shows beside the run and its pictures, or None when the run has
+nothing of it; a template of the section's name in templates/sections; and a line below.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colonnade.report.content import Content
-from colonnade.report.sections import bumps, events, fit, results, summary
+from colonnade.report.sections import events, results, summary
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Section:
     title : str
         Its heading.
     context : callable
-        From a run to what the template is given; None leaves the section out.
+        From a run to what the template is given beside `run` and `pictures` (`Content.pictures`); None leaves the
+        section out.
     """
 
     name: str
@@ -38,10 +39,10 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", summary.summary),
     Section("results", "Significances and limits", results.results),
-    Section("fit", "The fit", fit.context),
-    Section("systematics", "Uncertainties", fit.systematics),
+    Section("fit", "The fit", results.fit),
+    Section("systematics", "Uncertainties", results.systematics),
     Section("classifiers", "Classifiers", results.classifiers),
-    Section("bumps", "Bump fits", bumps.context),
+    Section("bumps", "Bump fits", results.bumps),
     Section("yields", "Yields", events.yields),
     Section("histograms", "Histograms", events.histograms),
     Section("cutflow", "Cutflows", events.cutflow),
