@@ -185,7 +185,7 @@ def learn_columns(
     handle = open_source(source, sorted(source.columns), places)
     stop = min(source.entries, LEARNING_EVENTS)
     chunk = _chunk(handle, source, 0, stop, None)
-    attrs = _attrs(source, 0, stop, metadata, handle)
+    attrs = {**_attrs(source, 0, stop, metadata, handle), "@learning": True}
     try:
         _materialize(use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add)))
     except NoSuchColumnError as error:

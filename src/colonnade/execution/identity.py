@@ -140,7 +140,8 @@ def merged_key(keys: Iterable[str]) -> str:
 @functools.lru_cache(maxsize=1)
 def _framework() -> str:
     root = Path(__file__).parent.parent
-    files = [root / "execution" / name for name in ("work.py", "merging.py", "coffea_processor.py")]
+    files = [root / "execution" / name for name in ("work.py", "merging.py", "coffea_processor.py", "skimming.py")]
+    files.append(root / "training" / "columns.py")  # what a dump keeps is made there
     for room in _ROOMS:
         place = root / room
         files.extend([place] if place.is_file() else sorted(place.rglob("*.py")))

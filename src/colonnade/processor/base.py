@@ -329,6 +329,29 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             "observables": {name: values[keep] for name, values in one.observables.items()},
         }
 
+    def kept(self, events: Any, regions: Sequence[str] = ()) -> tuple[Mask, float]:
+        """Return which events a skim keeps, and the sum of the generator weights of all.
+
+        Parameters
+        ----------
+        events
+            As in `process`.
+        regions
+            Keep those that are in any of these, nominal or under any shift; without, those that pass the preselection.
+        """
+        chunk = Chunk.of(events)
+        events = accelerate(events)
+        # in place of generator weights, which the selection carries along: where the events are
+        places = np.arange(len(events), dtype=np.float64)
+        passed = np.zeros(len(events), dtype=bool)
+        for one in self._select(events, places, chunk, self._shifts(chunk)):
+            left = one.generator.astype(np.int64)
+            if regions:
+                selection = self._cuts(one)
+                left = left[np.any([selection.all(*self.regions[name].cuts) for name in regions], axis=0)]
+            passed[left] = True
+        return passed, float(self._generator_weights(events, chunk).sum())
+
     def _shifts(self, chunk: Chunk) -> list[Shift]:
         declared = tuple(self.shifts)
         if self.variations and not chunk.is_data:

@@ -1,4 +1,4 @@
-"""Training columns: what a processor computes for its histograms, written as parquet, one file a process.
+"""Columns: what a processor computes for its histograms, written as parquet, one file a process: for trainings, dumps.
 
 The columns come from `Processor.columns`, the same code that fills histograms, run by any executor. Each
 file has one row an event: `run`, `luminosityBlock`, `event`; `dataset`; `weight`, the events it stands for
@@ -33,7 +33,7 @@ from pydantic import Field
 
 from colonnade.config import Settings, parse_settings, read_json
 from colonnade.errors import ColonnadeError, ConfigError, InputError, MissingColumnError, nearest
-from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, run_datasets
+from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, ResultCache, run_datasets
 from colonnade.inference import IDENTITY, fold_of
 from colonnade.manifest import Dataset
 from colonnade.output import replacing, write_json
@@ -60,6 +60,8 @@ class ColumnsCard(Settings):
     ----------
     luminosity
         In fb^-1, to which weights are scaled.
+    shift
+        The variation of the objects.
     regions
         Names of the bits of `regions`.
     observables
@@ -78,6 +80,7 @@ class ColumnsCard(Settings):
 
     format: int = 1
     luminosity: float
+    shift: str = "nominal"
     regions: tuple[str, ...]
     observables: dict[str, bool]
     units: dict[str, str | None] = Field(default_factory=dict)
@@ -94,17 +97,29 @@ class ColumnsCard(Settings):
 
 
 class ColumnBlock:
-    """Rows of one or more chunks; adds and scales as histograms do, so that execution merges it in order."""
+    """Rows of one or more chunks; adds and scales as histograms do, so that execution merges it in order.
+
+    The tables are held as arrow's streams of bytes, which can be kept.
+    """
 
     def __init__(self, tables: Sequence[Any]) -> None:
-        self.tables = list(tables)
+        self._streams = [_to_stream(table) for table in tables]
+
+    @property
+    def tables(self) -> list[Any]:
+        """The rows, an arrow table a chunk."""
+        import pyarrow as pa
+
+        return [pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in self._streams]
 
     def __iadd__(self, other: ColumnBlock) -> ColumnBlock:
-        self.tables += other.tables
+        self._streams += other._streams
         return self
 
     def __add__(self, other: ColumnBlock) -> ColumnBlock:
-        return ColumnBlock(self.tables + other.tables)
+        total = ColumnBlock([])
+        total._streams = self._streams + other._streams
+        return total
 
     def __mul__(self, factor: float) -> ColumnBlock:
         import pyarrow.compute as pc
@@ -116,7 +131,7 @@ class ColumnBlock:
         return ColumnBlock(scaled)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ColumnBlock:
-        return ColumnBlock(self.tables)  # tables never change
+        return self + ColumnBlock([])  # streams never change
 
     def table(self) -> Any:
         """Return all rows as one arrow table."""
@@ -125,24 +140,37 @@ class ColumnBlock:
         return pa.concat_tables(self.tables).unify_dictionaries().combine_chunks()
 
 
+def _to_stream(table: Any) -> np.ndarray[Any, Any]:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return np.frombuffer(sink.getvalue(), dtype=np.uint8)
+
+
 class _Dump:
     """A mixin in front of an analysis class whose `process` returns columns instead of histograms."""
 
     dumped: Sequence[str] | None
     wanted_regions: Sequence[str]
     folds: int
+    dumped_shift: str
+    dumped_type: str
 
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         dataset = events.metadata["dataset"]
-        produced = self.columns(events)  # type: ignore[attr-defined]  # the analysis's
+        produced = self.columns(events, self.dumped_shift)  # type: ignore[attr-defined]  # the analysis's
         is_data = events.metadata.get("kind") == "data" or "genWeight" not in ak.fields(events)
         sumw = len(events) if is_data else np.asarray(events.genWeight, dtype=np.float64).sum()
-        table = _table(produced, dataset, self.dumped, self.wanted_regions, self.folds)
+        table = _table(produced, dataset, self.dumped, self.wanted_regions, self.folds, self.dumped_type)
         result = {"histograms": {"columns": ColumnBlock([table])}, "events": len(events), "sumw": float(sumw)}
         return {dataset: result}
 
 
-def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequence[str], folds: int) -> Any:
+def _dumping(
+    processor: Any, observables: Sequence[str] | None, regions: Sequence[str], folds: int, shift: str, dtype: str
+) -> Any:
     """Make a processor of the same analysis that gives columns; its class derives from the analysis's.
 
     So execution finds the modules of the user's project that workers need, as it does for the analysis
@@ -152,11 +180,17 @@ def _dumping(processor: Any, observables: Sequence[str] | None, regions: Sequenc
     dump = copy.copy(processor)
     dump.__class__ = kind
     dump.dumped, dump.wanted_regions, dump.folds = observables, tuple(regions), folds
+    dump.dumped_shift, dump.dumped_type = shift, dtype
     return dump
 
 
 def _table(
-    produced: Mapping[str, Any], dataset: str, observables: Sequence[str] | None, wanted: Sequence[str], folds: int
+    produced: Mapping[str, Any],
+    dataset: str,
+    observables: Sequence[str] | None,
+    wanted: Sequence[str],
+    folds: int,
+    dtype: str,
 ) -> Any:
     import pyarrow as pa
 
@@ -165,7 +199,7 @@ def _table(
     for name in names:
         if name not in given:
             hint = nearest(name, given)
-            msg = f"The model needs the observable '{name}', which the processor does not give{hint}."
+            msg = f"What is to be written has '{name}', which the processor does not give{hint}."
             raise MissingColumnError(msg)
     weight = np.asarray(produced["weight"], dtype=np.float64)
     bits = np.zeros(len(weight), dtype=np.uint64)
@@ -183,7 +217,7 @@ def _table(
     columns["weight"] = pa.array(weight[keep])
     columns["regions"] = pa.array(bits[keep])
     for name in names:
-        values = ak.values_astype(ak.fill_none(ak.Array(given[name]), np.nan, axis=-1), np.float32)[keep]
+        values = ak.values_astype(ak.fill_none(ak.Array(given[name]), np.nan, axis=-1), dtype)[keep]
         columns[name] = ak.to_arrow(ak.without_parameters(values), extensionarray=False)
     return pa.table(columns)
 
@@ -198,6 +232,9 @@ def write_columns(
     regions: Sequence[str] = (),
     units: Mapping[str, str | None] | None = None,
     folds: int = 1,
+    shift: str = "nominal",
+    dtype: str = "float32",
+    cache: ResultCache | None = None,
     executor: ExecutorSettings | None = None,
     chunk_size: int = 100_000,
     schema: str | None = None,
@@ -225,7 +262,11 @@ def write_columns(
         Units of observables, for the card.
     folds
         Write each event's fold of so many.
-    executor, chunk_size, schema, allow_loss, progress
+    shift
+        Which variation of the objects: a name on the variation axis.
+    dtype
+        Of the observables.
+    cache, executor, chunk_size, schema, allow_loss, progress
         As in `run_datasets`.
     provenance
         What to note.
@@ -244,18 +285,19 @@ def write_columns(
     for name in regions:
         if name not in declared:
             hint = nearest(name, declared)
-            msg = f"The model asks for the region '{name}', which the processor does not have{hint}."
+            msg = f"What is to be written has the region '{name}', which the processor does not have{hint}."
             raise ConfigError(msg)
     if len(declared) > _MOST_REGIONS:
         msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
         raise ConfigError(msg)
-    dump: Any = _dumping(example, observables, regions, folds)
+    dump: Any = _dumping(example, observables, regions, folds, shift, dtype)
     if isinstance(processor, Mapping):
-        dump = {era: _dumping(one, observables, regions, folds) for era, one in processor.items()}
+        dump = {era: _dumping(one, observables, regions, folds, shift, dtype) for era, one in processor.items()}
     result = run_datasets(
         dump,
         datasets,
         luminosity=luminosity,
+        cache=cache,
         executor=executor,
         chunk_size=chunk_size,
         schema=schema,
@@ -281,6 +323,7 @@ def write_columns(
         )
     card = ColumnsCard(
         luminosity=math.fsum(luminosity.values()) if isinstance(luminosity, Mapping) else luminosity,
+        shift=shift,
         regions=tuple(declared),
         observables=jagged,
         units={name: (units or {}).get(name) for name in jagged},

@@ -1,21 +1,27 @@
-"""The training columns of a workflow's analysis, made unless they are there."""
+"""What a workflow's analysis leaves beside results: training columns, dumps and skims."""
 
 from __future__ import annotations
 
-__all__ = ["make_columns"]
+__all__ = ["make_columns", "make_dump", "make_skim"]
 
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from colonnade.execution import RichProgress
+from colonnade.errors import ConfigError
+from colonnade.events.writing import Skim
+from colonnade.execution import ResultCache, RichProgress
 from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
+from colonnade.execution.skimming import SkimResult, write_skims
 from colonnade.inference import declared_units
+from colonnade.manifest import Dataset
+from colonnade.processor import Shift
 from colonnade.workflow.analysis import load_datasets, make_processor, one_of
 from colonnade.workflow.provenance import digest, environment
 from colonnade.workflow.settings import Workflow
@@ -43,16 +49,107 @@ def make_columns(
     also
         Observables to write beside the features.
     """
-    from colonnade.training.columns import find_columns, write_columns
-
-    settings = workflow.settings
     datasets = [dataset for dataset in load_datasets(workflow) if dataset.metadata.kind != "data"]
-    processor = make_processor(workflow, scored=False)
     features = sorted({name for model in models for name in model.columns()})
     if features:
         features = sorted({*features, *also})
     # models of other numbers of folds find theirs by the same rule
     folds = next((model.folds for model in models if model.folds > 1), 1)
+    processor = make_processor(workflow, scored=False)
+    return _written(workflow, processor, datasets, folder, console, observables=features or None, folds=folds)
+
+
+def make_dump(workflow: Workflow, folder: Path, console: Console) -> list[ColumnsCard]:
+    """Write what the workflow's `dump` asks for, a folder for each shift, unless it is there and nothing changed.
+
+    Of data that are blinded, events in signal regions are left out.
+
+    Parameters
+    ----------
+    workflow
+        The analysis.
+    folder
+        Where.
+    console
+        Where progress is shown.
+
+    Raises
+    ------
+    ConfigError
+        If only blinded regions of data are asked for, or a region or shift is unknown.
+    """
+    dump, unblind = workflow.settings.dump, workflow.settings.unblind
+    datasets = [dataset for dataset in load_datasets(workflow) if dump.data or dataset.metadata.kind != "data"]
+    processor = make_processor(workflow, unblind=unblind)
+    declared = one_of(processor)
+    blind = [name for name, region in declared.regions.items() if region.signal and not unblind]
+    data = [dataset.name for dataset in datasets if dataset.metadata.kind == "data"]
+    if data and dump.regions and set(dump.regions) <= {*blind}:
+        msg = (
+            f"dump.regions: data of the dataset {data[0]} are blinded in the region {dump.regions[0]}, so there is "
+            "nothing to dump of them; unblind the workflow, or say dump.data = false."
+        )
+        raise ConfigError(msg)
+    if data and blind:
+        console.print(f"  dump        without the data in {', '.join(blind)}, which are blinded", highlight=False)
+    cards = []
+    for shift in dump.shifts:
+        Shift.of(shift, tuple(declared.shifts))
+        # of data there are no shifts
+        mine = [dataset for dataset in datasets if shift == "nominal" or dataset.metadata.kind != "data"]
+        options = {"observables": list(dump.observables) or None, "regions": dump.regions, "dtype": dump.dtype}
+        cards.append(_written(workflow, processor, mine, folder / shift, console, shift=shift, **options))
+    return cards
+
+
+def make_skim(workflow: Workflow, folder: Path, console: Console) -> SkimResult:
+    """Write the events that the analysis selects to ROOT files, as the workflow's `skim` asks for.
+
+    Parameters
+    ----------
+    workflow
+        The analysis.
+    folder
+        Where; see `colonnade.execution.skimming.write_skims`.
+    console
+        Where progress is shown.
+    """
+    settings, skim = workflow.settings, workflow.settings.skim
+    processor = make_processor(workflow, unblind=True)
+    skimmed = write_skims(
+        processor,
+        load_datasets(workflow),
+        folder,
+        wanted=Skim(skim.columns, skim.layout, settings.tree_schema),
+        regions=skim.regions,
+        cache=ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
+        luminosity=workflow.luminosities,
+        executor=settings.executor,
+        chunk_size=settings.chunk_size,
+        schema=settings.tree_schema,
+        allow_loss=settings.allow_loss,
+        progress=RichProgress(console),
+    )
+    for name, events in skimmed.events.items():
+        expected = skimmed.ledger.datasets[name].events_processed
+        console.print(f"  {name:<11} {events:,} of {expected:,} events in {folder / name}", highlight=False)
+    if skimmed.left_out:
+        console.print(f"  left out    {', '.join(skimmed.left_out)}: ROOT's writer does not know their type")
+    return skimmed
+
+
+def _written(
+    workflow: Workflow,
+    processor: Any,
+    datasets: Sequence[Dataset],
+    folder: Path,
+    console: Console,
+    **wanted: Any,
+) -> ColumnsCard:
+    """Write columns, unless they are there and nothing changed."""
+    from colonnade.training.columns import find_columns, write_columns
+
+    settings = workflow.settings
     files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
     try:
         each = processor if isinstance(processor, dict) else {"": processor}
@@ -64,8 +161,7 @@ def make_columns(
         settings.tree_schema,
         analysis,
         {dataset.name: dataset.metadata.model_dump(mode="json") for dataset in datasets},
-        features,
-        folds,
+        wanted,
         files,
     )
     known = find_columns(folder, key)
@@ -77,9 +173,8 @@ def make_columns(
         datasets,
         folder,
         luminosity=workflow.luminosities,
-        observables=features or None,
         units=declared_units(one_of(processor).histograms),
-        folds=folds,
+        cache=ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
         executor=settings.executor,
         chunk_size=settings.chunk_size,
         schema=settings.tree_schema,
@@ -92,6 +187,7 @@ def make_columns(
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": environment(),
         },
+        **wanted,
     )
     rows = sum(process.events for process in card.processes.values())
     console.print(f"  columns     {rows:,} events of {len(card.processes)} processes in {folder}", highlight=False)

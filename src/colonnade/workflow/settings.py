@@ -47,6 +47,28 @@ class EraSettings(Settings):
 
 
 _PER_ERA = ("parameters", "corrections", "files", "scorers")
+
+
+class DumpSettings(Settings):
+    """What `colonnade dump` writes of each event."""
+
+    regions: tuple[str, ...] = Field(default=(), description="keep events of any of these; empty: all selected ones")
+    observables: tuple[str, ...] = Field(default=(), description="which to write; empty: all")
+    shifts: tuple[str, ...] = Field(default=("nominal",), description="names on the variation axis, a folder each")
+    data: bool = Field(default=True, description="write data, too, where they are not blinded")
+    dtype: Literal["float64", "float32"] = "float64"
+
+
+class SkimSettings(Settings):
+    """What `colonnade skim` writes of each event that passes the preselection."""
+
+    regions: tuple[str, ...] = Field(default=(), description="keep only events in any of these, under any shift")
+    columns: tuple[str, ...] = Field(
+        default=("*",), description="names or globs of columns, beside those that the analysis reads"
+    )
+    layout: Literal["ttree", "rntuple"] = "ttree"
+
+
 # told apart by their kinds, so that a mistake is told of the one that is meant
 _Processor = Annotated[
     Annotated[str, Tag("function-str")] | Annotated[CoffeaSettings, Tag("function-coffea")],
@@ -87,6 +109,8 @@ class WorkflowSettings(Settings):
     cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     bumps: BumpSettings | None = Field(default=None, description="fits of bumps on smooth backgrounds")
+    dump: DumpSettings = DumpSettings()
+    skim: SkimSettings = SkimSettings()
     plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
 
     @model_validator(mode="after")
