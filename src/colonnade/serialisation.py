@@ -265,17 +265,19 @@ class _Reader:
             msg = f"{node['class']} is no accumulator, so it is not restored."
             raise InputError(msg)
         if issubclass(kind, tuple | frozenset):
-            made = kind.__new__(kind, self.read(node["items"]))
+            base: Any = tuple if issubclass(kind, tuple) else frozenset
+            made = base.__new__(kind, self.read(node["items"]))
         else:
             made = kind.__new__(kind)
-            if issubclass(kind, MutableMapping):
-                made.update((self.read(key), self.read(item)) for key, item in node["items"])
-            elif issubclass(kind, list):
-                list.extend(made, self.read(node["items"]))
-            elif issubclass(kind, set):
-                set.update(made, self.read(node["items"]))
         for name, item in node["state"]:
             object.__setattr__(made, name, self.read(item))
+        if issubclass(kind, MutableMapping):
+            for key, item in node["items"]:  # the update() of a Counter adds
+                made[self.read(key)] = self.read(item)
+        elif issubclass(kind, list):
+            list.extend(made, self.read(node["items"]))
+        elif issubclass(kind, set):
+            set.update(made, self.read(node["items"]))
         if hasattr(kind, "default_factory") or issubclass(kind, _value_accumulator()):
             # a function without a name is lost; what a value has is the zero of its kind
             values = list(made.values()) if isinstance(made, MutableMapping) else [made.value]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter, OrderedDict, UserDict, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import boost_histogram as bh
@@ -24,7 +25,7 @@ from colonnade.events import inspect_file
 from colonnade.events.nanoevents import find_nano_schema, read_nanoevents
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
 from colonnade.execution.coffea_processor import standard_histograms
-from colonnade.serialisation import take_apart
+from colonnade.serialisation import put_together, take_apart
 
 CHUNK = 10
 Fileset = dict[str, Any]
@@ -162,6 +163,21 @@ def test_user_classes_are_restored(fileset: Fileset, tmp_path: Path) -> None:
     assert all(isinstance(each["spread"], Spread) for each in found)
     assert found[0]["spread"] == found[1]["spread"]
     assert found[0][4][None] == 2.5 * 4
+
+
+class Place(NamedTuple):
+    run: int
+    event: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Counter({"two": 2, 3: 3}), OrderedDict(b=1.0, a=2.0), UserDict(b={1}), Place(1, 2), defaultdict(int, {"a": 2})],
+    ids=lambda value: type(value).__name__,
+)
+def test_classes_of_python_are_restored(value: Any) -> None:
+    found = put_together(take_apart([value]))[0]
+    assert (found, type(found)) == (value, type(value))
 
 
 class Returning(processor.ProcessorABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, UserDict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ class PlainPython(processor.ProcessorABC):
                 "tuple": (len(events), "events"),
                 "set": {int(value) for value in ak.to_numpy(counts)},
                 "spread": Spread(ak.flatten(events.Muon.pt)),
+                "counter": Counter(counts.to_list()),
+                "users": UserDict({"muons": int(ak.sum(counts))}),
                 4: {("a", 1): True, None: 2.5},
             }
         }
