@@ -186,6 +186,49 @@ def test_a_file_that_is_read_must_be_declared_to_be_kept(tmp_path: Path, capsys:
     assert after["signal", ...].sum(flow=True).value == 2 * before["signal", ...].sum(flow=True).value
 
 
+PACKAGED = """
+import awkward as ak
+import numpy as np
+from coffea import processor
+
+from . import cuts
+from .cuts import those
+
+
+class Listing(processor.ProcessorABC):
+    histograms = {"pt": None}
+    regions = ["one", "two"]
+    parameters = corrections = None
+
+    def process(self, events):
+        muons = those(events.Muon)
+        return {name: processor.column_accumulator(np.asarray(ak.num(muons))) for name in self.regions}
+
+    def postprocess(self, accumulator):
+        return accumulator
+"""
+
+
+@pytest.mark.parametrize("place", ["mine/main.py", "mine/main.py:Listing", "mine/__init__.py:Listing"])
+def test_a_class_in_a_package_without_a_picture(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path)
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .main import Listing\n")
+    (package / "main.py").write_text(PACKAGED)
+    (package / "cuts.py").write_text("def those(muons):\n    return muons[muons.pt > 20]\n")
+    path = write(tmp_path, processor={"coffea": place})
+    folder = run(path)
+    before = colonnade.load(folder)["two"].value
+    assert (len(before), before.max()) == (900, 2)
+    assert (folder / "report.html").exists()
+    capsys.readouterr()
+    run(path)
+    assert "0 events, 900 kept" in capsys.readouterr().out
+    (package / "cuts.py").write_text("def those(muons):\n    return muons[muons.pt > 30]\n")
+    assert colonnade.load(run(path))["two"].value.sum() < before.sum()
+
+
 COFFEA = {"coffea": "processors/counting.py:Counting"}
 WRONG = [
     ({"coffea": "processors/counting.py"}, ["name one coffea processor", "Counting, Failing"]),

@@ -264,7 +264,8 @@ class _Run:
         masks = [dataset.event_metadata().get("luminosity_mask") for dataset in plan.datasets]
         known = {str(Path(mask).resolve()) for mask in masks if mask is not None}
         self.declared = frozenset(known.union(*(identity.files for identity in identities.values())))
-        self.cache = replace(self.cache, declared=tuple(getattr(self.example, "histograms", ())))
+        declared = () if is_coffea_processor(self.example) else tuple(self.example.histograms)
+        self.cache = replace(self.cache, declared=declared)
         present = self.cache.present()
         for dataset in plan.datasets:
             base = dataset_key(identities.get(dataset.metadata.era) or identities[None], dataset)

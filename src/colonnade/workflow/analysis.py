@@ -59,7 +59,7 @@ def load_analysis(root: Path, reference: str, *, coffea: bool = False) -> type[A
         if isinstance(value, type)
         and issubclass(value, ProcessorABC)
         and issubclass(value, Processor) != coffea
-        and value.__module__ == module.__name__
+        and (value.__module__ == module.__name__ or (coffea and each == name))
         and not (coffea and inspect.isabstract(value))
     }
     what = "coffea processor" if coffea else "analysis"
@@ -191,27 +191,33 @@ def _file(workflow: Workflow, key: str, name: str, location: str) -> Path:
 
 
 def _import(root: Path, path: Path) -> ModuleType:
-    """Import a file of the project by its dotted name below the root."""
+    """Import a file of the project by its dotted name below the root, with the package that it is a part of."""
     try:
-        name = ".".join(path.resolve().relative_to(root.resolve()).with_suffix("").parts)
+        parts = path.resolve().relative_to(root.resolve()).with_suffix("").parts
     except ValueError:
-        name = path.stem
+        parts = (path.stem,)
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    specification = importlib.util.spec_from_file_location(name, path)
+    depth = len(parts)  # of the outermost package around it, or of the file itself
+    while depth > 1 and (root.joinpath(*parts[: depth - 1]) / "__init__.py").is_file():
+        depth -= 1
+    outer = ".".join(parts[:depth])
+    first = path if depth == len(parts) else root.joinpath(*parts[:depth]) / "__init__.py"
+    for name in [name for name in sys.modules if name == outer or name.startswith(f"{outer}.")]:
+        del sys.modules[name]
+    specification = importlib.util.spec_from_file_location(outer, first)
     if specification is None or specification.loader is None:
         msg = f"{path} can't be imported as a Python module."
         raise ConfigError(msg)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
+    module = sys.modules[outer] = importlib.util.module_from_spec(specification)
     try:
         specification.loader.exec_module(module)
+        return importlib.import_module(".".join(parts).removesuffix(".__init__"))
     except Exception as error:
-        del sys.modules[name]
+        sys.modules.pop(outer, None)
         line = _line_in(error, path)
         msg = f"{path}{line} can't be imported: {type(error).__name__}: {error}."
         raise ConfigError(msg) from error
-    return module
 
 
 def _line_in(error: BaseException, path: Path) -> str:

@@ -182,7 +182,7 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
         executor=settings.executor,
         chunk_size=settings.chunk_size,
         allow_loss=settings.allow_loss,
-        cache=ResultCache.of(settings.cache, workflow.root, tuple(getattr(one_of(processor), "histograms", ()))),
+        cache=ResultCache.of(settings.cache, workflow.root),
         progress=RichProgress(console),
         **special,
     )
@@ -199,6 +199,7 @@ def _about(
 
     coffea = workflow.coffea
     reference = coffea.coffea if coffea else str(settings.processor)
+    regions = one_of(processor).regions if coffea is None else {}
 
     def files(paths: Mapping[str, str]) -> dict[str, Any]:
         return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
@@ -235,7 +236,7 @@ def _about(
             for dataset in datasets
             if dataset.metadata.generate is not None
         },
-        "signal_regions": [name for name, region in getattr(one_of(processor), "regions", {}).items() if region.signal],
+        "signal_regions": [name for name, region in regions.items() if region.signal],
         "histograms_sha256": None,
     }
 
@@ -466,13 +467,14 @@ def plots_step(
     console
         Where progress is shown.
     """
-    from colonnade.plotting import draw_run
+    from colonnade.plotting.draw import draw_all, pictures_of
 
     def draw(path: Path, results: Results) -> None:
         progress = RichProgress(console)
         try:
             run = run_of(results).with_plots(**dict(plots))
-            draw_run(run, path / "plots", workers, _counted(progress, "plots"))
+            # what a coffea processor returns may be no picture
+            draw_all(pictures_of(run), path / "plots", run.plots, workers, _counted(progress, "plots"))
         finally:
             progress.end()
 
