@@ -73,13 +73,13 @@ class ResultCache:
         self.places = KnownPlaces(self.folder / _PLACES)
 
     @classmethod
-    def of(cls, settings: CacheSettings, root: Path) -> ResultCache | None:
+    def of(cls, settings: CacheSettings, root: Path, declared: Sequence[Histogram] = ()) -> ResultCache | None:
         """Return the cache that a workflow in `root` asks for; None if it wants none."""
         if not settings.enabled:
             return None
         folder = root / settings.folder
         columns = KeptColumns(folder / _COLUMNS, int(settings.columns * 1e9)) if settings.columns else None
-        return cls(folder, int(settings.gigabytes * 1e9), columns=columns)
+        return cls(folder, int(settings.gigabytes * 1e9), declared, columns)
 
     def prepare(self) -> None:
         """Make the folder, readable by this user alone, and see that it can be written to.
