@@ -60,6 +60,7 @@ ROWS = {
     "merging": Row(("merging.py",)),
     "growth": Row(("growth.py",)),
     "start": Row(("start.py",)),
+    "calibration": Row(("calibration.py",)),
 }
 
 
