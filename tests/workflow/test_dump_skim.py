@@ -54,6 +54,7 @@ def filled(workflow, manifest):
         make_processor(workflow, unblind=True),
         load_manifest(manifest).select("*"),
         luminosity=10.0,
+        executor=settings.executor,
         chunk_size=settings.chunk_size,
     )
     return {

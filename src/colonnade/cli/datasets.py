@@ -52,10 +52,11 @@ _COLUMNS = ("dataset", "file", "tree", "entries", "schema", "size", "problem")
 @click.argument("names", nargs=-1)
 @_manifest
 @click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True, help="Files at once.")
-def check(names: tuple[str, ...], manifest: Path, workers: int) -> None:
+@click.option("--events", is_flag=True, help="Look for events that are there twice, too.")
+def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool) -> None:
     """Open every file of the datasets NAMES (names or globs; by default all) and say what is in it.
 
-    Exits with 2 if a file is missing or can't be used.
+    Exits with 2 if a file is missing or can't be used, or if events count twice.
     """
     from colonnade.manifest import load_manifest
 
@@ -67,6 +68,23 @@ def check(names: tuple[str, ...], manifest: Path, workers: int) -> None:
     if bad:
         msg = f"{bad} of {len(rows)} files can't be used; the table says why."
         raise InputError(msg)
+    if events:
+        _look_for_duplicates(loaded.select(names or "*"), workers)
+
+
+def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
+    from rich.console import Console
+
+    from colonnade.execution import ExecutorSettings, RichProgress
+    from colonnade.execution.duplicates import find_duplicates
+
+    executor = ExecutorSettings(kind="futures", workers=workers)
+    found = find_duplicates(datasets, executor=executor, progress=RichProgress(Console()))
+    for twice in found.first:
+        places = " and ".join(f"{name}, {path}" for name, path in twice.places)
+        click.echo(f"{':'.join(map(str, twice.event))} in {places}")
+    found.check()
+    click.echo(f"{found.events:,} events, none of them twice")
 
 
 def _jobs(datasets: Iterable[Any]) -> Iterable[tuple[Any, str, str | None] | _Row]:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from colonnade.errors import ColonnadeError, InputError
+from colonnade.errors import ColonnadeError, InputError, nearest
 from colonnade.events import SourceFile, inspect_file
 from colonnade.events.paths import checksum
 from colonnade.execution.known import KnownFiles, stamp
 from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
-from colonnade.manifest import Dataset, Metadata
+from colonnade.manifest import Dataset, Metadata, triggers_before
 from colonnade.processes import follow_parent, worker_processes
 
 Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
@@ -199,8 +199,11 @@ def make_plan(
     for name, dataset in names.items():
         _require_events(dataset, found[name])
         _require_weight(dataset, found[name])
+        before = triggers_before(dataset, names.values())
+        _require_triggers(dataset, found[name], before)
         chunks = _chunks(found[name], chunk_size)
-        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, _extra(dataset), dataset.given))
+        extra = _extra(dataset) | ({"triggers_before": list(before)} if before else {})
+        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, extra, dataset.given))
     return Plan(plans)
 
 
@@ -317,6 +320,17 @@ def _require_weight(dataset: Dataset, files: Sequence[FilePlan]) -> None:
                 'for is not known; name the column in the manifest ("weight": "EventWeight"), or say that each event '
                 'counts once ("weight": "1").'
             )
+            raise InputError(msg)
+
+
+def _require_triggers(dataset: Dataset, files: Sequence[FilePlan], before: Mapping[str, str]) -> None:
+    """Refuse data that can't be told from another dataset's; one file of many may lack a trigger that began later."""
+    columns = [file.source.columns for file in files if file.source is not None]
+    known: frozenset[str] = frozenset().union(*columns)
+    for trigger in (*dataset.metadata.triggers, *before):
+        if trigger not in known:
+            of = f", of which the dataset {before[trigger]} takes events first" if trigger in before else ""
+            msg = f"Dataset {dataset.name}: none of its files has the trigger {trigger}{of}{nearest(trigger, known)}."
             raise InputError(msg)
 
 

@@ -6,7 +6,7 @@ same chunks as its input, and an analysis whose preselection drops that event ag
 
 from __future__ import annotations
 
-__all__ = ["SkimCache", "SkimParts", "SkimResult", "write_skims"]
+__all__ = ["ChunkFiles", "SkimCache", "SkimResult", "file_name", "write_skims"]
 
 import copy
 import hashlib
@@ -29,30 +29,30 @@ from colonnade.output import write_json
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
-class SkimParts:
-    """The files that chunks became, by dataset and in order; adds as histograms do.
+class ChunkFiles:
+    """The files that chunks became, by dataset and in order; adds as histograms do, so that execution merges it.
 
     Attributes
     ----------
     parts
-        Dataset to, for each file: its path, size, time of change in nanoseconds, the number of selected events, the
-        schema of its input, and the columns that could not be written.
+        Dataset to, for each file: its path, size, time of change in nanoseconds, and what else is known of it; of a
+        skim the number of selected events, the schema of its input, and the columns that could not be written.
     """
 
     def __init__(self, parts: Mapping[str, Sequence[Any]]) -> None:
         self.parts = {name: list(files) for name, files in parts.items()}
 
-    def __iadd__(self, other: SkimParts) -> SkimParts:
+    def __iadd__(self, other: ChunkFiles) -> ChunkFiles:
         for name, files in other.parts.items():
             self.parts.setdefault(name, []).extend(files)
         return self
 
-    def __add__(self, other: SkimParts) -> SkimParts:
-        total = SkimParts(self.parts)
+    def __add__(self, other: ChunkFiles) -> ChunkFiles:
+        total = ChunkFiles(self.parts)
         total += other
         return total
 
-    def __mul__(self, _: float) -> SkimParts:
+    def __mul__(self, _: float) -> ChunkFiles:
         return self
 
     def complete(self) -> bool:
@@ -89,13 +89,13 @@ class _Skimming:
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         about = {**events.metadata}
         passed, sumw = self.kept(events, self.skim_cuts)  # type: ignore[attr-defined]  # the analysis's
-        parts = SkimParts({})
+        parts = ChunkFiles({})
         if "@learning" not in events.attrs:
             touched = _columns(events.attrs["@layout"])
             places = np.flatnonzero(passed)
-            path = Path(self.skim_folder) / about["dataset"] / _file_name(about)
+            path = Path(self.skim_folder) / about["dataset"] / file_name(about)
             written = write_skim(path, self.skim_wanted, about, places if len(places) else _FIRST, touched)
-            parts = SkimParts({about["dataset"]: [[str(path), *(_stamp(path) or ()), len(places), *written]]})
+            parts = ChunkFiles({about["dataset"]: [[str(path), *(_stamp(path) or ()), len(places), *written]]})
         return {about["dataset"]: {"histograms": {"skim": parts}, "events": len(events), "sumw": sumw}}
 
 
@@ -112,7 +112,7 @@ def _columns(layout: Any) -> list[str]:
     return found
 
 
-def _file_name(about: Mapping[str, Any]) -> str:
+def file_name(about: Mapping[str, Any]) -> str:
     """Return the name of a chunk's file: files of one name in several folders must not meet."""
     path = Path(about["filename"])
     place = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
@@ -188,7 +188,7 @@ def write_skims(
         skimming = {era: _skimming(one, folder, regions, wanted) for era, one in processor.items()}
     kept = None if cache is None else SkimCache(cache.folder, cache.limit, cache.declared, cache.columns)
     result = run_datasets(skimming, datasets, cache=kept, **options)
-    parts = SkimParts({})
+    parts = ChunkFiles({})
     for block in result.histograms["skim"].values():
         parts += block
     entries = {dataset.name: _entry(dataset, parts, result.ledger, folder) for dataset in datasets}
@@ -224,7 +224,7 @@ def _check_apart(dataset: Dataset, folder: Path) -> None:
         raise ConfigError(msg)
 
 
-def _entry(dataset: Dataset, parts: SkimParts, ledger: Ledger, folder: Path) -> dict[str, Any]:
+def _entry(dataset: Dataset, parts: ChunkFiles, ledger: Ledger, folder: Path) -> dict[str, Any]:
     """Return a dataset's entry in the manifest of the skim: it stands for all events that were processed."""
     about = dataset.metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     account: DatasetLedger = ledger.datasets[dataset.name]
@@ -249,7 +249,7 @@ def _entry(dataset: Dataset, parts: SkimParts, ledger: Ledger, folder: Path) -> 
     return {"files": files, "metadata": about}
 
 
-def _remove_others(folder: Path, parts: SkimParts) -> None:
+def _remove_others(folder: Path, parts: ChunkFiles) -> None:
     """Remove files of earlier skims: what the folder holds is this one."""
     for name, files in parts.parts.items():
         mine = {Path(path) for path, *_ in files}

@@ -19,8 +19,17 @@ __all__ = [
     "load_manifest",
     "normalisation",
     "relative_files",
+    "triggers_before",
 ]
 
-from colonnade.manifest.datasets import Dataset, Manifest, add_dataset, check_eras, load_manifest, relative_files
+from colonnade.manifest.datasets import (
+    Dataset,
+    Manifest,
+    add_dataset,
+    check_eras,
+    load_manifest,
+    relative_files,
+    triggers_before,
+)
 from colonnade.manifest.filesets import as_datasets, load_fileset
 from colonnade.manifest.metadata import Filter, Generate, Metadata, normalisation

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Dataset", "Manifest", "add_dataset", "check_eras", "files_of", "load_manifest", "relative_files"]
+__all__ = [
+    "Dataset",
+    "Manifest",
+    "add_dataset",
+    "check_eras",
+    "files_of",
+    "load_manifest",
+    "relative_files",
+    "triggers_before",
+]
 
 import fnmatch
 import glob
@@ -277,6 +286,19 @@ def _check_agreement(datasets: Iterable[Dataset], path: Path) -> None:
                     f"process {dataset.metadata.process!r}, has {json.dumps(theirs)}."
                 )
                 raise ConfigError(msg)
+
+
+def triggers_before(dataset: Dataset, datasets: Iterable[Dataset]) -> dict[str, str]:
+    """Return the triggers of datasets of the same era that come before one, each with its dataset."""
+    mine = dataset.metadata
+    if mine.priority is None:
+        return {}
+    return {
+        trigger: other.name
+        for other in datasets
+        if other.metadata.era == mine.era and (other.metadata.priority or mine.priority) < mine.priority
+        for trigger in other.metadata.triggers
+    }
 
 
 def check_eras(datasets: Iterable[Dataset], declared: Collection[str]) -> None:

@@ -140,6 +140,10 @@ with warnings.catch_warnings():
             Integrated luminosity in fb^-1, for data.
         luminosity_mask
             Path of a JSON file of certified luminosity blocks, relative to the manifest, for data.
+        triggers, priority
+            Of data that other primary datasets hold, too: the columns of the triggers that the dataset was recorded by,
+            and its rank, 1 first. An event counts where one of the dataset's triggers fired and none of a dataset of
+            the same era that comes before it.
         signal
             Parameters of a signal point, such as `m_Zprime`.
         weight
@@ -164,6 +168,8 @@ with warnings.catch_warnings():
         extra: Mapping[str, Any] | None = None
         luminosity: float | None = Field(default=None, gt=0)
         luminosity_mask: str | None = None
+        triggers: tuple[str, ...] = ()
+        priority: int | None = Field(default=None, ge=1, validate_default=True)
         signal: Mapping[str, float | str] = Field(default_factory=dict)
         weight: str | None = None
         schema: str | None = None  # type: ignore[assignment]  # replaces pydantic's deprecated method
@@ -215,6 +221,18 @@ with warnings.catch_warnings():
         def _only_of_data(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") in {"background", "signal"} and value is not None:
                 msg = "only data have a luminosity; the workflow sets what simulation is scaled to"
+                raise ValueError(msg)
+            return value
+
+        @field_validator("priority")
+        @classmethod
+        def _of_triggers(cls, value: int | None, info: ValidationInfo) -> int | None:
+            triggers = info.data.get("triggers")
+            if triggers and info.data.get("kind") != "data":
+                msg = "only data have triggers that tell their datasets apart; the analysis selects simulation"
+                raise ValueError(msg)
+            if (value is None) == bool(triggers):
+                msg = "triggers and priority are given together"
                 raise ValueError(msg)
             return value
 

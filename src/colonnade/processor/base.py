@@ -20,7 +20,7 @@ from colonnade.histograms import Histogram, HistogramSet
 from colonnade.kinematics import accelerate, own
 from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
-from colonnade.processor.corrections import Corrections, luminosity_mask
+from colonnade.processor.corrections import Corrections, countable
 from colonnade.processor.declarations import check_declarations
 from colonnade.processor.passing import Passing
 from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
@@ -366,7 +366,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
         """Run the analysis up to its observables, for each shift."""
         passing = Passing(events, Objects(), generator, {cutflow.ALL: cutflow.row(generator)})
-        passing.apply(self._certified(events, chunk))
+        passing.apply(countable(events, chunk))
         passing.objects = _require_objects(self.common(passing.events), f"{type(self).__name__}.common")
         passing.apply(self.skim(passing.events))
         selected = []
@@ -386,16 +386,6 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                 named = score if isinstance(score, Mapping) else {"": score}
                 one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
         return selected
-
-    def _certified(self, events: Any, chunk: Chunk) -> dict[str, Mask]:
-        if not chunk.is_data or chunk.luminosity_mask is None:
-            return {}
-        missing = [name for name in ("run", "luminosityBlock") if name not in ak.fields(events)]
-        if missing:
-            msg = f"a luminosity mask is given for data without the column {missing[0]!r} {chunk.where}."
-            raise ConfigError(msg)
-        run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
-        return {"luminosity mask": luminosity_mask(chunk.luminosity_mask)(run, block)}
 
     def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
         varied = self.variations and not one.shift.direction

@@ -29,6 +29,8 @@ class Chunk:
         Dataset, file and entries, for messages.
     luminosity_mask
         The golden JSON file of data, if they have one.
+    triggers, triggers_before
+        Of data of several primary datasets: the triggers of this one, and those of datasets that come before it.
     """
 
     dataset: str
@@ -36,6 +38,8 @@ class Chunk:
     where: str
     luminosity_mask: str | None
     process: str = ""
+    triggers: tuple[str, ...] = ()
+    triggers_before: tuple[str, ...] = ()
 
     @property
     def is_data(self) -> bool:
@@ -64,4 +68,6 @@ class Chunk:
             words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
         path = metadata.get("luminosity_mask")
         process = str(metadata.get("process", ""))
-        return cls(dataset, kind, ", ".join(words), None if path is None else str(path), process)
+        own, before = (tuple(metadata.get(key) or ()) for key in ("triggers", "triggers_before"))
+        mask = None if path is None else str(path)
+        return cls(dataset, kind, ", ".join(words), mask, process, own, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Corrections", "LuminosityMask", "luminosity_mask"]
+__all__ = ["Corrections", "LuminosityMask", "countable", "luminosity_mask"]
 
 import functools
 import gzip
@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
+from colonnade.processor.chunk import Chunk
 
 
 class Corrections(Mapping[str, Any]):
@@ -106,6 +108,39 @@ class LuminosityMask:
         certified: npt.NDArray[np.bool_] = begun > 0
         certified[certified] = keys[certified] <= self._lasts[begun[certified] - 1]
         return certified
+
+
+def countable(events: Any, chunk: Chunk) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return what decides of data whether an event counts: certified blocks, and triggers of primary datasets.
+
+    Raises
+    ------
+    ConfigError
+        If there is a luminosity mask and the events have no run or block.
+    """
+    masks = {}
+    if chunk.is_data and chunk.luminosity_mask is not None:
+        missing = [name for name in ("run", "luminosityBlock") if name not in ak.fields(events)]
+        if missing:
+            msg = f"a luminosity mask is given for data without the column {missing[0]!r} {chunk.where}."
+            raise ConfigError(msg)
+        run, block = (np.asarray(events[name]) for name in ("run", "luminosityBlock"))
+        masks["luminosity mask"] = luminosity_mask(chunk.luminosity_mask)(run, block)
+    if chunk.is_data and chunk.triggers:
+        masks["primary dataset"] = _fired(events, chunk.triggers) & ~_fired(events, chunk.triggers_before)
+    return masks
+
+
+def _fired(events: Any, triggers: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Tell of each event whether any trigger fired; one that a file lacks did not, see `execution.plan`."""
+    fired = np.zeros(len(events), dtype=bool)
+    for trigger in triggers:
+        group, _, field = trigger.partition("_")
+        if trigger in ak.fields(events):
+            fired |= np.asarray(events[trigger]).astype(bool)
+        elif group in ak.fields(events) and field in ak.fields(events[group]):
+            fired |= np.asarray(events[group][field]).astype(bool)
+    return fired
 
 
 def luminosity_mask(path: str) -> LuminosityMask:
