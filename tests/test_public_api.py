@@ -21,7 +21,7 @@ PUBLIC = {
         "OutputError",
         "nearest",
     ],
-    "colonnade.config": ["Settings", "parse_settings", "read_json", "read_yaml"],
+    "colonnade.config": ["JsonData", "Settings", "finite", "parse_settings", "read_json", "read_yaml"],
     "colonnade.output": ["replacing", "write_json"],
     "colonnade.workflow": ["Workflow", "load_run", "load_workflow", "run_workflow"],
 }

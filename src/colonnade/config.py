@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Settings", "parse_settings", "read_json", "read_yaml"]
+__all__ = ["JsonData", "Settings", "finite", "parse_settings", "read_json", "read_yaml"]
 
 import gzip
 import json
+import math
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, TypeAdapter, ValidationError
 
 from colonnade.errors import ConfigError, nearest
 
@@ -23,6 +24,45 @@ class Settings(BaseModel):
     """Base of every settings model: frozen, unknown keys refused, numbers never made from text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class JsonData:
+    """Mixed into frozen dataclasses that are written as JSON and read back with all types checked."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; infinite numbers are the word ``inf``, as JSON has no numbers for them."""
+        plain: dict[str, Any] = finite(TypeAdapter(type(self)).dump_python(self, mode="json"))
+        return plain
+
+    @classmethod
+    def from_json(cls, content: Any, source: str) -> Self:
+        """Check and take what `to_json` gave.
+
+        Parameters
+        ----------
+        content
+            Plain data.
+        source
+            Where they are from, for messages.
+
+        Raises
+        ------
+        ConfigError
+            If something is missing or of another type; the message names the place.
+        """
+        result: Self = parse_settings(RootModel[cls], content, source).root  # type: ignore[valid-type]  # pydantic takes it
+        return result
+
+
+def finite(content: Any) -> Any:
+    """Return plain data with infinite numbers as the word ``inf``, as JSON has no numbers for them."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [finite(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
 S = TypeVar("S", bound=BaseModel)

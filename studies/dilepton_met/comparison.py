@@ -30,8 +30,9 @@ from colonnade.training.evaluation import (
     points_of,
     significance_scan,
 )
+from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
-from colonnade.training.train import Progress, fit_fold
+from colonnade.training.train import fit_fold
 from studies.dilepton_met.settings import Channel, Comparison
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ def compare_models(
     significance: Significance,
     device: str = "cpu",
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> dict[str, Any]:
     """Train each model of a comparison and write `folder/comparison.json`.
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.inference import Inputs, fold_of
 from colonnade.training.declaration import Model, Trees
+from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
-from colonnade.training.train import Progress, fit_fold, weigher
+from colonnade.training.train import fit_fold, weigher
 from studies.hnl_tau.declaration import MassScan
 
 Floats = NDArray[np.float64]
@@ -139,7 +140,7 @@ def network_scan(
     *,
     device: str = "cpu",
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> dict[float, Floats]:
     """Train a model's folds, or take them from an earlier training, and score every event for each mass.
 

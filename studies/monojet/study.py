@@ -22,8 +22,9 @@ from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
 from colonnade.training.declaration import Collection, Model, SetNetwork
 from colonnade.training.evaluation import Significance
+from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
-from colonnade.training.train import Progress, train_model
+from colonnade.training.train import train_model
 from studies.monojet.declaration import ImageModel, ImageNetwork, ImageStudy
 from studies.monojet.judging import StudyEvents, detail, judge
 
@@ -45,7 +46,7 @@ def run_image_study(
     others: Mapping[str, Model] | None = None,
     device: str = "cpu",
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> dict[str, Any]:
     """Train every network of a study and write `folder/study.json`.
 
@@ -221,7 +222,7 @@ def _fit(
     work: Path,
     output: Path,
     device: str,
-    progress: Progress | None,
+    progress: TrainingProgress,
     earlier: dict[str, Any],
 ) -> tuple[dict[str, Any], Any]:
     """Train, export and judge one network on images; return its entry (the earlier one, if whole), and the network."""
@@ -236,11 +237,9 @@ def _fit(
     digest = _digest(model, sample, device)
 
     def told(check: Check) -> None:
-        if progress is not None:
-            progress.round(check.step, check.loss, 1 - check.validation)
+        progress.round(check.step, check.loss, 1 - check.validation)
 
-    if progress is not None:
-        progress.begin(name, model.training.steps)
+    progress.begin(name, model.training.steps)
     try:
         fitted = fit_images(
             model,
@@ -252,8 +251,7 @@ def _fit(
             progress=told,
         )
     finally:
-        if progress is not None:
-            progress.end()
+        progress.end()
     if earlier.get("key") == digest and (output / f"{name}.onnx").is_file():
         return earlier, fitted.network
     card = model.card(name)
@@ -319,7 +317,7 @@ def _fit_model(
     significance: Significance,
     device: str,
     threads: int,
-    progress: Progress | None,
+    progress: TrainingProgress,
     earlier: dict[str, Any],
 ) -> tuple[dict[str, Any], Floats]:
     """Train a model without images on the same events; of one already trained the times are the earlier entry's."""

@@ -15,6 +15,7 @@ from colonnade.errors import EventError, FitError
 from colonnade.inference import Classifier, fold_of, stack_inputs
 from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Feature, Model, Optimisation, SetNetwork, Trees
+from colonnade.training.progress import SILENT
 from colonnade.training.results import Evaluation
 from colonnade.training.sample import split_events
 from colonnade.training.train import train_model, weigher
@@ -204,7 +205,7 @@ class _Steps:
         self.told.append("end")
 
 
-def trained(model, sample, folder, progress=None):
+def trained(model, sample, folder, progress=SILENT):
     return train_model(
         "toy",
         model,

@@ -71,7 +71,7 @@ def command(
     if as_json:
         import json
 
-        from colonnade.statistics.results import finite
+        from colonnade.config import finite
 
         click.echo(json.dumps(finite(content), indent=2))
     else:

@@ -144,8 +144,8 @@ def _show_model(
     file: str, names: tuple[str, ...], measurement: str | None, mass: float | None, *, as_json: bool
 ) -> None:
     from colonnade.cli.models import read_target
+    from colonnade.config import finite
     from colonnade.statistics.contents import contents_of
-    from colonnade.statistics.results import finite
     from colonnade.statistics.templates import matching
 
     found = contents_of(read_target((file,), measurement=measurement, mass=mass).model)

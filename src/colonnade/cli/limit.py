@@ -69,7 +69,7 @@ def command(
     if as_json:
         import json
 
-        from colonnade.statistics.results import finite
+        from colonnade.config import finite
 
         click.echo(json.dumps(finite(_content(limits, found) | {"notes": [*model.notes, *notes]}), indent=2))
     else:

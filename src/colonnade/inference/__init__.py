@@ -22,8 +22,7 @@ from colonnade.inference.event_images import dense_images, sparse_images
 from colonnade.inference.folds import IDENTITY, fold_of
 from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
-from colonnade.inference.scorer import Hypothesis, scorers_of
-from colonnade.inference.units import declared_units
+from colonnade.inference.scorer import Hypothesis, declared_units, scorers_of
 
 __all__ = [
     "CARD_KEY",

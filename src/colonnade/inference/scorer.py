@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Hypothesis", "scorers_of"]
+__all__ = ["Hypothesis", "declared_units", "scorers_of"]
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from colonnade.histograms import Histogram
 from colonnade.inference.classifier import Classifier
-from colonnade.inference.units import declared_units
 
 
 @dataclass(frozen=True)
@@ -73,3 +72,19 @@ def scorers_of(
         "_".join([name, *(f"{value:g}" for value in row)]): Hypothesis(classifier, dict(zip(names, row, strict=True)))
         for row in rows
     }
+
+
+def declared_units(histograms: Iterable[Histogram]) -> dict[str, str]:
+    """Give the unit of each observable that a histogram shows; '' is a pure number.
+
+    Examples
+    --------
+    >>> from hist.axis import Regular
+    >>> declared_units([Histogram("mll", Regular(60, 0, 600), label="mass", unit="GeV")])
+    {'mll': 'GeV'}
+    """
+    units: dict[str, str] = {}
+    for histogram in histograms:
+        for name, unit in zip(histogram.observables, histogram.units, strict=True):
+            units.setdefault(name, unit)
+    return units

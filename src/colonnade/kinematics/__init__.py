@@ -42,13 +42,6 @@ __all__ = [
     "vector_sum",
 ]
 
-from colonnade.kinematics.angles import (
-    cos_theta_collins_soper,
-    cos_theta_eta,
-    delta_eta,
-    delta_phi,
-    delta_r,
-)
 from colonnade.kinematics.arrays import own
 from colonnade.kinematics.collections import (
     accelerate,
@@ -61,13 +54,17 @@ from colonnade.kinematics.collections import (
     sort_by_pt,
     take,
 )
-from colonnade.kinematics.combinations import combinations, smallest
-from colonnade.kinematics.masses import (
+from colonnade.kinematics.observables import (
+    cos_theta_collins_soper,
+    cos_theta_eta,
+    delta_eta,
+    delta_phi,
+    delta_r,
     invariant_mass,
     mt2,
     total_transverse_mass,
     transverse_energy,
     transverse_mass,
 )
-from colonnade.kinematics.related import follow, nearest, normal, per_object, product
+from colonnade.kinematics.related import combinations, follow, nearest, normal, per_object, product, smallest
 from colonnade.kinematics.sums import event_sum, ht, propagate, pt_sum, vector_sum

@@ -7,7 +7,6 @@ __all__ = [
     "gather_lists",
     "merge_order",
     "multiply_lists",
-    "near_any",
     "nearest_entries",
     "nth",
     "pairs",
@@ -143,22 +142,6 @@ def subtract_change(offsets: Any, before: Any, after: Any, cosine: Any, sine: An
             y += gain * sine[k]
         px[i] -= x
         py[i] -= y
-
-
-@compiled
-def near_any(offsets: Any, eta: Any, phi: Any, others: Any, others_eta: Any, others_phi: Any, radius: float) -> Any:
-    """Whether each entry has one of the event's others within a radius in eta and phi."""
-    near = np.zeros(offsets[-1], dtype=np.bool_)
-    limit = radius * radius
-    for i in range(len(offsets) - 1):
-        for k in range(offsets[i], offsets[i + 1]):
-            for j in range(others[i], others[i + 1]):
-                a = eta[k] - others_eta[j]
-                b = (phi[k] - others_phi[j] + np.pi) % (2.0 * np.pi) - np.pi
-                if a * a + b * b < limit:
-                    near[k] = True
-                    break
-    return near
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["accelerate", "assign", "count", "leading", "merge", "near", "select", "sort_by_pt", "take"]
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
 from colonnade.kinematics.arrays import Columns, objects, stored_first, those, unwrap, wrap
-from colonnade.kinematics.views import View, flat, view
+from colonnade.kinematics.related import nearest_places
+from colonnade.kinematics.views import View, flat, jagged, view
 
 
 def accelerate(array: ak.Array) -> ak.Array:
@@ -55,7 +56,7 @@ def select(collection: ak.Array, keep: Callable[[Any], Any] | Any) -> ak.Array:
     >>> select(muons, lambda muon: (muon.pt > 20) & (abs(muon.eta) < 2.5)).pt.tolist()
     [[30.0], []]
     """
-    seen = _jagged(collection)
+    seen = jagged(collection)
     return wrap(objects(seen, _passing(seen, keep)))
 
 
@@ -123,7 +124,7 @@ def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt
     >>> count(ak.Array([[{"pt": 50.0}, {"pt": 20.0}], []]), lambda jet: jet.pt > 30).tolist()
     [1, 0]
     """
-    seen = _jagged(collection)
+    seen = jagged(collection)
     return np.diff(seen.offsets) if keep is None else _loops.count_kept(seen.offsets, _passing(seen, keep))
 
 
@@ -140,7 +141,7 @@ def leading(collection: ak.Array, rank: int = 0) -> ak.Array:
     >>> leading(ak.Array([[{"pt": 50.0}, {"pt": 20.0}], []])).pt.tolist()
     [50.0, None]
     """
-    seen = _jagged(collection)
+    seen = jagged(collection)
     return wrap(seen.part(_loops.nth(seen.offsets, rank)))
 
 
@@ -152,7 +153,7 @@ def sort_by_pt(collection: ak.Array) -> ak.Array:
     >>> sort_by_pt(ak.Array([[{"pt": 20.0}, {"pt": 50.0}]])).pt.tolist()
     [[50.0, 20.0]]
     """
-    seen = _jagged(collection)
+    seen = jagged(collection)
     order = _loops.sort_entries(seen.offsets, seen.coordinate("pt"))
     return wrap(seen.part(order, seen.offsets))
 
@@ -179,15 +180,13 @@ def merge(
     >>> merge(electrons, muons, fields=("pt",)).to_list()
     [[{'pt': 50.0, 'kind': 1}, {'pt': 30.0, 'kind': 0}], [{'pt': 20.0, 'kind': 1}]]
     """
-    views = [_jagged(collection) for collection in collections]
+    jagged(*collections)
+    views = [jagged(collection) for collection in collections]
     columns = {name: np.concatenate([seen.column(name) for seen in views]) for name in fields}
     kinds = np.repeat(np.arange(len(views), dtype=np.int8), [seen.size for seen in views])
     offsets, index = views[0].offsets, np.arange(views[0].size)
     stored = views[0].size
     for seen in views[1:]:
-        if len(seen.offsets) != len(offsets):
-            msg = "collections of different numbers of events can't be merged."
-            raise ConfigError(msg)
         offsets, order = _loops.merge_order(offsets, seen.offsets)
         index = np.concatenate([index, stored + np.arange(seen.size)])[order]
         stored += seen.size
@@ -213,35 +212,9 @@ def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:
     >>> near(jets, ak.Array([[{"eta": 0.1, "phi": 0.1}]]), 0.4).tolist()
     [[True, False]]
     """
-    seen, other = _jagged(collection), _jagged(others)
-    if len(seen.offsets) != len(other.offsets):
-        msg = "collections of different numbers of events can't be compared."
-        raise ConfigError(msg)
-    found = _loops.near_any(
-        seen.offsets,
-        seen.coordinate("eta"),
-        seen.coordinate("phi"),
-        other.offsets,
-        other.coordinate("eta"),
-        other.coordinate("phi"),
-        float(radius),
-    )
-    near_one: ak.Array = unwrap(found, seen.offsets, None)
+    places = nearest_places(jagged(collection, others), jagged(others), radius)
+    near_one: ak.Array = unwrap(places >= 0, jagged(collection).offsets, None)
     return near_one
-
-
-class _Jagged(View):
-    """A view of a collection, for the type checker: it has offsets."""
-
-    offsets: npt.NDArray[np.int64]
-
-
-def _jagged(collection: Any) -> _Jagged:
-    seen = view(collection)
-    if seen.offsets is None:
-        msg = "expected a collection, a list of objects for each event, but got one entry an event."
-        raise ConfigError(msg)
-    return cast("_Jagged", seen)
 
 
 def _passing(seen: View, keep: Callable[[Any], Any] | Any) -> npt.NDArray[np.bool_]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["event_sum", "ht", "propagate", "pt_sum", "vector_sum"]
+__all__ = ["cartesians", "event_sum", "ht", "propagate", "pt_sum", "vector_sum"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics import _formulas, _loops
-from colonnade.kinematics._operands import cartesians
 from colonnade.kinematics.arrays import Columns, records, same_lists
-from colonnade.kinematics.views import View, same_column, view
+from colonnade.kinematics.views import Missing, View, joined, same_column, view
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 def ht(*collections: Any) -> Any:
@@ -155,6 +155,24 @@ def propagate(met: Any, before: Any, after: Any) -> ak.Array:
             x, y = (_event_sum(objects, component) for component in _plane(objects))
             px, py = px + sign * x, py + sign * y
     return records(seen, "Momentum2D", {"pt": np.hypot(px, py), "phi": np.arctan2(py, px)}, None, None)
+
+
+def cartesians(
+    arguments: Sequence[Any],
+) -> tuple[tuple[Floats, ...], tuple[Integers, ...], Integers | None, Missing]:
+    """Return px, py, pz, E of each argument's objects, shape (objects, 4), and the entries' places among them."""
+    views = [view(argument) for argument in arguments]
+    offsets, missing, repeats = joined(views)
+    all_rows, all_places = [], []
+    for one, repeat in zip(views, repeats, strict=True):
+        rows, places = one.cartesian()
+        if places is None:
+            places = np.arange(one.size) if repeat is None else repeat
+        elif repeat is not None:
+            places = places[repeat]
+        all_rows.append(rows)
+        all_places.append(places)
+    return tuple(all_rows), tuple(all_places), offsets, missing
 
 
 def _plane(seen: View) -> tuple[Floats, Floats]:

@@ -7,10 +7,10 @@ entries of any layout and gathers a column when that column is asked for, once.
 
 from __future__ import annotations
 
-__all__ = ["EventNumbers", "Missing", "View", "flat", "joined", "same_column", "view"]
+__all__ = ["EventNumbers", "Jagged", "Missing", "View", "flat", "jagged", "joined", "same_column", "view"]
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import awkward as ak
 import numpy as np
@@ -394,6 +394,31 @@ def view(array: Any) -> View:
     except TypeError as error:
         msg = f"expected an array of vectors or numbers, not a {type(array).__name__}."
         raise ConfigError(msg) from error
+
+
+class Jagged(View):
+    """A view of a collection, for the type checker: it has offsets."""
+
+    offsets: Integers
+
+
+def jagged(collection: Any, *others: Any) -> Jagged:
+    """Look at a collection, a list of objects for each event.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or another one is of a different number of events.
+    """
+    seen = view(collection)
+    if seen.offsets is None:
+        msg = "expected a collection, a list of objects for each event, but got one entry an event."
+        raise ConfigError(msg)
+    for other in others:
+        if len(jagged(other).offsets) != len(seen.offsets):
+            msg = "collections of different numbers of events can't be merged or compared."
+            raise ConfigError(msg)
+    return cast("Jagged", seen)
 
 
 def _class_of(name: str, columns: Collection[str], like: View) -> type:

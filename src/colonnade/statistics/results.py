@@ -27,17 +27,13 @@ __all__ = [
     "Significance",
     "ToyBand",
     "Yields",
-    "finite",
 ]
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import RootModel, TypeAdapter
-
-from colonnade.config import parse_settings
+from colonnade.config import JsonData
 
 Numbers = tuple[float, ...]
 # changes below this are shown as none, in percent
@@ -393,7 +389,7 @@ class ChannelYields:
 
 
 @dataclass(frozen=True, slots=True)
-class DiagnosisSummary:
+class DiagnosisSummary(JsonData):
     """What is looked at to understand the fit of a model; see `Diagnosis`.
 
     Attributes
@@ -417,13 +413,9 @@ class DiagnosisSummary:
     scans: tuple[ScanCurve, ...]
     yields: Mapping[str, ChannelYields]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return _plain(self)
-
 
 @dataclass(frozen=True, slots=True)
-class FitSummary:
+class FitSummary(JsonData):
     """All results of a run's statistics, as fit.json holds them.
 
     Attributes
@@ -461,39 +453,3 @@ class FitSummary:
     diagnostics: DiagnosisSummary
     systematics: tuple[Effect, ...]
     decisions: tuple[GroupedDecision, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return _plain(self)
-
-    @classmethod
-    def from_json(cls, content: Any, source: str) -> FitSummary:
-        """Check and take what `to_json` gave.
-
-        Parameters
-        ----------
-        content
-            Plain data.
-        source
-            Where they are from, for messages.
-
-        Raises
-        ------
-        ConfigError
-            If something is missing or of another type; the message names the place.
-        """
-        return parse_settings(RootModel[cls], content, source).root  # type: ignore[valid-type]  # pydantic takes it
-
-
-def _plain(result: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = finite(TypeAdapter(type(result)).dump_python(result, mode="json"))
-    return plain
-
-
-def finite(content: Any) -> Any:
-    """Return plain data with infinite numbers as the word ``inf``, as JSON has no numbers for them."""
-    if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [finite(value) for value in content]
-    return str(content) if isinstance(content, float) and not math.isfinite(content) else content

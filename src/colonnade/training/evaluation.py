@@ -63,6 +63,17 @@ class Point:
     weight: Floats
     target: NDArray[np.bool_]
 
+    @property
+    def auc(self) -> float:
+        """Area under the ROC curve; weights count by their size."""
+        return area_under_curve(self.score, np.abs(self.weight), self.target)
+
+    def scan(
+        self, significance: Significance, background_error: float, cuts: ArrayLike | None = None
+    ) -> list[CutYield]:
+        """Compute yields and significance for many cuts; see `significance_scan`."""
+        return significance_scan(self.score, self.weight, self.target, significance, background_error, cuts)
+
 
 def points_of(sample: Sample, score: Score, rows: NDArray[np.int64] | None = None, scale: float = 1.0) -> list[Point]:
     """Score each signal point, and background under its hypothesis.

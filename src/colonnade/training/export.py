@@ -110,17 +110,8 @@ def module_graph(
 
 def tree_graph(booster: Any, card: Card) -> onnx.ModelProto:
     """Export boosted trees as a graph that gives the signal's probability [N]."""
-    from onnxmltools.convert import convert_xgboost
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    with _quiet():
-        model = convert_xgboost(
-            booster,
-            initial_types=[("event", FloatTensorType([None, card.width()]))],
-            target_opset=_TREE_OPSET,
-        )
+    model = _converted(booster, card.width())
     graph = model.graph
-    graph.name = "trees"  # onnxmltools draws one at random
     probabilities = graph.output[1].name
     column, axis = f"{_OUTPUT}_column", f"{_OUTPUT}_axis"
     graph.initializer.extend(
@@ -158,8 +149,6 @@ def convert_trees(path: Path, features: Sequence[str] = ()) -> bytes:
         If the file names the same features in another order.
     """
     import xgboost
-    from onnxmltools.convert import convert_xgboost
-    from onnxmltools.convert.common.data_types import FloatTensorType
 
     booster = xgboost.Booster()
     try:
@@ -173,13 +162,21 @@ def convert_trees(path: Path, features: Sequence[str] = ()) -> bytes:
         raise ConfigError(msg + "declare them in the order of the training.")
     width = booster.num_features()
     booster.feature_names = [TREE_FEATURE.format(place) for place in range(width)]
+    content: bytes = _converted(booster, width).SerializeToString()
+    return content
+
+
+def _converted(booster: Any, width: int) -> onnx.ModelProto:
+    """Convert trees on so many features with onnxmltools, which gives the graph a name at random."""
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
     with _quiet():
         model = convert_xgboost(
             booster, initial_types=[("event", FloatTensorType([None, width]))], target_opset=_TREE_OPSET
         )
-    model.graph.name = "trees"  # onnxmltools draws one at random
-    content: bytes = model.SerializeToString()
-    return content
+    model.graph.name = "trees"
+    return model
 
 
 def combine_folds(graphs: Sequence[onnx.ModelProto]) -> onnx.ModelProto:

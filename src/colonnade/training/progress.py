@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress"]
+__all__ = ["SILENT", "TrainingProgress"]
 
 import time
 
@@ -61,3 +61,7 @@ class TrainingProgress:
         if self._last:
             seconds = time.monotonic() - self._started
             self._console.print(f"  {self._what}: {self._last}, {seconds:.1f} s", highlight=False, markup=False)
+
+
+SILENT = TrainingProgress(Console(quiet=True, force_terminal=False))
+"""Shows nothing."""

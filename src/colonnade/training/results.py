@@ -20,15 +20,13 @@ __all__ = [
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import RootModel, TypeAdapter
 
-from colonnade.config import parse_settings
+from colonnade.config import JsonData
 
 Numbers = tuple[float, ...]
-T = TypeVar("T")
 # NAME.onnx has NAME.evaluation.json beside it
 EVALUATION_SUFFIX = ".evaluation.json"
 _DIGITS = 5
@@ -169,7 +167,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(JsonData):
     """How good a classifier is.
 
     Attributes
@@ -221,28 +219,6 @@ class Evaluation:
         content = _rounded(replace(self, points=tuple(points)).to_json())
         return Evaluation.from_json(content, "the evaluation")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return _plain(self)
-
-    @classmethod
-    def from_json(cls, content: Any, source: str) -> Evaluation:
-        """Check and take what `to_json` gave.
-
-        Parameters
-        ----------
-        content
-            Plain data.
-        source
-            Where they are from, for messages.
-
-        Raises
-        ------
-        ConfigError
-            If something is missing or of another type; the message names the place.
-        """
-        return _parsed(cls, content, source)
-
 
 @dataclass(frozen=True, slots=True)
 class TrialPoint:
@@ -257,7 +233,7 @@ class TrialPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(JsonData):
     """A finished training of a search.
 
     Attributes
@@ -306,18 +282,9 @@ class Trial:
     def _mean(values: Sequence[float]) -> float | None:
         return float(np.mean(values)) if values else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return _plain(self)
-
-    @classmethod
-    def from_json(cls, content: Any, source: str) -> Trial:
-        """Check and take what `to_json` gave; see `Evaluation.from_json`."""
-        return _parsed(cls, content, source)
-
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(JsonData):
     """All trials of a search.
 
     Attributes
@@ -340,25 +307,6 @@ class SearchResult:
     background_error: float
     columns: str
     trials: tuple[Trial, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return _plain(self)
-
-    @classmethod
-    def from_json(cls, content: Any, source: str) -> SearchResult:
-        """Check and take what `to_json` gave; see `Evaluation.from_json`."""
-        return _parsed(cls, content, source)
-
-
-def _plain(result: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = TypeAdapter(type(result)).dump_python(result, mode="json")
-    return plain
-
-
-def _parsed(kind: type[T], content: Any, source: str) -> T:
-    result: T = parse_settings(RootModel[kind], content, source).root  # type: ignore[valid-type]  # pydantic takes it
-    return result
 
 
 def _some(count: int, most: int) -> list[int]:

@@ -6,7 +6,7 @@ __all__ = ["TEST_PART", "VALIDATION_PART", "Sample", "Split", "read_sample", "sp
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +73,14 @@ class Sample:
 
     def take(self, rows: NDArray[np.int64]) -> Sample:
         """Return the events at these rows."""
-        return Sample(
-            card=self.card,
+        return replace(
+            self,
             inputs=self.inputs.take(rows),
             weight=self.weight[rows],
             target=self.target[rows],
             process=self.process[rows],
-            processes=self.processes,
             regions=self.regions[rows],
-            region_names=self.region_names,
             identity={name: column[rows] for name, column in self.identity.items()},
-            luminosity=self.luminosity,
-            digest=self.digest,
             learned=None if self.learned is None else self.learned[rows],
             judged=None if self.judged is None else self.judged[rows],
         )

@@ -27,14 +27,7 @@ from colonnade.errors import FitError
 from colonnade.inference import Inputs
 from colonnade.output import write_json
 from colonnade.training.declaration import Model, Search, Trees
-from colonnade.training.evaluation import (
-    Significance,
-    accuracy,
-    area_under_curve,
-    best,
-    points_of,
-    significance_scan,
-)
+from colonnade.training.evaluation import Significance, accuracy, best, points_of
 from colonnade.training.results import SearchResult, Trial, TrialPoint
 from colonnade.training.sample import TEST_PART, Sample, read_sample
 from colonnade.training.train import weigher
@@ -200,21 +193,10 @@ def _trained_trial(
     trained = {point.signal: point for point in points_of(sample, score, split.train)}
     results = []
     for point in points:
-        scan = significance_scan(point.score, point.weight, point.target, significance, background_error)
-        cut = significance_scan(
-            point.score, point.weight, point.target, significance, background_error, cuts=[model.cut]
-        )
-        seen = trained[point.signal]
-        results.append(
-            TrialPoint(
-                signal=point.signal,
-                auc=area_under_curve(point.score, np.abs(point.weight), point.target),
-                auc_training=area_under_curve(seen.score, np.abs(seen.weight), seen.target),
-                accuracy=accuracy(point.score, point.target),
-                at_cut=cut[0],
-                best=best(scan),
-            )
-        )
+        at_cut = point.scan(significance, background_error, cuts=[model.cut])[0]
+        highest = best(point.scan(significance, background_error))
+        right = accuracy(point.score, point.target)
+        results.append(TrialPoint(point.signal, point.auc, trained[point.signal].auc, right, at_cut, highest))
     return Trial({}, rounds, tuple(results))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Progress", "Trained", "fit_fold", "train_model", "weigher"]
+__all__ = ["Trained", "fit_fold", "train_model", "weigher"]
 
 import hashlib
 import importlib.metadata
@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,14 @@ from colonnade.training.evaluation import (
     Point,
     Significance,
     accuracy,
-    area_under_curve,
     best,
     calibration,
     distributions,
     importance,
     points_of,
     roc,
-    significance_scan,
 )
+from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.results import EVALUATION_SUFFIX, Agreement, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
@@ -40,19 +39,6 @@ _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript",
 # how many events at most the slow parts of an evaluation use
 _IMPORTANCE_EVENTS = 20_000
 _ROC_POINTS = 200
-
-
-class Progress(Protocol):
-    """Receives the progress of a training."""
-
-    def begin(self, what: str, rounds: int) -> None:
-        """Begin a training of at most this number of rounds (epochs or trees)."""
-
-    def round(self, number: int, loss: float, validation: float) -> None:
-        """Report the losses of a round in training and validation."""
-
-    def end(self) -> None:
-        """End the training."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +78,7 @@ def train_model(
     background_error: float = 0.2,
     device: str = "cpu",
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> Trained:
     """Train every fold of a model, export, verify, evaluate on events never trained on, and write the model.
 
@@ -114,7 +100,7 @@ def train_model(
     device, threads
         Where to train, with how many threads (trees; torch's are the process's own).
     progress
-        Receives the progress.
+        Shows it.
 
     Raises
     ------
@@ -125,13 +111,12 @@ def train_model(
     """
     from colonnade.training import export
 
+    to_graph = export.tree_graph if isinstance(model.network, Trees) else export.network_graph
     fits: list[Any] = []
     graphs: list[Any] = []
     for fold in range(model.folds):
-        fitted = fit_fold(name, model, sample, fold, work, device, threads, progress)
-        fits.append(fitted)
-        to_graph = export.tree_graph if isinstance(model.network, Trees) else export.network_graph
-        graphs.append(to_graph(fitted, sample.card))
+        fits.append(fit_fold(name, model, sample, fold, work, device, threads, progress))
+        graphs.append(to_graph(fits[-1], sample.card))
     card = sample.card.model_copy(update={"training": _training_card(model, sample)})
     draft = export.write_model(work / f"{name}.onnx", graphs, card)
     differences = _verify(model, fits, draft, sample)
@@ -152,11 +137,9 @@ def fit_fold(
     work: Path,
     device: str = "cpu",
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> Any:
     """Train the networks or trees of one fold; parameters as in `train_model`."""
-    if isinstance(model.network, Trees):
-        return _fit_member(name, model, sample, fold, 0, work, device, threads, progress)
     fits = [
         _fit_member(name, model, sample, fold, member, work, device, threads, progress)
         for member in range(model.members)
@@ -177,7 +160,7 @@ def _fit_member(
     work: Path,
     device: str,
     threads: int,
-    progress: Progress | None,
+    progress: TrainingProgress,
 ) -> Any:
     split = sample.split(model.folds, fold)
     seed = 1000 * model.seed + 100 * member + fold
@@ -187,8 +170,7 @@ def _fit_member(
         what += f", {member + 1} of {model.members}"
     stem = f"fold{fold}" if member == 0 else f"fold{fold}_{member}"
     rounds = model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs
-    if progress is not None:
-        progress.begin(what, rounds)
+    progress.begin(what, rounds)
     try:
         if isinstance(model.network, Trees):
             from colonnade.training.trees import fit_trees
@@ -203,13 +185,12 @@ def _fit_member(
                 threads=threads,
                 checkpoint=work / f"{stem}.json",
                 key=key,
-                progress=None if progress is None else progress.round,
+                progress=progress.round,
             )
         from colonnade.training.fit import Epoch, fit_network
 
         def told(epoch: Epoch) -> None:
-            if progress is not None:
-                progress.round(epoch.number, epoch.loss, epoch.validation)
+            progress.round(epoch.number, epoch.loss, epoch.validation)
 
         return fit_network(
             model,
@@ -224,8 +205,7 @@ def _fit_member(
             progress=told,
         ).network
     finally:
-        if progress is not None:
-            progress.end()
+        progress.end()
 
 
 def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
@@ -324,23 +304,19 @@ def _point(
     significance: Significance,
     background_error: float,
 ) -> SignalEvaluation:
-    weight = np.abs(point.weight)
-    false, true = roc(point.score, weight, point.target)
+    false, true = roc(point.score, np.abs(point.weight), point.target)
     thin = np.unique(np.searchsorted(true, np.linspace(0, 1, _ROC_POINTS)).clip(0, len(true) - 1))
-    scan = significance_scan(point.score, point.weight, point.target, significance, background_error)
-    at_cut = significance_scan(
-        point.score, point.weight, point.target, significance, background_error, cuts=[model.cut]
-    )
+    scan = point.scan(significance, background_error)
     return SignalEvaluation(
         signal=point.signal,
         parameters=dict(zip([p.name for p in model.parameters], point.parameters, strict=True)),
         auc=float(np.trapezoid(true, false)),
-        auc_training=area_under_curve(trained.score, np.abs(trained.weight), trained.target),
+        auc_training=trained.auc,
         accuracy=accuracy(point.score, point.target),
         roc=RocCurve(tuple(false[thin].tolist()), tuple(true[thin].tolist())),
         significance=tuple(scan),
         best=best(scan),
-        at_cut=at_cut[0],
+        at_cut=point.scan(significance, background_error, cuts=[model.cut])[0],
         distributions=distributions(point, sample),
         distributions_training=distributions(trained, sample),
     )

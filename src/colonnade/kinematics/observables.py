@@ -1,18 +1,126 @@
-"""Invariant, transverse and stransverse masses."""
+"""Angles and distances between objects; invariant, transverse and stransverse masses."""
 
 from __future__ import annotations
 
-__all__ = ["invariant_mass", "mt2", "total_transverse_mass", "transverse_energy", "transverse_mass"]
+__all__ = [
+    "cos_theta_collins_soper",
+    "cos_theta_eta",
+    "delta_eta",
+    "delta_phi",
+    "delta_r",
+    "invariant_mass",
+    "mt2",
+    "total_transverse_mass",
+    "transverse_energy",
+    "transverse_mass",
+]
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _formulas
-from colonnade.kinematics._operands import cartesians, masses, momenta
 from colonnade.kinematics.arrays import unwrap
+from colonnade.kinematics.sums import cartesians
+from colonnade.kinematics.views import Missing, View, joined, view
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+_TRANSVERSE = ("pt", "phi", "mass")
+
+
+def delta_phi(first: Any, second: Any) -> Any:
+    """Difference of azimuths, first minus second, in [-pi, pi) radians.
+
+    Parameters
+    ----------
+    first, second
+        Vectors (of any dimension), or azimuths in radians; flat or jagged. Jagged against flat goes object by object.
+
+    Returns
+    -------
+    array
+        One value an entry: NumPy if both are flat, awkward if jagged, or if some are missing.
+
+    Examples
+    --------
+    >>> delta_phi(np.array([3.0]), np.array([-3.0])).round(4).tolist()
+    [-0.2832]
+    """
+    (phi1, phi2), offsets, missing = _operands((first, second), ("phi",), numbers=True)
+    return unwrap(_formulas.angle(phi1[0], phi2[0]), offsets, missing)
+
+
+def delta_eta(first: Any, second: Any) -> Any:
+    """Difference of pseudorapidities, first minus second.
+
+    Parameters
+    ----------
+    first, second
+        Vectors, or pseudorapidities; flat or jagged, as in `delta_phi`.
+
+    Examples
+    --------
+    >>> delta_eta(np.array([1.5]), np.array([-0.5])).tolist()
+    [2.0]
+    """
+    (eta1, eta2), offsets, missing = _operands((first, second), ("eta",), numbers=True)
+    return unwrap(eta1[0] - eta2[0], offsets, missing)
+
+
+def delta_r(first: Any, second: Any) -> Any:
+    r"""Distance :math:`\Delta R = \sqrt{\Delta\eta^2 + \Delta\phi^2}`, with pseudorapidities.
+
+    Parameters
+    ----------
+    first, second
+        Vectors with eta and phi, flat or jagged, as in `delta_phi`.
+
+    Examples
+    --------
+    >>> import vector
+    >>> one, other = (vector.array({"pt": [1.0], "eta": [eta], "phi": [0.0], "mass": [0.0]}) for eta in (0.0, 0.3))
+    >>> delta_r(one, other).tolist()
+    [0.3]
+    """
+    (one, other), offsets, missing = _operands((first, second), ("eta", "phi"))
+    return unwrap(_formulas.distance(one[0], one[1], other[0], other[1]), offsets, missing)
+
+
+def cos_theta_eta(first: Any, second: Any) -> Any:
+    r"""Cosine of a pair's decay angle from pseudorapidities alone, :math:`\tanh(\Delta\eta / 2)`.
+
+    It is invariant under boosts along the beam, and that of the first object in the frame where the two are back to
+    back in pseudorapidity (Melia, JHEP 01 (2012) 143, arXiv:1110.6185; Barr, hep-ph/0511115, for sleptons).
+
+    Examples
+    --------
+    >>> float(cos_theta_eta(np.array([1.0]), np.array([-1.0]))[0]).__round__(4)
+    0.7616
+    """
+    (eta1, eta2), offsets, missing = _operands((first, second), ("eta",), numbers=True)
+    return unwrap(np.tanh(0.5 * (eta1[0] - eta2[0])), offsets, missing)
+
+
+def cos_theta_collins_soper(minus: Any, plus: Any) -> Any:
+    r"""Cosine of the polar decay angle of a pair in the Collins-Soper frame.
+
+    .. math:: \cos\theta^* = \frac{p_z^{\ell\ell}}{|p_z^{\ell\ell}|}\,
+        \frac{2 (p_1^+ p_2^- - p_1^- p_2^+)}{m \sqrt{m^2 + p_T^2}}, \qquad p^\pm = (E \pm p_z) / \sqrt 2
+
+    (Collins and Soper, Phys. Rev. D 16 (1977) 2219; with the sign of a symmetric collider.)
+
+    Parameters
+    ----------
+    minus, plus
+        The negatively and the positively charged object: four-momenta in GeV, flat or jagged.
+    """
+    (one, other), offsets, missing = _operands((minus, plus), ("pt", "eta", "phi", "mass"))
+    return unwrap(_formulas.collins_soper(*one, *other), offsets, missing)
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -40,7 +148,7 @@ def invariant_mass(*objects: Any) -> Any:
         msg = "invariant_mass needs two objects or more."
         raise ConfigError(msg)
     if len(objects) == 2:
-        rows, offsets, missing = momenta(objects)
+        rows, offsets, missing = _operands(objects, ("pt", "eta", "phi", "mass"))
         return unwrap(_formulas.pair_mass(*rows[0], *rows[1]), offsets, missing)
     all_rows, places, offsets, missing = cartesians(objects)
     return unwrap(_formulas.mass_of_sum(all_rows, places), offsets, missing)
@@ -70,7 +178,7 @@ def transverse_mass(first: Any, second: Any, *, massless: bool = False) -> Any:
     >>> transverse_mass(lepton, met).tolist()
     [80.0]
     """
-    (one, other), offsets, missing = masses((first, second), massless=massless)
+    (one, other), offsets, missing = _operands((first, second), _TRANSVERSE, massless=massless)
     return unwrap(_formulas.transverse_mass(*one, *other), offsets, missing)
 
 
@@ -97,7 +205,7 @@ def total_transverse_mass(*objects: Any) -> Any:
     if len(objects) < 2:
         msg = "total_transverse_mass needs two momenta or more."
         raise ConfigError(msg)
-    rows, offsets, missing = masses(objects, massless=True)
+    rows, offsets, missing = _operands(objects, _TRANSVERSE, massless=True)
     squares = [_formulas.transverse_mass(*one, *other) ** 2 for one, other in itertools.combinations(rows, 2)]
     return unwrap(np.sqrt(np.sum(squares, axis=0)), offsets, missing)
 
@@ -111,7 +219,7 @@ def transverse_energy(system: Any) -> Any:
     >>> transverse_energy(vector.array({"pt": [30.0], "eta": [0.0], "phi": [0.0], "mass": [40.0]})).tolist()
     [50.0]
     """
-    (one,), offsets, missing = masses((system,), massless=False)
+    (one,), offsets, missing = _operands((system,), _TRANSVERSE)
     return unwrap(np.hypot(one[0], one[2]), offsets, missing)
 
 
@@ -157,8 +265,41 @@ def mt2(
     import mt2 as package
 
     invisible = invisible_mass if isinstance(invisible_mass, tuple) else (invisible_mass, invisible_mass)
-    (one, other, met), offsets, missing = masses((first, second, missing_momentum), massless=False)
+    (one, other, met), offsets, missing = _operands((first, second, missing_momentum), _TRANSVERSE)
     (px1, py1), (px2, py2), (px, py) = ((row[0] * np.cos(row[1]), row[0] * np.sin(row[1])) for row in (one, other, met))
     with np.errstate(all="ignore"):  # its bisection passes through zeros
         values = package.mt2_ufunc(one[2], px1, py1, other[2], px2, py2, px, py, *invisible, precision)
     return unwrap(np.asarray(values, dtype=np.float64), offsets, missing)
+
+
+def _operands(
+    arguments: Sequence[Any], names: Sequence[str], *, numbers: bool = False, massless: bool = False
+) -> tuple[list[list[Floats]], Integers | None, Missing]:
+    """Return the named coordinates of each argument, all of one length, with common offsets and missing entries.
+
+    Parameters
+    ----------
+    arguments
+        Arrays of vectors, flat or jagged.
+    names
+        The coordinates; the mass of a vector without one is zero.
+    numbers
+        Whether an argument may be the numbers themselves.
+    massless
+        Whether all masses are taken as zero.
+    """
+    views = [view(argument) for argument in arguments]
+    offsets, missing, repeats = joined(views)
+    rows = []
+    for one, repeat in zip(views, repeats, strict=True):
+        columns = [_column(one, name, numbers=numbers, massless=massless) for name in names]
+        rows.append([values if repeat is None else values[repeat] for values in columns])
+    return rows, offsets, missing
+
+
+def _column(one: View, name: str, *, numbers: bool, massless: bool) -> Floats:
+    if numbers and not one.fields:
+        return np.ascontiguousarray(one.numbers(), dtype=np.float64)
+    if name == "mass" and (massless or not one.has_mass):
+        return np.zeros(one.size)
+    return one.coordinate(name)
