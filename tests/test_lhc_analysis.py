@@ -56,11 +56,24 @@ def whole(histograms: Any) -> float:
     return float(sum(histograms["ht"][name]["jets", "nominal", ::sum].value for name in names))
 
 
+def test_an_alternative_sample_is_a_variation(page: Path, top: Path) -> None:
+    found = load(top, "2022")["ht"]
+    names = [name for name in found if name.startswith("ttbar")]
+    varied = sum(found[name]["jets", "hdamp_up", ::sum].value for name in names)
+    with uproot.open(page / "nano_tt_v15.root") as file:
+        jets = file["Events"].arrays(["Jet_pt", "genWeight"])
+        sumw = float(file["Runs"]["genEventSumw"].array()[0]) if "Runs" in file else float(ak.sum(jets.genWeight))
+    passed = float(ak.sum(jets.genWeight[ak.sum(jets.Jet_pt > 25, axis=1) >= 2]))
+    assert varied == pytest.approx(8.0 * 923600 * passed / sumw, rel=1e-6)
+    effects = {(each.parameter, each.process): each for each in load_run(top).fit.systematics}
+    assert effects["hdamp", "ttbar"].sides == "mirrored"
+
+
 def test_one_sample_is_three_processes(top: Path) -> None:
     run = load_run(top)
     assert run.of_kind("signal") == ["ttbar", "ttbar_bb", "ttbar_cc"]
     assert {point.signal for point in run.fit.points} == {"ttbar", "ttbar_bb", "ttbar_cc"}
-    parts = [entry.parts for entry in run.result.ledger.datasets.values() if entry.parts]
+    parts = [entry.parts for entry in run.result.ledger.datasets.values() if entry.parts and entry.varies is None]
     assert sum(each["ttbar_bb"][0] for each in parts) == 19
     assert "ttbar_bb" in (top / "report.html").read_text()
 

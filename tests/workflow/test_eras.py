@@ -60,8 +60,8 @@ ERAS = {
 ERAS["2016"]["parameters"] = {"threshold": 50.0}
 MODEL: dict[str, Any] = {
     "channels": {
-        "CR": {"histogram": "pt", "edges": [0, 25, 50]},
-        "SR": {"histogram": "pt", "edges": [50, 75, 100]},
+        "CR": {"histogram": "pt", "edges": [0, 25, 50], "flow": False},
+        "SR": {"histogram": "pt", "edges": [50, 75, 100], "flow": False},
     },
     "luminosity_uncertainties": {"lumi": {"2016": 0.01, "2017": 0.02}, "lumi_2016": {"2016": 0.015}},
     "systematics": [

@@ -64,6 +64,8 @@ class DatasetLedger:
         Every lost range.
     era
         As in the manifest, where it says one.
+    varies
+        Of an alternative sample, the variation that it stands for.
     parts
         Of a dataset of several processes, of each the selected events and the sum of their generator weights.
     """
@@ -78,12 +80,15 @@ class DatasetLedger:
     luminosity_lost: float | None
     lost: tuple[Loss, ...]
     era: str | None = None
+    varies: str | None = None
     parts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost", "era", "parts"}}
-        plain |= {key: value for key, value in (("era", self.era), ("parts", dict(self.parts))) if value}
+        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
+        for key in ("era", "varies", "parts"):
+            if not plain[key]:
+                del plain[key]
         return {
             **plain,
             "files": list(self.files),
@@ -229,6 +234,7 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         luminosity_lost=missing,
         lost=(*unopened, *losses),
         era=plan.metadata.era,
+        varies=plan.metadata.varies,
     )
 
 
@@ -243,7 +249,9 @@ def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
     expected = plan.events + round(_mean_entries(plan.files) * unopened)
     luminosity = plan.metadata.luminosity if plan.metadata.kind == "data" else None
     about = plan.metadata
-    return DatasetLedger(about.process, about.kind, files, expected, 0, 0.0, 0.0, luminosity, lost, about.era)
+    return DatasetLedger(
+        about.process, about.kind, files, expected, 0, 0.0, 0.0, luminosity, lost, about.era, about.varies
+    )
 
 
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:

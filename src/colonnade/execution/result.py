@@ -15,7 +15,7 @@ import numpy as np
 from colonnade.errors import EventError
 from colonnade.execution.ledger import Ledger
 from colonnade.histograms import HistogramSet, combine
-from colonnade.manifest import normalisation
+from colonnade.manifest import alternatives_of, normalisation
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def collect(
     """
     from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
 
-    scaled: dict[str, dict[str, Mapping[str, Any]]] = {}
+    scaled: dict[str, dict[str, Any]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:
         own = luminosity[str(dataset.metadata.era)] if isinstance(luminosity, Mapping) else luminosity
@@ -138,11 +138,16 @@ def collect(
                 f"{process}_{part}": _scaled(filled, factor) for part, filled in result.get("parts", {}).items()
             }
         cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
+    for name, samples in alternatives_of(plan.datasets).items():
+        for variation, sample in samples.items():
+            other = scaled.pop(sample)
+            scaled[name] = {part: filled.varied(variation, other[part]) for part, filled in scaled[name].items()}
+    nominal = [dataset for dataset in plan.datasets if dataset.metadata.varies is None]
     eras = {
-        era: _by_process([dataset for dataset in plan.datasets if dataset.metadata.era == era], scaled)
+        era: _by_process([dataset for dataset in nominal if dataset.metadata.era == era], scaled)
         for era in (luminosity if isinstance(luminosity, Mapping) else ())
     }
-    return _by_process(plan.datasets, scaled), cutflow, eras
+    return _by_process(nominal, scaled), cutflow, eras
 
 
 def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Histograms:

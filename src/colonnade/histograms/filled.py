@@ -210,6 +210,24 @@ class HistogramSet(Mapping[str, hist.Hist]):
                 columns[name] = Column.of(observables[name], name, events)
         return Column.together([columns[name] for name in histogram.observables], histogram.name)
 
+    def varied(self, variation: str, other: HistogramSet) -> HistogramSet:
+        """Return the same with one more variation: the nominal contents of another set.
+
+        Raises
+        ------
+        ConfigError
+            If there is a variation of this name, or the histograms or the regions differ.
+        """
+        if variation in self.variations:
+            msg = f"the variation {variation!r} comes from an alternative sample and from the analysis; rename one."
+            raise ConfigError(msg)
+        made = HistogramSet(self.declared, self.regions, [*self.variations, variation])
+        made.absorb(self)
+        for own, theirs in ((made._values, other._values), (made._variances, other._variances)):
+            for name in self:
+                made._block(own, name)[..., -1] = other._block(theirs, name)[..., other.variations.index("nominal")]
+        return made
+
     def absorb(self, part: HistogramSet) -> None:
         """Add a set that may lack some of these variations: it counts there with its nominal contents.
 

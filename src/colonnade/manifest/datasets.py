@@ -6,6 +6,7 @@ __all__ = [
     "Dataset",
     "Manifest",
     "add_dataset",
+    "alternatives_of",
     "check_eras",
     "files_of",
     "load_manifest",
@@ -22,7 +23,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import Field, ValidationInfo, create_model, field_validator
 
@@ -325,6 +326,47 @@ def check_eras(datasets: Iterable[Dataset], declared: Collection[str]) -> None:
             "luminosity of each under `eras`, or choose the datasets of one."
         )
         raise ConfigError(msg)
+
+
+class _Described(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+
+def alternatives_of(datasets: Iterable[_Described]) -> dict[str, dict[str, str]]:
+    """Return for datasets that have alternative samples the names of these, by the variation that they stand for.
+
+    Raises
+    ------
+    ConfigError
+        If an alternative sample has no dataset whose place it can take, or a dataset is left without one.
+    """
+    nominal: dict[tuple[str, str | None], list[_Described]] = {}
+    varied: dict[tuple[str, str | None, str], list[_Described]] = {}
+    for dataset in datasets:
+        about = dataset.metadata
+        place = (about.process, about.era)
+        if about.varies is None:
+            nominal.setdefault(place, []).append(dataset)
+        else:
+            varied.setdefault((*place, about.varies), []).append(dataset)
+    found: dict[str, dict[str, str]] = {}
+    for (process, era, variation), samples in varied.items():
+        replaced = nominal.get((process, era), [])
+        if len(replaced) != len(samples):
+            where = process if era is None else f"{process} in {era}"
+            names = ", ".join(each.name for each in replaced) or "no dataset"
+            msg = (
+                f"Dataset {samples[0].name} is the alternative {variation} of {where}, which has {names}; give one "
+                f"alternative for each, not {len(samples)}."
+            )
+            raise ConfigError(msg)
+        for one, sample in zip(replaced, samples, strict=True):
+            found.setdefault(one.name, {})[variation] = sample.name
+    return found
 
 
 def add_dataset(

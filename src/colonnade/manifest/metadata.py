@@ -19,7 +19,7 @@ Kind = Literal["data", "background", "signal"]
 Range = tuple[float, float | None]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-# an era is part of the names of parameters
+# an era is part of the names of parameters, and so is a variation
 ERA = r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$"
 
 
@@ -136,6 +136,9 @@ with warnings.catch_warnings():
             The data-taking period, one of the workflow's `eras`, which give its luminosity, corrections and parameters.
         extra
             Anything else; `events.metadata` gives it to the processor.
+        varies
+            Of an alternative sample, the variation of its process that it stands for, such as ``hdamp_up``: it takes
+            the place of the process's dataset in its era, or of each where there are several, in the same order.
         luminosity
             Integrated luminosity in fb^-1, for data.
         luminosity_mask
@@ -166,6 +169,7 @@ with warnings.catch_warnings():
         sumw: float | None = None
         era: str | None = Field(default=None, pattern=ERA)
         extra: Mapping[str, Any] | None = None
+        varies: str | None = Field(default=None, pattern=ERA)
         luminosity: float | None = Field(default=None, gt=0)
         luminosity_mask: str | None = None
         triggers: tuple[str, ...] = ()
@@ -205,7 +209,7 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight")
+        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight", "varies")
         @classmethod
         def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") == "data" and value is not None:

@@ -89,7 +89,7 @@ def merged_cutflow(result: Result, names: Sequence[str], region: str) -> list[Cu
     tables = [
         table[region]
         for dataset, table in result.cutflow.items()
-        if region in table and result.ledger.datasets[dataset].process in names
+        if region in table and (entry := result.ledger.datasets[dataset]).process in names and entry.varies is None
     ]
     order = dict.fromkeys(row["cut"] for table in sorted(tables, key=len, reverse=True) for row in table)
     merged = []

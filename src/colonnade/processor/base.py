@@ -354,7 +354,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     def _shifts(self, chunk: Chunk) -> list[Shift]:
         declared = tuple(self.shifts)
-        if self.variations and not chunk.is_data:
+        if self.variations and not chunk.is_data and not chunk.alternative:
             return list(Shift.every(declared))
         return [Shift(known=Shift.sources(declared))]
 
@@ -388,7 +388,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return selected
 
     def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
-        varied = self.variations and not one.shift.direction
+        varied = self.variations and not one.shift.direction and not chunk.alternative
         weights = Weights(len(one.generator), chunk.where, variations=varied)
         if not chunk.is_data:
             weights.add("generator", one.generator)

@@ -25,6 +25,8 @@ class Chunk:
         "data", "background" or "signal".
     process
         The process that the dataset is of, where the metadata say so.
+    alternative
+        Whether it is an alternative sample, of which nothing is varied.
     where
         Dataset, file and entries, for messages.
     luminosity_mask
@@ -40,6 +42,7 @@ class Chunk:
     process: str = ""
     triggers: tuple[str, ...] = ()
     triggers_before: tuple[str, ...] = ()
+    alternative: bool = False
 
     @property
     def is_data(self) -> bool:
@@ -70,4 +73,5 @@ class Chunk:
         process = str(metadata.get("process", ""))
         own, before = (tuple(metadata.get(key) or ()) for key in ("triggers", "triggers_before"))
         mask = None if path is None else str(path)
-        return cls(dataset, kind, ", ".join(words), mask, process, own, before)
+        alternative = metadata.get("varies") is not None
+        return cls(dataset, kind, ", ".join(words), mask, process, own, before, alternative)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Builder", "BuiltModel"]
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.effects import modifiers_of
 from colonnade.statistics.eras import era_parts
 from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
-from colonnade.statistics.settings import ModelSettings, NormalisationSettings
+from colonnade.statistics.settings import ModelSettings, NormalisationSettings, SystematicSettings
 from colonnade.statistics.templates import (
     NOMINAL,
     Decision,
@@ -254,7 +254,9 @@ class Builder:
             modifiers.append(Modifier("lumi", LUMINOSITY))
         if nominal.any():
             variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
-            modifiers += self._systematics(channel, process, nominal, variations, decisions, free=bool(free))
+            modifiers += self._systematics(
+                channel, process, nominal, variations, by_variation, decisions, free=bool(free)
+            )
         if signal and self.settings.statistical.enabled and self.settings.statistical.signal and nominal.any():
             errors = np.sqrt(by_variation[NOMINAL][1])
             modifiers.append(Modifier("staterror", f"staterror_{channel}", errors=errors))
@@ -266,6 +268,7 @@ class Builder:
         process: str,
         nominal: Floats,
         variations: Mapping[str, Floats],
+        templates: Mapping[str, tuple[Floats, Floats]],
         decisions: list[Decision],
         *,
         free: bool,
@@ -288,8 +291,27 @@ class Builder:
                     decisions=decisions,
                 )
                 self._group_of.update((each.parameter, systematic.group) for each in found if systematic.group)
+                if found:
+                    doubts = self._doubts(systematic, process, templates)
+                    where = f"{process} in {channel}"
+                    decisions += [Decision("statistics", found[0].parameter, where, doubt) for doubt in doubts]
                 modifiers += found
         return modifiers
+
+    def _doubts(
+        self, systematic: SystematicSettings, process: str, templates: Mapping[str, tuple[Floats, Floats]]
+    ) -> Iterator[str]:
+        """Say where the statistical error of an alternative sample is larger than what it changes."""
+        total, variance = (float(each.sum()) for each in templates[NOMINAL])
+        for name in (f"{systematic.variation}_up", f"{systematic.variation}_down"):
+            if name in self.inputs.processes[process].alternatives and name in templates:
+                value, own = (float(each.sum()) for each in templates[name])
+                effect, error = abs(value / total - 1), float(np.sqrt(variance + own)) / total
+                if error > effect:
+                    yield (
+                        f"the alternative sample {name} changes the yield by {effect:.2%}, less than the statistical "
+                        f"error of {error:.2%}"
+                    )
 
     def _with_statistics(
         self, templates: Templates, samples: list[Sample], decisions: list[Decision]

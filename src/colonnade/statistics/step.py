@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["infer", "load_run", "make_inputs", "refit"]
+__all__ = ["alternatives_among", "infer", "load_run", "make_inputs", "refit"]
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def infer(
     unblind: bool = False,
     signal_regions: Collection[str] | None = None,
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    alternatives: Mapping[str, Collection[str]] | None = None,
 ) -> AnalysisResult:
     """Fit a run's histograms, set limits, and write the result.
 
@@ -51,6 +52,8 @@ def infer(
         blinded, as blinded data are never filled.
     eras
         `eras[era][name][process]`, what the histograms are the sums of, where there are eras.
+    alternatives
+        Process -> its variations that alternative samples stand for.
 
     Raises
     ------
@@ -69,6 +72,7 @@ def infer(
         unblind=unblind,
         signal_regions=signal_regions,
         eras=eras,
+        alternatives=alternatives,
     )
     result = analyse(inputs, model, folder=directory / "toys")
     write_analysis(result, directory)
@@ -84,6 +88,7 @@ def make_inputs(
     unblind: bool,
     signal_regions: Collection[str] | None,
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    alternatives: Mapping[str, Collection[str]] | None = None,
 ) -> Inputs:
     """Put together what `infer` is told."""
     processes = {
@@ -91,11 +96,22 @@ def make_inputs(
             kind,  # type: ignore[arg-type]  # the manifest has checked it
             dict(points.get(name, {}).get("parameters", {})),
             points.get(name, {}).get("cross_section_pb"),
+            frozenset((alternatives or {}).get(name, ())),
         )
         for name, kind in kinds.items()
     }
     regions = frozenset(_empty_regions(histograms, kinds) if signal_regions is None else signal_regions)
     return Inputs(histograms, processes, luminosity, regions, unblind, eras or {})
+
+
+def alternatives_among(datasets: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the variations of each process, and of those that are parts of one, that alternative samples stand for."""
+    found: dict[str, set[str]] = {}
+    for each in datasets:
+        if each.get("varies"):
+            found.setdefault(each["process"], set()).add(each["varies"])
+    parts = {each["process"]: found.get(each["part_of"], set()) for each in datasets if "part_of" in each}
+    return {**found, **parts}
 
 
 def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str] = ()) -> AnalysisResult:
@@ -160,7 +176,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
             "cross_section_pb": each["xsec_pb"] * each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0),
         }
         for each in datasets
-        if each["kind"] == "signal" and each.get("xsec_pb") is not None
+        if each["kind"] == "signal" and each.get("xsec_pb") is not None and "varies" not in each
     }
     inputs = make_inputs(
         load(directory),
@@ -170,6 +186,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
         unblind=bool(config.get("unblind", False)),
         signal_regions=provenance.get("signal_regions"),
         eras={era: load(directory, era) for era in config.get("eras") or ()},
+        alternatives=alternatives_among(datasets),
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
 

@@ -55,11 +55,14 @@ class Process:
     cross_section_pb : float, optional
         Of a signal point, with k-factor and filter efficiency: a limit on the signal strength times this is
         one on the cross-section.
+    alternatives : frozenset of str
+        Its variations that other samples stand for.
     """
 
     kind: Literal["data", "background", "signal"]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     cross_section_pb: float | None = None
+    alternatives: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

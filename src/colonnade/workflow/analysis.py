@@ -16,7 +16,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import ScorerSettings
-from colonnade.manifest import Dataset, Manifest, check_eras, load_fileset, load_manifest
+from colonnade.manifest import Dataset, Manifest, alternatives_of, check_eras, load_fileset, load_manifest
 from colonnade.processor import Processor
 from colonnade.workflow.settings import CoffeaSettings, Workflow
 
@@ -168,6 +168,7 @@ def load_datasets(workflow: Workflow) -> list[Dataset]:
     )
     datasets = manifest.select(workflow.settings.datasets)
     check_eras(datasets, workflow.settings.eras)
+    alternatives_of(datasets)  # which refuses those that are none
     return datasets
 
 

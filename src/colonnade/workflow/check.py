@@ -27,7 +27,7 @@ def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:
         If a dataset is of a process of that name.
     """
     declared = getattr(one_of(processor), "parts", {})
-    simulated = [dataset for dataset in datasets if dataset.metadata.kind != "data"]
+    simulated = [dataset for dataset in datasets if dataset.metadata.kind != "data" and dataset.metadata.varies is None]
     found = {
         f"{dataset.metadata.process}_{part}": dataset
         for dataset in simulated
@@ -122,6 +122,9 @@ def _build_with_made_up_content(
         weights = dict.fromkeys(name for name in asked if name not in {shift.source for shift in shifts})
         variations = [shift.variation for shift in shifts]
         variations += [f"{name}_{side}" for name in weights for side in ("up", "down")]
+    variations = list(
+        dict.fromkeys([*variations, *(each.metadata.varies for each in datasets if each.metadata.varies)])
+    )
     kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
     kinds |= {part: dataset.metadata.kind for part, dataset in parts_of(processor, datasets).items()}
     made = {}

@@ -49,7 +49,11 @@ def make_columns(
     also
         Observables to write beside the features.
     """
-    datasets = [dataset for dataset in load_datasets(workflow) if dataset.metadata.kind != "data"]
+    datasets = [
+        dataset
+        for dataset in load_datasets(workflow)
+        if dataset.metadata.kind != "data" and dataset.metadata.varies is None
+    ]
     features = sorted({name for model in models for name in model.columns()})
     if features:
         features = sorted({*features, *also})

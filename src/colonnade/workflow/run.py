@@ -147,7 +147,9 @@ def _gaps(workflow: Workflow, datasets: Sequence[Dataset]) -> list[str]:
     """Say which processes have no dataset in some era, where nothing stands for them."""
     eras: dict[str, set[str | None]] = {}
     for dataset in datasets:
-        eras.setdefault(dataset.metadata.process, set()).add(dataset.metadata.era)
+        about = dataset.metadata
+        name = about.process if about.varies is None else f"The alternative {about.varies} of {about.process}"
+        eras.setdefault(name, set()).add(about.era)
     return [
         f"{process} has no dataset of the era {era}, so nothing stands for it there."
         for era in workflow.settings.eras
@@ -222,12 +224,13 @@ def _about(
             **files({"processor": reference.partition(":")[0]}),
             **({"eras": eras} if eras else own(workflow)),
             "datasets": {
-                name: dataset.metadata.model_copy(update={"process": process}).model_dump(
-                    mode="json", exclude_none=True
-                )
-                for name, process, dataset in (
-                    *((dataset.name, dataset.metadata.process, dataset) for dataset in datasets),
-                    *((part, part, dataset) for part, dataset in parts_of(processor, datasets).items()),
+                name: dataset.metadata.model_dump(mode="json", exclude_none=True) | others
+                for name, others, dataset in (
+                    *((dataset.name, {}, dataset) for dataset in datasets),
+                    *(
+                        (part, {"process": part, "part_of": dataset.metadata.process}, dataset)
+                        for part, dataset in parts_of(processor, datasets).items()
+                    ),
                 )
             },
         },
@@ -328,6 +331,7 @@ def _meaning(about: Mapping[str, Any]) -> list[Any]:
 
 def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
     from colonnade.statistics import infer
+    from colonnade.statistics.step import alternatives_among
     from colonnade.statistics.summary import fit_summary
 
     datasets = about["inputs"]["datasets"].values()
@@ -344,8 +348,9 @@ def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histogr
                     "cross_section_pb": each.get("xsec_pb", 0.0) * each["k_factor"] * each["filter_efficiency"],
                 }
                 for each in datasets
-                if each["kind"] == "signal"
+                if each["kind"] == "signal" and "varies" not in each
             },
+            alternatives=alternatives_among(datasets),
             luminosity=about["config"]["luminosity"],
             unblind=about["config"]["unblind"],
             signal_regions=about["signal_regions"],
