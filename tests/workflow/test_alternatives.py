@@ -114,3 +114,15 @@ def test_what_is_no_alternative_is_refused(
     (folder / "datasets.json").write_text(json.dumps(entries))
     assert colonnade_does("run", write_workflow(folder), "--output", folder / "new") == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_dumps_are_without_and_skims_with_them(project: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    workflow = write_workflow(project)
+    assert colonnade_does("columns", workflow, "--output", tmp_path / "columns", "--executor", "iterative") == 0
+    names = set(pq.read_table(tmp_path / "columns" / "background.parquet")["dataset"].to_pylist())
+    assert names == {"background"}
+    assert colonnade_does("skim", workflow, "--output", tmp_path / "skim") == 0
+    skimmed = json.loads((tmp_path / "skim" / "datasets.json").read_text())
+    assert skimmed["background_mass_up"]["metadata"]["varies"] == "mass_up"

@@ -138,11 +138,13 @@ def collect(
                 f"{process}_{part}": _scaled(filled, factor) for part, filled in result.get("parts", {}).items()
             }
         cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
-    for name, samples in alternatives_of(plan.datasets).items():
+    # what is dumped or skimmed has no variations
+    varies = all(isinstance(filled, HistogramSet) for each in scaled.values() for filled in each.values())
+    for name, samples in alternatives_of(plan.datasets).items() if varies else ():
         for variation, sample in samples.items():
             other = scaled.pop(sample)
             scaled[name] = {part: filled.varied(variation, other[part]) for part, filled in scaled[name].items()}
-    nominal = [dataset for dataset in plan.datasets if dataset.metadata.varies is None]
+    nominal = [dataset for dataset in plan.datasets if dataset.name in scaled]
     eras = {
         era: _by_process([dataset for dataset in nominal if dataset.metadata.era == era], scaled)
         for era in (luminosity if isinstance(luminosity, Mapping) else ())

@@ -49,11 +49,7 @@ def make_columns(
     also
         Observables to write beside the features.
     """
-    datasets = [
-        dataset
-        for dataset in load_datasets(workflow)
-        if dataset.metadata.kind != "data" and dataset.metadata.varies is None
-    ]
+    datasets = [dataset for dataset in _nominal(workflow) if dataset.metadata.kind != "data"]
     features = sorted({name for model in models for name in model.columns()})
     if features:
         features = sorted({*features, *also})
@@ -61,6 +57,11 @@ def make_columns(
     folds = next((model.folds for model in models if model.folds > 1), 1)
     processor = make_processor(workflow, scored=False)
     return _written(workflow, processor, datasets, folder, console, observables=features or None, folds=folds)
+
+
+def _nominal(workflow: Workflow) -> list[Dataset]:
+    """Return the datasets without alternative samples, whose events would count twice."""
+    return [dataset for dataset in load_datasets(workflow) if dataset.metadata.varies is None]
 
 
 def make_dump(workflow: Workflow, folder: Path, console: Console) -> list[ColumnsCard]:
@@ -83,7 +84,7 @@ def make_dump(workflow: Workflow, folder: Path, console: Console) -> list[Column
         If only blinded regions of data are asked for, or a region or shift is unknown.
     """
     dump, unblind = workflow.settings.dump, workflow.settings.unblind
-    datasets = [dataset for dataset in load_datasets(workflow) if dump.data or dataset.metadata.kind != "data"]
+    datasets = [dataset for dataset in _nominal(workflow) if dump.data or dataset.metadata.kind != "data"]
     processor = make_processor(workflow, unblind=unblind)
     declared = one_of(processor)
     blind = [name for name, region in declared.regions.items() if region.signal and not unblind]
