@@ -9,7 +9,7 @@ import sys
 import colonnade
 
 PUBLIC = {
-    "colonnade": ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "load"],
+    "colonnade": ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "Source", "load"],
     "colonnade.errors": [
         "ColonnadeError",
         "ConfigError",

@@ -15,10 +15,11 @@ _HOME = {
     "Processor": "processor",
     "Region": "processor",
     "Shift": "processor",
+    "Source": "processor",
     "load": "accumulators",
 }
 
-__all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "load"]
+__all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "Source", "load"]
 
 
 def __getattr__(name: str) -> Any:

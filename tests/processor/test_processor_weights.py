@@ -41,7 +41,7 @@ def test_variations_that_are_not_wanted_are_not_made():
     def never():
         raise AssertionError
 
-    weights = Weights(2, variations=False)
+    weights = Weights(2, wanted=lambda _: False)
     weights.add("id", np.ones(2), never, never)
     weights.add("nan", np.ones(2), np.full(2, np.nan))
     assert weights.variations == ()

@@ -132,12 +132,13 @@ class Jets:
         """
         nominal = self._calibrate(jets, events)
         scale = nominal.factor * self._smear(nominal, self._direction(shift, events), events)
-        if shift.direction and shift.source in self._uncertainties.corrections:
+        sources = [source for source in shift.moved if source in self._uncertainties.corrections]
+        if sources:
             if nominal.smeared is None:
                 nominal.smeared = {**nominal.inputs, "JetPt": nominal.raw * scale}
-            scale = scale * (
-                1 + shift.direction * self._uncertainties(shift.source, where_of(events), **nominal.smeared)
-            )
+            where = where_of(events)
+            changes = [shift.direction * self._uncertainties(one, where, **nominal.smeared) for one in sources]
+            scale = scale * (1 + sum(changes))
         mass = nominal.jets.coordinate("mass") * (1 - nominal.jets.coordinate("rawFactor")) * scale
         return assign(jets, pt=nominal.raw * scale, mass=mass)
 
@@ -188,9 +189,10 @@ class Jets:
             used = (hard > 15) & (abs(one.coordinate("eta")) < 5.2) & (electromagnetic < 0.9)
             muon = uncorrected * muons
             moved = np.ones_like(hard) if given is None else given
-            if shift.direction and shift.source in self._uncertainties.corrections:
-                at = {**inputs, "JetPt": hard + muon}
-                moved = moved + shift.direction * self._uncertainties(shift.source, where, **at)
+            for source in shift.moved:
+                if source in self._uncertainties.corrections:
+                    at = {**inputs, "JetPt": hard + muon}
+                    moved = moved + shift.direction * self._uncertainties(source, where, **at)
             change = np.where(used, (hard + muon) * moved - uncorrected * (1 - muons) * first - muon, 0.0)
             phi = one.coordinate("phi") + one.coordinate("muonSubtrDeltaPhi")
             px = px - event_sum(unwrap(change * np.cos(phi), one.offsets, None))
@@ -199,7 +201,7 @@ class Jets:
 
     def _direction(self, shift: Shift, events: Any) -> str:
         """Return the name that files give to a shift of the smearing."""
-        if shift.source != "jer":
+        if "jer" not in shift.moved:
             return "nom"
         if self._resolution is None:
             msg = f"the shift 'jer' needs the tag of the resolutions {where_of(events)}: give jer=."

@@ -23,6 +23,8 @@ class Place:
         Its declaration.
     regions
         Those of the analysis that it has.
+    variations
+        Places, among all variations, of those that it has.
     start
         Its first bin.
     shape
@@ -31,6 +33,7 @@ class Place:
 
     histogram: Histogram
     regions: tuple[str, ...]
+    variations: tuple[int, ...]
     start: int
     shape: tuple[int, ...]
 
@@ -81,10 +84,19 @@ class Layout:
         for histogram in self.declared:
             own = histogram.regions_among(self.regions)
             extents = (rule.size + rule.under + rule.over for rule in histogram.rules)
-            place = Place(histogram, own, start, (len(own), *extents, len(self.variations)))
+            filled = tuple(i for i, variation in enumerate(self.variations) if histogram.fills(variation))
+            place = Place(histogram, own, filled, start, (len(own), *extents, len(filled)))
             places[histogram.name] = place
             start += place.size
         return places
+
+    @functools.cached_property
+    def by_variations(self) -> dict[tuple[int, ...], list[Place]]:
+        """The places of histograms that have the same variations."""
+        groups: dict[tuple[int, ...], list[Place]] = {}
+        for place in self.places.values():
+            groups.setdefault(place.variations, []).append(place)
+        return groups
 
     @functools.cached_property
     def size(self) -> int:

@@ -66,6 +66,16 @@ class Column:
         """How many events the column has."""
         return len(self.content) if self.offsets is None else len(self.offsets) - 1
 
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many values each event of a jagged column has."""
+        return np.diff(np.asarray(self.offsets))
+
+    def entries(self, these: slice) -> Column:
+        """Return some of the values, as a flat column."""
+        missing = None if self.missing is None else self.missing[these]
+        return Column(self.name, self.content[these], None, missing)
+
     @staticmethod
     def together(columns: list[Column], histogram: str) -> list[Column]:
         """Give the columns of a histogram of several axes one length: a flat one repeats for each object.

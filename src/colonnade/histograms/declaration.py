@@ -6,6 +6,7 @@ __all__ = ["Histogram", "full_axes"]
 
 import copy
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import boost_histogram as bh
@@ -36,6 +37,12 @@ class Histogram:
         entry for each object, with the weight of the object's event.
     regions
         The regions the histogram is filled in; all, where it is not given.
+    variations
+        Names or globs of the variations that are filled, with or without ``_up`` and ``_down``; all, where it is not
+        given. An empty tuple is the nominal result alone, which is always filled.
+    weight
+        The name of an observable that multiplies the weight of each entry: one number an event, or one an object where
+        the histogram's observables have one.
 
     Raises
     ------
@@ -50,7 +57,7 @@ class Histogram:
     ('mll', '$m_{\\ell\\ell}$ [GeV]')
     """
 
-    __slots__ = ("axes", "name", "observables", "regions", "rules", "units")
+    __slots__ = ("axes", "name", "observables", "regions", "rules", "units", "variations", "weight")
 
     name: str
     axes: tuple[Any, ...]
@@ -58,6 +65,8 @@ class Histogram:
     regions: tuple[str, ...] | None
     rules: tuple[AxisRule, ...]
     units: tuple[str, ...]
+    variations: tuple[str, ...] | None
+    weight: str | None
 
     def __init__(
         self,
@@ -67,6 +76,8 @@ class Histogram:
         unit: str | Sequence[str] = "",
         observables: Sequence[str] | None = None,
         regions: Sequence[str] | None = None,
+        variations: Sequence[str] | None = None,
+        weight: str | None = None,
     ) -> None:
         what = f"histogram {name!r}"
         if not name or "/" in name or name != name.strip():
@@ -94,12 +105,21 @@ class Histogram:
             _named(axis, observable, text, quantity, what)
             for axis, observable, text, quantity in zip(axes, names, labels, units, strict=True)
         )
-        self._set(name, built, names, None if regions is None else tuple(regions), units)
+        if isinstance(variations, str):
+            msg = f"{what}: its variations are a text, {variations!r}; give a tuple of names."
+            raise ConfigError(msg)
+        chosen = (None if given is None else tuple(given) for given in (regions, variations))
+        self._set(name, built, names, *chosen, units, weight)
 
-    def _set(self, name: str, axes: tuple[Any, ...], observables: Any, regions: Any, units: Any) -> None:
+    def _set(self, name: str, axes: tuple[Any, ...], observables: Any, *others: Any) -> None:
+        regions, variations, units, weight = others
         rules = tuple(AxisRule.of(axis) for axis in axes)
-        for field, value in zip(self.__slots__, (axes, name, observables, regions, rules, units), strict=True):
+        values = (axes, name, observables, regions, rules, units, variations, weight)
+        for field, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, field, value)
+
+    def _fields(self) -> tuple[Any, ...]:
+        return self.name, self.axes, self.observables, self.regions, self.variations, self.units, self.weight
 
     def __setattr__(self, field: str, value: object) -> None:
         msg = f"a histogram's declaration is frozen; {field} can't be set."
@@ -110,13 +130,12 @@ class Histogram:
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, self.axes, self.observables, self.regions, self.units)
+        return _restore, self._fields()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Histogram):
             return NotImplemented
-        mine = (self.name, self.observables, self.regions, self.units, self.axes)
-        return self is other or mine == (other.name, other.observables, other.regions, other.units, other.axes)
+        return self is other or self._fields() == other._fields()
 
     def __hash__(self) -> int:
         return hash((self.name, self.observables, self.regions))
@@ -124,6 +143,13 @@ class Histogram:
     def __repr__(self) -> str:
         axes = ", ".join(repr(axis) for axis in self.axes)
         return f"Histogram({self.name!r}, {axes}, observables={self.observables!r}, regions={self.regions!r})"
+
+    def fills(self, variation: str) -> bool:
+        """Tell whether a variation is filled, such as ``jes_up``."""
+        if self.variations is None or variation == "nominal":
+            return True
+        names = (variation, variation.removesuffix("_up").removesuffix("_down"))
+        return any(fnmatchcase(name, pattern) for pattern in self.variations for name in names)
 
     def regions_among(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the regions to fill, in the analysis's order.

@@ -7,6 +7,7 @@ __all__ = ["HistogramSet", "combine"]
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hist
@@ -79,7 +80,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
     def __getitem__(self, name: str) -> hist.Hist:
         place = self._layout.places[name]
-        axes = full_axes(place.histogram, place.regions, self.variations)
+        axes = full_axes(place.histogram, place.regions, [self.variations[i] for i in place.variations])
         filled = hist.Hist(*axes, storage=hist.storage.Weight())
         view = filled.view(flow=True)
         # here the variations run fastest, which is how they are filled; in the Hist they come second
@@ -156,29 +157,43 @@ class HistogramSet(Mapping[str, hist.Hist]):
         """
         weights = np.ascontiguousarray(weights, dtype=np.float64)
         chosen = [np.flatnonzero(np.asarray(masks[name])) if name in masks else _NONE for name in self.regions]
-        block = max(_BLOCK // max(weights.shape[1], 1), 1)
+        for histogram in self.declared:
+            for name in _names(histogram):
+                if name not in observables:
+                    known = nearest(name, observables)
+                    msg = f"histogram {histogram.name!r} needs the observable {name!r}, which is not produced{known}."
+                    raise ConfigError(msg)
         columns: dict[str, Column] = {}
+        last = first + weights.shape[1]
+        for variations, places in self._layout.by_variations.items():
+            given = [i - first for i in variations if first <= i < last]
+            if given:
+                own = weights if len(given) == weights.shape[1] else np.ascontiguousarray(weights[:, given])
+                some = _Filling(chosen, own, variations.index(first + given[0]), len(variations), where)
+                self._fill(places, observables, columns, some)
+
+    def _fill(
+        self, places: Sequence[Place], observables: Mapping[str, Any], columns: dict[str, Column], some: _Filling
+    ) -> None:
+        """Fill histograms of the same variations."""
         filled: list[tuple[Place, list[Column]]] = []
         entries = 0
-        for place in self._layout.places.values():
-            together = self._columns(place.histogram, observables, columns, len(weights))
+        for place in places:
+            if place.regions and all(some.chosen[self.regions.index(name)] is _NONE for name in place.regions):
+                continue
+            together = self._columns(place.histogram, observables, columns, len(some.weights))
+            if place.histogram.weight is not None:
+                self._add_weighted(place, together, some)
+                continue
             if filled and entries + len(together[0].content) > _TOGETHER:
-                self._add(filled, chosen, weights, first, block, where)
+                self._add(filled, some)
                 filled, entries = [], 0
             filled.append((place, together))
             entries += len(together[0].content)
         if filled:
-            self._add(filled, chosen, weights, first, block, where)
+            self._add(filled, some)
 
-    def _add(
-        self,
-        filled: Sequence[tuple[Place, list[Column]]],
-        chosen: Sequence[Integers],
-        weights: Floats,
-        first: int,
-        block: int,
-        where: str,
-    ) -> None:
+    def _add(self, filled: Sequence[tuple[Place, list[Column]]], some: _Filling) -> None:
         """Add events to some histograms, whose columns are given."""
         starts = [0, *itertools.accumulate(len(together[0].content) for _, together in filled)]
         bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
@@ -187,28 +202,58 @@ class HistogramSet(Mapping[str, hist.Hist]):
             _number(place.histogram, together, bins[start:stop])
             regions = [self.regions.index(name) for name in place.regions]
             entries.append(Entries(place.start, math.prod(place.shape[1:-1]), regions, start, together[0].offsets))
-        sums = self._values, self._variances, len(self.variations)
-        bad = accumulate(entries, bins, chosen, weights, first, *sums, block)
+        block = max(_BLOCK // some.weights.shape[1], 1)
+        sums = self._values, self._variances, some.variations
+        bad = accumulate(entries, bins, some.chosen, some.weights, some.first, *sums, block)
         if bad is not None:
             number, entry = bad
             place, together = filled[number]
             culprit = next(column for column in together if not np.isfinite(column.content[entry]))
             what = "not a number (NaN)" if np.isnan(culprit.content[entry]) else "infinite"
             msg = f"the observable {culprit.name!r} of histogram {place.histogram.name!r} is {what}"
-            raise EventError(f"{msg} {where}." if where else f"{msg}.")
+            raise EventError(f"{msg} {some.where}." if some.where else f"{msg}.")
+
+    def _add_weighted(self, place: Place, together: list[Column], some: _Filling) -> None:
+        """Add entries that have weights of their own, as if each were an event."""
+        *axes, weight = together
+        count = len(weight.content)
+        event = np.arange(count) if weight.offsets is None else np.repeat(np.arange(weight.events), weight.counts)
+        factor = weight.content.astype(np.float64)
+        bad = ~np.isfinite(factor) if weight.missing is None else weight.missing | ~np.isfinite(factor)
+        chosen = []
+        for name, events in zip(self.regions, some.chosen, strict=True):
+            inside = np.zeros(len(some.weights), dtype=bool)
+            inside[events] = name in place.regions
+            chosen.append(np.flatnonzero(inside[event]))
+            wrong = np.count_nonzero(bad[chosen[-1]])
+            if wrong:
+                msg = (
+                    f"the weight {weight.name!r} of histogram {place.histogram.name!r} is missing, infinite or not a "
+                    f"number in {wrong} of {len(chosen[-1])} entries of the region {name!r} {some.where}."
+                )
+                raise EventError(msg)
+        # what is expanded to entries is held for so many of them at a time
+        step = max((_BLOCK << 6) // some.weights.shape[1], 1)
+        for start in range(0, count, step):
+            here = slice(start, start + step)
+            weights = some.weights[event[here]] * factor[here, np.newaxis]
+            inside_here = [places[slice(*np.searchsorted(places, (start, start + step)))] - start for places in chosen]
+            flat = [column.entries(here) for column in axes]
+            self._add([(place, flat)], replace(some, chosen=inside_here, weights=weights))
 
     def _columns(
         self, histogram: Histogram, observables: Mapping[str, Any], columns: dict[str, Column], events: int
     ) -> list[Column]:
         """Return the columns of a histogram; `columns` keeps each, as it is looked at once."""
-        for name in histogram.observables:
-            if name not in observables:
-                known = nearest(name, observables)
-                msg = f"histogram {histogram.name!r} needs the observable {name!r}, which is not produced{known}."
-                raise ConfigError(msg)
+        names = _names(histogram)
+        for name in names:
             if name not in columns:
                 columns[name] = Column.of(observables[name], name, events)
-        return Column.together([columns[name] for name in histogram.observables], histogram.name)
+        flat = all(columns[name].offsets is None for name in histogram.observables)
+        if histogram.weight is not None and flat and columns[histogram.weight].offsets is not None:
+            msg = f"histogram {histogram.name!r} has one entry an event, but its weight {histogram.weight!r} is jagged."
+            raise ConfigError(msg)
+        return Column.together([columns[name] for name in names], histogram.name)
 
     def varied(self, variation: str, other: HistogramSet) -> HistogramSet:
         """Return the same with one more variation: the nominal contents of another set.
@@ -239,9 +284,10 @@ class HistogramSet(Mapping[str, hist.Hist]):
         if part.regions != self.regions or part.declared != self.declared:
             msg = "results with different histograms or regions can't be combined."
             raise ConfigError(msg)
-        known = part.variations
-        places = [known.index(name if name in known else "nominal") for name in self.variations]
         for name in self:
+            known = [part.variations[i] for i in part._layout.places[name].variations]
+            own = [self.variations[i] for i in self._layout.places[name].variations]
+            places = [known.index(each if each in known else "nominal") for each in own]
             self._block(self._values, name)[...] += part._block(part._values, name)[..., places]
             self._block(self._variances, name)[...] += part._block(part._variances, name)[..., places]
 
@@ -260,11 +306,41 @@ class HistogramSet(Mapping[str, hist.Hist]):
             raise ConfigError(msg)
 
 
+@dataclass(frozen=True)
+class _Filling:
+    """What histograms of the same variations are filled with.
+
+    Attributes
+    ----------
+    chosen
+        For each region the places of its events, rising.
+    weights
+        Shape (events, k).
+    first
+        The place of the first of these k variations among those of the histograms.
+    variations
+        How many these have.
+    where
+        For messages.
+    """
+
+    chosen: Sequence[Integers]
+    weights: Floats
+    first: int
+    variations: int
+    where: str
+
+
 _NONE = np.zeros(0, dtype=np.int64)
 #: how many weights are worked with at a time: half a megabyte stays in the processor's cache
 _BLOCK = 1 << 16
 #: how many entries of histograms are filled in turn with a block of weights; each has a bin number of four bytes
 _TOGETHER = 1 << 23
+
+
+def _names(histogram: Histogram) -> tuple[str, ...]:
+    """Return the observables that a histogram takes, its weight last."""
+    return (*histogram.observables, *(() if histogram.weight is None else (histogram.weight,)))
 
 
 def _number(histogram: Histogram, together: list[Column], bins: npt.NDArray[np.int32]) -> None:

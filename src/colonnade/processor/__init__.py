@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["CutflowRow", "Objects", "Processor", "Region", "Scorer", "Shift", "cutflow_table"]
+__all__ = ["CutflowRow", "Objects", "Processor", "Region", "Scorer", "Shift", "Source", "cutflow_table"]
 
 from colonnade.processor.base import Processor, Scorer
 from colonnade.processor.cutflow import CutflowRow, cutflow_table
-from colonnade.processor.pieces import Objects, Region, Shift
+from colonnade.processor.pieces import Objects, Region, Shift, Source

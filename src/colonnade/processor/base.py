@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from coffea.processor import ProcessorABC
 
-from colonnade.errors import ConfigError, EventError, nearest
+from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram, HistogramSet
 from colonnade.kinematics import accelerate, own
 from colonnade.processor import cutflow
@@ -23,7 +23,7 @@ from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, countable
 from colonnade.processor.declarations import check_declarations
 from colonnade.processor.passing import Passing
-from colonnade.processor.pieces import Objects, Region, Selection, Shift, as_mask
+from colonnade.processor.pieces import Objects, Region, Selection, Shift, Source, as_mask, members_of
 from colonnade.processor.weights import Weights, finite
 
 Mask = npt.NDArray[np.bool_]
@@ -112,10 +112,12 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     regions: ClassVar[Mapping[str, Region]] = {}
     """The regions, by name."""
 
-    shifts: ClassVar[tuple[str, ...]] = ()
+    shifts: ClassVar[tuple[str | Source, ...]] = ()
     """The sources of uncertainty that shift objects; for each the analysis runs again, up and down.
 
-    One that has one side is named with it: of ``HEM_up`` no down is filled, and ``shift["HEM"]`` is +1 or 0.
+    One that has one side is named with it: of ``HEM_up`` no down is filled, and ``shift["HEM"]`` is +1 or 0. One that
+    shifts data, too, or certain processes alone, or moves with others, is a `Source`. A shift that no histogram fills
+    is left out.
     """
 
     parts: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -210,7 +212,14 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     def weights(self, events: Any, objects: Objects, weights: Weights) -> None:
         """Add weights of simulated events: ``weights.add("muon_id", nominal, up, down)``.
 
-        The generator's weight is already in. Data are not weighted.
+        The generator's weight is already in. ``weights.add(..., regions=("CR", "SR"))`` is a weight of these regions
+        alone; ``weights.shift`` and ``weights.observables`` are at hand. Data are weighted by `data_weights`.
+        """
+
+    def data_weights(self, events: Any, objects: Objects, weights: Weights) -> None:
+        """Add weights of recorded events, as `weights` does of simulated ones: prescales, fake factors, charge flips.
+
+        Where a channel of the likelihood counts data, its weights should be 1, as a sum of weights is no count.
         """
 
     def split(self, events: Any, objects: Objects) -> Mapping[str, Any]:
@@ -255,33 +264,33 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         generator = self._generator_weights(events, chunk)
         selected = self._select(events, generator, chunk, self._shifts(chunk))
         nominal = selected[0]
-        weights = self._weights(nominal, chunk)
-        names, matrix = weights.matrix()
-        variations = (*names, *(one.shift.variation for one in selected[1:]))
+        selection = self._cuts(nominal)
+        opened = self._open(self._masks(selection), chunk)
+        weights = self._weights(nominal, opened, chunk)
+        variations = ("nominal", *weights.variations, *(one.shift.variation for one in selected[1:]))
         if len(set(variations)) != len(variations):
             twice = next(name for name in variations if variations.count(name) > 1)
             msg = f"the variation {twice!r} comes both from a weight and from a shift; rename one."
             raise ConfigError(msg)
+        counts = self._cutflow(nominal, selection, weights, chunk)
         parts = ("", *self._parts_of(chunk))
         filled = {part: HistogramSet(self.histograms, list(self.regions), variations) for part in parts}
-        counts: dict[str, dict[str, Floats]] = {}
         sums: dict[str, Floats] = {}
         first = 0
         for one in selected:
             if one is not nominal:
-                matrix = self._weights(one, chunk).weight()[:, np.newaxis]
-            selection = self._cuts(one)
-            masks = {name: selection.all(*region.cuts) for name, region in self.regions.items()}
-            if one is nominal:
-                counts = self._cutflow(one, selection, matrix[:, 0], chunk)
-            masks = self._open(masks, chunk)
+                opened = self._open(self._masks(self._cuts(one)), chunk)
+                weights = self._weights(one, opened, chunk)
             members = self._members(one, chunk)
-            for part, member in members.items():
-                own = masks if len(parts) == 1 else {name: mask & member for name, mask in masks.items()}
-                filled[part].fill(one.observables, own, matrix, first, chunk.where)
+            for group in weights.groups(self.regions):
+                matrix = weights.matrix(group[0])[1]
+                for part, member in members.items():
+                    masks = {name: opened[name] for name in group if name in opened}
+                    own = masks if len(parts) == 1 else {name: mask & member for name, mask in masks.items()}
+                    filled[part].fill(one.observables, own, matrix, first, chunk.where)
             if one is nominal and len(parts) > 1:
                 sums = {part: np.array([mask.sum(), one.generator[mask].sum()]) for part, mask in members.items()}
-            first += matrix.shape[1]
+            first += 1 + len(weights.variations)
         result: dict[str, Any] = {
             "histograms": filled.pop(""),
             "cutflow": counts,
@@ -308,23 +317,24 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         -------
         dict
             Arrays with one entry for each event that passes the preselection: ``run``, ``luminosityBlock`` and
-            ``event`` where the input has them; ``weight``; ``regions``, a dict of region to boolean array;
+            ``event`` where the input has them; ``weight``, without the weights that only some regions have;
+            ``regions``, a dict of region to boolean array;
             ``observables``, a dict of name to array. Of blinded data, events in a signal region are left out.
         """
         chunk = Chunk.of(events)
         events = accelerate(events)
         generator = self._generator_weights(events, chunk)
-        (one,) = self._select(events, generator, chunk, [Shift.of(shift, tuple(self.shifts))])
-        selection = self._cuts(one)
-        masks = {name: selection.all(*region.cuts) for name, region in self.regions.items()}
+        (one,) = self._select(events, generator, chunk, [Shift.of(shift, self.shifts)])
+        masks = self._masks(self._cuts(one))
+        opened = self._open(masks, chunk)
         hidden = np.zeros(len(one.generator), dtype=bool)
-        for name in masks.keys() - self._open(masks, chunk).keys():
+        for name in masks.keys() - opened.keys():
             hidden |= masks[name]
         keep = ~hidden
         identity = [name for name in ("run", "luminosityBlock", "event") if name in ak.fields(events)]
         return {
             **{name: np.asarray(one.events[name])[keep] for name in identity},
-            "weight": self._weights(one, chunk).weight()[keep],
+            "weight": self._weights(one, opened, chunk).weight()[keep],
             "regions": {name: mask[keep] for name, mask in masks.items()},
             "observables": {name: values[keep] for name, values in one.observables.items()},
         }
@@ -353,10 +363,12 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return passed, float(self._generator_weights(events, chunk).sum())
 
     def _shifts(self, chunk: Chunk) -> list[Shift]:
-        declared = tuple(self.shifts)
-        if self.variations and not chunk.is_data and not chunk.alternative:
-            return list(Shift.every(declared))
-        return [Shift(known=Shift.sources(declared))]
+        nominal, *others = Shift.every(self.shifts, chunk.process, data=chunk.is_data)
+        varied = self.variations and not chunk.alternative
+        return [nominal, *(one for one in others if varied and self._fills(one.variation))]
+
+    def _fills(self, variation: str) -> bool:
+        return any(histogram.fills(variation) for histogram in self.histograms)
 
     def _generator_weights(self, events: Any, chunk: Chunk) -> Floats:
         if chunk.is_data or "genWeight" not in ak.fields(events):
@@ -387,10 +399,20 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                 one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
         return selected
 
-    def _weights(self, one: _Selected, chunk: Chunk) -> Weights:
+    def _weights(self, one: _Selected, opened: Mapping[str, Mask], chunk: Chunk) -> Weights:
         varied = self.variations and not one.shift.direction and not chunk.alternative
-        weights = Weights(len(one.generator), chunk.where, variations=varied)
-        if not chunk.is_data:
+        nobody = np.zeros(len(one.generator), dtype=bool)  # of a region that is blinded
+        weights = Weights(
+            len(one.generator),
+            chunk.where,
+            wanted=self._fills if varied else lambda _: False,
+            masks={name: opened.get(name, nobody) for name in self.regions},
+            shift=one.shift,
+            observables=one.observables,
+        )
+        if chunk.is_data:
+            self.data_weights(one.events, one.objects, weights)
+        else:
             weights.add("generator", one.generator)
             self.weights(one.events, one.objects, weights)
         return weights
@@ -399,31 +421,10 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return () if chunk.is_data else tuple(self.parts.get(chunk.process, ()))
 
     def _members(self, one: _Selected, chunk: Chunk) -> dict[str, Mask]:
-        """Return which events are of each part, what is left as that without a name.
-
-        Raises
-        ------
-        ConfigError
-            If other parts are told apart than those that are declared.
-        EventError
-            If an event is of two parts.
-        """
+        """Return which events are of each part, what is left as that without a name."""
         names = self._parts_of(chunk)
-        size = len(one.generator)
-        made = dict(self.split(one.events, one.objects)) if names else {}
-        if set(made) != set(names):
-            found = ", ".join(made) or "nothing"
-            msg = f"{type(self).__name__}.split returns {found} {chunk.where}, where parts declares {', '.join(names)}."
-            raise ConfigError(msg)
-        members: dict[str, Mask] = {}
-        rest = np.ones(size, dtype=bool)
-        for name in names:
-            mask = as_mask(made[name], f"split: {name}", size)
-            if (twice := int(np.count_nonzero(mask & ~rest))) > 0:
-                msg = f"{type(self).__name__}.split: {twice} events of {name} are of another part, too, {chunk.where}."
-                raise EventError(msg)
-            members[name], rest = mask, rest & ~mask
-        return {"": rest, **members}
+        made = self.split(one.events, one.objects) if names else {}
+        return members_of(made, names, len(one.generator), f"{type(self).__name__}.split", chunk.where)
 
     def _cuts(self, one: _Selected) -> Selection:
         produced = self.cuts(one.events, one.objects, one.observables)
@@ -440,6 +441,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
                     raise ConfigError(msg)
         return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
 
+    def _masks(self, selection: Selection) -> dict[str, Mask]:
+        return {name: selection.all(*region.cuts) for name, region in self.regions.items()}
+
     def _open(self, masks: Mapping[str, Mask], chunk: Chunk) -> dict[str, Mask]:
         """Return the regions that may be looked at in these events."""
         if self.unblind or not chunk.is_data:
@@ -447,25 +451,19 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         return {name: mask for name, mask in masks.items() if not self.regions[name].signal}
 
     def _cutflow(
-        self, one: _Selected, selection: Selection, weights: Floats, chunk: Chunk
+        self, one: _Selected, selection: Selection, weights: Weights, chunk: Chunk
     ) -> dict[str, dict[str, Floats]]:
-        sums = cutflow.region_counts(selection, [region.cuts for region in self.regions.values()], weights)
-        counts = {
-            name: {**one.passing.rows, **dict(zip(region.cuts, sums[i], strict=True))}
-            for i, (name, region) in enumerate(self.regions.items())
-        }
+        counts: dict[str, dict[str, Floats]] = {name: {} for name in self.regions}
+        for group in weights.groups(self.regions):
+            cuts = [self.regions[name].cuts for name in group]
+            sums = cutflow.region_counts(selection, cuts, weights.weight(region=group[0]))
+            for name, names, rows in zip(group, cuts, sums, strict=True):
+                counts[name] = {**one.passing.rows, **dict(zip(names, rows, strict=True))}
         opened = self._open(dict.fromkeys(self.regions, np.zeros(0, dtype=bool)), chunk)
         if len(opened) == len(self.regions):
             return counts
-        # Differences of rows would give the blinded yield: between a region's rows, and between regions that share
-        # all cuts but one. The last row of an open region is what its histograms show anyway.
-        for name, region in self.regions.items():
-            last = region.cuts[-1] if region.cuts and name in opened else None
-            kept = {cutflow.ALL: counts[name][cutflow.ALL]}
-            if last is not None:
-                kept[last] = np.concatenate([counts[name][last][:3], np.full(3, np.nan)])
-            counts[name] = kept
-        return counts
+        lasts = {name: region.cuts[-1] for name, region in self.regions.items() if region.cuts and name in opened}
+        return cutflow.blinded(counts, lasts)
 
 
 def _require_objects(made: Any, where: str) -> Objects:

@@ -21,10 +21,10 @@ class Chunk:
     ----------
     dataset
         Name of the dataset.
+    process
+        Name of the process; the dataset's, where the metadata say none.
     kind
         "data", "background" or "signal".
-    process
-        The process that the dataset is of, where the metadata say so.
     alternative
         Whether it is an alternative sample, of which nothing is varied.
     where
@@ -36,10 +36,10 @@ class Chunk:
     """
 
     dataset: str
+    process: str
     kind: str
     where: str
     luminosity_mask: str | None
-    process: str = ""
     triggers: tuple[str, ...] = ()
     triggers_before: tuple[str, ...] = ()
     alternative: bool = False
@@ -70,8 +70,8 @@ class Chunk:
         if metadata.get("entrystart") is not None:
             words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
         path = metadata.get("luminosity_mask")
-        process = str(metadata.get("process", ""))
+        process = str(metadata.get("process", dataset))
         own, before = (tuple(metadata.get(key) or ()) for key in ("triggers", "triggers_before"))
         mask = None if path is None else str(path)
         alternative = metadata.get("varies") is not None
-        return cls(dataset, kind, ", ".join(words), mask, process, own, before, alternative)
+        return cls(dataset, process, kind, ", ".join(words), mask, own, before, alternative)

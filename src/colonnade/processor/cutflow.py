@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALL", "CutflowRow", "cutflow_table", "region_counts", "row"]
+__all__ = ["ALL", "CutflowRow", "blinded", "cutflow_table", "region_counts", "row"]
 
 import math
 from collections.abc import Mapping, Sequence
@@ -75,6 +75,27 @@ def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
         ]
         for region, cuts in counts.items()
     }
+
+
+def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]) -> Counts:
+    """Return of blinded data what can't tell a signal region's yield.
+
+    Differences of rows would give it: between a region's rows, and between regions that share all cuts but one. The
+    last row of an open region is what its histograms show anyway.
+
+    Parameters
+    ----------
+    counts
+        As in `cutflow_table`.
+    lasts
+        Last cut of each open region that has cuts.
+    """
+    kept = {}
+    for name, rows in counts.items():
+        kept[name] = {ALL: rows[ALL]}
+        if name in lasts:
+            kept[name][lasts[name]] = np.concatenate([rows[lasts[name]][:3], np.full(3, np.nan)])
+    return kept
 
 
 def row(weights: Floats, passed: npt.NDArray[np.bool_] | None = None) -> Floats:

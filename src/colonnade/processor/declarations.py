@@ -9,7 +9,7 @@ from typing import Any
 
 from colonnade.errors import ConfigError
 from colonnade.histograms import Histogram
-from colonnade.processor.pieces import Region, Shift
+from colonnade.processor.pieces import Region, Source
 
 
 def check_declarations(analysis: Any) -> None:
@@ -32,7 +32,8 @@ def check_declarations(analysis: Any) -> None:
         if not name or "/" in name or "__" in name:
             msg = f"{analysis.__name__}: {name!r} can't be a region's name, as it is part of paths; avoid '/' and '__'."
             raise ConfigError(msg)
-    if isinstance(analysis.shifts, str) or len(set(Shift.sources(analysis.shifts))) != len(tuple(analysis.shifts)):
+    sources = [] if isinstance(analysis.shifts, str) else [Source.of(one).name for one in analysis.shifts]
+    if isinstance(analysis.shifts, str) or len(set(sources)) != len(sources):
         msg = f"{analysis.__name__}.shifts must be a tuple of different names, but is {analysis.shifts!r}."
         raise ConfigError(msg)
     for process, parts in analysis.parts.items():

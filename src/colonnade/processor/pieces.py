@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Objects", "Region", "Selection", "Shift", "as_mask"]
+__all__ = ["Objects", "Region", "Selection", "Shift", "Source", "as_mask", "members_of"]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.errors import ConfigError, nearest
+from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics import own, take
 
 Places = npt.NDArray[np.int64]
@@ -51,6 +52,57 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A source of uncertainty that shifts objects, where its name alone does not say all.
+
+    Attributes
+    ----------
+    name
+        What its variations are called: ``NAME_up`` and ``NAME_down``.
+    sides
+        Which of them are filled.
+    data
+        Whether recorded events are shifted, too, such as by the scale of muon momenta.
+    processes
+        Names or globs of the processes that are shifted; all others stay at their nominal values.
+    moves
+        Names of sources that move together, fully correlated, when this one does: ``shift["a"]`` and ``shift["b"]`` are
+        +1 in the variation ``jes_up`` of ``Source("jes", moves=("a", "b"))``. Those that are not declared alone are
+        never shifted alone.
+    """
+
+    name: str
+    sides: Literal["both", "up", "down"] = "both"
+    data: bool = False
+    processes: tuple[str, ...] = ("*",)
+    moves: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or self.sides not in ("both", "up", "down"):
+            msg = f"Source({self.name!r}, sides={self.sides!r}): it needs a name, and the sides both, up or down."
+            raise ConfigError(msg)
+        for field in ("processes", "moves"):
+            if isinstance(getattr(self, field), str):
+                msg = f"Source({self.name!r}): {field} is a text; give a tuple of names."
+                raise ConfigError(msg)
+
+    @classmethod
+    def of(cls, declared: str | Source) -> Source:
+        """Read a declaration: a source, or the name of one, which has one side if it ends in it."""
+        if isinstance(declared, Source):
+            return declared
+        sides: tuple[Literal["up", "down"], ...] = ("up", "down")
+        for side in sides:
+            if declared.endswith(f"_{side}"):
+                return cls(declared.removesuffix(f"_{side}"), sides=side)
+        return cls(declared)
+
+    def concerns(self, process: str, *, data: bool) -> bool:
+        """Tell whether the events of a process are shifted."""
+        return (self.data or not data) and any(fnmatchcase(process, pattern) for pattern in self.processes)
+
+
+@dataclass(frozen=True)
 class Shift:
     """By how many standard deviations the objects are shifted: one source up or down, or none.
 
@@ -62,6 +114,8 @@ class Shift:
         +1 or -1; 0 for the nominal objects.
     known
         The sources that the analysis declares.
+    moves
+        The sources that move with this one.
 
     Examples
     --------
@@ -73,12 +127,18 @@ class Shift:
     source: str = ""
     direction: int = 0
     known: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
 
     def __getitem__(self, source: str) -> int:
         if source not in self.known:
             msg = f"the analysis asks for the shift {source!r}, which it does not declare{nearest(source, self.known)}."
             raise ConfigError(msg)
-        return self.direction if source == self.source else 0
+        return self.direction if source == self.source or source in self.moves else 0
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The sources that are shifted."""
+        return (self.source, *self.moves) if self.direction else ()
 
     @property
     def variation(self) -> str:
@@ -88,7 +148,7 @@ class Shift:
         return f"{self.source}_{'up' if self.direction > 0 else 'down'}"
 
     @classmethod
-    def of(cls, variation: str, declared: tuple[str, ...]) -> Shift:
+    def of(cls, variation: str, declared: Iterable[str | Source]) -> Shift:
         """Return the shift that has a name on the variation axis.
 
         Raises
@@ -96,28 +156,37 @@ class Shift:
         ConfigError
             If there is none of that name.
         """
-        for shift in cls.every(declared):
+        every = list(cls.every(declared))
+        for shift in every:
             if shift.variation == variation:
                 return shift
-        names = [shift.variation for shift in cls.every(declared)]
+        names = [shift.variation for shift in every]
         msg = f"there is no shift {variation!r}{nearest(variation, names)}; known: {', '.join(names)}."
         raise ConfigError(msg)
 
     @classmethod
-    def every(cls, declared: tuple[str, ...]) -> Iterator[Shift]:
-        """Go through the nominal one and each source's up and down, or the one side that its declaration ends in."""
-        known = cls.sources(declared)
-        yield cls("", 0, known)
-        for name, source in zip(declared, known, strict=True):
-            if name != f"{source}_down":
-                yield cls(source, +1, known)
-            if name != f"{source}_up":
-                yield cls(source, -1, known)
+    def every(cls, declared: Iterable[str | Source], process: str = "", *, data: bool = False) -> Iterator[Shift]:
+        """Go through the nominal one and each source's up and down, or its one side.
 
-    @staticmethod
-    def sources(declared: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names of sources, of which one that has one side is declared with it: ``HEM_up``."""
-        return tuple(name.removesuffix("_up").removesuffix("_down") for name in declared)
+        Parameters
+        ----------
+        declared
+            The sources, or their names.
+        process
+            Whose events are shifted; without it, the sources of all processes count.
+        data
+            Whether these are recorded events.
+        """
+        sources = [Source.of(one) for one in declared]
+        known = tuple(dict.fromkeys(name for source in sources for name in (source.name, *source.moves)))
+        yield cls("", 0, known)
+        for source in sources:
+            if process and not source.concerns(process, data=data):
+                continue
+            if source.sides != "down":
+                yield cls(source.name, +1, known, source.moves)
+            if source.sides != "up":
+                yield cls(source.name, -1, known, source.moves)
 
 
 class Objects:
@@ -281,3 +350,42 @@ def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
         )
         raise ConfigError(msg)
     return mask
+
+
+def members_of(
+    made: Mapping[str, Any], names: Iterable[str], events: int, what: str, where: str
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Read which events are of each part, what is left as that without a name.
+
+    Parameters
+    ----------
+    made
+        Part to its events: one truth value an event.
+    names
+        The parts that are declared.
+    events
+        How many events there are.
+    what, where
+        Who tells the parts apart, and of which events, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If other parts are told apart than those that are declared.
+    EventError
+        If an event is of two parts.
+    """
+    declared = tuple(names)
+    if set(made) != set(declared):
+        found = ", ".join(made) or "nothing"
+        msg = f"{what} returns {found} {where}, where parts declares {', '.join(declared)}."
+        raise ConfigError(msg)
+    members: dict[str, npt.NDArray[np.bool_]] = {}
+    rest = np.ones(events, dtype=bool)
+    for name in declared:
+        mask = as_mask(made[name], f"split: {name}", events)
+        if (twice := int(np.count_nonzero(mask & ~rest))) > 0:
+            msg = f"{what}: {twice} events of {name} are of another part, too, {where}."
+            raise EventError(msg)
+        members[name], rest = mask, rest & ~mask
+    return {"": rest, **members}

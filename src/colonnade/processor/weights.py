@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["Weights", "finite"]
+__all__ = ["Weights", "finite", "numbers"]
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.errors import ConfigError, EventError
+from colonnade.errors import ConfigError, EventError, nearest
+from colonnade.processor.pieces import Shift
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 class Weights:
@@ -28,17 +32,43 @@ class Weights:
         Number of events.
     where
         Dataset, file and entries, for messages.
-    variations
-        Whether variations are wanted; for shifted objects they are not.
+    wanted
+        Tells of the name of a variation whether it is to be made; for shifted objects none is.
+    masks
+        Region to boolean array, shape (events,): the events of each region.
+    shift
+        How the objects are shifted.
+    observables
+        What the analysis's `observables` returned, and the scores.
+
+    Attributes
+    ----------
+    shift
+        As given, so that a weight may follow a shift: ``weights.shift["jet_energy_scale"]``.
+    observables
+        As given, by name.
     """
 
-    def __init__(self, size: int, where: str = "", *, variations: bool = True) -> None:
+    def __init__(
+        self,
+        size: int,
+        where: str = "",
+        *,
+        wanted: Callable[[str], bool] = lambda _: True,
+        masks: Mapping[str, Mask] = MappingProxyType({}),
+        shift: Shift = Shift(),  # noqa: B008 - frozen
+        observables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._size = size
         self._where = where
-        self._wanted = variations
-        self._total: Floats | None = None  # the product, once there is a weight
-        self._ratios: dict[str, Floats] = {}
-        self._names: set[str] = set()
+        self._wanted = wanted
+        self._masks = masks
+        self.shift = shift
+        self.observables = MappingProxyType(observables)
+        self._total: Floats | None = None  # the product of the weights of all regions, once there is one
+        self._nominal: dict[str, Floats] = {}
+        self._regions: dict[str, frozenset[str]] = {}  # of the weights that only some regions have
+        self._ratios: dict[str, tuple[str, Floats]] = {}  # variation to its weight, and what it multiplies
 
     def add(
         self,
@@ -47,6 +77,9 @@ class Weights:
         weightUp: Any = None,  # noqa: N803 - coffea's names
         weightDown: Any = None,  # noqa: N803
         shift: bool = False,
+        *,
+        one_sided: bool = False,
+        regions: Sequence[str] | None = None,
     ) -> None:
         """Multiply the weights by one more, with its variations.
 
@@ -56,81 +89,164 @@ class Weights:
             The weight's name; its variations are called ``NAME_up`` and ``NAME_down``.
         weight, weightUp, weightDown
             One value an event, or for the variations a function without arguments that returns them. With only
-            `weightUp`, down is the inverse ratio.
+            `weightUp`, down is the inverse ratio, nominal squared over up, as in coffea; with only `weightDown`, no up
+            is filled.
         shift
             Whether up and down are differences from the nominal weight.
+        one_sided
+            Whether no down is filled where only `weightUp` is given.
+        regions
+            The regions whose events have this weight; without, all. In the others its variations leave everything
+            at its nominal value, and it need not be a number for events of no such region: there it counts as 1.
 
         Raises
         ------
         EventError
             If a value is missing, infinite or not a number.
         ConfigError
-            If there is not one value an event, or the name is taken.
+            If there is not one value an event, a region is unknown, or the name is taken.
         """
-        nominal = self._multiply(name, weight)
-        self._vary(name, nominal, weightUp, weightDown, shift=shift)
+        if name in self._nominal:
+            msg = f"the weight {name!r} is added twice; give each its own name."
+            raise ConfigError(msg)
+        if regions is not None:
+            self._regions[name] = self._known_regions(name, regions)
+        nominal = self._nominal[name] = self._read(weight, name, name)
+        if regions is None:
+            with np.errstate(over="ignore"):  # looked for when the product is asked for
+                self._total = nominal if self._total is None else self._total * nominal
+        self._vary(name, nominal, weightUp, weightDown, shift=shift, one_sided=one_sided)
 
     @property
     def variations(self) -> tuple[str, ...]:
         """The names of the variations, in the order in which they were added."""
         return tuple(self._ratios)
 
-    def weight(self, variation: str = "nominal") -> Floats:
+    def weight(self, variation: str = "nominal", region: str | None = None) -> Floats:
         """Return the product of all weights, shape (events,), nominal or varied.
+
+        Parameters
+        ----------
+        variation
+            Its name.
+        region
+            The region whose weights count, beside those of all regions.
 
         Raises
         ------
         EventError
             If the product of finite weights is not finite.
         """
-        total = np.ones(self._size) if self._total is None else self._total
-        if variation != "nominal":
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = total * self._ratios[variation]
+        total = np.ones(self._size) if self._total is None else self._total.copy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for name, regions in self._regions.items():
+                if region in regions:
+                    total *= self._nominal[name]
+            if variation != "nominal" and self._has(self._ratios[variation][0], region):
+                total *= self._ratios[variation][1]
         if not np.isfinite(total).all():
             msg = f"the product of the weights, variation {variation}, is not finite {self._where}."
             raise EventError(msg)
         return total
 
-    def matrix(self) -> tuple[tuple[str, ...], Floats]:
+    def partial(self, include: Sequence[str] = (), exclude: Sequence[str] = (), region: str | None = None) -> Floats:
+        """Return the nominal product of some weights, shape (events,): of those named, or of all but those named.
+
+        Parameters
+        ----------
+        include, exclude
+            Names of weights that were added; ``"generator"`` is the generator's. One of the two is given.
+        region
+            The region whose weights count, beside those of all regions.
+
+        Raises
+        ------
+        ConfigError
+            If a name is not known, or both or neither are given.
+        """
+        if isinstance(include, str) or isinstance(exclude, str) or bool(include) == bool(exclude):
+            msg = "weights.partial takes a tuple of names: include=(...) or exclude=(...)."
+            raise ConfigError(msg)
+        for name in (*include, *exclude):
+            if name not in self._nominal:
+                msg = f"there is no weight {name!r}{nearest(name, self._nominal)}; added: {', '.join(self._nominal)}."
+                raise ConfigError(msg)
+        total = np.ones(self._size)
+        for name, values in self._nominal.items():
+            if (name in include if include else name not in exclude) and self._has(name, region):
+                total *= values
+        return total
+
+    def groups(self, regions: Iterable[str]) -> list[tuple[str, ...]]:
+        """Return regions in groups, all of one group having the same weights."""
+        groups: dict[tuple[bool, ...], list[str]] = {}
+        for region in regions:
+            groups.setdefault(tuple(region in own for own in self._regions.values()), []).append(region)
+        return [tuple(group) for group in groups.values()]
+
+    def matrix(self, region: str | None = None) -> tuple[tuple[str, ...], Floats]:
         """Return the names of all variations, "nominal" first, and the weights, shape (events, variations)."""
         names = ("nominal", *self._ratios)
-        if len(names) == 1:
-            return names, self.weight()[:, np.newaxis]
+        nominal = self.weight(region=region)
         matrix = np.empty((self._size, len(names)))
-        for column, name in enumerate(names):
-            matrix[:, column] = self.weight(name)
+        matrix[:] = nominal[:, np.newaxis]
+        for column, (name, (weight, ratio)) in enumerate(self._ratios.items(), start=1):
+            if self._has(weight, region):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    varied = nominal * ratio
+                if not np.isfinite(varied).all():
+                    self.weight(name, region)  # says so
+                matrix[:, column] = varied
         return names, matrix
 
-    def _multiply(self, name: str, weight: Any) -> Floats:
-        if name in self._names:
-            msg = f"the weight {name!r} is added twice; give each its own name."
-            raise ConfigError(msg)
-        self._names.add(name)
-        nominal = finite(weight, name, self._size, self._where)
-        if self._total is None:
-            self._total = nominal.copy()  # not the events' own numbers, which nobody is to change
-        else:
-            with np.errstate(over="ignore"):  # looked for when the product is asked for
-                self._total = self._total * nominal
-        return nominal
+    def _has(self, name: str, region: str | None) -> bool:
+        return name not in self._regions or region in self._regions[name]
 
-    def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool) -> None:
-        if not self._wanted:
-            return
+    def _known_regions(self, name: str, regions: Sequence[str]) -> frozenset[str]:
+        given = (regions,) if isinstance(regions, str) else tuple(regions)
+        for region in given:
+            if region not in self._masks:
+                known = f"; there are: {', '.join(self._masks)}" if self._masks else ""
+                msg = f"the weight {name!r} is for the region {region!r}, which there is not"
+                msg = f"{msg}{nearest(region, self._masks)}{known}."
+                raise ConfigError(msg)
+        return frozenset(given)
+
+    def _read(self, values: Any, name: str, what: str) -> Floats:
+        """Read one number an event, as an array of its own; the events of no region that has the weight count as 1."""
+        if name not in self._regions:
+            return finite(values, what, self._size, self._where).copy()
+        read = numbers(values, what, self._size).copy()
+        bad = ~np.isfinite(read)
+        if bad.any():
+            for region in self._masks:
+                missing = int(np.count_nonzero(bad & self._masks[region])) if region in self._regions[name] else 0
+                if missing:
+                    msg = (
+                        f"the weight {what!r} is missing, infinite or not a number in {missing} of "
+                        f"{np.count_nonzero(self._masks[region])} events of the region {region!r} {self._where}."
+                    )
+                    raise EventError(msg)
+            read[bad] = 1.0
+        return read
+
+    def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool, one_sided: bool) -> None:
+        """Keep the ratios of variations; an event of weight 0 stays without weight."""
+        inverse = up is not None and down is None and not one_sided
         for word, sign, given in (("up", 1.0, up), ("down", -1.0, down)):
-            if given is None:
+            asked = self._wanted(f"{name}_{word}") or (word == "up" and inverse and self._wanted(f"{name}_down"))
+            if given is None or not asked:
                 continue
-            values = finite(given() if callable(given) else given, f"{name} ({word})", self._size, self._where)
+            values = self._read(given() if callable(given) else given, name, f"{name} ({word})")
             values = nominal + sign * values if shift else values
-            # an event of weight 0 stays without weight
-            self._ratios[f"{name}_{word}"] = np.divide(values, nominal, out=np.ones(self._size), where=nominal != 0.0)
-        if up is not None and down is None:
-            ratio = self._ratios[f"{name}_up"]
+            ratio = np.divide(values, nominal, out=np.ones(self._size), where=nominal != 0.0)
+            self._ratios[f"{name}_{word}"] = name, ratio
+        if inverse and f"{name}_up" in self._ratios:
+            ratio = self._ratios[f"{name}_up"][1]
             if not ratio.all():
-                msg = f"the weight {name!r} is varied up to 0, so down must be given too {self._where}."
+                msg = f"the weight {name!r} is varied up to 0, so give down too, or one_sided=True {self._where}."
                 raise EventError(msg)
-            self._ratios[f"{name}_down"] = 1.0 / ratio
+            self._ratios[f"{name}_down"] = name, 1.0 / ratio
 
 
 def finite(values: Any, name: str, events: int, where: str) -> Floats:
@@ -140,6 +256,22 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
     ------
     EventError
         If a value is missing, infinite or not a number.
+    ConfigError
+        If there is not one value an event.
+    """
+    weights = numbers(values, name, events)
+    bad = events - int(np.count_nonzero(np.isfinite(weights)))
+    if bad:
+        msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {events} events {where}."
+        raise EventError(msg)
+    return weights
+
+
+def numbers(values: Any, name: str, events: int) -> Floats:
+    """Read a weight as `finite` does; one that is missing is not a number.
+
+    Raises
+    ------
     ConfigError
         If there is not one value an event.
     """
@@ -157,8 +289,4 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
         )
         raise ConfigError(msg)
     weights: Floats = read.astype(np.float64, copy=False)
-    bad = events - int(np.count_nonzero(np.isfinite(weights)))
-    if bad:
-        msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {events} events {where}."
-        raise EventError(msg)
     return weights

@@ -11,6 +11,7 @@ import hist
 import numpy as np
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.histograms import Histogram
 from colonnade.manifest import Dataset
 from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
@@ -118,7 +119,7 @@ def _build_with_made_up_content(
 
     if variations is None:  # those of weights may be any that the model asks for
         asked = [systematic.variation for systematic in model.systematics if systematic.variation is not None]
-        shifts = list(Shift.every(tuple(processor.shifts)))
+        shifts = list(Shift.every(processor.shifts))
         weights = dict.fromkeys(name for name in asked if name not in {shift.source for shift in shifts})
         variations = [shift.variation for shift in shifts]
         variations += [f"{name}_{side}" for name in weights for side in ("up", "down")]
@@ -128,13 +129,19 @@ def _build_with_made_up_content(
     kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
     kinds |= {part: dataset.metadata.kind for part, dataset in parts_of(processor, datasets).items()}
     made = {}
+    every = {shift.variation for shift in Shift.every(processor.shifts)}
+    unfilled = {
+        process: every - {shift.variation for shift in Shift.every(processor.shifts, process, data=kind == "data")}
+        for process, kind in kinds.items()
+    }
     for histogram in processor.histograms:
         regions = histogram.regions_among(list(processor.regions))
-        axes = (hist.axis.StrCategory(regions, name="region"), hist.axis.StrCategory(variations, name="variation"))
-        filled = hist.Hist(*axes, *histogram.axes, storage=hist.storage.Weight())
-        filled.view(flow=True)["value"] = 1e6
-        filled.view(flow=True)["variance"] = np.float64(1.0)
-        made[histogram.name] = dict.fromkeys(kinds, filled)
+        filled = [name for name in variations if histogram.fills(name)]
+        names = {
+            process: tuple(name for name in filled if name not in without) for process, without in unfilled.items()
+        }
+        contents = {each: _made_up(histogram, regions, each) for each in set(names.values())}
+        made[histogram.name] = {process: contents[each] for process, each in names.items()}
     inputs = make_inputs(
         made,
         kinds=kinds,
@@ -148,3 +155,11 @@ def _build_with_made_up_content(
     own = any(channel.depends_on_signal() for channel in model.channels.values())
     for signal in builder.signals if own else builder.signals[:1]:
         builder.build(signal)
+
+
+def _made_up(histogram: Histogram, regions: Sequence[str], variations: Sequence[str]) -> hist.Hist:
+    axes = (hist.axis.StrCategory(regions, name="region"), hist.axis.StrCategory(variations, name="variation"))
+    filled = hist.Hist(*axes, *histogram.axes, storage=hist.storage.Weight())
+    filled.view(flow=True)["value"] = 1e6
+    filled.view(flow=True)["variance"] = np.float64(1.0)
+    return filled
