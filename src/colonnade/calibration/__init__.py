@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["Correction", "Jets"]
+__all__ = [
+    "Correction",
+    "Electrons",
+    "Factor",
+    "Jets",
+    "Muons",
+    "TagShape",
+    "WorkingPoint",
+    "any_fires",
+    "met_filters",
+    "vetoed",
+]
 
 from colonnade.calibration.evaluation import Correction
+from colonnade.calibration.factors import Factor, TagShape, WorkingPoint, any_fires
 from colonnade.calibration.jets import Jets
+from colonnade.calibration.leptons import Electrons, Muons
+from colonnade.calibration.vetoes import met_filters, vetoed

@@ -107,7 +107,7 @@ class Correction:
         try:
             values = np.asarray(self._correction.evaluate(*arguments), dtype=np.float64)
         except (RuntimeError, IndexError, ValueError) as error:
-            if outside:
+            if outside and "Category" not in str(error):
                 msg = f"the correction {self.name} is not defined for {outside} values, such as {first}, {where}."
                 raise EventError(msg) from error
             msg = f"the correction {self.name} can't be evaluated {where} ({error})."

@@ -6,6 +6,7 @@ __all__ = ["Corrections", "LuminosityMask", "countable", "luminosity_mask"]
 
 import functools
 import gzip
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,15 @@ from colonnade.processor.chunk import Chunk
 class Corrections(Mapping[str, Any]):
     """Correction sets by name. They travel to workers by value, so these need not see the files.
 
+    A ROOT file gives a set with one correction for each histogram of one or two axes, of the same name, and NAME_error
+    for the errors of its bins; its inputs are ``xaxis`` and ``yaxis``. Values outside the bins are
+    refused, as a histogram does not say what holds there. Text and CSV files (``*.jec.txt``, ``*.btag.csv``, ...) are
+    read by coffea's `lookup_tools`, and give its evaluator: ``self.corrections["jec"]["NAME"](eta, pt)``.
+
     Parameters
     ----------
     paths
-        Name to correctionlib file (JSON, or JSON.gz).
+        Name to file: correctionlib's (JSON, or JSON.gz), ROOT, CSV or text.
     contents
         Path to content of the files that need not be there, as they came by value.
 
@@ -71,15 +77,57 @@ class Corrections(Mapping[str, Any]):
 def _correction_set(path: str, content: bytes | None) -> Any:
     import correctionlib
 
+    kind = Path(path).suffix
     try:
-        if content is not None:
-            if content.startswith(b"\x1f\x8b"):
-                content = gzip.decompress(content)
-            return correctionlib.CorrectionSet.from_string(content.decode("utf-8"))
-        return correctionlib.CorrectionSet.from_file(path)
-    except (RuntimeError, ValueError, OSError) as error:
-        msg = f"{path} can't be read as a correctionlib file ({error})."
+        if kind not in _CONVERTED:
+            found = Path(path).read_bytes() if content is None else content
+            found = gzip.decompress(found) if found.startswith(b"\x1f\x8b") else found
+            return correctionlib.CorrectionSet.from_string(found.decode("utf-8"))
+        if content is None:
+            return _CONVERTED[kind](path)
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / Path(path).name
+            place.write_bytes(content)
+            return _CONVERTED[kind](str(place))
+    except ConfigError:
+        raise
+    except Exception as error:
+        what = {".root": "a ROOT file of histograms", **dict.fromkeys((".csv", ".txt"), "a table of coffea's")}
+        msg = f"{path} can't be read as {what.get(kind, 'a correctionlib file')} ({error})."
         raise ConfigError(msg) from error
+
+
+def _from_root(path: str) -> Any:
+    """Make corrections of the histograms of a ROOT file."""
+    import uproot
+    from correctionlib import CorrectionSet, convert, schemav2
+
+    made = []
+    with uproot.open(path) as file:
+        for name in file.keys(recursive=True, cycle=False, filter_classname="TH[12]*"):
+            histogram = file[name].to_hist()
+            for suffix, content in (("", histogram.values()), ("_error", np.sqrt(histogram.variances()))):
+                histogram.view(flow=False)["value" if histogram.view().dtype.names else ...] = content
+                one = convert.from_histogram(histogram, flow="error")
+                made.append(one.model_copy(update={"name": f"{name}{suffix}"}))
+    if not made:
+        msg = f"{path} holds no histogram of one or two axes, so no correction."
+        raise ConfigError(msg)
+    text = schemav2.CorrectionSet(schema_version=2, corrections=made).model_dump_json(exclude_unset=True)
+    return CorrectionSet.from_string(text)
+
+
+def _from_text(path: str) -> Any:
+    """Read a table with coffea's lookups."""
+    from coffea.lookup_tools import extractor
+
+    reader = extractor()
+    reader.add_weight_sets([f"* * {path}"])
+    reader.finalize()
+    return reader.make_evaluator()
+
+
+_CONVERTED = {".root": _from_root, ".csv": _from_text, ".txt": _from_text}
 
 
 class LuminosityMask:
