@@ -28,7 +28,7 @@ def page(project: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("page")
     for name in ("nano_tt_v12.root", "nano_tt_v15.root", "nano_dy.root"):
         (folder / name).symlink_to(shared_data / "nanoaod" / name)
-    for path in (shared_data / "corrections").glob("jet_jerc*"):
+    for path in (shared_data / "corrections").iterdir():
         (folder / path.name).symlink_to(path)
     entries: dict[str, Any] = {}
     for block in blocks(project, "json"):
@@ -111,3 +111,9 @@ def test_the_page_runs(project: Path, page: Path, monkeypatch: pytest.MonkeyPatc
     for source in (*module["SOURCES"], "jer"):
         for side in ("up", "down"):
             assert (filled[f"{source}_{side}", :].values(flow=True) != nominal).any(), source
+    filled = module["weighted"].histograms["ht"]["ttbar"]["two jets", :, :]
+    nominal, up, down = (filled[name, sum].value for name in ("nominal", "btag_up", "btag_down"))
+    # 15 % for each 100 GeV of the leading jet, upwards and downwards alike
+    assert 1.05 < up / nominal < 1.5
+    assert up - nominal == pytest.approx(nominal - down)
+    assert filled["electron_id_up", sum].value > nominal > filled["electron_id_down", sum].value > 0
