@@ -23,7 +23,7 @@ from colonnade.inference import Classifier, fold_of, stack_inputs
 from colonnade.training import Collection, Feature, Model, SetNetwork
 from colonnade.training.export import network_graph, write_model
 from colonnade.training.networks import build_network
-from colonnade.training.normalisation import fit_scale
+from colonnade.training.weights import fit_scale
 
 FEATURES = 18
 

@@ -66,7 +66,7 @@ def made_classifier(path: Path) -> Classifier:
     from colonnade.training import Dense, Feature, Model
     from colonnade.training.export import network_graph, write_model
     from colonnade.training.networks import build_network
-    from colonnade.training.normalisation import fit_scale
+    from colonnade.training.weights import fit_scale
 
     model = Model(event=tuple(Feature(name) for name in FEATURES), network=Dense(hidden=(64, 64)), folds=1)
     card = model.card("benchmark", {})

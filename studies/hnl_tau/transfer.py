@@ -19,9 +19,9 @@ from torch import nn
 
 from colonnade.errors import ConfigError
 from colonnade.training.declaration import Model
-from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
 from colonnade.training.trainer import Fitted
+from colonnade.training.weights import fit_scale
 from studies.hnl_tau.declaration import Transfer
 from studies.hnl_tau.made_events import Bounds
 from studies.hnl_tau.regression import DropInNetwork, Round, fit_regression

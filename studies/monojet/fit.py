@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Check", "ImageEvents", "fit_images", "image_scores", "make_sparse"]
+__all__ = ["Check", "ImageEvents", "fit_images", "image_scores", "layer_means", "make_sparse"]
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.images import SparseImages, layer_means
+from colonnade.images import LAYERS, SparseImages
 from colonnade.inference import Card, ImageCard, Inputs, dense_images, sparse_images
 from colonnade.training.trainer import Fitted, Trainer, learn
 from studies.monojet.declaration import ImageModel
@@ -140,6 +140,18 @@ def fit_images(
         fitted = trainer.run(check, rounds=rounds, patience=how.patience, progress=progress)
     # the layout of memory is no part of the model
     return replace(fitted, network=fitted.network.to(memory_format=torch.contiguous_format))
+
+
+def layer_means(images: SparseImages) -> NDArray[np.float32]:
+    """Return the mean of each layer's non-zero entries, shape (8,); 1 for a layer that is zero everywhere.
+
+    Dividing each layer by it makes the entries of order one. It is to be taken from the training split only.
+    """
+    values = images.values.astype(np.float64)
+    filled = np.count_nonzero(values, axis=0)
+    # charge is of both signs: its mean size is what brings it to order one
+    means = np.divide(np.abs(values).sum(axis=0), filled, out=np.ones(len(LAYERS)), where=filled > 0)
+    return np.asarray(means, dtype=np.float32)
 
 
 def _card(model: ImageModel) -> ImageCard:

@@ -360,7 +360,7 @@ def _model_size(model: Model, card: Card, inputs: Any) -> dict[str, int]:
     import torch
 
     from colonnade.training.networks import build_network
-    from colonnade.training.normalisation import fit_scale
+    from colonnade.training.weights import fit_scale
     from studies.monojet.networks import arithmetic, count_parameters
 
     scales = {c.name: fit_scale("none", np.zeros((1, len(c.features)), dtype=np.float32)) for c in card.jagged()}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.images import GRID, Grid, SparseImages, compress, jet_width, layer_means, make_images
+from colonnade.images import GRID, Grid, SparseImages, compress, jet_width, make_images
 
 _spec = importlib.util.spec_from_file_location("image_loops", Path(__file__).with_name("loops.py"))
 loops = importlib.util.module_from_spec(_spec)
@@ -175,17 +175,6 @@ def test_jet_width_is_the_mean_distance() -> None:
     across = 2 * math.pi - 6.2
     widths = jet_width(jets, particles)
     assert widths.tolist() == [[pytest.approx((60 * 0.1 + 40 * across) / 100)], [0.0]]
-
-
-def test_layer_means_are_of_what_is_there() -> None:
-    def electron(pt: float, phi: float, charge: float) -> dict:
-        return {"pt": pt, "eta": 0.3, "phi": phi, "mass": 0.0, "charge": charge, "pdgId": 11}
-
-    drawn = [([electron(10.0, 0.1, 1.0), electron(30.0, 2.1, -1.0)], []), ([electron(20.0, 0.1, 1.0)], [])]
-    means = layer_means(make_images(*columns(drawn)))
-    assert means[0] == pytest.approx(20.0)
-    assert means[2] == pytest.approx(1.0)
-    assert means[3] == 1.0  # no muon: left as it is
 
 
 def test_what_is_wrong_is_said() -> None:

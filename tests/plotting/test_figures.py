@@ -9,9 +9,8 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot, crossings
-from colonnade.plotting.plane import PlanePlot
 from colonnade.plotting.plot import Caption
-from colonnade.plotting.rows import CutPlot, Kept
+from colonnade.plotting.rows import CutPlot, Kept, PlanePlot
 from colonnade.plotting.save import save
 from colonnade.plotting.stack import Component, StackPlot
 

@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from colonnade.training.export import network_scores, padded_scores, require_equal  # noqa: E402
 from colonnade.training.fit import Epoch, _Events, _loss, _Parameters, fit_network  # noqa: E402
 from colonnade.training.networks import build_network  # noqa: E402
-from colonnade.training.normalisation import fit_scale  # noqa: E402
+from colonnade.training.weights import fit_scale  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

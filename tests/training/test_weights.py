@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError
 from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS
-from colonnade.training.normalisation import fit_scale
-from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
+from colonnade.training.weights import apply_policy, compare_policies, effective_number, fit_scale, training_weights
 
 
 def balanced(weighting, weights, target, points=None):

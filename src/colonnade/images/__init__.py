@@ -11,10 +11,8 @@ __all__ = [
     "SparseImages",
     "compress",
     "jet_width",
-    "layer_means",
     "make_images",
 ]
 
 from colonnade.images.compression import COMPRESSIONS, ImageBatch, compress
-from colonnade.images.grid import GRID, LAYERS, Grid
-from colonnade.images.sparse import SparseImages, jet_width, layer_means, make_images
+from colonnade.images.sparse import GRID, LAYERS, Grid, SparseImages, jet_width, make_images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SparseImages", "jet_width", "layer_means", "make_images"]
+__all__ = ["GRID", "LAYERS", "Grid", "SparseImages", "jet_width", "make_images"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,53 @@ from numba import njit
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.images.grid import GRID, LAYERS, Grid
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
+
+
+LAYERS = ("pt_all", "n_part", "charge", "pt_mu", "pt_e", "emf", "pt_jet", "jet_width")
+"""What each cell holds, in order; a compressed image adds the cell's eta and phi."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square cells that cover |eta| < `eta` and the full azimuth.
+
+    Attributes
+    ----------
+    rows, columns
+        Cells along eta and along phi.
+    cell
+        Side of a cell, in eta and in radians.
+    """
+
+    rows: int = 100
+    columns: int = 126
+    cell: float = 0.05
+
+    @property
+    def eta(self) -> float:
+        """Half the extent in pseudorapidity."""
+        return self.rows * self.cell / 2
+
+    @property
+    def phi(self) -> float:
+        """Half the extent in azimuth, in radians."""
+        return self.columns * self.cell / 2
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return eta of each row's centre and phi of each column's, shapes (rows,) and (columns,)."""
+        return (
+            (np.arange(self.rows, dtype=np.float64) + 0.5) * self.cell - self.eta,
+            (np.arange(self.columns, dtype=np.float64) + 0.5) * self.cell - self.phi,
+        )
+
+
+GRID = Grid()
+"""100 x 126 cells of 0.05 x 0.05: eta in [-2.5, 2.5), phi in [-3.15, 3.15)."""
 
 
 @dataclass(frozen=True)
@@ -169,18 +210,6 @@ def jet_width(jets: Any, particles: Any, radius: float = 0.4) -> ak.Array:
         radius,
     )
     return ak.unflatten(widths, counts)
-
-
-def layer_means(images: SparseImages) -> NDArray[np.float32]:
-    """Return the mean of each layer's non-zero entries, shape (8,); 1 for a layer that is zero everywhere.
-
-    Dividing each layer by it makes the entries of order one. It is to be taken from the training split only.
-    """
-    values = images.values.astype(np.float64)
-    filled = np.count_nonzero(values, axis=0)
-    # charge is of both signs: its mean size is what brings it to order one
-    means = np.divide(np.abs(values).sum(axis=0), filled, out=np.ones(len(LAYERS)), where=filled > 0)
-    return np.asarray(means, dtype=np.float32)
 
 
 def _offsets(jagged: Any) -> Ints:

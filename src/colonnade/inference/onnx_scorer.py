@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, EventError, MissingColumnError, nearest
 from colonnade.inference.inputs import candidate_counts, flat_feature, ranges
-from colonnade.inference.session import content_of, keep_content, session_of
+from colonnade.inference.onnx_file import content_of, keep_content, session_of
 
 _TYPES = {
     "tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2",

@@ -34,7 +34,7 @@ from pydantic import ValidationError
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
 
-# what each of them does is said in `training.weights`, `training.normalisation`
+# what each of them does is said in `training.weights`
 WEIGHTINGS = (
     "none",
     "mc",
@@ -292,7 +292,7 @@ class Model:
     weighting, negative_weights
         Names from `training.weights`.
     normalisation
-        Name from `training.normalisation`.
+        Name from `training.weights`.
     folds
         Number of networks: an event is scored by the one that was not trained on it.
     members

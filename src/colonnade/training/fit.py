@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from colonnade.training.declaration import Model, OwnNetwork
 from colonnade.training.networks import build_network
-from colonnade.training.normalisation import fit_scale
 from colonnade.training.sample import Sample, Split
 from colonnade.training.trainer import Fitted, Trainer, learn
+from colonnade.training.weights import fit_scale
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from colonnade.inference import Card
 from colonnade.training.declaration import Dense, Model, SetNetwork
-from colonnade.training.normalisation import Scale
+from colonnade.training.weights import Scale
 
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 

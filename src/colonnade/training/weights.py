@@ -1,4 +1,4 @@
-"""How much each training event counts: balancing, negative weights, and what each choice costs.
+"""Preparing training events: how much each counts, what is done to negative weights, and scales of features.
 
 The weightings, by name. `w` is an event's weight, the number of events it stands for at the luminosity; N
 counts events, W adds weights, over the training events of signal (S) or background (B).
@@ -21,20 +21,27 @@ In `equal_points` each signal point weighs the same, so that a point of small cr
 large one; in `equal_cells` each point in each region does, signal as well as background, so that a region of
 little background is learned as well as one of much (an event of two regions is in a region of its own). The
 result is scaled to a mean of 1, so that a learning rate means the same under each.
+
+The normalisations of features, by name; they are fitted on training events only and kept inside the graph: `none`;
+`minmax`, (x - min) / (max - min); `zscore`, (x - mean) / standard deviation; `asinh`, the same as `zscore` of
+arsinh(x / median |x|), which brings in the tails of momenta and masses and leaves bounded features nearly as they are;
+`batch`, the mean and variance of each batch in training and their running average in scoring (Ioffe and Szegedy,
+1502.03167); `layer`, the mean and variance over the features of one event or object (Ba, Kiros and Hinton, 1607.06450).
 """
 
 from __future__ import annotations
 
-__all__ = ["apply_policy", "compare_policies", "effective_number", "training_weights"]
+__all__ = ["Scale", "apply_policy", "compare_policies", "effective_number", "fit_scale", "training_weights"]
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import EventError
-from colonnade.training.declaration import NEGATIVE_POLICIES, WEIGHTINGS, check_name
+from colonnade.training.declaration import NEGATIVE_POLICIES, NORMALISATIONS, WEIGHTINGS, check_name
 from colonnade.training.results import PolicyReport
 
 Floats = NDArray[np.float64]
@@ -213,3 +220,46 @@ def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
         return 0.0, 0.0
     mean = float((weights * values).sum()) / total
     return mean, float(np.sqrt(np.sum(np.square(weights * (values - mean))))) / abs(total)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a normalisation subtracts and divides by, [F] each; with `knee`, from arsinh(x / knee)."""
+
+    shift: NDArray[np.float32]
+    width: NDArray[np.float32]
+    knee: NDArray[np.float32] | None = None
+
+
+def fit_scale(name: str, values: NDArray[np.float32]) -> Scale:
+    """Fit a fixed scale to training values [n, F]; `batch` and `layer` leave it to the network.
+
+    A feature that is constant is only shifted. Values that are not numbers (parameters of background) are
+    left out.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name.
+    """
+    check_name("normalisation", name, NORMALISATIONS)
+    features = values.shape[1]
+    shift, width, knee = np.zeros(features), np.ones(features), np.ones(features)
+    if name in ("minmax", "zscore", "asinh") and len(values):
+        for place in range(features):
+            column = values[:, place].astype(np.float64)
+            column = column[np.isfinite(column)]
+            if not len(column):
+                continue
+            if name == "minmax":
+                shift[place], width[place] = column.min(), column.max() - column.min()
+                continue
+            if name == "asinh":
+                # where most values are 0 the median says nothing of the others
+                knee[place] = np.median(np.abs(column)) or 1.0
+                column = np.arcsinh(column / knee[place])
+            shift[place], width[place] = column.mean(), column.std()
+    width[width == 0] = 1.0
+    return Scale(
+        shift.astype(np.float32), width.astype(np.float32), knee.astype(np.float32) if name == "asinh" else None
+    )

@@ -29,9 +29,9 @@ from colonnade.inference import Classifier, Inputs  # noqa: E402
 from colonnade.statistics import asimov_significance  # noqa: E402
 from colonnade.training import Dense, Feature, Model, Optimisation, Parameter, load_models  # noqa: E402
 from colonnade.training.networks import build_network  # noqa: E402
-from colonnade.training.normalisation import fit_scale  # noqa: E402
 from colonnade.training.sample import Sample  # noqa: E402
 from colonnade.training.train import fit_fold, train_model  # noqa: E402
+from colonnade.training.weights import fit_scale  # noqa: E402
 
 MODELS = Path(__file__).parents[3] / "models" / "hnl_tau.py"
 TINY = Regression(width=24, depth=5, events=6000, batch=500, epochs=2, learning_rate=2e-3, decay=0.8)

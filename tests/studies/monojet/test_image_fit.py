@@ -10,9 +10,10 @@ import pytest
 import torch
 from studies.monojet.declaration import ImageModel, ImageNetwork, ImageTraining
 from studies.monojet.export import export_images
-from studies.monojet.fit import ImageEvents, fit_images, image_scores, make_sparse
+from studies.monojet.fit import ImageEvents, fit_images, image_scores, layer_means, make_sparse
 
 from colonnade.errors import ConfigError, FitError
+from colonnade.images import make_images
 from colonnade.inference import Card, Classifier, Inputs
 from colonnade.training import Collection, Feature
 
@@ -75,6 +76,18 @@ def test_an_interrupted_training_goes_on_to_the_same_network(events, tmp_path) -
         assert torch.equal(value, rest.network.state_dict()[name]), name
     other = fit_images(MODEL, everything, everything, checkpoint=tmp_path / "c.pt", key="other")
     assert len(other.history) == 3
+
+
+def test_layer_means_are_of_what_is_there() -> None:
+    def electron(pt: float, phi: float, charge: float) -> dict:
+        return {"pt": pt, "eta": 0.3, "phi": phi, "mass": 0.0, "charge": charge, "pdgId": 11}
+
+    particles = ak.Array([[electron(10.0, 0.1, 1.0), electron(30.0, 2.1, -1.0)], [electron(20.0, 0.1, 1.0)]])
+    jet = {"pt": 1.0, "eta": 0.0, "phi": 0.0, "width": 0.0}
+    means = layer_means(make_images(particles, ak.Array([[jet], []])[:, :0]))
+    assert means[0] == pytest.approx(20.0)
+    assert means[2] == pytest.approx(1.0)
+    assert means[3] == 1.0  # no muon: left as it is
 
 
 def test_training_stops_when_nothing_gets_better(events) -> None:
