@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FILE", "FOLDER", "print_notes", "print_table", "run_options"]
-
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["command"]
-
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["command"]
-
 import dataclasses
 import json
 from collections.abc import Iterator

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Target", "labelled_paths", "model_options", "read_target", "run_folder"]
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

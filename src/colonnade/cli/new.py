@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["command"]
-
 import re
 from importlib.resources import files
 from pathlib import Path

@@ -9,8 +9,6 @@ both write the new image; in the stochastic one, of more than `size` non-empty r
 
 from __future__ import annotations
 
-__all__ = ["COMPRESSIONS", "ImageBatch", "compress"]
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["GRID", "LAYERS", "Grid", "SparseImages", "jet_width", "make_images"]
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

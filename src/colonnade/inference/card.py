@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CARD_KEY", "Card", "CollectionCard", "FeatureCard", "ImageCard", "ParameterCard", "TrainingCard"]
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

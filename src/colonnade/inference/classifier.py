@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Classifier"]
-
 import functools
 import json
 import os

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "candidate_counts", "flat_feature", "per_candidate", "ranges", "stack_inputs"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

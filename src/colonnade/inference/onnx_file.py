@@ -10,8 +10,6 @@ protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-__all__ = ["OnnxFile", "content_of", "keep_content", "parse_onnx", "read_onnx", "session_of"]
-
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -15,8 +15,6 @@ shape                   what it is given
 
 from __future__ import annotations
 
-__all__ = ["OnnxInput", "OnnxScorer", "ScorerSettings"]
-
 import hashlib
 import os
 from collections.abc import Mapping, Sequence

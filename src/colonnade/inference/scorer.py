@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Hypothesis", "declared_units", "scorers_of"]
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "angle",
-    "collins_soper",
-    "distance",
-    "mass_of_sum",
-    "momentum_of_sum",
-    "pair_mass",
-    "transverse_mass",
-]
-
 import math
 from typing import Any
 

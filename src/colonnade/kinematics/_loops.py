@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "count_kept",
-    "gather_lists",
-    "merge_order",
-    "multiply_lists",
-    "nearest_entries",
-    "nth",
-    "pairs",
-    "select_entries",
-    "smallest",
-    "sort_entries",
-    "subtract_change",
-    "sum_lists",
-    "triplets",
-]
-
 from typing import Any
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Columns", "own", "records", "stored_first", "unwrap", "wrap"]
-
 import functools
 from typing import Any
 

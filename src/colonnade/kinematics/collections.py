@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["accelerate", "assign", "count", "leading", "merge", "near", "select", "sort_by_pt", "take"]
-
 from collections.abc import Callable
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["buffer", "look", "read_only", "to_numpy"]
-
 import contextlib
 from typing import Any
 

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "cos_theta_collins_soper",
-    "cos_theta_eta",
-    "delta_eta",
-    "delta_phi",
-    "delta_r",
-    "invariant_mass",
-    "mt2",
-    "total_transverse_mass",
-    "transverse_energy",
-    "transverse_mass",
-]
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

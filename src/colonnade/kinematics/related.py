@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "combinations",
-    "follow",
-    "mixed",
-    "nearest",
-    "nearest_places",
-    "normal",
-    "per_object",
-    "product",
-    "smallest",
-]
-
 import zlib
 from collections.abc import Callable
 from typing import Any

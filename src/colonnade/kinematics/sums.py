@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["cartesians", "event_sum", "ht", "propagate", "pt_sum", "vector_sum"]
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

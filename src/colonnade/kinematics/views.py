@@ -7,8 +7,6 @@ entries of any layout and gathers a column when that column is asked for, once.
 
 from __future__ import annotations
 
-__all__ = ["EventNumbers", "Jagged", "Missing", "View", "flat", "jagged", "joined", "same_column", "view"]
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["classifier_pictures"]
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

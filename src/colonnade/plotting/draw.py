@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["draw", "draw_all", "draw_run", "pictures_of", "read_index"]
-
 import gc
 import importlib
 import json

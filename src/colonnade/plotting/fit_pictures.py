@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["fit_pictures", "run_of_model"]
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CorrelationPlot", "ImpactPlot", "PullPlot", "ScanPlot"]
-
 from abc import abstractmethod
 from dataclasses import dataclass
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["histogram_pictures", "stack_of"]
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "BACKGROUND_COLOURS",
-    "SIGNAL_COLOURS",
-    "SIGNAL_DASHES",
-    "Process",
-    "Signal",
-    "literal",
-    "parameter_label",
-    "processes",
-    "region_title",
-    "signals_by_model",
-    "with_unit",
-]
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Curve", "LimitPlot", "SignificancePlot", "crossings"]
-
 from dataclasses import dataclass
 from typing import Any
 

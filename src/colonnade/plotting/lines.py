@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FitPlot", "Line", "LinePlot", "Step", "StepPlot"]
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

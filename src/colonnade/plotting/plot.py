@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Caption", "Floats", "Picture", "Plot", "path_part"]
-
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

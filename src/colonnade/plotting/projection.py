@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Axis", "FlatUncertainty", "Histogram", "Projection", "axis_of", "flat_uncertainties", "project"]
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["bump_pictures"]
-
 from collections.abc import Iterator
 
 import numpy as np

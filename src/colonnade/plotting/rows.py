@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BarPlot", "CutPlot", "Kept", "PlanePlot"]
-
 from dataclasses import dataclass
 from typing import Any
 

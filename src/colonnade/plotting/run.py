@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Run"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["save", "save_picture"]
-
 import functools
 import io
 import re

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PlotSettings", "ProcessStyle"]
-
 from typing import Literal
 
 from pydantic import Field

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Component", "Panel", "Scale", "StackPlot"]
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

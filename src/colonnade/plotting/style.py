@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["canvas", "finish", "header", "height_in_points", "place_legend", "rows_with_names", "style", "ticks"]
-
 import logging
 import re
 from collections.abc import Iterator, Sequence

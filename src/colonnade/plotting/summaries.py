@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "cutflow_pictures",
-    "limit_pictures",
-    "points_by_model",
-    "significance_pictures",
-    "yields_picture",
-]
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CutRow", "Expected", "RegionYields", "merged_cutflow", "region_yields"]
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

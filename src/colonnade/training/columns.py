@@ -9,16 +9,6 @@ jagged collections as lists. Where models of k folds are to be trained, `fold` i
 
 from __future__ import annotations
 
-__all__ = [
-    "COLUMNS_FILE",
-    "ColumnBlock",
-    "ColumnsCard",
-    "ProcessCard",
-    "find_columns",
-    "read_card",
-    "write_columns",
-]
-
 import copy
 import hashlib
 import json

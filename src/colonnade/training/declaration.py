@@ -5,23 +5,6 @@ Declarations are checked when they are made, so a mistake is found before any ev
 
 from __future__ import annotations
 
-__all__ = [
-    "NEGATIVE_POLICIES",
-    "NORMALISATIONS",
-    "WEIGHTINGS",
-    "Collection",
-    "Dense",
-    "Feature",
-    "Model",
-    "Optimisation",
-    "OwnNetwork",
-    "Parameter",
-    "Search",
-    "SetNetwork",
-    "Trees",
-    "check_name",
-]
-
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping

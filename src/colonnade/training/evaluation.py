@@ -7,21 +7,6 @@ uncertainty) -> Z, as `colonnade.statistics.asimov_significance` is.
 
 from __future__ import annotations
 
-__all__ = [
-    "MOST_STATISTICAL_ERROR",
-    "Point",
-    "Significance",
-    "accuracy",
-    "area_under_curve",
-    "best",
-    "calibration",
-    "distributions",
-    "importance",
-    "points_of",
-    "roc",
-    "significance_scan",
-]
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -6,21 +6,6 @@ will score, and jagged input with the same input padded and masked.
 
 from __future__ import annotations
 
-__all__ = [
-    "OPSET",
-    "TOLERANCE",
-    "combine_folds",
-    "convert_trees",
-    "module_graph",
-    "network_graph",
-    "network_scores",
-    "padded_scores",
-    "require_equal",
-    "tree_graph",
-    "tree_scores",
-    "write_model",
-]
-
 import hashlib
 import itertools
 import logging

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Epoch", "fit_network"]
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

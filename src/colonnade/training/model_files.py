@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["load_models", "load_searches"]
-
 import runpy
 import sys
 from collections.abc import Mapping

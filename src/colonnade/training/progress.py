@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SILENT", "TrainingProgress"]
-
 import time
 
 from rich.console import Console

@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "EVALUATION_SUFFIX",
-    "Agreement",
-    "CalibrationBin",
-    "CutYield",
-    "Evaluation",
-    "PolicyReport",
-    "RocCurve",
-    "ScoreDistributions",
-    "ScoreHistogram",
-    "SearchResult",
-    "SignalEvaluation",
-    "Trial",
-    "TrialPoint",
-]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TEST_PART", "VALIDATION_PART", "Sample", "Split", "read_sample", "split_events"]
-
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ trials. `search.json` brings them together.
 
 from __future__ import annotations
 
-__all__ = ["Candidate", "candidates_of", "run_search"]
-
 import functools
 import hashlib
 import itertools

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Trained", "fit_fold", "train_model", "weigher"]
-
 import hashlib
 import importlib.metadata
 import json

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Fitted", "Round", "Trainer", "choose_device", "learn", "use_threads"]
-
 import copy
 import math
 import os

@@ -31,8 +31,6 @@ arsinh(x / median |x|), which brings in the tails of momenta and masses and leav
 
 from __future__ import annotations
 
-__all__ = ["Scale", "apply_policy", "compare_policies", "effective_number", "fit_scale", "training_weights"]
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
