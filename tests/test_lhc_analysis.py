@@ -105,6 +105,15 @@ def test_the_page_runs(project: Path, page: Path, monkeypatch: pytest.MonkeyPatc
     module: dict[str, Any] = {"__name__": "lhc_analysis"}
     for block in blocks(project, "python"):
         exec(compile(block, "docs/lhc_analysis.md", "exec"), module)  # noqa: S102 - what the page shows
+    stitched = module["stitched"]
+    total = stitched.histograms["ht"]["top"]["jets", "nominal", ::sum].value
+    worth = [entry.sumw / 923600 for entry in stitched.ledger.datasets.values()]
+    weights = []
+    for name in ("v12", "v15"):
+        with uproot.open(f"nano_tt_{name}.root") as file:
+            jets = file["Events"].arrays(["Jet_pt", "genWeight"])
+        weights.append(float(ak.sum(jets.genWeight[ak.sum(jets.Jet_pt > 25, axis=1) >= 2])))
+    assert total == pytest.approx(8.0 * sum(weights) / sum(worth), rel=1e-6)
     filled = module["result"].histograms["met"]["ttbar"]["two jets", :, :].project("variation", "met")
     nominal = filled["nominal", :].values(flow=True)
     assert nominal.sum() > 0

@@ -26,6 +26,8 @@ from coffea.processor import ProcessorABC
 from colonnade.accumulators import Accumulated, require_numbers
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.faults import sentence
+from colonnade.kinematics import take
+from colonnade.manifest.strata import stratum_of
 from colonnade.processor import Processor
 from colonnade.serialisation import shown
 
@@ -54,7 +56,8 @@ def process_events(processor: Any, events: Any, dataset: str) -> Any:
         If a coffea processor returns nothing, or a sum that is not a number.
     """
     if not is_coffea_processor(processor):
-        return processor.process(events)
+        strata = events.metadata.get("strata") if getattr(processor, "stitches", True) else None
+        return processor.process(events) if strata is None else _by_stratum(processor, events, dataset, strata)
     count = len(events)
     with seeded(events.metadata):
         value = processor.process(events)
@@ -63,6 +66,16 @@ def process_events(processor: Any, events: Any, dataset: str) -> Any:
         raise EventError(msg)
     require_numbers(value)
     return {dataset: {"accumulator": Accumulated(value), "events": count, "sumw": float(count)}}
+
+
+def _by_stratum(processor: Any, events: Any, dataset: str, strata: Mapping[str, Any]) -> Any:
+    """Process the events of each stratum by themselves, as what they are worth is known at the end."""
+    numbers = stratum_of(events, strata, f"the dataset {dataset} in {events.metadata['filename']}")
+    parts = {
+        str(number): processor.process(take(events, np.flatnonzero(numbers == number)))[dataset]
+        for number in strata["reached"]
+    }
+    return {dataset: {"strata": parts, "events": len(events), "sumw": sum(part["sumw"] for part in parts.values())}}
 
 
 @contextmanager

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["DatasetLedger", "Ledger", "Loss", "StoppedError", "effective_sumw", "lost_entry", "make_entry"]
+__all__ = [
+    "DatasetLedger",
+    "Ledger",
+    "Loss",
+    "StoppedError",
+    "effective_sumw",
+    "lost_entry",
+    "make_entry",
+    "with_parts",
+]
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colonnade.errors import ColonnadeError, InputError, LossError
+from colonnade.execution.merging import fold, pieces_of
+from colonnade.manifest.strata import stratum_name
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
@@ -67,7 +78,9 @@ class DatasetLedger:
     varies
         Of an alternative sample, the variation that it stands for.
     parts
-        Of a dataset of several processes, of each the selected events and the sum of their generator weights.
+        Of a dataset of several processes, of each part the selected events and the sum of their generator weights.
+    strata
+        Of a sample that is stitched with others, of each stratum the events and the sum of their generator weights.
     """
 
     process: str
@@ -82,11 +95,12 @@ class DatasetLedger:
     era: str | None = None
     varies: str | None = None
     parts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    strata: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
         plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
-        for key in ("era", "varies", "parts"):
+        for key in ("era", "varies", "parts", "strata"):
             if not plain[key]:
                 del plain[key]
         return {
@@ -235,6 +249,21 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         lost=(*unopened, *losses),
         era=plan.metadata.era,
         varies=plan.metadata.varies,
+    )
+
+
+def with_parts(entry: DatasetLedger, plan: DatasetPlan, result: Mapping[str, Any] | None) -> DatasetLedger:
+    """Note in a dataset's account the processes and strata that its events are of, as its result has them."""
+    pieces = [] if result is None else pieces_of(result)
+    split = fold(None, *(each.get("split", {}) for each in pieces)) if pieces else {}
+    process, strata = plan.metadata.process, {} if result is None else result.get("strata", {})
+    return replace(
+        entry,
+        parts={f"{process}_{part}" if part else process: (int(n), float(sumw)) for part, (n, sumw) in split.items()},
+        strata={
+            stratum_name(int(number), plan.extra["strata"]["edges"]): (int(each["events"]), float(each["sumw"]))
+            for number, each in strata.items()
+        },
     )
 
 

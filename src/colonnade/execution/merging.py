@@ -9,7 +9,7 @@ and the depth of the tree, with it the memory, is the same for 9 and for 256 chu
 
 from __future__ import annotations
 
-__all__ = ["FAN_IN", "GROUP", "Addition", "MergeTree", "add", "fold"]
+__all__ = ["FAN_IN", "GROUP", "Addition", "MergeTree", "add", "fold", "pieces_of"]
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,11 @@ from colonnade.errors import EventError
 
 GROUP = 8
 FAN_IN = 32
+
+
+def pieces_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the results that one of a dataset is made of: those of its strata, or itself."""
+    return list(result["strata"].values()) if "strata" in result else [result]
 
 
 def fold(total: Any, *results: Any) -> Any:

@@ -22,6 +22,7 @@ from colonnade.events.paths import checksum
 from colonnade.execution.known import KnownFiles, stamp
 from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
 from colonnade.manifest import Dataset, Metadata, triggers_before
+from colonnade.manifest.strata import strata_of
 from colonnade.processes import follow_parent, worker_processes
 
 Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
@@ -195,6 +196,7 @@ def make_plan(
                 advance(count, len(wanted))
     for store in known.values():
         store.save()
+    strata = strata_of(names.values())
     plans = []
     for name, dataset in names.items():
         _require_events(dataset, found[name])
@@ -202,7 +204,11 @@ def make_plan(
         before = triggers_before(dataset, names.values())
         _require_triggers(dataset, found[name], before)
         chunks = _chunks(found[name], chunk_size)
-        extra = _extra(dataset) | ({"triggers_before": list(before)} if before else {})
+        extra = (
+            _extra(dataset)
+            | ({"strata": strata[name]} if name in strata else {})
+            | ({"triggers_before": list(before)} if before else {})
+        )
         plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, extra, dataset.given))
     return Plan(plans)
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from colonnade.errors import EventError
 from colonnade.execution.ledger import Ledger
+from colonnade.execution.merging import add
 from colonnade.histograms import HistogramSet, combine
 from colonnade.manifest import alternatives_of, normalisation
+from colonnade.manifest.strata import joint_factors
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
@@ -124,20 +126,19 @@ def collect(
     EventError
         If a sum of weights is not a number: a dataset can't be normalised, or weights are so large that they overflow.
     """
-    from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
-
     scaled: dict[str, dict[str, Any]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:
-        own = luminosity[str(dataset.metadata.era)] if isinstance(luminosity, Mapping) else luminosity
-        factor = normalisation(dataset.metadata, own, ledger.datasets[dataset.name].sumw)
-        result = results[dataset.name]
         process = dataset.metadata.process
-        with np.errstate(over="ignore", invalid="ignore"):  # found below
-            scaled[dataset.name] = {process: _scaled(result["histograms"], factor)} | {
-                f"{process}_{part}": _scaled(filled, factor) for part, filled in result.get("parts", {}).items()
-            }
-        cutflow[dataset.name] = cutflow_table(result.get("cutflow", {}), factor)
+        pieces = _pieces(plan, dataset, results[dataset.name], ledger, luminosity)
+        parts: dict[str, list[Mapping[str, Any]]] = {}
+        for factor, result in pieces:
+            with np.errstate(over="ignore", invalid="ignore"):  # found below
+                parts.setdefault(process, []).append(_scaled(result["histograms"], factor))
+                for part, filled in result.get("parts", {}).items():
+                    parts.setdefault(f"{process}_{part}", []).append(_scaled(filled, factor))
+        scaled[dataset.name] = {part: each[0] if len(each) == 1 else _combined(each) for part, each in parts.items()}
+        cutflow[dataset.name] = _cutflow(pieces)
     # what is dumped or skimmed has no variations
     varies = all(isinstance(filled, HistogramSet) for each in scaled.values() for filled in each.values())
     for name, samples in alternatives_of(plan.datasets).items() if varies else ():
@@ -150,6 +151,39 @@ def collect(
         for era in (luminosity if isinstance(luminosity, Mapping) else ())
     }
     return _by_process(nominal, scaled), cutflow, eras
+
+
+def _pieces(
+    plan: Plan, dataset: DatasetPlan, result: Any, ledger: Ledger, luminosity: float | Mapping[str, float]
+) -> list[tuple[float, Any]]:
+    """Return the results that a dataset is made of, one or those of strata, each with its factor."""
+    about = dataset.metadata
+    own = luminosity[str(about.era)] if isinstance(luminosity, Mapping) else luminosity
+    if "strata" not in result:
+        return [(normalisation(about, own, ledger.datasets[dataset.name].sumw), result)]
+    group = [each for each in plan.datasets if _group(each) == _group(dataset)]
+    strata = {each.name: each.extra["strata"] for each in group}
+    sums = {each.name: ledger.datasets[each.name].sumw for each in group}
+    factors = joint_factors(group, strata, sums, own)[dataset.name]
+    return [(factors[int(number)], part) for number, part in result["strata"].items()]
+
+
+def _group(dataset: DatasetPlan) -> tuple[str | None, ...]:
+    return dataset.metadata.process, dataset.metadata.era, dataset.metadata.varies
+
+
+def _cutflow(pieces: Sequence[tuple[float, Any]]) -> Mapping[str, Sequence[CutflowRow]]:
+    from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
+
+    if len(pieces) == 1:
+        ((factor, result),) = pieces
+        return cutflow_table(result.get("cutflow", {}), factor)
+    total: dict[str, dict[str, Any]] = {}
+    for factor, result in pieces:
+        scale = np.array([1.0, factor, factor**2] * 2)
+        for region, cuts in result.get("cutflow", {}).items():
+            total = add(total, {region: {cut: sums * scale for cut, sums in cuts.items()}})
+    return cutflow_table(total)
 
 
 def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Histograms:

@@ -34,7 +34,9 @@ from colonnade.execution.ledger import (
     effective_sumw,
     lost_entry,
     make_entry,
+    with_parts,
 )
+from colonnade.execution.merging import pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
@@ -353,7 +355,7 @@ class _Run:
                 if whole:
                     self.ready[dataset.name, source.path, chunk.start] = result[dataset.name]
                 return None
-            filled = result.get(dataset.name, {}).get("histograms")
+            filled = next(iter(pieces_of(result.get(dataset.name, {})))).get("histograms")
             if isinstance(filled, HistogramSet) and dataset.metadata.kind != "data":
                 self.variations |= dict.fromkeys(filled.variations)
             return result
@@ -505,10 +507,7 @@ def _cores() -> int:
 
 def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
     entry = make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
-    process = dataset.metadata.process
-    split = {} if outcome.result is None else outcome.result.get("split", {})
-    parts = {f"{process}_{part}" if part else process: (int(n), float(sumw)) for part, (n, sumw) in split.items()}
-    return replace(entry, parts=parts)
+    return with_parts(entry, dataset, outcome.result)
 
 
 def _nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:

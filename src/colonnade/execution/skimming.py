@@ -82,6 +82,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 class _Skimming:
     """A mixin in front of an analysis class whose `process` writes the selected events instead of filling them."""
 
+    stitches = False
+
     skim_folder: str
     skim_cuts: Sequence[str]
     skim_wanted: Skim

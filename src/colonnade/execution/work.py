@@ -296,7 +296,8 @@ def _used(job: Job, task: Task) -> Any:
             raise
         # These events may lead the analysis to a column that those it was learned on did not, which shows in
         # many ways. Whether that is so, events that read each column when it is touched will tell.
-        return use_events(processor.process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
+        process = functools.partial(process_events, processor, dataset=task.dataset)
+        return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
     others = undeclared(opened, {*job.files, task.source.path}) if job.cache is not None and task.key else []
     if others:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "Dataset",
+    "Described",
     "Manifest",
     "add_dataset",
     "alternatives_of",
@@ -328,15 +329,19 @@ def check_eras(datasets: Iterable[Dataset], declared: Collection[str]) -> None:
         raise ConfigError(msg)
 
 
-class _Described(Protocol):
-    @property
-    def name(self) -> str: ...
+class Described(Protocol):
+    """What has a name and metadata, as a `Dataset` has."""
 
     @property
-    def metadata(self) -> Metadata: ...
+    def name(self) -> str:
+        """Of the dataset."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What it is."""
 
 
-def alternatives_of(datasets: Iterable[_Described]) -> dict[str, dict[str, str]]:
+def alternatives_of(datasets: Iterable[Described]) -> dict[str, dict[str, str]]:
     """Return for datasets that have alternative samples the names of these, by the variation that they stand for.
 
     Raises
@@ -344,8 +349,8 @@ def alternatives_of(datasets: Iterable[_Described]) -> dict[str, dict[str, str]]
     ConfigError
         If an alternative sample has no dataset whose place it can take, or a dataset is left without one.
     """
-    nominal: dict[tuple[str, str | None], list[_Described]] = {}
-    varied: dict[tuple[str, str | None, str], list[_Described]] = {}
+    nominal: dict[tuple[str, str | None], list[Described]] = {}
+    varied: dict[tuple[str, str | None, str], list[Described]] = {}
     for dataset in datasets:
         about = dataset.metadata
         place = (about.process, about.era)

@@ -139,6 +139,9 @@ with warnings.catch_warnings():
         varies
             Of an alternative sample, the variation of its process that it stands for, such as ``hdamp_up``: it takes
             the place of the process's dataset in its era, or of each where there are several, in the same order.
+        stitch
+            Of samples that overlap with others of their process: which generated events this one holds, such as
+            ``{"LHE.HT": [100, 200]}``, the upper bound excluded, null for none.
         luminosity
             Integrated luminosity in fb^-1, for data.
         luminosity_mask
@@ -170,6 +173,7 @@ with warnings.catch_warnings():
         era: str | None = Field(default=None, pattern=ERA)
         extra: Mapping[str, Any] | None = None
         varies: str | None = Field(default=None, pattern=ERA)
+        stitch: Mapping[str, tuple[float | None, float | None]] | None = None
         luminosity: float | None = Field(default=None, gt=0)
         luminosity_mask: str | None = None
         triggers: tuple[str, ...] = ()
@@ -209,7 +213,7 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight", "varies")
+        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight", "varies", "stitch")
         @classmethod
         def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
             if info.data.get("kind") == "data" and value is not None:
