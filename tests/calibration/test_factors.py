@@ -263,6 +263,29 @@ def test_text_is_read_by_coffea(tmp_path):
         np.testing.assert_allclose(given["Made_L2Relative_AK4PF"](eta, pt), [1.1, 1.2])
 
 
+# coffea's own way to use pandas
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_csv_is_read_by_coffea(tmp_path):
+    head = (
+        "OperatingPoint, measurementType, sysType, jetFlavor, etaMin, etaMax, ptMin, ptMax, discrMin, discrMax, formula"
+    )
+    lines = [
+        f'1, {method}, {word}, {flavour}, -2.5, 2.5, 20, 1000, 0, 1, "{start + 0.1 * flavour}+0.001*x"'
+        for flavour, method in ((0, "comb"), (1, "comb"), (2, "incl"))
+        for word, start in (("central", 0.9), ("up", 1.0))
+    ]
+    path = tmp_path / "deep.csv"
+    path.write_text("\n".join([f"DeepCSV;{head}", *lines]))
+    files = Corrections({"btag": path})
+    flavour, eta, pt = np.array([5, 4, 0]), np.array([0.3, -1.0, 2.0]), np.array([100.0, 50.0, 30.0])
+    for given in (files["btag"], pickle.loads(pickle.dumps(files))["btag"]):  # noqa: S301 - our own
+        assert list(given) == ["medium"]
+        np.testing.assert_allclose(given["medium"].eval("up", flavour, eta, pt), [1.1, 1.15, 1.23])
+    path.write_text("\n".join([f"DeepCSV;{head}", *(line.replace("1,", "M,", 1) for line in lines)]))
+    with pytest.raises(ConfigError, match="no working point 0 to 3, but M"):
+        Corrections({"btag": tmp_path / "other.csv"} if path.rename(tmp_path / "other.csv") else {})["btag"]
+
+
 def test_a_file_that_is_none_of_these(tmp_path):
     for name in ("a.json", "a.root"):
         (tmp_path / name).write_text("nothing")

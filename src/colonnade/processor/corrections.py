@@ -25,8 +25,10 @@ class Corrections(Mapping[str, Any]):
 
     A ROOT file gives a set with one correction for each histogram of one or two axes, of the same name, and NAME_error
     for the errors of its bins; its inputs are ``xaxis`` and ``yaxis``. Values outside the bins are
-    refused, as a histogram does not say what holds there. Text and CSV files (``*.jec.txt``, ``*.btag.csv``, ...) are
-    read by coffea's `lookup_tools`, and give its evaluator: ``self.corrections["jec"]["NAME"](eta, pt)``.
+    refused, as a histogram does not say what holds there. Text files (``*.jec.txt``, ``*.junc.txt``, ``*.ea.txt``, ...)
+    are read by coffea's `lookup_tools`, and give its evaluator: ``self.corrections["jec"]["NAME"](eta, pt)``; CSV files
+    of b-tagging give coffea's `BTagScaleFactor` of each working point:
+    ``self.corrections["btag"]["medium"].eval("central", flavour, eta, pt)``.
 
     Parameters
     ----------
@@ -117,6 +119,24 @@ def _from_root(path: str) -> Any:
     return CorrectionSet.from_string(text)
 
 
+def _from_csv(path: str) -> Any:
+    """Read factors of b-tagging with coffea, for each working point of the file."""
+    from coffea.btag_tools import BTagScaleFactor
+
+    points = set(BTagScaleFactor.readcsv(path)[0]["OperatingPoint"])
+    methods = {"loose": "comb,comb,incl", "medium": "comb,comb,incl", "tight": "comb,comb,incl"}
+    methods["reshape"] = "iterativefit,iterativefit,iterativefit"
+    found = {
+        word: BTagScaleFactor(path, number, method)
+        for number, (word, method) in enumerate(methods.items())
+        if number in points
+    }
+    if not found:
+        msg = f"{path} has no working point 0 to 3, but {', '.join(map(str, points))}; take the correctionlib file."
+        raise ConfigError(msg)
+    return found
+
+
 def _from_text(path: str) -> Any:
     """Read a table with coffea's lookups."""
     from coffea.lookup_tools import extractor
@@ -127,7 +147,7 @@ def _from_text(path: str) -> Any:
     return reader.make_evaluator()
 
 
-_CONVERTED = {".root": _from_root, ".csv": _from_text, ".txt": _from_text}
+_CONVERTED = {".root": _from_root, ".csv": _from_csv, ".txt": _from_text}
 
 
 class LuminosityMask:
