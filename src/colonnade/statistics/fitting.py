@@ -317,6 +317,29 @@ def fit_at(
     return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
 
 
+def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, least: float) -> Minimum:
+    """Fit all parameters to one data set, the parameter of interest from `least` upwards without end.
+
+    The bounds of a workspace's signal strength are a fit's convenience: the best fit may lie beyond. It begins where
+    the fit without signal ended, with `poi` for its strength, and again without signal if it ended above that.
+
+    Raises
+    ------
+    FitError
+        If the fit does not converge.
+    """
+    index = poi_index(likelihood)
+    lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
+    lower[index], upper[index] = least, np.inf
+    start = null.values.copy()
+    start[index] = poi
+    found = minimise(likelihood, data, start=start, lower=lower, upper=upper)
+    if found.nll[0] <= null.nll[0]:
+        return found
+    other = minimise(likelihood, data, start=null.values, lower=lower, upper=upper)
+    return other if other.nll[0] < found.nll[0] else found
+
+
 def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
     """Test the background-only hypothesis with q0 (asymptotic: Z is its square root).
 
@@ -330,12 +353,7 @@ def discovery(likelihood: Likelihood, data: Floats | None = None) -> Discovery:
     seen = (likelihood.observed if data is None else data)[:, None]
     index = poi_index(likelihood)
     null = fit_at(likelihood, np.zeros(1), seen)
-    start = null.values.copy()
-    start[index] = max(likelihood.inits[index], 0.1)
-    # the bounds of a workspace's signal strength are a fit's convenience: the best fit may lie beyond
-    upper = likelihood.upper.copy()
-    upper[index] = np.inf
-    free = minimise(likelihood, seen, start=start, upper=upper)
+    free = free_fit(likelihood, seen, null, max(likelihood.inits[index], 0.1), float(likelihood.lower[index]))
     mu_hat = float(free.values[index, 0])
     q0 = max(0.0, 2 * float(null.nll[0] - free.nll[0])) if mu_hat > 0 else 0.0
     without, best = (likelihood.expected(each.values[:, 0]) for each in (null, free))

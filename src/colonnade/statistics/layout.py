@@ -37,6 +37,8 @@ Matrix = Any  # a scipy.sparse.csr_array, which comes without types
 
 # Combine's least content of a bin of a template
 _CUT = 1e-9
+# errors of single bins above this part of the yield, and above this many events, can take most of a bin away
+_LOOSE, _LOST = 0.4, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,33 +246,41 @@ def lay_out(model: Model) -> Layout:
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
-    folded = np.array(sorted({offset[name] for name in _folded(model)}), dtype=np.intp)
+    folded = np.unique([place for place in _folded(model, offset, span)]).astype(np.intp)
     return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, folded)
 
 
-def _folded(model: Model) -> Iterator[str]:
+def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]) -> Iterator[int]:
     """Yield the parameters along which a fit may have several minima.
 
     Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a
-    tenth; shapes that take most of a bin away; and free factors that stand beside another one.
+    tenth; shapes that take most of a bin away; free factors that stand beside another one; and errors of single bins
+    that can take away an event or more, beside a free factor.
     """
+    size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
     for channel in model.channels:
         for sample in channel.samples:
             factors = [name for each in sample.modifiers for name in each.parameters if name in free]
             if len(factors) > 1:
-                yield from factors
+                for name in factors:
+                    yield from range(offset[name], offset[name] + size[name])
             for each in sample.modifiers:
+                if each.kind in ("staterror", "shapesys") and factors:
+                    loose = each.errors > np.maximum(_LOOSE * np.abs(sample.yields), _LOST)
+                    yield from (
+                        offset[each.parameter] + span.get((each.parameter, channel.name), 0) + np.flatnonzero(loose)
+                    )
                 if each.kind not in ("normsys", "histosys"):
                     continue
                 nominal = sample.yields if each.kind == "histosys" else np.ones(1)
                 up, down = each.up - nominal, each.down - nominal
-                size = np.abs(up) + np.abs(down)
-                even = size.any() and np.all(np.abs(up - down) <= 1e-3 * size.max())
+                total = np.abs(up) + np.abs(down)
+                even = total.any() and np.all(np.abs(up - down) <= 1e-3 * total.max())
                 one_side = (up * down >= 0) & (np.maximum(np.abs(up), np.abs(down)) > 0.1 * np.abs(nominal))
                 large = each.kind == "histosys" and np.any(np.minimum(each.up, each.down) < 0.2 * nominal)
                 if even or one_side.any() or large:
-                    yield each.parameter
+                    yield offset[each.parameter]
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:

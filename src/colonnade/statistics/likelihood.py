@@ -31,6 +31,8 @@ CORNER = 1e-9
 _NOTHING = 1e-7
 # of Fisher's curvature, how much a bin without events is given
 _LITTLE = 1e-3
+# auxiliary counts below this are given some curvature
+_GIVEN = 0.05
 # a free normalisation of exactly 0 is taken as this: changes yields by nothing, keeps its derivative defined
 _ZERO = 1e-15
 
@@ -130,6 +132,8 @@ class Likelihood:
         All other parameters.
     loose : numpy.ndarray
         Which parameters no measurement constrains.
+    spread : numpy.ndarray
+        Width of the measurement that constrains each parameter, 1 for those that none does.
     folded : numpy.ndarray
         The parameters along which a fit may have several minima: it begins at several of their values.
     """
@@ -150,6 +154,9 @@ class Likelihood:
         self._layout = lay_out(model)
         self.local, self.columns = self._layout.jacobian.local, self._layout.jacobian.columns
         self.folded = self._layout.folded
+        self.spread = np.ones_like(self.inits)
+        self.spread[self._layout.constraints.normal] = self._layout.constraints.sigma
+        self.spread[self._layout.constraints.poisson] = 1 / np.sqrt(self._layout.constraints.tau)
         self.loose = np.array([each.constraint == "none" for each in model.parameters for _ in each.inits], dtype=bool)
         main = np.concatenate([model.observations[channel.name] for channel in model.channels])
         self.observed = np.concatenate([main, self._layout.constraints.auxdata])
@@ -442,8 +449,11 @@ class Likelihood:
         if len(held.normal):
             diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
         if len(held.poisson):
-            aux = data[self.bins :][held.poisson_aux]
-            diagonal[held.poisson] += np.maximum(aux, 0.05) / _safe(theta[held.poisson]) ** 2
+            aux, gamma = data[self.bins :][held.poisson_aux], _safe(theta[held.poisson])
+            tau = held.tau[:, None]
+            # that of a measurement of nothing is straight: what it is given must not hold its parameter at 0
+            given = np.where(aux < _GIVEN, _GIVEN * (tau / (1 + tau * np.abs(gamma))) ** 2, 0.0)
+            diagonal[held.poisson] += np.maximum(aux / gamma**2, given)
         columns, local = self._jacobian(state, theta)
         value, gradient = self._value(state, theta, data, corner), self._gradient(state, theta, data, corner)
         second, cross = self._second(state, theta, _slope(count, state.bins, corner))

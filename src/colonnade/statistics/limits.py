@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from colonnade.errors import FitError
-from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, on_bound, poi_index
+from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, free_fit, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import Minimum, minimise, reduced
+from colonnade.statistics.minimise import Minimum, reduced
 from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]
@@ -90,19 +90,16 @@ class _Scan:
     def __init__(self, likelihood: Likelihood, data: Floats, *, observed: bool) -> None:
         self.likelihood, self.seen = likelihood, data[:, None]
         self.poi = poi_index(likelihood)
-        self.background = fit_at(likelihood, np.zeros(1), self.seen).values[:, 0]
+        null = fit_at(likelihood, np.zeros(1), self.seen)
+        self.background = null.values[:, 0]
         self.expected = likelihood.expected_data(self.background)[:, None]
         self.fits = 1
         # parameters of the last fits, from which the next go on
         self._last: dict[str, Floats] = {}
         self.free: Minimum | None = None
         if observed:
-            # the bounds of a workspace's signal strength are a fit's convenience: a limit may lie beyond
-            lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
-            lower[self.poi], upper[self.poi] = max(0.0, lower[self.poi]), np.inf
-            begin = self.background.copy()
-            begin[self.poi] = max(likelihood.inits[self.poi], 0.0)
-            self.free = minimise(likelihood, self.seen, start=begin[:, None], lower=lower, upper=upper)
+            least = max(0.0, likelihood.lower[self.poi])
+            self.free = free_fit(likelihood, self.seen, null, max(likelihood.inits[self.poi], 0.0), least)
             self.fits += 1
 
     @property
@@ -210,14 +207,20 @@ def upper_limits(
         return at.roots - targets, at.slopes
 
     expected = _increasing_roots(excess, targets * _scale(likelihood, scan.background, scan.expected[:, 0]))
+    if not np.any(np.isfinite(expected)):
+        msg = (
+            f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside its background, "
+            "or is in no bin of the model."
+        )
+        raise FitError(msg)
     limit = None
     if observed:
 
         def beyond(poi: Floats) -> tuple[Floats, Floats]:
-            a, d = scan.asimov(poi), scan.data(poi)
-            return _observed_excess(a, d, alpha)
+            return _observed_excess(scan.asimov(poi), scan.data(poi), alpha)
 
-        guess = np.array([max(expected[2], scan.best + expected[1])])
+        first = max(expected[2], scan.best + expected[1])
+        guess = np.array([first if np.isfinite(first) else scan.best + 1])
         limit = float(_increasing_roots(beyond, guess)[0])
     limits = (*(float(each) for each in expected), *(() if limit is None else (limit,)))
     return UpperLimits(limit, limits[: len(SIGMAS)], level, scan.fits, _notes(scan, limits))
@@ -285,12 +288,12 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
     Returns
     -------
     numpy.ndarray
-        Shape (n,); infinite where a function stays below 0, though another one crosses it.
+        Shape (n,); infinite where a function stays below 0.
 
     Raises
     ------
     FitError
-        If none crosses 0, all are above it everywhere, or the search does not end.
+        If one is above 0 everywhere, or the search does not end.
     """
     at = np.maximum(guess, 1e-9)
     low, high = np.zeros_like(at), np.full_like(at, np.inf)
@@ -298,12 +301,6 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
         value, slope = function(at)
         low, high = np.where(value < 0, at, low), np.where(value >= 0, at, high)
         endless = low > _LARGEST
-        if np.all(endless):
-            msg = (
-                f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside its background, "
-                "or is in no bin of the model."
-            )
-            raise FitError(msg)
         if np.any(high < _SMALLEST):
             msg = "Every signal strength is excluded, however small; the model can't describe these data."
             raise FitError(msg)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 __all__ = ["Minimum", "minimise", "reduced"]
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -30,6 +29,9 @@ _STEPS = 100
 _STARTS = 4
 # at which sizes the free factors of other starting points are
 _SIZES = (1.0, 0.2, 10.0, 0.05)
+# so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
+# of ten between which sizes are random
+_STARTED, _MORE, _DECADES = 250, (3, 20), (-1.5, 1.3)
 # where parameters without a bound end
 _FAR = 1e9
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
@@ -108,8 +110,9 @@ def minimise(
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
     found = _from(likelihood, data, theta, free, (low, high), strict=strict)
-    others = list(_other_starts(likelihood, found.values, theta, free, (low, high)))
+    others = _other_starts(likelihood, found.values, theta, (low, high))
     if others:
+        others = [np.where(free, start, theta) for start in others]
         found = _lower(found, _best_of(likelihood, data, others, free, (low, high), found))
     return _off_saddles(likelihood, data, found, free, (low, high))
 
@@ -191,32 +194,34 @@ def _around_corners(
     return found
 
 
-def _other_starts(
-    likelihood: Likelihood, reached: Floats, begin: Floats, free: Flags, bounds: tuple[Floats, Floats]
-) -> Iterator[Floats]:
-    """Yield further starting points where a fit may have several minima.
+def _other_starts(likelihood: Likelihood, reached: Floats, begin: Floats, bounds: tuple[Floats, Floats]) -> list[Floats]:
+    """Return further starting points where a fit may have several minima.
 
     The first one mirrors what was reached in the parameters along which there may be several. The others have these
-    off their nominal values, all to one side and in turn to either side, and the free ones at a few of their sizes.
+    off their nominal values, all to one side, in turn to either side and at random, and the free ones at several
+    sizes. The fewer parameters there are, the more there are of them.
     """
-    folded = likelihood.folded
-    if not free[folded].any():
-        return
-    low, high = bounds
-    middle = likelihood.inits[folded][:, None]
-    loose = np.intersect1d(folded, np.flatnonzero(likelihood.loose))
-    poi = [] if likelihood.poi is None else [likelihood.poi]
-    sizes = np.union1d(loose, np.array(poi, dtype=np.intp))
-    start = reached.copy()
-    start[folded] = 2 * middle - reached[folded]
-    start[loose] = begin[loose]
-    yield np.where(free, np.clip(start, low, high), begin)
+    folded, loose = likelihood.folded, likelihood.loose & ~likelihood.fixed
+    if likelihood.fixed[folded].all():
+        return []
+    middle, width = likelihood.inits[folded][:, None], likelihood.spread[folded][:, None]
+    mirrored = reached.copy()
+    mirrored[folded] = 2 * middle - reached[folded]
+    mirrored[loose] = begin[loose]
+    starts = [mirrored]
+    # many at once: together no farther than a few
+    width = width * min(1.0, 2 / np.sqrt(len(folded)))
     turns = np.where(np.arange(len(folded)) % 2, -1.0, 1.0)[:, None]
-    for shift, size in zip((1.0, -1.0, 2.0 * turns, -2.0 * turns), _SIZES, strict=True):
+    rng = np.random.default_rng(1)
+    count = int(np.clip(_STARTED // len(likelihood.columns), *_MORE))
+    shifts = [1.0, -1.0, 2.0 * turns, -2.0 * turns, *rng.uniform(-3, 3, (_MORE[1], len(folded), 1))]
+    sizes = [*_SIZES, *10 ** rng.uniform(*_DECADES, (_MORE[1], int(loose.sum()), 1))]
+    for shift, size in zip(shifts[:count], sizes[:count], strict=False):
         start = begin.copy()
-        start[folded] = middle + shift
-        start[sizes] = size
-        yield np.where(free, np.clip(start, low, high), begin)
+        start[loose] = size
+        start[folded] = np.where(loose[folded][:, None], start[folded], middle + shift * width)
+        starts.append(start)
+    return [np.clip(start, *bounds) for start in starts]
 
 
 def _is_lower(other: Minimum, found: Minimum) -> Flags:
