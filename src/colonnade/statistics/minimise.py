@@ -31,7 +31,7 @@ _STARTS = 4
 _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
-_STARTED, _MORE, _DECADES = 250, (3, 20), (-1.5, 1.3)
+_STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
 # where parameters without a bound end
 _FAR = 1e9
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
@@ -129,6 +129,14 @@ def _best_of(
 
     One that has not converged goes on where it is lower than what was found before.
     """
+    loose = free & likelihood.loose[:, None]
+    if loose.any():
+        # again from where all the rest has followed the sizes of the free factors
+        sized = starts[1 : 1 + len(_SIZES)]
+        count = len(sized)
+        held = np.tile(free & ~loose, count)
+        led = _steps(likelihood, np.tile(data, count), np.concatenate(sized, axis=1), held, bounds).values
+        starts = [*starts, *np.split(led, count, axis=1)]
     count, batch = len(starts), data.shape[1]
     seen, moving = np.tile(data, count), np.tile(free, count)
     tried = _steps(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds)
@@ -194,7 +202,9 @@ def _around_corners(
     return found
 
 
-def _other_starts(likelihood: Likelihood, reached: Floats, begin: Floats, bounds: tuple[Floats, Floats]) -> list[Floats]:
+def _other_starts(
+    likelihood: Likelihood, reached: Floats, begin: Floats, bounds: tuple[Floats, Floats]
+) -> list[Floats]:
     """Return further starting points where a fit may have several minima.
 
     The first one mirrors what was reached in the parameters along which there may be several. The others have these
