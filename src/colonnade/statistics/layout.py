@@ -246,7 +246,7 @@ def lay_out(model: Model) -> Layout:
     statistics = Statistics(variance, statistic, np.flatnonzero(statistic >= 0))
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
-    folded = np.unique([place for place in _folded(model, offset, span)]).astype(np.intp)
+    folded = np.unique(list(_folded(model, offset, span))).astype(np.intp)
     return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, folded)
 
 
