@@ -253,9 +253,9 @@ def lay_out(model: Model) -> Layout:
 def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]) -> Iterator[int]:
     """Yield the parameters along which a fit may have several minima.
 
-    Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a
-    tenth; shapes that take most of a bin away; free factors that stand beside another one; and errors of single bins
-    that can take away an event or more, beside a free factor.
+    Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a tenth;
+    shapes that take most of a bin away, and factors of less than a half; free factors that stand beside another one;
+    and errors of single bins that can take most of the bin away, beside a free factor.
     """
     size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
@@ -268,9 +268,8 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
             for each in sample.modifiers:
                 if each.kind in ("staterror", "shapesys") and factors:
                     loose = each.errors > np.maximum(_LOOSE * np.abs(sample.yields), _LOST)
-                    yield from (
-                        offset[each.parameter] + span.get((each.parameter, channel.name), 0) + np.flatnonzero(loose)
-                    )
+                    first = offset[each.parameter] + span.get((each.parameter, channel.name), 0)
+                    yield from (first + int(place) for place in np.flatnonzero(loose))
                 if each.kind not in ("normsys", "histosys"):
                     continue
                 nominal = sample.yields if each.kind == "histosys" else np.ones(1)
@@ -278,7 +277,8 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
                 total = np.abs(up) + np.abs(down)
                 even = total.any() and np.all(np.abs(up - down) <= 1e-3 * total.max())
                 one_side = (up * down >= 0) & (np.maximum(np.abs(up), np.abs(down)) > 0.1 * np.abs(nominal))
-                large = each.kind == "histosys" and np.any(np.minimum(each.up, each.down) < 0.2 * nominal)
+                least = 0.2 if each.kind == "histosys" else 0.5
+                large = np.any(np.minimum(each.up, each.down) < least * nominal)
                 if even or one_side.any() or large:
                     yield offset[each.parameter]
 
