@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
+from coffea import nanoevents
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory, PFNanoAODSchema
 from coffea.nanoevents.methods import nanoaod
+from coffea.nanoevents.schemas import BaseSchema
+from hist.axis import Regular
 
+from colonnade import Histogram, Objects, Processor, Region
 from colonnade.errors import ConfigError
 from colonnade.events import inspect_file, learn_columns, read_events
 from colonnade.events.behaviors import UnlearnedColumnError
 from colonnade.events.schemas import find_schema
+from colonnade.execution import run_datasets
 from colonnade.kinematics import accelerate
+from colonnade.manifest import load_manifest
 
 FILES = ("nano_dy", "nano_dimuon", "nano_tt_v12", "nano_tt_v15", "pfnano")
 EVENTS = 25
@@ -62,10 +72,20 @@ def same(theirs: Any, ours: Any) -> bool:
     return ak.to_list(shapes[0]) == ak.to_list(shapes[1]) and np.allclose(*flat, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
+def given(events: Any) -> list[str]:
+    """Return the collections that coffea can give; some of PHYSLITE it can't."""
+    found = []
+    for name in events.fields:
+        with contextlib.suppress(ValueError):
+            _ = events[name]
+            found.append(name)
+    return found
+
+
 def expressions(events: Any) -> Iterator[tuple[str, str, Callable[[Any, Any], Any]]]:
     """Give what can be asked of collections, by introspection of coffea's class; of two of each class."""
     met: dict[type, int] = {}
-    for name in sorted(events.fields):
+    for name in sorted(given(events)):
         collection = events[name]
         kind = type(collection)
         met[kind] = met.get(kind, 0) + 1
@@ -111,6 +131,11 @@ def test_every_public_attribute(both: tuple[str, Any, Any]) -> None:
     _, coffea, source = both
     asked = list(expressions(coffea))
     assert len(asked) > 400
+    assert not differences(coffea, source, asked)
+
+
+def differences(coffea: Any, source: Any, asked: Any) -> list[Any]:
+    """Return where events differ from coffea's, while columns are learned or in the run."""
     learned: dict[tuple[str, str], Any] = {}
 
     def use(events: Any) -> None:
@@ -132,7 +157,97 @@ def test_every_public_attribute(both: tuple[str, Any, Any]) -> None:
                     wrong.append((name, attribute, when, "differs"))
             elif repr(theirs) != repr(ours) and not callable(theirs):
                 wrong.append((name, attribute, when, "differs"))
-    assert not wrong
+    return wrong
+
+
+def fields(events: Any) -> Iterator[tuple[str, str, Callable[[Any, Any], Any]]]:
+    """Give the numbers of every field."""
+    for name in given(events):
+        for field in ak.fields(events[name]):
+            yield name, field, lambda own, _, field=field: own[field]
+        if not ak.fields(events[name]):
+            yield name, "", lambda own, _: own
+
+
+def treemaker(path: Path) -> None:
+    """Write what the schema makes collections of, and uproot can write: no branches within branches."""
+    rng = np.random.default_rng(3)
+    columns: dict[str, Any] = {name: np.arange(20, dtype=np.uint64) for name in ("RunNum", "LumiBlockNum", "EvtNum")}
+    columns |= {name: rng.uniform(1, 9, 20).astype(np.float32) for name in ("MET", "Weight")}
+    for name in ("Jets_pt", "Jets_axismajor", "Muons_pt", "Muons_charge"):
+        columns[name] = ak.unflatten(rng.uniform(1, 3, 40).astype(np.float32), [0, 3, 1, 4] * 5)
+    with uproot.recreate(path) as file:
+        file.mktree("PreSelection", columns)
+
+
+SAMPLES = Path(os.environ.get("COLONNADE_COFFEA_SAMPLES", ""))
+OTHERS: dict[str, tuple[Path | Callable[[Path], None], str]] = {
+    "TreeMakerSchema": (treemaker, "PreSelection"),
+    "DelphesSchema": (Path("delphes.root"), "Delphes"),
+    "PHYSLITESchema": (Path("physlite/PHYSLITE_example.root"), "CollectionTree"),
+    "FCCSchema_edm4hep1": (Path("p8_ee_WW_ecm240_edm4hep.root"), "events"),
+    "FCCSchema": (Path("test_FCC_Spring2021.root"), "events"),
+}
+
+
+@pytest.mark.parametrize("schema", OTHERS)
+@pytest.mark.filterwarnings("ignore")
+def test_other_schemas_of_coffea(schema: str, tmp_path: Path, shared_data: Path) -> None:
+    where, tree = OTHERS[schema]
+    path = tmp_path / "made.root"
+    if callable(where):
+        where(path)
+    else:
+        path = next((folder / where for folder in (shared_data, SAMPLES) if (folder / where).is_file()), path)
+        if not path.is_file():
+            pytest.skip(f"COLONNADE_COFFEA_SAMPLES has no {where}")
+    kind = getattr(nanoevents, schema)
+    events = NanoEventsFactory.from_root(
+        {str(path): tree}, schemaclass=kind, mode="virtual", entry_stop=EVENTS
+    ).events()
+    source = inspect_file(str(path), tree, schema)
+    assert callable(where) or inspect_file(str(path)).schema in (schema, "physlite")
+    asked = [*expressions(events), *fields(events)]
+    assert len(asked) > 10
+    assert not differences(events, source, asked)
+
+
+class Jetty(Processor):
+    """Sum of momenta, where one shift changes what it is given."""
+
+    histograms = (Histogram("ht", Regular(4, 0, 40)),)
+    regions: ClassVar = {"some": Region("any")}
+    shifts = ("jes",)
+
+    def objects(self, events: Any, shift: Any) -> Objects:
+        jets = events.Jets
+        jets["pt"] = jets.pt * 2.0 ** shift["jes"]
+        with contextlib.suppress(ValueError):
+            np.asarray(ak.flatten(events.MET, axis=None))[:] = 0
+        return Objects(jets=jets)
+
+    def observables(self, events: Any, objects: Any) -> dict[str, Any]:
+        return {"ht": ak.sum(objects.jets.pt, axis=1), "met": events.MET}
+
+    def cuts(self, events: Any, objects: Any, observables: Any) -> dict[str, Any]:
+        return {"any": (np.asarray(observables["met"]) > 0) & (ak.num(objects.jets) >= 0) & (events.EvtNum >= 0)}
+
+
+def test_an_analysis_of_a_schema_of_coffea(tmp_path: Path) -> None:
+    treemaker(tmp_path / "tree.root")
+    metadata = {"process": "signal", "kind": "signal", "xsec_pb": 1.0, "weight": "Weight", "schema": "TreeMakerSchema"}
+    manifest = tmp_path / "datasets.json"
+    manifest.write_text(json.dumps({"tree": {"files": {"tree.root": "PreSelection"}, "metadata": metadata}}))
+    result = run_datasets(Jetty(), load_manifest(manifest).select(["*"]), luminosity=1.0, chunk_size=6)
+    with uproot.open(f"{tmp_path}/tree.root:PreSelection") as tree:
+        ht, weight = ak.sum(tree["Jets_pt"].array(), axis=1), tree["Weight"].array(library="np")
+    expected = np.histogram(ht, bins=4, range=(0, 40), weights=weight.astype(float) * 1000 / weight.sum(dtype=float))[0]
+    filled = result.histograms["ht"]["signal"]["some", "nominal", :].values()
+    assert filled == pytest.approx(expected)
+    twice = np.histogram(2 * ht, bins=4, range=(0, 40), weights=weight.astype(float) * 1000 / weight.sum(dtype=float))[
+        0
+    ]
+    assert result.histograms["ht"]["signal"]["some", "jes_up", :].values() == pytest.approx(twice)
 
 
 def test_fields_in_full(both: tuple[str, Any, Any]) -> None:
@@ -322,9 +437,13 @@ def test_what_the_file_says_of_a_collection(shared_data: Path) -> None:
 
 def test_coffea_names_of_schemas() -> None:
     assert find_schema("PFNanoAODSchema") is find_schema("nanoaod")
-    assert find_schema("PHYSLITESchema") is find_schema("physlite")
-    with pytest.raises(ConfigError, match=r"DelphesSchema.*known are .*coffea processor"):
-        find_schema("DelphesSchema")
+    ours = {"NanoAODSchema", "PFNanoAODSchema", "ScoutingNanoAODSchema", "BaseSchema"}
+    theirs = {
+        name for name, kind in vars(nanoevents).items() if isinstance(kind, type) and issubclass(kind, BaseSchema)
+    }
+    assert {name for name in theirs if find_schema(name).coffea} == theirs - ours
+    with pytest.raises(ConfigError, match=r"DelfesSchema.*did you mean DelphesSchema"):
+        find_schema("DelfesSchema")
 
 
 def test_new_versions_of_coffea_are_covered() -> None:

@@ -20,6 +20,7 @@ from colonnade.events import inspect_file, read_events
 from colonnade.events import ttree as trees
 from colonnade.events.header import TreeHeader, UnknownLayoutError, read_directory, unpack_key
 from colonnade.events.ttree import RootFile, TTreeReader
+from colonnade.events.uproot_inside import unpack
 from colonnade.faults import TransientInputError
 
 FILES = [
@@ -201,3 +202,6 @@ def test_the_private_part_of_uproot_that_is_used(shared_data: Path) -> None:
     ):
         found = " ".join(inspect.signature(getattr(ntuple, method)).parameters)
         assert found == parameters, f"uproot {uproot.__version__} has another RNTuple.{method}"
+    content = bytes(range(256)) * 8
+    packed = np.frombuffer(uproot.compression.compress(content, uproot.LZ4(4)), np.uint8)
+    assert bytes(unpack(packed, len(content))) == content, f"uproot {uproot.__version__} unpacks blocks otherwise"

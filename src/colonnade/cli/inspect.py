@@ -69,6 +69,7 @@ def command(
         return
     from colonnade.errors import InputError, nearest
     from colonnade.events import inspect_file
+    from colonnade.events.schemas import find_schema
 
     source = inspect_file(file, tree, schema)
     names = sorted(source.columns)
@@ -77,7 +78,9 @@ def command(
             msg = f"{file} has no column {pattern}{nearest(pattern, names)}."
             raise InputError(msg)
     chosen = [name for name in names if not columns or any(fnmatch.fnmatchcase(name, one) for one in columns)]
-    found = list(_summaries(source, chosen, min(entries, source.entries)))
+    # the columns of coffea's schemas keep the file's names
+    plain = inspect_file(file, source.tree, "flat") if find_schema(source.schema).coffea else source
+    found = list(_summaries(plain, chosen, min(entries, source.entries)))
     if as_json:
         about = {"file": file, "tree": source.tree, "entries": source.entries, "schema": source.schema}
         about |= {"sumw": source.sumw, "notes": source.notes, "columns": [dataclasses.asdict(one) for one in found]}

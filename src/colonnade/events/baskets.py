@@ -12,7 +12,7 @@ Source: ROOT's reference guide, classes TKey and TBasket, https://root.cern/doc/
 
 from __future__ import annotations
 
-__all__ = ["DamagedError", "PlainBranch", "decompress", "keep_freed_memory", "plain_branch", "read_branches"]
+__all__ = ["PlainBranch", "decompress", "keep_freed_memory", "plain_branch", "read_branches"]
 
 import dataclasses
 import functools
@@ -26,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import uproot
+
+from colonnade.events.uproot_inside import DamagedError, unpack
 
 #: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
 _KEY = struct.Struct(">ihiIhh")
@@ -43,10 +45,6 @@ _MEMORY = pa.system_memory_pool()
 
 Bytes = npt.NDArray[np.uint8]
 Fetch = Callable[[list[tuple[int, int]]], list[Any]]
-
-
-class DamagedError(ValueError):
-    """The bytes of a file contradict themselves."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,10 +293,7 @@ def decompress(what: str, body: memoryview, objlen: int) -> Bytes:
         else:
             # the other algorithms, with their checksums, as uproot knows them
             block = np.frombuffer(body[read - _BLOCK : read + packed], np.uint8)
-            chunk = uproot.source.chunk.Chunk.wrap(None, block)
-            cursor = uproot.source.cursor.Cursor(0)
-            result = uproot.compression.decompress(chunk, cursor, {}, len(block), unpacked)
-            output[written : written + unpacked] = result.raw_data
+            output[written : written + unpacked] = unpack(block, unpacked)
         read += packed
         written += unpacked
     if written != objlen:

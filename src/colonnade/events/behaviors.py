@@ -15,6 +15,7 @@ from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumAr
 
 from colonnade.errors import nearest
 from colonnade.events.coffea_view import UnlearnedColumnError, answer, unread
+from colonnade.kinematics.inside import of_held_fields, run_original
 
 vector.register_awkward()
 
@@ -74,17 +75,11 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         """Let `ak.fields` tell what the file has, too; every other function is awkward's own."""
         if function is ak.fields:
             return self.fields
-        running = function.__wrapped__(*arguments, **options)
-        next(running)
-        try:
-            next(running)
-        except StopIteration as ended:
-            return ended.value
+        return run_original(function, arguments, options)
 
     def _wrap_result(self, *arguments: Any) -> Any:
         # vector takes the fields that are no coordinates along: those that were read
-        held = ak.Array(self.layout)
-        return type(held)._wrap_result(held, *arguments)  # noqa: SLF001 - of vector
+        return of_held_fields(self, arguments)
 
     def _not_held(self, where: str) -> Any:
         """Return what the file has under a name though these events don't hold it as a field; None if it has not.

@@ -182,7 +182,7 @@ def build_catalog(
     """
     builder = _Builder(schema, names, lists)
     if weight is not None:
-        builder.add(Column("genWeight", None, "genWeight", weight))
+        builder.add(Column("genWeight", None, "genWeight", weight, first=schema.coffea))
     left = builder.apply_rules()
     builder.group(left) if schema.grouped else builder.keep(left)
     if schema.references:

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.events.baskets import DamagedError, Fetch, PlainBranch, decompress
+from colonnade.events.baskets import Fetch, PlainBranch, decompress
+from colonnade.events.uproot_inside import DamagedError
 
 #: One request gets the file's header and, nearly always, the record of its outermost directory behind it.
 _FIRST = 2048

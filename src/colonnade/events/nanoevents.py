@@ -6,7 +6,7 @@ touches are read together, and what a file's branches are is worked out once per
 
 from __future__ import annotations
 
-__all__ = ["find_nano_schema", "learn_branches", "lenient", "read_nanoevents"]
+__all__ = ["events_of_coffea", "find_nano_schema", "learn_branches", "lenient", "read_nanoevents", "touched_branches"]
 
 import functools
 import warnings
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import uproot
 from coffea import nanoevents
 from coffea.nanoevents.mapping import UprootSourceMapping
@@ -23,6 +24,7 @@ from coffea.nanoevents.schemas import BaseSchema
 from coffea.nanoevents.util import tuple_to_key
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.events.chunk import EntryRange
 from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
 from colonnade.events.readers import Raw
@@ -30,6 +32,7 @@ from colonnade.events.reading import branches_of, open_source
 from colonnade.events.source import SourceFile
 from colonnade.events.ttree import TTreeReader
 from colonnade.faults import translated
+from colonnade.kinematics.layouts import read_only
 
 _OFFSETS = ":"
 # how coffea's forms say: the values of a branch, jagged or not
@@ -80,6 +83,7 @@ def read_nanoevents(
     *,
     threads: int = 1,
     touched: list[Any] | None = None,
+    shared: bool = False,
 ) -> ak.Array:
     """Return a chunk as coffea's NanoEvents, every array of which is virtual.
 
@@ -99,6 +103,8 @@ def read_nanoevents(
         How many branches are unpacked at a time.
     touched
         Where it is noted which branches are used.
+    shared
+        Whether several shifts of an analysis use the columns, so that they can't be written to.
 
     Raises
     ------
@@ -125,7 +131,7 @@ def read_nanoevents(
     if not isinstance(handle.reader, TTreeReader):
         return template(known, start, stop, touched)
     read = branches_of(handle, source, start, stop, threads)
-    mapping = _Branches(handle, start, stop, read, branches, touched)
+    mapping = (_Shared if shared else _Branches)(handle, start, stop, read, branches, touched)
     key = tuple_to_key((uuid, source.tree, f"{start}-{stop}"))
     return nanoevents.NanoEventsFactory(_WithMetadata(template, known), mapping, key, mode="virtual").events()
 
@@ -153,11 +159,37 @@ def learn_branches(
     """
     touched: list[Any] = []
     use(read_nanoevents(source, start, stop, (), metadata, schema, touched=touched))
+    return touched_branches(touched)
+
+
+def touched_branches(touched: Sequence[Any]) -> tuple[str, ...]:
+    """Return the branches that were noted, sorted; a colon says with offsets."""
     found: dict[str, bool] = {}
     for each in touched:
         steps = _Branches.interpret_key(each.buffer_key)[-1][1:]
         found[each.branch] = found.get(each.branch, False) or steps not in _CONTENT
     return tuple(sorted(name + _OFFSETS * offsets for name, offsets in found.items()))
+
+
+def events_of_coffea(
+    source: SourceFile,
+    start: int,
+    stop: int,
+    branches: Sequence[str],
+    metadata: Mapping[str, Any],
+    chunk: EntryRange,
+    **options: Any,
+) -> ak.Array:
+    """Return events that a schema of coffea makes, for an analysis of this package.
+
+    Their columns can't be written to, and ``genWeight`` is the column that the manifest names as the weight. Arguments
+    are those of `read_nanoevents`, which does the work, and the source columns of the entry range.
+    """
+    schema = find_nano_schema(source.schema)
+    events = read_nanoevents(source, start, stop, branches, metadata, schema, shared=True, **options)
+    if source.weight:
+        events["genWeight"] = read_only(np.asarray(chunk.values(chunk.catalog.columns["genWeight"])))
+    return events
 
 
 class _WithMetadata:
@@ -236,6 +268,14 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         return ak.Array(content)
 
 
+class _Shared(_Branches):
+    """The same for several shifts of an analysis, none of which can change it for another."""
+
+    def __getitem__(self, key: str) -> Any:
+        make = super().__getitem__(key)
+        return lambda: read_only(np.asarray(make()))
+
+
 def _uproot_file(handle: Handle) -> Any:
     file = getattr(handle.reader, "file", None)
     return uproot.open(handle.path) if file is None else file.uproot
@@ -250,6 +290,8 @@ def _template(handle: Handle, schema: type) -> Any:
             return functools.partial(_coffea_events, nanoevents.NanoEventsFactory.from_parquet, handle.path, kind)
         file = _uproot_file(handle)
         make = functools.partial(nanoevents.NanoEventsFactory.from_root, treepath=handle.tree)
+        if issubclass(schema, nanoevents.EDM4HEPSchema | nanoevents.FCCSchema):  # as coffea itself reads such files
+            make = functools.partial(make, iteritems_options={"filter_name": "/^(?!.*(PARAMETERS|_.*Map))/"})
         if not isinstance(handle.reader, TTreeReader):
             return functools.partial(_coffea_events, make, file, kind)
         with warnings.catch_warnings():

@@ -140,6 +140,10 @@ def read_events(
     """
     handle = open_source(source, columns, places)
     chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
+    if find_schema(source.schema).coffea:
+        from colonnade.events.nanoevents import events_of_coffea
+
+        return events_of_coffea(source, start, stop, columns or (), metadata, chunk, threads=threads)
     attrs = _attrs(source, start, stop, metadata, handle)
     if columns is None:
         return virtual_events(chunk, _lazy_plan(handle), attrs)
@@ -185,6 +189,12 @@ def learn_columns(
     handle = open_source(source, sorted(source.columns), places)
     stop = min(source.entries, LEARNING_EVENTS)
     chunk = _chunk(handle, source, 0, stop, None)
+    if find_schema(source.schema).coffea:
+        from colonnade.events.nanoevents import events_of_coffea, touched_branches
+
+        noted: list[Any] = []
+        _materialize(use(events_of_coffea(source, 0, stop, (), metadata, chunk, touched=noted)))
+        return touched_branches(noted)
     attrs = {**_attrs(source, 0, stop, metadata, handle), "@learning": True}
     try:
         _materialize(use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add)))

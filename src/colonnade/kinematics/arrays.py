@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import _loops
+from colonnade.kinematics.inside import LAYOUT, bare, change_class
 from colonnade.kinematics.views import EventNumbers, Integers, Missing, View, view
 
 
@@ -36,9 +38,7 @@ def wrap(seen: View) -> ak.Array:
     """
     if seen.kind is None:
         return stored_first(ak.Array(seen.layout(), behavior=seen.behavior, attrs=seen.attrs), seen)
-    array: ak.Array = object.__new__(_kind(seen.kind))
-    vars(array).update(_EMPTY, _behavior=seen.behavior, _attrs=seen.attrs, _view=seen, _seen=None)
-    return array
+    return bare(_kind(seen.kind), seen.behavior, seen.attrs, _view=seen, _seen=None)
 
 
 def records(
@@ -57,10 +57,6 @@ def unwrap(values: npt.NDArray[Any], offsets: Integers | None, missing: Missing)
     numbers = View(values, len(values), offsets, None, missing)
     numbers.kind = ak.Array
     return wrap(numbers)
-
-
-# what awkward's constructor sets beside layout, behavior and attrs
-_EMPTY = {"_cpp_type": None, "_numbaview": None, "_generator": None, "_lookup": None}
 
 
 class _StoredFirst:
@@ -93,10 +89,10 @@ class _StoredFirst:
         return stored_first(self[name])
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_layout":  # not built yet, see `wrap`
+        if name == LAYOUT:  # not built yet, see `wrap`
             state = vars(self)
-            state["_layout"] = state["_seen"] = state["_view"].layout()
-            return state["_layout"]
+            state[LAYOUT] = state["_seen"] = state["_view"].layout()
+            return state[LAYOUT]
         if not name.startswith("_") and name in view(self).fields:
             return self._stored(name)
         return super().__getattr__(name)  # type: ignore[misc]  # ak.Array comes after
@@ -192,7 +188,7 @@ def _coordinate(name: str) -> property:
 def stored_first(array: ak.Array, seen: View | None = None) -> ak.Array:
     """Make an array look its columns up before it asks vector."""
     kind: Any = type(array)
-    array.__class__ = _kind(kind)
+    change_class(array, _kind(kind))
     if seen is not None:
         seen.kind = type(array)
         vars(array).update(_view=seen, _seen=array.layout)
@@ -208,7 +204,8 @@ def own(array: Any) -> Any:
     if isinstance(array, np.ndarray):
         return array.copy()
     if isinstance(array, _StoredFirst):
-        return wrap(view(array))
+        with contextlib.suppress(ConfigError):  # texts, deeper lists
+            return wrap(view(array))
     if isinstance(array, ak.Array):
         return ak.Array(array.layout, behavior=array.behavior, attrs=array.attrs)
     return array

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.kinematics import _loops
+from colonnade.kinematics.inside import LAYOUT
 from colonnade.kinematics.layouts import buffer, look, read_only, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -379,7 +380,7 @@ def view(array: Any) -> View:
         # an array remembers its view, so that columns are gathered once; assigning a field replaces its layout
         state = vars(array)
         seen: View | None = state.get("_view")
-        if seen is None or state.get("_layout", state["_seen"]) is not state["_seen"]:
+        if seen is None or state.get(LAYOUT, state["_seen"]) is not state["_seen"]:
             seen = _see(array.layout, array)
             seen.kind = type(array)
             state.update(_view=seen, _seen=array.layout)

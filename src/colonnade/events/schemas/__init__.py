@@ -9,17 +9,18 @@ from collections.abc import Collection as Names
 from colonnade.errors import ConfigError, nearest
 from colonnade.events.schemas.atlas_open_data import ATLAS_OPEN_DATA
 from colonnade.events.schemas.base import CollectionRule, Scalar, Schema
+from colonnade.events.schemas.coffea import OF_COFFEA
 from colonnade.events.schemas.nanoaod import CARTESIAN, FLAT, NANOAOD
 from colonnade.events.schemas.physlite import PHYSLITE
 
 #: In the order in which their signatures are tried; NanoAOD takes whatever the others do not know.
-SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (PHYSLITE, ATLAS_OPEN_DATA, NANOAOD, CARTESIAN, FLAT)}
-
+SCHEMAS: dict[str, Schema] = {
+    schema.name: schema for schema in (PHYSLITE, ATLAS_OPEN_DATA, *OF_COFFEA, NANOAOD, CARTESIAN, FLAT)
+}
 
 #: What coffea calls the same.
 _COFFEA = {
     **dict.fromkeys(("NanoAODSchema", "PFNanoAODSchema", "ScoutingNanoAODSchema"), "nanoaod"),
-    "PHYSLITESchema": "physlite",
     "BaseSchema": "flat",
 }
 
@@ -35,8 +36,6 @@ def find_schema(name: str) -> Schema:
     known = _COFFEA.get(name, name)
     if known not in SCHEMAS:
         msg = f"There is no schema {name!r}{nearest(name, SCHEMAS)}; known are {', '.join([*SCHEMAS, *_COFFEA])}."
-        if name.endswith("Schema"):  # as coffea's are called
-            msg += f" A coffea processor takes all of coffea's (`processor: {{coffea: ..., schema: {name}}}`)."
         raise ConfigError(msg)
     return SCHEMAS[known]
 

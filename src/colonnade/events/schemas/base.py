@@ -89,6 +89,8 @@ class Schema:
         Whether collections get the constants and the indices into other collections that coffea's NanoAOD has.
     expected
         Canonical columns an analysis may do without; a file without them is read, and a note says so.
+    coffea
+        Whether the schema of coffea with this name makes the events, of columns that keep the file's names.
     """
 
     name: str
@@ -100,3 +102,4 @@ class Schema:
     rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
     references: bool = False
     expected: tuple[str, ...] = ("run", "luminosityBlock", "event")
+    coffea: bool = False
