@@ -1,4 +1,4 @@
-"""What awkward and vector have no public name for; tests/kinematics/test_awkward_contract.py says so if a version changes it."""
+"""What awkward and vector have no public name for; if a version changes it test_awkward_contract.py says so."""
 
 from __future__ import annotations
 
