@@ -76,17 +76,9 @@ def read_json(path: Path) -> Any:
     ConfigError
         If the file can't be read or is not JSON; the message gives line and column.
     """
+    text = _text(path)
     try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-        return json.loads(content.decode(), object_pairs_hook=_unique)
-    except OSError as error:
-        msg = f"{path} can't be read: {error.strerror or error}."
-        raise ConfigError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not a text file in UTF-8."
-        raise ConfigError(msg) from error
+        return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         msg = f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})."
         raise ConfigError(msg) from error
@@ -103,14 +95,9 @@ def read_yaml(path: Path) -> Any:
     ConfigError
         If the file can't be read or is not YAML; the message gives line and column.
     """
+    text = _text(path)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        msg = f"{path} can't be read: {error.strerror or error}."
-        raise ConfigError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not a text file in UTF-8."
-        raise ConfigError(msg) from error
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -118,6 +105,19 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(msg) from error
     except yaml.YAMLError as error:
         msg = f"{path}: not valid YAML ({error})."
+        raise ConfigError(msg) from error
+
+
+def _text(path: Path) -> str:
+    """Read a text file, which may be compressed by gzip."""
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
+    except OSError as error:
+        msg = f"{path} can't be read: {error.strerror or error}."
+        raise ConfigError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not a text file in UTF-8."
         raise ConfigError(msg) from error
 
 

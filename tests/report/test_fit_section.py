@@ -9,7 +9,7 @@ from helpers.made_run import reported
 from matplotlib.patches import StepPatch
 
 from colonnade.plotting import PlotSettings
-from colonnade.plotting.draw import draw
+from colonnade.plotting.draw import draw_all
 from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
 from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
 from colonnade.statistics import Likelihood, from_workspace
@@ -69,7 +69,7 @@ def test_every_picture_of_a_fit(found, tmp_path):
     np.testing.assert_allclose(stack.total.sum(), found.yields["SR"].postfit.total)
     assert not any("signal" in each.title for each in pictures["fit/postfit_CR"].plot.backgrounds)
     chosen = list(fit_pictures(found, run, {"pulls", "scan"}))
-    written = draw(chosen, tmp_path, PlotSettings(formats=("png",), resolution=50))
+    written = draw_all(chosen, tmp_path, PlotSettings(formats=("png",), resolution=50), index=False)
     assert [each.name for each in written] == ["pulls.png", "scan_mu.png", "scan_xsec_zz.png"]
     assert all(each.stat().st_size > 1000 for each in written)
 
@@ -90,7 +90,7 @@ def test_a_negative_signal_and_a_free_normalisation_are_shown():
 
 def test_every_figure_can_be_drawn(found, tmp_path):
     settings = PlotSettings(formats=("png", "pdf"), resolution=50)
-    written = draw(list(fit_pictures(found, run_of_model(["top", "zz"]))), tmp_path, settings)
+    written = draw_all(list(fit_pictures(found, run_of_model(["top", "zz"]))), tmp_path, settings, index=False)
     assert len(written) == 18
     from matplotlib import pyplot as plt
 

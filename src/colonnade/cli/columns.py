@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, run_options
+from colonnade.cli.common import FILE, FOLDER, changed_workflow, run_options
 
 
 @click.command("columns")
@@ -24,10 +24,9 @@ def command(workflow: Path, model: Path | None, output: Path | None, **how: Any)
     from rich.console import Console
 
     from colonnade.training import load_models
-    from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_columns
 
-    loaded = load_workflow(workflow).override(**how)
+    loaded = changed_workflow(workflow, **how)
     own = loaded.root / "models" / f"{loaded.name}.py"
     declared = model or (own if own.is_file() else None)
     models = load_models(declared).values() if declared is not None else ()

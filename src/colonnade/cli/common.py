@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from colonnade.workflow import Workflow
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -20,14 +22,30 @@ _RUN_OPTIONS = (
     click.option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine."),
     click.option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://10.0.0.1:8786."),
     click.option("--datasets", multiple=True, metavar="NAME", help="Only these datasets (names or globs; repeatable)."),
+    click.option(
+        "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the workflow (repeatable)."
+    ),
 )
 
 
 def run_options(command: F) -> F:
-    """Give a command the options that change how a workflow is run; `Workflow.override` takes them."""
+    """Give a command the options that change how a workflow is run; `changed_workflow` takes them."""
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return command
+
+
+def changed_workflow(path: Path, changes: Sequence[str], **how: Any) -> Workflow:
+    """Load a workflow with what the options of `run_options` change.
+
+    Raises
+    ------
+    ConfigError
+        If the file or an option says something that can't be.
+    """
+    from colonnade.workflow import load_workflow
+
+    return load_workflow(path, changes).override(**how)
 
 
 def print_table(

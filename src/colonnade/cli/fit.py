@@ -85,7 +85,7 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
     where = plots or (folder / "fit_plots" if folder is not None and asked else None)
     if where is None:
         return []
-    from colonnade.plotting.draw import draw
+    from colonnade.plotting.draw import draw_all
     from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
     from colonnade.workflow.folder import load_run
 
@@ -95,7 +95,7 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
         samples = {name for each in found.yields.values() for name in each.postfit.samples}
         run = run_of_model(sorted(samples))
     pictures = list(fit_pictures(found, run, asked or None))
-    return draw(pictures, where, run.plots)
+    return draw_all(pictures, where, run.plots, index=False)
 
 
 def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:

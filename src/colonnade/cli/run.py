@@ -7,22 +7,19 @@ from typing import Any
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, run_options
+from colonnade.cli.common import FILE, FOLDER, changed_workflow, run_options
 
 
 @click.command("run")
 @click.argument("workflow", type=FILE)
 @click.option("--output", type=FOLDER, help="Where the result goes; by default results/NAME in the project's folder.")
 @run_options
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the workflow (repeatable)."
-)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted or lossy run of the output folder.")
-def command(workflow: Path, output: Path | None, changes: tuple[str, ...], *, resume: bool, **how: Any) -> None:
+def command(workflow: Path, output: Path | None, *, resume: bool, **how: Any) -> None:
     """Run WORKFLOW, a YAML file: events, histograms, fit, plots and report.
 
     Exits with 3 if more events were lost than the workflow allows; what could be made is there and says so.
     """
-    from colonnade.workflow import load_workflow, run_workflow
+    from colonnade.workflow import run_workflow
 
-    run_workflow(load_workflow(workflow, changes).override(**how), output, resume=resume)
+    run_workflow(changed_workflow(workflow, **how), output, resume=resume)

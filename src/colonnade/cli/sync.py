@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from colonnade.cli.common import FILE
+
 
 @click.command("sync")
-@click.argument("mine", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("theirs", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("mine", type=FILE)
+@click.argument("theirs", type=FILE)
 @click.option("--tolerance", default=1e-6, show_default=True, type=click.FloatRange(min=0), help="Relative.")
 @click.option("--tree", help="The tree of ROOT files, where there are several.")
 def command(mine: Path, theirs: Path, tolerance: float, tree: str | None) -> None:

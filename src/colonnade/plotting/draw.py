@@ -79,30 +79,22 @@ def draw_all(
     settings: PlotSettings,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    index: bool = True,
 ) -> list[Path]:
-    """Draw pictures into a folder of their own with its index.json, and remove what an earlier index listed.
+    """Draw pictures into a folder, in several processes, and return the files.
 
-    Arguments and errors are those of `draw_run`.
+    With an index the folder is one of their own: its index.json lists them, and what an earlier one listed is removed.
+    The other arguments and the errors are those of `draw_run`.
     """
-    written = draw(pictures, folder, settings, workers, progress)
-    _remove_stale(folder, written)
-    write_json(folder / _INDEX, {"pictures": [_entry(picture, settings) for picture in pictures]})
-    return written
-
-
-def draw(
-    pictures: Sequence[Picture],
-    folder: Path,
-    settings: PlotSettings,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Draw pictures into a folder, in several processes, and return the files; `draw_run` describes the arguments."""
     written: list[Path] = []
     for number, paths in enumerate(_draw_all(pictures, folder, settings, workers), start=1):
         written += paths
         if progress is not None:
             progress(number, len(pictures))
+    if index:
+        _remove_stale(folder, written)
+        write_json(folder / _INDEX, {"pictures": [_entry(picture, settings) for picture in pictures]})
     return written
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,9 +27,10 @@ class _CabinetryPlot(Plot):
         """Return cabinetry's figure in the style of all figures, with the caption."""
         # cabinetry brings pyhf, and draws with pyplot, which keeps every figure until it is closed
         import matplotlib.pyplot as plt
+        from cabinetry.visualize import plot_result
 
         with style(), plt.ioff(), mpl.rc_context(_SIZES):
-            figure = self.made()
+            figure: Figure = self.made(plot_result)
             plt.close(figure)
             self.draw(figure.axes[0])
         return figure
@@ -38,8 +40,8 @@ class _CabinetryPlot(Plot):
         axes.set_title(self._words(), fontsize=10, loc="left")
 
     @abstractmethod
-    def made(self) -> Figure:
-        """Return what cabinetry makes."""
+    def made(self, cabinetry: Any) -> Any:
+        """Return the figure that `cabinetry.visualize.plot_result` makes."""
 
     def _words(self) -> str:
         words = ", ".join(self.caption.text())
@@ -63,12 +65,9 @@ class PullPlot(_CabinetryPlot):
     pulls: Floats
     constraints: Floats
 
-    def made(self) -> Figure:
+    def made(self, cabinetry: Any) -> Any:
         """Return cabinetry's figure of pulls."""
-        from cabinetry.visualize import plot_result
-
-        figure: Figure = plot_result.pulls(self.pulls, self.constraints, _literal(self.names))
-        return figure
+        return cabinetry.pulls(self.pulls, self.constraints, _literal(self.names))
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,10 @@ class ImpactPlot(_CabinetryPlot):
     constraints: Floats
     impacts: Floats
 
-    def made(self) -> Figure:
+    def made(self, cabinetry: Any) -> Any:
         """Return cabinetry's ranking."""
-        from cabinetry.visualize import plot_result
-
         impacts = np.nan_to_num(self.impacts)
-        figure: Figure = plot_result.ranking(self.pulls, self.constraints, _literal(self.names), *impacts)
+        figure = cabinetry.ranking(self.pulls, self.constraints, _literal(self.names), *impacts)
         # cabinetry's range is that of the prior impacts, which a free parameter has none of
         widest = 1.1 * float(np.abs(impacts).max()) or 1.0
         figure.axes[1].set_xlim(-widest, widest)
@@ -121,12 +118,9 @@ class CorrelationPlot(_CabinetryPlot):
     names: tuple[str, ...]
     matrix: Floats
 
-    def made(self) -> Figure:
+    def made(self, cabinetry: Any) -> Any:
         """Return cabinetry's matrix."""
-        from cabinetry.visualize import plot_result
-
-        figure: Figure = plot_result.correlation_matrix(self.matrix, _literal(self.names))
-        return figure
+        return cabinetry.correlation_matrix(self.matrix, _literal(self.names))
 
 
 @dataclass(frozen=True)
@@ -149,12 +143,9 @@ class ScanPlot(_CabinetryPlot):
     values: Floats
     delta: Floats
 
-    def made(self) -> Figure:
+    def made(self, cabinetry: Any) -> Any:
         """Return cabinetry's scan."""
-        from cabinetry.visualize import plot_result
-
-        figure: Figure = plot_result.scan(literal(self.name), self.best, self.error, self.values, self.delta)
-        return figure
+        return cabinetry.scan(literal(self.name), self.best, self.error, self.values, self.delta)
 
 
 def _literal(names: tuple[str, ...]) -> list[str]:
