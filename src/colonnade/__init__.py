@@ -5,28 +5,26 @@ Names are loaded when first used, so that importing the package costs nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "ColonnadeError": "errors",
-    "Histogram": "histograms",
-    "Objects": "processor",
-    "Processor": "processor",
-    "Region": "processor",
-    "Shift": "processor",
-    "Source": "processor",
-    "load": "accumulators",
-}
+from colonnade.lazy import lazy
+
+if TYPE_CHECKING:
+    from colonnade.accumulators import load
+    from colonnade.errors import ColonnadeError
+    from colonnade.histograms import Histogram
+    from colonnade.processor import Objects, Processor, Region, Shift, Source
+
 
 __all__ = ["ColonnadeError", "Histogram", "Objects", "Processor", "Region", "Shift", "Source", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        msg = f"module 'colonnade' has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"colonnade.{_HOME[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    accumulators=("load",),
+    errors=("ColonnadeError",),
+    histograms=("Histogram",),
+    processor=("Objects", "Processor", "Region", "Shift", "Source"),
+)
 
 
 def __dir__() -> list[str]:

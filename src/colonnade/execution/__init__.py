@@ -20,8 +20,9 @@ __all__ = [
     "run_datasets",
 ]
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from colonnade.lazy import lazy
 
 if TYPE_CHECKING:
     from colonnade.execution.cache import CacheSettings, ResultCache
@@ -31,24 +32,12 @@ if TYPE_CHECKING:
     from colonnade.execution.run import run_datasets
     from colonnade.execution.settings import ExecutorSettings
 
-_HOME = {
-    "CacheSettings": "cache",
-    "DatasetLedger": "ledger",
-    "ExecutorSettings": "settings",
-    "Ledger": "ledger",
-    "Loss": "ledger",
-    "NO_PROGRESS": "progress",
-    "Progress": "progress",
-    "Result": "result",
-    "ResultCache": "cache",
-    "RichProgress": "progress",
-    "StoppedError": "ledger",
-    "run_datasets": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"colonnade.execution.{_HOME[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = lazy(
+    __name__,
+    cache=("CacheSettings", "ResultCache"),
+    ledger=("DatasetLedger", "Ledger", "Loss", "StoppedError"),
+    progress=("NO_PROGRESS", "Progress", "RichProgress"),
+    result=("Result",),
+    run=("run_datasets",),
+    settings=("ExecutorSettings",),
+)

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 __all__ = ["PlotSettings", "ProcessStyle", "Run", "draw_run"]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from colonnade.lazy import lazy
 from colonnade.plotting.settings import PlotSettings, ProcessStyle
 
 if TYPE_CHECKING:
     from colonnade.plotting.draw import draw_run
     from colonnade.plotting.run import Run
 
-
-def __getattr__(name: str) -> Any:
-    if name == "Run":
-        from colonnade.plotting.run import Run
-
-        return Run
-    if name == "draw_run":
-        from colonnade.plotting.draw import draw_run
-
-        return draw_run
-    msg = f"module 'colonnade.plotting' has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = lazy(
+    __name__,
+    draw=("draw_run",),
+    run=("Run",),
+)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 __all__ = ["Image", "PageSection", "read_images", "write_page", "write_report"]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from colonnade.lazy import lazy
 
 if TYPE_CHECKING:
     from colonnade.report.content import Image, read_images
     from colonnade.report.page import PageSection, write_page, write_report
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        msg = f"module 'colonnade.report' has no attribute {name!r}"
-        raise AttributeError(msg)
-    from colonnade.report import content, page
-
-    return getattr(content if name in content.__all__ else page, name)
+__getattr__ = lazy(
+    __name__,
+    content=("Image", "read_images"),
+    page=("PageSection", "write_page", "write_report"),
+)

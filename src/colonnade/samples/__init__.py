@@ -5,16 +5,17 @@ Names are loaded when first used: Pythia and fastjet come with the extra `sample
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME = {"make_samples": "production", "Made": "production"}
+from colonnade.lazy import lazy
+
+if TYPE_CHECKING:
+    from colonnade.samples.production import Made, make_samples
+
 
 __all__ = ["Made", "make_samples"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        msg = f"module 'colonnade.samples' has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"colonnade.samples.{_HOME[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    production=("Made", "make_samples"),
+)

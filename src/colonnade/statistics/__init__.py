@@ -24,8 +24,9 @@ __all__ = [
     "upper_limits",
 ]
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from colonnade.lazy import lazy
 
 if TYPE_CHECKING:
     from colonnade.statistics.counting import asimov_significance, significance
@@ -37,31 +38,14 @@ if TYPE_CHECKING:
     from colonnade.statistics.step import infer, refit
     from colonnade.statistics.workspace import from_workspace, read_workspace, to_workspace
 
-_HOME = {
-    "Discovery": "fitting",
-    "FitResult": "fitting",
-    "HypothesisTest": "limits",
-    "Likelihood": "likelihood",
-    "Model": "model",
-    "ModelSettings": "settings",
-    "UpperLimits": "limits",
-    "asimov_significance": "counting",
-    "discovery": "fitting",
-    "expected_discovery": "fitting",
-    "fit": "fitting",
-    "infer": "step",
-    "from_workspace": "workspace",
-    "hypothesis_test": "limits",
-    "read_workspace": "workspace",
-    "refit": "step",
-    "significance": "counting",
-    "to_workspace": "workspace",
-    "upper_limits": "limits",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"colonnade.statistics.{_HOME[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = lazy(
+    __name__,
+    counting=("asimov_significance", "significance"),
+    fitting=("Discovery", "FitResult", "discovery", "expected_discovery", "fit"),
+    likelihood=("Likelihood",),
+    limits=("HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"),
+    model=("Model",),
+    settings=("ModelSettings",),
+    step=("infer", "refit"),
+    workspace=("from_workspace", "read_workspace", "to_workspace"),
+)
