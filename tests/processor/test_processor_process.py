@@ -502,7 +502,7 @@ class TestMistakes:
                 "jet_energy_scale", np.ones(len(events)), np.ones(len(events))
             ),
         )
-        with pytest.raises(ConfigError, match="'jet_energy_scale_up' comes both"):
+        with pytest.raises(ConfigError, match="'jet_energy_scale_up' comes from two"):
             wrong().process(make_events())
 
     def test_too_many_cuts(self, toy, make_events):

@@ -157,6 +157,7 @@ def run_datasets(
     entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
+    _tell_negative(results, progress)
     histograms, cutflow, eras, accumulator = run.collected(plan, results, ledger, luminosity)
     processed = sum(outcome.events for outcome in outcomes.values())
     timing = Timing(
@@ -495,6 +496,14 @@ class _Run:
         if not settings.here:
             return 1
         return max(1, _cores() // (1 if settings.kind == "iterative" else self._workers()))
+
+
+def _tell_negative(results: Mapping[str, Any], progress: Progress) -> None:
+    for name, each in results.items():
+        for region, (events, negative) in each.get("transfers", {}).items():
+            if negative:
+                what = f"the transfer factor is negative in {negative:,} of {events:,} events of the region {region}"
+                progress.say(f"Note: dataset {name}, {what}; they count so.")
 
 
 def _processes(plan: Plan) -> dict[str, str]:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["CutflowRow", "Objects", "Processor", "Region", "Scorer", "Shift", "Source", "cutflow_table"]
+__all__ = [
+    "CutflowRow",
+    "Objects",
+    "Processor",
+    "Region",
+    "Scorer",
+    "Shift",
+    "Source",
+    "cutflow_table",
+    "matrix_weight",
+    "measure_transfer",
+]
 
-from colonnade.processor.base import Processor, Scorer
+from colonnade.processor.base import Processor
 from colonnade.processor.cutflow import CutflowRow, cutflow_table
-from colonnade.processor.pieces import Objects, Region, Shift, Source
+from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
+from colonnade.processor.transfers import matrix_weight, measure_transfer

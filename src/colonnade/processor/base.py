@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Processor", "Scorer"]
+__all__ = ["Processor"]
 
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import awkward as ak
 import numpy as np
@@ -23,33 +23,12 @@ from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, countable
 from colonnade.processor.declarations import check_declarations
 from colonnade.processor.passing import Passing
-from colonnade.processor.pieces import Objects, Region, Selection, Shift, Source, as_mask, members_of
+from colonnade.processor.pieces import Objects, Region, Scorer, Selection, Shift, Source, as_mask, members_of
+from colonnade.processor.transfers import Transfers, require_apart
 from colonnade.processor.weights import Weights, finite
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-
-
-class Scorer(Protocol):
-    """What makes a further observable of the others: a classifier, see `colonnade.inference.Classifier`."""
-
-    def score_variations(self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any]) -> Sequence[Any]:
-        """Score all variations of a chunk in one call.
-
-        Parameters
-        ----------
-        variations
-            For each shift, the observables of the selected events.
-        identities
-            For each shift, these events, which give `run`, `luminosityBlock` and `event`.
-
-        Returns
-        -------
-        sequence
-            For each shift, one score an event (or a list of scores), or a mapping of endings to such scores: a scorer
-            named ``score`` that gives ``top`` makes the observable ``score_top``.
-        """
-        ...
 
 
 @dataclass
@@ -217,10 +196,13 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         """
 
     def data_weights(self, events: Any, objects: Objects, weights: Weights) -> None:
-        """Add weights of recorded events, as `weights` does of simulated ones: prescales, fake factors, charge flips.
+        """Add weights of recorded events, as `weights` does of simulated ones: prescales, for instance.
 
         Where a channel of the likelihood counts data, its weights should be 1, as a sum of weights is no count.
         """
+
+    def transfers(self, events: Any, objects: Objects, transfers: Transfers) -> None:
+        """Give the transfer factors that regions name, of data too: ``transfers.add("ff", factor, up, down)``."""
 
     def split(self, events: Any, objects: Objects) -> Mapping[str, Any]:
         """Return for each of the process's `parts` which of the selected events it has: one truth value an event.
@@ -246,7 +228,8 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             For the dataset: ``histograms`` (a `HistogramSet`, not scaled), ``cutflow`` (see `cutflow_table`),
             ``events`` and ``sumw``, the number and the sum of generator weights of all events of the chunk. All of
             it adds. Of a process with `parts`, ``parts`` has the histograms of each, which the others are without, and
-            ``split`` the number and the sum of generator weights of the selected events of each, the rest as ``""``.
+            ``split`` the number and the sum of generator weights of the selected events of each, the rest as ``""``. Of
+            regions with transfer factors, ``transfers`` has the number of events, and of those with a negative one.
 
             The rows of a cutflow up to the preselection carry the generator's weight alone, since the other weights
             are only known for events that pass it. Of blinded data only what can't tell a signal region's yield is
@@ -267,36 +250,44 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         selection = self._cuts(nominal)
         opened = self._open(self._masks(selection), chunk)
         weights = self._weights(nominal, opened, chunk)
-        variations = ("nominal", *weights.variations, *(one.shift.variation for one in selected[1:]))
+        transfers = self._transfers(nominal, chunk)
+        shifted = [one.shift.variation for one in selected[1:]]
+        variations = ("nominal", *weights.variations, *transfers.variations, *shifted)
         if len(set(variations)) != len(variations):
             twice = next(name for name in variations if variations.count(name) > 1)
-            msg = f"the variation {twice!r} comes both from a weight and from a shift; rename one."
+            msg = f"the variation {twice!r} comes from two of weights, transfer factors and shifts; rename one."
             raise ConfigError(msg)
         counts = self._cutflow(nominal, selection, weights, chunk)
         parts = ("", *self._parts_of(chunk))
         filled = {part: HistogramSet(self.histograms, list(self.regions), variations) for part in parts}
         sums: dict[str, Floats] = {}
+        negative: dict[str, Any] = {}
         first = 0
         for one in selected:
             if one is not nominal:
                 opened = self._open(self._masks(self._cuts(one)), chunk)
                 weights = self._weights(one, opened, chunk)
+                transfers = self._transfers(one, chunk)
             members = self._members(one, chunk)
             for group in weights.groups(self.regions):
                 matrix = weights.matrix(group[0])[1]
                 for part, member in members.items():
                     masks = {name: opened[name] for name in group if name in opened}
                     own = masks if len(parts) == 1 else {name: mask & member for name, mask in masks.items()}
-                    filled[part].fill(one.observables, own, matrix, first, chunk.where)
+                    for spread, mine in transfers.spread(matrix, own, self.regions):
+                        filled[part].fill(one.observables, mine, spread, first, chunk.where)
+            if one is nominal:
+                negative = transfers.negative(opened, self.regions)
             if one is nominal and len(parts) > 1:
                 sums = {part: np.array([mask.sum(), one.generator[mask].sum()]) for part, mask in members.items()}
-            first += 1 + len(weights.variations)
+            first += 1 + len(weights.variations) + len(transfers.variations)
         result: dict[str, Any] = {
             "histograms": filled.pop(""),
             "cutflow": counts,
             "events": len(generator),
             "sumw": float(generator.sum()),
         }
+        result |= {"transfers": negative} if negative else {}
         return {chunk.dataset: result | ({"parts": filled, "split": sums} if filled else {})}
 
     def postprocess(self, accumulator: Any) -> Any:
@@ -417,6 +408,13 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             self.weights(one.events, one.objects, weights)
         return weights
 
+    def _transfers(self, one: _Selected, chunk: Chunk) -> Transfers:
+        varied = self.variations and not one.shift.direction and not chunk.alternative
+        transfers = Transfers(len(one.generator), chunk.where, wanted=self._fills if varied else lambda _: False)
+        if any(region.transfer for region in self.regions.values()):
+            self.transfers(one.events, one.objects, transfers)
+        return transfers
+
     def _parts_of(self, chunk: Chunk) -> Sequence[str]:
         return () if chunk.is_data else tuple(self.parts.get(chunk.process, ()))
 
@@ -448,7 +446,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         """Return the regions that may be looked at in these events."""
         if self.unblind or not chunk.is_data:
             return dict(masks)
-        return {name: mask for name, mask in masks.items() if not self.regions[name].signal}
+        opened = {name: mask for name, mask in masks.items() if not self.regions[name].signal}
+        require_apart(masks, opened, self.regions, chunk.where)
+        return opened
 
     def _cutflow(
         self, one: _Selected, selection: Selection, weights: Weights, chunk: Chunk

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Objects", "Region", "Selection", "Shift", "Source", "as_mask", "members_of"]
+__all__ = ["Objects", "Region", "Scorer", "Selection", "Shift", "Source", "as_mask", "members_of"]
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import awkward as ak
 import numpy as np
@@ -29,6 +29,8 @@ class Region:
         Names of cuts that the analysis's `cuts` produces.
     signal
         Whether the region is blinded: data are not filled in it until the analysis is unblinded.
+    transfer
+        The transfer factor by which the region's events count, data too; see `Processor.transfers`.
 
     Examples
     --------
@@ -38,8 +40,9 @@ class Region:
 
     cuts: tuple[str, ...]
     signal: bool = False
+    transfer: str = ""
 
-    def __init__(self, *cuts: str, signal: bool = False) -> None:
+    def __init__(self, *cuts: str, signal: bool = False, transfer: str = "") -> None:
         twice = [cut for cut in cuts if cuts.count(cut) > 1]
         if twice:
             msg = f"a region names the cut {twice[0]!r} twice; name each once."
@@ -49,6 +52,7 @@ class Region:
             raise ConfigError(msg)
         object.__setattr__(self, "cuts", tuple(cuts))
         object.__setattr__(self, "signal", bool(signal))
+        object.__setattr__(self, "transfer", transfer)
 
 
 @dataclass(frozen=True)
@@ -283,6 +287,28 @@ def _require_one_length(lengths: Mapping[str, int]) -> None:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())
         msg = f"objects must all have one entry an event, but their lengths differ: {found}."
         raise ConfigError(msg)
+
+
+class Scorer(Protocol):
+    """What makes a further observable of the others: a classifier, see `colonnade.inference.Classifier`."""
+
+    def score_variations(self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any]) -> Sequence[Any]:
+        """Score all variations of a chunk in one call.
+
+        Parameters
+        ----------
+        variations
+            For each shift, the observables of the selected events.
+        identities
+            For each shift, these events, which give `run`, `luminosityBlock` and `event`.
+
+        Returns
+        -------
+        sequence
+            For each shift, one score an event (or a list of scores), or a mapping of endings to such scores: a scorer
+            named ``score`` that gives ``top`` makes the observable ``score_top``.
+        """
+        ...
 
 
 class Selection:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.abcd import abcd_modifiers, both, check_abcd
 from colonnade.statistics.effects import modifiers_of
 from colonnade.statistics.eras import era_parts
 from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
@@ -26,7 +27,12 @@ from colonnade.statistics.templates import (
 
 Floats = NDArray[np.float64]
 LUMINOSITY = "lumi"
-_GROUPS = {"lumi": "luminosity", "staterror": "statistics", "normfactor": "normalisations"}
+_GROUPS = {
+    "lumi": "luminosity",
+    "staterror": "statistics",
+    "normfactor": "normalisations",
+    "shapefactor": "normalisations",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,7 @@ class Builder:
                 raise ConfigError(msg)
         backgrounds = self.inputs.of_kind("background")
         prepared = self._prepared(self.signals[0])
+        check_abcd(self.settings.abcd, {each.templates.channel: each.templates for each in prepared}, self.inputs)
         for each in self.settings.normalisations:
             self._check_normalisation(each, names, backgrounds, prepared)
 
@@ -250,7 +257,11 @@ class Builder:
         if signal:
             modifiers.append(Modifier("normfactor", self.settings.poi))
         modifiers += [Modifier("normfactor", each.name) for each in free]
-        if self.settings.luminosity_uncertainty and not free:
+        tied = [] if signal else abcd_modifiers(self.settings.abcd, process, channel, len(values))
+        if tied:
+            return Sample(process, nominal, tuple(tied))
+        from_data = self.inputs.processes[process].data_driven
+        if self.settings.luminosity_uncertainty and not free and not from_data:
             modifiers.append(Modifier("lumi", LUMINOSITY))
         if nominal.any():
             variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
@@ -274,10 +285,13 @@ class Builder:
         free: bool,
     ) -> list[Modifier]:
         processes = [*self.inputs.of_kind("background"), *self.inputs.of_kind("signal")]
+        from_data = self.inputs.processes[process].data_driven
         modifiers = []
         for systematic in self._systematics_of_all:
-            if free and systematic.name in self._luminosities:
+            if (free or from_data) and systematic.name in self._luminosities:
                 continue
+            if from_data and systematic.variation is not None and not variations.keys() & both(systematic.variation):
+                continue  # no simulation that was subtracted moves with it
             if process in matching(systematic.processes, processes, "") and channel in matching(
                 systematic.regions, self.settings.channels, ""
             ):
@@ -319,6 +333,12 @@ class Builder:
         """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
         if not self.settings.statistical.enabled:
             return tuple(samples)
+        # of what is tied by A = B C / D the data of the channels are the statistics
+        everything = samples
+        samples = [each for each in samples if not abcd_modifiers(self.settings.abcd, each.name, templates.channel, 1)]
+        tied = [each for each in everything if each not in samples]
+        if not samples:
+            return tuple(tied)
         variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in samples}
         total = np.sum([sample.yields for sample in samples], axis=0)
         relative = np.sqrt(np.sum(list(variances.values()), axis=0)) / np.where(total > 0, total, 1.0)
@@ -334,8 +354,8 @@ class Builder:
                 )
             )
         if small.all():
-            return tuple(samples)
-        return tuple(
+            return (*samples, *tied)
+        with_errors = (
             Sample(
                 sample.name,
                 sample.yields,
@@ -350,6 +370,7 @@ class Builder:
             )
             for sample in samples
         )
+        return (*with_errors, *tied)
 
     # ---- data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AbcdSettings",
     "ChannelSettings",
     "ChosenBins",
     "CountingSettings",
@@ -201,6 +202,23 @@ class NormalisationSettings(Settings):
     bounds: tuple[float, float] = (0.0, 10.0)
 
 
+class AbcdSettings(Settings):
+    """A background that is made of data by the ABCD method inside the likelihood, where A = B C / D.
+
+    Free parameters are the yields in B (of each bin, which A shares) and D, and the ratio of C and D.
+
+    Attributes
+    ----------
+    process : str
+        A background of the workflow's `data_driven`, of method `abcd`.
+    channels : tuple of four str
+        The model's channels A, B, C and D. A and B have the same bins.
+    """
+
+    process: str
+    channels: tuple[str, str, str, str]
+
+
 class StatisticalSettings(Settings):
     """The uncertainty of a limited number of simulated events (one parameter a bin: Barlow-Beeston lite).
 
@@ -298,6 +316,8 @@ class ModelSettings(Settings):
         `luminosity_uncertainty`. Experiments publish them so: parts that all eras share beside parts of one era.
     systematics, normalisations, statistical, pruning, limit
         See the classes.
+    abcd : tuple of AbcdSettings
+        Backgrounds made of data whose yields the fit finds with A = B C / D.
     counting : mapping of str to CountingSettings
         Regions whose total yields are compared by the significance of `colonnade.statistics.significance`.
     minimum_background : float
@@ -314,6 +334,7 @@ class ModelSettings(Settings):
     luminosity_uncertainties: Mapping[str, Mapping[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
     systematics: tuple[SystematicSettings, ...] = ()
     normalisations: tuple[NormalisationSettings, ...] = ()
+    abcd: tuple[AbcdSettings, ...] = ()
     statistical: StatisticalSettings = StatisticalSettings()
     pruning: PruningSettings = PruningSettings()
     limit: LimitSettings = LimitSettings()

@@ -28,6 +28,7 @@ def infer(
     signal_regions: Collection[str] | None = None,
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     alternatives: Mapping[str, Collection[str]] | None = None,
+    data_driven: Collection[str] = (),
 ) -> AnalysisResult:
     """Fit a run's histograms, set limits, and write the result.
 
@@ -54,6 +55,8 @@ def infer(
         `eras[era][name][process]`, what the histograms are the sums of, where there are eras.
     alternatives
         Process -> its variations that alternative samples stand for.
+    data_driven
+        The processes that are made of data.
 
     Raises
     ------
@@ -73,6 +76,7 @@ def infer(
         signal_regions=signal_regions,
         eras=eras,
         alternatives=alternatives,
+        data_driven=data_driven,
     )
     result = analyse(inputs, model, folder=directory / "toys")
     write_analysis(result, directory)
@@ -89,6 +93,7 @@ def make_inputs(
     signal_regions: Collection[str] | None,
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     alternatives: Mapping[str, Collection[str]] | None = None,
+    data_driven: Collection[str] = (),
 ) -> Inputs:
     """Put together what `infer` is told."""
     processes = {
@@ -97,6 +102,7 @@ def make_inputs(
             dict(points.get(name, {}).get("parameters", {})),
             points.get(name, {}).get("cross_section_pb"),
             frozenset((alternatives or {}).get(name, ())),
+            name in data_driven,
         )
         for name, kind in kinds.items()
     }
@@ -187,6 +193,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
         signal_regions=provenance.get("signal_regions"),
         eras={era: load(directory, era) for era in config.get("eras") or ()},
         alternatives=alternatives_among(datasets),
+        data_driven=config.get("data_driven") or (),
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
 

@@ -57,12 +57,15 @@ class Process:
         one on the cross-section.
     alternatives : frozenset of str
         Its variations that other samples stand for.
+    data_driven : bool
+        Whether it is made of data, so that no luminosity scales it.
     """
 
     kind: Literal["data", "background", "signal"]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     cross_section_pb: float | None = None
     alternatives: frozenset[str] = frozenset()
+    data_driven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["check_histograms", "check_names", "parts_of"]
+__all__ = ["check_histograms", "check_names", "kinds_of", "parts_of"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,15 @@ import hist
 import numpy as np
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.execution.data_driven import check_data_driven
 from colonnade.histograms import Histogram
 from colonnade.manifest import Dataset
 from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import one_of
 from colonnade.workflow.settings import Workflow
+
+_SIDES = ("up", "down")
 
 
 def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:
@@ -40,6 +43,13 @@ def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:
             msg = f"Dataset {dataset.name}: {name} is a part of the process {of}; call one of both otherwise."
             raise ConfigError(msg)
     return found
+
+
+def kinds_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset]) -> dict[str, str]:
+    """Return each process with its kind, also of those that an analysis makes of parts of others."""
+    parts = {} if workflow.coffea is not None else parts_of(processor, datasets)
+    kinds: dict[str, str] = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
+    return kinds | {part: dataset.metadata.kind for part, dataset in parts.items()}
 
 
 def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
@@ -96,6 +106,7 @@ def check_names(
 
         matching(settings.plots.histograms, list(histograms), "plots.histograms")
         matching(settings.plots.regions, list(processor.regions), "plots.regions")
+    check_data_driven(settings.data_driven, processor.regions, kinds_of(workflow, processor, datasets))
     if settings.model is not None:
         _build_with_made_up_content(workflow, settings.model, processor, datasets, variations)
 
@@ -126,8 +137,11 @@ def _build_with_made_up_content(
     variations = list(
         dict.fromkeys([*variations, *(each.metadata.varies for each in datasets if each.metadata.varies)])
     )
-    kinds = {dataset.metadata.process: dataset.metadata.kind for dataset in datasets}
-    kinds |= {part: dataset.metadata.kind for part, dataset in parts_of(processor, datasets).items()}
+    kinds = kinds_of(workflow, processor, datasets) | dict.fromkeys(workflow.settings.data_driven, "background")
+    variations = [
+        *variations,
+        *(f"{name}_transfer_{side}" for name in workflow.settings.data_driven for side in _SIDES),
+    ]
     made = {}
     every = {shift.variation for shift in Shift.every(processor.shifts)}
     unfilled = {
@@ -150,6 +164,7 @@ def _build_with_made_up_content(
         unblind=workflow.settings.unblind,
         signal_regions=[name for name, region in processor.regions.items() if region.signal],
         eras=dict.fromkeys(workflow.settings.eras, made),
+        data_driven=workflow.settings.data_driven,
     )
     builder = Builder(inputs, model)
     own = any(channel.depends_on_signal() for channel in model.channels.values())

@@ -18,6 +18,7 @@ from colonnade.accumulators import write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
 from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
+from colonnade.execution.data_driven import with_data_driven
 from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset
 from colonnade.output import write_json
@@ -28,7 +29,7 @@ from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
-from colonnade.workflow.check import check_histograms, check_names, parts_of
+from colonnade.workflow.check import check_histograms, check_names, kinds_of, parts_of
 from colonnade.workflow.folder import assemble_run, read_result
 from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
@@ -177,7 +178,7 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
             "axes": coffea.axes,
             "check": lambda histograms: check_histograms(workflow, histograms),
         }
-    return run_datasets(
+    result = run_datasets(
         processor,
         datasets,
         luminosity=workflow.luminosities if settings.eras else settings.luminosity,
@@ -187,6 +188,14 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
         cache=ResultCache.of(settings.cache, workflow.root),
         progress=RichProgress(console),
         **special,
+    )
+    regions = getattr(one_of(processor), "regions", {})
+    return with_data_driven(
+        result,
+        settings.data_driven,
+        kinds_of(workflow, processor, datasets),
+        () if settings.unblind else [name for name, region in regions.items() if region.signal],
+        lambda note: console.print(f"  Note: {note}", highlight=False, soft_wrap=True),
     )
 
 
@@ -355,6 +364,7 @@ def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histogr
             unblind=about["config"]["unblind"],
             signal_regions=about["signal_regions"],
             eras=result.eras,
+            data_driven=about["config"]["data_driven"],
         )
         return fit_summary(found)
 

@@ -17,6 +17,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from colonnade.config import Settings, parse_settings, read_yaml
 from colonnade.errors import ConfigError
 from colonnade.execution import CacheSettings, ExecutorSettings
+from colonnade.execution.data_driven import DataDrivenSettings
 from colonnade.inference import ScorerSettings
 from colonnade.manifest.metadata import ERA
 from colonnade.plotting import PlotSettings
@@ -109,6 +110,9 @@ class WorkflowSettings(Settings):
     cache: CacheSettings = CacheSettings()
     model: ModelSettings | None = Field(default=None, description="the likelihood; without it no fit is made")
     bumps: BumpSettings | None = Field(default=None, description="fits of bumps on smooth backgrounds")
+    data_driven: dict[str, DataDrivenSettings] = Field(
+        default={}, description="name of a background -> how it is made of data"
+    )
     dump: DumpSettings = DumpSettings()
     skim: SkimSettings = SkimSettings()
     plots: PlotSettings | None = Field(default=PlotSettings(), description="the figures; null: none are drawn")
