@@ -136,6 +136,8 @@ def _cells(row: _Row) -> list[Any]:
 @click.option("--k-factor", type=float, help="Higher order over that cross-section.")
 @click.option("--filter-efficiency", type=float, help="Share of the cross-section that the sample holds.")
 @click.option("--sumw", type=float, help="Sum of generator weights, where the files don't tell it.")
+@click.option("--era", help="Data-taking period, one of a workflow's eras.")
+@click.option("--varies", metavar="NAME", help="Of an alternative sample: its variation, such as hdamp_up.")
 @click.option("--luminosity", type=float, help="Integrated luminosity in fb^-1, for data.")
 @click.option("--luminosity-mask", help="JSON file of certified luminosity blocks, for data.")
 @click.option("--signal", multiple=True, metavar="KEY=VALUE", help="A signal parameter (repeatable).")

@@ -6,7 +6,7 @@ for the luminosities of all of them together,
 
 .. math:: w_s = \frac{L}{\sum_{i \ni s} L_i}, \qquad L_i = \frac{\sum w}{\sigma_i k_i \epsilon_i},
 
-so that the expectation is that of the cross-section, whatever the sizes of the samples (K. Ehataht and C. Veelken,
+so that the expectation is that of the cross-section, whatever the sizes of the samples (K. Ehatäht and C. Veelken,
 Stitching Monte Carlo samples, arXiv:2106.04360).
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["alternatives_among", "infer", "load_run", "make_inputs", "refit"]
+__all__ = ["infer", "load_run", "make_inputs", "meaning_of", "refit"]
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -110,14 +110,27 @@ def make_inputs(
     return Inputs(histograms, processes, luminosity, regions, unblind, eras or {})
 
 
-def alternatives_among(datasets: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """Return the variations of each process, and of those that are parts of one, that alternative samples stand for."""
-    found: dict[str, set[str]] = {}
+def meaning_of(datasets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return `kinds`, `points` and `alternatives` of `infer` from what provenance.json says of datasets.
+
+    The cross-section is that of a whole process: what is part of another, or of one in strata, has none.
+    """
+    datasets = list(datasets)
+    alternatives: dict[str, set[str]] = {}
     for each in datasets:
         if each.get("varies"):
-            found.setdefault(each["process"], set()).add(each["varies"])
-    parts = {each["process"]: found.get(each["part_of"], set()) for each in datasets if "part_of" in each}
-    return {**found, **parts}
+            alternatives.setdefault(each["process"], set()).add(each["varies"])
+    points = {}
+    for each in datasets:
+        if "part_of" in each:
+            alternatives[each["process"]] = alternatives.get(each["part_of"], set())
+        if each["kind"] == "signal" and "varies" not in each:
+            whole = each.get("xsec_pb") is not None and "part_of" not in each and "stitch" not in each
+            factors = each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0)
+            size = each["xsec_pb"] * factors if whole else None
+            points[each["process"]] = {"parameters": each.get("signal", {}), "cross_section_pb": size}
+    kinds = {each["process"]: each["kind"] for each in datasets}
+    return {"kinds": kinds, "points": points, "alternatives": alternatives}
 
 
 def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str] = ()) -> AnalysisResult:
@@ -175,24 +188,13 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
     if model is None:
         msg = f"{path}: the workflow of this run has no `model`, so there is nothing to fit."
         raise ConfigError(msg)
-    kinds = {each["process"]: each["kind"] for each in datasets}
-    points = {
-        each["process"]: {
-            "parameters": each.get("signal", {}),
-            "cross_section_pb": each["xsec_pb"] * each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0),
-        }
-        for each in datasets
-        if each["kind"] == "signal" and each.get("xsec_pb") is not None and "varies" not in each
-    }
     inputs = make_inputs(
         load(directory),
-        kinds=kinds,
-        points=points,
+        **meaning_of(datasets),
         luminosity=luminosity,
         unblind=bool(config.get("unblind", False)),
         signal_regions=provenance.get("signal_regions"),
         eras={era: load(directory, era) for era in config.get("eras") or ()},
-        alternatives=alternatives_among(datasets),
         data_driven=config.get("data_driven") or (),
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")

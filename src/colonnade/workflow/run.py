@@ -340,7 +340,7 @@ def _meaning(about: Mapping[str, Any]) -> list[Any]:
 
 def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
     from colonnade.statistics import infer
-    from colonnade.statistics.step import alternatives_among
+    from colonnade.statistics.step import meaning_of
     from colonnade.statistics.summary import fit_summary
 
     datasets = about["inputs"]["datasets"].values()
@@ -350,16 +350,7 @@ def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histogr
             result.histograms,
             model,
             directory=path,
-            kinds={each["process"]: each["kind"] for each in datasets},
-            points={
-                each["process"]: {
-                    "parameters": each["signal"],
-                    "cross_section_pb": each.get("xsec_pb", 0.0) * each["k_factor"] * each["filter_efficiency"],
-                }
-                for each in datasets
-                if each["kind"] == "signal" and "varies" not in each
-            },
-            alternatives=alternatives_among(datasets),
+            **meaning_of(datasets),
             luminosity=about["config"]["luminosity"],
             unblind=about["config"]["unblind"],
             signal_regions=about["signal_regions"],
