@@ -12,6 +12,8 @@ from processors.agc_ttbar import FEATURES, MOST_JETS, TAGGED, AGCTtbar
 from colonnade.events import inspect_file, read_events
 from colonnade.inference import Classifier, scorers_of
 from colonnade.kinematics import normal
+from colonnade.manifest import load_manifest
+from colonnade.workflow import load_workflow
 
 SHIFTS = ("nominal", "pt_scale_up", "pt_res_up")
 METADATA = {"dataset": "ttbar", "process": "ttbar", "kind": "signal"}
@@ -190,3 +192,23 @@ def test_the_trained_model_fills_the_best_assignment(events, project):
     assert ak.all(ak.any(abs(ak.flatten(best[two]) - candidates[two]) < 1e-2, axis=1))
     assert set(result) == {"ht", "trijet_mass", *(f"assignment_{name}" for name in FEATURES)}
     assert result["assignment_mass_w1w2btophad"]["4j2b", "nominal", sum].value > 0
+
+
+def test_the_workflow_has_the_benchmarks_systematics_and_as_many_pseudo_data_as_expected(project):
+    workflow = load_workflow(project / "workflows" / "agc_ttbar.yaml")
+    names = {each.name for each in workflow.settings.model.systematics}
+    btag = {f"btag_var_{place}" for place in range(4)}
+    assert names == {"me_var", "ps_var", "tt_scale", "pt_scale", "pt_res", "scale_var", *btag}
+    assert workflow.settings.model.luminosity_uncertainty == 0.03
+    datasets = {
+        each.name: each.metadata for each in load_manifest(workflow.manifest).select(workflow.settings.datasets)
+    }
+    varied = {each.varies for each in datasets.values()} - {None}
+    assert varied == {"me_var_up", "ps_var_up", "tt_scale_up", "tt_scale_down"}
+    seeds = [each.generate.seed for each in datasets.values()]
+    assert len(set(seeds)) == len(seeds) == 14
+    for name in ("tt", "single_top_t", "single_top_s", "single_top_tw", "wjets"):
+        made, data = datasets[f"agc_{name}"], datasets[f"agc_data_{name}"]
+        expected = 1000 * workflow.luminosity * made.xsec_pb * made.k_factor * made.filter_efficiency
+        assert data.generate.events == round(expected)
+        assert data.generate.settings == made.generate.settings
