@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import pytest
 import uproot
 from rich.console import Console
 
 from colonnade import load
+from colonnade.cli import main
 from colonnade.workflow import load_run, load_workflow, run_workflow
 
 
@@ -26,7 +29,7 @@ def blocks(project: Path, kind: str) -> list[str]:
 def page(project: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the files that the page shows, each named in its first line, beside the real ones."""
     folder = tmp_path_factory.mktemp("page")
-    for name in ("nano_tt_v12.root", "nano_tt_v15.root", "nano_dy.root"):
+    for name in ("nano_tt_v12.root", "nano_tt_v15.root", "nano_dy.root", "cms_singlemu_2012b_1000.root"):
         (folder / name).symlink_to(shared_data / "nanoaod" / name)
     for path in (shared_data / "corrections").iterdir():
         (folder / path.name).symlink_to(path)
@@ -126,3 +129,34 @@ def test_the_page_runs(project: Path, page: Path, monkeypatch: pytest.MonkeyPatc
     assert 1.05 < up / nominal < 1.5
     assert up - nominal == pytest.approx(nominal - down)
     assert filled["electron_id_up", sum].value > nominal > filled["electron_id_down", sum].value > 0
+    check_multijet(project, module)
+
+
+def check_multijet(project: Path, module: dict[str, Any]) -> None:
+    """The estimates by hand, from the file's branches; and the page's commands."""
+    pt, factor = module["pt"], module["factor"]
+    with uproot.open("cms_singlemu_2012b_1000.root") as file:
+        events = file["Events"].arrays(["Muon_pt", "Muon_tightId", "Muon_pfRelIso03_all", "MET_pt"])
+    good = (events.Muon_pt > 15) & events.Muon_tightId & (events.Muon_pfRelIso03_all >= 0)
+    events = events[ak.any(good, axis=1)]
+    good = good[ak.any(good, axis=1)]
+    lead, isolation = (ak.firsts(events[name][good]).to_numpy() for name in ("Muon_pt", "Muon_pfRelIso03_all"))
+    low, isolated = events.MET_pt.to_numpy() < 20, isolation < 0.15
+    counts = {
+        name: np.histogram(np.clip(lead[mask], 15, 199), [15, 20, 30, 200])[0]
+        for name, mask in {"B": ~low & ~isolated, "C": low & isolated, "D": low & ~isolated}.items()
+    }
+    assert factor.values == pytest.approx(counts["C"] / counts["D"])
+    assert pt["multijet"]["SR", "nominal", :].values() == pytest.approx(counts["B"] * counts["C"] / counts["D"])
+    assert pt["abcd"]["SR", "nominal", sum].value == pytest.approx(
+        counts["B"].sum() * counts["C"].sum() / counts["D"].sum()
+    )
+    assert pt["data"]["SR", "nominal", sum].value == 0
+    (commands,) = blocks(project, "sh")
+    for line in commands.splitlines():
+        if "theirs" in line:
+            shutil.copy("dumps/multijet/nominal/data.parquet", "theirs.parquet")
+        with pytest.raises(SystemExit) as ended:
+            main(line.split()[1:])
+        assert ended.value.code == 0, line
+    assert len(list(Path("skims/multijet/muons").glob("*.root"))) == 1
