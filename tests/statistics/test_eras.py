@@ -11,6 +11,7 @@ import pytest
 from colonnade.errors import ConfigError
 from colonnade.statistics import Likelihood
 from colonnade.statistics.build import Builder
+from colonnade.statistics.eras import era_parts, era_variations
 from colonnade.statistics.fitting import fit, poi_index
 from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.settings import ModelSettings
@@ -134,3 +135,15 @@ def test_an_uncertainty_that_tells_eras_apart_needs_them():
 def test_settings_of_eras_that_contradict_each_other(change, words):
     with pytest.raises(ValueError, match=words):
         two_eras(**change)
+
+
+def test_what_data_make_of_all_eras_need_not_be_the_sum_of_each():
+    settings = ModelSettings.model_validate(
+        {"channels": {"SR": {"histogram": "x"}}, "luminosity_uncertainties": {"lumi": {"2016": 0.1}}}
+    )
+    eras = {"2016": {"nominal": np.array([2.0, 3.0])}, "2017": {"nominal": np.array([5.0, 7.0])}}
+    nominal = np.array([11.0, 13.0])
+    (name, up), (_, down) = era_variations(era_parts(settings, list(eras)), eras, nominal).items()
+    assert name.endswith("_up")
+    np.testing.assert_allclose(up, [11.2, 13.3], rtol=1e-14)
+    np.testing.assert_allclose(down, nominal + eras["2016"]["nominal"] * (1 / 1.1 - 1), rtol=1e-14)

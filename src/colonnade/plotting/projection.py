@@ -101,8 +101,8 @@ class Histogram:
         for place, region in enumerate(self.regions):
             mine = [part for part in parts if _applies(part.systematic, process, region)]
             of_eras = {era: dict(zip(each.variations, each.values[place], strict=True)) for era, each in eras.items()}
-            for name, values in era_variations(mine, of_eras).items():
-                made.setdefault(name, self.values[:, self.variations.index("nominal")].copy())[place] = values
+            for name, values in era_variations(mine, of_eras, self.nominal[place]).items():
+                made.setdefault(name, self.nominal.copy())[place] = values
         nominal = np.repeat(self.variances[:, [self.variations.index("nominal")]], len(made), axis=1)
         return Histogram(
             self.regions,

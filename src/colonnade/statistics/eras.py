@@ -101,7 +101,9 @@ def _part(
     return EraPart(systematic.model_copy(update=changes), variation, up, down)
 
 
-def era_variations(parts: Iterable[EraPart], eras: Mapping[str, Mapping[str, Floats]]) -> dict[str, Floats]:
+def era_variations(
+    parts: Iterable[EraPart], eras: Mapping[str, Mapping[str, Floats]], nominal: Floats
+) -> dict[str, Floats]:
     """Return the templates of parts: the sum of all eras, of which those that a parameter moves are varied.
 
     Parameters
@@ -110,6 +112,8 @@ def era_variations(parts: Iterable[EraPart], eras: Mapping[str, Mapping[str, Flo
         From `era_parts`.
     eras
         Era -> variation -> events, of any shape; of one process in one region.
+    nominal
+        The events of all eras; what data make of several need not be the sum of what they make of each.
 
     Returns
     -------
@@ -118,12 +122,11 @@ def era_variations(parts: Iterable[EraPart], eras: Mapping[str, Mapping[str, Flo
         some moves those alone.
     """
     made = {}
-    total = sum((each[NOMINAL] for each in eras.values()), np.zeros(()))
     for part in parts:
         for side, other, shares in (("up", "down", part.up), ("down", "up", part.down)):
             if part.variation is None or any(f"{part.variation}_{side}" in each for each in eras.values()):
                 moved = [_moved(part, side, other, share, eras[era]) for era, share in shares.items() if era in eras]
-                made[f"{part.systematic.variation}_{side}"] = sum(moved, total)
+                made[f"{part.systematic.variation}_{side}"] = sum(moved, nominal)
     return made
 
 

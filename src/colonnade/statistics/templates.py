@@ -197,7 +197,7 @@ def channel_templates(
                 for era, found in inputs.eras.items()
                 if process in found.get(channel.histogram, {})
             }
-            made = era_variations(era_parts(settings, inputs.eras), of_eras)
+            made = era_variations(era_parts(settings, inputs.eras), of_eras, templates[process][NOMINAL][0])
             templates[process] |= {each: (values, templates[process][NOMINAL][1]) for each, values in made.items()}
         label = filled.axes[2].label
     if not backgrounds:
