@@ -23,6 +23,7 @@ import numpy as np
 
 from colonnade.errors import EventError, InputError
 from colonnade.histograms import storage
+from colonnade.inputs import open_archive
 from colonnade.output import replacing
 from colonnade.serialisation import Parts, put_together, short, shown, take_apart
 
@@ -161,21 +162,22 @@ def load(folder: Path | str, era: str | None = None) -> Any:
     InputError
         If there is no such file, it can't be read, or it holds an object of a class whose module is not imported.
     """
-    from uhi.io import zip as uhi_zip
-
     path = Path(folder)
     path = path / _FILE if path.is_dir() else path
     if path.name != _FILE or not path.is_file():
         return storage.load(folder, era)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             names = archive.namelist()
             tree = json.loads(archive.read("accumulator.json"))
             count = sum(name.removesuffix(".npy").isdigit() for name in names)
             arrays = [np.load(io.BytesIO(archive.read(f"{number}.npy")), allow_pickle=False) for number in range(count)]
             count = sum(name.startswith("histogram") and name.endswith(".json") for name in names)
-            histograms = [uhi_zip.read(archive, f"histogram{number}") for number in range(count)]
+            histograms = [storage.read_histogram(archive, f"histogram{number}") for number in range(count)]
         return put_together(Parts(tree, arrays, histograms))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+    except InputError:
+        raise
+    # a flipped bit makes the libraries beneath raise nearly anything
+    except Exception as error:
         msg = f"{path} can't be read as an accumulator ({error}); run the workflow again to write it anew."
         raise InputError(msg) from error

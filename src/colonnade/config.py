@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["JsonData", "Settings", "finite", "parse_settings", "read_json", "read_yaml"]
 
-import gzip
+import itertools
 import json
 import math
 import types
@@ -16,8 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, RootModel, TypeAdapter, ValidationError
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.inputs import check_nesting, read_file
 
-_GZIP = b"\x1f\x8b"
+#: how many values a YAML document may hold once its aliases are written out
+_MOST_VALUES = 1_000_000
 
 
 class Settings(BaseModel):
@@ -85,6 +87,9 @@ def read_json(path: Path) -> Any:
     except _DuplicateKeyError as error:
         msg = f"{path}: the key {error} is written twice in one object; keep one."
         raise ConfigError(msg) from error
+    except (ValueError, RecursionError) as error:  # a whole number of thousands of digits, or deep nesting
+        msg = f"{path}: not valid JSON ({str(error).partition(';')[0]})."
+        raise ConfigError(msg) from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -103,19 +108,20 @@ def read_yaml(path: Path) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         msg = f"{path}{where}: not valid YAML ({error.problem})."
         raise ConfigError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path}: not valid YAML ({error})."
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date or number that is none
+        msg = f"{path}: not valid YAML ({str(error).splitlines()[0]})."
+        raise ConfigError(msg) from error
+    except RecursionError as error:
+        msg = f"{path}: it is nested too deeply."
         raise ConfigError(msg) from error
 
 
 def _text(path: Path) -> str:
     """Read a text file, which may be compressed by gzip."""
+    content = read_file(path, ConfigError)
+    check_nesting(content, str(path), ConfigError)
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
-    except OSError as error:
-        msg = f"{path} can't be read: {error.strerror or error}."
-        raise ConfigError(msg) from error
+        return content.decode()
     except UnicodeDecodeError as error:
         msg = f"{path} is not a text file in UTF-8."
         raise ConfigError(msg) from error
@@ -140,7 +146,15 @@ def parse_settings(model: type[S], data: Any, source: str) -> S:
     """
     try:
         # JSON mode: a list may stand for a tuple, as neither JSON nor YAML has tuples
-        return model.model_validate_json(json.dumps(data, default=str))
+        text = json.dumps(data, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{source}: a key is neither a text nor a number, or values hold themselves ({error})."
+        raise ConfigError(msg) from error
+    if "\\u0000" in text:
+        msg = f"{source}: a text holds a null character, which no name or path can have."
+        raise ConfigError(msg)
+    try:
+        return model.model_validate_json(text)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -202,14 +216,42 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Plain YAML, without silently dropping a key that is written twice."""
 
+    def get_single_data(self) -> Any:
+        """Return the document, whose aliases must not make it grow without end."""
+        node = self.get_single_node()
+        if node is None:
+            return None
+        size = _size(node, {}, ())
+        if size > _MOST_VALUES:
+            problem = f"aliases make it more than {_MOST_VALUES:,} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return self.construct_document(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`, which the keys of the mapping itself override
                 continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                problem = "a key must be a text or a number"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             if key in seen:
                 problem = f"the key {key!r} is written twice in one mapping"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _size(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
+    """Return how many values a YAML node holds once its aliases are written out."""
+    if id(node) in above:
+        problem = "an alias stands for what it is a part of"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        inside = (*above, id(node))
+        parts = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_size(part, known, inside) for part in parts)
+    return known[id(node)]

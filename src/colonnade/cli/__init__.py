@@ -36,6 +36,9 @@ COMMANDS = {
     "new": "Write a runnable skeleton of an analysis.",
 }
 
+#: letters of a sentence, which may quote what is in a file
+_LONGEST = 2000
+
 
 class _Commands(click.Group):
     """A group that imports a command's module on demand."""
@@ -84,7 +87,8 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
     Raises
     ------
     SystemExit
-        Always, as a command-line program ends: 0 done, 2 wrong input, 3 events lost, 130 interrupted.
+        Always, as a command-line program ends: 0 done, 1 an error of colonnade, 2 wrong input, 3 events lost, 130
+        interrupted.
     """
     words: Any = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words or bool(os.environ.get("COLONNADE_DEBUG"))
@@ -94,18 +98,39 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
         os.environ["COLUMNS"] = "1000"  # a table in a pipe or a file need not fit a terminal
     try:
         command.main(args=words, prog_name=name, standalone_mode=False)
-    except ColonnadeError as error:
-        if debug:
-            raise
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        sentence, code = _told(error)
+        click.echo(f"Error: {sentence}", err=True)
+        sys.exit(code)
     finally:
         if piped:
             del os.environ["COLUMNS"]
     sys.exit(0)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Return an error as one line, without what a terminal would obey, and what the process exits with."""
+    from colonnade.terminal import visible
+
+    code = 2
+    if isinstance(error, ColonnadeError):
+        sentence, code = str(error), error.exit_code
+    elif isinstance(error, OSError):  # of a path that is looked for: a name that is too long, a locked folder
+        sentence = f"{error.filename or 'A file'} can't be used: {error.strerror or error}."
+    else:
+        code, trace = 1, error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+        reason = f"{type(error).__name__}: {str(error)[:300]}{place}"
+        sentence = f"{reason}; this is an error of colonnade: please report what --debug shows."
+    text = visible(" ".join(sentence.splitlines()))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}", code

@@ -20,10 +20,9 @@ def command(folder: Path | None, *, clear: bool) -> None:
     """Show how many results and columns are kept, or remove them; the next run makes again what it needs."""
     from datetime import datetime
 
-    from rich.console import Console
-
     from colonnade.errors import InputError
     from colonnade.execution.cache import CacheSettings, ResultCache
+    from colonnade.terminal import Terminal
 
     name = CacheSettings().folder
     here = Path.cwd()
@@ -32,14 +31,14 @@ def command(folder: Path | None, *, clear: bool) -> None:
         msg = f"There is no cache {found or f'{name} in {here} or above'}; a run makes one, or name it with --folder."
         raise InputError(msg)
     cache = ResultCache(found)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True)
     if clear:
         removed = cache.clear()
-        console.print(f"{found}: removed {removed['results']:,} results, {removed['columns']:,} columns.", markup=False)
+        console.print(f"{found}: removed {removed['results']:,} results, {removed['columns']:,} columns.")
         return
     for what, report in cache.reports().items():
         line = f"{found}: {report.entries:,} {what}, {report.size / 1e6:,.1f} MB"
         if report.oldest is not None:
             used = datetime.fromtimestamp(report.oldest).astimezone()
             line += f", the oldest last used {used:%Y-%m-%d %H:%M}"
-        console.print(f"{line}.", markup=False)
+        console.print(f"{line}.")

@@ -21,8 +21,7 @@ from colonnade.cli.common import FILE, FOLDER, changed_workflow, run_options
 @run_options
 def command(workflow: Path, model: Path | None, output: Path | None, **how: Any) -> None:
     """Write the observables, weights and regions that WORKFLOW's processor computes, one row an event."""
-    from rich.console import Console
-
+    from colonnade.terminal import Terminal
     from colonnade.training import load_models
     from colonnade.workflow.columns import make_columns
 
@@ -30,4 +29,4 @@ def command(workflow: Path, model: Path | None, output: Path | None, **how: Any)
     own = loaded.root / "models" / f"{loaded.name}.py"
     declared = model or (own if own.is_file() else None)
     models = load_models(declared).values() if declared is not None else ()
-    make_columns(loaded, tuple(models), output or loaded.root / "columns" / loaded.name, Console())
+    make_columns(loaded, tuple(models), output or loaded.root / "columns" / loaded.name, Terminal())

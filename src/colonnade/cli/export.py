@@ -35,13 +35,12 @@ def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | Non
     Several datacards, as LABEL=CARD, are combined. A format that can't say what the model holds is left out with the
     reason, unless it is asked for.
     """
-    from rich.console import Console
-
     from colonnade.statistics.formats import FORMATS, export_model
+    from colonnade.terminal import Terminal
 
     target = read_target(targets, **which)
     folder = output or (target.place / "export" if target.place.is_dir() else target.place.parent)
-    console = Console()
+    console = Terminal()
     print_notes(console, target.model.notes)
     for form in forms or FORMATS:
         try:
@@ -49,11 +48,11 @@ def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | Non
         except ConfigError as error:
             if forms:
                 raise
-            console.print(f"{form:<8} not written: {error}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"{form:<8} not written: {error}", soft_wrap=True)
             continue
-        console.print(f"{export.form:<8} {export.path}", highlight=False, soft_wrap=True)
+        console.print(f"{export.form:<8} {export.path}", soft_wrap=True)
         for each in _summed(export):
-            console.print(f"         {each}", highlight=False, markup=False)
+            console.print(f"         {each}")
 
 
 def _summed(export: Export) -> list[str]:

@@ -32,8 +32,7 @@ def command(
     """
     import os
 
-    from rich.console import Console
-
+    from colonnade.terminal import Terminal
     from colonnade.workflow.folder import load_run
     from colonnade.workflow.run import plots_step
     from colonnade.workflow.steps import OutputFolder
@@ -47,7 +46,7 @@ def command(
     }
     run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
     workers = workers or len(os.sched_getaffinity(0))
-    console = Console()
+    console = Terminal()
     with OutputFolder.reopened(directory, console) as folder:
         after = folder.keys("ledger", "histograms", "fit", "bumps", "classifiers")
         folder.redo(plots_step(run.plots, folder.about, lambda _: run, after, workers, console))

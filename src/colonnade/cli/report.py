@@ -15,8 +15,7 @@ def command(directory: Path, era: str | None) -> None:
 
     Pictures are those of `colonnade plot`; without them the page has its tables alone.
     """
-    from rich.console import Console
-
+    from colonnade.terminal import Terminal
     from colonnade.workflow.folder import load_run
     from colonnade.workflow.run import report_step
     from colonnade.workflow.steps import OutputFolder
@@ -24,5 +23,5 @@ def command(directory: Path, era: str | None) -> None:
     run = load_run(directory)
     if era is not None:
         run = run.with_plots(era=era)
-    with OutputFolder.reopened(directory, Console()) as folder:
+    with OutputFolder.reopened(directory, Terminal()) as folder:
         folder.redo(report_step(run))

@@ -45,26 +45,26 @@ def command(
 
 
 def _print(effects: Sequence[Effect]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from colonnade.terminal import Terminal
+
+    console = Terminal()
     if not effects:
         console.print("The model has no uncertainties.")
     for region in dict.fromkeys(each.channel for each in effects):
         mine = [each for each in effects if each.channel == region]
-        table = Table(title=escape(region), title_justify="left")
+        table = Table(title=region, title_justify="left")
         for name in ("process", "uncertainty", "group", "yield", "bins", "remarks"):
             table.add_column(name, justify="right" if name in ("yield", "bins") else "left", overflow="fold")
         for process in dict.fromkeys(each.process for each in mine):
             rows = sorted((each for each in mine if each.process == process), key=lambda each: -each.size)
             for place, each in enumerate(rows):
                 words = [process if place == 0 else "", each.parameter, each.group, each.yield_text, each.bins_text]
-                table.add_row(*map(escape, [*words, ", ".join(each.remarks)]), end_section=place == len(rows) - 1)
+                table.add_row(*words, ", ".join(each.remarks), end_section=place == len(rows) - 1)
         console.print(table)
         for note, where in _notes(mine).items():
-            console.print(escape(f"  {note} ({where})"), highlight=False)
+            console.print(f"  {note} ({where})")
 
 
 def _notes(effects: Sequence[Effect]) -> dict[str, str]:

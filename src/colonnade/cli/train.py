@@ -50,10 +50,9 @@ def command(
 
     Interrupted, it goes on where it was when called again.
     """
-    from rich.console import Console
-
     from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
+    from colonnade.terminal import Terminal
     from colonnade.training import load_models
     from colonnade.training.progress import TrainingProgress
     from colonnade.training.sample import read_sample
@@ -62,7 +61,7 @@ def command(
     from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_columns
 
-    console = Console()
+    console = Terminal()
     models = load_models(model)
     if variant not in models:
         msg = f"{model} declares no '{variant}'{nearest(variant, models)}; it declares: {', '.join(models)}."
@@ -145,7 +144,7 @@ def _print_search(console: Console, result: SearchResult, folder: Path) -> None:
         rows.append((*(str(trial.changes[axis]) for axis in result.axes), *(f"{each:.4g}" for each in numbers)))
     print_table(f"{folder / 'search.json'}, the ten best", columns, rows, left=(), console=console)
     if len(known) < len(result.trials):
-        console.print(f"{len(result.trials) - len(known)} trainings diverged", highlight=False)
+        console.print(f"{len(result.trials) - len(known)} trainings diverged")
 
 
 def _print(console: Console, trained: Trained) -> None:

@@ -28,6 +28,7 @@ from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.source import SourceFile
 from colonnade.events.ttree import RootFile, TTreeReader
 from colonnade.faults import translated
+from colonnade.inputs import require_file
 
 _OPEN_FILES = 8
 #: Events that show which columns belong together, where the file does not say it.
@@ -35,6 +36,7 @@ _SAMPLE = 1000
 #: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
 _HEADER = struct.Struct(">4siiq")
 _LARGE = 1_000_000
+_BEGIN = 100
 
 _Key = tuple[object, ...]
 _Stamp = tuple[int, ...] | None
@@ -190,7 +192,8 @@ def _open(path: str, tree: str | None, schema: str | None, weight: str | None, s
     else:
         reader, name, notes = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
-    lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
+    with translated(f"{path} can't be read", remote=is_remote(path)):
+        lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
     if weight is not None and weight not in reader.names:
         msg = f"{path} has no column {weight}{nearest(weight, reader.names)}, which is said to be its weight."
         raise InputError(msg)
@@ -269,17 +272,14 @@ def _check_local(path: str) -> None:
     if place.is_dir():
         msg = f"{path} is a directory, not a file; name its files, for example {path}/*.root."
         raise InputError(msg)
-    if not place.exists():
-        try:
-            siblings = [entry.name for entry in place.parent.iterdir()]
-        except OSError:
-            siblings = []
-        msg = f"{path} does not exist{nearest(place.name, siblings)}."
-        raise InputError(msg)
-    with translated(f"{path} can't be opened"):
-        size = place.stat().st_size
-        with place.open("rb") as file:
-            start = file.read(_HEADER.size)
+    with contextlib.suppress(ValueError, OSError):
+        if not place.exists():
+            siblings = [entry.name for entry in place.parent.iterdir()] if place.parent.is_dir() else []
+            msg = f"{path} does not exist{nearest(place.name, siblings)}."
+            raise InputError(msg)
+    size = require_file(place)
+    with translated(f"{path} can't be opened"), place.open("rb") as file:
+        start = file.read(_HEADER.size)
     if not size:
         msg = f"{path} is empty (0 bytes); copy or make it again."
         raise InputError(msg)
@@ -287,7 +287,10 @@ def _check_local(path: str) -> None:
         msg = f"{path} is neither a ROOT nor a parquet file, nor is it called .csv: it starts with {start[:8]!r}."
         raise InputError(msg)
     if start.startswith(b"root") and len(start) == _HEADER.size:
-        _, version, _, end = _HEADER.unpack(start)
+        _, version, begin, end = _HEADER.unpack(start)
+        if begin != _BEGIN:
+            msg = f"{path} is no ROOT file, though it starts with 'root'."
+            raise InputError(msg)
         end = end if version >= _LARGE else end >> 32
         if size < end:
             msg = f"{path} is cut short: it has {size} of {end} bytes; copy or make it again."

@@ -30,7 +30,7 @@ class ParquetReader:
     def __init__(self, path: str) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(_source(path))
+        self._file = pq.ParquetFile(_source(path), page_checksum_verification=True)
         metadata = self._file.metadata
         self.entries = int(metadata.num_rows)
         self._schema = self._file.schema_arrow

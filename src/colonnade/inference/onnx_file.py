@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from colonnade.errors import InputError
+from colonnade.inputs import read_file
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # ModelProto
@@ -73,12 +74,7 @@ def read_onnx(path: Path) -> OnnxFile:
     InputError
         If the file can't be read or is not an ONNX model.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"The model {path} can't be read: {error.strerror or error}."
-        raise InputError(msg) from error
-    return parse_onnx(path, content)
+    return parse_onnx(path, read_file(path))
 
 
 def parse_onnx(path: Path, content: bytes) -> OnnxFile:

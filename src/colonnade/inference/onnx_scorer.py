@@ -31,6 +31,7 @@ from colonnade.config import Settings
 from colonnade.errors import ConfigError, EventError, MissingColumnError, nearest
 from colonnade.inference.inputs import candidate_counts, flat_feature, ranges
 from colonnade.inference.onnx_file import content_of, keep_content, session_of
+from colonnade.inputs import read_file
 
 _TYPES = {
     "tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2",
@@ -137,7 +138,7 @@ class OnnxScorer:
             shapes.
         """
         place = Path(path).resolve()
-        found = place.read_bytes() if content is None else content
+        found = read_file(place) if content is None else content
         digest = hashlib.sha256(found).hexdigest()
         keep_content(digest, found)
         scorer = cls(place, digest, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Corrections", "LuminosityMask", "countable", "luminosity_mask"]
 
 import functools
-import gzip
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,12 @@ import numpy.typing as npt
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
+from colonnade.inputs import check_nesting, read_file, require_file
 from colonnade.processor.chunk import Chunk
+
+_FORMULA = re.compile(rb'"expression"\s*:\s*"((?:[^"\\]|\\.)*)"')
+#: letters of a formula of a correction
+_LONGEST = 8000
 
 
 class Corrections(Mapping[str, Any]):
@@ -47,12 +52,11 @@ class Corrections(Mapping[str, Any]):
         self._paths = {name: str(path) for name, path in paths.items()}
         self._contents = dict(contents or {})
         for name, path in self._paths.items():
-            if path not in self._contents and not Path(path).is_file():
-                msg = f"the correction {name!r}: the file {path} does not exist."
-                raise ConfigError(msg)
+            if path not in self._contents:
+                require_file(path, ConfigError, f"the correction {name!r}: ")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        contents = {path: self._contents.get(path) or Path(path).read_bytes() for path in self._paths.values()}
+        contents = {path: self._contents.get(path) or read_file(path) for path in self._paths.values()}
         return Corrections, (self._paths, contents)
 
     @property
@@ -75,6 +79,17 @@ class Corrections(Mapping[str, Any]):
         return len(self._paths)
 
 
+def _checked_text(path: str, content: bytes | None) -> str:
+    """Return the text of a correctionlib file that its parser can stand."""
+    content = read_file(path, ConfigError) if content is None else content
+    check_nesting(content, path, ConfigError)
+    longest = max(map(len, _FORMULA.findall(content)), default=0)
+    if longest > _LONGEST:  # the parser ends the process where there are too many terms
+        msg = f"{path}: a formula has {longest:,} letters, and {_LONGEST:,} at most are read."
+        raise ConfigError(msg)
+    return content.decode("utf-8")
+
+
 @functools.lru_cache(maxsize=64)
 def _correction_set(path: str, content: bytes | None) -> Any:
     import correctionlib
@@ -82,10 +97,9 @@ def _correction_set(path: str, content: bytes | None) -> Any:
     kind = Path(path).suffix
     try:
         if kind not in _CONVERTED:
-            found = Path(path).read_bytes() if content is None else content
-            found = gzip.decompress(found) if found.startswith(b"\x1f\x8b") else found
-            return correctionlib.CorrectionSet.from_string(found.decode("utf-8"))
+            return correctionlib.CorrectionSet.from_string(_checked_text(path, content))
         if content is None:
+            require_file(path, ConfigError)
             return _CONVERTED[kind](path)
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / Path(path).name
@@ -229,7 +243,7 @@ def _read_mask(path: str, version: tuple[int, ...] | None) -> LuminosityMask:
     certified = read_json(Path(path))
     try:
         return LuminosityMask(certified)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         msg = f"the luminosity mask {path} must give for each run a list of first and last blocks ({error})."
         raise ConfigError(msg) from error
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
+from colonnade.faults import translated
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
 
 _VERSION = "1.0.0"
@@ -159,8 +160,15 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
     ------
     ConfigError
         If it is not a workspace or can't be a model; see `make_model`.
+    InputError
+        If something in it is of a type or length that the schema does not tell.
     """
     validate_workspace(spec, source)
+    with translated(f"{source} can't be a model"):
+        return _model(spec, measurement, source)
+
+
+def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Model:
     names = [each["name"] for each in spec["measurements"]]
     if measurement is not None and measurement not in names:
         msg = f"{source} has no measurement {measurement}{nearest(measurement, names)}; it has {', '.join(names)}."

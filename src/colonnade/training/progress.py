@@ -33,7 +33,7 @@ class TrainingProgress:
         self._started = self._printed = time.monotonic()
         if self._console.is_terminal:
             self._bars = Bars(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[loss]}"),
                 TimeElapsedColumn(),

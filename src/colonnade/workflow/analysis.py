@@ -7,6 +7,7 @@ __all__ = ["coffea_files", "load_analysis", "load_datasets", "make_coffea_proces
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,9 @@ def load_analysis(root: Path, reference: str, *, coffea: bool = False) -> type[A
     location, _, name = reference.partition(":")
     key = "processor.coffea" if coffea else "processor"
     path = root / location
+    if not Path(os.path.normpath(path)).is_relative_to(root):
+        msg = f"{key} = {reference!r} lies outside the project's folder {root}, so its code is not run; copy it there."
+        raise ConfigError(msg)
     if path.suffix != ".py" or not path.is_file():
         folder = path.parent if path.parent.is_dir() else root
         known = [str(other.relative_to(root)) for other in sorted(folder.glob("*.py"))]

@@ -26,6 +26,7 @@ from colonnade.events.nanoevents import find_nano_schema, lenient
 from colonnade.execution.coffea_processor import seeded, standard_histograms
 from colonnade.execution.plan import make_plan
 from colonnade.serialisation import shown
+from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import load_datasets, make_coffea_processor
 from colonnade.workflow.run import events_of
 from colonnade.workflow.settings import Workflow
@@ -60,7 +61,7 @@ def compare_coffea(workflow: Workflow, original: Workflow | None = None, console
     EventError
         If something differs, naming the first difference.
     """
-    console = console or Console()
+    console = console or Terminal()
     reference = original or workflow
     if reference.coffea is None:
         msg = f"{reference.path} runs no coffea processor; name the workflow that does as the original."

@@ -28,6 +28,7 @@ from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
 from colonnade.workflow.check import check_histograms, check_names, kinds_of, parts_of
 from colonnade.workflow.folder import assemble_run, read_result
@@ -75,7 +76,7 @@ def run_workflow(
     LossError
         When everything is written, if more events were lost than the workflow allows.
     """
-    console = console or Console()
+    console = console or Terminal()
     settings = workflow.settings
     directory = (output or workflow.root / "results" / workflow.name).absolute()
     if resume:
@@ -83,14 +84,14 @@ def run_workflow(
     datasets = load_datasets(workflow)
     processor = _processor(workflow)
     for note in _gaps(workflow, datasets):
-        console.print(f"  Note: {note}", highlight=False, soft_wrap=True)
+        console.print(f"  Note: {note}", soft_wrap=True)
     with OutputFolder.opened(directory, console) as folder:
         about = _about(workflow, processor, datasets, folder.about)
         changed = any(about[part] != folder.about.get(part) for part in ("config", "inputs"))
         if changed and workflow.coffea is None:
             check_names(workflow, processor, datasets)
         count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
-        console.print(f"[bold]{settings.title or workflow.name}[/bold]: {count}")
+        console.print(f"{settings.title or workflow.name}: {count}", style="bold")
         result = _process_events(folder, about, workflow, processor, datasets, console)
         _note_processes(about, result)
         about["histograms_sha256"] = histogram_digest(result.histograms)

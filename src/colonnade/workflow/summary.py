@@ -23,10 +23,10 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
         events = sum(entry.events_expected - entry.events_processed for entry in result.ledger.datasets.values())
         ranges = "1 range" if len(lost) == 1 else f"{len(lost):,} ranges"
         share = f"{events:,} events ({result.ledger.lost_fraction:.3%})"
-        console.print(f"[red]Lost: {share} in {ranges} of files; see ledger.json.[/red]", highlight=False)
+        console.print(f"Lost: {share} in {ranges} of files; see ledger.json.", style="red", highlight=False)
     else:
         events = sum(entry.events_processed for entry in result.ledger.datasets.values())
-        console.print(f"[green]No event lost: {events:,} processed.[/green]", highlight=False)
+        console.print(f"No event lost: {events:,} processed.", style="green", highlight=False)
     console.print(f"Result: {directory}", soft_wrap=True, highlight=False)
     console.print(f"Open:   {directory / 'report.html'}", soft_wrap=True, highlight=False)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.faults import translated
 from colonnade.statistics.model import Channel, Floats, Interpolation, Model, Modifier, Sample, make_model
 
 # by what a file calls them: pyhs3 by names, ROOT by numbers, which mean something else for shapes than for factors
@@ -41,11 +42,18 @@ def from_hs3(spec: Any, *, measurement: str | None = None, source: str = "The HS
     ConfigError
         If it is not HS3, has no such analysis or several to choose from, has no parameter of interest, or holds a
         distribution or modifier that is no HistFactory's.
+    InputError
+        If something in it is missing or of another type.
     """
     for key in ("metadata", "distributions", "likelihoods", "analyses", "data"):
         if not isinstance(spec, Mapping) or not spec.get(key):
             msg = f"{source} is not an HS3 file that can be fitted: it has no {key}."
             raise ConfigError(msg)
+    with translated(f"{source} is not HS3 as its standard has it"):
+        return _model(spec, measurement, source)
+
+
+def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Model:
     notes: list[str] = []
     analysis, likelihood = _analysis(spec, measurement, notes, source)
     interest = analysis.get("parameters_of_interest")

@@ -18,6 +18,7 @@ import yaml
 
 from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
+from colonnade.faults import reason
 from colonnade.output import replacing
 from colonnade.statistics.formats.convert import Difference
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Sample
@@ -284,14 +285,10 @@ def from_cabinetry(config: Path) -> Model:
         except (OSError, uproot.KeyInFileError) as error:
             msg = f"{config}: its histograms can't be read: {str(error).splitlines()[0]}."
             raise InputError(msg) from error
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"{config} is no cabinetry configuration that can be built: {str(error).splitlines()[0][:200]}."
-            raise ConfigError(msg) from error
+        # a configuration that was not thought of makes cabinetry and pyhf raise nearly anything
         except Exception as error:
-            if type(error).__module__.startswith(("jsonschema", "pyhf")):
-                msg = f"{config} is no valid cabinetry configuration: {str(error).splitlines()[0][:200]}."
-                raise ConfigError(msg) from error
-            raise
+            msg = f"{config} is no cabinetry configuration that can be built: {reason(error)}."
+            raise ConfigError(msg) from error
     return from_workspace(workspace, source=str(config))
 
 

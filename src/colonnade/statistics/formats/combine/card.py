@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
+from colonnade.inputs import read_file
 
 Cell = tuple[str, str]  # a bin and a process
 Effect = float | tuple[float, float]  # one number of a systematic uncertainty, or its values down and up
@@ -162,10 +163,7 @@ def read_card(path: Path) -> Card:
         If a line is not one of a datacard, or lines do not fit together; the message names file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"{path} can't be read: {error.strerror or error}."
-        raise InputError(msg) from error
+        text = read_file(path).decode()
     except UnicodeDecodeError as error:
         msg = f"{path} is not a text file, so no datacard."
         raise InputError(msg) from error
