@@ -77,14 +77,12 @@ def open_archive(path: Path | str, largest: int = LARGEST) -> zipfile.ZipFile:
     Raises
     ------
     InputError
-        If it is none, or unpacks to more.
+        If it is no file, or unpacks to more.
+    zipfile.BadZipFile
+        If it is no archive.
     """
     require_file(path)
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        msg = f"{path} is damaged or no archive ({error}); make it again."
-        raise InputError(msg) from error
+    archive = zipfile.ZipFile(path)
     size = sum(member.file_size for member in archive.infolist())
     if size > largest:
         archive.close()

@@ -6,20 +6,21 @@ __all__ = ["replacing", "write_json"]
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from colonnade.errors import OutputError
+from colonnade.leftovers import claim, sweep
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside a file; it becomes the file when the block ends well.
 
-    The folder is made when missing. When the block fails, nothing is left and an older file stays as it was.
+    The folder is made when missing. When the block fails, nothing is left and an older file stays as it was. What a
+    process left that was killed in such a block is removed by the next.
 
     Raises
     ------
@@ -28,9 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        sweep(path.parent, f".{path.stem}.", path.suffix)
+        handle, temporary = claim(path.parent, f".{path.stem}.", path.suffix)
         try:
             yield temporary
             mask = os.umask(0)
@@ -39,6 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         msg = f"{path} can't be written: {error.strerror or error}."
         raise OutputError(msg) from error

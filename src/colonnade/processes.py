@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["follow_parent", "worker_processes"]
+__all__ = ["follow_parent", "processes_of", "undisturbed", "worker_processes"]
 
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from typing import Any
 
@@ -33,7 +34,7 @@ def worker_processes() -> Any:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    with _environment(**_WORKER):
+    with _environment(**_WORKER), undisturbed():
         forkserver.ensure_running()
     return context
 
@@ -65,3 +66,47 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Have processes that are started in the block leave Ctrl-C to this one from their first moment on.
+
+    They inherit which signals wait; here it is delivered when the block ends, so that none is swallowed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def processes_of(workers: int, start: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Give processes that end with this one, and with the block: what waits is left away where it fails.
+
+    They are spawned, as forking would copy the threads' locks of a running cluster.
+
+    Parameters
+    ----------
+    workers
+        How many.
+    start
+        What each does first.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_started, initargs=(start,))
+    try:
+        yield pool
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # noqa: SLF001 - nothing else ends those at work
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _started(start: Callable[[], object] | None) -> None:
+    follow_parent()
+    if start is not None:
+        start()

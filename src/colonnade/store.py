@@ -8,15 +8,12 @@ import contextlib
 import fcntl
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from colonnade.errors import OutputError
-
-# a temporary file older than this was left by a process that is no more
-_STALE = 24 * 3600.0
+from colonnade.leftovers import claim, sweep
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Store:
     _written: int = field(default=0, repr=False)
 
     def prepare(self) -> None:
-        """Make the folder, readable by this user alone, and see that it can be written to.
+        """Make the folder, readable by this user alone, see that it can be written to, and sweep what killed runs left.
 
         Raises
         ------
@@ -66,6 +63,8 @@ class Store:
                 ignore.write_text("*\n", encoding="utf-8")
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
+            for branch in self._branches():
+                sweep(Path(branch.path), ".", ".part")
         except OSError as error:
             msg = f"{self.folder} can't be written ({error.strerror or error}), so no result is kept there."
             raise OutputError(msg) from error
@@ -90,12 +89,12 @@ class Store:
         temporary = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            temporary = Path(name)
+            handle, temporary = claim(path.parent, ".", ".part")
             with os.fdopen(handle, "wb") as stream:
                 for part in parts:  # not forced to the disk: what a power cut leaves is found to be damaged
                     self._written += stream.write(part)
-            temporary.replace(path)
+                stream.flush()
+                temporary.replace(path)
         except OSError:
             if temporary is not None:
                 with contextlib.suppress(OSError):
@@ -146,18 +145,18 @@ class Store:
         return count
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Give every file with its status; remove what writers that are no more left."""
-        now = time.time()
-        for branch in self._scan(self.folder):
-            if not (len(branch.name) == 2 and branch.is_dir(follow_symlinks=False)):
-                continue
+        """Give every file with its status."""
+        for branch in self._branches():
             for entry in self._scan(Path(branch.path)):
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
                     if entry.name.endswith(self.suffix):
                         yield Path(entry.path), status
-                    elif entry.name.endswith(".part") and now - status.st_mtime > _STALE:
-                        Path(entry.path).unlink()
+
+    def _branches(self) -> Iterator[os.DirEntry[str]]:
+        for branch in self._scan(self.folder):
+            if len(branch.name) == 2 and branch.is_dir(follow_symlinks=False):
+                yield branch
 
     @staticmethod
     def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -129,7 +129,7 @@ class TestCorrections:
         assert np.allclose(made.values(), 1.06 * expected.values())
 
     def test_mistakes(self, toy, tmp_path):
-        with pytest.raises(ConfigError, match=r"'mine': the file .*nowhere.json does not exist"):
+        with pytest.raises(ConfigError, match=r"'mine': .*nowhere.json can't be read: No such file"):
             toy(corrections={"mine": tmp_path / "nowhere.json"})
         bad = tmp_path / "bad.json"
         bad.write_text("{}")

@@ -499,7 +499,7 @@ def test_a_cabinetry_configuration_that_is_wrong(search, tmp_path):
     del spec["General"]["InputPath"]
     bad = tmp_path / "bad.yml"
     bad.write_text(yaml.safe_dump(spec))
-    with pytest.raises(ConfigError, match="no valid cabinetry configuration"):
+    with pytest.raises(ConfigError, match="no cabinetry configuration that can be built"):
         read_model(bad)
     spec["General"]["InputPath"] = "missing.root:{RegionPath}/{SamplePath}/{VariationPath}"
     bad.write_text(yaml.safe_dump(spec))

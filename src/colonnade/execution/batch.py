@@ -4,20 +4,21 @@ from __future__ import annotations
 
 __all__ = ["start_jobs"]
 
+import contextlib
 import importlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from colonnade.errors import ConfigError
 from colonnade.execution.settings import BatchSettings
+from colonnade.leftovers import claim_folder
 
 _COMMANDS = {"slurm": "sbatch", "htcondor": "condor_submit"}
 _CLUSTERS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
 
 
-def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, str]:
+def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, contextlib.ExitStack]:
     """Submit jobs whose workers connect to a scheduler in this process, through TLS.
 
     Parameters
@@ -31,8 +32,8 @@ def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, str]:
     -------
     cluster
         A cluster of dask-jobqueue.
-    folder
-        A private folder for logs and certificates, to be removed when the cluster has ended.
+    belongings
+        What is to be closed when the cluster has ended: a private folder for logs and certificates.
 
     Raises
     ------
@@ -49,15 +50,16 @@ def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, str]:
         raise ConfigError(msg)
     shared = Path(batch.folder).absolute()
     shared.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="batch-", dir=shared)
+    belongings = contextlib.ExitStack()
+    folder = str(belongings.enter_context(claim_folder("batch-", shared)))
     try:
         cluster = getattr(jobqueue, _CLUSTERS[kind])(**_arguments(kind, batch, folder))
         cluster.scale(jobs=batch.jobs)
     except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        belongings.close()
         msg = f"kind: {kind}: the jobs can't be submitted ({' '.join(str(error).split())[:200]})."
         raise ConfigError(msg) from error
-    return cluster, folder
+    return cluster, belongings
 
 
 def _arguments(kind: str, batch: BatchSettings, folder: str) -> dict[str, Any]:

@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import logging
 import queue
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -30,6 +28,7 @@ from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.versions import SPEAKING, installed
 from colonnade.execution.work import Job, Task, pack, process, version_difference
+from colonnade.leftovers import claim_folder
 from colonnade.processes import worker_processes
 
 _CONFIG = {
@@ -76,8 +75,8 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(_quiet_client())
-            cluster, folder = start_jobs(settings.kind, settings.batch)
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            cluster, belongings = start_jobs(settings.kind, settings.batch)
+            stack.push(belongings)
             stack.callback(_quietly, cluster.close, timeout=30)
             client = Client(cluster, set_as_default=False)
             return DaskPool(client, stack.pop_all(), patient=True)
@@ -89,15 +88,14 @@ def _start(settings: ExecutorSettings, workers: int) -> DaskPool:
     with contextlib.ExitStack() as stack:
         # for as long as the cluster lives: a worker that dies is started anew with it
         stack.enter_context(dask.config.set(_CONFIG))
-        folder = tempfile.mkdtemp(prefix="colonnade-dask-")
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(claim_folder("colonnade-dask-"))
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None,
-            local_directory=folder,
+            local_directory=str(folder),
             memory_limit=settings.memory or "auto",
             silence_logs=logging.CRITICAL,
             # whoever else works on this machine could otherwise send it code

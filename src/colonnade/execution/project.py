@@ -17,17 +17,17 @@ import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import shutil
 import site
 import sys
 import sysconfig
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from colonnade.leftovers import claim_folder
 
 
 @dataclass(frozen=True)
@@ -257,8 +257,7 @@ class _Visitors:
                 here = False
             if not here:
                 if folder is None:
-                    folder = Path(tempfile.mkdtemp(prefix="colonnade-code-"))
-                    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+                    folder = _belongings.enter_context(claim_folder("colonnade-code-"))
                 location = folder.joinpath(*module.name.split("."))
                 location = location / "__init__.py" if module.is_package else location.with_suffix(".py")
                 location.parent.mkdir(parents=True, exist_ok=True)
@@ -268,6 +267,9 @@ class _Visitors:
 
 
 _visitors = _Visitors()
+#: what goes when this process ends
+_belongings = contextlib.ExitStack()
+atexit.register(_belongings.close)
 
 
 def install(code: ProjectCode) -> None:

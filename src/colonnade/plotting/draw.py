@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
@@ -26,6 +24,7 @@ from colonnade.plotting.run import Run
 from colonnade.plotting.save import save_picture
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
+from colonnade.processes import processes_of, undisturbed
 from colonnade.statistics.templates import matching
 
 _INDEX = "index.json"
@@ -164,11 +163,11 @@ def _draw_all(pictures: Sequence[Picture], target: Path, settings: PlotSettings,
     if workers < 2:
         yield from map(save, pictures)
         return
-    # forking would copy the threads' locks of a running cluster
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
+    with processes_of(workers, _start) as pool:
         try:
-            yield from pool.map(save, pictures, chunksize=4)
+            with undisturbed():
+                drawn = pool.map(save, pictures, chunksize=4)
+            yield from drawn
         except BrokenProcessPool as error:
             msg = f"A process that draws pictures in {target} was killed, perhaps for memory; try fewer workers."
             raise OutputError(msg) from error

@@ -8,11 +8,8 @@ import ast
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
-import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from colonnade.errors import ColonnadeError, ConfigError, InputError
+from colonnade.leftovers import claim_folder
 from colonnade.manifest import Dataset, Generate, Manifest
 from colonnade.output import replacing
+from colonnade.processes import processes_of, undisturbed
 from colonnade.samples.detector import simulate
 from colonnade.samples.generator import BASE, Generator, require_extra
 from colonnade.samples.ntuple import Block, Provenance, join, read_provenance, write_ntuple
@@ -203,20 +202,17 @@ def _blocks(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[It
             for plan, number, size in tasks
         )
         return
-    with tempfile.TemporaryDirectory(prefix="colonnade-samples-") as folder:
-        pulse = Path(folder)
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_leave_interrupts_to_parent)
+    with claim_folder("colonnade-samples-") as pulse, processes_of(min(workers, len(tasks))) as pool:
         try:
-            futures = [
-                pool.submit(_remote_block, plan.generate, plan.dataset.name, number, size, pulse)
-                for plan, number, size in tasks
-            ]
+            with undisturbed():
+                futures = [
+                    pool.submit(_remote_block, plan.generate, plan.dataset.name, number, size, pulse)
+                    for plan, number, size in tasks
+                ]
             yield _in_order(futures, _Watch(pulse, progress))
         finally:
             # the workers look for this folder between batches, and stop when it is gone
             (pulse / "alive").unlink(missing_ok=True)
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _beat(progress: Progress, name: str) -> Callable[[int], None]:
@@ -254,10 +250,6 @@ class _Watch:
             if new:
                 self._seen[path.name] = events
                 self._progress(path.name.rsplit(".", 2)[0], new)
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _StoppedError(ColonnadeError):

@@ -14,7 +14,6 @@ __all__ = ["OutputFolder", "Results", "Step"]
 
 import errno
 import fcntl
-import multiprocessing
 import os
 import shlex
 import shutil
@@ -22,7 +21,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,8 +31,9 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 
 from colonnade.errors import ConfigError, InputError, OutputError
+from colonnade.leftovers import sweep
 from colonnade.output import write_json
-from colonnade.processes import follow_parent
+from colonnade.processes import processes_of, undisturbed
 from colonnade.workflow.provenance import code_digest, digest, environment, file_digest, read_provenance
 
 T = TypeVar("T")
@@ -207,10 +206,9 @@ class OutputFolder:
     def _beside(self, step: Step[Any]) -> Iterator[None]:
         """Do a step in a process of its own while the block runs."""
         self._start(step)
-        # spawned, as forking would copy the threads' locks of a running cluster
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context, initializer=follow_parent) as pool:
-            seconds = pool.submit(_timed, step.run, self.path)
+        with processes_of(1) as pool:
+            with undisturbed():
+                seconds = pool.submit(_timed, step.run, self.path)
             yield
             self._finish(step, seconds.result())
 
@@ -269,8 +267,7 @@ def _remove(path: Path) -> None:
 def _sweep(path: Path) -> None:
     """Remove the hidden files that processes which were killed left half-written."""
     for name in (*_OUTPUTS, _PROVENANCE):
-        for part in path.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
-            part.unlink(missing_ok=True)
+        sweep(path, f".{Path(name).stem}.", Path(name).suffix)
 
 
 @contextmanager
