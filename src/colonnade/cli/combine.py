@@ -38,10 +38,9 @@ def command(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     The channels of each get its label in front of their names; without one, the name of the folder or file is its
     label. Parameters of one name are different ones unless --correlate says that they are one.
     """
-    from rich.console import Console
-
     from colonnade.statistics.formats.exporting import write_workspace
     from colonnade.statistics.joint import combine_models
+    from colonnade.terminal import Terminal
 
     if len(targets) < 2:
         msg = f"{targets[0]} alone is no combination; give at least two runs or models."
@@ -52,7 +51,7 @@ def command(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     }
     combined = combine_models(models, correlate)
     export = write_workspace(combined, output)
-    console = Console()
+    console = Terminal()
     print_notes(console, combined.notes)
     size = f"{len(combined.channels)} channels, {len(combined.parameters)} parameters"
     console.print(f"{output}: {size}", highlight=False, soft_wrap=True, markup=False)

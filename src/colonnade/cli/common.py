@@ -48,6 +48,13 @@ def changed_workflow(path: Path, changes: Sequence[str], **how: Any) -> Workflow
     return load_workflow(path, changes).override(**how)
 
 
+def say(text: str) -> None:
+    """Print a line, in which nothing that a file holds can tell the terminal what to do."""
+    from colonnade.terminal import visible
+
+    click.echo(visible(text))
+
+
 def print_table(
     title: str,
     columns: Sequence[str],
@@ -69,17 +76,17 @@ def print_table(
     console
         Where it is printed; by default the terminal.
     """
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    from colonnade.terminal import Terminal
+
+    table = Table(title=title, title_justify="left")
     words = columns[:1] if left is None else left
     for name in columns:
-        table.add_column(escape(name), justify="left" if name in words else "right", overflow="fold")
+        table.add_column(name, justify="left" if name in words else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
-    (console or Console()).print(table)
+        table.add_row(*row)
+    (console or Terminal()).print(table)
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from colonnade.cli.common import FILE, print_table
+from colonnade.cli.common import FILE, print_table, say
 from colonnade.errors import ColonnadeError, ConfigError, InputError
 
 _ENDINGS = (".root", ".parquet", ".parq", ".csv")
@@ -71,18 +71,17 @@ def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool)
 
 
 def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
-    from rich.console import Console
-
     from colonnade.execution import ExecutorSettings, RichProgress
     from colonnade.execution.duplicates import find_duplicates
+    from colonnade.terminal import Terminal
 
     executor = ExecutorSettings(kind="futures", workers=workers)
-    found = find_duplicates(datasets, executor=executor, progress=RichProgress(Console()))
+    found = find_duplicates(datasets, executor=executor, progress=RichProgress(Terminal()))
     for twice in found.first:
         places = " and ".join(f"{name}, {path}" for name, path in twice.places)
-        click.echo(f"{':'.join(map(str, twice.event))} in {places}")
+        say(f"{':'.join(map(str, twice.event))} in {places}")
     found.check()
-    click.echo(f"{found.events:,} events, none of them twice")
+    say(f"{found.events:,} events, none of them twice")
 
 
 def _jobs(datasets: Iterable[Any]) -> Iterable[tuple[Any, str, str | None] | _Row]:
@@ -121,8 +120,10 @@ def _short(path: str, folder: Path) -> str:
 def _cells(row: _Row) -> list[Any]:
     from rich.text import Text
 
+    from colonnade.terminal import visible
+
     *cells, problem = astuple(row)
-    return [*cells, Text(problem, "red") if problem else Text("ok", "green")]
+    return [*cells, Text(visible(problem), "red") if problem else Text("ok", "green")]
 
 
 @command.command("add")
@@ -169,10 +170,11 @@ def add(name: str, files: tuple[str, ...], manifest: Path, replace: bool, **opti
     source = None if first is None else inspect_file(first, tree, metadata["schema"], weight)
     tree = tree or (source.tree if source is not None else None) or None
     added = add_dataset(manifest, name, dict.fromkeys(paths, tree), written, replace=replace)
-    click.echo(f"{manifest} has the dataset {name} ({', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}).")
+    shown = f"{', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
+    say(f"{manifest} has the dataset {name} ({shown}).")
     if source is not None:
         for line in _found(source, *added.select(name)):
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _first(pattern: str, *, required: bool) -> str | None:

@@ -19,9 +19,8 @@ def command(workflow: Path, output: Path | None, **how: Any) -> None:
 
     Interrupted, it goes on where it was when called again.
     """
-    from rich.console import Console
-
+    from colonnade.terminal import Terminal
     from colonnade.workflow.columns import make_dump
 
     loaded = changed_workflow(workflow, **how)
-    make_dump(loaded, output or loaded.root / "dumps" / loaded.name, Console())
+    make_dump(loaded, output or loaded.root / "dumps" / loaded.name, Terminal())

@@ -46,7 +46,7 @@ def command(
     change its model. A model may be a pyhf workspace, HS3, a Combine datacard (several, as LABEL=CARD, are combined),
     HistFactory XML or a cabinetry configuration; it is fitted to its own data.
     """
-    from rich.console import Console
+    from colonnade.terminal import Terminal
 
     views = {name: options.pop(name) for name in _VIEWS}
     folder = run_folder(targets, **options)
@@ -55,7 +55,7 @@ def command(
         from colonnade.workflow.run import refit_step
         from colonnade.workflow.steps import OutputFolder
 
-        with OutputFolder.reopened(folder, Console(quiet=as_json)) as opened:
+        with OutputFolder.reopened(folder, Terminal(quiet=as_json)) as opened:
             step = refit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
             result = opened.redo(step)
         summary = fit_summary(result)
@@ -65,7 +65,7 @@ def command(
     else:
         folder = None
         content, diagnostics = _fit_model(read_target(targets, **options).model, scans, quiet=as_json)
-    console = Console()
+    console = Terminal()
     if as_json:
         import json
 
@@ -124,9 +124,9 @@ def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[di
 
 
 def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
-    from rich.console import Console
+    from colonnade.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     shape = f"{len(likelihood.model.channels)} channels, {likelihood.bins} bins, {len(likelihood.labels)} parameters"
     rows = [
         (each["name"], value, error or "constant")
@@ -203,7 +203,7 @@ def _print_yields(found: Mapping[str, ChannelYields]) -> None:
 
 def print_points(result: AnalysisResult) -> None:
     """Print a table of the signal points."""
-    from rich.console import Console
+    from colonnade.terminal import Terminal
 
     level = f"{100 * result.points[0].limits.level:g} %"
     state = "expected only" if result.blinded else "expected and observed"
@@ -226,4 +226,4 @@ def print_points(result: AnalysisResult) -> None:
             row.append(f"{point.toys.expected[2]:.3g} ± {point.toys.expected_errors[2]:.1g}")
         rows.append(row)
     print_table(f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}", columns, rows)
-    print_notes(Console(), dict.fromkeys(note.text for point in result.points for note in point.notes))
+    print_notes(Terminal(), dict.fromkeys(note.text for point in result.points for note in point.notes))

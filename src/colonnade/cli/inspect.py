@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import print_notes, print_table
+from colonnade.cli.common import print_notes, print_table, say
 from colonnade.errors import ColonnadeError
 
 if TYPE_CHECKING:
@@ -119,9 +119,10 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
 
 def _print(source: Any, found: list[_Summary]) -> None:
     tree = f", tree {source.tree}" if source.tree else ""
-    click.echo(f"{source.path}{tree}: {source.entries:,} entries, schema {source.schema}, {source.size / 1e6:,.2f} MB")
+    size = f"{source.size / 1e6:,.2f} MB"
+    say(f"{source.path}{tree}: {source.entries:,} entries, schema {source.schema}, {size}")
     for note in source.notes:
-        click.echo(note)
+        say(note)
     columns = ("column", "type", "unit", "first values", "from", "to")
     rows = []
     for one in found:
@@ -159,7 +160,7 @@ def _show_model(
 
 
 def _print_model(found: Contents) -> None:
-    from rich.console import Console
+    from colonnade.terminal import Terminal
 
     channels = ("channel", "bins", "observed", "process", "expected")
     rows: list[tuple[str, ...]] = []
@@ -179,4 +180,4 @@ def _print_model(found: Contents) -> None:
         span = f"{one.low:g} to {one.high:g}"
         rows.append((one.name + size, held, f"{one.initial:g}", span, f"{one.processes}", *effects))
     print_table(f"Parameters; of interest: {found.poi or 'none'}", columns, rows, left=columns)
-    print_notes(Console(), found.unusual)
+    print_notes(Terminal(), found.unusual)

@@ -51,15 +51,14 @@ def command(
     TARGET is a pyhf workspace, HS3, a Combine datacard, HistFactory XML, a cabinetry configuration or the output folder
     of a run. Several datacards, as LABEL=CARD, are combined.
     """
-    from rich.console import Console
-
     from colonnade.statistics import Likelihood
     from colonnade.statistics.settings import LimitSettings
     from colonnade.statistics.toys import find_limits
+    from colonnade.terminal import Terminal
 
     model = read_target(targets, **which).model
     if not as_json:
-        print_notes(Console(), model.notes)
+        print_notes(Terminal(), model.notes)
     likelihood = Likelihood(model)
     settings = LimitSettings(level=level, method=method, toys=toys, seed=seed)  # type: ignore[arg-type]  # a click choice
     limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep)
@@ -72,7 +71,7 @@ def command(
         click.echo(json.dumps(finite(_content(limits, found) | {"notes": [*model.notes, *notes]}), indent=2))
     else:
         _print(model.poi, limits, found)
-        print_notes(Console(), notes)
+        print_notes(Terminal(), notes)
 
 
 def _content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from colonnade.cli.common import FILE, print_table
+from colonnade.cli.common import FILE, print_table, say
 
 
 @click.command("samples")
@@ -65,8 +65,9 @@ class _bar:  # noqa: N801 - used as a function
     """A progress bar on the terminal's error stream; calling it advances."""
 
     def __init__(self, total: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from colonnade.terminal import Terminal
 
         # on stderr, as Pythia and fastjet print to stdout, which is closed to them while they work
         self._progress = Progress(
@@ -75,7 +76,7 @@ class _bar:  # noqa: N801 - used as a function
             MofNCompleteColumn(),
             TextColumn("events, {task.fields[rate]} events/s"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Terminal(stderr=True),
         )
         self._task = self._progress.add_task("samples", total=total, rate="-")
 
@@ -104,4 +105,4 @@ def _report(made: list[Any]) -> None:
     print_table("Simulated samples", columns, rows, left=("dataset", "file"))
     # pseudo-data are counted, so that a filter's efficiency means nothing
     for warning in filter(None, (one.warning for one in made if one.dataset.metadata.kind != "data")):
-        click.echo(f"Note: {warning}.")
+        say(f"Note: {warning}.")

@@ -19,9 +19,8 @@ def command(workflow: Path, output: Path | None, **how: Any) -> None:
 
     Interrupted, it goes on where it was when called again.
     """
-    from rich.console import Console
-
+    from colonnade.terminal import Terminal
     from colonnade.workflow.columns import make_skim
 
     loaded = changed_workflow(workflow, **how)
-    make_skim(loaded, output or loaded.root / "skims" / loaded.name, Console())
+    make_skim(loaded, output or loaded.root / "skims" / loaded.name, Terminal())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colonnade.cli.common import FILE
+from colonnade.cli.common import FILE, say
 
 
 @click.command("sync")
@@ -23,18 +23,18 @@ def command(mine: Path, theirs: Path, tolerance: float, tree: str | None) -> Non
     from colonnade.workflow.sync import shown, synchronise
 
     report = synchronise(mine, theirs, relative=tolerance, tree=tree)
-    click.echo(f"{report.common:,} events on both sides, {len(report.counts)} quantities compared")
+    say(f"{report.common:,} events on both sides, {len(report.counts)} quantities compared")
     for side, events in (("mine", report.only_mine), ("theirs", report.only_theirs)):
         if events:
-            click.echo(f"{len(events):,} events only in {side}, the first of them {shown(events[0])}")
+            say(f"{len(events):,} events only in {side}, the first of them {shown(events[0])}")
     if report.left_out:
-        click.echo(f"not compared, as one side lacks them: {', '.join(report.left_out)}")
+        say(f"not compared, as one side lacks them: {', '.join(report.left_out)}")
     if report.first is not None:
         first = report.first
-        click.echo(f"first difference: event {shown(first.event)}, {first.quantity}: {first.mine} and {first.theirs}")
+        say(f"first difference: event {shown(first.event)}, {first.quantity}: {first.mine} and {first.theirs}")
         for name, count in report.counts.items():
             if count:
-                click.echo(f"  {name}: differs in {count:,} events")
+                say(f"  {name}: differs in {count:,} events")
     elif report.same:
-        click.echo("no difference")
+        say("no difference")
     sys.exit(0 if report.same else 1)

@@ -399,7 +399,7 @@ def _reader(
                 forget_handle(source.path)
             else:
                 # one by one, to name the one at fault
-                for name in names:
+                for name in names if not isinstance(error, RecursionError) else ():
                     with translated(f"{where}, branch {name} can't be read", remote=remote):
                         handle.reader.read([name], start, stop)
             with translated(f"{where} can't be read", remote=remote):

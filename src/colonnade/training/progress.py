@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from colonnade.terminal import Terminal
+
 
 class TrainingProgress:
     """Shows rounds (epochs or trees) with the losses of training and validation.
@@ -61,5 +63,5 @@ class TrainingProgress:
             self._console.print(f"  {self._what}: {self._last}, {seconds:.1f} s", highlight=False, markup=False)
 
 
-SILENT = TrainingProgress(Console(quiet=True, force_terminal=False))
+SILENT = TrainingProgress(Terminal(quiet=True, force_terminal=False))
 """Shows nothing."""
