@@ -392,6 +392,23 @@ def test_systematics_are_kept_by_the_array_that_has_them(shared_data: Path) -> N
     assert "__systematics__" not in ak.fields(events.Muon)
 
 
+def test_sums_have_the_mass_of_double_precision(shared_data: Path) -> None:
+    source = inspect_file(str(shared_data / "nanoaod" / "cms_dimuon_100k.root"))
+    muons = tuple(f"Muon_{name}" for name in ("pt", "eta", "phi", "mass"))
+    events = read_events(source, 0, 20000, muons, {})
+    total = ak.flatten(_pairs(events, lambda one, other: one + other))
+    wide = ak.Array({name: ak.values_astype(events.Muon[name], np.float64) for name in ("pt", "eta", "phi", "mass")})
+    one, other = ak.unzip(ak.flatten(ak.combinations(ak.zip({name: wide[name] for name in wide.fields}), 2)))
+    x, y, z = (
+        sum(each.pt * axis(each) for each in (one, other))
+        for axis in (lambda p: np.cos(p.phi), lambda p: np.sin(p.phi), lambda p: np.sinh(p.eta))
+    )
+    energy = sum(np.hypot(each.pt * np.cosh(each.eta), each.mass) for each in (one, other))
+    assert np.allclose(total.mass, np.sqrt(energy**2 - x**2 - y**2 - z**2), rtol=1e-7, atol=0)
+    for seen in (accelerate(events), events[10:]):
+        assert ak.type(_pairs(seen, lambda one, other: one + other).mass).content.content.primitive == "float64"
+
+
 def test_a_charge_is_read_where_a_sum_is_asked_for_it(shared_data: Path) -> None:
     source = inspect_file(str(shared_data / "nanoaod" / "nano_tt_v12.root"))
     masses = learn_columns(source, lambda events: _pairs(events, lambda one, other: (one + other).mass), {})

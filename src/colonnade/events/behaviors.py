@@ -14,6 +14,7 @@ import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
 from colonnade.errors import nearest
+from colonnade.events.catalog import COORDINATES
 from colonnade.events.coffea_view import UnlearnedColumnError, answer, unread
 from colonnade.kinematics.inside import of_held_fields, run_original
 
@@ -203,8 +204,11 @@ def behavior() -> dict[Any, Any]:
 
 
 def _add(one: Any, other: Any) -> Any:
-    """Return the sum of momenta, with the sum of their charges where both have one; that is only read if it is used."""
-    total = one.add(other)
+    """Return the sum of momenta in double precision, for single loses the mass of particles that fly together.
+
+    The sum of their charges is there where both have one; that is only read if it is used.
+    """
+    total = _doubled(one).add(_doubled(other))
     charges = [ak.Array(each.layout["charge"]) for each in (one, other) if "charge" in each.layout.fields]
     if len(charges) < 2:
         return total
@@ -216,3 +220,12 @@ def _add(one: Any, other: Any) -> Any:
     contents, fields = [*layout.contents, charge], [*layout.fields, "charge"]
     record = ak.contents.RecordArray(contents, fields, layout.length, parameters=layout.parameters)
     return ak.Array(record, behavior=total.behavior, attrs=total.attrs)
+
+
+def _doubled(momenta: Any) -> Any:
+    """Return momenta whose coordinates have double precision, and nothing else."""
+    fields = [field for field in momenta.layout.fields if field in COORDINATES]
+    values = [ak.to_numpy(ak.Array(momenta.layout[field])).astype(np.float64) for field in fields]
+    contents = [ak.contents.NumpyArray(column) for column in values]
+    record = ak.contents.RecordArray(contents, fields, len(momenta), parameters={"__record__": "Momentum4D"})
+    return ak.Array(record, behavior=momenta.behavior, attrs=momenta.attrs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Catalog", "Column", "Group", "Objects", "build_catalog", "prefixed"]
+__all__ = ["COORDINATES", "Catalog", "Column", "Group", "Objects", "build_catalog", "prefixed"]
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ _TEMPORALS = (frozenset({"mass"}), frozenset({"energy"}))
 #: The counter and a typical column of a collection's objects.
 Objects = tuple[str | None, str | None]
 #: Every field name that vector takes for a coordinate.
-_COORDINATES = frozenset(
+COORDINATES = frozenset(
     "x y z t px py pz E e energy rho pt phi theta eta tau M m mass".split()  # noqa: SIM905 - reads better
 )
 #: Fields that are surely one number per object.
@@ -338,7 +338,7 @@ class _Builder:
 
 def _vector(fields: set[str]) -> tuple[str | None, tuple[str, ...]]:
     """Tell which vector a record is by its fields; none where they are ambiguous, as for a vertex."""
-    held = fields & _COORDINATES
+    held = fields & COORDINATES
     for azimuth in _AZIMUTHS:
         if held == azimuth:
             return "Momentum2D", tuple(sorted(held))
