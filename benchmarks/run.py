@@ -51,6 +51,7 @@ ROWS = {
     "reading": Row(("reading.py",)),
     "wide": Row(("wide.py",)),
     **{f"adl_{number}": Row(("adl_queries.py", f"Q{number}")) for number in range(1, 9)},
+    "variations": Row(("variations.py",)),
     "analysis": Row(("whole_analysis.py",)),
     "filling": Row(("filling.py",)),
     "workers": Row(("workers.py",)),

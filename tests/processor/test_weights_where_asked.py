@@ -254,6 +254,11 @@ class TestAsked:
         both = combine([made, part])  # what lacks a variation counts with its nominal contents
         assert list(both["n"].axes["variation"]) == ["nominal"]
         assert np.allclose(contents({"toy": {"histograms": both}}, "ht", "all", "pileup_up"), 2.1 / 1.1 * up)
+        other = made.varied("alternative_up", made * 2.0)  # which no histogram asks for
+        assert [list(one.axes["variation"]) for one in other.values()] == [
+            list(one.axes["variation"]) for one in made.values()
+        ]
+        assert all((other[name].values() == made[name].values()).all() for name in made)
         assert decode(encode(made), Some.histograms) == made
         with pytest.raises(ConfigError, match="variations are a text"):
             Histogram("x", Regular(1, 0, 1), variations="jes")

@@ -269,8 +269,9 @@ class HistogramSet(Mapping[str, hist.Hist]):
         made = HistogramSet(self.declared, self.regions, [*self.variations, variation])
         made.absorb(self)
         for own, theirs in ((made._values, other._values), (made._variances, other._variances)):
-            for name in self:
-                made._block(own, name)[..., -1] = other._block(theirs, name)[..., other.variations.index("nominal")]
+            for name, place in made._layout.places.items():
+                if place.histogram.fills(variation):  # nominal comes first in all
+                    made._block(own, name)[..., -1] = other._block(theirs, name)[..., 0]
         return made
 
     def absorb(self, part: HistogramSet) -> None:

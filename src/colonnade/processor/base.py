@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["Processor"]
 
 import inspect
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -245,13 +246,14 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         chunk = Chunk.of(events)
         events = accelerate(events)
         generator = self._generator_weights(events, chunk)
-        selected = self._select(events, generator, chunk, self._shifts(chunk))
-        nominal = selected[0]
+        shifts = self._shifts(chunk)
+        selected = self._select(events, generator, chunk, shifts)
+        nominal = next(selected)
         selection = self._cuts(nominal)
         opened = self._open(self._masks(selection), chunk)
         weights = self._weights(nominal, opened, chunk)
         transfers = self._transfers(nominal, chunk)
-        shifted = [one.shift.variation for one in selected[1:]]
+        shifted = [shift.variation for shift in shifts[1:]]
         variations = ("nominal", *weights.variations, *transfers.variations, *shifted)
         if len(set(variations)) != len(variations):
             twice = next(name for name in variations if variations.count(name) > 1)
@@ -263,7 +265,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         sums: dict[str, Floats] = {}
         negative: dict[str, Any] = {}
         first = 0
-        for one in selected:
+        for one in itertools.chain((nominal,), selected):
             if one is not nominal:
                 opened = self._open(self._masks(self._cuts(one)), chunk)
                 weights = self._weights(one, opened, chunk)
@@ -366,29 +368,31 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             return np.ones(len(events))
         return finite(events.genWeight, "genWeight", len(events), chunk.where)
 
-    def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> list[_Selected]:
+    def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> Iterator[_Selected]:
         """Run the analysis up to its observables, for each shift."""
         passing = Passing(events, Objects(), generator, {cutflow.ALL: cutflow.row(generator)})
         passing.apply(countable(events, chunk))
         passing.objects = _require_objects(self.common(passing.events), f"{type(self).__name__}.common")
         passing.apply(self.skim(passing.events))
-        selected = []
-        for shift in shifts:
-            # what a shift assigns to its events, or to common objects, no other shift sees
-            shifted = own(passing.events)
-            objects = _require_objects(self.objects(shifted, shift), f"{type(self).__name__}.objects")
-            one = _Selected(
-                shift, Passing(shifted, passing.objects.joined(objects), passing.generator, {**passing.rows})
-            )
-            one.passing.apply(self.preselection(one.passing.objects))
-            one.observables = dict(self.observables(one.events, one.objects))
-            selected.append(one)
+        shifted = (self._shifted(passing, shift) for shift in shifts)
+        if not self.scorers:  # one after the other, so that one is in memory
+            return shifted
+        selected = list(shifted)
         for name, scorer in self.scorers.items():
             scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
             for one, score in zip(selected, scores, strict=True):
                 named = score if isinstance(score, Mapping) else {"": score}
                 one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
-        return selected
+        return iter(selected)
+
+    def _shifted(self, passing: Passing, shift: Shift) -> _Selected:
+        # what a shift assigns to its events, or to common objects, no other shift sees
+        shifted = own(passing.events)
+        objects = _require_objects(self.objects(shifted, shift), f"{type(self).__name__}.objects")
+        one = _Selected(shift, Passing(shifted, passing.objects.joined(objects), passing.generator, {**passing.rows}))
+        one.passing.apply(self.preselection(one.passing.objects))
+        one.observables = dict(self.observables(one.events, one.objects))
+        return one
 
     def _weights(self, one: _Selected, opened: Mapping[str, Mask], chunk: Chunk) -> Weights:
         varied = self.variations and not one.shift.direction and not chunk.alternative
