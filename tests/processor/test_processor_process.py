@@ -228,7 +228,7 @@ class TestOrderedCuts:
 
     def passing(self, size=10):
         objects = Objects(number=np.arange(size), half=lambda those: those.number / 2)
-        return Passing(ak.Array({"n": np.arange(size)}), objects, np.full(size, 2.0), {})
+        return Passing(ak.Array({"n": np.arange(size)}), objects, np.full(size, 2.0), np.arange(size), {})
 
     def test_arrays_and_functions_in_any_order(self):
         number = np.arange(10)

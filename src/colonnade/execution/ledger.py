@@ -8,23 +8,25 @@ __all__ = [
     "Loss",
     "StoppedError",
     "effective_sumw",
+    "entry_of",
     "lost_entry",
     "make_entry",
-    "with_parts",
 ]
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colonnade.errors import ColonnadeError, InputError, LossError
+from colonnade.execution.generator_sums import GeneratorRatio, generator_ratios
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.manifest.strata import stratum_name
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
+    from colonnade.execution.driver import Outcome
     from colonnade.execution.plan import DatasetPlan, FilePlan
 
 
@@ -81,6 +83,8 @@ class DatasetLedger:
         Of a dataset of several processes, of each part the selected events and the sum of their generator weights.
     strata
         Of a sample that is stitched with others, of each stratum the events and the sum of their generator weights.
+    generator
+        What each variation of the generator's weight is normalised by.
     """
 
     process: str
@@ -96,11 +100,13 @@ class DatasetLedger:
     varies: str | None = None
     parts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     strata: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    generator: Mapping[str, GeneratorRatio] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
         plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
-        for key in ("era", "varies", "parts", "strata"):
+        plain["generator"] = {name: vars(each) for name, each in self.generator.items()}
+        for key in ("era", "varies", "parts", "strata", "generator"):
             if not plain[key]:
                 del plain[key]
         return {
@@ -252,18 +258,35 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
     )
 
 
-def with_parts(entry: DatasetLedger, plan: DatasetPlan, result: Mapping[str, Any] | None) -> DatasetLedger:
-    """Note in a dataset's account the processes and strata that its events are of, as its result has them."""
-    pieces = [] if result is None else pieces_of(result)
-    split = fold(None, *(each.get("split", {}) for each in pieces)) if pieces else {}
-    process, strata = plan.metadata.process, {} if result is None else result.get("strata", {})
+def entry_of(plan: DatasetPlan, outcome: Outcome, to_nominal: Collection[str] = ()) -> DatasetLedger:
+    """Close the account of a dataset of which something is in the result, with its processes, strata and variations.
+
+    Parameters
+    ----------
+    plan
+        What was expected.
+    outcome
+        What became of it.
+    to_nominal
+        Variations of the generator's weight that are normalised to the nominal sum.
+
+    Raises
+    ------
+    InputError
+        If it can't be normalised.
+    """
+    entry, result = make_entry(plan, outcome.losses, outcome.events, outcome.sumw), outcome.result or {}
+    pieces = pieces_of(result)
+    split, generator = (fold({}, *(each.get(key, {}) for each in pieces)) for key in ("split", "generator"))
+    process = plan.metadata.process
     return replace(
         entry,
         parts={f"{process}_{part}" if part else process: (int(n), float(sumw)) for part, (n, sumw) in split.items()},
         strata={
             stratum_name(int(number), plan.extra["strata"]["edges"]): (int(each["events"]), float(each["sumw"]))
-            for number, each in strata.items()
+            for number, each in result.get("strata", {}).items()
         },
+        generator=generator_ratios(plan, entry, generator, to_nominal),
     )
 
 

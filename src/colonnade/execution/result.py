@@ -130,13 +130,14 @@ def collect(
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
     for dataset in plan.datasets:
         process = dataset.metadata.process
+        ratios = {name: each.ratio for name, each in ledger.datasets[dataset.name].generator.items()}
         pieces = _pieces(plan, dataset, results[dataset.name], ledger, luminosity)
         parts: dict[str, list[Mapping[str, Any]]] = {}
         for factor, result in pieces:
             with np.errstate(over="ignore", invalid="ignore"):  # found below
-                parts.setdefault(process, []).append(_scaled(result["histograms"], factor))
+                parts.setdefault(process, []).append(_scaled(result["histograms"], factor, ratios))
                 for part, filled in result.get("parts", {}).items():
-                    parts.setdefault(f"{process}_{part}", []).append(_scaled(filled, factor))
+                    parts.setdefault(f"{process}_{part}", []).append(_scaled(filled, factor, ratios))
         scaled[dataset.name] = {part: each[0] if len(each) == 1 else _combined(each) for part, each in parts.items()}
         cutflow[dataset.name] = _cutflow(pieces)
     # what is dumped or skimmed has no variations
@@ -209,9 +210,9 @@ def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[st
     return histograms
 
 
-def _scaled(histograms: Mapping[str, Any], factor: float) -> Mapping[str, Any]:
+def _scaled(histograms: Mapping[str, Any], factor: float, ratios: Mapping[str, float]) -> Mapping[str, Any]:
     if isinstance(histograms, HistogramSet):
-        return histograms * factor
+        return (histograms.normalised(ratios) if ratios else histograms) * factor
     return {name: histogram * factor for name, histogram in histograms.items()}
 
 

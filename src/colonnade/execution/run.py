@@ -28,13 +28,11 @@ from colonnade.execution.coffea_processor import (
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.ledger import (
-    DatasetLedger,
     Ledger,
     StoppedError,
     effective_sumw,
+    entry_of,
     lost_entry,
-    make_entry,
-    with_parts,
 )
 from colonnade.execution.merging import pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
@@ -66,6 +64,7 @@ def run_datasets(
     files: Collection[Path] = (),
     axes: Mapping[str, str] | None = None,
     allow_loss: float = 0.0,
+    to_nominal: Collection[str] = (),
     cache: ResultCache | None = None,
     progress: Progress = NO_PROGRESS,
     check: Callable[[Any], None] | None = None,
@@ -100,6 +99,8 @@ def run_datasets(
     allow_loss
         The fraction of events that may be lost; see `Ledger.check`, which the caller calls when all is
         written.
+    to_nominal
+        Variations of the generator's weight that are normalised to the nominal sum of weights; else each is to its own.
     cache
         Where results of chunks are kept; so a run that was interrupted goes on where it was.
     progress
@@ -154,7 +155,7 @@ def run_datasets(
     for dataset in plan.datasets:
         if outcomes[dataset.name].result is None:
             raise _nothing_left(plan, dataset, outcomes, allow_loss)
-    entries = {dataset.name: _entry(dataset, outcomes[dataset.name]) for dataset in plan.datasets}
+    entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
     _tell_negative(results, progress)
@@ -514,18 +515,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _entry(dataset: DatasetPlan, outcome: Outcome) -> DatasetLedger:
-    entry = make_entry(dataset, outcome.losses, outcome.events, outcome.sumw)
-    return with_parts(entry, dataset, outcome.result)
-
-
 def _nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:
     """Return the error for a dataset without a processed event: nothing can stand for its process."""
     entries = {}
     for dataset in plan.datasets:
         outcome = outcomes[dataset.name]
         entries[dataset.name] = (
-            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else _entry(dataset, outcome)
+            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else entry_of(dataset, outcome)
         )
     reason = outcomes[empty.name].losses[0].reason.rstrip(".")
     msg = (

@@ -274,6 +274,15 @@ class HistogramSet(Mapping[str, hist.Hist]):
                     made._block(own, name)[..., -1] = other._block(theirs, name)[..., 0]
         return made
 
+    def normalised(self, ratios: Mapping[str, float]) -> HistogramSet:
+        """Return the same with some variations divided by numbers; those that are not filled don't count."""
+        values, variances = self._values.copy(), self._variances.copy()
+        factors = np.array([1 / ratios.get(name, 1.0) for name in self.variations])
+        for name, place in self._layout.places.items():
+            self._block(values, name)[...] *= factors[list(place.variations)]
+            self._block(variances, name)[...] *= factors[list(place.variations)] ** 2
+        return self._with(values, variances)
+
     def absorb(self, part: HistogramSet) -> None:
         """Add a set that may lack some of these variations: it counts there with its nominal contents.
 

@@ -7,8 +7,9 @@ __all__ = ["Processor"]
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import awkward as ak
@@ -23,6 +24,7 @@ from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import Corrections, countable
 from colonnade.processor.declarations import check_declarations
+from colonnade.processor.generator import member_sums
 from colonnade.processor.passing import Passing
 from colonnade.processor.pieces import Objects, Region, Scorer, Selection, Shift, Source, as_mask, members_of
 from colonnade.processor.transfers import Transfers, require_apart
@@ -196,6 +198,18 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         alone; ``weights.shift`` and ``weights.observables`` are at hand. Data are weighted by `data_weights`.
         """
 
+    def generator(self, events: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the analysis's hook
+        """Return variations of the generator's weight, of all simulated events before any cut.
+
+        Each is `members` or `up_down` of a vector of weights, or a pair of arrays, relative to the nominal weight::
+
+            return {"scale": up_down(events, "LHEScaleWeight", 8, 0, of=9)}
+
+        makes the variations ``scale_up`` and ``scale_down``, and members ``pdf_0``, ``pdf_1``, ... Each is normalised
+        to its own sum over all events, unless the model says ``normalise: nominal``.
+        """
+        return {}
+
     def data_weights(self, events: Any, objects: Objects, weights: Weights) -> None:
         """Add weights of recorded events, as `weights` does of simulated ones: prescales, for instance.
 
@@ -251,7 +265,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         nominal = next(selected)
         selection = self._cuts(nominal)
         opened = self._open(self._masks(selection), chunk)
-        weights = self._weights(nominal, opened, chunk)
+        varied = self.variations and not chunk.is_data and not chunk.alternative
+        generated, ratios = member_sums(self.generator(events) if varied else {}, generator, chunk.where)
+        weights = self._weights(nominal, opened, chunk, ratios)
         transfers = self._transfers(nominal, chunk)
         shifted = [shift.variation for shift in shifts[1:]]
         variations = ("nominal", *weights.variations, *transfers.variations, *shifted)
@@ -288,6 +304,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             "cutflow": counts,
             "events": len(generator),
             "sumw": float(generator.sum()),
+            **({"generator": generated} if generated else {}),
         }
         result |= {"transfers": negative} if negative else {}
         return {chunk.dataset: result | ({"parts": filled, "split": sums} if filled else {})}
@@ -344,16 +361,15 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         """
         chunk = Chunk.of(events)
         events = accelerate(events)
-        # in place of generator weights, which the selection carries along: where the events are
-        places = np.arange(len(events), dtype=np.float64)
         passed = np.zeros(len(events), dtype=bool)
-        for one in self._select(events, places, chunk, self._shifts(chunk)):
-            left = one.generator.astype(np.int64)
+        generator = self._generator_weights(events, chunk)
+        for one in self._select(events, generator, chunk, self._shifts(chunk)):
+            left = one.passing.places
             if regions:
                 selection = self._cuts(one)
                 left = left[np.any([selection.all(*self.regions[name].cuts) for name in regions], axis=0)]
             passed[left] = True
-        return passed, float(self._generator_weights(events, chunk).sum())
+        return passed, float(generator.sum())
 
     def _shifts(self, chunk: Chunk) -> list[Shift]:
         nominal, *others = Shift.every(self.shifts, chunk.process, data=chunk.is_data)
@@ -370,7 +386,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> Iterator[_Selected]:
         """Run the analysis up to its observables, for each shift."""
-        passing = Passing(events, Objects(), generator, {cutflow.ALL: cutflow.row(generator)})
+        passing = Passing(events, Objects(), generator, np.arange(len(events)), {cutflow.ALL: cutflow.row(generator)})
         passing.apply(countable(events, chunk))
         passing.objects = _require_objects(self.common(passing.events), f"{type(self).__name__}.common")
         passing.apply(self.skim(passing.events))
@@ -389,12 +405,15 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         # what a shift assigns to its events, or to common objects, no other shift sees
         shifted = own(passing.events)
         objects = _require_objects(self.objects(shifted, shift), f"{type(self).__name__}.objects")
-        one = _Selected(shift, Passing(shifted, passing.objects.joined(objects), passing.generator, {**passing.rows}))
+        joined = passing.objects.joined(objects)
+        one = _Selected(shift, replace(passing, events=shifted, objects=joined, rows={**passing.rows}))
         one.passing.apply(self.preselection(one.passing.objects))
         one.observables = dict(self.observables(one.events, one.objects))
         return one
 
-    def _weights(self, one: _Selected, opened: Mapping[str, Mask], chunk: Chunk) -> Weights:
+    def _weights(
+        self, one: _Selected, opened: Mapping[str, Mask], chunk: Chunk, ratios: Mapping[str, Any] = MappingProxyType({})
+    ) -> Weights:
         varied = self.variations and not one.shift.direction and not chunk.alternative
         nobody = np.zeros(len(one.generator), dtype=bool)  # of a region that is blinded
         weights = Weights(
@@ -409,6 +428,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             self.data_weights(one.events, one.objects, weights)
         else:
             weights.add("generator", one.generator)
+            weights.vary(ratios, one.passing.places)
             self.weights(one.events, one.objects, weights)
         return weights
 

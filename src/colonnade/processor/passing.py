@@ -21,11 +21,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass
 class Passing:
-    """Events, their objects and generator weights, and the rows of the cutflow that led to them."""
+    """Events, their objects and generator weights, the rows of the cutflow that led to them, and their old places."""
 
     events: Any
     objects: Objects
     generator: Floats
+    places: npt.NDArray[np.int64]
     rows: dict[str, Floats]
 
     def apply(self, cuts: Mapping[str, Any]) -> None:
@@ -65,5 +66,5 @@ class Passing:
         if not passed.all():
             places = np.flatnonzero(passed)
             self.events, self.generator = take(self.events, places), self.generator[places]
-            self.objects = self.objects[places]
+            self.objects, self.places = self.objects[places], self.places[places]
         return passed

@@ -117,6 +117,14 @@ class Weights:
                 self._total = nominal if self._total is None else self._total * nominal
         self._vary(name, nominal, weightUp, weightDown, shift=shift, one_sided=one_sided)
 
+    def vary(self, ratios: Mapping[str, npt.NDArray[Any]], places: npt.NDArray[np.int64]) -> None:
+        """Add variations of the generator's weight: each multiplies it by one of some columns, at these places."""
+        self._ratios |= {
+            name: ("generator", ratio[places].astype(np.float64))
+            for name, ratio in ratios.items()
+            if self._wanted(name)
+        }
+
     @property
     def variations(self) -> tuple[str, ...]:
         """The names of the variations, in the order in which they were added."""

@@ -117,6 +117,13 @@ class SystematicSettings(Settings):
         Smooth the ratio of a `histosys` template to the nominal one (353QH, twice).
     split : bool
         Model the normalisation of a `histosys` by a normsys of the same name, and its shape by the rest.
+    combine : {'hessian', 'asymmetric_hessian', 'replicas', 'envelope'}, optional
+        The variation has members, `VARIATION_0` and so on, which become its up and down; see `members`.
+    alpha_s : str, optional
+        The variation of the strong coupling, added in quadrature to what members are combined to.
+    normalise : {'own', 'nominal'}
+        Of a variation of the generator's weight: whether it is normalised to its own sum of weights over all events,
+        so that it changes shapes and acceptances, or to the nominal one, so that it changes the cross-section, too.
     group : str
         Name of a group of uncertainties, such as theory or jets, that pictures and tables show together.
     decorrelate : {'none', 'channel', 'process', 'era'}
@@ -137,6 +144,9 @@ class SystematicSettings(Settings):
     symmetrise: Literal["one-sided", "mean", "none"] = "one-sided"
     smooth: bool = False
     split: bool = True
+    combine: Literal["hessian", "asymmetric_hessian", "replicas", "envelope"] | None = None
+    alpha_s: str | None = None
+    normalise: Literal["own", "nominal"] = "own"
     group: str = ""
     decorrelate: Literal["none", "channel", "process", "era"] = "none"
     correlation: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -166,6 +176,16 @@ class SystematicSettings(Settings):
             raise ValueError(msg)
         if self.decorrelate == "era" and self.correlation < 1:
             msg = f"{self.name} has decorrelate: era, which is correlation: 0; give one of both"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _members(self) -> SystematicSettings:
+        if self.combine is None and self.alpha_s is not None:
+            msg = f"`alpha_s` of {self.name} is added to members, so it needs `combine`"
+            raise ValueError(msg)
+        if self.variation is None and (self.combine is not None or self.normalise != "own"):
+            msg = f"`combine` and `normalise` of {self.name} are of a variation; give its name"
             raise ValueError(msg)
         return self
 
@@ -341,6 +361,17 @@ class ModelSettings(Settings):
     counting: Mapping[str, CountingSettings] = {}
     minimum_background: Annotated[float, Field(ge=0)] = 0.0
     empty_bins: Literal["merge", "error"] = "merge"
+
+    @model_validator(mode="after")
+    def _one_way_of_each_variation(self) -> ModelSettings:
+        known: dict[str | None, SystematicSettings] = {}
+        for each in self.systematics:
+            first = known.setdefault(each.variation, each)
+            ways = ((one.combine, one.alpha_s, one.normalise) for one in (first, each))
+            if each.variation is not None and len(set(ways)) > 1:
+                msg = f"{first.name} and {each.name} take {each.variation} with another combine, alpha_s or normalise"
+                raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _one_luminosity(self) -> ModelSettings:

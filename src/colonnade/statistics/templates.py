@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.eras import era_parts, era_variations
+from colonnade.statistics.members import member_variations
 from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
 
 Floats = NDArray[np.float64]
@@ -189,15 +190,8 @@ def channel_templates(
             continue
         edges, templates[process] = _cut(filled, channel, region, where)
         if inputs.eras and inputs.processes[process].kind != "data":
-            of_eras = {
-                era: {
-                    each: values
-                    for each, (values, _) in _cut(found[channel.histogram][process], channel, region, where)[1].items()
-                }
-                for era, found in inputs.eras.items()
-                if process in found.get(channel.histogram, {})
-            }
-            made = era_variations(era_parts(settings, inputs.eras), of_eras, templates[process][NOMINAL][0])
+            nominal = templates[process][NOMINAL][0]
+            made = _era_templates(inputs, settings, name, channel, region, process, nominal)
             templates[process] |= {each: (values, templates[process][NOMINAL][1]) for each, values in made.items()}
         label = filled.axes[2].label
     if not backgrounds:
@@ -219,8 +213,31 @@ def channel_templates(
         }
         for process, by_variation in templates.items()
     }
+    for process, by_variation in merged.items():
+        values = {variation: each for variation, (each, _) in by_variation.items()}
+        made = member_variations(settings.systematics, values, f"{process} in {name}")
+        by_variation |= {variation: (each, by_variation[NOMINAL][1]) for variation, each in made.items()}
     bounds = (*edges[starts].tolist(), float(edges[-1]))
     return Templates(name, bounds, merged, label)
+
+
+def _era_templates(
+    inputs: Inputs,
+    settings: ModelSettings,
+    name: str,
+    channel: ChannelSettings,
+    region: str,
+    process: str,
+    nominal: Floats,
+) -> dict[str, Floats]:
+    """Return the variations of a process that move one era's events."""
+    of_eras = {}
+    for era, found in inputs.eras.items():
+        if process in found.get(channel.histogram, {}):
+            cut = _cut(found[channel.histogram][process], channel, region, f"The model's channel {name}")[1]
+            values = {each: contents for each, (contents, _) in cut.items()}
+            of_eras[era] = values | member_variations(settings.systematics, values, f"{process} in {name}, {era}")
+    return era_variations(era_parts(settings, inputs.eras), of_eras, nominal)
 
 
 def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: str) -> ChannelSettings:

@@ -168,8 +168,12 @@ def _processor(workflow: Workflow) -> Any:
 
 def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], console: Console) -> Result:
     settings, coffea = workflow.settings, workflow.coffea
+    model = () if settings.model is None else settings.model.systematics
     special: dict[str, Any] = {
         "schema": settings.tree_schema,
+        "to_nominal": {
+            name for each in model if each.normalise == "nominal" for name in (each.variation, each.alpha_s) if name
+        },
         "check": lambda variations: check_names(workflow, processor, datasets, variations),
     }
     if coffea is not None:
