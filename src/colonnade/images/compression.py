@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.images.sparse import SparseImages
+from colonnade.kinematics.compiled import compiled
 
 COMPRESSIONS = ("cell", "row_column", "stochastic", "none")
 """Empty cells; empty rows and columns; the same, keeping random empty ones; nothing taken out."""
@@ -102,8 +102,8 @@ def _empty(eta: NDArray[np.float32], phi: NDArray[np.float32]) -> NDArray[np.flo
     return image
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _by_place(  # pragma: no cover - compiled
+@compiled
+def _by_place(
     offsets: NDArray[np.int64],
     cells: NDArray[np.int32],
     values: NDArray[np.float32],
@@ -116,8 +116,8 @@ def _by_place(  # pragma: no cover - compiled
             images[event, cells[k] // columns, cells[k] % columns, :8] = values[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _by_cell(  # pragma: no cover - compiled
+@compiled
+def _by_cell(
     offsets: NDArray[np.int64],
     cells: NDArray[np.int32],
     values: NDArray[np.float32],
@@ -150,10 +150,8 @@ def _by_cell(  # pragma: no cover - compiled
             lost_pt[event] /= total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _choose(  # pragma: no cover - compiled
-    filled: NDArray[np.bool_], order: NDArray[np.int64], size: int
-) -> NDArray[np.int64]:
+@compiled
+def _choose(filled: NDArray[np.bool_], order: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Return for each line its place in the compressed image, -1 where it is taken out or cut off."""
     keep = filled.copy()
     count = int(np.sum(keep))
@@ -172,8 +170,8 @@ def _choose(  # pragma: no cover - compiled
     return places
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _by_line(  # pragma: no cover - compiled
+@compiled
+def _by_line(
     offsets: NDArray[np.int64],
     cells: NDArray[np.int32],
     values: NDArray[np.float32],

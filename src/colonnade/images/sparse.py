@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError
+from colonnade.kinematics.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -168,13 +168,14 @@ def make_images(
     if len(particles) != len(jets):
         msg = f"images need as many events of particles ({len(particles)}) as of jets ({len(jets)})."
         raise EventError(msg)
-    offsets = _offsets(particles)
-    fields = [_flat(particles, name) for name in ("pt", "eta", "phi", "mass", "charge", "pdgId")]
-    jet_offsets = _offsets(jets)
-    jet_fields = [_flat(jets, name) for name in ("pt", "eta", "phi", "width")]
-    starts, cells, values, outside = _fill(
-        offsets, *fields, jet_offsets, *jet_fields, emf == "fraction", grid.rows, grid.columns, grid.cell
+    pt, eta, phi, mass, charge, pdg = (
+        _flat(particles, name) for name in ("pt", "eta", "phi", "mass", "charge", "pdgId")
     )
+    jet_pt, jet_eta, jet_phi, width = (_flat(jets, name) for name in ("pt", "eta", "phi", "width"))
+    starts, cells, values, outside = _fill(
+        _offsets(particles), pt, eta, phi, mass, charge, pdg, _offsets(jets), jet_pt, jet_eta, jet_phi, width,
+        emf == "fraction", grid.rows, grid.columns, grid.cell,
+    )  # fmt: skip
     return SparseImages(starts, cells, values, outside, grid)
 
 
@@ -199,15 +200,10 @@ def jet_width(jets: Any, particles: Any, radius: float = 0.4) -> ak.Array:
     -----
     ATLAS, arXiv:1107.2381, uses this width with the jet's constituents.
     """
-    counts = ak.num(jets)
-    widths = _widths(
-        _offsets(jets),
-        *(_flat(jets, name) for name in ("eta", "phi")),
-        _offsets(particles),
-        *(_flat(particles, name) for name in ("pt", "eta", "phi")),
-        radius,
-    )
-    return ak.unflatten(widths, counts)
+    jet_eta, jet_phi = (_flat(jets, name) for name in ("eta", "phi"))
+    pt, eta, phi = (_flat(particles, name) for name in ("pt", "eta", "phi"))
+    widths = _widths(_offsets(jets), jet_eta, jet_phi, _offsets(particles), pt, eta, phi, radius)
+    return ak.unflatten(widths, ak.num(jets))
 
 
 def _offsets(jagged: Any) -> Ints:
@@ -224,8 +220,8 @@ def _flat(jagged: Any, name: str) -> Floats:
     return values
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _cell(eta: float, phi: float, rows: int, columns: int, side: float) -> int:  # pragma: no cover - compiled
+@compiled
+def _cell(eta: float, phi: float, rows: int, columns: int, side: float) -> int:
     """Return the cell's number, -1 outside."""
     row = int(np.floor(eta / side + rows / 2))
     if row < 0 or row >= rows:
@@ -235,10 +231,8 @@ def _cell(eta: float, phi: float, rows: int, columns: int, side: float) -> int: 
     return row * columns + min(max(column, 0), columns - 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _add_particle(  # pragma: no cover - compiled
-    entry: Floats, pt: float, eta: float, mass: float, charge: float, pdg: float
-) -> None:
+@compiled
+def _add_particle(entry: Floats, pt: float, eta: float, mass: float, charge: float, pdg: float) -> None:
     kind = abs(int(pdg))
     momentum = pt * np.cosh(eta)
     energy = np.sqrt(momentum * momentum + mass * mass)
@@ -254,8 +248,8 @@ def _add_particle(  # pragma: no cover - compiled
     entry[8] += energy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _finish(entry: Floats, fraction: bool) -> None:  # pragma: no cover - compiled
+@compiled
+def _finish(entry: Floats, fraction: bool) -> None:
     """Turn sums into the electromagnetic fraction and the mean width."""
     if fraction and entry[8] > 0:
         entry[5] /= entry[8]
@@ -263,8 +257,8 @@ def _finish(entry: Floats, fraction: bool) -> None:  # pragma: no cover - compil
         entry[7] /= entry[6]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _fill(  # pragma: no cover - compiled
+@compiled
+def _fill(
     offsets: Ints,
     pt: Floats,
     eta: Floats,
@@ -319,8 +313,8 @@ def _fill(  # pragma: no cover - compiled
     return starts, cells[:total].copy(), values[:total].copy(), outside
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _widths(  # pragma: no cover - compiled
+@compiled
+def _widths(
     jet_offsets: Ints,
     jet_eta: Floats,
     jet_phi: Floats,
