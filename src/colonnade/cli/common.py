@@ -89,6 +89,15 @@ def print_table(
     (console or Terminal()).print(table)
 
 
+def print_json(content: Any) -> None:
+    """Print plain data as JSON; infinite numbers are the word ``inf``."""
+    import json
+
+    from colonnade.config import finite
+
+    click.echo(json.dumps(finite(content), indent=2, default=str))
+
+
 def print_notes(console: Console, notes: Iterable[str]) -> None:
     """Print what is unusual about a model or a fit."""
     for note in notes:

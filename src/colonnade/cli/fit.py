@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FOLDER, print_notes, print_table
+from colonnade.cli.common import FOLDER, print_json, print_notes, print_table
 from colonnade.cli.models import model_options, read_target, run_folder
 from colonnade.report.numbers import measured, plus_minus
 
@@ -67,11 +67,7 @@ def command(
         content, diagnostics = _fit_model(read_target(targets, **options).model, scans, quiet=as_json)
     console = Terminal()
     if as_json:
-        import json
-
-        from colonnade.config import finite
-
-        click.echo(json.dumps(finite(content), indent=2))
+        print_json(content)
     else:
         _print_views(console, diagnostics, [view for view in _VIEWS if views[view]], scans)
     asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())

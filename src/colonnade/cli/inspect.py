@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import print_notes, print_table, say
+from colonnade.cli.common import print_json, print_notes, print_table, say
 from colonnade.errors import ColonnadeError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def command(
     if as_json:
         about = {"file": file, "tree": source.tree, "entries": source.entries, "schema": source.schema}
         about |= {"sumw": source.sumw, "notes": source.notes, "columns": [dataclasses.asdict(one) for one in found]}
-        click.echo(json.dumps(about, indent=1, default=str))
+        print_json(about)
     else:
         _print(source, found)
 
@@ -146,7 +145,6 @@ def _show_model(
     file: str, names: tuple[str, ...], measurement: str | None, mass: float | None, *, as_json: bool
 ) -> None:
     from colonnade.cli.models import read_target
-    from colonnade.config import finite
     from colonnade.statistics.contents import contents_of
     from colonnade.statistics.templates import matching
 
@@ -154,7 +152,7 @@ def _show_model(
     chosen = matching(names or ("*",), dict.fromkeys(each.name for each in found.parameters), "parameter")
     found = dataclasses.replace(found, parameters=tuple(each for each in found.parameters if each.name in chosen))
     if as_json:
-        click.echo(json.dumps(finite(dataclasses.asdict(found)), indent=1))
+        print_json(dataclasses.asdict(found))
     else:
         _print_model(found)
 

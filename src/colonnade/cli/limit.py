@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FOLDER, print_notes, print_table
+from colonnade.cli.common import FOLDER, print_json, print_notes, print_table
 from colonnade.cli.models import model_options, read_target
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ def command(
     limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep)
     notes = [each.text for each in rests]
     if as_json:
-        import json
-
-        from colonnade.config import finite
-
-        click.echo(json.dumps(finite(_content(limits, found) | {"notes": [*model.notes, *notes]}), indent=2))
+        print_json(_content(limits, found) | {"notes": [*model.notes, *notes]})
     else:
         _print(model.poi, limits, found)
         print_notes(Terminal(), notes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colonnade.cli.common import print_json
 from colonnade.cli.models import model_options, read_target
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def command(
     of a bin beyond that, whether both sides move the same way, and what was smoothed, symmetrised or left out and why.
     The largest come first.
     """
-    import json
     from dataclasses import asdict
 
     from colonnade.statistics.systematics import effects_of
@@ -39,7 +39,7 @@ def command(
     chosen = matching(processes or ("*",), dict.fromkeys(each.process for each in effects), "--process")
     effects = [each for each in effects if each.channel in chosen_regions and each.process in chosen]
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in effects], indent=2))
+        print_json([asdict(each) for each in effects])
     else:
         _print(effects)
 
