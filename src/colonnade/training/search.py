@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,22 +129,16 @@ def _results(job: Any, waiting: list[tuple[Candidate, Path]], workers: int | Non
         return
     from distributed import Client, LocalCluster, as_completed
 
-    if scheduler is not None:
-        with Client(scheduler) as client:
-            yield from _gathered(client, as_completed, job, waiting)
-        return
-    count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
-    with (
-        LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster) as client,
-    ):
-        yield from _gathered(client, as_completed, job, waiting)
-
-
-def _gathered(client: Any, as_completed: Any, job: Any, waiting: list[tuple[Candidate, Path]]) -> Any:
-    futures = {client.submit(job, each.model, pure=False): (each, path) for each, path in waiting}
-    for future, trial in as_completed(futures, with_results=True):
-        yield futures[future], trial
+    with ExitStack() as opened:
+        cluster = scheduler
+        if cluster is None:
+            count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
+            own = LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
+            cluster = opened.enter_context(own)
+        client = opened.enter_context(Client(cluster))
+        futures = {client.submit(job, each.model, pure=False): (each, path) for each, path in waiting}
+        for future, trial in as_completed(futures, with_results=True):
+            yield futures[future], trial
 
 
 @functools.lru_cache(maxsize=1)

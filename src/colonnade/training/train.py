@@ -168,40 +168,21 @@ def _fit_member(
         what += f", {member + 1} of {model.members}"
     stem = f"fold{fold}" if member == 0 else f"fold{fold}_{member}"
     rounds = model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs
+    common: dict[str, Any] = {"seed": seed, "device": device, "key": key}
     progress.begin(what, rounds)
     try:
         if isinstance(model.network, Trees):
             from colonnade.training.trees import fit_trees
 
-            return fit_trees(
-                model,
-                sample,
-                split,
-                weigher(model),
-                seed=seed,
-                device=device,
-                threads=threads,
-                checkpoint=work / f"{stem}.json",
-                key=key,
-                progress=progress.round,
-            )
+            common |= {"checkpoint": work / f"{stem}.json", "threads": threads, "progress": progress.round}
+            return fit_trees(model, sample, split, weigher(model), **common)
         from colonnade.training.fit import Epoch, fit_network
 
         def told(epoch: Epoch) -> None:
             progress.round(epoch.number, epoch.loss, epoch.validation)
 
-        return fit_network(
-            model,
-            sample,
-            split,
-            weigher(model),
-            seed=seed,
-            device=device,
-            folder=work.parent,
-            checkpoint=work / f"{stem}.pt",
-            key=key,
-            progress=told,
-        ).network
+        common |= {"checkpoint": work / f"{stem}.pt", "folder": work.parent, "progress": told}
+        return fit_network(model, sample, split, weigher(model), **common).network
     finally:
         progress.end()
 
