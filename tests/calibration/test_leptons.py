@@ -84,7 +84,7 @@ def made_events(kind):
         "seedGain": rng.choice([1, 6, 12], total).astype(np.uint8),
         "nTrackerLayers": rng.integers(6, 17, total).astype(np.uint8),
     }
-    objects = ak.unflatten(ak.zip(columns, with_name="Momentum4D"), counts)
+    objects = ak.unflatten(ak.zip(columns), counts)
     flat = {"run": rng.integers(1, 99, 60), "luminosityBlock": np.ones(60, dtype=int), "event": np.arange(60)}
     events = ak.zip({**flat, "Electron": objects, "Muon": objects}, depth_limit=1)
     if kind == "simulation":
