@@ -11,6 +11,7 @@ __all__ = [
     "entry_of",
     "lost_entry",
     "make_entry",
+    "nothing_left",
 ]
 
 import math
@@ -27,7 +28,7 @@ from colonnade.output import write_json
 
 if TYPE_CHECKING:
     from colonnade.execution.driver import Outcome
-    from colonnade.execution.plan import DatasetPlan, FilePlan
+    from colonnade.execution.plan import DatasetPlan, FilePlan, Plan
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,24 @@ def entry_of(plan: DatasetPlan, outcome: Outcome, to_nominal: Collection[str] = 
         },
         generator=generator_ratios(plan, entry, generator, to_nominal),
     )
+
+
+def nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:
+    """Return the error for a dataset without a processed event: nothing can stand for its process."""
+    entries = {}
+    for dataset in plan.datasets:
+        outcome = outcomes[dataset.name]
+        entries[dataset.name] = (
+            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else entry_of(dataset, outcome)
+        )
+    reason = outcomes[empty.name].losses[0].reason.rstrip(".")
+    msg = (
+        f"Dataset {empty.name}: no event could be processed ({reason}); mend its files and run again with --resume, "
+        "or leave the dataset out."
+    )
+    stopped = StoppedError(msg)
+    stopped.ledger = Ledger(allow_loss, entries)
+    return stopped
 
 
 def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["run_datasets"]
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,14 +26,8 @@ from colonnade.execution.coffea_processor import (
 )
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
-from colonnade.execution.ledger import (
-    Ledger,
-    StoppedError,
-    effective_sumw,
-    entry_of,
-    lost_entry,
-)
-from colonnade.execution.merging import pieces_of
+from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left
+from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress
@@ -154,7 +147,7 @@ def run_datasets(
         raise stopped from error
     for dataset in plan.datasets:
         if outcomes[dataset.name].result is None:
-            raise _nothing_left(plan, dataset, outcomes, allow_loss)
+            raise nothing_left(plan, dataset, outcomes, allow_loss)
     entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
@@ -424,7 +417,7 @@ class _Run:
                 columns,
                 self.cache,
                 self.settings.patience,
-                self._threads(),
+                self.settings.threads_of(self.missing_chunks),
                 self.declared,
                 self.schema,
                 self.ready,
@@ -476,32 +469,20 @@ class _Run:
 
     def _open(self) -> Pool:
         """Start who works; for results that are all kept, this process will do."""
-        settings = self.settings
+        settings, workers = self.settings, self.settings.workers_of(self.missing_chunks)
         if settings.kind == "iterative" or not self.missing_chunks:
             return InlinePool()
         if settings.kind == "futures":
-            return ProcessPool(self._workers())
+            return ProcessPool(workers)
         from colonnade.execution.cluster import open_cluster
 
-        return open_cluster(settings, self._workers())
-
-    def _workers(self) -> int:
-        """Return how many processes of this machine are to work."""
-        return max(1, min(self.settings.workers or _cores(), self.missing_chunks))
-
-    def _threads(self) -> int:
-        """Return how many columns a worker unpacks at a time: where workers are few, cores are idle."""
-        settings = self.settings
-        if settings.threads is not None:
-            return settings.threads
-        if not settings.here:
-            return 1
-        return max(1, _cores() // (1 if settings.kind == "iterative" else self._workers()))
+        return open_cluster(settings, workers)
 
 
 def _tell_negative(results: Mapping[str, Any], progress: Progress) -> None:
-    for name, each in results.items():
-        for region, (events, negative) in each.get("transfers", {}).items():
+    for name, result in results.items():
+        transfers = fold(None, *(each.get("transfers", {}) for each in pieces_of(result)))
+        for region, (events, negative) in transfers.items():
             if negative:
                 what = f"the transfer factor is negative in {negative:,} of {events:,} events of the region {region}"
                 progress.say(f"Note: dataset {name}, {what}; they count so.")
@@ -509,25 +490,3 @@ def _tell_negative(results: Mapping[str, Any], progress: Progress) -> None:
 
 def _processes(plan: Plan) -> dict[str, str]:
     return {dataset.name: dataset.metadata.process for dataset in plan.datasets}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:
-    """Return the error for a dataset without a processed event: nothing can stand for its process."""
-    entries = {}
-    for dataset in plan.datasets:
-        outcome = outcomes[dataset.name]
-        entries[dataset.name] = (
-            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else entry_of(dataset, outcome)
-        )
-    reason = outcomes[empty.name].losses[0].reason.rstrip(".")
-    msg = (
-        f"Dataset {empty.name}: no event could be processed ({reason}); mend its files and run again with --resume, "
-        "or leave the dataset out."
-    )
-    stopped = StoppedError(msg)
-    stopped.ledger = Ledger(allow_loss, entries)
-    return stopped

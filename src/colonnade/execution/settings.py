@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["BatchSettings", "ExecutorSettings", "TLSSettings"]
 
+import os
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -111,6 +112,18 @@ class ExecutorSettings(Settings):
         """Whether those who work are of this machine, and of this run alone."""
         return self.scheduler is None and self.batch is None
 
+    def workers_of(self, chunks: int) -> int:
+        """Return how many processes of this machine are to work on so many chunks."""
+        return max(1, min(self.workers or _cores(), chunks))
+
+    def threads_of(self, chunks: int) -> int:
+        """Return how many columns a worker unpacks at a time: where workers are few, cores are idle."""
+        if self.threads is not None:
+            return self.threads
+        if not self.here:
+            return 1
+        return max(1, _cores() // (1 if self.kind == "iterative" else self.workers_of(chunks)))
+
     @field_validator("batch")
     @classmethod
     def _of_a_batch_system(cls, value: BatchSettings | None, info: ValidationInfo) -> BatchSettings | None:
@@ -132,6 +145,10 @@ class ExecutorSettings(Settings):
             msg = "only kind: dask has a scheduler"
             raise ValueError(msg)
         return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _refuse_what_htcondor_lacks(batch: BatchSettings) -> None:

@@ -29,10 +29,11 @@ from colonnade.statistics.resonance.settings import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.terminal import Terminal
+from colonnade.workflow.about import about_run, note_processes
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
-from colonnade.workflow.check import check_histograms, check_names, kinds_of, parts_of
+from colonnade.workflow.check import check_histograms, check_names, kinds_of
 from colonnade.workflow.folder import assemble_run, read_result
-from colonnade.workflow.provenance import digest, environment, file_digest, histogram_digest, read_provenance
+from colonnade.workflow.provenance import histogram_digest, read_provenance
 from colonnade.workflow.settings import Workflow
 from colonnade.workflow.steps import OutputFolder, Results, Step
 from colonnade.workflow.summary import print_summary
@@ -86,14 +87,14 @@ def run_workflow(
     for note in _gaps(workflow, datasets):
         console.print(f"  Note: {note}", soft_wrap=True)
     with OutputFolder.opened(directory, console) as folder:
-        about = _about(workflow, processor, datasets, folder.about)
+        about = about_run(workflow, processor, datasets, folder.about)
         changed = any(about[part] != folder.about.get(part) for part in ("config", "inputs"))
         if changed and workflow.coffea is None:
             check_names(workflow, processor, datasets)
         count = "1 dataset" if len(datasets) == 1 else f"{len(datasets)} datasets"
         console.print(f"{settings.title or workflow.name}: {count}", style="bold")
         result = _process_events(folder, about, workflow, processor, datasets, console)
-        _note_processes(about, result)
+        note_processes(about, result)
         about["histograms_sha256"] = histogram_digest(result.histograms)
         steps = _steps(workflow, about, result, console)
         folder.begin(about, steps)
@@ -202,80 +203,6 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
         () if settings.unblind else [name for name, region in regions.items() if region.signal],
         lambda note: console.print(f"  Note: {note}", highlight=False, soft_wrap=True),
     )
-
-
-def _about(
-    workflow: Workflow,
-    processor: Any,
-    datasets: Sequence[Dataset],
-    earlier: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what provenance.json says of a run before it is done."""
-    settings = workflow.settings
-
-    coffea = workflow.coffea
-    reference = coffea.coffea if coffea else str(settings.processor)
-    regions = one_of(processor).regions if coffea is None else {}
-
-    def files(paths: Mapping[str, str]) -> dict[str, Any]:
-        return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
-
-    def own(each: Workflow) -> dict[str, Any]:
-        shared = each.settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))
-        return {"corrections": files(each.settings.corrections), "scorers": files(each.models), "files": files(shared)}
-
-    eras = {era: own(workflow.of_era(era)) for era in settings.eras}
-    return {
-        "name": workflow.name,
-        "title": settings.title or workflow.name,
-        "workflow": str(workflow.path),
-        "unblinded": settings.unblind,
-        "unblinding": _unblinding(workflow, earlier),
-        "config": settings.model_dump(mode="json", by_alias=True),
-        "environment": environment(),
-        "inputs": {
-            "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
-            **files({"processor": reference.partition(":")[0]}),
-            **({"eras": eras} if eras else own(workflow)),
-            "datasets": {
-                name: dataset.metadata.model_dump(mode="json", exclude_none=True) | others
-                for name, others, dataset in (
-                    *((dataset.name, {}, dataset) for dataset in datasets),
-                    *(
-                        (part, {"process": part, "part_of": dataset.metadata.process}, dataset)
-                        for part, dataset in parts_of(processor, datasets).items()
-                    ),
-                )
-            },
-        },
-        "seeds": {
-            dataset.name: dataset.metadata.generate.seed
-            for dataset in datasets
-            if dataset.metadata.generate is not None
-        },
-        "signal_regions": [name for name, region in regions.items() if region.signal],
-        "histograms_sha256": None,
-    }
-
-
-def _note_processes(about: dict[str, Any], result: Result) -> None:
-    """Note the processes that a coffea processor makes of datasets on its own account: they are backgrounds."""
-    datasets = about["inputs"]["datasets"]
-    known = {each["process"] for each in datasets.values()}
-    for process in dict.fromkeys(process for found in result.histograms.values() for process in found):
-        if process not in known:
-            datasets[process] = {"process": process, "kind": "background", "k_factor": 1.0, "filter_efficiency": 1.0}
-
-
-def _unblinding(workflow: Workflow, earlier: Mapping[str, Any]) -> dict[str, str] | None:
-    """Say when the data of signal regions were first looked at with these settings."""
-    if not workflow.settings.unblind:
-        return None
-    config = digest(workflow.settings.model_dump(mode="json", by_alias=True))
-    before = earlier.get("unblinding") or {}
-    if before.get("config_sha256") == config:
-        return dict(before)
-    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}
 
 
 def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console: Console) -> list[Step[Any]]:
