@@ -70,15 +70,28 @@ def _environment(**variables: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Have processes that are started in the block leave Ctrl-C to this one from their first moment on.
+    """Start processes that leave Ctrl-C to this one from their first moment on, and are started whole or not at all.
 
-    They inherit which signals wait; here it is delivered when the block ends, so that none is swallowed.
+    They inherit which signals wait. Here a Ctrl-C in the block is raised when it ends, so that none is swallowed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At the end, if there was one.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+        signal.signal(signal.SIGINT, before)
+    if caught and callable(before):
+        before(signal.SIGINT, None)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.versions import SPEAKING, installed
 from colonnade.execution.work import Job, Task, pack, process, version_difference
 from colonnade.leftovers import claim_folder
-from colonnade.processes import worker_processes
+from colonnade.processes import undisturbed, worker_processes
 
 _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -89,20 +89,21 @@ def _start(settings: ExecutorSettings, workers: int) -> DaskPool:
         # for as long as the cluster lives: a worker that dies is started anew with it
         stack.enter_context(dask.config.set(_CONFIG))
         folder = stack.enter_context(claim_folder("colonnade-dask-"))
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address=None,
-            local_directory=str(folder),
-            memory_limit=settings.memory or "auto",
-            silence_logs=logging.CRITICAL,
-            # whoever else works on this machine could otherwise send it code
-            security=Security.temporary(),
-        )
-        stack.callback(_quietly, cluster.close, timeout=10)
-        client = Client(cluster, set_as_default=False)
+        with undisturbed():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address=None,
+                local_directory=str(folder),
+                memory_limit=settings.memory or "auto",
+                silence_logs=logging.CRITICAL,
+                # whoever else works on this machine could otherwise send it code
+                security=Security.temporary(),
+            )
+            stack.callback(_quietly, cluster.close, timeout=10)
+            client = Client(cluster, set_as_default=False)
         return DaskPool(client, stack.pop_all(), local=True)
 
 

@@ -115,7 +115,7 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(read: Callable[[Path], Any], path: Path, seconds: float = 20.0) -> tuple[str, Any]:
+def outcome(read: Callable[[Path], Any], path: Path, seconds: float = 60.0) -> tuple[str, Any]:
     """Read a file: what it gave, or one sentence that says why not; anything else is raised."""
     try:
         with at_most(seconds):
