@@ -176,21 +176,21 @@ class Jacobian:
 class Second:
     """How second derivatives of the bins, weighted and summed over them, are put together.
 
-    They are those of pairs of yield factors of one row (`left`, `right`: places in the row factors), of a yield factor
-    (`factor`) with a shape (`both`: place among the (row, shape) pairs, which `row_shape` sums from the shapes'
-    entries; `pair` is the pair of each entry, `pair_row` the row of each pair), and of a shape with itself. `sum` adds
-    them into a (columns * columns) vector. Factors on single cells other than the bins' own are left out. `joint` are
-    the places, among the pairs of yield factors, of two parameters of one formula: (formula, uses, n, n), -1 for none.
+    Of two yield factors of one row they are the product of both slopes, which `factor_place` (rows * columns, factors)
+    puts in their places; likewise `shape_place` (rows * columns, entries of shapes) for a yield factor with a shape.
+    What is left are `left`, `right` (places in the row factors): a factor with itself, and two parameters of one
+    formula, which `joint` (formula, uses, n, n; -1 for none) finds among them; and a shape with itself (`bend`). `sum`
+    adds these into a (columns * columns) vector. `row_shape` sums the entries of shapes by (row, shape) pairs, `pair`
+    is that of each entry. Factors on single cells other than the bins' own are left out.
     """
 
     left: Ints
     right: Ints
     joint: tuple[Ints, ...]
+    factor_place: Matrix
+    shape_place: Matrix
     row_shape: Matrix
     pair: Ints
-    pair_row: Ints
-    factor: Ints
-    both: Ints
     bend: Matrix
     sum: Matrix
 
@@ -532,12 +532,12 @@ def _second(cells: Cells, rows: RowFactors, shapes: Shapes, jacobian: Jacobian) 
     column = np.full(int(max(rows.parameter.max(), *jacobian.columns, 0)) + 1, -1, dtype=np.intp)
     column[jacobian.columns] = np.arange(size)
     active = np.flatnonzero(column[rows.parameter] >= 0)
-    of_row: list[list[int]] = [[] for _ in cells.rows]
-    for place in active:
-        of_row[rows.row[place]].append(int(place))
-    left = np.array([k for places in of_row for k in places for _ in places], dtype=np.intp)
-    right = np.array([k for places in of_row for _ in places for k in places], dtype=np.intp)
-    pair_of = {pair: index for index, pair in enumerate(zip(left.tolist(), right.tolist(), strict=True))}
+    pairs = dict.fromkeys((int(place), int(place)) for place in active)
+    for each in rows.formulas:
+        for use in each.places.tolist():
+            pairs |= dict.fromkeys((one, other) for one in use for other in use if {one, other} <= set(active.tolist()))
+    pair_of = {pair: index for index, pair in enumerate(pairs)}
+    left, right = (np.array([pair[side] for pair in pairs], dtype=np.intp) for side in (0, 1))
     joint = tuple(
         np.array(
             [[[pair_of.get((one, other), -1) for other in use] for one in use] for use in each.places.tolist()],
@@ -547,25 +547,24 @@ def _second(cells: Cells, rows: RowFactors, shapes: Shapes, jacobian: Jacobian) 
     )
     # the (row, shape column) pairs, and which entries of the shapes add to each
     keys = cells.row[shapes.cell] * max(1, len(shapes.parameter)) + shapes.column
-    pairs, member = np.unique(keys, return_inverse=True)
-    pair_row, pair_column = np.divmod(pairs, max(1, len(shapes.parameter)))
-    row_shape = _ones(member, np.arange(len(keys)), (len(pairs), len(keys)))
-    factor = np.array([k for row in pair_row for k in of_row[row]], dtype=np.intp)
-    both = np.array([index for index, row in enumerate(pair_row) for _ in of_row[row]], dtype=np.intp)
-    bend = _ones(shapes.column, np.arange(len(keys)), (len(shapes.parameter), len(keys)))
-    by_factor = column[rows.parameter[factor]]
-    by_shape = column[shapes.parameter[pair_column[both]]] if len(both) else both
+    shaped, member = np.unique(keys, return_inverse=True)
+    entries = np.arange(len(keys))
     own = column[shapes.parameter] if len(shapes.parameter) else shapes.parameter
-    target = np.concatenate(
-        [
-            column[rows.parameter[left]] * size + column[rows.parameter[right]],
-            by_factor * size + by_shape,
-            by_shape * size + by_factor,
-            own * (size + 1),
-        ]
+    by_shape = cells.row[shapes.cell] * size + (own[shapes.column] if len(own) else shapes.column)
+    by_factor = rows.row[active] * size + column[rows.parameter[active]]
+    target = np.concatenate([column[rows.parameter[left]] * size + column[rows.parameter[right]], own * (size + 1)])
+    whole = len(cells.rows) * size
+    return Second(
+        left,
+        right,
+        joint,
+        _ones(by_factor, active, (whole, len(rows.row))),
+        _ones(by_shape, entries, (whole, len(keys))),
+        _ones(member, entries, (len(shaped), len(keys))),
+        member,
+        _ones(shapes.column, entries, (len(shapes.parameter), len(keys))),
+        _ones(target, np.arange(len(target)), (size * size, len(target))),
     )
-    total = _ones(target, np.arange(len(target)), (size * size, len(target)))
-    return Second(left, right, joint, row_shape, member, pair_row, factor, both, bend, total)
 
 
 def _local(model: Model, cells: Cells, gammas: Gammas, statistics: Statistics, bins: int) -> Ints:

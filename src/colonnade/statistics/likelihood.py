@@ -402,19 +402,25 @@ class Likelihood:
         where, second = layout.jacobian, layout.second
         batch, size = theta.shape[1], len(where.columns)
         by_cell = by_bin[cells.bin]
-        row = (cells.row_sum @ (by_cell * state.for_rows))[rows.row[second.left]]
-        same = (second.left == second.right)[:, None]
-        factors = np.where(same, state.bends[second.left], state.slopes[second.left] * state.slopes[second.right])
+        weight = cells.row_sum @ (by_cell * state.for_rows)
+        product = state.slopes[second.left] * state.slopes[second.right]
+        factors = np.where((second.left == second.right)[:, None], state.bends[second.left], product)
         for places, derivatives in zip(second.joint, state.joint, strict=True):
             for use in places:
                 seen = use >= 0
                 factors[use[seen]] = derivatives[seen]
         slopes = self._shape_slopes(state)
         scaled = (by_cell * state.scale)[shapes.cell]
-        mixed = state.slopes[second.factor] * (second.row_shape @ (scaled * slopes))[second.both]
         own = (second.bend @ (scaled * shapes.even_values[:, None])) * state.even_bends
-        flat = second.sum @ np.concatenate([row * factors, mixed, mixed, own])
+        flat = second.sum @ np.concatenate([weight[rows.row[second.left]] * (factors - product), own])
         among = np.ascontiguousarray(flat.T).reshape(batch, size, size)
+        by_factor, by_shape = (
+            np.ascontiguousarray((place @ values).T).reshape(batch, len(cells.rows), size)
+            for place, values in ((second.factor_place, state.slopes), (second.shape_place, scaled * slopes))
+        )
+        turned = np.swapaxes(by_factor, 1, 2)
+        mixed = turned @ by_shape
+        among += turned @ (by_factor * weight.T[:, :, None]) + mixed + np.swapaxes(mixed, 1, 2)
         # derivatives of the cells by their bin's own parameter
         extended = np.concatenate([theta, np.ones((1, batch))])
         by_own, scale_by_own = np.zeros_like(state.cells), np.zeros_like(state.cells)

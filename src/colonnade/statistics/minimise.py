@@ -109,11 +109,18 @@ def minimise(
     theta = np.where(free, np.clip(theta, low, high), theta)
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
-    found = _from(likelihood, data, theta, free, (low, high), strict=strict)
+    found = _from(likelihood, data, theta, free, (low, high))
     others = _other_starts(likelihood, found.values, theta, (low, high))
     if others:
         others = [np.where(free, start, theta) for start in others]
         found = _lower(found, _best_of(likelihood, data, others, free, (low, high), found))
+    if strict and not found.converged.all():
+        index = int(np.argmin(found.converged))
+        msg = (
+            f"The fit of {int(free[:, index].sum())} parameters did not converge from {_STARTS} starting "
+            "points; look for bins without background, or parameters that the data don't constrain."
+        )
+        raise FitError(msg)
     return _off_saddles(likelihood, data, found, free, (low, high))
 
 
@@ -146,7 +153,7 @@ def _best_of(
     lowest = Minimum(values[:, best, each], nll[best, each], tried.converged.reshape(count, batch)[best, each])
     open_ = np.flatnonzero(~lowest.converged & _is_lower(lowest, found))
     if len(open_):
-        part = _from(likelihood, data[:, open_], lowest.values[:, open_], free[:, open_], bounds, strict=False)
+        part = _from(likelihood, data[:, open_], lowest.values[:, open_], free[:, open_], bounds)
         lowest.values[:, open_], lowest.nll[open_], lowest.converged[open_] = part.values, part.nll, part.converged
     return lowest
 
@@ -165,9 +172,7 @@ def _steps(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bou
     )
 
 
-def _from(
-    likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats], *, strict: bool
-) -> Minimum:
+def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
     """Fit a batch from one starting point each; `minimise` describes the arguments."""
     low, high = bounds
     first = _steps(likelihood, data, theta, free, bounds)
@@ -180,15 +185,8 @@ def _from(
     for index in failed:
         starts = (values[:, index], theta[:, index])
         found = _migrad(likelihood, data[:, index], starts, np.flatnonzero(free[:, index]), (low[:, 0], high[:, 0]))
-        if found is None:
-            if strict:
-                msg = (
-                    f"The fit of {int(free[:, index].sum())} parameters did not converge from {_STARTS} starting "
-                    "points; look for bins without background, or parameters that the data don't constrain."
-                )
-                raise FitError(msg)
-            continue
-        values[:, index], nll[index], converged[index] = found[0], found[1], True
+        if found is not None:
+            values[:, index], nll[index], converged[index] = found[0], found[1], True
     return Minimum(values, nll, converged, len(failed))
 
 
@@ -235,7 +233,7 @@ def _other_starts(
 
 
 def _is_lower(other: Minimum, found: Minimum) -> Flags:
-    return np.asarray(other.nll < found.nll - _LOWER * (1 + np.abs(found.nll)))
+    return np.asarray(~found.converged | (other.nll < found.nll - _LOWER * (1 + np.abs(found.nll))))
 
 
 def _lower(found: Minimum, other: Minimum) -> Minimum:
@@ -263,7 +261,7 @@ def _off_saddles(
         before = found
         for side in (1.0, -1.0):
             start = np.clip(found.values[:, places] + side * falling[:, places], *bounds)
-            part = _from(likelihood, data[:, places], start, free[:, places], bounds, strict=False)
+            part = _from(likelihood, data[:, places], start, free[:, places], bounds)
             whole = Minimum(found.values.copy(), found.nll.copy(), np.zeros_like(found.converged), part.retried)
             whole.values[:, places], whole.nll[places], whole.converged[places] = part.values, part.nll, part.converged
             found = _lower(found, whole)
@@ -375,14 +373,13 @@ def _step(
     held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
     moving = free & ~held
     limits = (np.maximum(low, -_FAR) - here, np.minimum(high, _FAR) - here)
-    step = _eliminated(likelihood, known, moving, limits, damping, bent=False)
-    promise = _promise(known, moving, step)
-    careful = np.flatnonzero(~(promise > 0) | (damping > 0))
-    if len(careful):
-        some = (limits[0][:, careful], limits[1][:, careful])
-        part = _of(known, careful)
-        step[:, careful] = _eliminated(likelihood, part, moving[:, careful], some, damping[careful], bent=True)
-        promise[careful] = _promise(part, moving[:, careful], step[:, careful])
+    step, promise = np.zeros_like(here), np.zeros(here.shape[1])
+    for bent in (False, True):
+        which = np.flatnonzero(~(promise > 0) | (damping > 0) if bent else damping == 0)
+        if len(which):
+            part, some = _of(known, which), (limits[0][:, which], limits[1][:, which])
+            step[:, which] = _eliminated(likelihood, part, moving[:, which], some, damping[which], bent=bent)
+            promise[which] = _promise(part, moving[:, which], step[:, which])
     return step, np.abs(promise)
 
 
