@@ -27,7 +27,8 @@ from scipy.stats import chi2
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.fitting import FitResult, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Floats, Likelihood
-from colonnade.statistics.minimise import Flags, minimise
+from colonnade.statistics.minimise import minimise
+from colonnade.statistics.newton import Flags
 from colonnade.statistics.prediction import Prediction, predict, prefit, priors
 from colonnade.statistics.results import Goodness, Impact, Pull
 

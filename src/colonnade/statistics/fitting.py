@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from colonnade.errors import FitError
-from colonnade.statistics.likelihood import CORNER, FLOOR, Likelihood
-from colonnade.statistics.minimise import Flags, Minimum, minimise
+from colonnade.statistics.counts import CORNER, FLOOR
+from colonnade.statistics.likelihood import Likelihood
+from colonnade.statistics.minimise import minimise
+from colonnade.statistics.newton import Flags, Minimum
 from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]

@@ -15,22 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
+from colonnade.statistics.compiling import lay_out
+from colonnade.statistics.counts import CORNER, FLOOR, WALL, deviance, deviance_bend, deviance_slope
 from colonnade.statistics.interpolation import even_part
-from colonnade.statistics.layout import lay_out
 from colonnade.statistics.model import Model
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-# below this expectation a bin with events costs what it does here, and per event this much more for every expected
-# event that lacks: a wild trial point costs much instead of being undefined
-FLOOR, _WALL = 1e-10, 1e4
-# within this of 0 events, in a bin where none were seen, the likelihood's corner is rounded off
-CORNER = 1e-9
 # Asimov data have no fewer events in a bin than this, or none
 _NOTHING = 1e-7
-# of Fisher's curvature, how much a bin without events is given
-_LITTLE = 1e-3
 # auxiliary counts below this are given some curvature
 _GIVEN = 0.05
 # a free normalisation of exactly 0 is taken as this: changes yields by nothing, keeps its derivative defined
@@ -301,15 +295,15 @@ class Likelihood:
         count = data[: self.bins]
         lifted = np.maximum(state.bins + corner, 0.0)
         rate = np.where((count == 0) & (state.bins < corner), lifted * lifted / (4 * corner), state.bins)
-        below = _WALL * count * np.maximum(FLOOR - state.bins, 0.0)
-        value = np.where(count == 0, rate, _deviance(count, np.maximum(rate, FLOOR)) + below).sum(axis=0)
+        below = WALL * count * np.maximum(FLOOR - state.bins, 0.0)
+        value = np.where(count == 0, rate, deviance(count, np.maximum(rate, FLOOR)) + below).sum(axis=0)
         aux = data[self.bins :]
         if len(held.normal):
             pull = (aux[held.normal_aux] - theta[held.normal]) / self._widths(theta, aux)
             value = value + 0.5 * (pull * pull).sum(axis=0)
         if len(held.poisson):
             rate = np.maximum(theta[held.poisson] * held.tau[:, None], FLOOR)
-            value = value + _deviance(aux[held.poisson_aux], rate).sum(axis=0)
+            value = value + deviance(aux[held.poisson_aux], rate).sum(axis=0)
         return np.asarray(value)
 
     def _widths(self, theta: Floats, aux: Floats) -> Floats:
@@ -327,7 +321,7 @@ class Likelihood:
     def _gradient(self, state: _State, theta: Floats, data: Floats, corner: float | Floats = CORNER) -> Floats:
         layout = self._layout
         cells, rows, shapes, held = layout.cells, layout.rows, layout.shapes, layout.constraints
-        by_bin = _slope(data[: self.bins], state.bins, corner)
+        by_bin = deviance_slope(data[: self.bins], state.bins, corner)
         by_cell = by_bin[cells.bin]
         row = cells.row_sum @ (by_cell * state.for_rows)
         gradient = np.asarray(rows.gradient @ (state.slopes * row[rows.row]))
@@ -450,7 +444,7 @@ class Likelihood:
         state, held = self._state(theta), self._layout.constraints
         count = data[: self.bins]
         # a bin without events has no curvature of its own; a little of Fisher's keeps the step finite
-        weight = _bend(count, state.bins, corner)
+        weight = deviance_bend(count, state.bins, corner)
         diagonal = np.zeros_like(theta)
         if len(held.normal):
             diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
@@ -462,7 +456,7 @@ class Likelihood:
             diagonal[held.poisson] += np.maximum(aux / gamma**2, given)
         columns, local = self._jacobian(state, theta)
         value, gradient = self._value(state, theta, data, corner), self._gradient(state, theta, data, corner)
-        second, cross = self._second(state, theta, _slope(count, state.bins, corner))
+        second, cross = self._second(state, theta, deviance_slope(count, state.bins, corner))
         return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
 
     def hessian(self, theta: Floats, data: Floats) -> Floats:
@@ -490,34 +484,6 @@ class Likelihood:
         value -= float(np.sum(0.5 * pull**2 + np.log(width) + 0.5 * np.log(2 * np.pi)))
         rate, count = theta[held.poisson] * held.tau, aux[held.poisson_aux]
         return value + float(np.sum(xlogy(count, rate) - rate - gammaln(count + 1)))
-
-
-def _deviance(count: Floats, rate: Floats) -> Floats:
-    """Return rate - count + count log(count / rate), half the Poisson deviance, without losing digits."""
-    excess = (count - rate) / rate
-    near = np.abs(excess) < 1e-3
-    series = excess**2 * (1 / 2 - excess * (1 / 6 - excess * (1 / 12 - excess / 20)))
-    return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
-
-
-def _slope(count: Floats, rate: Floats, corner: float | Floats) -> Floats:
-    """Return the derivative of the negative log-likelihood of counts by their rates.
-
-    Where nothing was counted, a rate below 0 costs nothing, and lowering it changes nothing.
-    """
-    round_off = np.clip((rate + corner) / (2 * corner), 0.0, 1.0)
-    seen = np.where(rate < FLOOR, -_WALL * count, 1 - count / np.maximum(rate, FLOOR))
-    return np.where(count == 0, round_off, seen)
-
-
-def _bend(count: Floats, rate: Floats, corner: float) -> Floats:
-    """Return the second derivative, a little more where nothing was counted, so that steps are finite."""
-    safe = np.maximum(rate, FLOOR)
-    empty = np.where(np.abs(rate) < corner, 1 / (2 * corner), np.where(rate > 0, _LITTLE / safe, 0.0))
-    seen = np.maximum(count, _LITTLE * safe) / safe**2
-    # from below the floor a step goes to where the count is
-    seen = np.where(rate < FLOOR, _WALL * count / np.maximum(count - rate, FLOOR), seen)
-    return np.where(count == 0, empty, seen)
 
 
 def _safe(values: Floats) -> Floats:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from colonnade.errors import FitError
 from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, free_fit, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import Minimum, reduced
+from colonnade.statistics.newton import Minimum, reduced
 from colonnade.statistics.results import Note
 
 Floats = NDArray[np.float64]

@@ -1,69 +1,36 @@
 """Minimising a compiled likelihood: many fits at once, with bounds, from analytic derivatives.
 
-Newton's method with the likelihood's own Hessian converges in a handful of steps for what HistFactory can express;
-where its step does not descend, the Hessian's negative curvatures are taken with the other sign, and damped. Where
-expected events reach 0 in a bin without events the likelihood has a corner; a fit that gets stuck there is led to it
-along smoother likelihoods. Parameters that are one bin's own, such as its statistical uncertainty, are eliminated from
-each step exactly, so that its cost is that of the few others. A fit that does not converge is given to MINUIT's
-Migrad, from several starting points, and if that fails too an error is raised: a failed fit is never a number.
+Fits go by Newton's steps (`newton`). Where expected events reach 0 in a bin without events the likelihood has a corner,
+and a fit that gets stuck there is led to it along smoother likelihoods. Where a model may have several minima, fits
+begin at several points. A fit that does not converge is given to MINUIT's Migrad, from several starting points, and if
+that fails too an error is raised: a failed fit is never a number.
 """
 
 from __future__ import annotations
 
-__all__ = ["Minimum", "minimise", "reduced"]
-
-from dataclasses import dataclass, fields
+__all__ = ["minimise"]
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.likelihood import CORNER, Derivatives, Likelihood
+from colonnade.statistics.counts import CORNER
+from colonnade.statistics.likelihood import Likelihood
+from colonnade.statistics.newton import Flags, Floats, Minimum, at_once, newton, reduced
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-# the estimated distance to the minimum, in units of the negative log-likelihood, at which a fit is done
-TOLERANCE = 1e-10
-_STEPS = 100
+# starting points of Migrad
 _STARTS = 4
 # at which sizes the free factors of other starting points are
 _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
-# where parameters without a bound end
-_FAR = 1e9
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
 # widths in events of the corners along which a fit that is stuck is led
 _CORNERS = tuple(CORNER * 10.0**power for power in range(8, -1, -1))
 # how often saddle points are left, one direction at a time
 _ROUNDS = 5
-# floats held at once by the Jacobians of a batch
-_BUDGET = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Minimum:
-    """Where fits ended.
-
-    Attributes
-    ----------
-    values : numpy.ndarray
-        Parameters, shape (parameters, batch).
-    nll : numpy.ndarray
-        The likelihood's `nll` there, shape (batch,).
-    converged : numpy.ndarray
-        Shape (batch,).
-    retried : int
-        How many fits needed Migrad.
-    """
-
-    values: Floats
-    nll: Floats
-    converged: Flags
-    retried: int = 0
 
 
 def minimise(
@@ -142,11 +109,11 @@ def _best_of(
         sized = starts[1 : 1 + len(_SIZES)]
         count = len(sized)
         held = np.tile(free & ~loose, count)
-        led = _steps(likelihood, np.tile(data, count), np.concatenate(sized, axis=1), held, bounds).values
+        led = newton(likelihood, np.tile(data, count), np.concatenate(sized, axis=1), held, bounds).values
         starts = [*starts, *np.split(led, count, axis=1)]
     count, batch = len(starts), data.shape[1]
     seen, moving = np.tile(data, count), np.tile(free, count)
-    tried = _steps(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds)
+    tried = newton(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds)
     values = tried.values.reshape(-1, count, batch)
     nll = np.where(np.isfinite(tried.nll), tried.nll, np.inf).reshape(count, batch)
     best, each = np.argmin(nll, axis=0), np.arange(batch)
@@ -158,24 +125,10 @@ def _best_of(
     return lowest
 
 
-def _steps(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
-    """Take Newton's steps for a batch, in parts that fit into memory."""
-    count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
-    parts = [
-        _newton(likelihood, data[:, at : at + count], theta[:, at : at + count], free[:, at : at + count], bounds)
-        for at in range(0, data.shape[1], count)
-    ]
-    return Minimum(
-        np.concatenate([part.values for part in parts], axis=1),
-        np.concatenate([part.nll for part in parts]),
-        np.concatenate([part.converged for part in parts]),
-    )
-
-
 def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
     """Fit a batch from one starting point each; `minimise` describes the arguments."""
     low, high = bounds
-    first = _steps(likelihood, data, theta, free, bounds)
+    first = newton(likelihood, data, theta, free, bounds)
     values, nll, converged = first.values, first.nll, first.converged
     stuck = np.flatnonzero(~converged)
     if len(stuck):
@@ -195,7 +148,7 @@ def _around_corners(
 ) -> Minimum:
     """Fit along likelihoods whose corners, where bins without events reach 0, are round, each sharper than before."""
     for corner in _CORNERS:
-        found = _newton(likelihood, data, theta, free, bounds, corner)
+        found = newton(likelihood, data, theta, free, bounds, corner)
         theta = found.values
     return found
 
@@ -274,7 +227,7 @@ def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bo
     """Return the direction of negative curvature of each fit, 0 where there is none: (parameters, batch)."""
     low, high = bounds
     result = np.zeros_like(here)
-    count = max(1, _BUDGET // (max(1, likelihood.bins) * max(1, len(likelihood.columns))))
+    count = at_once(likelihood)
     for at in range(0, here.shape[1], count):
         part = slice(at, at + count)
         known = likelihood.derivatives(here[:, part], data[:, part])
@@ -293,189 +246,6 @@ def _falling(likelihood: Likelihood, data: Floats, here: Floats, free: Flags, bo
             direction /= np.abs(direction).max(axis=1, keepdims=True) + 1e-300
             result[likelihood.columns, part] = np.where(values[:, :1] < 0, direction, 0.0).T
     return result
-
-
-def _newton(
-    likelihood: Likelihood,
-    data: Floats,
-    start: Floats,
-    free: Flags,
-    bounds: tuple[Floats, Floats],
-    corner: float = CORNER,
-) -> Minimum:
-    theta = start.copy()
-    batch = theta.shape[1]
-    converged = np.zeros(batch, dtype=bool)
-    damping = np.zeros(batch)
-    active = np.arange(batch)
-    known = likelihood.derivatives(theta, data, corner)
-    for _ in range(_STEPS):
-        here = theta[:, active]
-        part = _of(known, active)
-        step, distance = _step(likelihood, here, part, free[:, active], bounds, damping[active])
-        done = (distance < TOLERANCE) & (damping[active] < 1e-3)
-        trial = here + step
-        new = likelihood.derivatives(trial, data[:, active], corner)
-        # at the minimum rounding decides the sign of the difference
-        old = known.value[active]
-        better = new.value <= old + 1e-13 * (1 + np.abs(old))
-        good, bad = active[better], active[~better]
-        theta[:, good] = trial[:, better]
-        _take(known, good, new, better)
-        damping[good] = np.where(damping[good] < 1e-4, 0, damping[good] / 8)
-        damping[bad] = np.maximum(damping[bad] * 4, 1e-2)
-        converged[active[done]] = True
-        active = active[~done & (damping[active] < 1e12)]
-        if len(active) == 0:
-            break
-    return Minimum(theta, known.value, converged & np.isfinite(known.value))
-
-
-def _of(known: Derivatives, active: NDArray[np.intp]) -> Derivatives:
-    if len(active) == len(known.value):
-        return known
-    return Derivatives(
-        known.value[active],
-        known.gradient[:, active],
-        known.diagonal[:, active],
-        known.jacobian[active],
-        known.local[:, active],
-        known.weight[:, active],
-        known.second[active],
-        known.cross[active],
-    )
-
-
-def _take(known: Derivatives, places: NDArray[np.intp], new: Derivatives, which: Flags) -> None:
-    for field in fields(known):
-        mine, theirs = getattr(known, field.name), getattr(new, field.name)
-        if field.name in ("value", "jacobian", "second", "cross"):
-            mine[places] = theirs[which]
-        else:
-            mine[:, places] = theirs[:, which]
-
-
-def _step(
-    likelihood: Likelihood,
-    here: Floats,
-    known: Derivatives,
-    free: Flags,
-    bounds: tuple[Floats, Floats],
-    damping: Floats,
-) -> tuple[Floats, Floats]:
-    """Return a step inside the bounds, and the decrease it promises.
-
-    Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian with its
-    negative curvatures taken as positive, damped.
-    """
-    low, high = bounds
-    slack = 1e-12 * (1 + np.abs(here))
-    held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
-    moving = free & ~held
-    limits = (np.maximum(low, -_FAR) - here, np.minimum(high, _FAR) - here)
-    step, promise = np.zeros_like(here), np.zeros(here.shape[1])
-    for bent in (False, True):
-        which = np.flatnonzero(~(promise > 0) | (damping > 0) if bent else damping == 0)
-        if len(which):
-            part, some = _of(known, which), (limits[0][:, which], limits[1][:, which])
-            step[:, which] = _eliminated(likelihood, part, moving[:, which], some, damping[which], bent=bent)
-            promise[which] = _promise(part, moving[:, which], step[:, which])
-    return step, np.abs(promise)
-
-
-def _promise(known: Derivatives, moving: Flags, step: Floats) -> Floats:
-    return np.asarray(-np.sum(np.where(moving, known.gradient, 0.0) * step, axis=0) / 2)
-
-
-def _eliminated(
-    likelihood: Likelihood,
-    known: Derivatives,
-    moving: Flags,
-    limits: tuple[Floats, Floats],
-    damping: Floats,
-    *,
-    bent: bool,
-) -> Floats:
-    """Solve for a step with the bins' own parameters eliminated; `bent` takes negative curvatures as positive.
-
-    With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters (gradient h), the others' step
-    (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h).
-    """
-    own = np.flatnonzero(likelihood.local >= 0)
-    mine, columns = likelihood.local[own], likelihood.columns
-    matrix, between, stiff, pull = reduced(likelihood, known, moving, damping)
-    if bent:
-        matrix = _convex(matrix, moving[columns].T, damping)
-    gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
-    change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
-    step = np.zeros_like(known.gradient)
-    step[columns] = change
-    moved = (between @ change.T[:, :, None])[:, :, 0].T
-    step[mine] = np.where(moving[mine], np.clip(-(pull + moved) / stiff, limits[0][mine], limits[1][mine]), 0.0)
-    return step
-
-
-def reduced(
-    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the Hessian of the columns with the bins' own parameters eliminated, and what the elimination needs.
-
-    Returns
-    -------
-    matrix, between, stiff, pull
-        A - B D^-1 B^T (batch, columns, columns), B (batch, columns, own), the diagonal D and the gradient h of the
-        bins' own parameters (own, batch).
-    """
-    own = np.flatnonzero(likelihood.local >= 0)
-    mine, columns = likelihood.local[own], likelihood.columns
-    local = np.where(moving[mine], known.local[own], 0.0)
-    weight = known.weight
-    stiff = (known.diagonal[mine] + weight[own] * local**2) * (1 + damping) + 1e-300
-    pull = np.where(moving[mine], known.gradient[mine], 0.0)
-    jacobian = known.jacobian
-    matrix = np.swapaxes(jacobian, 1, 2) @ (jacobian * weight.T[:, :, None]) + known.second
-    between = jacobian[:, own] * (weight[own] * local).T[:, :, None]
-    between += known.cross[:, own] * moving[mine].T[:, :, None]
-    matrix -= np.swapaxes(between, 1, 2) @ (between / stiff.T[:, :, None])
-    index = np.arange(len(columns))
-    matrix[:, index, index] += known.diagonal[columns].T + 1e-12
-    return matrix, between, stiff, pull
-
-
-def _convex(matrix: Floats, moving: Flags, damping: Floats) -> Floats:
-    """Return the Hessian with curvatures of either sign as positive ones, in units of its diagonal, and damped."""
-    index = np.arange(matrix.shape[1])
-    size = np.sqrt(np.abs(matrix[:, index, index])) + 1e-6
-    scaled = np.where(moving[:, :, None] & moving[:, None, :], matrix / (size[:, :, None] * size[:, None, :]), 0.0)
-    values, vectors = np.linalg.eigh(scaled)
-    bent = np.maximum(np.abs(values), 1e-6) + damping[:, None]
-    return np.asarray((vectors * bent[:, None, :]) @ np.swapaxes(vectors, 1, 2) * size[:, :, None] * size[:, None, :])
-
-
-def _solve(matrix: Floats, gradient: Floats, moving: Flags, limits: tuple[Floats, Floats]) -> Floats:
-    """Solve for the step of parameters that may move; one that would cross its bound is put on it."""
-    at_all, moving = moving, moving.T.copy()
-    size = gradient.shape[0]
-    index = np.arange(size)
-    step = np.zeros_like(gradient)
-    for _ in range(3):
-        mask = moving[:, :, None] & moving[:, None, :]
-        system = np.where(mask, matrix, 0.0)
-        system[:, index, index] += np.where(moving, 0.0, 1.0)
-        pinned = np.where(moving.T, 0.0, step)
-        right = -(gradient + (matrix @ pinned.T[:, :, None])[:, :, 0].T)
-        right = np.where(moving.T, right, 0.0).T
-        try:
-            solved = np.linalg.solve(system, right[:, :, None])[:, :, 0].T
-        except np.linalg.LinAlgError:
-            solved = right.T / np.maximum(system[:, index, index].T, 1e-12)
-        proposal = np.where(moving.T, solved, pinned)
-        step = np.where(at_all, np.clip(proposal, *limits), 0.0)
-        over = (step != proposal) & moving.T
-        if not over.any():
-            break
-        moving &= ~over.T
-    return step
 
 
 def _migrad(

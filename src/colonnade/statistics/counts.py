@@ -1,0 +1,47 @@
+"""The Poisson term of counts, continued to where nothing or less is expected, with its derivatives."""
+
+from __future__ import annotations
+
+__all__ = ["CORNER", "FLOOR", "WALL", "deviance", "deviance_bend", "deviance_slope"]
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+Floats = NDArray[np.float64]
+
+# below this expectation a bin with events costs what it does here, and per event this much more for every expected
+# event that lacks: a wild trial point costs much instead of being undefined
+FLOOR, WALL = 1e-10, 1e4
+# within this of 0 events, in a bin where none were seen, the likelihood's corner is rounded off
+CORNER = 1e-9
+# of Fisher's curvature, how much a bin without events is given
+_LITTLE = 1e-3
+
+
+def deviance(count: Floats, rate: Floats) -> Floats:
+    """Return rate - count + count log(count / rate), half the Poisson deviance, without losing digits."""
+    excess = (count - rate) / rate
+    near = np.abs(excess) < 1e-3
+    series = excess**2 * (1 / 2 - excess * (1 / 6 - excess * (1 / 12 - excess / 20)))
+    return np.asarray(rate * np.where(near, series, xlogy(1 + excess, 1 + excess) - excess))
+
+
+def deviance_slope(count: Floats, rate: Floats, corner: float | Floats) -> Floats:
+    """Return the derivative of the negative log-likelihood of counts by their rates.
+
+    Where nothing was counted, a rate below 0 costs nothing, and lowering it changes nothing.
+    """
+    round_off = np.clip((rate + corner) / (2 * corner), 0.0, 1.0)
+    seen = np.where(rate < FLOOR, -WALL * count, 1 - count / np.maximum(rate, FLOOR))
+    return np.where(count == 0, round_off, seen)
+
+
+def deviance_bend(count: Floats, rate: Floats, corner: float) -> Floats:
+    """Return the second derivative, a little more where nothing was counted, so that steps are finite."""
+    safe = np.maximum(rate, FLOOR)
+    empty = np.where(np.abs(rate) < corner, 1 / (2 * corner), np.where(rate > 0, _LITTLE / safe, 0.0))
+    seen = np.maximum(count, _LITTLE * safe) / safe**2
+    # from below the floor a step goes to where the count is
+    seen = np.where(rate < FLOOR, WALL * count / np.maximum(count - rate, FLOOR), seen)
+    return np.where(count == 0, empty, seen)
