@@ -261,6 +261,11 @@ def test_a_skim_without_sums_is_refused(write):
     ):
         run(Vectors(), dataset(path))
     run(Vectors(), dataset(path), to_nominal={"pdf"})
+    with pytest.raises(InputError, match="ttbar is a skim"):  # as the manifest says; without a Runs tree
+        run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "c.root"), sumw=40.0))
+    data = Dataset("data", {str(write([[1.0, 1.0, 1.5]] * 4, "d.root")): "Events"},
+                   Metadata(process="data", kind="data"), Path())  # fmt: skip
+    assert run(Vectors(), data).ledger.datasets["data"].generator == {}
     absolute = {"genEventSumw": np.array([40.0]), "LHEPdfSumw": ak.Array([[40.0, 40.0, 48.0]])}
     with pytest.raises(InputError, match=r"weights of pdf_0 is 40 times the nominal one \(Runs\)"):
         run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "b.root", runs=absolute)))

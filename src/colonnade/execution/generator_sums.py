@@ -78,7 +78,11 @@ def generator_ratios(
         entry.sumw, entry.sumw_processed, rel_tol=_ESTIMATE if entry.lost else _ROUNDING
     )
     wanted = {name: each for name, each in sums.items() if name.rpartition("_")[0] not in to_nominal}
-    runs = {} if whole else _of_runs(plan, sorted({each["runs"].partition("[")[0] for each in wanted.values()} - {""}))
+    runs = (
+        {}
+        if whole or not wanted
+        else _of_runs(plan, sorted({each["runs"].partition("[")[0] for each in wanted.values()} - {""}))
+    )
     made = {}
     for name, each in sums.items():
         if name not in wanted:
@@ -130,8 +134,10 @@ def _of_file(path: str, columns: Sequence[str]) -> tuple[float, dict[str, list[f
     import uproot
 
     with uproot.open(path) as file:
+        if "Runs" not in file.keys(cycle=False):
+            return 0.0, {column: [] for column in columns}
         runs = file["Runs"].arrays(filter_name=[*_NAMES, *columns, *(f"{column}_" for column in columns)])
-    nominal = next(runs[name].to_list() for name in _NAMES if name in runs.fields)
+    nominal: list[float] = next((runs[name].to_list() for name in _NAMES if name in runs.fields), [])
     made = {}
     for column in columns:
         rows: list[Any] = next((runs[name].to_list() for name in (column, f"{column}_") if name in runs.fields), [])
