@@ -37,7 +37,7 @@ def coffea(path):
     class Quiet(NanoAODSchema):
         warn_missing_crossrefs = False
 
-    return NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=Quiet, mode="eager").events()
+    return NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=Quiet, mode="virtual").events()
 
 
 def selected(events, shift):
@@ -110,7 +110,7 @@ def assignments(jets, lepton):
 def test_every_assignment_is_described_as_in_a_loop(events, coffea):
     found = AGCTtbar().columns(events)["observables"]
     _, jets, leptons, tagged = selected(coffea, "nominal")
-    for event in range(len(jets)):
+    for event in range(0, len(jets), 4):
         made = list(assignments(jets[event], leptons[event])) if tagged[event] >= 2 else []
         number = min(len(jets[event]), MOST_JETS)
         assert len(made) == (number * (number - 1) * (number - 2) * (number - 3) // 2 if tagged[event] >= 2 else 0)
@@ -120,13 +120,14 @@ def test_every_assignment_is_described_as_in_a_loop(events, coffea):
 
 
 def role(jet, particles, charge):
-    """Say what a jet comes from, by a loop over an event's particles."""
+    """Say what a jet comes from, by a loop over an event's particles, which are plain records."""
     near = []
     for one in particles:
-        mother = one.genPartIdxMother
-        parent = abs(particles[mother].pdgId) if mother >= 0 else 0
-        if abs(one.pdgId) < 6 and parent in (6, 24):
-            near.append((momentum(jet).deltaR(momentum(one)), parent, one.pdgId))
+        mother = one["genPartIdxMother"]
+        parent = abs(particles[mother]["pdgId"]) if mother >= 0 else 0
+        if abs(one["pdgId"]) < 6 and parent in (6, 24):
+            angle = (jet.phi - one["phi"] + np.pi) % (2 * np.pi) - np.pi
+            near.append((np.hypot(jet.eta - one["eta"], angle), parent, one["pdgId"]))
     if not near or min(near)[0] >= 0.4:
         return "none"
     _, parent, flavour = min(near)
@@ -139,13 +140,14 @@ def test_the_right_assignment_is_that_of_the_generator(events, coffea):
     # coffea's GenPart and leptons of the events that are left
     numbers = selected(coffea, "nominal")[0].tolist()
     chosen = [coffea.event.tolist().index(number) for number in numbers]
+    particles = coffea.GenPart[["eta", "phi", "pdgId", "genPartIdxMother"]].to_list()
     known = 0
     for event, place in enumerate(chosen):
         if tagged[event] < 2:
             continue
         electrons = [one for one in coffea.Electron[place] if one.pt > 30 and one.cutBased == 4 and one.sip3d < 4]
         lepton = [*electrons, *(one for one in coffea.Muon[place] if one.pt > 30 and one.tightId and one.sip3d < 4)][0]
-        roles = [role(jet, coffea.GenPart[place], lepton.charge) for jet in jets[event][:MOST_JETS]]
+        roles = [role(jet, particles[place], lepton.charge) for jet in jets[event][:MOST_JETS]]
         number = len(roles)
         truth = [
             [roles[place] for place in (first, second, *rest)] == ["w", "w", "hadronic", "leptonic"]
