@@ -20,12 +20,16 @@ SYSTEMATICS = [
     {"name": "hdamp", "type": "histosys", "variation": "hdamp", "processes": ["background"]},
     {"name": "shower", "type": "histosys", "variation": "shower", "processes": ["background"]},
     {"name": "mass", "type": "normsys", "variation": "mass", "processes": ["background"]},
+    {"name": "tune", "type": "normsys", "variation": "tune", "processes": ["background"], "combine": "envelope"},
 ]
 SAMPLES = {  # name: events, fraction of hard ones, cross-section
     "hdamp_up": (3000, 0.3, 1.0),
     "hdamp_down": (3000, 0.1, 1.0),
     "shower_up": (30, 0.2, 1.0),
     "mass_up": (3000, 0.2, 1.1),
+    "tune_0": (3000, 0.15, 1.0),
+    "tune_1": (3000, 0.3, 1.0),
+    "tune_2": (3000, 0.25, 1.0),
 }
 
 
@@ -85,6 +89,9 @@ def test_the_fit_knows_it(project: Path) -> None:
     filled = load(project / "out")["pt"]["background"]["SR", :, ::sum]
     expected = filled["mass_up"].value / filled["nominal"].value - 1
     assert effects["mass", "SR"].up == pytest.approx(expected)
+    tunes = [filled[f"tune_{number}"].value / filled["nominal"].value - 1 for number in range(3)]
+    assert effects["tune", "SR"].up == pytest.approx(max(tunes))
+    assert effects["tune", "SR"].down == pytest.approx(min(tunes))
     assert effects["mass", "SR"].sides == effects["shower", "SR"].sides == "mirrored"
     assert effects["hdamp", "SR"].sides == "both"
     assert effects["hdamp", "SR"].up > 0.3
