@@ -139,3 +139,29 @@ def test_the_next_to_write_a_file_or_to_use_a_store_sweeps(tmp_path: Path) -> No
     store.prepare()
     assert not part.exists()
     assert store.keys() == {"aa"}
+
+
+SWALLOWED = """
+import click, os, signal, sys, time, weakref
+from colonnade.cli import entry
+
+class Thing: pass
+
+@click.command()
+def command():
+    thing = Thing()
+    # what is raised in a callback of the interpreter's is ignored, as when modules are imported
+    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing
+    time.sleep(60)
+
+sys.argv = ["command"]
+entry(command)
+"""
+
+
+def test_no_interrupt_is_swallowed(tmp_path: Path) -> None:
+    process = started(tmp_path, SWALLOWED)
+    _, error = process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert error.split() == ["Interrupted."]

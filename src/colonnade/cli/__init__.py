@@ -6,7 +6,9 @@ __all__ = ["entry", "main"]
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -96,9 +98,13 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     if piped:
         os.environ["COLUMNS"] = "1000"  # a table in a pipe or a file need not fit a terminal
+    if arguments is None:
+        sys.unraisablehook = _raised_again
     try:
         command.main(args=words, prog_name=name, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
+        if arguments is None:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # a second Ctrl-C waits for nothing
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
@@ -114,6 +120,15 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
         if piped:
             del os.environ["COLUMNS"]
     sys.exit(0)
+
+
+def _raised_again(unraisable: Any) -> None:
+    """Have a Ctrl-C that came where nothing can be raised, such as a callback of the interpreter's, come again."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        main = threading.main_thread().ident
+        threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _told(error: Exception) -> tuple[str, int]:
