@@ -107,6 +107,20 @@ def test_nothing_is_made_of_blinded_data():
     assert said == []
 
 
+def test_an_era_is_named():
+    settings = parse_settings(DataDrivenSettings, {"method": "abcd", "regions": {"A": ["B", "C", "D"]}}, "test")
+    full, empty = filled(DATA), filled([[[7, 7], [-100, 50], [60, 60], [30, 10]]])
+    said = []
+    result = Result({"x": {"data": full}}, {}, Ledger(0.0, {}), eras={"2022": {"x": {"data": empty}}})
+    made = with_data_driven(result, {"qcd": settings}, KINDS, (), said.append)
+    assert made.eras["2022"]["x"]["qcd"]["A", "nominal", :].values() == pytest.approx(np.array([-100, 50]) * 3)
+    assert said == ["data_driven.qcd: the yield in B is negative (-50); it is kept (the era 2022)."]
+    none = filled([[[7, 7], [100, 50], [60, 60], [0, 0]]])
+    result = Result({"x": {"data": full}}, {}, Ledger(0.0, {}), eras={"2022": {"x": {"data": none}}})
+    with pytest.raises(EventError, match="the region D of the histogram x in the era 2022"):
+        with_data_driven(result, {"qcd": settings}, KINDS, (), said.append)
+
+
 def test_an_empty_d_is_one_sentence():
     data = filled([[[7, 7], [100, 50], [60, 60], [0, 0]]])
     with pytest.raises(EventError, match=r"data_driven.qcd: 0 events are left in the region D of the histogram x"):

@@ -8,8 +8,10 @@ import pytest
 from hist.axis import Regular, StrCategory
 
 from colonnade.errors import ConfigError
-from colonnade.statistics import Likelihood, fit, from_workspace, to_workspace
+from colonnade.statistics import Likelihood, fit
 from colonnade.statistics.build import Builder
+from colonnade.statistics.formats.exporting import FORMATS, export_model
+from colonnade.statistics.formats.reading import read_model
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.step import make_inputs
 
@@ -107,16 +109,22 @@ def test_one_bin_is_made_of_factors_alone_and_its_error_is_that_of_the_template(
     assert errors["mu"] == pytest.approx(np.sqrt(90 + estimate**2 * relative) / 20, rel=2e-3)
 
 
-def test_formats_say_it_or_name_what_they_can_not(tmp_path):
-    model = Builder(inputs_of(), settings_of()).build("S").model
-    again = from_workspace(to_workspace(model))
-    assert [p.name for p in again.parameters if p.name.startswith("qcd")] == [
-        p.name for p in model.parameters if p.name.startswith("qcd")
-    ]
-    one, other = Likelihood(model), Likelihood(again)
-    values = np.array([v for p in model.parameters for v in p.inits]) * 1.1
-    order = [one.model.labels.index(label) for label in other.model.labels]
-    assert one.expected(values).sum() == pytest.approx(other.expected(values[order]).sum())
+def test_formats_say_it_or_name_what_they_can_not(tmp_path, monkeypatch):
+    settings = settings_of(channels={name: {"histogram": "x"} for name in "ABCD"})
+    several = Builder(inputs_of(), settings_of()).build("S").model
+    monkeypatch.setitem(SIGNAL, "A", [20.0, 0.0])
+    model = Builder(inputs_of(dict(DATA, A=[90.0, 0.0]), bins=1), settings).build("S").model
+    strength = fit(Likelihood(model)).values[model.labels.index("mu")]
+    for form in FORMATS:
+        (export,) = export_model(model, tmp_path, "one", (form,))
+        again = read_model(export.path)
+        labels = again.labels
+        place = labels.index("mu" if "mu" in labels else "r")
+        assert fit(Likelihood(again)).values[place] == pytest.approx(strength, abs=1e-4), form
+    for form in ("combine", "root"):
+        with pytest.raises(ConfigError, match="can't say the shapefactor qcd_B of qcd in A"):
+            export_model(several, tmp_path, "several", (form,))
+    export_model(several, tmp_path, "several", ("pyhf", "hs3", "xml"))
 
 
 def test_a_blinded_region_is_predicted():

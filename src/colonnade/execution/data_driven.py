@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["DataDrivenSettings", "check_data_driven", "with_data_driven"]
 
 import fnmatch
-import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -117,15 +116,11 @@ def with_data_driven(
     if not wanted:
         return result
     eras = {
-        era: _extended(histograms, wanted, kinds, blinded, functools.partial(_say_of_era, say, era))
+        era: _extended(histograms, wanted, kinds, blinded, say, f" in the era {era}")
         for era, histograms in result.eras.items()
     }
     total = _extended(result.histograms, wanted, kinds, blinded, say)
     return replace(result, histograms=total, eras=eras)
-
-
-def _say_of_era(say: Callable[[str], None], era: str, note: str) -> None:
-    say(f"{note.removesuffix('.')} (era {era}).")
 
 
 def _extended(
@@ -134,6 +129,7 @@ def _extended(
     kinds: Mapping[str, str],
     blinded: Collection[str],
     say: Callable[[str], None],
+    era: str = "",
 ) -> dict[str, dict[str, hist.Hist]]:
     made = {name: dict(by_process) for name, by_process in histograms.items()}
     told: set[str] = set()
@@ -141,11 +137,11 @@ def _extended(
     def once(note: str, key: str) -> None:
         if key not in told:
             told.add(key)
-            say(note)
+            say(f"{note[:-1]}{era and f' ({era[4:]})'}.")
 
     for process, one in wanted.items():
         for histogram, by_process in histograms.items():
-            estimate = _Estimate(process, one, histogram, by_process, kinds, blinded, once)
+            estimate = _Estimate(process, one, f"{histogram}{era}", by_process, kinds, blinded, once)
             if estimate.sources:
                 made[histogram][process] = estimate.make()
     return made

@@ -88,11 +88,12 @@ def make_dump(workflow: Workflow, folder: Path, console: Console) -> list[Column
     processor = make_processor(workflow, unblind=unblind)
     declared = one_of(processor)
     blind = [name for name, region in declared.regions.items() if region.signal and not unblind]
-    data = [dataset.name for dataset in datasets if dataset.metadata.kind == "data"]
+    data = [dataset for dataset in datasets if dataset.metadata.kind == "data"]
     if data and dump.regions and set(dump.regions) <= {*blind}:
+        era = f" of the era {data[0].metadata.era}" if data[0].metadata.era else ""
         msg = (
-            f"dump.regions: data of the dataset {data[0]} are blinded in the region {dump.regions[0]}, so there is "
-            "nothing to dump of them; unblind the workflow, or say dump.data = false."
+            f"dump.regions: data of the dataset {data[0].name}{era} are blinded in the region {dump.regions[0]}, so "
+            "there is nothing to dump of them; unblind the workflow, or say dump.data = false."
         )
         raise ConfigError(msg)
     if data and blind:
