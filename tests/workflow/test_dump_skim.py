@@ -132,6 +132,22 @@ def test_regions_and_columns_choose(root, tmp_path):
     assert "Muon_phi" not in names
 
 
+def test_what_weights_read_is_in_a_skim_of_few_columns(root, tmp_path):
+    text = (root / "processors" / "mini.py").read_text().replace('Histogram("score", Regular(20, 0, 1)),', "")
+    weights = """
+    def weights(self, events, objects, weights):
+        weights.add("phi", 1 + 0.1 * events.MET.phi)
+"""
+    (root / "processors" / "weighted.py").write_text(text + weights)
+    change = {"datasets": "[top]", "processor": "processors/weighted.py", "skim.columns": "['Jet_phi']"}
+    workflow = workflow_of(root, **change)
+    skim = make_skim(workflow, tmp_path, QUIET)
+    before, after = filled(workflow, root / "datasets.json"), filled(workflow, skim.manifest)
+    assert all(before[key].tobytes() == after[key].tobytes() for key in after)
+    with uproot.open(next(iter((tmp_path / "top").glob("*.root")))) as file:
+        assert "Muon_phi" not in set(file["Events"].keys())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

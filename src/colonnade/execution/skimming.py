@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["ChunkFiles", "SkimCache", "SkimResult", "file_name", "write_skims"]
 
+import contextlib
 import copy
 import hashlib
 import os
@@ -90,8 +91,16 @@ class _Skimming:
 
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         about = {**events.metadata}
-        passed, sumw = self.kept(events, self.skim_cuts)  # type: ignore[attr-defined]  # the analysis's
+        analysis: Any = self
         parts = ChunkFiles({})
+        if "@learning" in events.attrs:
+            # what else the analysis reads is wanted, too; what it can't fill it says when it is run
+            with contextlib.suppress(ConfigError):
+                super().process(events)  # type: ignore[misc]  # the analysis's
+        elif not self.skim_cuts:
+            analysis = copy.copy(self)
+            analysis.scorers = {}  # no region, no score
+        passed, sumw = analysis.kept(events, self.skim_cuts)
         if "@learning" not in events.attrs:
             touched = _columns(events.attrs["@layout"])
             places = np.flatnonzero(passed)
@@ -208,8 +217,6 @@ def _skimming(processor: Any, folder: Path, regions: Sequence[str], wanted: Skim
     skimming = copy.copy(processor)
     skimming.__class__ = type("Skimming", (_Skimming, type(processor)), {"__module__": __name__})
     skimming.skim_folder, skimming.skim_cuts, skimming.skim_wanted = str(folder), tuple(regions), wanted
-    if not regions:
-        skimming.scorers = {}  # no region, no score
     return skimming
 
 
