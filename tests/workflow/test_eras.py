@@ -233,3 +233,17 @@ def test_training_columns_are_of_all_eras(copied: Path) -> None:
     weights = pq.read_table(copied / "columns" / "background.parquet")["weight"].to_numpy()
     total = load(copied / "out")["pt"]["background"][:, "nominal", ::sum].values().sum()
     assert weights.sum() == pytest.approx(total, rel=1e-12)
+
+
+def test_the_folder_knows_what_the_run_knew(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fit of what a run left has the eras' parameters; an unchanged run makes no histogram and no fit again."""
+    before = load_run(copied / "out").fit
+    assert {"lumi", "lumi_2016", "sf", "sf_2016", "sf_2017", "theory_2017"} <= {
+        each.name for each in before.diagnostics.pulls
+    }
+    assert colonnade_does("run", change(copied), "--output", copied / "out") == 0
+    assert capsys.readouterr().out.count("unchanged") == 3  # not the ledger, which names the copied files
+    assert colonnade_does("fit", copied / "out") == 0
+    after = load_run(copied / "out").fit
+    assert after.points == before.points
+    assert after.systematics == before.systematics
