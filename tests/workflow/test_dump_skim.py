@@ -12,7 +12,7 @@ import uproot
 from helpers.training_project import write_events, write_project
 from rich.console import Console
 
-from colonnade.errors import ConfigError
+from colonnade.errors import ConfigError, InputError
 from colonnade.execution import ExecutorSettings, run_datasets
 from colonnade.manifest import load_manifest
 from colonnade.training.columns import read_card
@@ -193,3 +193,23 @@ def test_blinded_data_alone_are_refused(root, tmp_path):
         make_dump(workflow_of(root, **{"dump.regions": "[high]"}), tmp_path, QUIET)
     make_dump(workflow_of(root, **{"dump.regions": "[high]", "unblind": "true"}), tmp_path, QUIET)
     assert len(pq.read_table(tmp_path / "nominal" / "data.parquet")) > 0
+
+
+def test_a_skim_of_weighted_events_does_not_normalise_variations_by_what_is_left(root, tmp_path):
+    """Their sums are over all events, which the skim has not."""
+    manifest = json.loads((root / "datasets.json").read_text())
+    del manifest["top"]["metadata"]["xsec_pb"]
+    manifest["top"]["metadata"]["weighted_to"] = 5.0
+    (root / "weighted.json").write_text(json.dumps({"top": manifest["top"]}))
+    text = (root / "processors" / "mini.py").read_text().replace('Histogram("score", Regular(20, 0, 1)),', "")
+    generator = """
+    def generator(self, events):
+        return {"scale": (1 + events.MET.pt / 1000, 1 - events.MET.pt / 1000)}
+"""
+    (root / "processors" / "scaled.py").write_text(text + generator)
+    change = {"manifest": "weighted.json", "processor": "processors/scaled.py", "cache.enabled": "false"}
+    workflow = workflow_of(root, **change)
+    filled(workflow, root / "weighted.json")  # all events: known
+    skim = make_skim(workflow, tmp_path, QUIET)
+    with pytest.raises(InputError, match="Dataset top is a skim, and the sum of scale_up"):
+        filled(workflow, skim.manifest)

@@ -74,9 +74,10 @@ def generator_ratios(
     InputError
         If the sum over the generated events is not known, or can't be one.
     """
-    whole = plan.metadata.weighted_to is not None or math.isclose(
-        entry.sumw, entry.sumw_processed, rel_tol=_ESTIMATE if entry.lost else _ROUNDING
-    )
+    generated = entry.sumw
+    if plan.metadata.weighted_to is not None:
+        generated = plan.metadata.sumw or entry.sumw_processed
+    whole = math.isclose(generated, entry.sumw_processed, rel_tol=_ESTIMATE if entry.lost else _ROUNDING)
     wanted = {name: each for name, each in sums.items() if name.rpartition("_")[0] not in to_nominal}
     runs = (
         {}

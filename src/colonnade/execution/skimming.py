@@ -246,6 +246,7 @@ def _entry(dataset: Dataset, parts: ChunkFiles, ledger: Ledger, folder: Path) ->
             about["luminosity_mask"] = str(dataset.luminosity_mask)
     elif dataset.metadata.weighted_to is not None:
         about["weighted_to"] = dataset.metadata.weighted_to * account.sumw
+        about["sumw"] = account.sumw_processed  # tells that there were more events
     else:
         about["sumw"] = account.sumw
     schema = parts.parts[dataset.name][0][4]
