@@ -130,6 +130,8 @@ def test_the_page_runs(project: Path, page: Path, monkeypatch: pytest.MonkeyPatc
     assert up - nominal == pytest.approx(nominal - down)
     assert filled["electron_id_up", sum].value > nominal > filled["electron_id_down", sum].value > 0
     check_multijet(project, module)
+    check_weights(module)
+    check_theory(module)
 
 
 def check_multijet(project: Path, module: dict[str, Any]) -> None:
@@ -160,3 +162,55 @@ def check_multijet(project: Path, module: dict[str, Any]) -> None:
             main(line.split()[1:])
         assert ended.value.code == 0, line
     assert len(list(Path("skims/multijet/muons").glob("*.root"))) == 1
+
+
+def check_weights(module: dict[str, Any]) -> None:
+    """The trigger's weight by hand, in its region alone."""
+    filled = module["placed"].histograms
+    with uproot.open("nano_tt_v15.root") as file:
+        events = file["Events"].arrays(["Muon_pt", "Jet_pt", "genWeight"])
+    muon = ak.fill_none(ak.max(events.Muon_pt[events.Muon_pt > 25], axis=1), -1.0).to_numpy()
+    jets, weights = events.Jet_pt[events.Jet_pt > 30], events.genWeight.to_numpy().astype(float)
+    good, scale = ak.num(jets).to_numpy() >= 2, 8.0 * 923600 / weights.sum()
+    here = good & (muon > 0)
+    expected = scale * (weights * (0.95 - 0.5 / muon))[here].sum()
+    ht = filled["ht"]["ttbar"]
+    assert ht["muon", "nominal", ::sum].value == pytest.approx(expected, rel=1e-6)
+    assert ht["muon", "muon_trigger_up", ::sum].value == pytest.approx(1.02 * expected, rel=1e-6)
+    assert ht["jets", "muon_trigger_up", ::sum].value == ht["jets", "nominal", ::sum].value
+    assert "top_pt_down" not in ht.axes["variation"]
+    objects = float(ak.sum((weights * ak.sum(1 - jets / 5000, axis=1))[good & (muon < 0)]))
+    assert filled["jet_pt"]["ttbar"]["jets", "nominal", ::sum].value == pytest.approx(scale * objects, rel=1e-5)
+    assert list(filled["jet_pt"]["ttbar"].axes["variation"]) == ["nominal", "scale_up"]
+
+
+def check_theory(module: dict[str, Any]) -> None:
+    """The band of parton densities in the workspace, against NumPy from the members in the file."""
+    out = module["theory"]
+    workspace = json.loads((out / "workspace.json").read_text())
+    (sample,) = [each for each in workspace["channels"][0]["samples"] if each["name"] == "ttbar_v15"]
+    modifiers = {(each["name"], each["type"]): each["data"] for each in sample["modifiers"]}
+    with uproot.open("nano_tt_v15.root") as file:
+        events = file["Events"].arrays(["Jet_pt", "genWeight", "LHEPdfWeight", "LHEScaleWeight"])
+    jets, weights = events.Jet_pt[events.Jet_pt > 30], events.genWeight.to_numpy().astype(float)
+    ht, passed = ak.sum(jets, axis=1).to_numpy(), ak.num(jets).to_numpy() >= 4
+
+    def template(ratio: Any, own: bool = True) -> Any:
+        worth = 8.0 * 923600 / ((weights * ratio).sum() if own else weights.sum())
+        clipped = np.clip(ht[passed], 0, 999)
+        return np.histogram(clipped, 4, (0, 1000), weights=(weights * ratio)[passed] * worth)[0]
+
+    pdf = events.LHEPdfWeight.to_numpy().astype(float).T
+    nominal = template(1.0)
+    half = (template(pdf[102]) - template(pdf[101])) / 2
+    size = np.sqrt(sum((template(each) - nominal) ** 2 for each in pdf[1:101]) + half**2)
+    filled = np.asarray(modifiers["pdf", "histosys"]["hi_data"]) * modifiers["pdf", "normsys"]["hi"]
+    groups = [each for each in range(4) if nominal[each] > 0]
+    assert len(groups) == len(filled)
+    assert filled == pytest.approx((nominal + size)[groups], rel=1e-5)
+    scale = events.LHEScaleWeight.to_numpy().astype(float).T
+    top = np.max([nominal, *(template(scale[place], own=False) for place in (0, 1, 3, 5, 7, 8))], axis=0)
+    ratio = modifiers["scale_ttbar_v15", "normsys"]["hi"]
+    assert ratio == pytest.approx(top.sum() / nominal.sum(), rel=1e-5)
+    entry = json.loads((out / "ledger.json").read_text())["datasets"]["ttbar_v15"]["generator"]
+    assert entry["pdf_4"]["ratio"] == pytest.approx((weights * pdf[5]).sum() / weights.sum(), rel=1e-9)
