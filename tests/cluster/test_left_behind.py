@@ -27,8 +27,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 print("begun", flush=True)
 main()
 """
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from colonnade.cli import main; main()"
-)
 
 
 def make_project(folder: Path, kind: str) -> None:
