@@ -305,7 +305,8 @@ def _change(content: dict[str, Any], change: str) -> None:
         raise ConfigError(msg) from error
     inner: Any = content
     for key in keys[:-1]:
-        inner = inner.setdefault(key, {})
+        # YAML reads the name of an era, such as 2016, as a number
+        inner = inner.setdefault(next((each for each in inner if str(each) == key), key), {})
         if not isinstance(inner, dict):
             msg = f"--set {change}: {key} is not a mapping, so it has no {keys[keys.index(key) + 1]}."
             raise ConfigError(msg)
