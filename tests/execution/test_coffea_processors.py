@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError, InputError
 from colonnade.events import inspect_file
-from colonnade.events.nanoevents import find_nano_schema, read_nanoevents
+from colonnade.events.nanoevents import find_nano_schema, learn_branches, read_nanoevents
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
 from colonnade.execution.coffea_processor import standard_histograms
 from colonnade.serialisation import put_together, take_apart
@@ -283,6 +283,23 @@ def test_a_damaged_branch_loses_its_file_alone(shared_data: Path) -> None:
     assert found.accumulator["events"] == 40
     assert [(loss.file, loss.stop) for _, loss in found.ledger.lost] == [(damaged, 10 * stop) for stop in (1, 2, 3, 4)]
     assert all("HLT_PFJet15" in loss.reason for _, loss in found.ledger.lost)
+
+
+def test_what_is_read_together_is_at_hand(fileset: Fileset) -> None:
+    (path,) = fileset["ZJets"]["files"]
+    source, schema = inspect_file(path), find_nano_schema(None)
+
+    def use(events: Any) -> list[Any]:
+        children = ak.flatten(events.GenPart.children.pdgId, axis=None)
+        return [float(ak.sum(each)) for each in (events.Muon.pt, events.run, children, events.Muon.charge * 2)]
+
+    branches = learn_branches(source, 0, 10, use, {"dataset": "d"}, schema)
+    read = read_nanoevents(source, 10, 40, branches, {"dataset": "d"}, schema)
+    assert isinstance(read.layout["Muon"].content["pt"].data, np.ndarray)
+    assert not isinstance(read.layout["Muon"].content["eta"].data, np.ndarray)
+    assert use(read) == use(read_nanoevents(source, 10, 40, (), {"dataset": "d"}, schema))
+    some = [name for name in branches if not name.startswith("n")]
+    assert use(read_nanoevents(source, 10, 40, some, {"dataset": "d"}, schema)) == use(read)
 
 
 def test_every_column_is_what_coffea_reads(shared_data: Path) -> None:

@@ -37,6 +37,8 @@ from colonnade.kinematics.layouts import read_only
 _OFFSETS = ":"
 # how coffea's forms say: the values of a branch, jagged or not
 _CONTENT = (["!load", "!content"], ["!load"])
+# and how: where each event's objects start, by their counter
+_COUNTED = ["!load", "!counts2offsets", "!skip", "!offsets"]
 
 
 def find_nano_schema(name: str | type | None) -> type:
@@ -131,7 +133,9 @@ def read_nanoevents(
     if not isinstance(handle.reader, TTreeReader):
         return template(known, start, stop, touched)
     read = branches_of(handle, source, start, stop, threads)
-    mapping = (_Shared if shared else _Branches)(handle, start, stop, read, branches, touched)
+    mapping = (_Shared if shared else _Branches)(
+        handle, start, stop, read, branches, touched, issubclass(schema, nanoevents.NanoAODSchema)
+    )
     key = tuple_to_key((uuid, source.tree, f"{start}-{stop}"))
     return nanoevents.NanoEventsFactory(_WithMetadata(template, known), mapping, key, mode="virtual").events()
 
@@ -214,22 +218,36 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         read: Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]],
         together: Sequence[str],
         touched: list[Any] | None,
+        counted: bool,
     ) -> None:
         file = _uproot_file(handle)
         opener = TrivialUprootOpener({str(file.file.uuid): handle.path})
         super().__init__(opener, start, stop, cache={}, access_log=touched, file_handle=file, virtual=True)
         self._names = frozenset(handle.reader.names)
-        self._read = read
+        self._read, self._reader = read, handle.reader
         here = {name.removesuffix(_OFFSETS): name.endswith(_OFFSETS) for name in together}
         here = {name: offsets for name, offsets in here.items() if name in self._names}
         self._raws = dict(read(list(here), [name for name, offsets in here.items() if not offsets])) if here else {}
+        #: what can be given at once: counters, what they count, and one number an event; so NanoAOD is made
+        self._whole = frozenset(name for name in here if counted and self._is_whole(name))
 
     def __getitem__(self, key: str) -> Any:
-        """Return what makes a buffer; the values of a branch are the most common, and need nothing of coffea."""
+        """Return a buffer where its branch is read already, else what makes it when it is touched.
+
+        The values of a branch are the most common, and need nothing of coffea.
+        """
         name, *steps = self.interpret_key(key)[-1]
         if steps in _CONTENT and name in self._names:
-            return functools.partial(self._content, name, key)
-        return super().__getitem__(key)
+            make = functools.partial(self._content, name, key)
+        else:
+            make = super().__getitem__(key)
+        return make() if name in self._whole and (steps in _CONTENT or steps == _COUNTED) else make
+
+    def _is_whole(self, name: str) -> bool:
+        counter = f"n{name.partition('_')[0]}"
+        if counter in self._names:
+            return counter in self._raws
+        return not self._reader.form(name)[0]
 
     def _content(self, name: str, key: str) -> Any:
         if self._access_log is not None:
@@ -273,7 +291,7 @@ class _Shared(_Branches):
 
     def __getitem__(self, key: str) -> Any:
         make = super().__getitem__(key)
-        return lambda: read_only(np.asarray(make()))
+        return (lambda: read_only(np.asarray(make()))) if callable(make) else read_only(make)
 
 
 def _uproot_file(handle: Handle) -> Any:

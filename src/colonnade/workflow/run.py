@@ -195,7 +195,7 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
         progress=RichProgress(console),
         **special,
     )
-    regions = getattr(one_of(processor), "regions", {})
+    regions = one_of(processor).regions if workflow.coffea is None else {}
     return with_data_driven(
         result,
         settings.data_driven,
