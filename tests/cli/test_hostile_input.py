@@ -11,15 +11,21 @@ from pathlib import Path
 
 import correctionlib.schemav2 as schema
 import pytest
+import yaml
+from helpers.random_models import random_spec
 from helpers.small_project import PROCESSOR, fails, write_project
 from rich.console import Console
 
 from colonnade.cli import main
 from colonnade.config import read_json, read_yaml
 from colonnade.errors import ConfigError, InputError
+from colonnade.events import inspect_file, read_events
 from colonnade.histograms import load
 from colonnade.inputs import open_archive, read_file
 from colonnade.processor.corrections import Corrections
+from colonnade.statistics import from_workspace
+from colonnade.statistics.formats.hs3 import to_hs3
+from colonnade.statistics.formats.root import to_cabinetry
 from colonnade.terminal import Terminal, visible
 
 BASE = "processor: processors/x.py\nluminosity: 1\n"
@@ -197,3 +203,35 @@ def test_long_names_of_regions_are_drawn(tmp_path: Path, shared_data: Path) -> N
         main(["run", str(workflow), "--output", str(tmp_path / "out")])
     assert caught.value.code == 0
     assert list((tmp_path / "out" / "plots").rglob("*.png"))
+
+
+def test_hs3_without_a_name(capsys, tmp_path: Path) -> None:
+    content = to_hs3(from_workspace(random_spec(2)))
+    del content["distributions"][0]["name"]
+    (tmp_path / "h.json").write_text(json.dumps(content))
+    assert "something in it has no 'name'" in fails(capsys, "limit", tmp_path / "h.json")
+
+
+def test_cabinetry_with_two_samples_of_data(capsys, tmp_path: Path) -> None:
+    config = tmp_path / "c.yml"
+    strength = {"name": "mu", "type": "normfactor", "data": None}
+    samples = [{"name": name, "data": [9.0, 5.0], "modifiers": mods} for name, mods in (("s", [strength]), ("b", []))]
+    spec = {
+        "channels": [{"name": "SR", "samples": samples}],
+        "observations": [{"name": "SR", "data": [9.0, 6.0]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    to_cabinetry(from_workspace(spec), config)
+    content = yaml.safe_load(config.read_text())
+    data = next(each for each in content["Samples"] if each.get("Data"))
+    content["Samples"].append(data | {"Name": "more"})
+    config.write_text(yaml.safe_dump(content))
+    assert "no cabinetry configuration that can be built" in fails(capsys, "limit", config)
+
+
+def test_a_blank_line_in_a_table_is_no_event(capsys, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n\n3,4\n\n")
+    source = inspect_file(str(tmp_path / "t.csv"))
+    events = read_events(source, 0, source.entries, ("a", "b"), {})
+    assert (events.a.to_list(), events.b.to_list()) == ([1, 3], [2, 4])

@@ -29,7 +29,7 @@ MODELS: tuple[Any, ...] = (
 )
 CODES = (
     "objects.muons.pt",
-    "objects.muons.pt  # a comment",
+    "objects.muons.pt",  # with a comment
     "objects.muons.pt * factor()",
     "objects.muons.pt * float(self.files['scale'].read_text())",
     "objects.muons.pt * TABLE['factor']",
@@ -82,6 +82,7 @@ class Edits(RuleBasedStateMachine):
         state = self.state
         text = PROCESSOR.replace("objects.muons.pt", CODES[state.code])
         imports = f"from processors.neighbour import factor\n\nTABLE = {{'factor': {state.factor}}}\n"
+        imports += "# a comment\n" if state.code == 1 else ""
         text = text.replace("\n\nclass", f"\n{imports}\n\nclass", 1)
         self.put("processors/search.py", text)
         self.put("processors/neighbour.py", f"def factor():\n    return {state.factor}\n")
