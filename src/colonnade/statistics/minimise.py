@@ -18,8 +18,9 @@ from colonnade.statistics.counts import CORNER
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.newton import Flags, Floats, Minimum, at_once, newton, reduced
 
-# starting points of Migrad
-_STARTS = 4
+# starting points of Migrad and its calls; of a value that rests: by how much it still changes, relative, and what
+# Migrad may find below it
+_STARTS, _CALLS, _RESTS, _NO_LOWER = 4, 20_000, 1e-9, 1e-4
 # at which sizes the free factors of other starting points are
 _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
@@ -130,14 +131,15 @@ def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, boun
     low, high = bounds
     first = newton(likelihood, data, theta, free, bounds)
     values, nll, converged = first.values, first.nll, first.converged
-    stuck = np.flatnonzero(~converged)
+    stuck, rests = np.flatnonzero(~converged), np.zeros(len(nll), dtype=bool)
     if len(stuck):
-        led = _around_corners(likelihood, data[:, stuck], theta[:, stuck], free[:, stuck], bounds)
+        led, rests[stuck] = _around_corners(likelihood, data[:, stuck], theta[:, stuck], free[:, stuck], bounds)
         values[:, stuck], nll[stuck], converged[stuck] = led.values, led.nll, led.converged
     failed = np.flatnonzero(~converged)
     for index in failed:
         starts = (values[:, index], theta[:, index])
-        found = _migrad(likelihood, data[:, index], starts, np.flatnonzero(free[:, index]), (low[:, 0], high[:, 0]))
+        moving, ends = np.flatnonzero(free[:, index]), (low[:, 0], high[:, 0])
+        found = _migrad(likelihood, data[:, index], starts, moving, ends, rests=bool(rests[index]))
         if found is not None:
             values[:, index], nll[index], converged[index] = found[0], found[1], True
     return Minimum(values, nll, converged, len(failed))
@@ -145,12 +147,20 @@ def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, boun
 
 def _around_corners(
     likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]
-) -> Minimum:
-    """Fit along likelihoods whose corners, where bins without events reach 0, are round, each sharper than before."""
+) -> tuple[Minimum, Flags]:
+    """Fit along likelihoods whose corners, where bins without events reach 0, are round, each sharper than before.
+
+    Returns
+    -------
+    Minimum, numpy.ndarray
+        And which fits the last corners left where they were, as at the end of a template.
+    """
+    values = []
     for corner in _CORNERS:
         found = newton(likelihood, data, theta, free, bounds, corner)
         theta = found.values
-    return found
+        values.append(found.nll)
+    return found, np.abs(values[-1] - values[-3]) < _RESTS * (1 + np.abs(found.nll))
 
 
 def _other_starts(
@@ -254,8 +264,13 @@ def _migrad(
     starts: tuple[Floats, Floats],
     chosen: NDArray[np.intp],
     bounds: tuple[Floats, Floats],
+    *,
+    rests: bool,
 ) -> tuple[Floats, float] | None:
-    """Fit one data set with MINUIT, from where the Newton steps ended, the start, and points around it."""
+    """Fit one data set with MINUIT, from where the Newton steps ended, the start, and points around it.
+
+    Where the steps rested and MINUIT finds next to nothing below, that is the minimum.
+    """
     import iminuit
 
     reached, start = starts
@@ -273,6 +288,7 @@ def _migrad(
     def slope(values: Floats) -> Floats:
         return np.asarray(likelihood.gradient(expand(values), column)[chosen, 0])
 
+    least = cost(reached[chosen])
     rng = np.random.default_rng(0)
     width = np.minimum(high - low, 1.0)
     shaken = [start[chosen] + 0.3 * width * rng.uniform(-1, 1, len(chosen)) for _ in range(_STARTS - 2)]
@@ -284,7 +300,9 @@ def _migrad(
         minuit.limits = list(zip(low, high, strict=True))
         minuit.tol = 1e-3
         minuit.print_level = 0  # which is global, and may have been raised by others
-        minuit.migrad(ncall=20_000)
+        minuit.migrad(ncall=_CALLS // 10 if rests else _CALLS)
+        if rests and minuit.fval is not None and minuit.fval > least - _NO_LOWER:
+            return (reached, least) if minuit.fval > least else (expand(np.asarray(minuit.values))[:, 0], minuit.fval)
         if minuit.valid and minuit.fval is not None:
             return expand(np.asarray(minuit.values))[:, 0], float(minuit.fval)
     return None
