@@ -119,6 +119,8 @@ def entry(command: click.Command, arguments: list[str] | None = None, name: str 
     finally:
         if piped:
             del os.environ["COLUMNS"]
+        if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: a Ctrl-C now changes nothing
     sys.exit(0)
 
 
