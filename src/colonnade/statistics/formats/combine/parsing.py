@@ -1,0 +1,485 @@
+"""Reading a Combine datacard: the grammar of its lines.
+
+The grammar is that of Combine's own parser (Combine's documentation, "Datacards", and its source, release 10.6): up to
+the line ``rate`` a line is known by its first word and unknown lines are titles; after it each line is a systematic
+uncertainty, known by its second word. `read_card` checks what that parser checks and refuses what it refuses.
+"""
+
+from __future__ import annotations
+
+__all__ = ["read_card"]
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from colonnade.errors import ConfigError, InputError, nearest
+from colonnade.inputs import read_file
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Line, Shape, Systematic
+
+_ASYMMETRIC = ("lnN", "lnU")
+_CELLS = (*_ASYMMETRIC, "gmN", "gmM", "trG", "unif")
+_SHAPES = ("shape", "shapeN", "shapeU", "shape?", "shapeN?", "shapeU?", "shape2", "shapeN2", "shape2?", "shapeN2?")
+_OTHERS = ("param", "flatParam", "extArg", "rateParam", "discrete", "edit", "group", "autoMCStats")
+_WHOLE = re.compile(r"-?[0-9]+")
+
+
+def read_card(path: Path) -> Card:
+    """Read the lines of a datacard.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read or holds no text.
+    ConfigError
+        If a line is not one of a datacard, or lines do not fit together; the message names file and line.
+    """
+    try:
+        text = read_file(path).decode()
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not a text file, so no datacard."
+        raise InputError(msg) from error
+    lines = [Line(number, tuple(raw.split())) for number, raw in enumerate(text.splitlines(), start=1)]
+    header = _Header(Card(path))
+    rate = next((index for index, line in enumerate(lines) if line.words[:1] == ("rate",)), None)
+    for line in lines if rate is None else lines[: rate + 1]:
+        _located(path, line, header.read)
+    if rate is None:
+        msg = f"{path} is no datacard: it has no bin, process and rate lines."
+        raise ConfigError(msg)
+    body = _Body(header.card)
+    for raw, line in list(zip(text.splitlines(), lines, strict=True))[rate + 1 :]:
+        if raw.startswith(("--", "#")):
+            continue
+        kept = tuple(raw[: raw.find("#")].split()) if raw.find("#") > 0 else line.words
+        if len(kept) > 1:
+            _located(path, Line(line.number, kept), body.read)
+    card = header.card
+    _check_yields(card)
+    _drop_empty(card, header.declared_systematics if not body.edited else None)
+    _check_names(card)
+    return card
+
+
+def _located(path: Path, line: Line, read: Callable[[Line], None]) -> None:
+    """Read a line; an error names it."""
+    try:
+        read(line)
+    except ConfigError as error:
+        msg = f"{path}, line {line.number}: {error}"
+        raise ConfigError(msg) from error
+    except (ValueError, IndexError) as error:
+        msg = f"{path}, line {line.number}: {' '.join(line.words)[:60]!r} can't be read as a line of a datacard."
+        raise ConfigError(msg) from error
+
+
+# ---- up to the line ``rate``
+
+
+class _Header:
+    """The lines up to ``rate``: bins, observations, processes, where the templates lie."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.declared_systematics: int | None = None
+        self._declared_bins: int | None = None
+        self._declared_processes: int | None = None
+        self._pending: list[str] = []  # the last bin line, until an observation or process line takes it
+        self._observations: list[float] | None = None
+        self._names: list[str] | None = None
+        self._columns: list[Cell] = []
+
+    def read(self, line: Line) -> None:
+        """Take one line; a line of another first word is a title."""
+        known: dict[str, Callable[[list[str]], None]] = {
+            "imax": self._imax,
+            "jmax": self._jmax,
+            "kmax": self._kmax,
+            "shapes": self._shapes,
+            "observation": self._observation,
+            "Observation": self._observation,
+            "bin": self._bin,
+            "process": self._process,
+            "rate": self._rate,
+        }
+        if line.words and line.words[0] in known:
+            known[line.words[0]](list(line.words[1:]))
+
+    def _imax(self, words: list[str]) -> None:
+        self._declared_bins = _declared(words)
+
+    def _jmax(self, words: list[str]) -> None:
+        count = _declared(words)
+        self._declared_processes = None if count is None else count + 1
+
+    def _kmax(self, words: list[str]) -> None:
+        self.declared_systematics = _declared(words)
+
+    def _shapes(self, words: list[str]) -> None:
+        if len(words) < 3:
+            msg = "a shapes line needs a process, a bin, a file and the name of a template, or FAKE."
+            raise ConfigError(msg)
+        process, channel, file, *names = words
+        entries = self.card.shapes.setdefault(channel, {})
+        if process in entries:
+            msg = f"the shapes of process {process!r} in bin {channel!r} are given twice."
+            raise ConfigError(msg)
+        if file == "FAKE" and not names:
+            entries[process] = None
+            return
+        if not names:
+            msg = f"the shapes of process {process!r} in bin {channel!r} name no template of {file}."
+            raise ConfigError(msg)
+        entries[process] = Shape(file, names[0], names[1] if len(names) > 1 else None)
+
+    def _observation(self, words: list[str]) -> None:
+        self._observations = [float(word) for word in words]
+        if self._declared_bins is not None and len(words) != self._declared_bins:
+            msg = f"there are {len(words)} observations for {self._declared_bins} bins (imax)."
+            raise ConfigError(msg)
+        if self._pending:
+            if len(self._pending) != len(words):
+                msg = f"there are {len(words)} observations for {len(self._pending)} bins."
+                raise ConfigError(msg)
+            self.card.bins = self._pending
+            self._pending = []
+
+    def _bin(self, words: list[str]) -> None:
+        self._pending = words
+        odd = next((word for word in words if word[0].isdigit()), None)
+        if odd is not None:
+            _note(self.card, f"Combine itself refuses the name of bin {odd!r}, which begins with a digit.")
+
+    def _process(self, words: list[str]) -> None:
+        if self._names is None:
+            if len(words) != len(self._pending):
+                msg = f"there are {len(words)} processes for {len(self._pending)} bins."
+                raise ConfigError(msg)
+            self._names = words
+            return
+        numbers, names = words, self._names
+        if _WHOLE.match(names[0]) and not _WHOLE.match(numbers[0]):  # numbers may stand above names
+            numbers, names = names, numbers
+        if len(numbers) != len(names):
+            msg = f"there are {len(numbers)} numbers for {len(names)} processes."
+            raise ConfigError(msg)
+        self._columns = list(zip(self._pending, names, strict=True))
+        self._take_columns([int(number) <= 0 for number in numbers])
+
+    def _take_columns(self, signal: list[bool]) -> None:
+        card, bins = self.card, list(dict.fromkeys(channel for channel, _ in self._columns))
+        if card.bins:
+            stray = next((channel for channel in bins if channel not in card.bins), None)
+            if stray is not None:
+                msg = f"the bin {stray} is not among the declared bins {', '.join(card.bins)}."
+                raise ConfigError(msg)
+        else:
+            card.bins = bins
+        processes = list(dict.fromkeys(process for _, process in self._columns))
+        if self._declared_processes not in (None, len(processes)):
+            names = ", ".join(processes)
+            msg = f"there are {len(processes)} processes ({names}), not {self._declared_processes} (jmax + 1)."
+            raise ConfigError(msg)
+        if self._declared_bins not in (None, len(card.bins)):
+            msg = f"there are {len(card.bins)} bins ({', '.join(card.bins)}), not {self._declared_bins} (imax)."
+            raise ConfigError(msg)
+        if self._observations is not None:
+            if len(self._observations) != len(card.bins):
+                msg = f"there are {len(self._observations)} observations for {len(card.bins)} bins."
+                raise ConfigError(msg)
+            card.observed = dict(zip(card.bins, self._observations, strict=True))
+        kinds: dict[str, bool] = {}
+        for (_, process), each in zip(self._columns, signal, strict=True):
+            if kinds.setdefault(process, each) != each:
+                msg = f"the process {process} is signal in one bin and background in another."
+                raise ConfigError(msg)
+        card.signals = {process for process, each in kinds.items() if each}
+
+    def _rate(self, words: list[str]) -> None:
+        if not self._columns:
+            msg = "the rate line stands before the two process lines."
+            raise ConfigError(msg)
+        if len(words) != len(self._columns):
+            msg = f"there are {len(words)} rates for {len(self._columns)} columns."
+            raise ConfigError(msg)
+        if len(set(self._columns)) != len(self._columns):
+            twice = next(cell for cell in self._columns if self._columns.count(cell) > 1)
+            msg = f"the process {twice[1]} stands twice in the bin {twice[0]}."
+            raise ConfigError(msg)
+        self.card.rates = dict(zip(self._columns, map(float, words), strict=True))
+
+
+def _declared(words: list[str]) -> int | None:
+    return None if words[0] == "*" else int(words[0])
+
+
+def _note(card: Card, sentence: str) -> None:
+    if sentence not in card.notes:
+        card.notes.append(sentence)
+
+
+# ---- after the line ``rate``
+
+
+class _Body:
+    """The lines after ``rate``: systematic uncertainties and what belongs to them."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.edited = False
+
+    def read(self, line: Line) -> None:
+        """Take one line."""
+        name, kind, *words = line.words
+        name = name.replace("[nofloat]", "")
+        if kind == "edit":
+            from colonnade.statistics.formats.combine.edits import edit
+
+            self.edited = True
+            edit(self.card, words)
+            return
+        if kind in ("group", "autoMCStats", "rateParam", "extArg", "param", "flatParam", "discrete"):
+            getattr(self, f"_{kind}")(name, words)
+        elif kind in _CELLS or kind in _SHAPES:
+            self._cells(f"theta{name}" if name[0].isdigit() else name, kind, words)
+        else:
+            known = (*_CELLS, *_SHAPES, *_OTHERS)
+            msg = f"{name} is of the unknown kind {kind!r}{nearest(kind, known)}; {', '.join(known)} can be read."
+            raise ConfigError(msg)
+
+    def _cells(self, name: str, kind: str, words: list[str]) -> None:
+        self._check_repeated(name, kind)
+        count = {"gmN": 1, "unif": 2}.get(kind, 0)
+        arguments = tuple(float(word) for word in words[:count])
+        if kind == "gmN":
+            arguments = (float(int(words[0])),)
+        cells = words[count:]
+        if len(cells) < len(self.card.rates):
+            msg = f"the {kind} {name} has {len(cells)} entries for {len(self.card.rates)} columns."
+            raise ConfigError(msg)
+        found = Systematic(name, kind, arguments)
+        for cell, word in zip(self.card.rates, cells, strict=False):  # words behind the last column are a remark
+            effect = _effect(name, kind, word)
+            if effect != 0.0:
+                found.effects[cell] = effect
+                if kind == "gmN" and self.card.rates[cell] == 0:
+                    self.card.rates[cell] = 1e-6
+        self.card.systematics.append(found)
+
+    def _check_repeated(self, name: str, kind: str) -> None:
+        kinds = {each.kind for each in self.card.systematics if each.name == name}
+        if (kind == "lnN" and "shape" in kinds) or (kind == "shape" and "lnN" in kinds):
+            msg = f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either."
+            raise ConfigError(msg)
+
+    def _param(self, name: str, words: list[str]) -> None:
+        if len(words) < 2:
+            msg = f"the param {name} needs a mean and a width."
+            raise ConfigError(msg)
+        if "/" in words[1]:
+            low, high = words[1].split("/")
+            if low[0] != "-" or high[0] != "+":
+                msg = f"the two widths of the param {name} are written as -x/+y, not {words[1]}."
+                raise ConfigError(msg)
+            widths = float(low[1:]), float(high[1:])
+        else:
+            widths = float(words[1]), float(words[1])
+        if not min(widths) > 0:
+            msg = f"the param {name} has the width {words[1]}, which is not above 0."
+            raise ConfigError(msg)
+        bounds = _range(words[2]) if len(words) == 3 else None
+        self.card.measured[name] = (float(words[0]), *widths, bounds)
+
+    def _rateParam(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
+        if not 3 <= len(words) <= 4:
+            msg = f"the rateParam {name} needs a bin, a process, and a value (and [range]), or a formula and names."
+            raise ConfigError(msg)
+        where, which = words[:2]
+        if "*" in where or "*" in which:
+            cells = [cell for cell in self._all_cells() if _matches(cell, where, which)]
+        elif where not in self.card.bins or which not in self.card.processes:
+            msg = f"the rateParam {name} names the bin {where} and process {which}, which are not both there."
+            raise ConfigError(msg)
+        else:
+            cells = [(where, which)]
+        if not cells:
+            msg = f"the rateParam {name} matches no bin {where!r} with a process {which!r}."
+            raise ConfigError(msg)
+        self._create(name, words[2:])
+        for cell in cells:
+            if cell in self.card.rates:
+                self.card.scaled.setdefault(cell, []).append(name)
+
+    def _all_cells(self) -> list[Cell]:
+        return [(channel, process) for process in self.card.processes for channel in self.card.bins]
+
+    def _create(self, name: str, words: list[str]) -> None:
+        """Create what a rateParam multiplies with: the first line of a name counts."""
+        if ".root" in words[0] and ":" in words[0]:
+            msg = f"the rateParam {name} lies in the RooFit workspace {words[0]}, which can't be read here."
+            raise ConfigError(msg)
+        if name in self.card.free or name in self.card.formulas:
+            return
+        if len(words) == 2 and "[" not in words[1]:
+            self.card.formulas[name] = (words[0], tuple(words[1].split(",")))
+            return
+        value = float(words[0])
+        bounds = _range(words[1]) if len(words) == 2 else None
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            msg = f"the rateParam {name} begins at {value:g}, outside its range {words[1]}."
+            raise ConfigError(msg)
+        self.card.free[name] = FreeParameter(value, bounds)
+
+    def _extArg(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
+        if ":" in words[-1]:
+            msg = f"the extArg {name} lies in the RooFit workspace {words[-1]}, which can't be read here."
+            raise ConfigError(msg)
+        if name in self.card.free:
+            return
+        constant = len(words) > 1 and words[1].strip("[]") == "const"
+        bounds = _range(words[1]) if len(words) > 1 and not constant else None
+        self.card.free[name] = FreeParameter(float(words[0]), bounds, constant)
+
+    def _flatParam(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
+        del words
+        _note(self.card, f"the flatParam {name} says only that {name} is unconstrained.")
+
+    def _discrete(self, name: str, words: list[str]) -> None:
+        del words
+        _note(
+            self.card, f"the discrete {name} chooses among pdfs of a RooFit workspace; it has no effect on templates."
+        )
+
+    def _group(self, name: str, words: list[str]) -> None:
+        if not words or words[0] not in ("=", "+="):
+            msg = f"the group {name} needs = or += and the names of parameters."
+            raise ConfigError(msg)
+        if words[0] == "=" and name in self.card.groups:
+            msg = f"the group {name} is defined twice; write += to add to it."
+            raise ConfigError(msg)
+        if words[0] == "+=" and name not in self.card.groups:
+            msg = f"the group {name} is added to before it is defined."
+            raise ConfigError(msg)
+        self.card.groups.setdefault(name, set()).update(words[1:])
+
+    def _autoMCStats(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
+        if not 1 <= len(words) <= 3:
+            msg = "autoMCStats takes a threshold, whether signal counts (0 or 1) and a mode (1 or 2)."
+            raise ConfigError(msg)
+        setting = (
+            float(words[0]),
+            len(words) > 1 and bool(int(words[1])),
+            int(words[2]) if len(words) > 2 else 1,
+        )
+        if "*" not in name and name not in self.card.bins:
+            msg = f"autoMCStats names the bin {name}, which is not there{nearest(name, self.card.bins)}."
+            raise ConfigError(msg)
+        for channel in self.card.bins:
+            if channel == name or ("*" in name and fnmatch.fnmatchcase(channel, name)):
+                self.card.statistics[channel] = setting
+
+
+def _matches(cell: Cell, where: str, which: str) -> bool:
+    return fnmatch.fnmatchcase(cell[0], where) and fnmatch.fnmatchcase(cell[1], which)
+
+
+def _range(word: str) -> tuple[float, float]:
+    low, high = (float(each) for each in word.strip("[]").split(","))
+    if not low < high:
+        msg = f"the range {word} is empty."
+        raise ConfigError(msg)
+    return low, high
+
+
+def _effect(name: str, kind: str, word: str) -> Effect:
+    """Read one cell; 0 is no effect."""
+    if set(word) == {"-"}:
+        return 0.0
+    if "/" in word:
+        if kind not in _ASYMMETRIC and not kind.endswith("?"):
+            msg = f"the {kind} {name} has the entry {word}: only lnN and lnU have two values."
+            raise ConfigError(msg)
+        down, up = (float(each) for each in word.split("/"))
+        if not min(down, up) > 0:
+            msg = f"the {kind} {name} has the entry {word}, which is not above 0."
+            raise ConfigError(msg)
+        return down, up
+    value = float(word)
+    if kind != "trG" and not value >= 0:
+        msg = f"the {kind} {name} has the negative entry {word}."
+        raise ConfigError(msg)
+    return value
+
+
+# ---- what must hold of the whole card
+
+
+def _check_yields(card: Card) -> None:
+    for channel in card.bins:
+        found = [process for (where, process), rate in card.rates.items() if where == channel and rate != 0]
+        if not found:
+            msg = f"{card.path}: no process contributes to the bin {channel}."
+            raise ConfigError(msg)
+        if not set(found) - card.signals:
+            msg = f"{card.path}: no background contributes to the bin {channel}; Combine refuses that."
+            raise ConfigError(msg)
+        if not set(found) & card.signals:
+            _note(card, f"no signal contributes to the bin {channel}.")
+
+
+def _drop_empty(card: Card, declared: int | None) -> None:
+    """Drop uncertainties without an effect on any process with events, as Combine does, and count the rest."""
+
+    def acts(each: Systematic) -> bool:
+        return any(
+            card.rates[cell] != 0 and not (each.kind == "lnN" and effect == 1.0)
+            for cell, effect in each.effects.items()
+        )
+
+    for each in card.systematics:
+        if not acts(each):
+            _note(card, f"the {each.kind} {each.name} has no effect.")
+    card.systematics = [each for each in card.systematics if acts(each)]
+    count = len(card.systematics) + len(card.measured)
+    if declared not in (None, count):
+        msg = f"{card.path}: there are {count} systematic uncertainties, not {declared} (kmax); kmax * counts them."
+        raise ConfigError(msg)
+
+
+def _check_names(card: Card) -> None:
+    """Refuse names that would mean two things, and formulas or groups of what is not there."""
+    if "r" in card.free or "r" in card.formulas:
+        msg = f"{card.path}: a rateParam can't be called r, which is the signal strength."
+        raise ConfigError(msg)
+    named = {each.name for each in card.systematics}
+    twice = named & (set(card.free) | set(card.formulas))
+    if twice:
+        msg = f"{card.path}: {min(twice)} is a systematic uncertainty and a rateParam; give one another name."
+        raise ConfigError(msg)
+    _check_formulas(card.path, card.formulas, card.parameters | {"r"})
+    known = card.parameters | set(card.formulas)
+    for group, members in card.groups.items():
+        missing = sorted(members - known)
+        if missing:
+            hint = nearest(missing[0], sorted(known))
+            msg = f"{card.path}: the group {group} names {missing[0]}, which is no parameter{hint}."
+            raise ConfigError(msg)
+
+
+def _check_formulas(path: Path, formulas: Mapping[str, tuple[str, tuple[str, ...]]], parameters: set[str]) -> None:
+    """See that each formula is one of parameters or of other formulas, in the end of parameters alone."""
+    settled = set(parameters)
+    waiting = dict(formulas)
+    while waiting:
+        ready = [name for name, (_, arguments) in waiting.items() if set(arguments) <= settled]
+        if not ready:
+            name, (_, arguments) = next(iter(waiting.items()))
+            stray = next(each for each in arguments if each not in settled)
+            msg = (
+                f"{path}: the formula of {name} needs {stray}, which is no parameter{nearest(stray, sorted(settled))}."
+            )
+            raise ConfigError(msg)
+        for name in ready:
+            settled.add(name)
+            del waiting[name]
