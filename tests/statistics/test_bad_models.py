@@ -5,6 +5,7 @@ import json
 import pytest
 
 from colonnade.cli import main
+from colonnade.errors import ConfigError
 from colonnade.statistics import from_workspace
 from colonnade.statistics.formats.hs3 import to_hs3
 
@@ -120,3 +121,15 @@ def test_hs3_where_a_run_is_expected(tmp_path, capsys):
             main(words)
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_parameter_of_interest_with_a_value_for_each_bin_is_named():
+    factor = {"name": "mu", "type": "shapefactor", "data": None}
+    spec = {
+        "channels": [{"name": "c", "samples": [{"name": "s", "data": [5.0], "modifiers": [factor]}]}],
+        "observations": [{"name": "c", "data": [5.0]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    with pytest.raises(ConfigError, match="mu has a value for each bin"):
+        from_workspace(spec)

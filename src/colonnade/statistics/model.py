@@ -263,6 +263,9 @@ def make_model(
     parameters = _parameters(channels, dict(overrides or {}), source)
     if poi:
         scalars = [each.name for each in parameters if each.scalar]
+        if poi in {each.name for each in parameters if not each.scalar}:
+            msg = f"{source}: {poi} has a value for each bin, so it can't be the one of interest; name a normfactor."
+            raise ConfigError(msg)
         if poi not in scalars:
             msg = f"{source}: no modifier defines the parameter of interest {poi!r}{nearest(poi, scalars)}."
             raise ConfigError(msg)
