@@ -104,15 +104,17 @@ class Edits(RuleBasedStateMachine):
             path.write_text(text)
 
     def change(self, **values: Any) -> None:
-        self.step(f"change {values}")
         self.state = dataclasses.replace(self.state, **values)
         self.write()
+        self.step(f"change {values}")
 
     def step(self, words: str) -> None:
         type(self).steps += 1
         if self.log is not None:
             with self.log.open("a") as stream:
                 stream.write(f"{type(self).steps} {words}\n")
+        if type(self).steps % 8 == 0 and not words.startswith("run"):
+            self.run()
 
     @rule(value=st.sampled_from([1.0, 2.0, 2.5]))
     def luminosity(self, value: float) -> None:
