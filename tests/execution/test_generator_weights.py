@@ -13,7 +13,7 @@ from hist.axis import Regular
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, InputError
-from colonnade.execution import ResultCache, run_datasets
+from colonnade.execution import Progress, ResultCache, run_datasets
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
 from colonnade.statistics.members import combined, member_variations
@@ -269,6 +269,34 @@ def test_a_skim_without_sums_is_refused(write):
     absolute = {"genEventSumw": np.array([40.0]), "LHEPdfSumw": ak.Array([[40.0, 40.0, 48.0]])}
     with pytest.raises(InputError, match=r"weights of pdf_0 is 40 times the nominal one \(Runs\)"):
         run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "b.root", runs=absolute)))
+
+
+def test_what_is_normalised_by_its_own_events_is_said(write):
+    class Said(Progress):
+        def __init__(self):
+            self.said = []
+
+        def say(self, text):
+            self.said.append(text)
+
+        def begin(self, *_):
+            """Nothing."""
+
+        advance = begin
+
+        def end(self):
+            """Nothing."""
+
+    vectors, runs = [[1.0, 1.0, 1.5]] * 4, {"genEventSumw": np.array([8.0])}
+    for name, has, more, count in (
+        ("a.root", None, {}, 1),
+        ("b.root", runs, {}, 0),
+        ("c.root", None, {"sumw": 8.0}, 0),
+    ):
+        progress = Said()
+        run(Vectors(), dataset(write(vectors, name, has), **more), progress=progress)
+        said = [each for each in progress.said if "neither Runs trees nor a sumw" in each]
+        assert len(said) == count, name
 
 
 def test_mistakes(path):

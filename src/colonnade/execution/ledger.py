@@ -381,6 +381,18 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
 
+def own_sum_notes(plan: DatasetPlan) -> list[str]:
+    """Return what to say where nothing tells how many events NanoAOD was made of, so that its own normalise it."""
+    sources = [file.source for file in plan.files if file.source is not None]
+    if plan.metadata.sumw is not None or any(one.schema != "nanoaod" or one.sumw is not None for one in sources):
+        return []
+    msg = (
+        f"dataset {plan.name} has neither Runs trees nor a sumw in the manifest, so it is normalised by the events in "
+        "its files, as if they were all that were generated; of a skim, give the sumw."
+    )
+    return [msg]
+
+
 def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list[float]:
     """Return, for each file, the share of its entries that is in the result; 1 for a file without entries."""
     lost: dict[str, int] = {}

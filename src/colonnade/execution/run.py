@@ -26,7 +26,7 @@ from colonnade.execution.coffea_processor import (
 )
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
-from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left
+from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left, own_sum_notes
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
@@ -222,6 +222,8 @@ class _Run:
             self._tell(dataset)
             if dataset.metadata.kind != "data" and dataset.metadata.weighted_to is None:
                 effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
+                for note in own_sum_notes(dataset):
+                    self.progress.say(f"Note: {note}")
         return plan
 
     def _tell(self, dataset: DatasetPlan) -> None:
