@@ -104,3 +104,28 @@ def test_a_weight_that_is_not_varied_is_told_before_the_event_loop(
     monkeypatch.setattr("colonnade.execution.run.drive", processed)
     assert colonnade_does("run", path) == 2
     assert "variation 'jes'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("processes", "code"), [(["signal"], 0), (["background"], 2)])
+def test_a_weight_of_one_process_is_known_to_be_filled_for_that_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], processes: list[str], code: int
+) -> None:
+    """Files of one structure, whichever process comes first."""
+    make_search(tmp_path)
+    analysis = tmp_path / "processors" / "search.py"
+    weights = """
+    def weights(self, events, objects, weights):
+        if events.metadata["process"] == "signal":
+            one = ak.ones_like(events.genWeight)
+            weights.add("scale", one, 1.2 * one, 0.8 * one)
+"""
+    analysis.write_text(analysis.read_text() + weights)
+    systematic = {"name": "scale", "type": "histosys", "variation": "scale", "processes": processes}
+    settings = WORKFLOW | model(systematics=[systematic]) | {"plots": None}
+    workflow = tmp_path / "workflows" / "search.yaml"
+    workflow.write_text(json.dumps(settings))
+    assert colonnade_does("run", workflow) == code
+    said = capsys.readouterr()
+    if code:
+        assert "the variation 'scale' of background" in said.err
+        assert "events  " not in said.out

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 __all__ = ["run_datasets"]
 
-import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from colonnade.accumulators import Accumulated
-from colonnade.errors import ColonnadeError, ConfigError, EventError, InputError, MissingColumnError, OutputError
-from colonnade.events import SourceFile, learn_columns
-from colonnade.events.nanoevents import find_nano_schema, learn_branches
-from colonnade.events.reading import LEARNING_EVENTS
+from colonnade.errors import ConfigError, OutputError
+from colonnade.events.nanoevents import find_nano_schema
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import (
-    check_accumulator,
     finished,
     is_coffea_processor,
-    process_events,
     standard_histograms,
 )
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
+from colonnade.execution.learning import Learner
 from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left, own_sum_notes
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
@@ -34,16 +30,9 @@ from colonnade.execution.progress import NO_PROGRESS, Progress
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Cutflow, Histograms, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
-from colonnade.execution.watch import undeclared, watched
-from colonnade.execution.work import Job, analysis_failed, processor_of
-from colonnade.faults import TransientInputError, back_off, is_transient, within
-from colonnade.histograms import HistogramSet
+from colonnade.execution.work import Job
 from colonnade.manifest import Dataset, as_datasets, check_eras
 from colonnade.processes import worker_processes
-
-_Sample = tuple[SourceFile, DatasetPlan]
-# on how many files of one structure the columns are learned, where the first of them can't be read
-_SAMPLES = 5
 
 
 def run_datasets(
@@ -99,7 +88,7 @@ def run_datasets(
     progress
         What is told while it works.
     check
-        Called before any worker starts with the variations that the analysis fills for simulation, as the events on
+        Called before any worker starts with the variations that the analysis fills for each process, as the events on
         which columns are learned show them, or with the histograms of a coffea processor; it may raise. Where results
         are kept, it is not called.
 
@@ -179,10 +168,6 @@ class _Run:
     kept_events: int = 0
     missing_chunks: int = 0
     declared: frozenset[str] = frozenset()
-    variations: dict[str, None] = field(default_factory=dict)
-    #: what a coffea processor makes of the events on which columns are learned
-    learned: Accumulated | None = None
-    ready: dict[tuple[str, str, int], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.code = collect_code(self.example)
@@ -280,115 +265,36 @@ class _Run:
             self.kept_events += sum(chunk.events for chunk in here)
 
     def learn(self, plan: Plan) -> tuple[list[Assignment], tuple[tuple[str, ...], ...]]:
-        """Find the columns that the analysis reads, once for each structure of the input.
-
-        Returns
-        -------
-        assignments
-            The datasets of which something is to be done.
-        columns
-            The columns of each layout that the assignments name.
-        """
-        known: dict[tuple[Any, ...], int] = {}
-        samples: list[list[_Sample]] = []
-        assignments = []
-        for dataset in plan.datasets:
-            if dataset.name in self.kept:
-                continue
-            layouts = {}
-            for number, file in enumerate(dataset.files):
-                source = file.source
-                if source is None or not source.entries:
-                    continue
-                # data and simulation take different ways through an analysis, and so may eras
-                structure = (source.schema, source.columns, dataset.metadata.kind, dataset.metadata.era)
-                layouts[number] = place = known.setdefault(structure, len(known))
-                if place == len(samples):
-                    samples.append([])
-                samples[place].append((source, dataset))
-            assignments.append(Assignment(dataset, layouts, self.keys.get(dataset.name, ())))
-        return assignments, tuple(self._learn(files) for files in samples)
-
-    def _learn(self, samples: Sequence[_Sample]) -> tuple[str, ...]:
-        """Learn on the first of these files that can be read; what is lost of the others is found out later.
-
-        Raises
-        ------
-        InputError, TransientInputError
-            If none of some files can be read.
-        """
-        problem: ColonnadeError | None = None
-        for source, dataset in samples[:_SAMPLES]:
-            for attempt in range(self.settings.retries + 1):
-                if attempt:
-                    time.sleep(back_off(attempt))
-                try:
-                    return self._learn_on(source, dataset)
-                except MissingColumnError:
-                    raise
-                except (InputError, TransientInputError) as error:
-                    problem = problem or error
-                    if not is_transient(error):
-                        break
-        assert problem is not None  # noqa: S101 - there is at least one file
-        raise problem
-
-    def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
-        metadata = dataset.event_metadata()
-        processor = processor_of(self.processor, metadata)
-        places = None if self.cache is None else self.cache.places
-        opened: set[str] = set()
-        chunk = next(chunk for chunk in dataset.chunks if dataset.files[chunk.file].source is source)
-        # a chunk that this process does anyway is done at once
-        whole = self.settings.kind == "iterative" and "://" not in source.path
-
-        def use(events: Any) -> Any:
-            with watched() as found:
-                result = process_events(processor, events, dataset.name)
-            opened.update(found)
-            if self.schema is not None:
-                accumulator = result[dataset.name]["accumulator"]
-                self.learned = check_accumulator(accumulator, self.learned, alone=self.missing_chunks == 1)
-                if whole:
-                    self.ready[dataset.name, source.path, chunk.start] = result[dataset.name]
-                return None
-            filled = next(iter(pieces_of(result.get(dataset.name, {})))).get("histograms")
-            if isinstance(filled, HistogramSet) and dataset.metadata.kind != "data":
-                self.variations |= dict.fromkeys(filled.variations)
-            return result
-
-        def learn() -> tuple[str, ...]:
-            if self.schema is None:
-                return learn_columns(source, use, metadata, places)
-            few = chunk.stop if whole else min(chunk.stop, chunk.start + LEARNING_EVENTS)
-            # a processor may fail on few events, such as where none of them is selected
-            with contextlib.suppress(*([Exception] if few < chunk.stop else [])):
-                return learn_branches(source, chunk.start, few, use, metadata, self.schema)
-            return learn_branches(source, chunk.start, chunk.stop, use, metadata, self.schema)
-
-        try:
-            columns = within(self.settings.patience, f"{source.path}, the first events,", learn)
-        except (ColonnadeError, MemoryError):
-            raise
-        except Exception as error:
-            where = f"dataset {dataset.name}, the first events of {source.path}"
-            msg = analysis_failed(error, processor, where)
-            raise EventError(msg) from error
-        others = undeclared(opened, {*self.declared, str(Path(source.path).resolve())})
-        if others and self.cache is not None:
+        """Find what is to be done and the columns of each layout; see `Learner.learn`."""
+        found = self.learner.learn(plan, self.kept, self.keys)
+        if self.learner.undeclared is not None and self.cache is not None:
+            opened = self.learner.undeclared
             self.progress.say(
-                f"Note: no result is kept, as the analysis opens {others[0]}; declare it under `files` of the workflow."
+                f"Note: no result is kept, as the analysis opens {opened}; declare it under `files` of the workflow."
             )
             self.cache = None
-        return columns
+        return found
+
+    @cached_property
+    def learner(self) -> Learner:
+        """What learns the columns, once it is known what is kept."""
+        return Learner(
+            self.processor,
+            self.settings,
+            self.schema,
+            places=None if self.cache is None else self.cache.places,
+            declared=self.declared,
+            alone=self.missing_chunks == 1,
+        )
 
     def check_first(self, plan: Plan, check: Callable[[Any], None] | None) -> None:
         """Check what the events on which columns were learned show of the result."""
-        if self.learned is not None:
-            histograms, _ = standard_histograms(self.learned.value, self.axes, _processes(plan))
+        learned = self.learner
+        if learned.accumulator is not None:
+            histograms, _ = standard_histograms(learned.accumulator.value, self.axes, _processes(plan))
             (check or (lambda _: None))(histograms)
-        elif check is not None and self.variations:
-            check(tuple(self.variations))
+        elif check is not None and learned.variations:
+            check(learned.variations)
 
     def collected(
         self,
@@ -422,7 +328,7 @@ class _Run:
                 self.settings.threads_of(self.missing_chunks),
                 self.declared,
                 self.schema,
-                self.ready,
+                self.learner.ready,
             )
             done = self._drive(assignments, job)
             found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}

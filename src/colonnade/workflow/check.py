@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["check_histograms", "check_names", "kinds_of", "parts_of"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import hist
@@ -73,7 +73,7 @@ def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
 
 
 def check_names(
-    workflow: Workflow, processor: Any, datasets: Sequence[Dataset], variations: Sequence[str] | None = None
+    workflow: Workflow, processor: Any, datasets: Sequence[Dataset], found: Mapping[str, Collection[str]] | None = None
 ) -> None:
     """Check every name, bin edge and variation that the model, the fits of peaks and the figures ask for.
 
@@ -85,9 +85,9 @@ def check_names(
         Its analysis, which declares histograms and regions; with eras, that of each.
     datasets
         What it runs on.
-    variations
-        The names of the variations that the analysis fills, where they are known; those of weights are known once
-        it has seen events.
+    found
+        The names of the variations that the analysis fills for each process, where they are known; those of weights are
+        known once it has seen events.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def check_names(
         matching(settings.plots.regions, list(processor.regions), "plots.regions")
     check_data_driven(settings.data_driven, processor.regions, kinds_of(workflow, processor, datasets))
     if settings.model is not None:
-        _build_with_made_up_content(workflow, settings.model, processor, datasets, variations)
+        _build_with_made_up_content(workflow, settings.model, processor, datasets, found)
 
 
 def _known(name: str, known: Mapping[str, Any] | Sequence[str], what: str) -> None:
@@ -122,13 +122,15 @@ def _build_with_made_up_content(
     model: ModelSettings,
     processor: Processor,
     datasets: Sequence[Dataset],
-    variations: Sequence[str] | None,
+    found: Mapping[str, Collection[str]] | None,
 ) -> None:
     """Build the model from histograms that hold the same number everywhere: what is missing is told as in earnest."""
     from colonnade.statistics.build import Builder
     from colonnade.statistics.step import make_inputs
 
-    if variations is None:  # those of weights may be any that the model asks for
+    found = found or {}
+    variations = [name for names in found.values() for name in names]
+    if not found:  # those of weights may be any that the model asks for
         asked = [systematic.variation for systematic in model.systematics if systematic.variation is not None]
         shifts = list(Shift.every(processor.shifts))
         weights = dict.fromkeys(name for name in asked if name not in {shift.source for shift in shifts})
@@ -148,6 +150,9 @@ def _build_with_made_up_content(
         process: every - {shift.variation for shift in Shift.every(processor.shifts, process, data=kind == "data")}
         for process, kind in kinds.items()
     }
+    # weights may be those of some processes only
+    for process in unfilled.keys() & found.keys():
+        unfilled[process] |= {name for names in found.values() for name in names} - set(found[process])
     for histogram in processor.histograms:
         regions = histogram.regions_among(list(processor.regions))
         filled = [name for name in variations if histogram.fills(name)]
