@@ -258,7 +258,7 @@ class Picky(processor.ProcessorABC):
 def test_a_processor_that_fails_on_few_events_is_learned_on_a_chunk(
     fileset: Fileset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("colonnade.execution.run.LEARNING_EVENTS", 3)
+    monkeypatch.setattr("colonnade.execution.learning.LEARNING_EVENTS", 3)
     found = here(Picky(), {"Data": fileset["Data"]}, "futures", 1)
     assert found.accumulator["last"] == by_coffea(Picky(), {"Data": fileset["Data"]})["last"]
     with pytest.raises(EventError, match="IndexError"):

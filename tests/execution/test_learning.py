@@ -12,8 +12,7 @@ import pytest
 import uproot
 
 from colonnade.errors import EventError, InputError
-from colonnade.execution import ExecutorSettings, Progress, run_datasets
-from colonnade.execution import run as run_module
+from colonnade.execution import ExecutorSettings, Progress, learning, run_datasets
 from colonnade.faults import TransientInputError
 from colonnade.manifest import Dataset, Metadata
 
@@ -60,7 +59,7 @@ def test_a_server_that_does_not_answer_at_once_is_asked_again(
     pairs: Any, simulated: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    learn = run_module.learn_columns
+    learn = learning.learn_columns
 
     def hesitant(source: Any, *more: Any) -> Any:
         asked.append(Path(source.path).name)
@@ -69,8 +68,8 @@ def test_a_server_that_does_not_answer_at_once_is_asked_again(
             raise TransientInputError(msg)
         return learn(source, *more)
 
-    monkeypatch.setattr(run_module, "learn_columns", hesitant)
-    monkeypatch.setattr(run_module, "back_off", lambda _: 0.0)
+    monkeypatch.setattr(learning, "learn_columns", hesitant)
+    monkeypatch.setattr(learning, "back_off", lambda _: 0.0)
     assert not run(pairs, [simulated()]).ledger.lost
     assert asked == ["zll_0.root"] * 3
 
@@ -80,14 +79,14 @@ def test_learning_on_a_server_that_stalls_goes_on_with_the_next_file(
 ) -> None:
     from threading import Event
 
-    over, learn = Event(), run_module.learn_columns
+    over, learn = Event(), learning.learn_columns
 
     def stalls(source: Any, *more: Any) -> Any:
         if source.path.endswith("zll_0.root"):
             over.wait(60)
         return learn(source, *more)
 
-    monkeypatch.setattr(run_module, "learn_columns", stalls)
+    monkeypatch.setattr(learning, "learn_columns", stalls)
     settings = ExecutorSettings(kind="iterative", retries=0, patience=2.0)
     try:
         result = run_datasets(pairs.load()(), [simulated()], luminosity=1.0, executor=settings)

@@ -76,9 +76,11 @@ def test_variations_are_checked_where_they_are_known(search: Path) -> None:
     workflow = load_workflow(path)
     datasets, processor = load_manifest(workflow.manifest).select("*"), make_processor(workflow)
     check_names(workflow, processor, datasets)  # it may be a weight's, which the analysis adds when it sees events
-    check_names(workflow, processor, datasets, ["nominal", "jes_up", "jes_down"])
+    check_names(
+        workflow, processor, datasets, {name: ["nominal", "jes_up", "jes_down"] for name in ("background", "signal")}
+    )
     with pytest.raises(ConfigError, match=r"'jes' .* was not filled"):
-        check_names(workflow, processor, datasets, ["nominal", "pileup_up", "pileup_down"])
+        check_names(workflow, processor, datasets, {"background": ["nominal", "pileup_up", "pileup_down"]})
 
 
 def test_the_run_says_so_without_a_file_to_read(search: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,25 @@ class Learner:
                     samples.append([])
                 samples[place].append((source, dataset))
             assignments.append(Assignment(dataset, layouts, keys.get(dataset.name, ())))
-        return assignments, tuple(self._learn(files) for files in samples)
+        return assignments, self._learn_each(dict(zip(known, samples, strict=True)))
+
+    def _learn_each(self, samples: Mapping[tuple[Any, ...], Sequence[_Sample]]) -> tuple[tuple[str, ...], ...]:
+        """Learn on files of each structure and process; where none can be read, what another process read will do."""
+        found: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        problems: dict[tuple[Any, ...], ColonnadeError] = {}
+        for structure, files in samples.items():
+            try:
+                found[structure] = self._learn(files)
+            except MissingColumnError:
+                raise
+            except (InputError, TransientInputError) as error:
+                problems[structure] = error
+        for structure, problem in problems.items():
+            like = [columns for other, columns in found.items() if other[:-1] == structure[:-1]]
+            if not like:
+                raise problem
+            found[structure] = like[0]
+        return tuple(found[structure] for structure in samples)
 
     def _way(self, dataset: DatasetPlan) -> tuple[str | None, ...]:
         """Return what decides on the way that events take through an analysis, beside the columns that they have.
