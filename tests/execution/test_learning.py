@@ -189,7 +189,7 @@ def test_what_is_noticed_of_many_files_is_said_once(pairs: Any, tmp_path: Path) 
         write_tree(tmp_path / f"{number}.root", genWeight=np.ones(2, "f4"), Muon=muons)
         files[f"{number}.root"] = "Events"
     lines = Lines()
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, schema="nanoaod")
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, schema="nanoaod", sumw=6.0)
     run(pairs, [Dataset("zll", files, metadata, tmp_path)], progress=lines)
     notes = [line for line in lines.lines if line.startswith("Note: dataset zll")]
     assert len(notes) == 1, lines.lines

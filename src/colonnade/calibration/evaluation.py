@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Correction", "Uncertainties", "where_of"]
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

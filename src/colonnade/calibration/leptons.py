@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Electrons", "Muons"]
-
 from typing import Any
 
 import awkward as ak

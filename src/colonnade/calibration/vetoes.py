@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["met_filters", "vetoed"]
-
 from collections.abc import Sequence
 from typing import Any
 

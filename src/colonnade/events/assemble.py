@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["LazyPlan", "Plan", "build_lazy_plan", "build_plan", "eager_events", "virtual_events"]
-
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence

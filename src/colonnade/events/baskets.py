@@ -12,8 +12,6 @@ Source: ROOT's reference guide, classes TKey and TBasket, https://root.cern/doc/
 
 from __future__ import annotations
 
-__all__ = ["PlainBranch", "decompress", "keep_freed_memory", "plain_branch", "read_branches"]
-
 import dataclasses
 import functools
 import itertools

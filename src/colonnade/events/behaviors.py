@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NoSuchColumnError", "UnlearnedColumnError", "behavior", "missing_sentence"]
-
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumAr
 
 from colonnade.errors import nearest
 from colonnade.events.catalog import COORDINATES
-from colonnade.events.coffea_view import UnlearnedColumnError, answer, unread
+from colonnade.events.coffea_view import answer, unread
 from colonnade.kinematics.inside import of_held_fields, run_original
 
 vector.register_awkward()

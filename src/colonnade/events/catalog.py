@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["COORDINATES", "Catalog", "Column", "Group", "Objects", "build_catalog", "prefixed"]
-
 import dataclasses
 import functools
 from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["EntryRange"]
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ The layout of an array goes by coffea's names of records and gets coffea's behav
 
 from __future__ import annotations
 
-__all__ = ["UnlearnedColumnError", "answer", "coffea_view", "unread"]
-
 import functools
 import inspect
 from collections.abc import Callable, Sequence

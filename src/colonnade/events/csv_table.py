@@ -8,8 +8,6 @@ events apart.
 
 from __future__ import annotations
 
-__all__ = ["CsvReader", "is_csv"]
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path

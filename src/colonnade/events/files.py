@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Handle", "forget_handle", "open_handle", "open_known"]
-
 import collections
 import contextlib
 import dataclasses

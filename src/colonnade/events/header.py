@@ -10,8 +10,6 @@ notes on the file format, https://root.cern/doc/master/classTFile.html
 
 from __future__ import annotations
 
-__all__ = ["Directory", "Key", "TreeHeader", "UnknownLayoutError", "read_directory", "read_identity", "unpack_key"]
-
 import dataclasses
 import struct
 import uuid

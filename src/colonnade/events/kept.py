@@ -6,8 +6,6 @@ for each entry range, and is mapped into memory from there afterwards.
 
 from __future__ import annotations
 
-__all__ = ["KeptColumns", "reading_code"]
-
 import functools
 import hashlib
 import mmap

@@ -6,8 +6,6 @@ touches are read together, and what a file's branches are is worked out once per
 
 from __future__ import annotations
 
-__all__ = ["events_of_coffea", "find_nano_schema", "learn_branches", "lenient", "read_nanoevents", "touched_branches"]
-
 import functools
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ParquetReader"]
-
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["checksum", "fetch_remote", "forget_connection", "is_remote", "storage_options"]
-
 import hashlib
 import os
 import zlib

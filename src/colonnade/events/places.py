@@ -6,8 +6,6 @@ reading ten of them. What was found once is written as JSON, so that nothing whi
 
 from __future__ import annotations
 
-__all__ = ["KnownPlaces", "Places"]
-
 import dataclasses
 import functools
 import hashlib

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "LEARNING_EVENTS",
-    "branches_of",
-    "inspect_file",
-    "learn_columns",
-    "open_source",
-    "read_events",
-    "use_events",
-]
-
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -28,9 +18,10 @@ from colonnade.events.assemble import (
     eager_events,
     virtual_events,
 )
-from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
+from colonnade.events.behaviors import NoSuchColumnError, missing_sentence
 from colonnade.events.catalog import Column
 from colonnade.events.chunk import EntryRange
+from colonnade.events.coffea_view import UnlearnedColumnError
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns
 from colonnade.events.paths import is_remote

@@ -7,8 +7,6 @@ so that it stays right when events or objects are selected. The tables of names 
 
 from __future__ import annotations
 
-__all__ = ["aliases_of", "constants_of", "ingredients", "is_nested", "made_columns", "make", "nano_schema"]
-
 import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RootFile", "TTreeReader"]
-
 import collections
 import contextlib
 import dataclasses

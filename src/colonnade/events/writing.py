@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AS_THEY_ARE", "Skim", "write_skim"]
-
 import dataclasses
 import fnmatch
 from collections.abc import Collection, Sequence

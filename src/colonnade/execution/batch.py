@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["start_jobs"]
-
 import contextlib
 import importlib
 import shutil

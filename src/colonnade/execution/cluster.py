@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DaskPool", "open_cluster"]
-
 import asyncio
 import contextlib
 import logging

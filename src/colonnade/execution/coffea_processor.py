@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "AXES",
-    "check_accumulator",
-    "finished",
-    "is_coffea_processor",
-    "process_events",
-    "seeded",
-    "standard_histograms",
-]
-
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence

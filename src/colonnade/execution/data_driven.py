@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DataDrivenSettings", "check_data_driven", "with_data_driven"]
-
 import fnmatch
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace

@@ -7,8 +7,6 @@ of adding, so it makes no difference to the bits whether they were.
 
 from __future__ import annotations
 
-__all__ = ["Assignment", "Outcome", "drive"]
-
 import heapq
 import time
 from collections import deque

@@ -6,8 +6,6 @@ chunks is sorted by itself, so that one part of the events is in memory at a tim
 
 from __future__ import annotations
 
-__all__ = ["Duplicates", "Twice", "find_duplicates"]
-
 import heapq
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -12,8 +12,6 @@ units of that run's ``genEventSumw``.
 
 from __future__ import annotations
 
-__all__ = ["GeneratorRatio", "generator_ratios"]
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AnalysisIdentity", "UnidentifiedError", "chunk_key", "dataset_key", "identify", "merged_key"]
-
 import ast
 import functools
 import hashlib

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["KnownFiles", "stamp"]
-
 import contextlib
 import dataclasses
 import hashlib

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Learner"]
-
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "DatasetLedger",
-    "Ledger",
-    "Loss",
-    "StoppedError",
-    "effective_sumw",
-    "entry_of",
-    "lost_entry",
-    "make_entry",
-    "nothing_left",
-]
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace

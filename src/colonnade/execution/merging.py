@@ -9,8 +9,6 @@ and the depth of the tree, with it the memory, is the same for 9 and for 256 chu
 
 from __future__ import annotations
 
-__all__ = ["FAN_IN", "GROUP", "Addition", "MergeTree", "add", "fold", "pieces_of"]
-
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Chunk", "DatasetPlan", "FilePlan", "Plan", "make_plan", "split"]
-
 import contextlib
 import functools
 import itertools

@@ -7,8 +7,6 @@ pool passes handles on and never looks into them, so one way of driving serves a
 
 from __future__ import annotations
 
-__all__ = ["Done", "InlinePool", "Pool", "ProcessPool", "WorkersLostError"]
-
 import contextlib
 import queue
 import threading

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NO_PROGRESS", "Progress", "RichProgress"]
-
 import time
 from typing import Protocol
 

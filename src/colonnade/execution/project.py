@@ -7,8 +7,6 @@ editing a file during a run changes nothing in it.
 
 from __future__ import annotations
 
-__all__ = ["ProjectCode", "SourceModule", "collect_code", "install", "installed_folders"]
-
 import ast
 import atexit
 import contextlib

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Result", "Timing", "collect"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["run_datasets"]
-
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BatchSettings", "ExecutorSettings", "TLSSettings"]
-
 import os
 from typing import Literal
 

@@ -6,8 +6,6 @@ same chunks as its input, and an analysis whose preselection drops that event ag
 
 from __future__ import annotations
 
-__all__ = ["ChunkFiles", "SkimCache", "SkimResult", "file_name", "write_skims"]
-
 import contextlib
 import copy
 import hashlib

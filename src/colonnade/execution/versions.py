@@ -5,8 +5,6 @@ Nothing but the standard library is used here, as this module is sent to workers
 
 from __future__ import annotations
 
-__all__ = ["LIBRARIES", "SPEAKING", "installed"]
-
 import importlib.metadata
 import platform
 from collections.abc import Iterable

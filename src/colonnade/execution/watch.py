@@ -5,8 +5,6 @@ What Python itself opens is seen, by an audit hook; a library that opens files i
 
 from __future__ import annotations
 
-__all__ = ["undeclared", "watched"]
-
 import functools
 import os
 import sys

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ChunkError",
-    "Job",
-    "Task",
-    "analysis_failed",
-    "pack",
-    "process",
-    "processor_of",
-    "unpack",
-    "version_difference",
-]
-
 import functools
 import math
 import platform

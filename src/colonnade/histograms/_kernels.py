@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NOT_A_NUMBER", "SKIP", "AxisRule", "add_bins"]
-
 from dataclasses import dataclass
 from typing import Any
 

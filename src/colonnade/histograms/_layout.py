@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Layout", "Place"]
-
 import functools
 import math
 from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Histogram", "full_axes"]
-
 import copy
 from collections.abc import Sequence
 from fnmatch import fnmatchcase

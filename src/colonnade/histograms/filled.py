@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["HistogramSet", "combine"]
-
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence

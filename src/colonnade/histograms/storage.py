@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TimelessZipFile", "load", "read_histogram", "write_histogram", "write_root", "write_zip"]
-
 import io
 import json
 import math

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Dataset",
-    "Described",
-    "Manifest",
-    "add_dataset",
-    "alternatives_of",
-    "check_eras",
-    "files_of",
-    "load_manifest",
-    "relative_files",
-    "triggers_before",
-]
-
 import fnmatch
 import glob
 import json

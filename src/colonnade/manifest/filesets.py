@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["as_datasets", "load_fileset"]
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

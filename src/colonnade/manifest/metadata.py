@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ERA", "NAME", "Filter", "Generate", "Metadata", "normalisation"]
-
 import math
 import re
 import warnings

@@ -12,8 +12,6 @@ Stitching Monte Carlo samples, arXiv:2106.04360).
 
 from __future__ import annotations
 
-__all__ = ["joint_factors", "strata_of", "stratum_name", "stratum_of"]
-
 import itertools
 import math
 from collections.abc import Iterable, Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Processor"]
-
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Corrections", "LuminosityMask", "countable", "luminosity_mask"]
-
 import functools
 import re
 import tempfile

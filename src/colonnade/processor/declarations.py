@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["check_declarations"]
-
 import re
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["GeneratorSum", "Members", "member_sums", "members", "up_down"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict

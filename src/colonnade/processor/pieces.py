@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Objects", "Region", "Scorer", "Selection", "Shift", "Source", "as_mask", "members_of"]
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TransferFactor", "Transfers", "matrix_weight", "measure_transfer", "require_apart"]
-
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Weights", "finite", "numbers"]
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any

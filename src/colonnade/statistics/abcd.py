@@ -10,8 +10,6 @@ bins, s is a factor of each of them (a shapefactor).
 
 from __future__ import annotations
 
-__all__ = ["abcd_modifiers", "both", "check_abcd"]
-
 from collections.abc import Mapping, Sequence
 
 from colonnade.errors import ConfigError, nearest

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AnalysisResult", "PointResult", "analyse", "point_model"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

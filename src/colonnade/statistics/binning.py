@@ -11,8 +11,6 @@ Both come from the heavy-neutral-lepton document, which asks for a relative erro
 
 from __future__ import annotations
 
-__all__ = ["Binning", "Sample", "equal_signal", "from_histogram", "right_to_left"]
-
 from dataclasses import dataclass
 from typing import Any
 

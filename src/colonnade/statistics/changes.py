@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["change_model"]
-
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["lay_out"]
-
 from collections.abc import Iterator
 
 import numpy as np

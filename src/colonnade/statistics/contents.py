@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ChannelContent", "Contents", "ParameterContent", "contents_of"]
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["blinded", "diagnosis", "prepared", "restricted"]
-
 from collections.abc import Sequence
 from dataclasses import replace
 

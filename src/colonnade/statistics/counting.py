@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["asimov_significance", "significance"]
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

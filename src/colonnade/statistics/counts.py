@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CORNER", "FLOOR", "WALL", "deviance", "deviance_bend", "deviance_slope"]
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy

@@ -6,17 +6,6 @@ the variations of a ranking or scan together.
 
 from __future__ import annotations
 
-__all__ = [
-    "Diagnosis",
-    "Scan",
-    "diagnose",
-    "goodness_of_fit",
-    "interval",
-    "pulls",
-    "ranking",
-    "scan",
-]
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

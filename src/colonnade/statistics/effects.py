@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["modifiers_of"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

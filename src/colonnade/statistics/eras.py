@@ -13,8 +13,6 @@ with independent parameters of unit variance. So each theta_e has unit variance,
 
 from __future__ import annotations
 
-__all__ = ["EraPart", "era_parts", "era_variations"]
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt

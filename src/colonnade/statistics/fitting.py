@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Discovery",
-    "FitResult",
-    "bound_notes",
-    "discovery",
-    "expected_discovery",
-    "fit",
-    "signal_bounds",
-]
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ Values and derivatives come from one pass of second-order forward differentiatio
 
 from __future__ import annotations
 
-__all__ = ["Formula"]
-
 import ast
 import math
 import re

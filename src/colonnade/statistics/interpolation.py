@@ -7,8 +7,6 @@ vertical morphing of a template is code 4p.
 
 from __future__ import annotations
 
-__all__ = ["Factors", "even_part"]
-
 import numpy as np
 from numpy.typing import NDArray
 

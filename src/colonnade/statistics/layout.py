@@ -7,20 +7,6 @@ constant 1: it stands where a cell or row has nothing to be multiplied with.
 
 from __future__ import annotations
 
-__all__ = [
-    "Cells",
-    "Constraints",
-    "FormulaFactor",
-    "Gammas",
-    "Jacobian",
-    "Layout",
-    "RowFactors",
-    "Second",
-    "Shapes",
-    "Statistics",
-    "Templates",
-]
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -7,8 +7,6 @@ takes milliseconds and a thousand pseudo-experiments are fitted together. Arrays
 
 from __future__ import annotations
 
-__all__ = ["Derivatives", "Likelihood"]
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"]
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -8,16 +8,6 @@ gives the global p-value: from toys (`Calibration`), or extrapolated from the nu
 
 from __future__ import annotations
 
-__all__ = [
-    "Calibration",
-    "GrossVitells",
-    "Interval",
-    "NormalFit",
-    "normal_fit",
-    "probability",
-    "upcrossings",
-]
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

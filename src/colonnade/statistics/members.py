@@ -19,8 +19,6 @@ The strong coupling adds :math:`\delta_{\alpha_s} = (s_{up} - s_{down}) / 2` in 
 
 from __future__ import annotations
 
-__all__ = ["combined", "member_variations"]
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np

@@ -8,8 +8,6 @@ that fails too an error is raised: a failed fit is never a number.
 
 from __future__ import annotations
 
-__all__ = ["minimise"]
-
 import numpy as np
 from numpy.typing import NDArray
 

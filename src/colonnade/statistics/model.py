@@ -7,18 +7,6 @@ meant, as formats differ.
 
 from __future__ import annotations
 
-__all__ = [
-    "Channel",
-    "Interpolation",
-    "Kind",
-    "Model",
-    "Modifier",
-    "Parameter",
-    "Sample",
-    "Treatment",
-    "make_model",
-]
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal

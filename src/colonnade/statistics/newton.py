@@ -7,8 +7,6 @@ statistical uncertainty, are eliminated from each step exactly, so that its cost
 
 from __future__ import annotations
 
-__all__ = ["Minimum", "at_once", "newton", "reduced"]
-
 from dataclasses import dataclass, fields
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Prediction", "carried_over", "predict", "prefit", "priors"]
-
 from dataclasses import dataclass
 
 import numpy as np

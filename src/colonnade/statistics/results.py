@@ -5,30 +5,6 @@ Importing this loads nothing heavy: pictures, pages and commands read results wi
 
 from __future__ import annotations
 
-__all__ = [
-    "Band",
-    "ChannelYields",
-    "Correlations",
-    "CountingResult",
-    "DiagnosisSummary",
-    "Effect",
-    "FitSummary",
-    "Goodness",
-    "GroupedDecision",
-    "Impact",
-    "Limit",
-    "Measured",
-    "Note",
-    "Parameter",
-    "Point",
-    "Pull",
-    "ScanCurve",
-    "SignalYields",
-    "Significance",
-    "ToyBand",
-    "Yields",
-]
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "AbcdSettings",
-    "ChannelSettings",
-    "ChosenBins",
-    "CountingSettings",
-    "LimitSettings",
-    "ModelSettings",
-    "NormalisationSettings",
-    "PruningSettings",
-    "StatisticalSettings",
-    "SystematicSettings",
-]
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

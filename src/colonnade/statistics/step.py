@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["infer", "load_run", "make_inputs", "meaning_of", "refit"]
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["diagnosis_summary", "fit_summary", "patchset", "write_analysis"]
-
 import hashlib
 import json
 import re

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["effects_of"]
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal

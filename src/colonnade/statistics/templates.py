@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Decision", "Inputs", "Process", "Templates", "channel_templates", "matching"]
-
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ where it was.
 
 from __future__ import annotations
 
-__all__ = ["ToyLimits", "ToyTest", "expects_few", "find_limits", "toy_limits", "toy_test"]
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

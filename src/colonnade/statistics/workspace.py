@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["from_workspace", "read_workspace", "to_workspace", "validate_workspace"]
-
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["about_run", "note_processes"]
-
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

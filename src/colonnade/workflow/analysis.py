@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["coffea_files", "load_analysis", "load_datasets", "make_coffea_processor", "make_processor", "one_of"]
-
 import importlib
 import importlib.util
 import inspect

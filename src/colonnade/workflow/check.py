@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["check_histograms", "check_names", "kinds_of", "parts_of"]
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["make_columns", "make_dump", "make_skim"]
-
 import shlex
 import sys
 from collections.abc import Sequence

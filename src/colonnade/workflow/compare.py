@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["compare_coffea"]
-
 import itertools
 import uuid
 import warnings

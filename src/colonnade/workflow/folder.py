@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["assemble_run", "load_run", "read_result"]
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["code_digest", "digest", "environment", "file_digest", "histogram_digest", "read_provenance"]
-
 import functools
 import hashlib
 import importlib.metadata

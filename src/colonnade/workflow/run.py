@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["events_of", "plots_step", "refit_step", "report_step", "run_workflow"]
-
 import hashlib
 import os
 import time

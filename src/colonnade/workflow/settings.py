@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Workflow", "WorkflowSettings", "load_workflow"]
-
 import math
 import re
 from collections.abc import Sequence

@@ -10,8 +10,6 @@ are true at every moment at which a process may be killed.
 
 from __future__ import annotations
 
-__all__ = ["OutputFolder", "Results", "Step"]
-
 import errno
 import fcntl
 import os

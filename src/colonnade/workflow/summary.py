@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["print_summary"]
-
 import json
 from pathlib import Path
 

@@ -7,8 +7,6 @@ ATLAS Collaboration, ATL-OREACH-PUB-2020-001, "Review of the 13 TeV ATLAS Open D
 
 from __future__ import annotations
 
-__all__ = ["ATLAS_OPEN_DATA"]
-
 from colonnade.events.schemas.base import MEV, CollectionRule, Scalar, Schema
 
 _RENAME = {"E": "energy", "m": "mass", "isTightID": "tightId"}

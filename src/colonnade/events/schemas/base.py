@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MEV", "CollectionRule", "Scalar", "Schema"]
-
 import dataclasses
 from collections.abc import Mapping
 

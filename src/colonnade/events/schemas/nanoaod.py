@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CARTESIAN", "FLAT", "NANOAOD"]
-
 from colonnade.events.schemas.base import Schema
 
 NANOAOD = Schema(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PHYSLITE"]
-
 from colonnade.events.schemas.base import CollectionRule, Scalar, Schema
 
 #: Particle Data Group, Review of Particle Physics (2024), in GeV.

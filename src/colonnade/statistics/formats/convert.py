@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Difference", "as_histfactory"]
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "Export", "export_model", "write_workspace"]
-
 from dataclasses import dataclass
 from pathlib import Path
 

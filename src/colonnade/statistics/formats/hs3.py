@@ -8,8 +8,6 @@ an error as large as its content. Numbers of distributions are constant paramete
 
 from __future__ import annotations
 
-__all__ = ["hs3_labels", "root_names", "to_hs3"]
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

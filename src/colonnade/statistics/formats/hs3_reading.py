@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["from_hs3"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["read_model", "read_patched"]
-
 import json
 import warnings
 from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["from_cabinetry", "to_cabinetry"]
-
 import logging
 import tempfile
 import warnings

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["from_xml", "to_xml"]
-
 import re
 import shutil
 import tempfile

@@ -9,16 +9,6 @@ parallel on a narrow one.
 
 from __future__ import annotations
 
-__all__ = [
-    "Background",
-    "Bernstein",
-    "Exponential",
-    "PolyLogExponential",
-    "Polynomial",
-    "QuadraticExponential",
-    "background",
-]
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ The fits of one spectrum in `colonnade.statistics.resonance.fits` are the first 
 
 from __future__ import annotations
 
-__all__ = ["BackgroundFits", "BumpFits", "SignalFits", "covariance", "fit_backgrounds", "fit_bumps", "fit_signals"]
-
 from dataclasses import dataclass
 
 import numpy as np

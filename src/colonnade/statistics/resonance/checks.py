@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Closure",
-    "FTest",
-    "FTestStep",
-    "SpuriousSignal",
-    "WilksCheck",
-    "check_wilks",
-    "closure",
-    "f_test",
-    "spurious_signal",
-]
-
 import math
 from collections.abc import Sequence
 from functools import cached_property

@@ -17,8 +17,6 @@ as what it is.
 
 from __future__ import annotations
 
-__all__ = ["CostName", "Costs", "check_cost"]
-
 from typing import Literal, get_args
 
 import numpy as np

@@ -5,8 +5,6 @@ Each is the first row of a fit of many (`colonnade.statistics.resonance.batch`),
 
 from __future__ import annotations
 
-__all__ = ["fit_background", "fit_bump", "fit_signal_shape", "significances"]
-
 from itertools import combinations
 
 import numpy as np

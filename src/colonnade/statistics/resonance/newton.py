@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Minimum", "Objective", "minimise"]
-
 from dataclasses import dataclass
 from typing import Protocol
 

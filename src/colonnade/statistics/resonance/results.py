@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "BackgroundFit",
-    "BumpFit",
-    "Goodness",
-    "Numbers",
-    "Parameter",
-    "Record",
-    "ShapeField",
-    "SignalShapeFit",
-    "Significances",
-    "signed_significance",
-]
-
 import math
 from collections.abc import Mapping
 from functools import cached_property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Alternative", "BumpSearch", "Bumps", "search_bumps"]
-
 import fnmatch
 from collections.abc import Mapping, Sequence
 from itertools import groupby

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BackgroundSettings", "BumpFitSettings", "BumpSettings", "SignalShapeSettings"]
-
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator

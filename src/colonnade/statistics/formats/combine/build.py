@@ -8,8 +8,6 @@ the template divided by its sum, interpolated vertically, cut off at 1e-9 below 
 
 from __future__ import annotations
 
-__all__ = ["model_of_card"]
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf, prod

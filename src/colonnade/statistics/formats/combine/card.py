@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Card", "Cell", "Effect", "FreeParameter", "Line", "Shape", "Systematic"]
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

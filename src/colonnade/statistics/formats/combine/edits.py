@@ -6,8 +6,6 @@ processes are regular expressions that must match whole names, ``*`` stands for 
 
 from __future__ import annotations
 
-__all__ = ["edit"]
-
 import math
 import re
 from collections.abc import Callable, Iterator

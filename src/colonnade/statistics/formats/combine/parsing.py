@@ -7,8 +7,6 @@ uncertainty, known by its second word. `read_card` checks what that parser check
 
 from __future__ import annotations
 
-__all__ = ["read_card"]
-
 import fnmatch
 import re
 from collections.abc import Callable, Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Template", "Templates"]
-
 import re
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ HistFactory is a constrained rateParam; its staterror is `autoMCStats`; the sign
 
 from __future__ import annotations
 
-__all__ = ["to_combine"]
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
