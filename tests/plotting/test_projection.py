@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import hist
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colonnade.config import parse_settings
+from colonnade.execution import Ledger, Result
 from colonnade.plotting.histogram_pictures import stack_of
 from colonnade.plotting.labels import Process
 from colonnade.plotting.projection import FlatUncertainty, Histogram, axis_of, project
+from colonnade.plotting.run import Run
+from colonnade.statistics.settings import ModelSettings
 
 numbers = st.floats(-50, 200, allow_nan=False)
 
@@ -161,3 +166,13 @@ def test_significance_of_each_bin():
     assert found[0] == pytest.approx(0.9839916447569)
     assert found[1] == 0
     assert np.isnan(found[2])
+
+
+def test_the_luminosity_moves_no_background_that_is_made_of_data():
+    model = parse_settings(ModelSettings, {"channels": {"SR": {"histogram": "x"}}, "luminosity_uncertainty": 0.1}, "")
+    ledger = Ledger(0.0, {})
+    run = Run("", Result({}, {}, ledger), {"ww": "background", "fakes": "background"}, model=model)
+    for made, moved in (((), True), (("fakes",), False)):
+        (luminosity,) = replace(run, data_driven=made).flat
+        assert luminosity.applies("ww", "SR")
+        assert luminosity.applies("fakes", "SR") == moved

@@ -204,10 +204,13 @@ class Projection:
         return np.sqrt(self.variances + self.down**2)
 
 
-def flat_uncertainties(model: ModelSettings | None, era: str | None = None) -> tuple[FlatUncertainty, ...]:
+def flat_uncertainties(
+    model: ModelSettings | None, simulated: Sequence[str], era: str | None = None
+) -> tuple[FlatUncertainty, ...]:
     """Return the normalisation uncertainties of a model; those of shape are in the histograms as variations.
 
-    Of the sum of eras those that move eras differently are in the histograms, too; of one era they are here.
+    Those of the luminosity move simulated processes. Of the sum of eras those that move eras differently are in the
+    histograms, too; of one era they are here.
     """
     if model is None:
         return ()
@@ -217,13 +220,13 @@ def flat_uncertainties(model: ModelSettings | None, era: str | None = None) -> t
         if each.type == "normsys" and each.up is not None and (era is not None or not each.by_era)
     ]
     found += [
-        FlatUncertainty(name, 1 + sizes[era], 1 / (1 + sizes[era]))
+        FlatUncertainty(name, 1 + sizes[era], 1 / (1 + sizes[era]), tuple(simulated))
         for name, sizes in model.luminosity_uncertainties.items()
         if era is not None and era in sizes
     ]
     if model.luminosity_uncertainty:
         size = model.luminosity_uncertainty
-        found.append(FlatUncertainty("luminosity", 1 + size, 1 - size))
+        found.append(FlatUncertainty("luminosity", 1 + size, 1 - size, tuple(simulated)))
     return tuple(found)
 
 

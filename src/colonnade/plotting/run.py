@@ -65,6 +65,8 @@ class Run:
         Name of a score to how well its classifier does.
     eras : mapping of str to float
         Era to its luminosity in fb^-1, where the result is the sum of eras.
+    data_driven : tuple of str
+        The backgrounds that are made of data, which no uncertainty of the luminosity moves.
     provenance : mapping
         Where the result comes from: command, configuration, versions, times.
     """
@@ -82,6 +84,7 @@ class Run:
     bumps: Bumps | None = None
     classifiers: Mapping[str, Evaluation] = field(default_factory=dict)
     eras: Mapping[str, float] = field(default_factory=dict)
+    data_driven: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def with_plots(self, **changes: Any) -> Run:
@@ -125,7 +128,9 @@ class Run:
                     for era, each in self.result.eras.items()
                     if process in each.get(name, {})
                 }
-                by_process[process] = by_process[process].by_era(process, eras, parts, own)
+                steady = self.model.luminosity_uncertainties if process in self.data_driven else ()
+                moving = [part for part in parts if part.systematic.name not in steady]
+                by_process[process] = by_process[process].by_era(process, eras, moving, own)
         return found
 
     @cached_property
@@ -217,7 +222,8 @@ class Run:
     @cached_property
     def flat(self) -> tuple[FlatUncertainty, ...]:
         """Relative uncertainties on whole processes, from the model."""
-        return flat_uncertainties(self.model, self.plots.era)
+        simulated = [name for name in self.kinds if name not in self.data_driven]
+        return flat_uncertainties(self.model, simulated, self.plots.era)
 
     @cached_property
     def yields(self) -> dict[str, RegionYields]:

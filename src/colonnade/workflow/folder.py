@@ -120,6 +120,7 @@ def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping
         bumps=results.get("bumps"),
         classifiers=results.get("classifiers") or {},
         eras={name: era["luminosity"] for name, era in (config.get("eras") or {}).items()},
+        data_driven=tuple(config.get("data_driven") or ()),
         provenance=provenance,
     )
 
