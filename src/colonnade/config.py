@@ -217,7 +217,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Plain YAML, without silently dropping a key that is written twice."""
 
     def get_single_data(self) -> Any:
-        """Return the document, whose aliases must not make it grow without end."""
+        """Return the content, whose aliases must not make it grow without end."""
         node = self.get_single_node()
         if node is None:
             return None
