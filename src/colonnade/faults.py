@@ -103,7 +103,7 @@ def reason(error: BaseException) -> str:
     """Return what an error says as part of a sentence, without a trailing stop."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if type(error) is KeyError:
+    if type(error) is KeyError and error.args:
         return f"something in it has no {error}"
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"

@@ -43,7 +43,7 @@ def _read(path: str, *names: str, schema: str | None = None) -> ak.Array:
 
 def test_columns_whose_numbers_differ_are_no_collection(tmp_path: Path) -> None:
     columns = {"nJet": COUNTS, "Jet_pt": _lists(COUNTS), "Jet_eta": _lists(COUNTS, 10), "Jet_other": _lists(OTHERS)}
-    events = _read(_write(tmp_path / "a.root", columns), "Jet_pt", "Jet_eta", "Jet_other", "nJet")
+    events = _read(_write(tmp_path / "a.root", columns), "Jet_pt", "Jet_eta", "Jet_charge", "Jet_other", "nJet")
     assert events.Jet.pt.to_list() == columns["Jet_pt"].to_list()
     assert events.Jet.eta.to_list() == columns["Jet_eta"].to_list()
     assert events["Jet_other"].to_list() == columns["Jet_other"].to_list()

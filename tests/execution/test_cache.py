@@ -459,6 +459,7 @@ def test_every_part_that_an_event_passes_through_counts_in_the_key():
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     others = {
         "samples",
+        "lazy",
         "config",
         "output",
         "inputs",

@@ -58,7 +58,7 @@ def test_a_table_that_is_loaded_at_import_counts(runs: Any, tmp_path: Path) -> N
     table.write_text("6.0")
     head = f"import numpy as np\nCUTS = np.loadtxt({'/'.join((str(tmp_path), 'cuts'))!r} + '.txt')"
     _, first, note = runs(head, "float(CUTS)")
-    assert "Note" not in note
+    assert "kept" not in note
     assert runs()[0]
     table.write_text("40.0")
     kept, second, _ = runs()
@@ -71,7 +71,7 @@ def test_a_dict_of_paths_counts_by_the_content_of_the_files(runs: Any, tmp_path:
     table.write_text("6.0")
     head = f"from pathlib import Path\nPATHS = {{'cuts': Path({str(tmp_path)!r}) / ('cuts' + '.txt')}}"
     _, first, note = runs(head, "float(PATHS['cuts'].read_text())")
-    assert "Note" not in note
+    assert "kept" not in note
     assert runs()[0]
     table.write_text("40.0")
     kept, second, _ = runs()
@@ -85,7 +85,7 @@ def test_a_file_that_a_function_reads_by_name_counts(runs: Any, pairs: Any, tmp_
     table.write_text("6.0")
     where = repr(str(table)) if place == "absolute" else "Path(__file__).parent / 'cuts.txt'"
     _, _, note = runs("from pathlib import Path", f"float(Path({where}).read_text())")
-    assert "Note" not in note
+    assert "kept" not in note
     assert runs()[0]
     table.write_text("40.0")
     assert not runs()[0]
@@ -146,7 +146,7 @@ def test_a_declared_file_counts(runs: Any, pairs: Any, tmp_path: Path) -> None:
         pairs.analysis.read_text().replace("threshold(self.lowest)", "float(self.files['cuts'].read_text())")
     )
     _, first, note = runs(files={"cuts": table})
-    assert "Note" not in note
+    assert "kept" not in note
     assert runs(files={"cuts": table})[0]
     table.write_text("40.0")
     kept, second, _ = runs(files={"cuts": table})
