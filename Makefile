@@ -31,7 +31,7 @@ test: .venv/.dev
 # faults and real clusters; writes the table of faults. What the machine lacks (see .ci/run) is skipped, and said so.
 # These tests wait most of the time, for faults to be noticed and servers to start, so more of them run than there are cores.
 test-cluster: .venv/.cluster
-	.venv/bin/python -m pytest tests/cluster -m cluster -n 4 --dist worksteal --fault-table docs/faults.md
+	.venv/bin/python -m pytest tests/cluster tests/workflow tests/test_damaged_files.py -m cluster -n 4 --dist worksteal --fault-table docs/faults.md
 
 # all speed benchmarks, or some: make bench ROWS="dilepton filling"; writes the table of docs/performance.md
 bench: .venv/.dev

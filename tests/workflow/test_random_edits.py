@@ -253,6 +253,6 @@ def test_a_few_random_edits(machine: type[Edits]) -> None:
 
 
 @pytest.mark.cluster
-def test_a_thousand_random_edits(machine: type[Edits]) -> None:
-    while machine.steps < 1000:
-        edit(machine, 25, 50)
+def test_hundreds_of_random_edits(machine: type[Edits]) -> None:
+    while machine.steps < 300:
+        edit(machine, 6, 50)
