@@ -21,7 +21,7 @@ from colonnade.execution.known import KnownFiles, stamp
 from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
 from colonnade.manifest import Dataset, Metadata, triggers_before
 from colonnade.manifest.strata import strata_of
-from colonnade.processes import follow_parent, worker_processes
+from colonnade.processes import follow_parent, undisturbed, worker_processes
 
 Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
 _THREADS = 16
@@ -235,7 +235,8 @@ def _seen(
             look = functools.partial(look, stop=stop)
         portion = 1 if opener is threads else 8
         parts = zip(*((item.path, *item.asked) for item in unknown), strict=True)
-        opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
+        with undisturbed():
+            opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
         for (item, mark), source in zip(marked, sources, strict=True):
             if source is not None:
                 yield item, FilePlan(item.path, source)

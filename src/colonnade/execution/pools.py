@@ -22,7 +22,7 @@ from colonnade.execution.ledger import StoppedError
 from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.work import Job, Task, pack, process
-from colonnade.processes import follow_parent, worker_processes
+from colonnade.processes import follow_parent, undisturbed, worker_processes
 
 
 class WorkersLostError(StoppedError):
@@ -164,12 +164,13 @@ class ProcessPool(_HerePool):
         if self._pool is None:
             self._pool = self._started()
         try:
-            future = self._pool.submit(_process_here, tasks)
+            with undisturbed():  # a process whose start is interrupted would say so itself
+                future = self._pool.submit(_process_here, tasks)
+                self._running[future] = tag
         except BrokenProcessPool as error:
             self._ended.append(Done(tag, error=error))
             self._renew()
             return
-        self._running[future] = tag
         future.add_done_callback(self._finished.put)
 
     def completed(self, timeout: float) -> list[Done]:
