@@ -86,3 +86,9 @@ def test_a_manifest_takes_such_files_too(tmp_path: Path) -> None:
 def test_what_is_no_fileset(fileset: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         as_datasets(fileset)
+
+
+@pytest.mark.parametrize("strange", [1, None, {}])
+def test_what_is_no_path_is_named(strange: object) -> None:
+    with pytest.raises(ConfigError, match="which is no path of a file"):
+        as_datasets({"a": ["a.root", strange]})

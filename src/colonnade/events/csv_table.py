@@ -131,6 +131,9 @@ class CsvReader:
             raise
         before = start - first * _STRIDE
         part = table.slice(before, stop - start)
+        if len(part) != stop - start:
+            msg = f"{self.path}, rows {start} to {stop}: {len(part)} rows can be told apart; mend its lines."
+            raise InputError(msg)
         found = {}
         for name in names:
             column = part.column(name)

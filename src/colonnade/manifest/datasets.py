@@ -213,6 +213,10 @@ def files_of(files: Any, tree: str | None, where: str) -> tuple[dict[str, Any], 
     """
     listed = [files] if isinstance(files, str) else files
     if isinstance(listed, list | tuple):
+        strange = [path for path in listed if not isinstance(path, str | Path)]
+        if strange:
+            msg = f"{where} lists {str(strange[0])[:60]!r}, which is no path of a file."
+            raise ConfigError(msg)
         twice = [path for path in listed if listed.count(path) > 1]
         if twice:
             msg = f"{where} names the file {twice[0]} twice; its events would count twice."
