@@ -13,7 +13,7 @@ from hist.axis import Regular
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, InputError
-from colonnade.execution import Progress, ResultCache, run_datasets
+from colonnade.execution import Progress, ResultCache, generator_sums, run_datasets
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
 from colonnade.statistics.members import combined, member_variations
@@ -324,3 +324,10 @@ def test_mistakes(path):
 
     with pytest.raises(ColonnadeError, match="give places from 0 to 102"):
         run(Place(), dataset(path))
+
+
+def test_a_runs_tree_that_can_not_be_read_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.root"
+    path.write_bytes(b"no root file" + bytes(100))
+    with pytest.raises(InputError, match=r"damaged\.root, tree Runs, can't be read"):
+        generator_sums._of_file(str(path), ["LHEPdfSumw"])

@@ -54,11 +54,11 @@ def command(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     console = Terminal()
     print_notes(console, combined.notes)
     size = f"{len(combined.channels)} channels, {len(combined.parameters)} parameters"
-    console.print(f"{output}: {size}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{output}: {size}", soft_wrap=True)
     one = [name for name in (each.name for each in combined.parameters) if _users(models, name) > 1]
-    console.print(f"  one in several models: {', '.join(one)}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"  one in several models: {', '.join(one)}", soft_wrap=True)
     for each in export.differences:
-        console.print(f"  {each.what}: {each.how}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {each.what}: {each.how}", soft_wrap=True)
 
 
 def _users(models: Mapping[str, Model], name: str) -> int:

@@ -101,4 +101,4 @@ def print_json(content: Any) -> None:
 def print_notes(console: Console, notes: Iterable[str]) -> None:
     """Print what is unusual about a model or a fit."""
     for note in notes:
-        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"Note: {note}", soft_wrap=True)

@@ -73,7 +73,7 @@ def command(
     asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())
     written = _draw(folder, diagnostics, asked, plots)
     if written and not as_json:
-        console.print(f"{len(written)} pictures in {written[0].parent}", highlight=False, soft_wrap=True)
+        console.print(f"{len(written)} pictures in {written[0].parent}", soft_wrap=True)
 
 
 def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: Path | None) -> list[Path]:
@@ -131,14 +131,14 @@ def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
     ]
     print_table(f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
     if "significance" in content:
-        console.print(f"significance {content['significance']['observed']:.3f}", highlight=False)
+        console.print(f"significance {content['significance']['observed']:.3f}")
     print_notes(console, content["notes"])
 
 
 def _print_views(console: Console, found: DiagnosisSummary, views: Sequence[str], scans: Sequence[str]) -> None:
     if found.strength is not None and ("ranking" in views or scans):
         words = "Not all data may be seen, or there are none: ranking and scans are of Asimov data with signal strength"
-        console.print(f"{words} {found.strength:g}.", highlight=False)
+        console.print(f"{words} {found.strength:g}.")
     for view in views:
         _print_view(view, found)
     for scan in found.scans:

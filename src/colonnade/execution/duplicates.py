@@ -19,13 +19,13 @@ import numpy.typing as npt
 from colonnade.errors import InputError
 from colonnade.execution.run import run_datasets
 from colonnade.execution.skimming import ChunkFiles, file_name
+from colonnade.kinematics.related import mixed
 from colonnade.manifest import Dataset
 from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import countable
 
 BUCKETS = 256
 _SHOWN = 20
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(31))  # splitmix64
 _Keys = npt.NDArray[np.uint64]
 
 
@@ -110,8 +110,7 @@ class _Identities:
 
 
 def _bucket(keys: _Keys) -> npt.NDArray[np.int64]:
-    mixed = (keys[:, 0] * _MIX[0] ^ keys[:, 1]) * _MIX[1]
-    return ((mixed ^ (mixed >> _MIX[2])) % np.uint64(BUCKETS)).astype(np.int64)
+    return (mixed(mixed(keys[:, 0]) ^ keys[:, 1]) % np.uint64(BUCKETS)).astype(np.int64)
 
 
 def find_duplicates(datasets: Sequence[Dataset], folder: Path | None = None, **options: Any) -> Duplicates:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from colonnade.errors import InputError
+from colonnade.faults import translated
 
 if TYPE_CHECKING:
     from colonnade.execution.ledger import DatasetLedger
@@ -69,8 +70,8 @@ def generator_ratios(
 
     Raises
     ------
-    InputError
-        If the sum over the generated events is not known, or can't be one.
+    InputError, TransientInputError
+        If the sum over the generated events is not known, can't be one, or can't be read.
     """
     generated = entry.sumw
     if plan.metadata.weighted_to is not None:
@@ -132,7 +133,7 @@ def _of_file(path: str, columns: Sequence[str]) -> tuple[float, dict[str, list[f
     """Return the nominal sum of weights of a file, and those of vectors, over its runs."""
     import uproot
 
-    with uproot.open(path) as file:
+    with translated(f"{path}, tree Runs, can't be read", remote="://" in path), uproot.open(path) as file:
         if "Runs" not in file.keys(cycle=False):
             return 0.0, {column: [] for column in columns}
         runs = file["Runs"].arrays(filter_name=[*_NAMES, *columns, *(f"{column}_" for column in columns)])

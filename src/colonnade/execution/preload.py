@@ -12,17 +12,20 @@ __all__: list[str] = []
 import importlib
 import signal
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+def _compile() -> None:
+    """Run a compiled loop."""
+    import numpy as np
+    from hist.axis import Regular
+
+    from colonnade.histograms import Histogram, HistogramSet
+
+    one = np.ones(1)
+    filled = HistogramSet([Histogram("x", Regular(1, 0, 1))], ["all"], ["nominal"])
+    filled.fill({"x": one}, {"all": one > 0}, one[:, None])
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 for _module in ("colonnade.execution.work", "colonnade.processor", "coffea.processor"):
     importlib.import_module(_module)
-
-import numpy as np  # noqa: E402
-from hist.axis import Regular  # noqa: E402
-
-from colonnade.histograms import Histogram, HistogramSet  # noqa: E402
-
-_one = np.ones(1)
-HistogramSet([Histogram("x", Regular(1, 0, 1))], ["all"], ["nominal"]).fill(
-    {"x": _one}, {"all": _one > 0}, _one[:, None]
-)
+_compile()
