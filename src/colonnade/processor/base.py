@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.histograms import Histogram, HistogramSet
-from colonnade.kinematics import accelerate, own
-from colonnade.processor import cutflow
-from colonnade.processor.chunk import Chunk
-from colonnade.processor.corrections import Corrections, countable
+from colonnade.histograms import Histogram
+from colonnade.processor.chunk_run import ChunkRun
+from colonnade.processor.corrections import Corrections
 from colonnade.processor.declarations import check_declarations
-from colonnade.processor.generator import member_sums
-from colonnade.processor.passing import Passing
-from colonnade.processor.pieces import Objects, Region, Scorer, Selection, Shift, Source, as_mask, members_of
-from colonnade.processor.transfers import Transfers, require_apart
-from colonnade.processor.weights import Weights, finite
+from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
+from colonnade.processor.transfers import Transfers
+from colonnade.processor.weights import Weights
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass
-class _Selected:
-    """The events that pass the preselection under one shift."""
-
-    shift: Shift
-    passing: Passing
-    observables: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def events(self) -> Any:
-        return self.passing.events
-
-    @property
-    def objects(self) -> Objects:
-        return self.passing.objects
-
-    @property
-    def generator(self) -> Floats:
-        return self.passing.generator
 
 
 class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
@@ -255,57 +226,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         ConfigError
             If a region or histogram names something that the analysis does not produce.
         """
-        chunk = Chunk.of(events)
-        events = accelerate(events)
-        generator = self._generator_weights(events, chunk)
-        shifts = self._shifts(chunk)
-        selected = self._select(events, generator, chunk, shifts)
-        nominal = next(selected)
-        selection = self._cuts(nominal)
-        opened = self._open(self._masks(selection), chunk)
-        varied = self.variations and not chunk.is_data and not chunk.alternative
-        generated, ratios = member_sums(self.generator(events) if varied else {}, generator, chunk.where)
-        weights = self._weights(nominal, opened, chunk, ratios)
-        transfers = self._transfers(nominal, chunk)
-        shifted = [shift.variation for shift in shifts[1:]]
-        variations = ("nominal", *weights.variations, *transfers.variations, *shifted)
-        if len(set(variations)) != len(variations):
-            twice = next(name for name in variations if variations.count(name) > 1)
-            msg = f"the variation {twice!r} comes from two of weights, transfer factors and shifts; rename one."
-            raise ConfigError(msg)
-        counts = self._cutflow(nominal, selection, weights, chunk)
-        parts = ("", *self._parts_of(chunk))
-        filled = {part: HistogramSet(self.histograms, list(self.regions), variations) for part in parts}
-        sums: dict[str, Floats] = {}
-        negative: dict[str, Any] = {}
-        first = 0
-        for one in itertools.chain((nominal,), selected):
-            if one is not nominal:
-                opened = self._open(self._masks(self._cuts(one)), chunk)
-                weights = self._weights(one, opened, chunk)
-                transfers = self._transfers(one, chunk)
-            members = self._members(one, chunk)
-            for group in weights.groups(self.regions):
-                matrix = weights.matrix(group[0])[1]
-                for part, member in members.items():
-                    masks = {name: opened[name] for name in group if name in opened}
-                    own = masks if len(parts) == 1 else {name: mask & member for name, mask in masks.items()}
-                    for spread, mine in transfers.spread(matrix, own, self.regions):
-                        filled[part].fill(one.observables, mine, spread, first, chunk.where)
-            if one is nominal:
-                negative = transfers.negative(opened, self.regions)
-            if one is nominal and len(parts) > 1:
-                sums = {part: np.array([mask.sum(), one.generator[mask].sum()]) for part, mask in members.items()}
-            first += 1 + len(weights.variations) + len(transfers.variations)
-        result: dict[str, Any] = {
-            "histograms": filled.pop(""),
-            "cutflow": counts,
-            "events": len(generator),
-            "sumw": float(generator.sum()),
-            **({"generator": generated} if generated else {}),
-        }
-        result |= {"transfers": negative} if negative else {}
-        return {chunk.dataset: result | ({"parts": filled, "split": sums} if filled else {})}
+        return ChunkRun(self, events).filled()
 
     def postprocess(self, accumulator: Any) -> Any:
         """Return the accumulated result as it is."""
@@ -329,23 +250,7 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
             ``regions``, a dict of region to boolean array;
             ``observables``, a dict of name to array. Of blinded data, events in a signal region are left out.
         """
-        chunk = Chunk.of(events)
-        events = accelerate(events)
-        generator = self._generator_weights(events, chunk)
-        (one,) = self._select(events, generator, chunk, [Shift.of(shift, self.shifts)])
-        masks = self._masks(self._cuts(one))
-        opened = self._open(masks, chunk)
-        hidden = np.zeros(len(one.generator), dtype=bool)
-        for name in masks.keys() - opened.keys():
-            hidden |= masks[name]
-        keep = ~hidden
-        identity = [name for name in ("run", "luminosityBlock", "event") if name in ak.fields(events)]
-        return {
-            **{name: np.asarray(one.events[name])[keep] for name in identity},
-            "weight": self._weights(one, opened, chunk).weight()[keep],
-            "regions": {name: mask[keep] for name, mask in masks.items()},
-            "observables": {name: values[keep] for name, values in one.observables.items()},
-        }
+        return ChunkRun(self, events).columns(shift)
 
     def kept(self, events: Any, regions: Sequence[str] = ()) -> tuple[Mask, float]:
         """Return which events a skim keeps, and the sum of the generator weights of all.
@@ -357,139 +262,4 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         regions
             Keep those that are in any of these, nominal or under any shift; without, those that pass the preselection.
         """
-        chunk = Chunk.of(events)
-        events = accelerate(events)
-        passed = np.zeros(len(events), dtype=bool)
-        generator = self._generator_weights(events, chunk)
-        for one in self._select(events, generator, chunk, self._shifts(chunk)):
-            left = one.passing.places
-            if regions:
-                selection = self._cuts(one)
-                left = left[np.any([selection.all(*self.regions[name].cuts) for name in regions], axis=0)]
-            passed[left] = True
-        return passed, float(generator.sum())
-
-    def _shifts(self, chunk: Chunk) -> list[Shift]:
-        nominal, *others = Shift.every(self.shifts, chunk.process, data=chunk.is_data)
-        varied = self.variations and not chunk.alternative
-        return [nominal, *(one for one in others if varied and self._fills(one.variation))]
-
-    def _fills(self, variation: str) -> bool:
-        return any(histogram.fills(variation) for histogram in self.histograms)
-
-    def _generator_weights(self, events: Any, chunk: Chunk) -> Floats:
-        if chunk.is_data or "genWeight" not in ak.fields(events):
-            return np.ones(len(events))
-        return finite(events.genWeight, "genWeight", len(events), chunk.where)
-
-    def _select(self, events: Any, generator: Floats, chunk: Chunk, shifts: Sequence[Shift]) -> Iterator[_Selected]:
-        """Run the analysis up to its observables, for each shift."""
-        passing = Passing(events, Objects(), generator, np.arange(len(events)), {cutflow.ALL: cutflow.row(generator)})
-        passing.apply(countable(events, chunk))
-        passing.objects = _require_objects(self.common(passing.events), f"{type(self).__name__}.common")
-        passing.apply(self.skim(passing.events))
-        shifted = (self._shifted(passing, shift) for shift in shifts)
-        if not self.scorers:  # one after the other, so that one is in memory
-            return shifted
-        selected = list(shifted)
-        for name, scorer in self.scorers.items():
-            scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
-            for one, score in zip(selected, scores, strict=True):
-                named = score if isinstance(score, Mapping) else {"": score}
-                one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
-        return iter(selected)
-
-    def _shifted(self, passing: Passing, shift: Shift) -> _Selected:
-        # what a shift assigns to its events, or to common objects, no other shift sees
-        shifted = own(passing.events)
-        objects = _require_objects(self.objects(shifted, shift), f"{type(self).__name__}.objects")
-        joined = passing.objects.joined(objects)
-        one = _Selected(shift, replace(passing, events=shifted, objects=joined, rows={**passing.rows}))
-        one.passing.apply(self.preselection(one.passing.objects))
-        one.observables = dict(self.observables(one.events, one.objects))
-        return one
-
-    def _weights(
-        self, one: _Selected, opened: Mapping[str, Mask], chunk: Chunk, ratios: Mapping[str, Any] = MappingProxyType({})
-    ) -> Weights:
-        varied = self.variations and not one.shift.direction and not chunk.alternative
-        nobody = np.zeros(len(one.generator), dtype=bool)  # of a region that is blinded
-        weights = Weights(
-            len(one.generator),
-            chunk.where,
-            wanted=self._fills if varied else lambda _: False,
-            masks={name: opened.get(name, nobody) for name in self.regions},
-            shift=one.shift,
-            observables=one.observables,
-        )
-        if chunk.is_data:
-            self.data_weights(one.events, one.objects, weights)
-        else:
-            weights.add("generator", one.generator)
-            weights.vary(ratios, one.passing.places)
-            self.weights(one.events, one.objects, weights)
-        return weights
-
-    def _transfers(self, one: _Selected, chunk: Chunk) -> Transfers:
-        varied = self.variations and not one.shift.direction and not chunk.alternative
-        transfers = Transfers(len(one.generator), chunk.where, wanted=self._fills if varied else lambda _: False)
-        if any(region.transfer for region in self.regions.values()):
-            self.transfers(one.events, one.objects, transfers)
-        return transfers
-
-    def _parts_of(self, chunk: Chunk) -> Sequence[str]:
-        return () if chunk.is_data else tuple(self.parts.get(chunk.process, ()))
-
-    def _members(self, one: _Selected, chunk: Chunk) -> dict[str, Mask]:
-        """Return which events are of each part, what is left as that without a name."""
-        names = self._parts_of(chunk)
-        made = self.split(one.events, one.objects) if names else {}
-        return members_of(made, names, len(one.generator), f"{type(self).__name__}.split", chunk.where)
-
-    def _cuts(self, one: _Selected) -> Selection:
-        produced = self.cuts(one.events, one.objects, one.observables)
-        needed = dict.fromkeys(cut for region in self.regions.values() for cut in region.cuts)
-        for name, region in self.regions.items():
-            for cut in region.cuts:
-                if cut in one.passing.rows:
-                    msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
-                    raise ConfigError(msg)
-                if cut not in produced:
-                    msg = (
-                        f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{nearest(cut, produced)}."
-                    )
-                    raise ConfigError(msg)
-        return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
-
-    def _masks(self, selection: Selection) -> dict[str, Mask]:
-        return {name: selection.all(*region.cuts) for name, region in self.regions.items()}
-
-    def _open(self, masks: Mapping[str, Mask], chunk: Chunk) -> dict[str, Mask]:
-        """Return the regions that may be looked at in these events."""
-        if self.unblind or not chunk.is_data:
-            return dict(masks)
-        opened = {name: mask for name, mask in masks.items() if not self.regions[name].signal}
-        require_apart(masks, opened, self.regions, chunk.where)
-        return opened
-
-    def _cutflow(
-        self, one: _Selected, selection: Selection, weights: Weights, chunk: Chunk
-    ) -> dict[str, dict[str, Floats]]:
-        counts: dict[str, dict[str, Floats]] = {name: {} for name in self.regions}
-        for group in weights.groups(self.regions):
-            cuts = [self.regions[name].cuts for name in group]
-            sums = cutflow.region_counts(selection, cuts, weights.weight(region=group[0]))
-            for name, names, rows in zip(group, cuts, sums, strict=True):
-                counts[name] = {**one.passing.rows, **dict(zip(names, rows, strict=True))}
-        opened = self._open(dict.fromkeys(self.regions, np.zeros(0, dtype=bool)), chunk)
-        if len(opened) == len(self.regions):
-            return counts
-        lasts = {name: region.cuts[-1] for name, region in self.regions.items() if region.cuts and name in opened}
-        return cutflow.blinded(counts, lasts)
-
-
-def _require_objects(made: Any, where: str) -> Objects:
-    if isinstance(made, Objects):
-        return made
-    msg = f"{where} returns a {type(made).__name__}; return Objects(name=array)."
-    raise ConfigError(msg)
+        return ChunkRun(self, events).kept(regions)

@@ -1,0 +1,313 @@
+"""One chunk of events on its way through an analysis, from its objects to what is filled, listed or kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from colonnade.errors import ConfigError, nearest
+from colonnade.histograms import HistogramSet
+from colonnade.kinematics import accelerate, own
+from colonnade.processor import cutflow
+from colonnade.processor.chunk import Chunk
+from colonnade.processor.corrections import countable
+from colonnade.processor.generator import GeneratorSum, member_sums
+from colonnade.processor.passing import Passing
+from colonnade.processor.pieces import Objects, Selection, Shift, as_mask, members_of
+from colonnade.processor.transfers import Transfers, require_apart
+from colonnade.processor.weights import Weights, finite
+
+if TYPE_CHECKING:
+    from colonnade.processor.base import Processor
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class _Selected:
+    """The events that pass the preselection under one shift."""
+
+    shift: Shift
+    passing: Passing
+    observables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def events(self) -> Any:
+        return self.passing.events
+
+    @property
+    def objects(self) -> Objects:
+        return self.passing.objects
+
+    @property
+    def generator(self) -> Floats:
+        return self.passing.generator
+
+
+class ChunkRun:
+    """A chunk of events and the analysis that they go through.
+
+    Parameters
+    ----------
+    analysis
+        The analysis.
+    events
+        As in `Processor.process`.
+
+    Raises
+    ------
+    EventError
+        If a generator weight is not a number.
+    """
+
+    def __init__(self, analysis: Processor, events: Any) -> None:
+        self._analysis, self._name = analysis, type(analysis).__name__
+        self._chunk = Chunk.of(events)
+        self._events = accelerate(events)
+        self._generator = self._generator_weights()
+
+    def filled(self) -> dict[str, dict[str, Any]]:
+        """Return what `Processor.process` does."""
+        analysis, chunk = self._analysis, self._chunk
+        shifts = self._shifts()
+        selected = self._select(shifts)
+        nominal = next(selected)
+        selection = self._cuts(nominal)
+        opened = self._open(self._masks(selection))
+        generated, ratios = self._generated()
+        weights, transfers = self._weights(nominal, opened, ratios), self._transfers(nominal)
+        variations = _apart(weights.variations, transfers.variations, [shift.variation for shift in shifts[1:]])
+        counts = self._cutflow(nominal, selection, weights)
+        parts = ("", *self._parts())
+        filled = {part: HistogramSet(analysis.histograms, list(analysis.regions), variations) for part in parts}
+        members = self._members(nominal)
+        self._fill(filled, nominal, opened, weights, transfers, members, 0)
+        result: dict[str, Any] = {
+            "histograms": filled[""],
+            "cutflow": counts,
+            "events": len(self._generator),
+            "sumw": float(self._generator.sum()),
+        }
+        if generated:
+            result["generator"] = generated
+        if negative := transfers.negative(opened, analysis.regions):
+            result["transfers"] = negative
+        if len(parts) > 1:
+            result["parts"] = {part: filled[part] for part in parts[1:]}
+            result["split"] = {
+                part: np.array([mask.sum(), nominal.generator[mask].sum()]) for part, mask in members.items()
+            }
+        first = 1 + len(weights.variations) + len(transfers.variations)
+        del nominal, selection, weights, transfers, members  # one shift is in memory at a time
+        for place, one in enumerate(selected, start=first):
+            opened = self._open(self._masks(self._cuts(one)))
+            others = self._weights(one, opened), self._transfers(one), self._members(one)
+            self._fill(filled, one, opened, *others, place)
+        return {chunk.dataset: result}
+
+    def columns(self, shift: str) -> dict[str, Any]:
+        """Return what `Processor.columns` does."""
+        (one,) = self._select([Shift.of(shift, self._analysis.shifts)])
+        masks = self._masks(self._cuts(one))
+        opened = self._open(masks)
+        hidden = np.zeros(len(one.generator), dtype=bool)
+        for name in masks.keys() - opened.keys():
+            hidden |= masks[name]
+        keep = ~hidden
+        identity = [name for name in ("run", "luminosityBlock", "event") if name in ak.fields(self._events)]
+        return {
+            **{name: np.asarray(one.events[name])[keep] for name in identity},
+            "weight": self._weights(one, opened).weight()[keep],
+            "regions": {name: mask[keep] for name, mask in masks.items()},
+            "observables": {name: values[keep] for name, values in one.observables.items()},
+        }
+
+    def kept(self, regions: Sequence[str]) -> tuple[Mask, float]:
+        """Return what `Processor.kept` does."""
+        passed = np.zeros(len(self._events), dtype=bool)
+        for one in self._select(self._shifts()):
+            left = one.passing.places
+            if regions:
+                selection = self._cuts(one)
+                left = left[np.any([selection.all(*self._analysis.regions[name].cuts) for name in regions], axis=0)]
+            passed[left] = True
+        return passed, float(self._generator.sum())
+
+    def _shifts(self) -> list[Shift]:
+        nominal, *others = Shift.every(self._analysis.shifts, self._chunk.process, data=self._chunk.is_data)
+        varied = self._analysis.variations and not self._chunk.alternative
+        return [nominal, *(one for one in others if varied and self._fills(one.variation))]
+
+    def _fills(self, variation: str) -> bool:
+        return any(histogram.fills(variation) for histogram in self._analysis.histograms)
+
+    def _wanted(self, one: _Selected) -> Callable[[str], bool]:
+        """Return what tells whether a variation of weights is to be made; of shifted objects none is."""
+        varied = self._analysis.variations and not one.shift.direction and not self._chunk.alternative
+        return self._fills if varied else lambda _: False
+
+    def _generator_weights(self) -> Floats:
+        if self._chunk.is_data or "genWeight" not in ak.fields(self._events):
+            return np.ones(len(self._events))
+        return finite(self._events.genWeight, "genWeight", len(self._events), self._chunk.where)
+
+    def _generated(self) -> tuple[dict[str, GeneratorSum], dict[str, npt.NDArray[Any]]]:
+        """Return the sums of variations of the generator's weight, and their weights, relative to the nominal one."""
+        varied = self._analysis.variations and not self._chunk.is_data and not self._chunk.alternative
+        made = self._analysis.generator(self._events) if varied else {}
+        return member_sums(made, self._generator, self._chunk.where)
+
+    def _select(self, shifts: Sequence[Shift]) -> Iterator[_Selected]:
+        """Run the analysis up to its observables, for each shift."""
+        analysis, events = self._analysis, self._events
+        rows = {cutflow.ALL: cutflow.row(self._generator)}
+        passing = Passing(events, Objects(), self._generator, np.arange(len(events)), rows)
+        passing.apply(countable(events, self._chunk))
+        passing.objects = self._required(analysis.common(passing.events), "common")
+        passing.apply(analysis.skim(passing.events))
+        shifted = (self._shifted(passing, shift) for shift in shifts)
+        if not analysis.scorers:  # one after the other, so that one is in memory
+            return shifted
+        selected = list(shifted)
+        for name, scorer in analysis.scorers.items():
+            scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
+            for one, score in zip(selected, scores, strict=True):
+                named = score if isinstance(score, Mapping) else {"": score}
+                one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
+        return iter(selected)
+
+    def _shifted(self, passing: Passing, shift: Shift) -> _Selected:
+        # what a shift assigns to its events, or to common objects, no other shift sees
+        shifted = own(passing.events)
+        objects = self._required(self._analysis.objects(shifted, shift), "objects")
+        joined = passing.objects.joined(objects)
+        one = _Selected(shift, replace(passing, events=shifted, objects=joined, rows={**passing.rows}))
+        one.passing.apply(self._analysis.preselection(one.passing.objects))
+        one.observables = dict(self._analysis.observables(one.events, one.objects))
+        return one
+
+    def _required(self, made: Any, hook: str) -> Objects:
+        if isinstance(made, Objects):
+            return made
+        msg = f"{self._name}.{hook} returns a {type(made).__name__}; return Objects(name=array)."
+        raise ConfigError(msg)
+
+    def _weights(
+        self, one: _Selected, opened: Mapping[str, Mask], ratios: Mapping[str, Any] = MappingProxyType({})
+    ) -> Weights:
+        nobody = np.zeros(len(one.generator), dtype=bool)  # of a region that is blinded
+        weights = Weights(
+            len(one.generator),
+            self._chunk.where,
+            wanted=self._wanted(one),
+            masks={name: opened.get(name, nobody) for name in self._analysis.regions},
+            shift=one.shift,
+            observables=one.observables,
+        )
+        if self._chunk.is_data:
+            self._analysis.data_weights(one.events, one.objects, weights)
+        else:
+            weights.add("generator", one.generator)
+            weights.vary(ratios, one.passing.places)
+            self._analysis.weights(one.events, one.objects, weights)
+        return weights
+
+    def _transfers(self, one: _Selected) -> Transfers:
+        transfers = Transfers(len(one.generator), self._chunk.where, wanted=self._wanted(one))
+        if any(region.transfer for region in self._analysis.regions.values()):
+            self._analysis.transfers(one.events, one.objects, transfers)
+        return transfers
+
+    def _parts(self) -> Sequence[str]:
+        return () if self._chunk.is_data else tuple(self._analysis.parts.get(self._chunk.process, ()))
+
+    def _members(self, one: _Selected) -> dict[str, Mask]:
+        """Return which events are of each part, what is left as that without a name."""
+        names = self._parts()
+        made = self._analysis.split(one.events, one.objects) if names else {}
+        return members_of(made, names, len(one.generator), f"{self._name}.split", self._chunk.where)
+
+    def _fill(
+        self,
+        filled: Mapping[str, HistogramSet],
+        one: _Selected,
+        opened: Mapping[str, Mask],
+        weights: Weights,
+        transfers: Transfers,
+        members: Mapping[str, Mask],
+        first: int,
+    ) -> None:
+        """Fill what is selected under a shift, its first variation at the place `first`."""
+        regions = self._analysis.regions
+        for group in weights.groups(regions):
+            matrix = weights.matrix(group[0])[1]
+            for part, member in members.items():
+                masks = {name: opened[name] for name in group if name in opened}
+                mine = masks if len(members) == 1 else {name: mask & member for name, mask in masks.items()}
+                for spread, of_factor in transfers.spread(matrix, mine, regions):
+                    filled[part].fill(one.observables, of_factor, spread, first, self._chunk.where)
+
+    def _cuts(self, one: _Selected) -> Selection:
+        analysis = self._analysis
+        produced = analysis.cuts(one.events, one.objects, one.observables)
+        needed = dict.fromkeys(cut for region in analysis.regions.values() for cut in region.cuts)
+        for name, region in analysis.regions.items():
+            for cut in region.cuts:
+                if cut in one.passing.rows:
+                    msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
+                    raise ConfigError(msg)
+                if cut not in produced:
+                    hint = nearest(cut, produced)
+                    msg = f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{hint}."
+                    raise ConfigError(msg)
+        return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
+
+    def _masks(self, selection: Selection) -> dict[str, Mask]:
+        return {name: selection.all(*region.cuts) for name, region in self._analysis.regions.items()}
+
+    def _open(self, masks: Mapping[str, Mask]) -> dict[str, Mask]:
+        """Return the regions that may be looked at in these events."""
+        analysis = self._analysis
+        if analysis.unblind or not self._chunk.is_data:
+            return dict(masks)
+        opened = {name: mask for name, mask in masks.items() if not analysis.regions[name].signal}
+        require_apart(masks, opened, analysis.regions, self._chunk.where)
+        return opened
+
+    def _cutflow(self, one: _Selected, selection: Selection, weights: Weights) -> dict[str, dict[str, Floats]]:
+        regions = self._analysis.regions
+        counts: dict[str, dict[str, Floats]] = {name: {} for name in regions}
+        for group in weights.groups(regions):
+            cuts = [regions[name].cuts for name in group]
+            sums = cutflow.region_counts(selection, cuts, weights.weight(region=group[0]))
+            for name, names, rows in zip(group, cuts, sums, strict=True):
+                counts[name] = {**one.passing.rows, **dict(zip(names, rows, strict=True))}
+        opened = self._open(dict.fromkeys(regions, np.zeros(0, dtype=bool)))
+        if len(opened) == len(regions):
+            return counts
+        lasts = {name: region.cuts[-1] for name, region in regions.items() if region.cuts and name in opened}
+        return cutflow.blinded(counts, lasts)
+
+
+def _apart(*names: Sequence[str]) -> tuple[str, ...]:
+    """Return all variations, the nominal one first.
+
+    Raises
+    ------
+    ConfigError
+        If two have one name.
+    """
+    variations = ("nominal", *itertools.chain.from_iterable(names))
+    if len(set(variations)) != len(variations):
+        twice = next(name for name in variations if variations.count(name) > 1)
+        msg = f"the variation {twice!r} comes from two of weights, transfer factors and shifts; rename one."
+        raise ConfigError(msg)
+    return variations
