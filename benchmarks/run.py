@@ -1,8 +1,9 @@
 """All speed benchmarks, or some rows of them: `python benchmarks/run.py [ROW ...]`.
 
 Each row runs in a process of its own and leaves its lines in build/benchmarks, so rows can be run one by one, on a
-quiet machine, and again. At the end all lines that there are go to the terminal and to the table of
-docs/performance.md. A row that fails, for instance as the two sides' results differ, says so there instead of a ratio.
+quiet machine, and again. At the end all lines that there are go to the terminal and into the table of
+docs/performance.md, whose other lines stay. A row that fails, for instance as the two sides' results differ, says so
+there instead of a ratio.
 """
 
 from __future__ import annotations
@@ -137,18 +138,26 @@ def show(found: list[tuple[str, str, dict[str, object]]]) -> None:
 
 
 def write(found: list[tuple[str, str, dict[str, object]]]) -> None:
-    """Write the table into the page."""
+    """Write what was measured into the table of the page; what was not measured here stays as it is."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    lines = ["| what | measured | result | must be | | date (UTC) |", "|---|---|---|---|---|---|"]
+    table = [line for line in rest.partition(END)[0].splitlines() if line.startswith("|")]
+    lines, known = table[:2], {_what(line): line for line in table[2:]}
     for _, date, line in found:
         cells = (line["what"], line["measured"], line["result"], line["must"], _verdict(line["holds"])[1], date)
-        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
+        row = "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
+        known[_what(row)] = row
     answers = [FOLDER / f"{name}.json" for name in ROWS]
-    machines = dict.fromkeys(json.loads(path.read_text())["machine"] for path in answers if path.exists())
-    body = "\n".join([*lines, "", *(f"Measured on {machine}." for machine in machines)])
+    named = [line for line in rest.partition(END)[0].splitlines() if line.startswith("Measured on ")]
+    named += [f"Measured on {json.loads(path.read_text())['machine']}." for path in answers if path.exists()]
+    body = "\n".join([*lines, *known.values(), "", *dict.fromkeys(named)])
     PAGE.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+
+
+def _what(row: str) -> str:
+    """Return what a row of the page's table is about."""
+    return row.split("|")[1].strip()
 
 
 def _verdict(holds: object) -> tuple[str, str]:
