@@ -18,10 +18,10 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from colonnade.execution import versions
 from colonnade.execution.merging import FAN_IN, GROUP
 from colonnade.execution.plan import Chunk, DatasetPlan
 from colonnade.execution.project import ProjectCode, called, text_of
-from colonnade.execution.versions import installed
 from colonnade.histograms import Histogram
 
 # the rooms of the framework that an event passes through; a developer's edit there counts as a new version
@@ -38,6 +38,8 @@ _ROOMS = (
     "calibration",
 )
 _FORMAT = "2"
+# once a process
+installed = functools.cache(versions.installed)
 # the files that count, while an analysis is identified
 _seen: ContextVar[set[str]] = ContextVar("seen")
 
@@ -171,7 +173,7 @@ def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:
                 if isinstance(digest, list):
                     found[f"{base.__module__}.{base.__qualname__}.{name}"] = digest[1]
     for module in code.modules:
-        texts = {text for node in ast.walk(module.tree) if (text := text_of(node))}
+        texts = {text for node in module.nodes if (text := text_of(node))}
         for text in texts:  # relative to where the run is, or to the module
             for place in (text, str(Path(module.path).parent / text)):
                 digest = _text_or_file(place)
@@ -209,7 +211,7 @@ def _environment(code: ProjectCode) -> dict[str, str | None]:
     for module in code.modules:
         read = set()
         mentioned = 0
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             imports = isinstance(node, ast.Call) and called(node) in ("import_module", "__import__")
             if imports and not _first_text(node):
                 msg = f"{module.path} imports a module by a name made at run time"

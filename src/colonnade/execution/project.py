@@ -50,17 +50,23 @@ class SourceModule:
     is_package: bool
 
     @functools.cached_property
-    def tree(self) -> ast.Module:
-        """The text, parsed."""
-        return ast.parse(self.text)
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The syntax tree of the text without docstrings, and all nodes below it."""
+        tree = ast.parse(self.text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+                first = node.body[0]
+                if isinstance(first, ast.Expr) and text_of(first.value) is not None:
+                    node.body[0] = ast.Pass()
+        return tuple(ast.walk(tree))
 
     @property
     def meaning(self) -> str:
         """Digest of what the text does: comments, docstrings and layout do not count."""
-        return hashlib.sha256(_meaning(self.tree).encode()).hexdigest()
+        return hashlib.sha256(ast.dump(self.nodes[0]).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "tree"}
+        return {key: value for key, value in vars(self).items() if key != "nodes"}
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,8 @@ def _of_project(spec: importlib.machinery.ModuleSpec | None) -> bool:
     places = list(spec.submodule_search_locations or ())
     if spec.origin is not None and spec.has_location:
         places = [spec.origin]
-    installed = installed_folders()
-    return any(not any(Path(place).resolve().is_relative_to(folder) for folder in installed) for place in places)
+    resolved = [Path(place).resolve() for place in places]
+    return any(not any(place.is_relative_to(folder) for folder in installed_folders()) for place in resolved)
 
 
 @functools.lru_cache(maxsize=1)
@@ -149,7 +155,7 @@ def _imported_names(source: SourceModule) -> list[str]:
     """Return the full names of all that a module's text imports anywhere, and their parents."""
     package = source.name if source.is_package else source.name.rpartition(".")[0]
     names: list[str] = []
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -173,16 +179,6 @@ def called(node: ast.Call) -> str:
 def text_of(node: ast.AST) -> str | None:
     """Return the text of a literal string; None of any other expression."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def _meaning(tree: ast.Module) -> str:
-    """Return a text that changes only when the code does something else; docstrings leave the tree."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
-                node.body[0] = ast.Pass()
-    return ast.dump(tree, include_attributes=False)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
