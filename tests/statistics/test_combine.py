@@ -2,6 +2,7 @@
 
 import hist
 import numpy as np
+import pandas as pd
 import pyhf
 import pytest
 import uproot
@@ -211,7 +212,7 @@ def test_a_card_that_can_not_be_read(tmp_path, rows, message):
 def test_a_card_without_its_shapes(tmp_path):
     path = tmp_path / "card.txt"
     path.write_text(card(shapes="shapes * * missing.root $PROCESS"))
-    with pytest.raises(InputError, match=r"missing\.root can't be read"):
+    with pytest.raises(InputError, match=r"no file of shapes .*missing\.root"):
         read_model(path)
     shapes_file(tmp_path / "shapes.root", {"data_obs": ([237.0], [0.0]), "sigg": ([1.0], [0.0])})
     path.write_text(card(shapes="shapes * * shapes.root $PROCESS"))
@@ -515,6 +516,35 @@ def test_missing_variations(folder):
     path.write_text(card("lean shape - 1", shapes=SHAPES, observed="-1", rates="-1 -1"))
     with pytest.raises(ConfigError, match="no histogram bkg_leanUp"):
         read_combine(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_templates_in_a_table_of_pandas(folder, kind):
+    of_root = expected(folder, "tilt shape - 1", values={"tilt": 0.7})
+    with uproot.open(folder / "shapes.root") as file:
+        found = {name.partition(";")[0]: file[name] for name in file.keys()}  # noqa: SIM118 - of uproot
+    rows = [
+        ("ch1", process, systematic or "nominal", place, value, variance)
+        for name, histogram in found.items()
+        for process, _, systematic in [name.partition("_") if name != "data_obs" else (name, "", "")]
+        for place, (value, variance) in enumerate(zip(histogram.values(), histogram.variances(), strict=True))
+    ]
+    frame = pd.DataFrame(rows, columns=["channel", "process", "systematic", "bin", "sum_w", "sum_ww"])
+    path = folder / f"shapes.{kind}"
+    if kind == "parquet":
+        frame.set_index(["channel", "process", "systematic", "bin"]).to_parquet(path)
+    else:
+        {"csv": frame.to_csv, "json": frame.to_json}[kind](path, **({"index": False} if kind == "csv" else {}))
+    shapes = f"shapes * * {path.name} $CHANNEL:$PROCESS $CHANNEL:$PROCESS:$SYSTEMATIC,sum_w:sum_ww"
+    np.testing.assert_array_equal(expected(folder, "tilt shape - 1", values={"tilt": 0.7}, shapes=shapes), of_root)
+    with pytest.raises(ConfigError, match="no histogram ch1:bkg:leanUp"):
+        expected(folder, "lean shape - 1", shapes=shapes)
+
+
+def test_a_table_that_is_none(folder):
+    (folder / "shapes.csv").write_bytes(b"\x00\xff,\n")
+    with pytest.raises(InputError, match="can't be read as a table"):
+        expected(folder, shapes="shapes * * shapes.csv $CHANNEL:$PROCESS")
 
 
 def test_a_mass_is_asked_for(folder):

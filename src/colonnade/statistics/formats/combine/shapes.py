@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import uproot
@@ -29,6 +32,79 @@ class Template:
         return float(self.values.sum())
 
 
+class _Tables:
+    """Templates in a table of pandas, as Combine takes them of a file of comma-separated values, JSON or parquet.
+
+    The last two columns are the sums of weights and of their squares; of those before, the index of a parquet file,
+    the last tells the bins of a template apart and the others name it. A name is ``channel:process:systematic``, of
+    which the last may be left away where it is ``nominal``, and after a comma the two columns of sums.
+    """
+
+    suffixes = (".csv", ".json", ".parquet")
+
+    def __init__(self, path: Path) -> None:
+        import pandas as pd
+
+        read = {".csv": pd.read_csv, ".json": pd.read_json, ".parquet": pd.read_parquet}[path.suffix]
+        frame: Any = read(path)
+        self._frame = frame if path.suffix == ".parquet" else frame.set_index(list(frame.columns[:-2]))
+
+    @cached_property
+    def _rows(self) -> dict[str, Any]:
+        """The rows of each name, in the order of the file."""
+        levels = list(range(self._frame.index.nlevels - 1))
+        groups = self._frame.groupby(level=levels, sort=False)
+        return {":".join(map(str, key)): rows for key, rows in groups}
+
+    def keys(self) -> list[str]:
+        """Return the names of all templates."""
+        return list(self._rows)
+
+    def get(self, name: str) -> Template | None:
+        """Return a template, whose bins are as wide as one; None where there is none of that name."""
+        labels, _, columns = name.partition(",")
+        rows = self._rows.get(labels if labels.count(":") >= 2 else f"{labels}:nominal")
+        if rows is None:
+            return None
+        values, squares = (rows[column].to_numpy(dtype=np.float64) for column in (columns or "sum_w:sum_ww").split(":"))
+        return Template(values, np.sqrt(squares), tuple(map(float, range(len(values) + 1))))
+
+
+class _RootFile:
+    """The templates of a ROOT file, each a one-dimensional histogram."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = uproot.open(path)
+
+    def keys(self) -> list[str]:
+        """Return the names of all objects."""
+        return [re.sub(r";\d+$", "", each) for each in self._file.keys(recursive=True)]
+
+    def get(self, name: str) -> Template | None:
+        """Return a template; None where there is no object of that name.
+
+        Raises
+        ------
+        ConfigError
+            If the object is something else.
+        """
+        if ":" in name:
+            whole, _, part = name.partition(":")
+            kind = str(self._file.classname_of(whole)) if whole in self._file else "workspace"
+            msg = f"{part} lies in the {kind} {whole}; of RooFit workspaces and trees nothing can be read"
+            raise ConfigError(msg)
+        try:
+            histogram = self._file[name]
+        except uproot.KeyInFileError:
+            return None
+        kind = getattr(histogram, "classname", type(histogram).__name__)
+        if not kind.startswith("TH1"):
+            msg = f"{name} is a {kind}; only one-dimensional histograms can be read"
+            raise ConfigError(msg)
+        values, errors = (np.asarray(each, dtype=np.float64) for each in (histogram.values(), histogram.errors()))
+        return Template(values, errors, tuple(float(edge) for edge in histogram.axis().edges()))
+
+
 class Templates:
     """The templates of one card; each file is opened once.
 
@@ -42,7 +118,7 @@ class Templates:
 
     def __init__(self, card: Card, mass: float | None = None) -> None:
         self._card, self._mass = card, mass
-        self._files: dict[str, uproot.ReadOnlyDirectory] = {}
+        self._files: dict[str, _RootFile | _Tables] = {}
         self._found: dict[tuple[str, str, str], Template | None] = {}
 
     def counted(self, channel: str, process: str = DATA) -> bool:
@@ -77,9 +153,7 @@ class Templates:
             place = self._place(channel, process)
             msg = f"{self._card.path}: the shapes line of {process} in {channel} names no template of variations."
             if place is not None and place.varied is not None:
-                _, file, name = self._name(place, channel, process, systematic)
-                known = [re.sub(r";\d+$", "", each) for each in self._open(file).keys(recursive=True)]
-                msg = f"{self._card.path}: {file} has no histogram {name}{nearest(name, known)}."
+                msg = self._missing(*self._name(place, channel, process, systematic))
             raise ConfigError(msg)
         return found
 
@@ -100,13 +174,15 @@ class Templates:
         msg = f"{self._card.path}: no shapes line is about the process {process} in the bin {channel}."
         raise ConfigError(msg)
 
-    def _name(self, place: Shape, channel: str, process: str, systematic: str) -> tuple[Shape, str, str]:
+    def _name(self, place: Shape, channel: str, process: str, systematic: str) -> tuple[str, str]:
         words = {"PROCESS": process, "CHANNEL": channel, "SYSTEMATIC": systematic}
         if self._mass is not None:
             words["MASS"] = f"{self._mass:g}" if self._mass % 1 else str(int(self._mass))
         pattern = place.varied if systematic else place.nominal
-        file, name = (self._filled(text, words) for text in (place.file, pattern or ""))
-        return place, file, name
+        return self._filled(place.file, words), self._filled(pattern or "", words)
+
+    def _missing(self, file: str, name: str) -> str:
+        return f"{self._card.path}: {file} has no histogram {name}{nearest(name, self._open(file).keys())}."
 
     def _filled(self, text: str, words: dict[str, str]) -> str:
         for word, value in words.items():
@@ -125,43 +201,30 @@ class Templates:
         place = self._place(channel, process)
         if place is None or (systematic and place.varied is None):
             return None
-        _, file, name = self._name(place, channel, process, systematic)
-        if ":" in name:
-            self._refuse_object(file, name)
+        file, name = self._name(place, channel, process, systematic)
         try:
-            histogram = self._open(file)[name]
-        except uproot.KeyInFileError:
-            if systematic:
-                return None
-            known = [re.sub(r";\d+$", "", each) for each in self._open(file).keys(recursive=True)]
-            msg = f"{self._card.path}: {file} has no histogram {name}{nearest(name, known)}."
+            found = self._open(file).get(name)
+        except ConfigError as error:
+            msg = f"{self._card.path}: in {file} {error}."
             raise ConfigError(msg) from None
-        kind = getattr(histogram, "classname", type(histogram).__name__)
-        if not kind.startswith("TH1"):
-            msg = f"{self._card.path}: {name} in {file} is a {kind}; only one-dimensional histograms can be read."
-            raise ConfigError(msg)
-        values = np.asarray(histogram.values(), dtype=np.float64)
-        if not np.all(np.isfinite(values)):
+        if found is None and not systematic:
+            raise ConfigError(self._missing(file, name))
+        if found is not None and not np.all(np.isfinite(found.values)):
             msg = f"{self._card.path}: {name} in {file} has a bin that is not a number."
             raise ConfigError(msg)
-        errors = np.asarray(histogram.errors(), dtype=np.float64)
-        return Template(values, errors, tuple(float(edge) for edge in histogram.axis().edges()))
+        return found
 
-    def _refuse_object(self, file: str, name: str) -> None:
-        whole, _, part = name.partition(":")
-        kind = str(self._open(file).classname_of(whole)) if whole in self._open(file) else "workspace"
-        msg = (
-            f"{self._card.path}: {part} lies in the {kind} {whole} of {file}; shapes of RooFit workspaces and trees "
-            "can't be read here, only histograms."
-        )
-        raise ConfigError(msg)
-
-    def _open(self, file: str) -> uproot.ReadOnlyDirectory:
+    def _open(self, file: str) -> _RootFile | _Tables:
         path = self._card.path.parent / file
         if file not in self._files:
+            if not path.is_file():
+                msg = f"{self._card.path}: there is no file of shapes {path}."
+                raise InputError(msg)
+            table = path.suffix in _Tables.suffixes
             try:
-                self._files[file] = uproot.open(path)
-            except Exception as error:  # uproot raises many kinds on what is no ROOT file
-                msg = f"{self._card.path}: the file of shapes {path} can't be read as ROOT."
+                self._files[file] = _Tables(path) if table else _RootFile(path)
+            except Exception as error:  # uproot and pandas raise many kinds on what is something else
+                kind = "a table of templates" if table else "ROOT"
+                msg = f"{self._card.path}: the file of shapes {path} can't be read as {kind}."
                 raise InputError(msg) from error
         return self._files[file]
