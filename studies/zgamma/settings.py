@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.statistics.resonance.settings import BackgroundSettings
+from colonnade.statistics.resonance.search import BackgroundSettings
 from studies.zgamma.ensemble import EnsembleSettings
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlog1py
 
 from colonnade.errors import FitError
 
@@ -79,12 +80,40 @@ def asimov_significance(signal: ArrayLike, background: ArrayLike, background_err
     return np.asarray(np.sqrt(2 * np.maximum(square, 0)))
 
 
+def signed_significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
+    r"""Significance of a count, with the sign of the signal.
+
+    :math:`Z = \mathrm{sign}(s)\sqrt{2[(s+b)\ln(1+s/b) - s]}`: the root of the likelihood ratio of a count s + b with
+    and without signal (Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727), which holds for a deficit as it does for
+    an excess.
+
+    Parameters
+    ----------
+    signal, background
+        Fitted events, any shapes that broadcast.
+
+    Returns
+    -------
+    numpy.ndarray
+        Z in standard deviations; -sqrt(2 b) where the deficit is the whole background or more, NaN where the
+        background is not above 0 or an input is NaN.
+
+    Examples
+    --------
+    >>> signed_significance([6.0, -6.0, -200.0], 117.0).round(3).tolist()
+    [0.55, -0.559, -15.297]
+    """
+    s, b = (np.asarray(each, dtype=np.float64) for each in (signal, background))
+    b = np.where(b > 0, b, np.nan)
+    return np.asarray(np.sign(s) * np.sqrt(2 * np.maximum(_half_square(np.maximum(s, -b), b), 0.0)))
+
+
 def _half_square(s: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (s + b) ln(1 + s/b) - s, half the square of `significance`."""
     ratio = s / b
     series = ratio**2 * (0.5 - ratio * (1 / 6 - ratio * (1 / 12 - ratio / 20)))
-    exact = (1 + ratio) * np.log1p(ratio) - ratio
-    return np.asarray(b * np.where(ratio < _SMALL, series, exact))
+    exact = xlog1py(1 + ratio, ratio) - ratio
+    return np.asarray(b * np.where(np.abs(ratio) < _SMALL, series, exact))
 
 
 def _yields(signal: ArrayLike, background: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

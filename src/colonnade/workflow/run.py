@@ -23,7 +23,7 @@ from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
 from colonnade.serialisation import take_apart
-from colonnade.statistics.resonance.settings import BumpSettings
+from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.terminal import Terminal

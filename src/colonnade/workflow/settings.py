@@ -19,7 +19,7 @@ from colonnade.execution.data_driven import DataDrivenSettings
 from colonnade.inference import ScorerSettings
 from colonnade.manifest.metadata import ERA
 from colonnade.plotting import PlotSettings
-from colonnade.statistics.resonance.settings import BumpSettings
+from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.statistics.settings import ModelSettings
 
 

@@ -33,7 +33,7 @@ from colonnade.statistics.resonance import (
     signed_significance,
     significances,
 )
-from colonnade.statistics.resonance.costs import Costs
+from colonnade.statistics.resonance.batch import Costs
 from colonnade.statistics.resonance.newton import minimise
 
 EDGES = np.linspace(132.0, 168.0, 37)

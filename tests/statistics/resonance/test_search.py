@@ -11,8 +11,7 @@ import pytest
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, FitError
 from colonnade.statistics.resonance import Bernstein
-from colonnade.statistics.resonance.search import Bumps, search_bumps
-from colonnade.statistics.resonance.settings import BumpSettings
+from colonnade.statistics.resonance.search import Bumps, BumpSettings, search_bumps
 
 KINDS = {"zjets": "background", "top": "background", "H1000": "signal", "data": "data"}
 FIT = {
@@ -101,10 +100,10 @@ def test_mistakes_are_named():
     histograms = made_histograms()
     arguments = {"kinds": KINDS, "luminosity": 139.0}
     for changes, sentence in (
-        ({"histogram": "maas"}, "no background process|no histogram 'maas' \\(did you mean mass"),
+        ({"histogram": "maas"}, "no histogram 'maas' \\(did you mean mass"),
         ({"region": "cust"}, "region 'cust' \\(did you mean cuts"),
-        ({"signal": "H100"}, "no signal process 'H100' \\(did you mean H1000"),
-        ({"backgrounds": ["zjet"]}, "no background process 'zjet' \\(did you mean zjets"),
+        ({"signal": "H100"}, "signal processes: 'H100' is unknown \\(did you mean H1000"),
+        ({"backgrounds": ["zjet"]}, "background processes: 'zjet' is unknown \\(did you mean zjets"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             search_bumps(histograms, settings(**changes), **arguments)

@@ -56,7 +56,7 @@ def test_a_spectrum_does_not_change_with_the_array_it_came_from():
     ("values", "variances", "sentence"),
     [
         (np.zeros(10), None, "no event lies between 0 and 10"),
-        (-np.ones(10), np.ones(10), "all weights are negative"),
+        (-np.ones(10), np.ones(10), "weights sum to -10 between 0 and 10"),
         (np.array([-5.0, *[0.1] * 9]), np.ones(10), "weights sum to -4.1"),
     ],
 )

@@ -14,7 +14,7 @@ from colonnade.config import parse_settings
 from colonnade.histograms import write_zip
 from colonnade.output import write_json
 from colonnade.statistics.resonance import search_bumps
-from colonnade.statistics.resonance.settings import BumpSettings
+from colonnade.statistics.resonance.search import BumpSettings
 
 SETTINGS = {
     "fits": {

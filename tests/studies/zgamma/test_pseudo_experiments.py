@@ -30,7 +30,7 @@ from studies.zgamma.study import (
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, EventError, FitError, InputError, OutputError
 from colonnade.statistics.resonance import Exponential
-from colonnade.statistics.resonance.settings import BackgroundSettings
+from colonnade.statistics.resonance.search import BackgroundSettings
 from colonnade.training import Dense, Feature, Model, Optimisation, load_models
 from colonnade.training.columns import ColumnsCard, ProcessCard
 
@@ -250,7 +250,7 @@ import importlib.util, sys
 from pathlib import Path
 from colonnade.config import parse_settings
 from colonnade.statistics.resonance import Exponential
-from colonnade.statistics.resonance.settings import BackgroundSettings
+from colonnade.statistics.resonance.search import BackgroundSettings
 from studies.zgamma.settings import PseudoExperimentSettings
 from studies.zgamma.sampling import make_sampler
 from studies.zgamma.engine import run_pseudo_experiments

@@ -50,8 +50,10 @@ __all__ = [
     "spurious_signal",
 ]
 
+from colonnade.statistics.counting import signed_significance
 from colonnade.statistics.resonance.backgrounds import (
     Background,
+    BackgroundTable,
     Bernstein,
     Exponential,
     PolyLogExponential,
@@ -62,22 +64,15 @@ from colonnade.statistics.resonance.backgrounds import (
 from colonnade.statistics.resonance.batch import (
     BackgroundFits,
     BumpFits,
+    CostName,
     SignalFits,
     fit_backgrounds,
     fit_bumps,
     fit_signals,
 )
 from colonnade.statistics.resonance.checks import check_wilks, closure, f_test, spurious_signal
-from colonnade.statistics.resonance.costs import CostName
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
-from colonnade.statistics.resonance.results import (
-    BackgroundFit,
-    BumpFit,
-    SignalShapeFit,
-    Significances,
-    signed_significance,
-)
+from colonnade.statistics.resonance.results import BackgroundFit, BumpFit, SignalShapeFit, Significances
 from colonnade.statistics.resonance.search import Bumps, BumpSearch, search_bumps
 from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal, signal_shape
 from colonnade.statistics.resonance.spectrum import Spectrum
-from colonnade.statistics.resonance.table import BackgroundTable

@@ -6,20 +6,19 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import fdtrc, ndtr
+from scipy.special import fdtrc
 
 from colonnade.errors import FitError
-from colonnade.statistics.resonance.backgrounds import Background
-from colonnade.statistics.resonance.batch import BumpFits, fit_bumps
-from colonnade.statistics.resonance.costs import CostName
+from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
+from colonnade.statistics.resonance.batch import CostName, fit_bumps
 from colonnade.statistics.resonance.fits import fit_background
 from colonnade.statistics.resonance.results import Goodness, Numbers, Record, ShapeField
 from colonnade.statistics.resonance.signals import Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
-from colonnade.statistics.resonance.table import BackgroundTable
 
 Array = NDArray[np.float64]
 _BLOCK = 4096
@@ -264,15 +263,8 @@ def closure(
     cost
         `poisson`, or `chi2` with the toys' counts as variances (Neyman), which is biased for small counts.
     """
-    bins = np.asarray(edges, dtype=np.float64)
-    template = signal.fractions(bins)
-    expected = np.asarray(background, dtype=np.float64) + injected * template
-    fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost=cost)
-    return Closure(
-        injected=injected,
-        signal=np.concatenate([each.signal for each in fits]),
-        error=np.concatenate([each.error for each in fits]),
-    )
+    signals, errors, _, _ = _fit_toys(background, injected, shape, signal, edges, rng=rng, toys=toys, cost=cost)
+    return Closure(injected=injected, signal=signals, error=errors)
 
 
 class WilksCheck(Record):
@@ -288,7 +280,7 @@ class WilksCheck(Record):
         Toys whose fit did not converge.
     """
 
-    derived = ("toys", "distance", "p", "z_mean", "z_width")
+    derived = ("toys", "distance", "p")
     q: Numbers
     z: Numbers
     failed: int
@@ -301,33 +293,18 @@ class WilksCheck(Record):
     @property
     def distance(self) -> float:
         """Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared."""
-        return self._test[0]
+        return float(self._test.statistic)
 
     @property
     def p(self) -> float:
         """Probability of a larger distance if Wilks' theorem holds."""
-        return self._test[1]
+        return float(self._test.pvalue)
 
     @cached_property
-    def _test(self) -> tuple[float, float]:
+    def _test(self) -> Any:
         from scipy.stats import kstest
 
-        found = kstest(self.q, "chi2", args=(1,))
-        return float(found.statistic), float(found.pvalue)
-
-    @property
-    def z_mean(self) -> float:
-        """Mean of z: 0 where Wilks' theorem holds."""
-        return float(self.z.mean())
-
-    @property
-    def z_width(self) -> float:
-        """Standard deviation of z: 1 where Wilks' theorem holds."""
-        return float(self.z.std(ddof=1))
-
-    def p_value(self, z: float) -> tuple[float, float]:
-        """One-sided p-value of an excess of z: from the toys, and by Wilks' theorem."""
-        return float((1 + (self.z >= z).sum()) / (1 + len(self.z))), float(ndtr(-z))
+        return kstest(self.q, "chi2", args=(1,))
 
 
 def check_wilks(
@@ -346,36 +323,43 @@ def check_wilks(
     background, shape, signal, edges, rng, toys
         As for `closure`.
     """
-    bins = np.asarray(edges, dtype=np.float64)
-    template = signal.fractions(bins)
-    expected = np.asarray(background, dtype=np.float64)
-    fits = _fit_toys(BackgroundTable(shape, bins), template, expected, rng=rng, toys=toys, cost="poisson")
-    q, z = (np.concatenate([getattr(each, key) for each in fits]) for key in ("q", "z"))
+    _, _, q, z = _fit_toys(background, 0.0, shape, signal, edges, rng=rng, toys=toys, cost="poisson")
     good = np.isfinite(z)
     return WilksCheck(q=q[good], z=z[good], failed=int((~good).sum()))
 
 
 def _fit_toys(
-    table: BackgroundTable,
-    template: Array,
-    expected: Array,
+    background: ArrayLike,
+    injected: float,
+    shape: Background,
+    signal: Signal,
+    edges: ArrayLike,
     *,
     rng: np.random.Generator,
     toys: int,
     cost: CostName,
-) -> list[BumpFits]:
+) -> Array:
     """Draw and fit toys, a block at a time so that memory stays bounded.
+
+    Returns
+    -------
+    array of shape (4, toys)
+        Signal, its error, q and z.
 
     Raises
     ------
     FitError
         If an expectation is negative.
     """
+    bins = np.asarray(edges, dtype=np.float64)
+    table, template = BackgroundTable(shape, bins), signal.fractions(bins)
+    expected = np.asarray(background, dtype=np.float64) + injected * template
     if not np.all(expected >= 0):
         msg = "toys can't be drawn from a negative expectation; inject less of a negative signal."
         raise FitError(msg)
-    fits = []
+    found = []
     for first in range(0, toys, _BLOCK):
         counts = rng.poisson(expected, size=(min(_BLOCK, toys - first), len(expected))).astype(np.float64)
-        fits.append(fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts))
-    return fits
+        fits = fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts)
+        found.append([fits.signal, fits.error, fits.q, fits.z])
+    return np.concatenate(found, axis=1)

@@ -11,9 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.resonance.backgrounds import Background
-from colonnade.statistics.resonance.batch import SignalFits, covariance, fit_backgrounds, fit_bumps, fit_signals
-from colonnade.statistics.resonance.costs import CostName, Costs, check_cost
+from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
+from colonnade.statistics.resonance.batch import (
+    BackgroundFits,
+    Bends,
+    CostName,
+    Costs,
+    Objective,
+    Rows,
+    SignalFits,
+    covariance,
+    fit_backgrounds,
+    fit_bumps,
+    fit_signals,
+)
 from colonnade.statistics.resonance.newton import minimise
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
@@ -25,9 +36,9 @@ from colonnade.statistics.resonance.results import (
 )
 from colonnade.statistics.resonance.signals import Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
-from colonnade.statistics.resonance.table import BackgroundTable
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 # step of numerical derivatives, relative to a parameter (of the mean: to the width)
 _STEP = 1e-3
 
@@ -64,18 +75,8 @@ def fit_background(
         msg = f"{spectrum.name}: the sidebands hold no event, so they can't fix the background; widen the range."
         raise FitError(msg)
     table = BackgroundTable(shape, spectrum.edges)
-    _check_bins(spectrum, _costs(spectrum, cost, used), table.parameters, shape.label)
     fits = fit_backgrounds(table, spectrum.values, used=used, cost=cost, variances=spectrum.variances)
-    _check_converged(spectrum, f"the background {shape.label}", converged=bool(fits.converged[0]))
-    return BackgroundFit(
-        spectrum=spectrum,
-        cost=cost,
-        goodness=_goodness(fits.value[0], fits.bins[0], table.parameters),
-        shape=shape,
-        used=used,
-        coefficients=fits.coefficients[0],
-        coefficient_covariance=fits.covariance[0],
-    )
+    return _first(spectrum, cost, table, fits, f"the background {shape.label}", used=used)
 
 
 def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_mc") -> SignalShapeFit:
@@ -96,13 +97,13 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
         If the spectrum can't be fitted, or the fit does not converge.
     """
     spectrum.check_content()
-    costs = _costs(spectrum, cost)
-    _check_bins(spectrum, costs, 1 + len(signal.names), type(signal).__name__)
+    costs = Costs(cost, spectrum.values[None], spectrum.variances[None])
+    costs.check_bins(1 + len(signal.names), type(signal).__name__)
     # a signal whose top lies outside would have no part in the range to normalise
     limits = [(0.0, np.inf), (spectrum.low, spectrum.high), *signal.limits()]
     lower, upper = np.array(limits).T
     start = np.array([[float(spectrum.values.sum()), *signal.values]])
-    found = minimise(_ShapeObjective(signal, spectrum.edges, costs), start, lower, upper)
+    found = minimise(Objective(_Shape(signal, spectrum.edges), costs), start, lower, upper)
     values, spread = found.parameters[0], covariance(found, found.converged)[0]
     errors = np.sqrt(np.diag(spread))
     if not (found.converged[0] and np.all((errors[1:3] > 0) & (errors[1:3] < spectrum.high - spectrum.low))):
@@ -114,7 +115,7 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
     return SignalShapeFit(
         spectrum=spectrum,
         cost=cost,
-        goodness=_goodness(found.value[0], costs.bins_used[0], len(values)),
+        goodness=Goodness(chi2=float(found.value[0]), ndf=int(costs.bins_used[0]) - len(values)),
         signal=signal.with_values(*values[1:]),
         parameters=tuple(
             Parameter(name=name, value=float(value), error=float(error))
@@ -157,7 +158,6 @@ def fit_bump(
     """
     spectrum.check_content()
     template = signal.fractions(spectrum.edges)
-    check_cost(cost)
     if frozen is not None:
         if not np.array_equal(frozen.spectrum.edges, spectrum.edges):
             msg = f"{spectrum.name}: the frozen background was fitted on other bins; fit it on the same ones."
@@ -167,22 +167,17 @@ def fit_bump(
         )
         _check_converged(spectrum, "the signal", converged=bool(fits.converged[0]))
         alone = background = frozen
-        free = 1  # the frozen background's parameters were fitted too, though not to these bins alone
+        # the frozen background's parameters were fitted too, though not to these bins alone
+        goodness = Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - 1)
     else:
         alone = fit_background(spectrum, shape, cost=cost)
-        free = alone.table.parameters + 1
-        _check_bins(spectrum, _costs(spectrum, cost), free, f"{shape.label} and a signal")
-        both = fits = fit_bumps(alone.table, spectrum.values, template, cost=cost, variances=spectrum.variances)
-        _check_converged(spectrum, f"a signal on {shape.label}", converged=bool(both.converged[0]))
-        background = BackgroundFit(
-            spectrum=spectrum, cost=cost, goodness=_goodness(both.value[0], both.bins[0], free), shape=shape,
-            used=alone.used, coefficients=both.coefficients[0],
-            coefficient_covariance=both.covariance[0, : free - 1, : free - 1],
-        )  # fmt: skip
+        fits = both = fit_bumps(alone.table, spectrum.values, template, cost=cost, variances=spectrum.variances)
+        background = _first(spectrum, cost, alone.table, both.both, f"a signal on {shape.label}", used=alone.used)
+        goodness = background.goodness
     return BumpFit(
         spectrum=spectrum,
         cost=cost,
-        goodness=_goodness(fits.value[0], fits.bins[0], free),
+        goodness=goodness,
         background_only=alone,
         background=background,
         signal=signal,
@@ -209,41 +204,58 @@ def significances(
     )
 
 
-class _ShapeObjective:
-    """Cost of a signal's yield and shape; derivatives of the bins by central differences of fourth order."""
+def _first(
+    spectrum: Spectrum, cost: CostName, table: BackgroundTable, fits: BackgroundFits, label: str, *, used: Flags
+) -> BackgroundFit:
+    """Return the first row of background fits, which may be with a signal as the last parameter."""
+    _check_converged(spectrum, label, converged=bool(fits.converged[0]))
+    count = table.parameters
+    return BackgroundFit(
+        spectrum=spectrum,
+        cost=cost,
+        goodness=Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - fits.coefficients.shape[1]),
+        shape=table.shape,
+        used=used,
+        coefficients=fits.coefficients[0, :count],
+        coefficient_covariance=fits.covariance[0, :count, :count],
+    )
 
-    def __init__(self, signal: Signal, edges: Array, costs: Costs) -> None:
-        self._signal, self._edges, self._costs = signal, edges, costs
+
+def _check_converged(spectrum: Spectrum, label: str, *, converged: bool) -> None:
+    if not converged:
+        msg = (
+            f"{spectrum.name}: the fit of {label} between {spectrum.low:g} and {spectrum.high:g} did not converge "
+            "(no minimum with a positive expectation in every bin); try fewer parameters, another range, wider bins "
+            "or a shape that can't be negative, such as Bernstein."
+        )
+        raise FitError(msg)
+
+
+class _Shape:
+    """A signal's yield and shape in one spectrum; derivatives of the bins by central differences of fourth order."""
+
+    def __init__(self, signal: Signal, edges: Array) -> None:
+        self._signal, self._edges = signal, edges
 
     def _fractions(self, values: Array) -> Array:
         # far out in the tails a part may be rounded to nothing, of which the logarithm has no derivative
         return np.maximum(self._signal.with_values(*values).fractions(self._edges), 1e-150)
 
-    def value(self, parameters: Array, rows: NDArray[np.intp]) -> Array:
-        # a step from derivatives that are no numbers, where bins expect nothing, is refused
-        known = np.isfinite(parameters).all(axis=1)
-        content = [each[0] * self._fractions(each[1:]) for each in parameters[known]]
-        value = np.full(len(rows), np.inf)
-        if content:
-            value[known] = self._costs.value(np.array(content), rows[known])
-        return value
+    def content(self, parameters: Array, rows: Rows) -> Array:  # noqa: ARG002
+        if not np.isfinite(parameters).all():
+            # a step from derivatives that are no numbers, where bins expect nothing, is refused
+            return np.full((1, len(self._edges) - 1), np.nan)
+        return parameters[:, :1] * self._fractions(parameters[0, 1:])
 
-    def derivatives(self, parameters: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
-        found = [self._one(each, row) for each, row in zip(parameters, rows, strict=True)]
-        gradients, hessians = zip(*found, strict=True)
-        return np.array(gradients), np.array(hessians)
-
-    def _one(self, parameters: Array, row: np.intp) -> tuple[Array, Array]:
-        size, values = parameters[0], parameters[1:]
+    def expect(self, parameters: Array, rows: Rows) -> tuple[Array, Array, Bends]:  # noqa: ARG002
+        size, values = parameters[0, 0], parameters[0, 1:]
         middle = self._fractions(values)
         slopes, bends = self._differences(values, middle)
-        first, second = self._costs.slopes(size * middle[None], np.array([row]))
-        gradient = np.concatenate([middle[None], size * slopes])
-        hessian = (gradient * second) @ gradient.T
-        hessian[0, 1:] += slopes @ first[0]
-        hessian[1:, 0] += slopes @ first[0]
-        hessian[1:, 1:] += size * bends @ first[0]
-        return gradient @ first[0], hessian
+        second = np.zeros((len(slopes) + 1, len(slopes) + 1, len(middle)))
+        second[0, 1:] = second[1:, 0] = slopes
+        second[1:, 1:] = size * bends
+        gradient = np.concatenate([middle[None], size * slopes]).T
+        return size * middle[None], gradient[None], lambda slope: (second @ slope[0])[None]
 
     def _differences(self, values: Array, middle: Array) -> tuple[Array, Array]:
         """First and second derivatives of the bins' fractions: (shape, bins) and (shape, shape, bins)."""
@@ -262,31 +274,3 @@ class _ShapeObjective:
             corners = [a * b * self._fractions(values + a * steps[i] + b * steps[j]) for a in (1, -1) for b in (1, -1)]
             bends[i, j] = bends[j, i] = np.sum(corners, axis=0) / (4 * width[i] * width[j])
         return slopes, bends
-
-
-def _costs(spectrum: Spectrum, cost: CostName, used: NDArray[np.bool_] | None = None) -> Costs:
-    return Costs(check_cost(cost), spectrum.values[None], spectrum.variances[None], used)
-
-
-def _goodness(value: float, bins: int, parameters: int) -> Goodness:
-    return Goodness(chi2=float(value), ndf=int(bins) - parameters)
-
-
-def _check_bins(spectrum: Spectrum, costs: Costs, parameters: int, label: str) -> None:
-    bins = int(costs.bins_used[0])
-    if bins < parameters:
-        msg = (
-            f"{spectrum.name}: {bins} fitted bins can't determine the {parameters} parameters of {label}; "
-            "use narrower bins, a wider range or a simpler shape."
-        )
-        raise FitError(msg)
-
-
-def _check_converged(spectrum: Spectrum, label: str, *, converged: bool) -> None:
-    if not converged:
-        msg = (
-            f"{spectrum.name}: the fit of {label} between {spectrum.low:g} and {spectrum.high:g} did not converge "
-            "(no minimum with a positive expectation in every bin); try fewer parameters, another range, wider bins "
-            "or a shape that can't be negative, such as Bernstein."
-        )
-        raise FitError(msg)

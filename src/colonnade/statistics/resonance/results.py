@@ -17,14 +17,15 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
-from scipy.special import chdtrc, ndtr, xlogy
+from pydantic_core import to_jsonable_python
+from scipy.special import chdtrc, ndtr
 
 from colonnade.config import parse_settings
-from colonnade.statistics.resonance.backgrounds import Background, background
-from colonnade.statistics.resonance.costs import CostName
+from colonnade.statistics.counting import signed_significance
+from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, background
+from colonnade.statistics.resonance.batch import CostName
 from colonnade.statistics.resonance.signals import Signal, signal_shape
 from colonnade.statistics.resonance.spectrum import Spectrum
-from colonnade.statistics.resonance.table import BackgroundTable
 
 Array = NDArray[np.float64]
 
@@ -67,8 +68,7 @@ class Record(BaseModel):
     @model_serializer(mode="wrap")
     def _with_derived(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.derived}
-        plain = {name: _json(value) for name, value in values.items()}
-        return {**handler(self), **plain}
+        return {**handler(self), **to_jsonable_python(values, fallback=_plain)}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for a JSON file."""
@@ -91,14 +91,6 @@ class Record(BaseModel):
             If the content is not of this kind.
         """
         return parse_settings(cls, content, source)
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [_json(each) for each in value]
-    return _plain(value) if isinstance(value, np.ndarray) else value
 
 
 class Parameter(Record):
@@ -373,37 +365,3 @@ def _overlap(edges: Array, window: tuple[float, float] | None) -> Array:
         return np.ones(len(edges) - 1)
     low, high = np.clip(edges[:-1], *window), np.clip(edges[1:], *window)
     return np.asarray((high - low) / np.diff(edges))
-
-
-def signed_significance(signal: ArrayLike, background: ArrayLike) -> NDArray[np.float64]:
-    r"""Significance of a count, with the sign of the signal.
-
-    :math:`Z = \mathrm{sign}(s)\sqrt{2[(s+b)\ln(1+s/b) - s]}`: the root of the likelihood
-    ratio of a count s + b with and without signal (Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727), which
-    holds for a deficit as it does for an excess.
-
-    Parameters
-    ----------
-    signal, background
-        Fitted events, any shapes that broadcast.
-
-    Returns
-    -------
-    numpy.ndarray
-        Z in standard deviations; -sqrt(2 b) where the deficit is the whole background or more, NaN where the
-        background is not above 0 or an input is NaN.
-
-    Examples
-    --------
-    >>> signed_significance([6.0, -6.0, -200.0], 117.0).round(3).tolist()
-    [0.55, -0.559, -15.297]
-    """
-    s, b = np.broadcast_arrays(np.asarray(signal, dtype=np.float64), np.asarray(background, dtype=np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.maximum(s / b, -1.0)
-        exact = xlogy(1 + ratio, 1 + ratio) - ratio
-        # near 0 the exact form cancels
-        series = ratio**2 * (0.5 - ratio / 6 + ratio**2 / 12)
-        each = np.where(np.abs(ratio) < 1e-4, series, np.maximum(exact, 0.0))
-        z = np.sign(s) * np.sqrt(2 * b * each)
-    return np.where(b > 0, z, np.nan)

@@ -1,16 +1,17 @@
-"""The bump fits of a run: from its histograms to one typed result."""
+"""The bump fits of a run: what its workflow says, and from its histograms to one typed result."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from colonnade.config import Settings
 from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.resonance.backgrounds import Background, Bernstein, Polynomial
+from colonnade.statistics.resonance.backgrounds import Background, Bernstein, Polynomial, background
 from colonnade.statistics.resonance.checks import (
     Closure,
     FTest,
@@ -30,11 +31,128 @@ from colonnade.statistics.resonance.results import (
     SignalShapeFit,
     Significances,
 )
-from colonnade.statistics.resonance.settings import BumpFitSettings, BumpSettings
-from colonnade.statistics.resonance.signals import Signal
+from colonnade.statistics.resonance.signals import Signal, signal_shape
 from colonnade.statistics.resonance.spectrum import Spectrum
+from colonnade.statistics.templates import matching
 
 Histograms = Mapping[str, Mapping[str, Any]]
+
+
+class BackgroundSettings(Settings):
+    """A background shape by name.
+
+    Attributes
+    ----------
+    shape : str
+        exponential, quadratic_exponential, poly_log_exponential, polynomial or bernstein.
+    order : int, optional
+        Of a polynomial.
+    sqrt_s : float, optional
+        Of the poly-log-exponential, GeV.
+    """
+
+    shape: str
+    order: int | None = None
+    sqrt_s: float | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> BackgroundSettings:
+        self.make()
+        return self
+
+    def make(self) -> Background:
+        """Return the shape.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of this name and options.
+        """
+        return background(self.shape, **self.model_dump(exclude={"shape"}, exclude_none=True))
+
+
+class SignalShapeSettings(Settings):
+    """The signal's shape.
+
+    Attributes
+    ----------
+    shape : {'gaussian', 'crystal_ball'}
+    mean, sigma : float
+        GeV; where the fit to simulated signal begins, or the values themselves.
+    fit : bool
+        Whether the shape is fitted to the simulated signal first, or given.
+    """
+
+    shape: Literal["gaussian", "crystal_ball"] = "gaussian"
+    mean: float
+    sigma: Annotated[float, Field(gt=0)]
+    fit: bool = True
+
+    def make(self) -> Signal:
+        """Return the shape."""
+        return signal_shape(self.shape, mean=self.mean, sigma=self.sigma)
+
+
+class BumpFitSettings(Settings):
+    """A bump looked for in one histogram of one region.
+
+    Attributes
+    ----------
+    region, histogram : str
+        Which spectrum.
+    range : tuple of float
+        Fit range, GeV; whole bins within it are fitted.
+    rebin : int
+        Merge so many neighbouring bins.
+    signal : str
+        The signal process.
+    backgrounds : tuple of str
+        Names or globs of the background processes.
+    background : BackgroundSettings
+        The shape that is fitted.
+    alternatives : tuple of BackgroundSettings
+        Other shapes to compare it with; consecutive polynomials of one kind are put to an F-test.
+    signal_shape : SignalShapeSettings
+    window : tuple of float, optional
+        Where N_s and N_b are counted, and what a blinded fit leaves out; two widths about the mean where left out.
+    toys : int
+        Toys of the closure test and of the check of Wilks' theorem; 0 for none.
+    """
+
+    region: str
+    histogram: str
+    range: tuple[float, float]
+    rebin: Annotated[int, Field(ge=1)] = 1
+    signal: str
+    backgrounds: tuple[str, ...] = ("*",)
+    background: BackgroundSettings
+    alternatives: tuple[BackgroundSettings, ...] = ()
+    signal_shape: SignalShapeSettings
+    window: tuple[float, float] | None = None
+    toys: Annotated[int, Field(ge=0)] = 1000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BumpFitSettings:
+        for name, pair in (("range", self.range), ("window", self.window)):
+            if pair is not None and not pair[0] < pair[1]:
+                msg = f"{name} must be a lower and a higher mass"
+                raise ValueError(msg)
+        return self
+
+
+class BumpSettings(Settings):
+    """The bump fits of a workflow.
+
+    Attributes
+    ----------
+    fits : dict of str to BumpFitSettings
+        By name.
+    seed : int
+        Of the toys.
+    """
+
+    fits: dict[str, BumpFitSettings]
+    seed: Annotated[int, Field(ge=0)] = 1
 
 
 class Alternative(Record):
@@ -161,10 +279,10 @@ def search_bumps(
     FitError
         If a fit fails; the message names it.
     """
-    spectra = _Spectra(histograms, kinds)
     found = {}
     for number, (name, fit) in enumerate(settings.fits.items()):
         try:
+            spectra = _Spectra(histograms, kinds, fit)
             found[name] = _one(spectra, fit, np.random.default_rng([settings.seed, number]), unblind=unblind)
         except FitError as error:
             msg = f"The bump fit {name} (region {fit.region}): {error}"
@@ -173,50 +291,39 @@ def search_bumps(
 
 
 class _Spectra:
-    """Spectra of a run, by histogram, region and process."""
+    """The spectra of one fit, by process."""
 
-    def __init__(self, histograms: Histograms, kinds: Mapping[str, str]) -> None:
-        self._histograms, self._kinds = histograms, kinds
-
-    def of(self, histogram: str, region: str, processes: Sequence[str], rebin: int) -> Spectrum:
-        """Sum of processes in a region."""
-        if histogram not in self._histograms:
-            msg = f"bump fits: there is no histogram {histogram!r}{nearest(histogram, self._histograms)}."
+    def __init__(self, histograms: Histograms, kinds: Mapping[str, str], fit: BumpFitSettings) -> None:
+        if fit.histogram not in histograms:
+            msg = f"bump fits: there is no histogram {fit.histogram!r}{nearest(fit.histogram, histograms)}."
             raise ConfigError(msg)
-        found = self._histograms[histogram]
-        total: Spectrum | None = None
+        self._filled, self._kinds, self._fit = histograms[fit.histogram], kinds, fit
+
+    def of(self, processes: Sequence[str]) -> Spectrum:
+        """Sum of processes in the region."""
+        where, region = self._fit.histogram, self._fit.region
+        if not processes:
+            msg = f"bump fits: no process to take {where} from in {region}; name backgrounds of the workflow."
+            raise ConfigError(msg)
+        parts = []
         for process in processes:
-            regions = list(found[process].axes["region"])
+            regions = list(self._filled[process].axes["region"])
             if region not in regions:
-                msg = f"bump fits: {histogram} is not filled in a region {region!r}{nearest(region, regions)}."
+                msg = f"bump fits: {where} is not filled in a region {region!r}{nearest(region, regions)}."
                 raise ConfigError(msg)
-            part = found[process][{"region": region, "variation": "nominal"}]
-            if part.ndim != 1:
-                msg = f"bump fits: the histogram {histogram} has {part.ndim} axes; a mass spectrum has one."
-                raise ConfigError(msg)
-            spectrum = Spectrum.from_hist(part)
-            total = spectrum if total is None else total + spectrum
-        if total is None:
-            msg = f"bump fits: no process to take {histogram} from in {region}; name backgrounds of the workflow."
-            raise ConfigError(msg)
-        return total.rebinned(rebin)
+            parts.append(Spectrum.from_hist(self._filled[process][{"region": region, "variation": "nominal"}]))
+        return sum(parts[1:], parts[0]).rebinned(self._fit.rebin)
 
-    def processes(self, histogram: str, kind: str, patterns: Sequence[str] = ("*",)) -> list[str]:
+    def processes(self, kind: str, patterns: Sequence[str] = ("*",)) -> list[str]:
         """Names of the processes of a kind that match; each pattern must match one."""
-        known = [name for name in self._histograms.get(histogram, {}) if self._kinds.get(name) == kind]
-        for pattern in patterns:
-            if not fnmatch.filter(known, pattern):
-                msg = f"bump fits: there is no {kind} process {pattern!r}{nearest(pattern, known)}."
-                raise ConfigError(msg)
-        chosen = patterns or ("*",)
-        return [name for name in known if any(fnmatch.fnmatch(name, pattern) for pattern in chosen)]
+        known = [name for name in self._filled if self._kinds.get(name) == kind]
+        return matching(patterns, known, f"bump fits: the {kind} processes")
 
 
 def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, unblind: bool) -> BumpSearch:
-    backgrounds = spectra.processes(fit.histogram, "background", fit.backgrounds)
-    signals = spectra.processes(fit.histogram, "signal", (fit.signal,))
-    whole_signal = spectra.of(fit.histogram, fit.region, signals, fit.rebin)
-    whole_background = spectra.of(fit.histogram, fit.region, backgrounds, fit.rebin)
+    backgrounds = spectra.processes("background", fit.backgrounds)
+    whole_signal = spectra.of(spectra.processes("signal", (fit.signal,)))
+    whole_background = spectra.of(backgrounds)
     alone, background = whole_signal.between(*fit.range), whole_background.between(*fit.range)
     signal, shape = fit.signal_shape.make(), fit.background.make()
     signal_only = None
@@ -291,10 +398,10 @@ def _data(
     unblind: bool,
 ) -> tuple[BackgroundFit | None, BumpFit | None]:
     """Fit the data's sidebands, and unblinded all of them; None without data."""
-    names = spectra.processes(fit.histogram, "data", ())
+    names = spectra.processes("data")
     if not names:
         return None, None
-    data = spectra.of(fit.histogram, fit.region, names, fit.rebin).between(*fit.range)
+    data = spectra.of(names).between(*fit.range)
     if not data.values.any():
         return None, None  # a blinded signal region holds none
     return fit_background(data, shape, blind=window), (

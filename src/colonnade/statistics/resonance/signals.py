@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from colonnade.errors import ConfigError, nearest
+from colonnade.errors import ConfigError
+from colonnade.statistics.resonance.backgrounds import make_shape
 
 Array = NDArray[np.float64]
 
@@ -178,11 +179,4 @@ def signal_shape(shape: str, **parameters: float) -> Signal:
     >>> signal_shape("gaussian", mean=125.0, sigma=2.0)
     Gaussian(mean=125.0, sigma=2.0)
     """
-    if shape not in _SHAPES:
-        msg = f"there is no signal shape {shape!r}{nearest(shape, _SHAPES)}; there are {', '.join(_SHAPES)}."
-        raise ConfigError(msg)
-    try:
-        return _SHAPES[shape](**parameters)
-    except TypeError as error:
-        msg = f"the signal shape {shape} takes no such parameters: {', '.join(parameters)}."
-        raise ConfigError(msg) from error
+    return make_shape(_SHAPES, "signal shape", shape, parameters)

@@ -137,7 +137,7 @@ class Spectrum:
             If the range reaches outside the axis, or holds no whole bin.
         """
         tolerance = 1e-9 * (self.high - self.low)
-        if not low < high or low < self.low - tolerance or high > self.high + tolerance:
+        if not self.low - tolerance <= low < high <= self.high + tolerance:
             msg = (
                 f"{self.name}: the fit range {low:g} to {high:g} reaches outside the axis "
                 f"({self.low:g} to {self.high:g}); choose a range inside it."
@@ -226,23 +226,13 @@ class Spectrum:
         FitError
             If it holds no event or its weights sum to nothing positive.
         """
-        if not np.any(self.values != 0) and not np.any(self.variances > 0):
-            msg = (
-                f"{self.name}: no event lies between {self.low:g} and {self.high:g}; check the selection and the range."
-            )
-            raise FitError(msg)
-        if not np.any(self.values > 0):
-            msg = f"{self.name}: all weights are negative between {self.low:g} and {self.high:g}; check the weights."
-            raise FitError(msg)
-        if not math.fsum(self.values) > 0:
-            msg = f"{self.name}: the weights sum to {math.fsum(self.values):g}; a fit needs a positive sum."
+        total = math.fsum(self.values)
+        if not total > 0:
+            what = f"the weights sum to {total:g}" if self.variances.any() else "no event lies"
+            msg = f"{self.name}: {what} between {self.low:g} and {self.high:g}; check the selection and the range."
             raise FitError(msg)
 
     def to_dict(self) -> Mapping[str, Any]:
         """Plain data for a JSON file."""
-        return {
-            "name": self.name,
-            "edges": self.edges.tolist(),
-            "values": self.values.tolist(),
-            "variances": self.variances.tolist(),
-        }
+        arrays = {key: getattr(self, key).tolist() for key in ("edges", "values", "variances")}
+        return {"name": self.name, **arrays}
