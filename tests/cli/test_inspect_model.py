@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from colonnade.cli.inspect import command
+from colonnade.cli.inspect import inspect as command
 from colonnade.errors import ConfigError
 from colonnade.statistics.formats import export_model, read_model
 from colonnade.statistics.model import Channel, Modifier, Sample, make_model

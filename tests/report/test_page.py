@@ -195,6 +195,24 @@ def test_unblinded_results(tmp_path):
     assert all(row[1] != "blinded" for row in table[1:])
 
 
+def test_what_is_seen_is_measured_and_not_excluded(tmp_path):
+    folder = made_run.make_run(tmp_path / "run", count=1, unblind=True, plane=False)
+
+    def page_of(significance):
+        def see(content):
+            for point in content["points"]:
+                point["significance"]["observed"], point["mu_hat"] = 0.5, {"value": 0.1, "error": 0.2}
+            point["significance"]["observed"], point["mu_hat"] = significance, {"value": 0.907, "error": 0.078}
+
+        change(folder, "fit", see)
+        return report(folder).text
+
+    assert "Highest expected Z" in page_of(4.9)
+    found = page_of(6.04)
+    assert re.search(r"Signal strength μ\s*0\.91 ± 0\.08", found)
+    assert "Highest expected Z" not in found
+
+
 def test_limits(page, drawn_run):
     fit = json.loads((drawn_run / "fit.json").read_text())
     table = table_with(page, "Z expected")

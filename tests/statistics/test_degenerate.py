@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from scipy.optimize import brentq, minimize
 from scipy.stats import norm
 
-from colonnade.cli.fit import command as fit_command
-from colonnade.cli.limit import command as limit_command
+from colonnade.cli.fit import fit as fit_command
+from colonnade.cli.likelihoods import limit as limit_command
 from colonnade.errors import FitError
 from colonnade.statistics import Likelihood, discovery, fit, from_workspace, read_workspace, upper_limits
 from colonnade.statistics.settings import LimitSettings

@@ -1,4 +1,4 @@
-"""The command line: one thin file a command, loaded only when that command runs."""
+"""The command line: thin commands, whose modules are loaded only when one of theirs runs."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ import click
 
 from colonnade.errors import ColonnadeError
 
-# command -> its one-line help, so that `colonnade --help` imports nothing more
+# command -> its module and one-line help, so that `colonnade --help` imports nothing more
 COMMANDS = {
-    "run": "Run a workflow: events to histograms, fit, plots and report.",
-    "compare-coffea": "Compare a coffea processor's result with coffea's own.",
-    "samples": "Make the simulated samples that the manifest describes.",
-    "datasets": "Check the manifest's datasets, or add one.",
-    "inspect": "Show what a file holds, column by column.",
-    "columns": "Write the training columns of an analysis.",
-    "dump": "Write what an analysis computes of each event.",
-    "skim": "Write the events that an analysis selects to ROOT files.",
-    "sync": "Compare two dumps, or two trees, event by event.",
-    "train": "Train a model and write its .onnx file.",
-    "fit": "Fit what a run left: significance and limits.",
-    "systematics": "Show what each uncertainty of a model does.",
-    "limit": "Set limits with any likelihood.",
-    "combine": "Combine the likelihoods of several searches.",
-    "export": "Write a likelihood in another format.",
-    "plot": "Draw what a run left.",
-    "report": "Write the HTML page of a run.",
-    "cache": "Show or clear what is kept of earlier runs.",
-    "new": "Write a runnable skeleton of an analysis.",
+    "run": ("workflows", "Run a workflow: events to histograms, fit, plots and report."),
+    "compare-coffea": ("workflows", "Compare a coffea processor's result with coffea's own."),
+    "samples": ("samples", "Make the simulated samples that the manifest describes."),
+    "datasets": ("datasets", "Check the manifest's datasets, or add one."),
+    "inspect": ("inspect", "Show what a file holds, column by column."),
+    "columns": ("workflows", "Write the training columns of an analysis."),
+    "dump": ("workflows", "Write what an analysis computes of each event."),
+    "skim": ("workflows", "Write the events that an analysis selects to ROOT files."),
+    "sync": ("results", "Compare two dumps, or two trees, event by event."),
+    "train": ("train", "Train a model and write its .onnx file."),
+    "fit": ("fit", "Fit what a run left: significance and limits."),
+    "systematics": ("likelihoods", "Show what each uncertainty of a model does."),
+    "limit": ("likelihoods", "Set limits with any likelihood."),
+    "combine": ("likelihoods", "Combine the likelihoods of several searches."),
+    "export": ("export", "Write a likelihood in another format."),
+    "plot": ("results", "Draw what a run left."),
+    "report": ("results", "Write the HTML page of a run."),
+    "cache": ("results", "Show or clear what is kept of earlier runs."),
+    "new": ("new", "Write a runnable skeleton of an analysis."),
 }
 
 #: letters of a sentence, which may quote what is in a file
@@ -51,13 +51,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"colonnade.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        module = importlib.import_module(f"colonnade.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,7 +26,7 @@ _manifest = click.option(
 
 
 @click.group("datasets")
-def command() -> None:
+def datasets() -> None:
     """Check the manifest's datasets, or add one."""
 
 
@@ -46,7 +46,7 @@ class _Row:
 _COLUMNS = ("dataset", "file", "tree", "entries", "schema", "size", "problem")
 
 
-@command.command("check")
+@datasets.command("check")
 @click.argument("names", nargs=-1)
 @_manifest
 @click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True, help="Files at once.")
@@ -126,7 +126,7 @@ def _cells(row: _Row) -> list[Any]:
     return [*cells, Text(visible(problem), "red") if problem else Text("ok", "green")]
 
 
-@command.command("add")
+@datasets.command("add")
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True)
 @_manifest

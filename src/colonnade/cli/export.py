@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     type=FOLDER,
     help="Where the files go; by default TARGET/export of a run, or the folder of a file.",
 )
-def command(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:
+def export(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:
     """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3, ROOT with cabinetry, and XML.
 
     Several datacards, as LABEL=CARD, are combined. A format that can't say what the model holds is left out with the

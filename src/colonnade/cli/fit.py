@@ -37,9 +37,7 @@ _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
     help="Where pictures of what is asked for go; by default TARGET/fit_plots of a run, and none of a file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(
-    targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None, as_json: bool, **options: Any
-) -> None:
+def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None, as_json: bool, **options: Any) -> None:
     """Fit TARGET: the output folder of a run, or a file that holds a model.
 
     Of a run, workspace.json, patchset.json and fit.json are written anew, unless --freeze, --set, --range or --mask

@@ -43,7 +43,7 @@ class _Summary:
 @click.option("--measurement", metavar="NAME", help="Of a model: which measurement or analysis.")
 @click.option("--mass", type=float, help="Of a datacard: what $MASS stands for.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
-def command(
+def inspect(
     file: str,
     columns: tuple[str, ...],
     *,

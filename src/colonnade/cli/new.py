@@ -17,7 +17,7 @@ from colonnade.output import replacing
 @click.command("new")
 @click.argument("name")
 @click.option("--directory", type=FOLDER, default=Path(), help="The project's folder; by default this one.")
-def command(name: str, directory: Path) -> None:
+def new(name: str, directory: Path) -> None:
     """Write processors/NAME.py and workflows/NAME.yaml, ready to run on a dataset called NAME."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         msg = f"NAME = {name!r}: use lower-case letters, digits and underscores, starting with a letter."

@@ -24,7 +24,7 @@ from colonnade.cli.common import FILE, print_table, say
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
 @click.option("--force", is_flag=True, help="Make again what is up to date; overwrite files made elsewhere.")
-def command(
+def samples(
     names: tuple[str, ...],
     manifest: Path,
     workflow: Path | None,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--search", metavar="NAME", help="Run searches of the file (a name or glob) instead of training.")
 @click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
-def command(
+def train(
     model: Path,
     workflow: Path | None,
     columns: Path | None,

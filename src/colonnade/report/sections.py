@@ -1,0 +1,351 @@
+"""The sections of the page, in order: what a reader wants to know first, what was found, what became of every event.
+
+To add one: a function that returns what its template shows beside the run and its pictures, or None when the run has
+nothing of it; a template of the section's name in templates/sections; and a line in `SECTIONS`. The templates show the
+typed results themselves; here stands what is chosen of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+from markupsafe import Markup
+
+from colonnade.plotting.labels import parameter_label
+from colonnade.plotting.limits import crossings
+from colonnade.plotting.run import Run
+from colonnade.plotting.summaries import points_by_model
+from colonnade.plotting.yields import CutRow, Expected, merged_cutflow
+from colonnade.report.content import Content
+from colonnade.report.latex import from_latex
+from colonnade.report.numbers import fixed, grouped, measured, percent, plus_minus, significant
+from colonnade.statistics.results import Effect, Limit, Point
+
+# a table of all impacts would be longer than anyone reads; `colonnade fit DIR --ranking` has them
+_MOST_IMPACTS = 30
+# lost ranges of a dataset: a page is read, a ledger is searched, so beyond this the page refers to the file
+_MOST_RANGES = 200
+# standard deviations by which a signal counts as seen
+_SEEN = 5.0
+# what the section on provenance shows in a way of its own
+_SHOWN = {"command", "config", "environment", "steps", "title"}
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """A number with its name: `state` is good, bad, or empty."""
+
+    name: str | Markup
+    value: str | Markup
+    detail: str | Markup = ""
+    state: str = ""
+
+
+def summary(content: Content) -> Mapping[str, Any]:
+    """Return the headline numbers; this section is always there."""
+    run = content.run
+    config = run.provenance.get("config") or {}
+    processor = config.get("processor", "")
+    facts = []
+    if run.luminosity is not None:
+        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(content)))
+    facts += _account(content)
+    facts += _headlines(content)
+    return {
+        "facts": facts,
+        "config": config,
+        "processor": processor["coffea"] if isinstance(processor, dict) else str(processor),
+        "blinded": run.blinded,
+        "has_data": "data" in run.kinds.values(),
+        "signal_regions": run.signal_regions,
+        "finished": str(run.provenance.get("finished") or ""),
+    }
+
+
+def _energy(content: Content) -> Markup:
+    energy = content.run.plots.energy
+    return Markup("") if energy is None else from_latex(rf"$\sqrt{{}}s$ = {energy:g} TeV")
+
+
+def _account(content: Content) -> list[_Fact]:
+    ledger = content.run.result.ledger
+    if not ledger.datasets:
+        return []
+    files = sum(len(entry.files) for entry in ledger.datasets.values())
+    events = sum(entry.events_processed for entry in ledger.datasets.values())
+    lost = sum(entry.events_expected - entry.events_processed for entry in ledger.datasets.values())
+    ranges = sum(len(entry.lost) for entry in ledger.datasets.values())
+    facts = [
+        _Fact("Datasets", grouped(len(ledger.datasets)), f"{files} files" if files != 1 else "1 file"),
+        _Fact("Events processed", grouped(events)),
+    ]
+    if not ranges:
+        facts.append(_Fact("Events lost", "none", "every expected event is in the result", "good"))
+    else:
+        allowed = f"{percent(ledger.lost_fraction)}, allowed: {percent(ledger.allow_loss)}"
+        facts.append(_Fact("Events lost", grouped(lost), allowed, "bad" if ledger.too_much_lost else "warn"))
+    return facts
+
+
+def _headlines(content: Content) -> list[_Fact]:
+    """Return the most significant point, and how far each model is expected to be excluded.
+
+    A signal that is seen, by at least five standard deviations, is measured and not excluded: its strength comes first.
+    """
+    fit = content.run.fit
+    if fit is None or not fit.points:
+        return []
+    seen = [(each.significance.observed or 0.0, each) for each in fit.points if each.mu_hat is not None]
+    observed, point = max(seen, key=lambda pair: pair[0], default=(0.0, fit.points[0]))
+    if observed >= _SEEN and point.mu_hat is not None:
+        strength = plus_minus(point.mu_hat.value, point.mu_hat.error)
+        title = content.process_title(point.signal)
+        return [_Fact("Signal strength μ", strength, title), _Fact("Observed Z", fixed(observed), title)]
+    best = max(fit.points, key=lambda point: point.significance.expected)
+    highest = _Fact("Highest expected Z", fixed(best.significance.expected), content.process_title(best.signal))
+    return [highest, *(_exclusion(model, points) for model, points in points_by_model(content.run).items())]
+
+
+def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
+    """Say where the expected limit on the signal strength crosses 1."""
+    x = np.asarray([place for place, *_ in points])
+    limits = np.asarray([point.limit.median for *_, point in points])
+    excluded = limits < 1
+    symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
+    name = from_latex(f"{model}, expected")
+    masses = crossings(x, limits, np.ones(len(points)))
+    if excluded.all():
+        span = f"{x[0]:g} to {x[-1]:g}" if len(x) > 1 else f"{x[0]:g}"
+        return _Fact(name, "excluded", from_latex(f"at every point: {symbol} = {span} {unit}"))
+    if not excluded.any():
+        strongest = float(limits.min())
+        return _Fact(name, from_latex(rf"$\mu$ < {significant(strongest)}"), "best limit; no point excluded")
+    if len(masses) == 1:
+        sign = "<" if excluded[0] else ">"
+        return _Fact(name, from_latex(f"{symbol} {sign} {significant(masses[0])} {unit}"), "not excluded beyond")
+    return _Fact(name, f"{int(excluded.sum())} of {len(x)} points", "excluded")
+
+
+def provenance(content: Content) -> Mapping[str, Any] | None:
+    """Return the command, versions, times, and everything else that provenance.json holds, as YAML."""
+    origin = content.run.provenance
+    if not origin:
+        return None
+    environment = origin.get("environment")
+    environment = environment if isinstance(environment, dict) else {}
+    packages = environment.get("packages")
+    steps = origin.get("steps")
+    simple = {
+        key: value
+        for key, value in origin.items()
+        if key not in _SHOWN and isinstance(value, str | int | float | bool) and value != ""
+    }
+    rest = {key: value for key, value in origin.items() if key not in _SHOWN and key not in simple and value}
+    return {
+        "command": str(origin.get("command", "")),
+        "simple": simple,
+        "python": str(environment.get("python", "")),
+        "platform": str(environment.get("platform", "")),
+        "packages": {str(key): str(value) for key, value in packages.items()} if isinstance(packages, dict) else {},
+        "steps": _steps(steps) if isinstance(steps, dict) else [],
+        "config": _yaml(origin.get("config")),
+        "rest": [(key, _yaml(value)) for key, value in rest.items()],
+    }
+
+
+def _steps(steps: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (str(name), f"{fixed(float(step['seconds']), 1)} s")
+        for name, step in steps.items()
+        if isinstance(step, dict) and isinstance(step.get("seconds"), int | float)
+    ]
+
+
+def _yaml(value: Any) -> str:
+    if not value:
+        return ""
+    plain = json.loads(json.dumps(value, default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
+
+
+def results(content: Content) -> Mapping[str, Any] | None:
+    """Say what there is of significances and limits, counting experiments and fitted parameters."""
+    found = content.run.fit
+    if found is None or not (found.points or found.counting or found.parameters):
+        return None
+    return {
+        "observed": not found.blinded and any(point.limit.observed is not None for point in found.points),
+        "toys": max((point.limit.toys.toys for point in found.points if point.limit.toys is not None), default=0),
+        "cross_section": any(point.cross_section_pb is not None for point in found.points),
+        "limit": _limit,
+    }
+
+
+def _limit(limit: Limit, place: int | None) -> str:
+    """Write an expected limit or the observed one, with its Monte Carlo error where it is by pseudo-experiments."""
+    toys = limit.toys
+    value, error = None, None
+    if toys is not None and place is not None:
+        value, error = toys.expected[place], toys.expected_errors[place]
+    elif toys is not None:
+        value, error = toys.observed, toys.observed_error
+    if value is None or error is None:
+        return significant(limit.observed if place is None else limit.expected[place])
+    return plus_minus(value, error)
+
+
+def fit(content: Content) -> Mapping[str, Any] | None:
+    """Choose the impacts to show of the fit of the reference point."""
+    found = content.run.fit
+    if found is None or not found.diagnostics.yields:
+        return None
+    return {"ranking": found.diagnostics.ranking[:_MOST_IMPACTS]}
+
+
+def systematics(content: Content) -> Mapping[str, Any] | None:
+    """Return for each region a table of uncertainties by process, the largest first, and what was done to them."""
+    effects = () if content.run.fit is None else content.run.fit.systematics
+    if not effects:
+        return None
+    regions = dict.fromkeys(each.channel for each in effects)
+    return {"regions": [_uncertainties(name, [each for each in effects if each.channel == name]) for name in regions]}
+
+
+def _uncertainties(region: str, effects: Sequence[Effect]) -> dict[str, Any]:
+    processes = list(dict.fromkeys(each.process for each in effects))
+    cells = {(each.parameter, each.process): each for each in effects}
+    largest: dict[str, float] = {}
+    for each in effects:
+        largest[each.parameter] = max(largest.get(each.parameter, 0.0), each.size)
+    names = sorted(largest, key=lambda name: -largest[name])
+    groups = {each.parameter: each.group for each in effects}
+    return {
+        "name": region,
+        "processes": processes,
+        "rows": [(name, groups[name], [cells.get((name, process)) for process in processes]) for name in names],
+        "remarks": [each for each in effects if each.notes],
+    }
+
+
+def classifiers(content: Content) -> Mapping[str, Any] | None:
+    """Leave the section out where the run has no classifiers."""
+    return {} if content.run.classifiers else None
+
+
+def bumps(content: Content) -> Mapping[str, Any] | None:
+    """Choose the bump fits that were checked by toys."""
+    found = content.run.bumps
+    if found is None:
+        return None
+    checked = {name: each for name, each in found.fits.items() if each.closure is not None and each.wilks is not None}
+    return {"checked": checked}
+
+
+def yields(content: Content) -> Mapping[str, Any] | None:
+    """Return a row for each region, and which processes are in any of them."""
+    run, tables = content.run, list(content.run.yields.values())
+    if not tables:
+        return None
+    present = {name for table in tables for name in table.processes}
+    return {
+        "backgrounds": [name for name in reversed(run.backgrounds) if name in present],
+        "signals": [name for name in run.signals if name in present],
+        "systematic": any(_uncertainty(table.total) for table in tables),
+        "uncertainty": _uncertainty,
+        "rows": tables,
+        "eras": [run.with_plots(era=era) for era in run.result.eras],
+    }
+
+
+def _uncertainty(total: Expected | None) -> str:
+    """Write the systematic uncertainty to the place of the statistical one, or its own when that is coarser."""
+    if total is None or not (total.up or total.down):
+        return ""
+    _, _, up, down = measured(total.value, total.error or max(total.up, total.down), total.up, total.down)
+    return f"± {up}" if up == down else f"+{up} −{down}"
+
+
+def histograms(content: Content) -> Mapping[str, Any] | None:
+    """Leave the section out where no histogram was drawn."""
+    return {} if content.pictures("histogram") else None
+
+
+def cutflow(content: Content) -> Mapping[str, Any] | None:
+    """Return a table for each region, and the processes that are parts of others."""
+    if not content.run.result.cutflow:
+        return None
+    regions = [_region(content.run, name) for name in content.run.all_regions]
+    split = {entry.process: entry.parts for entry in content.run.result.ledger.datasets.values() if entry.parts}
+    return {"regions": [each for each in regions if each is not None], "split": split}
+
+
+def _region(run: Run, region: str) -> dict[str, Any] | None:
+    observed = [] if run.hides_data(region) else run.of_kind("data")
+    backgrounds = run.backgrounds
+    columns: list[tuple[str, list[str]]] = [("data", observed)] if observed else []
+    if len(backgrounds) > 1:
+        columns.append(("total", backgrounds))
+    columns += [(name, [name]) for name in (*reversed(backgrounds), *run.signals)]
+    tables = {name: merged_cutflow(run.result, members, region) for name, members in columns}
+    tables = {name: rows for name, rows in tables.items() if rows}
+    if not tables:
+        return None
+    # blinded data hold all events and, in open regions, the last row
+    cuts = dict.fromkeys(row.cut for rows in sorted(tables.values(), key=len, reverse=True) for row in rows)
+    found = [(cut, [_find(rows, cut) for rows in tables.values()]) for cut in cuts]
+    without = [(cut, [None if row is None else row.without for row in rows]) for cut, rows in found]
+    return {
+        "name": region,
+        "columns": list(tables),
+        "rows": found,
+        "n_minus_one": [(cut, rows) for cut, rows in without if any(row is not None for row in rows)],
+    }
+
+
+def _find(rows: Sequence[CutRow], cut: str) -> CutRow | None:
+    return next((row for row in rows if row.cut == cut), None)
+
+
+def losses(content: Content) -> Mapping[str, Any] | None:
+    """Say how many lost ranges are shown beside each dataset's account."""
+    return {"most": _MOST_RANGES} if content.run.result.ledger.datasets else None
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes
+    ----------
+    name : str
+        Of its template and its anchor.
+    title : str
+        Its heading.
+    context : callable
+        From a run to what the template is given beside `run` and `pictures` (`Content.pictures`); None leaves the
+        section out.
+    """
+
+    name: str
+    title: str
+    context: Callable[[Content], Mapping[str, Any] | None]
+
+
+SECTIONS = (
+    Section("summary", "Summary", summary),
+    Section("results", "Significances and limits", results),
+    Section("fit", "The fit", fit),
+    Section("systematics", "Uncertainties", systematics),
+    Section("classifiers", "Classifiers", classifiers),
+    Section("bumps", "Bump fits", bumps),
+    Section("yields", "Yields", yields),
+    Section("histograms", "Histograms", histograms),
+    Section("cutflow", "Cutflows", cutflow),
+    Section("losses", "Losses", losses),
+    Section("provenance", "Provenance", provenance),
+)
