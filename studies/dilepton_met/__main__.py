@@ -58,8 +58,7 @@ def command(
 
 def _compare(console: Console, columns: Path, publish: Path | None, device: str, threads: int | None) -> None:
     from colonnade.training import load_models
-    from colonnade.training.progress import TrainingProgress
-    from colonnade.training.trainer import choose_device, use_threads
+    from colonnade.training.trainer import TrainingProgress, choose_device, use_threads
 
     for name, comparison in COMPARISONS.items():
         folder = columns / "comparisons" / f"dilepton_met_{name}"

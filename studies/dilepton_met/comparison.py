@@ -30,9 +30,9 @@ from colonnade.training.evaluation import (
     points_of,
     significance_scan,
 )
-from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import fit_fold
+from colonnade.training.trainer import SILENT, TrainingProgress
 from studies.dilepton_met.settings import Channel, Comparison
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from colonnade.plotting.save import save
+from colonnade.plotting.draw import save
 from colonnade.plotting.style import style
 from colonnade.training.results import SearchResult
 

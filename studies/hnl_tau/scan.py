@@ -238,7 +238,7 @@ class _Scan:
         return self.events.rows.items()
 
     def _network(self, name: str) -> dict[float, Floats]:
-        from colonnade.training.progress import TrainingProgress
+        from colonnade.training.trainer import TrainingProgress
         from studies.hnl_tau.trainings import network_scan
 
         began = time.monotonic()
@@ -275,8 +275,8 @@ class _Scan:
         """Train the regression that a model starts from, with lines that tell how far it is."""
         if not isinstance(model.network, Transfer):
             return None
-        from colonnade.training.progress import TrainingProgress
         from colonnade.training.sample import read_sample
+        from colonnade.training.trainer import TrainingProgress
         from studies.hnl_tau.transfer import pretrained_for
 
         settings = replace(model.network, regression=replace(model.network.regression, drop_in=drop_in))
@@ -418,7 +418,7 @@ def _rows(own: _ByMass, reference: _ByMass, joined: _ByMass, reference_joined: _
 
 
 def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
-    from colonnade.plotting.save import save
+    from colonnade.plotting.draw import save
     from studies.hnl_tau.figures import Estimator, mass_scan_figure
 
     curves = [
@@ -436,7 +436,7 @@ def _draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def _draw_residuals(shown: Mapping[str, Any], truth: Floats, folder: Path) -> None:
-    from colonnade.plotting.save import save
+    from colonnade.plotting.draw import save
     from studies.hnl_tau.figures import Residuals, residual_figure
 
     units = {"dphi_12": "rad", "dphi_1_23": "rad", "e_tot": "relative"}

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.inference import Inputs, fold_of
 from colonnade.training.declaration import Model, Trees
-from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import fit_fold, weigher
+from colonnade.training.trainer import SILENT, TrainingProgress
 from studies.hnl_tau.declaration import MassScan
 
 Floats = NDArray[np.float64]

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from colonnade.plotting.draw import save
 from colonnade.plotting.labels import SIGNAL_COLOURS
-from colonnade.plotting.save import save
 from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]

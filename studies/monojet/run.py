@@ -67,7 +67,7 @@ def run_study(
         If the study names a model that is not declared.
     """
     from colonnade.statistics import asimov_significance
-    from colonnade.training.progress import TrainingProgress
+    from colonnade.training.trainer import TrainingProgress
     from studies.monojet.curves import draw_curves
     from studies.monojet.study import run_image_study
     from studies.monojet.tables import markdown, replace_section, thresholds_markdown

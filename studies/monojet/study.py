@@ -22,9 +22,9 @@ from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
 from colonnade.training.declaration import Collection, Model, SetNetwork
 from colonnade.training.evaluation import Significance
-from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import train_model
+from colonnade.training.trainer import SILENT, TrainingProgress
 from studies.monojet.declaration import ImageModel, ImageNetwork, ImageStudy
 from studies.monojet.judging import StudyEvents, detail, judge
 

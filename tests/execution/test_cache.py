@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from colonnade.cli.cache import command
+from colonnade.cli.results import cache as command
 from colonnade.errors import InputError
 from colonnade.events import KeptColumns
 from colonnade.execution import CacheSettings, ExecutorSettings, ResultCache, run_datasets

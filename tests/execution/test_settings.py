@@ -8,7 +8,7 @@ import pytest
 
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError
-from colonnade.execution import ExecutorSettings, batch
+from colonnade.execution import ExecutorSettings, cluster
 from colonnade.execution.settings import BatchSettings
 
 
@@ -30,16 +30,16 @@ def test_contradictions_are_refused(given: dict[str, Any], says: str) -> None:
 
 
 def test_a_batch_system_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch.importlib, "import_module", lambda _: object())
-    monkeypatch.setattr(batch.shutil, "which", lambda _: None)
+    monkeypatch.setattr(cluster.importlib, "import_module", lambda _: object())
+    monkeypatch.setattr(cluster.shutil, "which", lambda _: None)
     with pytest.raises(ConfigError, match="needs the command condor_submit, which is not here"):
-        batch.start_jobs("htcondor", BatchSettings(jobs=1))
+        cluster.start_jobs("htcondor", BatchSettings(jobs=1))
 
 
 def test_what_batch_systems_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: str) -> None:
         raise ImportError
 
-    monkeypatch.setattr(batch.importlib, "import_module", missing)
+    monkeypatch.setattr(cluster.importlib, "import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'colonnade\[cluster\]'"):
-        batch.start_jobs("slurm", BatchSettings(jobs=1))
+        cluster.start_jobs("slurm", BatchSettings(jobs=1))

@@ -19,10 +19,9 @@ from colonnade.errors import ConfigError, InputError
 from colonnade.execution import Ledger, Result
 from colonnade.plotting import PlotSettings, draw_run
 from colonnade.plotting.draw import pictures_of, read_index
-from colonnade.plotting.limits import LimitPlot
 from colonnade.plotting.plot import path_part
 from colonnade.plotting.stack import StackPlot
-from colonnade.plotting.summaries import significance_pictures
+from colonnade.plotting.summaries import LimitPlot, significance_pictures
 from colonnade.workflow.folder import load_run
 
 FEW = PlotSettings(regions=("SR1_mm",), histograms=("mll",), formats=("png",), resolution=60)

@@ -8,11 +8,11 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
-from colonnade.plotting.limits import Curve, LimitPlot, SignificancePlot, crossings
+from colonnade.plotting.draw import save
+from colonnade.plotting.lines import CutPlot, Kept, PlanePlot
 from colonnade.plotting.plot import Caption
-from colonnade.plotting.rows import CutPlot, Kept, PlanePlot
-from colonnade.plotting.save import save
 from colonnade.plotting.stack import Component, StackPlot
+from colonnade.plotting.summaries import Curve, LimitPlot, SignificancePlot, crossings
 
 X = np.array([130.0, 400, 1000])
 EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])

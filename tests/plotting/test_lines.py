@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from colonnade.plotting.draw import save
 from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
 from colonnade.plotting.plot import Caption
-from colonnade.plotting.save import save
 
 EDGES = np.linspace(0.0, 4.0, 5)
 CENTERS = EDGES[:-1] + 0.5

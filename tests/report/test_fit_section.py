@@ -10,8 +10,7 @@ from matplotlib.patches import StepPatch
 
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw_all
-from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
-from colonnade.plotting.fit_plots import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot
+from colonnade.plotting.fit_pictures import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot, fit_pictures, run_of_model
 from colonnade.statistics import Likelihood, from_workspace
 from colonnade.statistics.diagnostics import diagnose
 from colonnade.statistics.results import Effect

@@ -17,8 +17,8 @@ from PIL import Image as Pillow
 from colonnade.cli import main
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw_all
-from colonnade.plotting.limits import Curve, SignificancePlot
 from colonnade.plotting.plot import Picture
+from colonnade.plotting.summaries import Curve, SignificancePlot
 from colonnade.report import PageSection, content, read_images, write_page
 from colonnade.report.sections import SECTIONS
 

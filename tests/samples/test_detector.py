@@ -12,9 +12,8 @@ import vector
 from scipy import stats
 
 from colonnade.samples import response
-from colonnade.samples.detector import simulate
+from colonnade.samples.detector import Seen, missing_momentum, simulate
 from colonnade.samples.generator import Batch
-from colonnade.samples.missing import Seen, missing_momentum
 from colonnade.samples.ntuple import join
 from colonnade.samples.particles import Particles, classify, pairs_within_events
 

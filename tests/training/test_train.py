@@ -15,10 +15,10 @@ from colonnade.errors import EventError, FitError
 from colonnade.inference import Classifier, fold_of, stack_inputs
 from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Feature, Model, Optimisation, SetNetwork, Trees
-from colonnade.training.progress import SILENT
 from colonnade.training.results import Evaluation
 from colonnade.training.sample import split_events
 from colonnade.training.train import train_model, weigher
+from colonnade.training.trainer import SILENT
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from colonnade.training.export import network_scores, padded_scores, require_equal  # noqa: E402

@@ -54,10 +54,9 @@ def train(
     from colonnade.statistics import asimov_significance
     from colonnade.terminal import Terminal
     from colonnade.training import load_models
-    from colonnade.training.progress import TrainingProgress
     from colonnade.training.sample import read_sample
     from colonnade.training.train import train_model
-    from colonnade.training.trainer import choose_device, use_threads
+    from colonnade.training.trainer import TrainingProgress, choose_device, use_threads
     from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_columns
 

@@ -1,11 +1,13 @@
-"""A Dask cluster as a pool: one made for the run, here or of batch jobs, or one that runs already."""
+"""A Dask cluster as a pool: one made for the run, here or of jobs of a batch system, or one that runs already."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import queue
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from colonnade.execution import versions as versions_module
 from colonnade.execution.merging import fold
 from colonnade.execution.pools import Done, WorkersLostError
 from colonnade.execution.project import ProjectCode
-from colonnade.execution.settings import ExecutorSettings
+from colonnade.execution.settings import BatchSettings, ExecutorSettings
 from colonnade.execution.versions import SPEAKING, installed
 from colonnade.execution.work import Job, Task, pack, process, version_difference
 from colonnade.leftovers import claim_folder
@@ -69,7 +71,7 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     if settings.scheduler is not None:
         return _connect(settings)
     if settings.batch is not None:
-        from colonnade.execution.batch import start_jobs
+        from colonnade.execution.cluster import start_jobs
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(_quiet_client())
@@ -335,3 +337,79 @@ def _reads(path: str, expected: str) -> bool:
         return Path(path).read_text(encoding="utf-8") == expected
     except OSError:
         return False
+
+
+_COMMANDS = {"slurm": "sbatch", "htcondor": "condor_submit"}
+_CLUSTERS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
+
+
+def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, contextlib.ExitStack]:
+    """Submit jobs whose workers connect to a scheduler in this process, through TLS.
+
+    Parameters
+    ----------
+    kind
+        `slurm` or `htcondor`.
+    batch
+        What a job is.
+
+    Returns
+    -------
+    cluster
+        A cluster of dask-jobqueue.
+    belongings
+        What is to be closed when the cluster has ended: a private folder for logs and certificates.
+
+    Raises
+    ------
+    ConfigError
+        If dask-jobqueue or the batch system's command is missing, or the batch system refuses the settings.
+    """
+    try:
+        jobqueue = importlib.import_module("dask_jobqueue")
+    except ImportError as error:
+        msg = f"kind: {kind} needs dask-jobqueue: pip install 'colonnade[cluster]'."
+        raise ConfigError(msg) from error
+    if shutil.which(_COMMANDS[kind]) is None:
+        msg = f"kind: {kind} needs the command {_COMMANDS[kind]}, which is not here; run where jobs can be submitted."
+        raise ConfigError(msg)
+    shared = Path(batch.folder).absolute()
+    shared.mkdir(parents=True, exist_ok=True)
+    belongings = contextlib.ExitStack()
+    folder = str(belongings.enter_context(claim_folder("batch-", shared)))
+    try:
+        cluster = getattr(jobqueue, _CLUSTERS[kind])(**_arguments(kind, batch, folder))
+        cluster.scale(jobs=batch.jobs)
+    except Exception as error:
+        belongings.close()
+        msg = f"kind: {kind}: the jobs can't be submitted ({' '.join(str(error).split())[:200]})."
+        raise ConfigError(msg) from error
+    return cluster, belongings
+
+
+def _arguments(kind: str, batch: BatchSettings, folder: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "cores": batch.cores,
+        "processes": batch.cores,
+        "memory": batch.memory,
+        "interface": batch.interface,
+        "job_extra_directives": list(batch.directives),
+        "job_script_prologue": [
+            *(f"export {name}=1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")),
+            *batch.prologue,
+        ],
+        "log_directory": folder,
+        "shared_temp_directory": folder,
+        "security": True,
+        "protocol": "tls://",
+        "scheduler_options": {"dashboard": False, "dashboard_address": None},
+        "worker_extra_args": ["--no-dashboard"],
+    }
+    if kind == "slurm":
+        return {**arguments, "queue": batch.queue, "account": batch.account, "walltime": batch.walltime}
+    lines = (line.partition("=") for line in batch.directives)
+    return {
+        **arguments,
+        "disk": batch.disk,
+        "job_extra_directives": {name.strip(): of.strip() for name, _, of in lines},
+    }

@@ -18,8 +18,8 @@ from colonnade.execution.coffea_processor import check_accumulator, process_even
 from colonnade.execution.driver import Assignment
 from colonnade.execution.merging import pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan
+from colonnade.execution.project import undeclared, watched
 from colonnade.execution.settings import ExecutorSettings
-from colonnade.execution.watch import undeclared, watched
 from colonnade.execution.work import analysis_failed, processor_of
 from colonnade.faults import TransientInputError, back_off, is_transient, within
 from colonnade.histograms import HistogramSet

@@ -15,11 +15,13 @@ import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -274,3 +276,49 @@ def install(code: ProjectCode) -> None:
     """
     if code.modules:
         _visitors.install(code)
+
+
+# code, compiled code, and what the system tells of itself
+_CODE = {".py", ".pyc", ".so", ".nbi", ".nbc"}
+_SYSTEM = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr"))
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_this = threading.local()
+
+
+@contextmanager
+def watched() -> Iterator[set[str]]:
+    """Give the set of paths that this thread opens for reading in the block."""
+    _listen()
+    opened: set[str] = set()
+    _this.opened = opened
+    try:
+        yield opened
+    finally:
+        _this.opened = None
+
+
+def undeclared(opened: Collection[str], known: Collection[str]) -> list[str]:
+    """Return the files among those that were opened that are neither known, nor code, nor the system's."""
+    found = []
+    foreign = (*installed_folders(), *_SYSTEM, Path(sys.base_prefix).resolve())
+    for name in sorted(opened):
+        path = Path(name).resolve()
+        if str(path) in known or path.suffix in _CODE or name in sys.path:
+            continue
+        if not any(path.is_relative_to(folder) for folder in foreign):
+            found.append(str(path))
+    return found
+
+
+@functools.cache
+def _listen() -> None:
+    sys.addaudithook(_hear)  # for the life of the process: there is no way to take it back
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open":
+        return
+    opened = getattr(_this, "opened", None)
+    path, _, flags = arguments
+    if opened is not None and isinstance(path, str | bytes) and not (flags or 0) & _WRITING:
+        opened.add(os.fsdecode(path))

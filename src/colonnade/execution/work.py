@@ -18,9 +18,8 @@ from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.merging import add
-from colonnade.execution.project import ProjectCode, install
+from colonnade.execution.project import ProjectCode, install, undeclared, watched
 from colonnade.execution.versions import installed
-from colonnade.execution.watch import undeclared, watched
 from colonnade.faults import TransientInputError, chain, is_transient, sentence, within
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from colonnade.inference.card import (
     CARD_KEY,
+    IDENTITY,
     Card,
     CollectionCard,
     FeatureCard,
     ImageCard,
     ParameterCard,
     TrainingCard,
+    fold_of,
 )
 from colonnade.inference.classifier import Classifier
-from colonnade.inference.event_images import dense_images, sparse_images
-from colonnade.inference.folds import IDENTITY, fold_of
-from colonnade.inference.inputs import Inputs, stack_inputs
+from colonnade.inference.inputs import Inputs, dense_images, sparse_images, stack_inputs
 from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
 from colonnade.inference.scorer import Hypothesis, declared_units, scorers_of
 

@@ -1,4 +1,4 @@
-"""What a model file says of itself: its features, outputs, folds, training and metrics."""
+"""What a model file says of itself: features, outputs, training, metrics, and which fold an event belongs to."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.errors import ConfigError, nearest
-from colonnade.inference.folds import FOLD_RULE
+from colonnade.errors import ConfigError, MissingColumnError, nearest
+from colonnade.kinematics.related import mixed
 
 # the key of the card among the ONNX file's metadata
 CARD_KEY = "colonnade.card"
+
+# what names an event in every experiment's data
+IDENTITY = ("run", "luminosityBlock", "event")
+# the name by which a model's card carries the rule below
+FOLD_RULE = "splitmix64(event + splitmix64(luminosityBlock + splitmix64(run))) mod folds"
 
 
 class FeatureCard(Settings):
@@ -206,3 +213,38 @@ class Card(Settings):
                     f"{declared or 'none'}; declare the trained order, or train the model again."
                 )
                 raise ConfigError(msg)
+
+
+def fold_of(identity: Mapping[str, Any] | Any, folds: int, salt: int = 0) -> NDArray[np.int64]:
+    """Give each event its fold, from its run, luminosity block and event number only.
+
+    Parameters
+    ----------
+    identity
+        Anything that gives integer columns [N] by the names in `IDENTITY`: events, a table, a mapping.
+    folds
+        The number of folds.
+    salt
+        A number that makes an independent division of the same events (used to set validation events apart).
+
+    Returns
+    -------
+    ndarray [N] of int64
+        0 .. folds-1.
+
+    Raises
+    ------
+    MissingColumnError
+        If the events have no identity.
+    """
+    state: NDArray[np.uint64] | None = None
+    for name in IDENTITY:
+        try:
+            column = np.asarray(identity[name])
+        except (KeyError, ValueError, IndexError, AttributeError) as error:
+            msg = f"Events have no column '{name}', by which a model of {folds} folds knows those it saw."
+            raise MissingColumnError(msg) from error
+        number = column.astype(np.int64).view(np.uint64)
+        state = mixed(number + (np.uint64(salt) if state is None else state))
+    assert state is not None  # noqa: S101 - IDENTITY is not empty
+    return (state % np.uint64(folds)).astype(np.int64)

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
-from colonnade.inference.card import CARD_KEY, Card
-from colonnade.inference.event_images import dense_images, sparse_images
-from colonnade.inference.folds import fold_of
-from colonnade.inference.inputs import Inputs, per_candidate, ranges, stack_inputs
+from colonnade.inference.card import CARD_KEY, Card, fold_of
+from colonnade.inference.inputs import Inputs, dense_images, per_candidate, ranges, sparse_images, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, content_of, keep_content, parse_onnx, read_onnx, session_of
 
 # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from colonnade.plotting.lines import Line, LinePlot, Step, StepPlot
+from colonnade.plotting.lines import BarPlot, Line, LinePlot, Step, StepPlot
 from colonnade.plotting.plot import Floats, Picture, Plot, path_part
-from colonnade.plotting.rows import BarPlot
 from colonnade.plotting.run import Run
 from colonnade.training.results import CalibrationBin, ScoreDistributions, SignalEvaluation
 

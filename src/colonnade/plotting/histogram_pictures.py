@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from colonnade.plotting.labels import Process, region_title, with_unit
+from colonnade.plotting.lines import PlanePlot
 from colonnade.plotting.plot import Floats, Picture, path_part
 from colonnade.plotting.projection import FlatUncertainty, Histogram, Projection, project
-from colonnade.plotting.rows import PlanePlot
 from colonnade.plotting.run import Run
 from colonnade.plotting.stack import Component, Panel, StackPlot
 

@@ -15,6 +15,9 @@ BACKGROUND_COLOURS = (
     "#3f90da", "#ffa90e", "#94a4a2", "#92dadd", "#b9ac70", "#a96b59", "#717581", "#e76300",
 )  # fmt: skip
 SIGNAL_COLOURS = ("#bd1f01", "#5b1a8c", "#00513a", "#0b2d6b")
+# of bands, under black lines
+INNER, OUTER = "#85d1fb", "#ffdf7f"
+MARKERS = ("o", "s", "^", "D", "v", "P")
 SIGNAL_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (5, 1.4, 1.2, 1.4)), (0, (1.4, 1.3)))
 
 

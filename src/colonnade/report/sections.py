@@ -17,9 +17,8 @@ import yaml
 from markupsafe import Markup
 
 from colonnade.plotting.labels import parameter_label
-from colonnade.plotting.limits import crossings
 from colonnade.plotting.run import Run
-from colonnade.plotting.summaries import points_by_model
+from colonnade.plotting.summaries import crossings, points_by_model
 from colonnade.plotting.yields import CutRow, Expected, merged_cutflow
 from colonnade.report.content import Content
 from colonnade.report.latex import from_latex

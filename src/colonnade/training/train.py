@@ -28,9 +28,9 @@ from colonnade.training.evaluation import (
     points_of,
     roc,
 )
-from colonnade.training.progress import SILENT, TrainingProgress
 from colonnade.training.results import EVALUATION_SUFFIX, Agreement, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import TEST_PART, Sample
+from colonnade.training.trainer import SILENT, TrainingProgress
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")

@@ -27,14 +27,12 @@ from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
 from colonnade.terminal import Terminal
-from colonnade.workflow.about import about_run, note_processes
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
 from colonnade.workflow.check import check_histograms, check_names, kinds_of
-from colonnade.workflow.folder import assemble_run, read_result
-from colonnade.workflow.provenance import histogram_digest, read_provenance
+from colonnade.workflow.folder import assemble_run, print_summary, read_result
+from colonnade.workflow.provenance import about_run, histogram_digest, note_processes, read_provenance
 from colonnade.workflow.settings import Workflow
 from colonnade.workflow.steps import OutputFolder, Results, Step
-from colonnade.workflow.summary import print_summary
 
 if TYPE_CHECKING:
     from colonnade.statistics.analysis import AnalysisResult
