@@ -1,5 +1,6 @@
 """`colonnade inspect` of models: what they hold, and what is unusual about them."""
 
+import gzip
 import json
 
 import numpy as np
@@ -77,3 +78,41 @@ def test_parameters_are_chosen_by_globs(odd_model, tmp_path):
     assert names == {"even", "sided", "huge", "dead", "once"}
     with pytest.raises(ConfigError, match=r"'hugee' is unknown \(did you mean huge"):
         CliRunner().invoke(command, [str(export.path), "hugee"], catch_exceptions=False)
+
+
+def test_a_patchset_alone_and_with_its_workspace(odd_model, tmp_path):
+    (export,) = export_model(odd_model, tmp_path, "odd", ("pyhf",))
+    patches = [
+        {
+            "metadata": {"name": f"m{mass}", "values": [mass]},
+            "patch": [{"op": "replace", "path": "/channels/0/samples/0/data", "value": [mass / 100, 0, 0]}],
+        }
+        for mass in (300, 500)
+    ]
+    about = {"name": "points", "description": "Two points.", "labels": ["mass"], "digests": {"md5": "0" * 32}}
+    about["references"] = {"hepdata": "ins0000001"}
+    path = tmp_path / "patches.json"
+    path.write_text(json.dumps({"metadata": about, "patches": patches, "version": "1.0.0"}))
+    shown = CliRunner().invoke(command, [str(path)], catch_exceptions=False).stdout
+    assert "Two points." in shown
+    assert "m300" in shown
+    found = json.loads(CliRunner().invoke(command, [str(path), "m5*", "--json"], catch_exceptions=False).stdout)
+    assert found["patches"] == {"m500": {"mass": 500}}
+    words = [str(export.path), "--patchset", str(path), "--patch", "m500", "--json"]
+    model = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).stdout)
+    assert model["channels"][0]["expected"]["sig"] == 5.0
+
+
+def test_several_cards_are_shown_as_one(odd_model, tmp_path):
+    (export,) = export_model(odd_model, tmp_path, "odd", ("combine",))
+    words = [f"a={export.path}", f"b={export.path}", "huge", "--json"]
+    found = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).stdout)
+    assert [each["name"] for each in found["channels"]] == ["a", "b"]
+    assert [(each["name"], each["processes"]) for each in found["parameters"]] == [("huge", 2)]
+
+
+def test_packed_cards_are_shown(odd_model, tmp_path):
+    (export,) = export_model(odd_model, tmp_path, "odd", ("combine",))
+    packed = tmp_path / "odd.combine.txt.gz"
+    packed.write_bytes(gzip.compress(export.path.read_bytes()))
+    assert CliRunner().invoke(command, [str(packed)], catch_exceptions=False).exit_code == 0

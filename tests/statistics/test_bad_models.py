@@ -50,7 +50,6 @@ OTHER = {
 # what is wrong -> files, arguments after the command, and the words that say so
 CASES = {
     "poi of no modifier": ({"w.json": workspace(poi="muu")}, ["w.json"], "no modifier defines the parameter of"),
-    "no poi": ({"w.json": workspace(poi="")}, ["w.json"], "names no parameter of interest"),
     "counts missing": (
         {"w.json": workspace(observations=[{"name": "CR", "data": [1]}])},
         ["w.json"],
@@ -70,9 +69,9 @@ CASES = {
     "HS3 with a patch": (
         {"h.json": to_hs3(from_workspace(workspace())), "p.json": PATCH},
         ["h.json", "--patchset", "p.json"],
-        "no pyhf workspace, so no patch",
+        "where --patchset says nothing",
     ),
-    "a card with a measurement": ({"c.txt": CARD}, ["c.txt", "--measurement", "m"], "holds one measurement only"),
+    "a card with a measurement": ({"c.txt": CARD}, ["c.txt", "--measurement", "m"], "where --measurement says nothing"),
     "an unknown modifier in a card": ({"c.txt": CARD + "sys lnM 1.1 1.1\n"}, ["c.txt"], "unknown kind 'lnM'"),
     "an unknown modifier in a workspace": (
         {"w.json": json.loads(json.dumps(workspace()).replace("normsys", "normsyss"))},

@@ -134,7 +134,7 @@ def test_a_counting_card(tmp_path):
     assert likelihood.logpdf(theta, likelihood.observed) == pytest.approx(expected, rel=1e-12)
     # a gmN on one process in one bin is a shapesys, so pyhf says the same
     plain, differences = as_histfactory(model)
-    assert differences == ()
+    assert differences == {}
     reference = pyhf.Workspace(to_workspace(plain)).model(
         modifier_settings={"normsys": {"interpcode": "code1"}, "histosys": {"interpcode": "code4p"}}
     )
@@ -224,7 +224,7 @@ def test_an_asymmetric_lnn_is_told(tmp_path):
     path = tmp_path / "card.txt"
     path.write_text(card("sys lnN 0.9/1.2 1.3"))
     plain, differences = as_histfactory(read_model(path))
-    assert [each.what for each in differences] == ["sys"]
+    assert list(differences.values()) == [["sys"]]
     codes = {s.name: s.modifiers[-1].interpolation for s in plain.channels[0].samples}
     assert codes == {"sig": "code4", "bkg": "code1"}
 
@@ -441,6 +441,14 @@ def test_few_effective_events_have_parameters_of_each_process(folder):
     values = {"prop_binch1[1]": 0.5, "prop_binch1_sig_gamma[0]": 1.3, "prop_binch1_bkg_gamma[0]": 0.9}
     found = expected(folder, *rows, values=values)
     assert found == pytest.approx([1.3 * 2 + 0.9 * 15, 28 + 0.5 * np.sqrt(28)])
+
+
+def test_templates_that_are_no_longer_cut_off_are_told(folder):
+    path = folder / "card.txt"
+    path.write_text(card("tilt shape - 1", shapes=SHAPES, observed="-1", rates="-1 -1"))
+    _, differences = as_histfactory(read_model(path))
+    told = [names for how, names in differences.items() if "below zero" in how]
+    assert told == [["bkg"]]
 
 
 def test_edits(folder):

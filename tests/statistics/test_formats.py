@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from helpers.closure import (
 )
 from helpers.pyhs3_check import pyhs3_log_likelihoods, root_log_likelihoods
 
-from colonnade.errors import ConfigError, InputError
-from colonnade.statistics import Likelihood, from_workspace
+from colonnade.errors import ConfigError, FitError, InputError
+from colonnade.statistics import Likelihood, fit, from_workspace, read_workspace, upper_limits
 from colonnade.statistics.build import Builder
 from colonnade.statistics.formats import export_model, read_model
 from colonnade.statistics.formats.hs3 import to_hs3
@@ -80,7 +81,7 @@ def test_a_card_is_exact_where_conventions_agree(search, tmp_path):
     overrides = {"lumi": {"auxdata": lumi.auxdata, "sigmas": lumi.widths, "bounds": lumi.bounds}}
     model = make_model(channels, search.observations, search.poi, overrides=overrides)
     (export,) = export_model(model, tmp_path, "plain", ("combine",))
-    assert export.differences == ()
+    assert export.differences == {}
     closure = close(model, read_model(export.path), export_translation(model, "combine"), points=60)
     # beyond what can be, a bin driven below zero is cut off there
     assert max(closure.within, closure.limits) < 1e-9
@@ -291,7 +292,7 @@ def test_names_that_root_can_not_have_are_told(tmp_path):
     background = Sample("bkg", yields, (Modifier("normsys", "jes-1", numbers(1.1), numbers(0.9)),))
     model = make_model([Channel("4l", (signal, background))], {"4l": yields}, "mu")
     (export,) = export_model(model, tmp_path, "x", ("hs3",))
-    assert {each.what for each in export.differences} == {"sig-1", "jes-1", "4l"}
+    assert set(chain(*export.differences.values())) == {"sig-1", "jes-1", "4l"}
     again = read_model(export.path)
     assert [channel.name for channel in again.channels] == ["_4l"]
     assert {each.name for each in again.parameters} == {"mu", "jes_1"}
@@ -318,7 +319,7 @@ def test_histfactory_xml_is_read_as_it_was_written(random_workspace, tmp_path, m
     (export,) = export_model(model, tmp_path / "JOB", "x", ("xml",))
     there, here = Likelihood(read_model(export.path)), Likelihood(model)
     names = {f"stat_{channel.name}": f"staterror_{channel.name}" for channel in model.channels}
-    assert {each.what for each in export.differences} == set(names)
+    assert set(chain(*export.differences.values())) == set(names)
 
     def translate(label, value):
         name, bracket, index = label.partition("[")
@@ -379,7 +380,7 @@ def card(rows, folder):
 def test_a_parameter_without_a_range_is_given_one_and_told(tmp_path, form):
     model = card(["norm rateParam a bkg 2"], tmp_path)
     (export,) = export_model(model, tmp_path, "x", (form,))
-    assert ("norm", True) in {(each.what, "from -2000 to 2000" in each.how) for each in export.differences}
+    assert any("norm" in names for how, names in export.differences.items() if "from -2000 to 2000" in how)
     assert read_model(export.path).parameter("norm").bounds == ((-2000.0, 2000.0),)
 
 
@@ -442,7 +443,6 @@ BAD_WORKSPACES = [
         changed(["measurements", 0, "config", "poi"], "muu"),
         r"no modifier defines the parameter of interest 'muu' \(did you mean mu",
     ),
-    (changed(["measurements", 0, "config", "poi"], ""), "names no parameter of interest"),
     (changed(["observations"], []), "not a valid pyhf workspace"),
     (changed(["observations", 0, "name"], "other"), "has no observed events"),
     (changed(["observations", 0, "data"], [1.0, 2.0]), "1 bins but 2 observed"),
@@ -467,14 +467,21 @@ def test_hs3_where_pyhf_is_expected(random_workspace, tmp_path):
     path = tmp_path / "model.json"
     path.write_text(json.dumps(to_hs3(from_workspace(random_workspace(0)))))
     with pytest.raises(ConfigError, match="is a HS3 file"):
-        read_model(path, form="pyhf")
+        read_workspace(path)
     assert read_model(path).poi == "mu"  # and found out where no format is stated
     with pytest.raises(ConfigError, match="is not an HS3 file"):
         from_hs3(random_workspace(0))
-    spec = to_hs3(from_workspace(random_workspace(0)))
-    spec["analyses"][0]["parameters_of_interest"] = []
-    with pytest.raises(ConfigError, match="names no parameter of interest"):
-        from_hs3(spec)
+
+
+def test_models_without_a_parameter_of_interest_are_read(tmp_path):
+    spec = changed(["measurements", 0, "config", "poi"], "")
+    model = from_workspace(spec)
+    assert model.poi == ""
+    assert from_hs3(to_hs3(model)).poi == ""
+    result = fit(Likelihood(model))
+    assert result.labels == model.labels
+    with pytest.raises(FitError, match="names no parameter of interest"):
+        upper_limits(Likelihood(model))
 
 
 def test_patches(tmp_path):
@@ -527,6 +534,6 @@ def test_shapesys_and_unsplit_shapes_are_told(tmp_path):
     )
     model = make_model([Channel("SR", (signal, Sample("bkg", yields, modifiers)))], {"SR": numbers(23, 31)}, "mu")
     (export,) = export_model(model, tmp_path, "x", ("combine",))
-    assert {each.what for each in export.differences} == {"gamma", "shape"}
+    assert set(chain(*export.differences.values())) == {"gamma", "shape"}
     closure = close(model, read_model(export.path), export_translation(model, "combine"), points=20)
     assert closure.limits < 0.02

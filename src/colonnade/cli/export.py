@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from colonnade.cli.common import FOLDER, print_notes
 from colonnade.cli.models import model_options, read_target
 from colonnade.errors import ConfigError
-
-if TYPE_CHECKING:
-    from colonnade.statistics.formats import Export
 
 
 @click.command("export")
@@ -51,13 +48,5 @@ def export(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None
             console.print(f"{form:<8} not written: {error}", soft_wrap=True)
             continue
         console.print(f"{export.form:<8} {export.path}", soft_wrap=True)
-        for each in _summed(export):
-            console.print(f"         {each}")
-
-
-def _summed(export: Export) -> list[str]:
-    """Tell the same difference of several parameters once."""
-    by_how: dict[str, list[str]] = {}
-    for each in export.differences:
-        by_how.setdefault(each.how, []).append(each.what)
-    return [f"{', '.join(names)}: {how}" for how, names in by_how.items()]
+        for how, names in export.differences.items():
+            console.print(f"         {', '.join(names)}: {how}")

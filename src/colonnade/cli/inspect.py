@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import print_json, print_notes, print_table, say
+from colonnade.cli.common import FILE, print_json, print_notes, print_table, say
+from colonnade.config import read_json
 from colonnade.errors import ColonnadeError
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class _Summary:
 @click.option("--tree", help="The tree's name; by default the one that a schema expects, or the only one.")
 @click.option("--schema", help="The file's layout; by default it is detected.")
 @click.option("--entries", type=click.IntRange(min=1), default=1000, show_default=True, help="Events to read.")
+@click.option("--patchset", type=FILE, help="Of a pyhf workspace: the file of its patches.")
+@click.option("--patch", metavar="NAME", help="Of a pyhf workspace: which of the patches.")
 @click.option("--measurement", metavar="NAME", help="Of a model: which measurement or analysis.")
 @click.option("--mass", type=float, help="Of a datacard: what $MASS stands for.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
@@ -50,21 +54,21 @@ def inspect(
     tree: str | None,
     schema: str | None,
     entries: int,
-    measurement: str | None,
-    mass: float | None,
     as_json: bool,
+    **which: Any,
 ) -> None:
     """Show what FILE holds, a file of events (ROOT, parquet, CSV; path or URL) or one of a model in any format.
 
     Of events the columns: type, unit, first values and range. COLUMNS are names or globs, such as "Muon_*"; by default
     all. Momenta are shown in GeV, whatever the file has. Of a model, or of the folder of a run, the channels, processes
     and yields, and the parameters with their constraints and largest effects; COLUMNS are parameters then. What is
-    unusual is said.
+    unusual is said. Several datacards (LABEL=CARD) are shown as one. Of a pyhf patchset alone its patches are shown.
     """
     import fnmatch
 
-    if Path(file).suffix in _MODELS or Path(file).is_dir():
-        _show_model(file, columns, measurement, mass, as_json=as_json)
+    if _is_model(file) or Path(file).is_dir():
+        cards = list(itertools.takewhile(_is_model, columns))
+        _show_model((file, *cards), columns[len(cards) :], as_json=as_json, **which)
         return
     from colonnade.errors import InputError, nearest
     from colonnade.events import inspect_file
@@ -141,20 +145,42 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _show_model(
-    file: str, names: tuple[str, ...], measurement: str | None, mass: float | None, *, as_json: bool
-) -> None:
+def _is_model(word: str) -> bool:
+    return Path(word.removesuffix(".gz")).suffix in _MODELS
+
+
+def _show_model(targets: tuple[str, ...], names: tuple[str, ...], *, as_json: bool, **which: Any) -> None:
     from colonnade.cli.models import read_target
     from colonnade.statistics.contents import contents_of
     from colonnade.statistics.templates import matching
 
-    found = contents_of(read_target((file,), measurement=measurement, mass=mass).model)
+    content = read_json(Path(targets[0])) if Path(targets[0].removesuffix(".gz")).suffix == ".json" else None
+    if isinstance(content, dict) and "patches" in content:
+        _show_patches(content, Path(targets[0]), names, as_json=as_json)
+        return
+    found = contents_of(read_target(targets, **which).model)
     chosen = matching(names or ("*",), dict.fromkeys(each.name for each in found.parameters), "parameter")
     found = dataclasses.replace(found, parameters=tuple(each for each in found.parameters if each.name in chosen))
     if as_json:
         print_json(dataclasses.asdict(found))
     else:
         _print_model(found)
+
+
+def _show_patches(content: Any, path: Path, names: tuple[str, ...], *, as_json: bool) -> None:
+    from colonnade.statistics.formats.reading import read_patchset
+    from colonnade.statistics.templates import matching
+
+    patches = read_patchset(content, path)
+    chosen = matching(names or ("*",), dict.fromkeys(each.name for each in patches), "patch")
+    rows = {each.name: dict(zip(patches.labels, each.values, strict=True)) for each in patches if each.name in chosen}
+    if as_json:
+        print_json({"file": str(path), "description": patches.description, "patches": rows})
+        return
+    say(f"{path}: {len(patches)} patches of a workspace; {patches.description}")
+    say("Give the workspace with --patchset and --patch to see one of them.")
+    columns = ("patch", *patches.labels)
+    print_table("", columns, [(name, *map(_short, values.values())) for name, values in rows.items()], left=columns)
 
 
 def _print_model(found: Contents) -> None:

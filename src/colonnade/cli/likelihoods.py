@@ -126,7 +126,7 @@ def combine(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     The channels of each get its label in front of their names; without one, the name of the folder or file is its
     label. Parameters of one name are different ones unless --correlate says that they are one.
     """
-    from colonnade.statistics.formats.exporting import write_workspace
+    from colonnade.statistics.formats.exporting import write_model
     from colonnade.statistics.joint import combine_models
     from colonnade.terminal import Terminal
 
@@ -138,15 +138,15 @@ def combine(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
         for label, path in labelled_paths(targets, lambda place: place.name.partition(".")[0]).items()
     }
     combined = combine_models(models, correlate)
-    export = write_workspace(combined, output)
+    export = write_model(combined, output, "pyhf")
     console = Terminal()
     print_notes(console, combined.notes)
     size = f"{len(combined.channels)} channels, {len(combined.parameters)} parameters"
     console.print(f"{output}: {size}", soft_wrap=True)
     one = [name for name in (each.name for each in combined.parameters) if _users(models, name) > 1]
     console.print(f"  one in several models: {', '.join(one)}", soft_wrap=True)
-    for each in export.differences:
-        console.print(f"  {each.what}: {each.how}", soft_wrap=True)
+    for how, names in export.differences.items():
+        console.print(f"  {', '.join(names)}: {how}", soft_wrap=True)
 
 
 def _users(models: Mapping[str, Model], name: str) -> int:

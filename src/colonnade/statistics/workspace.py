@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ def _parameter_spec(parameter: Parameter, kind: str) -> dict[str, Any]:
     return spec
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out a warning of pyhf 0.7, which resolves its schemas by a part of jsonschema that is to go."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        yield
+
+
 def validate_workspace(spec: Any, source: str) -> None:
     """Check a workspace against pyhf's schema.
 
@@ -120,10 +129,7 @@ def validate_workspace(spec: Any, source: str) -> None:
     import pyhf
 
     if isinstance(spec, Mapping) and "distributions" in spec and "metadata" in spec:
-        msg = (
-            f"{source} is a HS3 file, not a pyhf workspace; read it with --format hs3, or convert it with "
-            "`colonnade export`."
-        )
+        msg = f"{source} is a HS3 file, not a pyhf workspace; convert it with `colonnade export`."
         raise ConfigError(msg)
     if isinstance(spec, Mapping) and "patches" in spec:
         msg = f"{source} is a pyhf patchset, not a workspace; give it as --patchset beside its workspace."
@@ -132,9 +138,7 @@ def validate_workspace(spec: Any, source: str) -> None:
         msg = f"{source} is a bare pyhf model without measurements, so no parameter of interest is known."
         raise ConfigError(msg)
     try:
-        with warnings.catch_warnings():
-            # pyhf 0.7 resolves its schemas by a part of jsonschema that is to go
-            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        with quiet():
             pyhf.schema.validate(spec, "workspace.json", version=_VERSION)
     except pyhf.exceptions.InvalidSpecification as error:
         first = str(error).splitlines()[0].rstrip(".")
@@ -173,9 +177,6 @@ def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Mod
         raise ConfigError(msg)
     chosen = spec["measurements"][names.index(measurement) if measurement else 0]
     poi = chosen["config"]["poi"]
-    if not poi:
-        msg = f"{source}: the measurement {chosen['name']} names no parameter of interest."
-        raise ConfigError(msg)
     channels = [
         Channel(
             channel["name"],

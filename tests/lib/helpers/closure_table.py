@@ -102,7 +102,7 @@ def closure_rows(
                 (bare,) = export_model(plain, Path(folder), "plain", ("combine",))
                 rows.append(_row("combine, no stat.", plain, bare))
         if export.form == "hs3":
-            plain = root_names(as_histfactory(model)[0])[0]
+            plain = root_names(*as_histfactory(model))
             for name, ask, python in (("pyhs3", pyhs3_log_likelihoods, pyhs3), ("ROOT", root_log_likelihoods, root)):
                 if python is not None:
                     version, found = close_program(ask, plain, python)
@@ -113,10 +113,7 @@ def closure_rows(
 
 def _row(name: str, model: Model, export: Export) -> Row:
     found = close(model, read_model(export.path), export_translation(model, export.form))
-    by_how: dict[str, list[str]] = {}
-    for each in export.differences:
-        by_how.setdefault(each.how, []).append(each.what)
-    told = tuple(f"{', '.join(names)}: {how}" for how, names in by_how.items())
+    told = tuple(f"{', '.join(names)}: {how}" for how, names in export.differences.items())
     return Row(name, found, _TOLERANCES[name], told)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "Difference", "Export", "as_histfactory", "export_model", "read_model"]
+__all__ = ["FORMATS", "Export", "as_histfactory", "export_model", "read_model"]
 
-from colonnade.statistics.formats.convert import Difference, as_histfactory
+from colonnade.statistics.formats.convert import as_histfactory
 from colonnade.statistics.formats.exporting import FORMATS, Export, export_model
 from colonnade.statistics.formats.reading import read_model

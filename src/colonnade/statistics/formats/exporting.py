@@ -7,11 +7,18 @@ from pathlib import Path
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.formats.convert import Difference, as_histfactory
+from colonnade.statistics.formats.convert import Differences, as_histfactory, tell, uses
 from colonnade.statistics.model import Model
 from colonnade.statistics.workspace import to_workspace
 
-FORMATS = ("pyhf", "combine", "hs3", "root", "xml")
+_ENDINGS = {
+    "pyhf": "pyhf.json",
+    "combine": "combine.txt",
+    "hs3": "hs3.json",
+    "root": "cabinetry.yml",
+    "xml": "histfactory.xml",
+}
+FORMATS = tuple(_ENDINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +31,17 @@ class Export:
         Its name.
     path : Path
         The file to begin with.
-    differences : tuple of Difference
-        Where the format's conventions differ from the model's.
+    differences : dict
+        Where the format's conventions differ from the model's: how, and of which parameters or processes.
     """
 
     form: str
     path: Path
-    differences: tuple[Difference, ...]
+    differences: Differences
 
 
 def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] = FORMATS) -> list[Export]:
-    """Write a model.
+    """Write a model in several formats.
 
     Parameters
     ----------
@@ -43,8 +50,8 @@ def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] =
     folder
         Where.
     name
-        Stem of the files: NAME.json (pyhf), NAME.txt and NAME.shapes.root (Combine), NAME.hs3.json, NAME.yml and
-        NAME.root (cabinetry), NAME.histfactory.xml and its folder (HistFactory).
+        Stem of the files: NAME.pyhf.json, NAME.combine.txt and NAME.combine.root, NAME.hs3.json, NAME.cabinetry.yml
+        and NAME.cabinetry.root, NAME.histfactory.xml and its folder.
     forms
         Some of `FORMATS`.
 
@@ -60,62 +67,34 @@ def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] =
         if form not in FORMATS:
             msg = f"The format {form!r} is unknown{nearest(form, FORMATS)}; known: {', '.join(FORMATS)}."
             raise ConfigError(msg)
-        exports.append(_export(model, folder, name, form))
+        exports.append(write_model(model, folder / f"{name}.{_ENDINGS[form]}", form))
     return exports
 
 
-def _export(model: Model, folder: Path, name: str, form: str) -> Export:
+def write_model(model: Model, path: Path, form: str) -> Export:
+    """Write a model in one of `FORMATS`; raises what `export_model` raises."""
     if form == "combine":
         from colonnade.statistics.formats.combine.write import to_combine
 
-        path = folder / f"{name}.combine.txt"
         return Export(form, path, to_combine(model, path))
-    if form == "pyhf":
-        return write_workspace(model, folder / f"{name}.pyhf.json")
     plain, differences = as_histfactory(model)
     if form == "hs3":
         from colonnade.statistics.formats.hs3 import root_names, to_hs3
 
-        path = folder / f"{name}.hs3.json"
-        plain, renamed = root_names(plain)
-        differences += renamed
-        write_json(path, to_hs3(plain))
+        write_json(path, to_hs3(root_names(plain, differences)))
+    elif form == "root":
+        from colonnade.statistics.formats.root import to_cabinetry
+
+        to_cabinetry(plain, path, differences)
     elif form == "xml":
         from colonnade.statistics.formats.xml import to_xml
 
-        path = folder / f"{name}.histfactory.xml"
-        differences += to_xml(plain, path) + _interpolations(plain)
+        to_xml(plain, path, differences)
     else:
-        from colonnade.statistics.formats.root import to_cabinetry
-
-        path = folder / f"{name}.cabinetry.yml"
-        differences += to_cabinetry(plain, path)
+        write_json(path, to_workspace(plain))
+    if form in ("pyhf", "xml"):  # a workspace can't mark log-normals: pyhf takes code 4 unless it is told code 1
+        how = "a log-normal, which pyhf evaluates exactly with modifier_settings normsys code1, and nearly with code4"
+        for _, _, modifier in uses(plain):
+            if modifier.kind == "normsys" and modifier.interpolation == "code1":
+                tell(differences, modifier.parameter, how)
     return Export(form, path, differences)
-
-
-def write_workspace(model: Model, path: Path) -> Export:
-    """Write a model as a pyhf workspace.
-
-    Raises
-    ------
-    ConfigError
-        If pyhf can't say what the model holds.
-    OutputError
-        If the file can't be written.
-    """
-    plain, differences = as_histfactory(model)
-    write_json(path, to_workspace(plain))
-    return Export("pyhf", path, differences + _interpolations(plain))
-
-
-def _interpolations(model: Model) -> tuple[Difference, ...]:
-    """Tell of log-normals, which a workspace can't mark: pyhf takes code 4 for all unless it is told code 1."""
-    names = {
-        modifier.parameter
-        for channel in model.channels
-        for sample in channel.samples
-        for modifier in sample.modifiers
-        if modifier.kind == "normsys" and modifier.interpolation == "code1"
-    }
-    how = "a log-normal, which pyhf evaluates exactly with modifier_settings normsys code1, and nearly with code4"
-    return tuple(Difference(name, how) for name in sorted(names))

@@ -10,33 +10,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.formats.convert import Difference
+from colonnade.statistics.formats.convert import Differences, kinds_of, tell
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
 _CODES: Mapping[str, Mapping[str, int]] = {"normsys": {"code1": 1, "code4": 4}, "histosys": {"code4p": 4}}
 
 
-def root_names(model: Model) -> tuple[Model, tuple[Difference, ...]]:
+def root_names(model: Model, differences: Differences) -> Model:
     """Rename what ROOT can't call so: its names are of letters, digits and underscores, and no digit comes first.
 
     Parameters
     ----------
     model
         The model; its vectors of parameters get the names of `hs3_labels`.
-
-    Returns
-    -------
-    Model
-        The same with other names of channels, samples and parameters where they must be.
-    tuple of Difference
-        One for each that changed.
+    differences
+        What changed is added.
     """
     words = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
     words += [sample.name for channel in model.channels for sample in channel.samples]
@@ -47,35 +42,24 @@ def root_names(model: Model) -> tuple[Model, tuple[Difference, ...]]:
         while plain != word and (plain in new.values() or plain in words):
             plain += "_"
         new[word] = plain
-    changed = tuple(
-        Difference(a, f"is called {b}, as ROOT's names have letters, digits and _ only")
-        for a, b in new.items()
-        if a != b
-    )
-    if not changed:
-        return model, ()
-    channels = tuple(
-        Channel(
-            new[channel.name],
-            tuple(
-                replace(
-                    sample,
-                    name=new[sample.name],
-                    modifiers=tuple(replace(m, parameter=new.get(m.parameter, m.parameter)) for m in sample.modifiers),
-                )
-                for sample in channel.samples
-            ),
-            channel.edges,
-        )
+        if plain != word:
+            tell(differences, word, f"is called {plain}, as ROOT's names have letters, digits and _ only")
+
+    def renamed(sample: Sample) -> Sample:
+        modifiers = tuple(replace(each, parameter=new[each.parameter]) for each in sample.modifiers)
+        return replace(sample, name=new[sample.name], modifiers=modifiers)
+
+    channels = [
+        replace(channel, name=new[channel.name], samples=tuple(map(renamed, channel.samples)))
         for channel in model.channels
-    )
+    ]
     return replace(
         model,
-        channels=channels,
+        channels=tuple(channels),
         parameters=tuple(replace(each, name=new[each.name]) for each in model.parameters),
         poi=new.get(model.poi, model.poi),
         observations={new[name]: seen for name, seen in model.observations.items()},
-    ), changed
+    )
 
 
 def to_hs3(model: Model) -> dict[str, Any]:
@@ -88,9 +72,32 @@ def to_hs3(model: Model) -> dict[str, Any]:
         interpolations than ROOT's, a statistical uncertainty shared by channels, constraints that were measured
         elsewhere than at their nominal value, formulas.
     """
-    labels = {each.name: each for each in model.parameters}
-    constraints = {each.name: _constraint(each) for each in model.parameters if _has_own(model, each)}
-    channels = [_channel(channel, labels, constraints) for channel in model.channels]
+    parameters = {each.name: each for each in model.parameters}
+    kinds = kinds_of(model)
+    own = {
+        each.name: f"{each.name}Constraint"
+        for each in model.parameters
+        if each.constraint != "none" and kinds[each.name] & {"lumi", "normfactor", "shapesys"}
+    }
+    channels = [_channel(channel, parameters, own) for channel in model.channels]
+    points: list[dict[str, Any]] = []
+    axes: list[dict[str, Any]] = []
+    constants: dict[str, float] = {}
+    functions: list[dict[str, Any]] = []
+    distributions: list[dict[str, Any]] = []
+    for each in model.parameters:
+        for label, init, fixed, (low, high) in zip(hs3_labels(each), each.inits, each.fixed, each.bounds, strict=True):
+            points.append({"name": label, "value": init} | ({"const": True} if fixed else {}))
+            axes.append({"name": label, "min": low, "max": high})
+    for each in model.parameters:
+        for label, seen, (low, high) in _measured(each):
+            constants[label] = seen
+            axes.append({"name": label, "min": low, "max": high})
+        if each.name in own:
+            _constrain(each, own[each.name], constants, functions, distributions)
+        elif each.constraint != "none":
+            _refuse_moved(each)
+    points += [{"name": name, "value": value, "const": True} for name, value in constants.items()]
     data = [
         {
             "name": f"obsData_{channel.name}",
@@ -100,41 +107,17 @@ def to_hs3(model: Model) -> dict[str, Any]:
         }
         for channel in model.channels
     ]
-    for parameter in model.parameters:
-        if parameter.constraint != "none" and parameter.name not in constraints:
-            _refuse_moved(parameter)
     names = [channel.name for channel in model.channels]
     likelihood: dict[str, Any] = {"name": "likelihood", "distributions": names, "data": [each["name"] for each in data]}
-    if constraints:
-        likelihood["aux_distributions"] = [each.name for each in constraints.values()]
-    points = [
-        {"name": label, "value": init} | ({"const": True} if fixed else {})
-        for each in model.parameters
-        for label, init, fixed in zip(hs3_labels(each), each.inits, each.fixed, strict=True)
-    ]
-    measured = [one for each in model.parameters for one in _measured(each)]
-    known = {name for name, _, _ in measured}
-    constants = [
-        {"name": name, "value": value, "const": True}
-        for name, value in [
-            *((name, value) for name, value, _ in measured),
-            *(pair for each in constraints.values() for pair in each.constants.items() if pair[0] not in known),
-        ]
-    ]
-    functions = [function for each in constraints.values() for function in each.functions]
-    axes = [
-        {"name": label, "min": pair[0], "max": pair[1]}
-        for each in model.parameters
-        for label, pair in zip(hs3_labels(each), each.bounds, strict=True)
-    ]
-    axes += [{"name": name, "min": pair[0], "max": pair[1]} for name, _, pair in measured]
+    if own:
+        likelihood["aux_distributions"] = list(own.values())
     return {
         "metadata": {"hs3_version": "0.2.0", "packages": [{"name": "colonnade", "version": "0.1.0"}]},
-        "distributions": [*channels, *(one for each in constraints.values() for one in each.distributions)],
+        "distributions": [*channels, *distributions],
         **({"functions": functions} if functions else {}),
         "data": data,
         "domains": [{"name": "default_domain", "type": "product_domain", "axes": axes}],
-        "parameter_points": [{"name": "default_values", "parameters": [*points, *constants]}],
+        "parameter_points": [{"name": "default_values", "parameters": points}],
         "likelihoods": [likelihood],
         "analyses": [
             {
@@ -183,21 +166,22 @@ def _axis(channel: Channel) -> dict[str, Any]:
     return {"name": f"{channel.name}_observable", "edges": list(edges)}
 
 
-def _channel(
-    channel: Channel, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint]
-) -> dict[str, Any]:
+def _channel(channel: Channel, parameters: Mapping[str, Parameter], own: Mapping[str, str]) -> dict[str, Any]:
     spec: dict[str, Any] = {"name": channel.name, "type": "histfactory_dist", "axes": [_axis(channel)]}
     kinds = {
-        labels[m.parameter].constraint for sample in channel.samples for m in sample.modifiers if m.kind == "staterror"
+        parameters[m.parameter].constraint
+        for sample in channel.samples
+        for m in sample.modifiers
+        if m.kind == "staterror"
     }
     if kinds:
         # ROOT reads it here, pyhs3 at each modifier
         spec["staterror"] = {"constraint_type": "Poisson" if kinds == {"poisson"} else "Gauss", "relThreshold": 0.0}
-    return spec | {"samples": [_sample(channel, sample, labels, constraints) for sample in channel.samples]}
+    return spec | {"samples": [_sample(channel, sample, parameters, own) for sample in channel.samples]}
 
 
 def _sample(
-    channel: Channel, sample: Sample, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint]
+    channel: Channel, sample: Sample, parameters: Mapping[str, Parameter], own: Mapping[str, str]
 ) -> dict[str, Any]:
     measured = [each for each in sample.modifiers if each.kind == "staterror"]
     if len(measured) > 1:
@@ -205,36 +189,36 @@ def _sample(
         raise ConfigError(msg)
     data: dict[str, Any] = {"contents": sample.yields.tolist()}
     for each in measured:
-        parameter = labels[each.parameter]
+        parameter = parameters[each.parameter]
         if parameter.size != channel.bins:
             msg = f"HS3 has no statistical uncertainty shared by channels, as {each.parameter} is."
             raise ConfigError(msg)
         # a constant parameter's error is as large as the content, so that its constraint is a plain constant
         data["errors"] = np.where(np.array(parameter.fixed), sample.yields, each.errors).tolist()
     where = f"{sample.name} in {channel.name}"
-    modifiers = [one for each in sample.modifiers for one in _modifier(each, labels, constraints, where)]
+    modifiers = [one for each in sample.modifiers for one in _modifier(each, parameters, own, where)]
     return {"name": sample.name, "data": data, "modifiers": modifiers}
 
 
 def _modifier(
-    modifier: Modifier, labels: Mapping[str, Parameter], constraints: Mapping[str, _Constraint], where: str
+    modifier: Modifier, parameters: Mapping[str, Parameter], own: Mapping[str, str], where: str
 ) -> Iterator[dict[str, Any]]:
     name, kind = modifier.parameter, modifier.kind
     spec: dict[str, Any] = {"name": name, "type": kind}
-    own = constraints.get(name)
+    held = {"constraint_name": own[name]} if name in own else {}
     if kind in ("normfactor", "lumi"):
-        yield spec | {"type": "normfactor", "parameter": name} | ({"constraint_name": own.name} if own else {})
+        yield spec | {"type": "normfactor", "parameter": name} | held
     elif kind in ("normsys", "histosys"):
         yield spec | _interpolated(modifier, where)
     elif kind in ("shapefactor", "shapesys"):
-        yield {"name": name, "type": "shapefactor", "parameters": list(hs3_labels(labels[name]))}
-        if own:
+        yield {"name": name, "type": "shapefactor", "parameters": list(hs3_labels(parameters[name]))}
+        if held:
             # ROOT takes a constraint with a factor: this one is the constant 1
-            unit = next(iter(own.constants))
-            yield {"name": unit, "type": "normfactor", "parameter": unit, "constraint_name": own.name}
+            unit = f"{own[name]}_unit"
+            yield {"name": unit, "type": "normfactor", "parameter": unit} | held
     elif kind == "staterror":
-        constraint = "Poisson" if labels[name].constraint == "poisson" else "Gauss"
-        yield spec | {"parameters": list(hs3_labels(labels[name])), "constraint": constraint}
+        constraint = "Poisson" if parameters[name].constraint == "poisson" else "Gauss"
+        yield spec | {"parameters": list(hs3_labels(parameters[name])), "constraint": constraint}
     else:
         what = "bin-wise uncertainty of Combine's kind" if kind == "mcstat" else kind
         msg = f"HS3 has no {what} ({name} of {where}); convert the model first (`as_histfactory`)."
@@ -258,39 +242,21 @@ def _interpolated(modifier: Modifier, where: str) -> dict[str, Any]:
     return {"parameter": modifier.parameter, "interpolation": code, "constraint": "Gauss", "data": data}
 
 
-@dataclass(frozen=True)
-class _Constraint:
-    """The measurement of a parameter in distributions of its own: their names, numbers, and products of both."""
-
-    name: str
-    constants: dict[str, float]
-    functions: list[dict[str, Any]]
-    distributions: list[dict[str, Any]]
-
-
-def _has_own(model: Model, parameter: Parameter) -> bool:
-    kinds = {
-        m.kind
-        for channel in model.channels
-        for sample in channel.samples
-        for m in sample.modifiers
-        if m.parameter == parameter.name
-    }
-    return parameter.constraint != "none" and bool(kinds & {"lumi", "normfactor", "shapesys"})
-
-
-def _constraint(parameter: Parameter) -> _Constraint:
-    """Return the distributions of what was measured of a normalisation, or of every bin of a shapesys."""
-    name, labels = f"{parameter.name}Constraint", hs3_labels(parameter)
-    constants = {} if parameter.scalar else {f"{name}_unit": 1.0}
-    functions: list[dict[str, Any]] = []
-    distributions: list[dict[str, Any]] = []
-    term: dict[str, Any]
-    for label, seen, width, fixed in zip(labels, parameter.auxdata, parameter.widths, parameter.fixed, strict=True):
-        if fixed:
-            continue
-        own = name if parameter.scalar else f"{label}Constraint"
-        constants[f"nom_{label}"] = seen
+def _constrain(
+    parameter: Parameter,
+    name: str,
+    constants: dict[str, float],
+    functions: list[dict[str, Any]],
+    distributions: list[dict[str, Any]],
+) -> None:
+    """Add the distributions of what was measured of a normalisation, or of every bin of a shapesys."""
+    if not parameter.scalar:
+        constants[f"{name}_unit"] = 1.0
+    factors: list[str] = []
+    columns = zip(hs3_labels(parameter), parameter.widths, parameter.fixed, strict=True)
+    for label, width in ((label, width) for label, width, fixed in columns if not fixed):
+        factors.append(name if parameter.scalar else f"{label}Constraint")
+        term: dict[str, Any]
         if parameter.constraint == "normal":
             constants[f"{label}_sigma"] = width
             term = {"type": "gaussian_dist", "x": label, "mean": f"nom_{label}", "sigma": f"{label}_sigma"}
@@ -298,11 +264,9 @@ def _constraint(parameter: Parameter) -> _Constraint:
             constants[f"{label}_tau"] = width
             functions.append({"name": f"{label}_mean", "type": "product", "factors": [label, f"{label}_tau"]})
             term = {"type": "poisson_dist", "x": f"nom_{label}", "mean": f"{label}_mean", "integer": False}
-        distributions.append({"name": own} | term)
+        distributions.append({"name": factors[-1]} | term)
     if not parameter.scalar:
-        factors = [each["name"] for each in distributions]
         distributions.append({"name": name, "type": "product_dist", "factors": factors})
-    return _Constraint(name, constants, functions, distributions)
 
 
 def _refuse_moved(parameter: Parameter) -> None:

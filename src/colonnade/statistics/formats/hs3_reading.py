@@ -38,8 +38,8 @@ def from_hs3(spec: Any, *, measurement: str | None = None, source: str = "The HS
     Raises
     ------
     ConfigError
-        If it is not HS3, has no such analysis or several to choose from, has no parameter of interest, or holds a
-        distribution or modifier that is no HistFactory's.
+        If it is not HS3, has no such analysis or several to choose from, or holds a distribution or modifier that is no
+        HistFactory's.
     InputError
         If something in it is missing or of another type.
     """
@@ -54,10 +54,7 @@ def from_hs3(spec: Any, *, measurement: str | None = None, source: str = "The HS
 def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Model:
     notes: list[str] = []
     analysis, likelihood = _analysis(spec, measurement, notes, source)
-    interest = analysis.get("parameters_of_interest")
-    if not interest:
-        msg = f"{source}: the analysis {analysis['name']} names no parameter of interest."
-        raise ConfigError(msg)
+    interest = analysis.get("parameters_of_interest") or [""]
     if len(interest) > 1:
         notes.append(f"{source}: of the parameters of interest {', '.join(interest)} the first is tested.")
     reader = _Reader(spec, analysis, source)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, InputError, nearest
+from colonnade.inputs import read_file
 from colonnade.statistics.model import Model
-from colonnade.statistics.workspace import from_workspace
+from colonnade.statistics.workspace import from_workspace, quiet
+
+# what a file is, and what may be said beside it
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "pyhf": ("a pyhf workspace", ("patchset", "patch", "measurement")),
+    "hs3": ("a HS3 file", ("measurement",)),
+    "combine": ("a datacard", ("mass",)),
+    "xml": ("HistFactory XML", ()),
+    "root": ("a cabinetry configuration", ()),
+}
 
 
 def read_model(
     path: Path | Mapping[str, Path],
     *,
-    form: str | None = None,
     patchset: Path | None = None,
     patch: str | None = None,
     measurement: str | None = None,
@@ -28,9 +36,7 @@ def read_model(
     Parameters
     ----------
     path
-        The file; or labels and datacards, which are combined.
-    form
-        pyhf, hs3, combine, xml or root; without it the file's ending and content tell.
+        The file, whose ending and content tell its format; or labels and datacards, which are combined.
     patchset, patch
         A file of pyhf patches and the name of the one to apply (without it the file must hold just one).
     measurement
@@ -45,42 +51,46 @@ def read_model(
     ConfigError
         If the content is no model, or a patch does not apply.
     """
-    kinds = {each: form or _kind(each) for each in ([path] if isinstance(path, Path) else path.values())}
-    first, kind = next(iter(kinds.items()))
-    other = next((each for each, found in kinds.items() if found != "combine"), first)
-    if kinds[other] != "combine" and (len(kinds) > 1 or not isinstance(path, Path)):
-        msg = f"{other} is no datacard, and only datacards can be combined."
-        raise ConfigError(msg)
-    if kind not in ("json", "pyhf"):
-        _refuse_patches(first, patchset, patch, measurement)
+    first = path if isinstance(path, Path) else next(iter(path.values()))
+    kind = _kind(first)
+    for each in () if isinstance(path, Path) else path.values():
+        if _kind(each) != "combine":
+            msg = f"{each} is no datacard, and only datacards can be combined."
+            raise ConfigError(msg)
+    spec = read_json(first) if kind == "json" else None
+    if kind == "json":
+        kind = "hs3" if isinstance(spec, Mapping) and "distributions" in spec else "pyhf"
+    _refuse_options(first, kind, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
     if kind == "combine":
         from colonnade.statistics.formats.combine import read_combine
 
         return read_combine(path, mass)
-    assert isinstance(path, Path)  # noqa: S101 - for the type checker: several are datacards
-    if mass is not None:
-        msg = f"{path} is no datacard, so there is no $MASS in it."
-        raise ConfigError(msg)
     if kind == "xml":
         from colonnade.statistics.formats.xml import from_xml
 
-        return from_xml(path)
+        return from_xml(first)
     if kind == "root":
         from colonnade.statistics.formats.root import from_cabinetry
 
-        return from_cabinetry(path)
-    spec = read_json(path)
-    if kind == "hs3" or (kind == "json" and isinstance(spec, Mapping) and "distributions" in spec):
+        return from_cabinetry(first)
+    if kind == "hs3":
         from colonnade.statistics.formats.hs3_reading import from_hs3
 
-        _refuse_patches(path, patchset, patch)
-        return from_hs3(spec, measurement=measurement, source=str(path))
+        return from_hs3(spec, measurement=measurement, source=str(first))
     if patchset is not None:
-        spec = read_patched(spec, path, patchset, patch)
-    elif patch is not None:
-        msg = f"The patch {patch} needs its file: give --patchset too."
+        spec = read_patched(spec, first, patchset, patch)
+    return from_workspace(spec, measurement=measurement, source=str(first))
+
+
+def _refuse_options(path: Path, kind: str, **given: object) -> None:
+    what, takes = _KINDS[kind]
+    for option, value in given.items():
+        if value is not None and option not in takes:
+            msg = f"{path} is {what}, where --{option} says nothing; leave it away."
+            raise ConfigError(msg)
+    if given["patch"] is not None and given["patchset"] is None:
+        msg = f"The patch {given['patch']} needs its file: give --patchset too."
         raise ConfigError(msg)
-    return from_workspace(spec, measurement=measurement, source=str(path))
 
 
 def _kind(path: Path) -> str:
@@ -89,20 +99,29 @@ def _kind(path: Path) -> str:
         msg = f"{path} does not exist or is a folder; give a file that holds a model."
         raise InputError(msg)
     endings = {".txt": "combine", ".card": "combine", ".xml": "xml", ".yml": "root", ".yaml": "root", ".json": "json"}
-    if path.suffix in endings:
-        return endings[path.suffix]
-    with path.open("rb") as file:
-        start = file.read(4096).lstrip()
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix in endings:
+        return endings[suffix]
+    start = read_file(path)[:4096].lstrip()
     return "json" if start.startswith((b"{", b"[")) else "combine" if b"imax" in start or b"kmax" in start else "json"
 
 
-def _refuse_patches(path: Path, patchset: Path | None, patch: str | None, measurement: str | None = None) -> None:
-    if patchset is not None or patch is not None:
-        msg = f"{path} is no pyhf workspace, so no patch can be applied to it."
-        raise ConfigError(msg)
-    if measurement is not None:
-        msg = f"{path} holds one measurement only; leave --measurement away."
-        raise ConfigError(msg)
+def read_patchset(content: Any, path: Path) -> Any:
+    """Return the content of a file as a pyhf patchset.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    import pyhf
+
+    with quiet():
+        try:
+            return pyhf.PatchSet(content)
+        except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.InvalidPatchSet, KeyError, TypeError) as error:
+            msg = f"{path} is not a pyhf patchset: {str(error).splitlines()[0][:200].rstrip('.')}."
+            raise ConfigError(msg) from error
 
 
 def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> Any:
@@ -114,24 +133,10 @@ def read_patched(spec: Any, path: Path, patchset: Path, patch: str | None) -> An
         If the file is no patchset, has no such patch, or the patch does not apply.
     """
     import jsonpatch
-    import pyhf
 
-    content = read_json(patchset)
-    if isinstance(content, list):
-        operations = content
-    else:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
-            try:
-                patches = pyhf.PatchSet(content)
-            except (
-                pyhf.exceptions.InvalidSpecification,
-                pyhf.exceptions.InvalidPatchSet,
-                KeyError,
-                TypeError,
-            ) as error:
-                msg = f"{patchset} is not a pyhf patchset: {str(error).splitlines()[0][:200].rstrip('.')}."
-                raise ConfigError(msg) from error
+    operations = read_json(patchset)
+    if not isinstance(operations, list):
+        patches = read_patchset(operations, patchset)
         names = [each.name for each in patches]
         if patch is None and len(names) > 1:
             msg = f"{patchset} holds {len(names)} patches; choose one with --patch ({', '.join(names[:8])}...)."

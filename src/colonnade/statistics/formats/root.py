@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +17,14 @@ from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Difference
+from colonnade.statistics.formats.convert import Differences, tell, uses
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Sample
-from colonnade.statistics.workspace import from_workspace
+from colonnade.statistics.workspace import from_workspace, quiet
 
 _SAME = 1e-9
 
 
-def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
+def to_cabinetry(model: Model, config: Path, differences: Differences) -> None:
     """Write a model as a cabinetry configuration, and its histograms as a ROOT file of the same name beside it.
 
     The histograms are at `REGION/SAMPLE/Nominal` and `REGION/SAMPLE/SYSTEMATIC_Up` and `_Down`; `cabinetry` builds the
@@ -37,11 +36,8 @@ def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
         The model.
     config
         Path of the configuration, `NAME.yml`; the histograms go into `NAME.root`.
-
-    Returns
-    -------
-    tuple of Difference
-        Where cabinetry's conventions differ from the model's.
+    differences
+        Where cabinetry's conventions differ from the model's is added.
 
     Raises
     ------
@@ -50,24 +46,20 @@ def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
     OutputError
         If a file can't be written.
     """
-    differences: dict[Difference, None] = {}
-    columns = [(channel, sample) for channel in model.channels for sample in channel.samples]
     systematics: list[dict[str, Any]] = []
     histograms: dict[str, tuple[Channel, Floats, Floats]] = {}
     for channel in model.channels:
         seen = model.observations[channel.name]
         histograms[f"{channel.name}/Data/Nominal"] = (channel, seen, np.sqrt(seen))
-    for channel, sample in columns:
-        errors = np.zeros(channel.bins)
-        for modifier in sample.modifiers:
-            if modifier.kind == "staterror":
-                errors = modifier.errors
-        histograms[f"{channel.name}/{sample.name}/Nominal"] = (channel, sample.yields, errors)
-        systematics += _systematics(model, channel, sample, histograms, differences)
+        for sample in channel.samples:
+            measured = [modifier.errors for modifier in sample.modifiers if modifier.kind == "staterror"]
+            errors = measured[0] if measured else np.zeros(channel.bins)
+            histograms[f"{channel.name}/{sample.name}/Nominal"] = (channel, sample.yields, errors)
+            systematics += _systematics(model, channel, sample, histograms, differences)
     root = config.with_suffix(".root")
     with replacing(root) as temporary, uproot.recreate(temporary) as file:
         for path, (channel, values, errors) in histograms.items():
-            file[path] = _histogram(channel, values, errors)
+            file[path] = histogram(channel, values, errors)
     spec: dict[str, Any] = {
         "General": {
             "Measurement": model.measurement,
@@ -84,13 +76,16 @@ def to_cabinetry(model: Model, config: Path) -> tuple[Difference, ...]:
     if fixed:
         spec["General"]["Fixed"] = fixed
     if systematics:
-        spec["Systematics"] = _grouped(systematics)
+        spec["Systematics"] = systematics
+    # a parameter is held constant by the entry that is called as it is
+    for name, entry in {each["ModifierName"]: each for each in systematics}.items():
+        entry["Name"] = name
     with replacing(config) as temporary:
         temporary.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-    return tuple(differences)
 
 
-def _histogram(channel: Channel, values: Floats, errors: Floats) -> object:
+def histogram(channel: Channel, values: Floats, errors: Floats) -> object:
+    """Return a histogram of a channel's bins, numbered where their edges are not known."""
     import hist
 
     edges = channel.edges or tuple(float(index) for index in range(channel.bins + 1))
@@ -101,57 +96,38 @@ def _histogram(channel: Channel, values: Floats, errors: Floats) -> object:
 
 
 def _samples(model: Model) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(sample.name for channel in model.channels for sample in channel.samples))
+    regions: dict[str, list[str]] = {}
+    for channel in model.channels:
+        for sample in channel.samples:
+            regions.setdefault(sample.name, []).append(channel.name)
+    measured = {sample.name for _, sample, modifier in uses(model) if modifier.kind == "staterror"}
     samples: list[dict[str, Any]] = [{"Name": "Data", "SamplePath": "Data", "Data": True}]
-    for name in names:
-        regions = [channel.name for channel in model.channels if any(s.name == name for s in channel.samples)]
-        measured = any(
-            modifier.kind == "staterror"
-            for channel in model.channels
-            for sample in channel.samples
-            if sample.name == name
-            for modifier in sample.modifiers
-        )
-        entry: dict[str, Any] = {"Name": name, "SamplePath": name}
-        if len(regions) < len(model.channels):
-            entry["Regions"] = regions
-        if not measured:
-            entry["DisableStaterror"] = True
-        samples.append(entry)
+    for name, found in regions.items():
+        entry: dict[str, Any] = {"Name": name, "SamplePath": name, "Regions": found}
+        samples.append(entry if name in measured else entry | {"DisableStaterror": True})
     return samples
 
 
 def _normfactors(model: Model) -> list[dict[str, Any]]:
+    places: dict[str, list[tuple[str, str]]] = {}
+    for channel, sample, modifier in uses(model):
+        if modifier.kind == "normfactor":
+            places.setdefault(modifier.parameter, []).append((channel.name, sample.name))
     factors = []
-    for parameter in model.parameters:
-        where = [
-            (channel.name, sample.name)
-            for channel in model.channels
-            for sample in channel.samples
-            for m in sample.modifiers
-            if m.kind == "normfactor" and m.parameter == parameter.name
-        ]
-        if not where:
-            continue
+    for name, where in places.items():
         regions, samples = (list(dict.fromkeys(each[index] for each in where)) for index in (0, 1))
-        present = {
+        meant = {
             (channel.name, sample.name)
             for channel in model.channels
             for sample in channel.samples
             if channel.name in regions and sample.name in samples
         }
-        if present != set(where):
-            msg = f"A cabinetry configuration can't say where {parameter.name} acts: not on all samples of all regions."
+        if meant != set(where):
+            msg = f"A cabinetry configuration can't say where {name} acts: not on all samples of all regions."
             raise ConfigError(msg)
-        factors.append(
-            {
-                "Name": parameter.name,
-                "Samples": samples,
-                "Regions": regions,
-                "Nominal": parameter.inits[0],
-                "Bounds": list(parameter.bounds[0]),
-            }
-        )
+        each = model.parameter(name)
+        entry = {"Name": name, "Samples": samples, "Regions": regions}
+        factors.append(entry | {"Nominal": each.inits[0], "Bounds": list(each.bounds[0])})
     return factors
 
 
@@ -160,99 +136,63 @@ def _systematics(
     channel: Channel,
     sample: Sample,
     histograms: dict[str, tuple[Channel, Floats, Floats]],
-    differences: dict[Difference, None],
-) -> list[dict[str, Any]]:
-    entries = []
+    differences: Differences,
+) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each uncertainty of a sample; its templates are added to the histograms."""
+    total = sample.yields.sum()
     shapes = {m.parameter: m for m in sample.modifiers if m.kind == "histosys"}
     norms = {m.parameter: m for m in sample.modifiers if m.kind == "normsys"}
     for name in dict.fromkeys([*norms, *shapes]):
-        norm = norms.get(name)
-        up, down = (1.0, 1.0) if norm is None else (float(norm.up[0]), float(norm.down[0]))
-        if name not in shapes or channel.bins == 1:
-            if name in shapes:
-                up, down = (f * s.sum() / sample.yields.sum() for f, s in _both(up, down, shapes[name]))
-            entries.append(_normalisation(name, channel, sample, up, down))
-            continue
-        total = sample.yields.sum()
-        if any(abs(side.sum() / total - 1) > _SAME for side in (shapes[name].up, shapes[name].down)):
-            differences[
-                Difference(
-                    name,
+        factors = [float(norms[name].up[0]), float(norms[name].down[0])] if name in norms else [1.0, 1.0]
+        if name in shapes and channel.bins == 1:
+            factors = [factor * side.sum() / total for factor, side in zip(factors, _sides(shapes[name]), strict=True)]
+        elif name in shapes:
+            if any(abs(side.sum() / total - 1) > _SAME for side in _sides(shapes[name])):
+                how = (
                     "a histosys that changes the yield was split into normsys and histosys: the yield goes as code 4, "
-                    "not linearly; the same at one standard deviation",
+                    "not linearly; the same at one standard deviation"
                 )
-            ] = None
-        for side, (factor, template) in zip(("Up", "Down"), _both(up, down, shapes[name]), strict=True):
-            path = f"{channel.name}/{sample.name}/{name}_{side}"
-            histograms[path] = (channel, factor * template, np.zeros(channel.bins))
-        entries.append(
-            {
-                "Name": f"{name}_{channel.name}",
-                "ModifierName": name,
-                "Type": "NormPlusShape",
-                "Regions": [channel.name],
-                "Samples": [sample.name],
-                "Up": {"VariationPath": f"{name}_Up"},
-                "Down": {"VariationPath": f"{name}_Down"},
-            }
-        )
+                tell(differences, name, how)
+            for word, factor, side in zip(("Up", "Down"), factors, _sides(shapes[name]), strict=True):
+                path = f"{channel.name}/{sample.name}/{name}_{word}"
+                histograms[path] = (channel, factor * side, np.zeros(channel.bins))
+            up, down = ({"VariationPath": f"{name}_{word}"} for word in ("Up", "Down"))
+            yield _entry(name, channel, sample, "NormPlusShape", up, down)
+            continue
+        yield _normalisation(name, channel, sample, *factors)
     for modifier in sample.modifiers:
         if modifier.kind == "lumi":
             width = model.parameter(modifier.parameter).widths[0]
-            differences[
-                Difference(
-                    modifier.parameter,
-                    "the luminosity became a normsys, which is not linear beyond one standard deviation",
-                )
-            ] = None
-            entries.append(_normalisation(modifier.parameter, channel, sample, 1 + width, 1 - width))
-        elif modifier.kind in ("shapesys", "shapefactor", "mcstat"):
-            msg = (
-                f"A cabinetry configuration can't say the {modifier.kind} {modifier.parameter} of {sample.name} in "
-                f"{channel.name}."
-            )
+            how = "the luminosity became a normsys, which is not linear beyond one standard deviation"
+            tell(differences, modifier.parameter, how)
+            yield _normalisation(modifier.parameter, channel, sample, 1 + width, 1 - width)
+        elif modifier.kind in ("shapesys", "shapefactor"):
+            where = f"{modifier.parameter} of {sample.name} in {channel.name}"
+            msg = f"A cabinetry configuration can't say the {modifier.kind} {where}."
             raise ConfigError(msg)
-    return entries
 
 
-def _both(up: float, down: float, shape: Modifier) -> tuple[tuple[float, Floats], tuple[float, Floats]]:
-    return (up, shape.up), (down, shape.down)
+def _sides(shape: Modifier) -> tuple[Floats, Floats]:
+    return shape.up, shape.down
 
 
 def _normalisation(name: str, channel: Channel, sample: Sample, up: float, down: float) -> dict[str, Any]:
+    sides = ({"Normalization": float(factor - 1)} for factor in (up, down))
+    return _entry(name, channel, sample, "Normalization", *sides)
+
+
+def _entry(
+    name: str, channel: Channel, sample: Sample, kind: str, up: dict[str, Any], down: dict[str, Any]
+) -> dict[str, Any]:
     return {
-        "Name": name,
+        "Name": f"{name}_{channel.name}_{sample.name}",
         "ModifierName": name,
-        "Type": "Normalization",
+        "Type": kind,
         "Regions": [channel.name],
         "Samples": [sample.name],
-        "Up": {"Normalization": float(up - 1)},
-        "Down": {"Normalization": float(down - 1)},
+        "Up": up,
+        "Down": down,
     }
-
-
-def _grouped(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Merge entries that differ in their samples or regions only, and give each its own name."""
-    by_samples: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        key = str({k: v for k, v in entry.items() if k != "Samples"})
-        if key in by_samples:
-            by_samples[key]["Samples"] += entry["Samples"]
-        else:
-            by_samples[key] = dict(entry)
-    by_regions: dict[str, dict[str, Any]] = {}
-    for entry in by_samples.values():
-        key = str({k: v for k, v in entry.items() if k != "Regions"})
-        if entry["Type"] == "Normalization" and key in by_regions:
-            by_regions[key]["Regions"] += entry["Regions"]
-        else:
-            by_regions[key] = dict(entry)
-    result, used = [], dict[str, int]()
-    for entry in by_regions.values():
-        name = entry["Name"]
-        used[name] = used.get(name, 0) + 1
-        result.append(entry | {"Name": name if used[name] == 1 else f"{name}_{used[name]}"})
-    return result
 
 
 def from_cabinetry(config: Path) -> Model:
@@ -297,8 +237,7 @@ def _quiet() -> Iterator[None]:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        with quiet():
             yield
     finally:
         log.setLevel(level)

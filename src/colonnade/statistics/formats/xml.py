@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError
+from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Difference
-from colonnade.statistics.model import Model
-from colonnade.statistics.workspace import from_workspace, to_workspace
+from colonnade.statistics.formats.convert import Differences, kinds_of, tell
+from colonnade.statistics.model import Model, Parameter
+from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 
 # how ROOT's HistFactory is to take statistical uncertainties: every bin, and Gaussian, as pyhf does
 _STATISTICS = '<StatErrorConfig RelErrorThreshold="0" ConstraintType="Gaussian" />'
 
 
-def to_xml(model: Model, path: Path) -> tuple[Difference, ...]:
+def to_xml(model: Model, path: Path, differences: Differences) -> None:
     """Write a model as HistFactory XML: a file of the measurement, and a folder of the same name beside it.
 
     ``hist2workspace NAME.xml``, run in the folder of the file, makes a workspace of it.
@@ -31,11 +29,8 @@ def to_xml(model: Model, path: Path) -> tuple[Difference, ...]:
         The model, in HistFactory's words.
     path
         Of the file, ``NAME.xml``; ``NAME/`` gets one file a channel and the histograms.
-
-    Returns
-    -------
-    tuple of Difference
-        Where the format's conventions differ from the model's.
+    differences
+        Where the format's conventions differ from the model's is added.
 
     Raises
     ------
@@ -46,12 +41,9 @@ def to_xml(model: Model, path: Path) -> tuple[Difference, ...]:
     """
     from pyhf.writexml import writexml
 
-    kinds = {m.parameter: m.kind for channel in model.channels for sample in channel.samples for m in sample.modifiers}
-    for name, kind in kinds.items():
-        if (kind == "lumi") != (name == "lumi"):
-            msg = f"HistFactory XML has one luminosity, which is called lumi; the {kind} {name} can't be said."
-            raise ConfigError(msg)
-    _refuse_moved(model, kinds)
+    kinds = kinds_of(model)
+    for each in model.parameters:
+        _say(each, kinds[each.name], differences)
     folder = path.with_suffix("")
     with tempfile.TemporaryDirectory() as place:
         inside = Path(place) / folder.name
@@ -69,28 +61,22 @@ def to_xml(model: Model, path: Path) -> tuple[Difference, ...]:
                 shutil.copyfile(file, temporary)
         with replacing(path) as temporary:
             temporary.write_text(top.replace(f"{place}/", ""), encoding="utf-8")
-    return tuple(_lost(model, kinds))
 
 
-def _refuse_moved(model: Model, kinds: Mapping[str, str]) -> None:
-    """Refuse what the format has no words for: bins that are constant otherwise, and moved measurements."""
-    for each in model.parameters:
-        kind = kinds[each.name]
-        moved = kind in ("normsys", "histosys") and (any(each.auxdata) or any(width != 1 for width in each.widths))
-        moved = moved or (kind == "lumi" and each.auxdata != (1.0,))
-        if moved or each.below or (kind == "staterror" and each.constraint != "normal"):
-            msg = f"HistFactory XML can't say how {each.name} was measured."
-            raise ConfigError(msg)
-
-
-def _lost(model: Model, kinds: Mapping[str, str]) -> Iterator[Difference]:
+def _say(each: Parameter, kinds: set[str], differences: Differences) -> None:
+    """Refuse what the format has no words for, and tell what is lost of a parameter."""
+    kind = min(kinds)
+    if (kind == "lumi") != (each.name == "lumi"):
+        msg = f"HistFactory XML has one luminosity, which is called lumi; the {kind} {each.name} can't be said."
+        raise ConfigError(msg)
+    if each.below or (kind == "lumi" and each.auxdata != (1.0,)) or (kind, each.constraint) == ("staterror", "poisson"):
+        msg = f"HistFactory XML can't say how {each.name} was measured."
+        raise ConfigError(msg)
     defaults = {"normsys": (-5.0, 5.0), "histosys": (-5.0, 5.0), "lumi": (0.0, 10.0), "shapefactor": (0.0, 10.0)}
-    for each in model.parameters:
-        kind = kinds[each.name]
-        if kind != "normfactor" and any(pair != defaults.get(kind, (1e-10, 10.0)) for pair in each.bounds):
-            yield Difference(each.name, "its range is lost, as only those of normfactors are in the XML")
-        if kind == "staterror":
-            yield Difference(each.name, "is called staterror_CHANNEL when it is read back, as the XML has no name")
+    if kind != "normfactor" and any(pair != defaults.get(kind, (1e-10, 10.0)) for pair in each.bounds):
+        tell(differences, each.name, "its range is lost, as only those of normfactors are in the XML")
+    if kind == "staterror":
+        tell(differences, each.name, "is called staterror_CHANNEL when it is read back, as the XML has no name")
 
 
 def from_xml(path: Path) -> Model:
@@ -110,12 +96,12 @@ def from_xml(path: Path) -> Model:
     try:
         root = _root(path)
         readxml.clear_filecache()
-        with _quiet():
+        with quiet():
             spec = readxml.parse(path, root)
     except Exception as error:
         if isinstance(error, InputError):
             raise
-        msg = f"{path} can't be read as HistFactory XML: {str(error).splitlines()[0][:200] if str(error) else error!r}."
+        msg = f"{path} can't be read as HistFactory XML with histograms of one dimension: {reason(error)}."
         raise InputError(msg) from error
     return from_workspace(spec, source=str(path))
 
@@ -130,10 +116,3 @@ def _root(path: Path) -> Path:
         missing = min(absent, missing, key=len)
     msg = f"{path} names the file {missing[0]}, which is not in {path.parent} or a folder above it."
     raise InputError(msg)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
-        yield

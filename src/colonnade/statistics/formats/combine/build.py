@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Systematic
+from colonnade.statistics.formats.combine.card import Card, Cell, Systematic
 from colonnade.statistics.formats.combine.shapes import DATA, Template, Templates
 from colonnade.statistics.formula import Formula
 from colonnade.statistics.model import Channel, Floats, Interpolation, Model, Modifier, Sample, Treatment, make_model
@@ -83,9 +83,13 @@ class _Build:
     templates: Templates
     overrides: dict[str, dict[str, object]] = field(default_factory=lambda: {POI: {"bounds": [_STRENGTH]}})
     formulas: dict[str, Formula] = field(default_factory=dict)
+    acting: dict[Cell, list[Systematic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         card = self.card
+        for systematic in card.systematics:
+            for cell in systematic.effects:
+                self.acting.setdefault(cell, []).append(systematic)
         written = {name: Formula(text, arguments) for name, (text, arguments) in card.formulas.items()}
         self.formulas = {name: each.substituted(written) for name, each in written.items()}
         for name, each in card.free.items():
@@ -155,12 +159,14 @@ class _Build:
             yields, errors = found.values * scale, found.errors * scale
         per_event = self._gamma(cell, rate, modifiers, given_by_template=automatic is not None and not counted)
         yields, errors = yields * per_event, errors * per_event
-        for each in self._acting(cell):
+        shapes = []
+        for each in self.acting.get(cell, ()):
             if each.kind.startswith("shape") and not self._is_yield(each, cell):
-                continue
-            modifiers += self._yield_effect(each, each.effects[cell])
+                shapes.append(each)
+            else:
+                modifiers += self._yield_effect(each, cell)
         if not counted:
-            modifiers += self._shapes(cell, yields, 1 if automatic is None else automatic[2])
+            modifiers += self._shapes(cell, shapes, yields, 1 if automatic is None else automatic[2])
         how: Treatment = "plain" if counted else "normalised" if automatic is None else "cropped"
         return Sample(process, yields, tuple(modifiers), template=how), errors
 
@@ -193,13 +199,13 @@ class _Build:
 
     def _gamma(self, cell: Cell, rate: float, modifiers: list[Modifier], *, given_by_template: bool) -> float:
         """Add the gmN of a cell, and return what its yields are to be multiplied by for one event of the sideband."""
-        found = [each for each in self.card.systematics if each.kind == "gmN" and cell in each.effects]
+        found = [each for each in self.acting.get(cell, ()) if each.kind == "gmN"]
         if not found:
             return 1.0
         if len(found) > 1:
             self._refuse(f"{cell[1]} in the bin {cell[0]} has two gmN, {found[0].name} and {found[1].name}.")
         each = found[0]
-        count, effect = each.arguments[0], _number(each, cell)
+        count, effect = each.arguments[0], each.number(cell)
         stated = float(self.templates.get(*cell).total) if rate == -1 else rate
         if abs(effect * count - stated) > max(0.05 * max(stated, 1.0), effect):
             self._refuse(
@@ -221,9 +227,6 @@ class _Build:
             return 1 / count if count > 0 else 1.0
         return effect / stated
 
-    def _acting(self, cell: Cell) -> Iterator[Systematic]:
-        return (each for each in self.card.systematics if cell in each.effects)
-
     def _is_yield(self, each: Systematic, cell: Cell) -> bool:
         """Tell whether a ``shape?`` is a log-normal here, as there is no template of it."""
         if not each.kind.endswith("?"):
@@ -233,14 +236,14 @@ class _Build:
     def _name(self, each: Systematic, cell: Cell) -> str:
         return each.templates.get(cell, each.name)
 
-    def _yield_effect(self, each: Systematic, effect: Effect) -> list[Modifier]:
-        name = each.name
+    def _yield_effect(self, each: Systematic, cell: Cell) -> list[Modifier]:
+        name, effect = each.name, each.effects[cell]
         if each.kind == "gmN" or effect == 0.0:
             return []
         if each.kind == "gmM":
             return self._gamma_measured(each)
         if each.kind in ("trG", "unif"):
-            return self._linear(each, float(effect))  # type: ignore[arg-type]  # one value, as the card checks
+            return self._linear(each, each.number(cell))
         self._range(each)
         down, up = effect if isinstance(effect, tuple) else (1 / effect, effect)
         return [Modifier("normsys", name, np.array([up]), np.array([down]), interpolation="lnN")]
@@ -259,10 +262,10 @@ class _Build:
 
     def _gamma_measured(self, each: Systematic) -> list[Modifier]:
         """Return a factor with a Gamma constraint of mean 1 and the line's relative width, as a Poisson measurement."""
-        widths = {effect for effect in each.effects.values() if effect != 0.0}
+        widths = {each.number(cell) for cell in each.effects} - {0.0}
         if len(widths) > 1:
             self._refuse(f"the gmM {each.name} has different entries; all must be the same.")
-        width = float(next(iter(widths)))  # type: ignore[arg-type]  # one value, as the card checks
+        width = widths.pop()
         self.overrides.setdefault(
             each.name,
             {
@@ -279,7 +282,7 @@ class _Build:
         """Return a factor 1 + effect x, of a truncated Gaussian (trG) or uniform (unif) x."""
         low, high = each.arguments if each.kind == "unif" else _WIDE
         if each.kind == "trG":
-            values = [float(value) for value in each.effects.values()]  # type: ignore[arg-type]  # as above
+            values = [each.number(cell) for cell in each.effects]
             low = max([low, *(-1 / value for value in values if value > 0)])
             high = min([high, *(-1 / value for value in values if value < 0)])
         self.overrides.setdefault(
@@ -295,14 +298,11 @@ class _Build:
 
     # ---- shapes
 
-    def _shapes(self, cell: Cell, yields: Floats, mode: int) -> list[Modifier]:
-        acting = [
-            each for each in self._acting(cell) if each.kind.startswith("shape") and not self._is_yield(each, cell)
-        ]
+    def _shapes(self, cell: Cell, acting: list[Systematic], yields: Floats, mode: int) -> list[Modifier]:
         kinds = {each.kind.rstrip("?U2") for each in acting}
         if len(kinds) > 1:
             self._refuse(f"{cell[1]} in the bin {cell[0]} has shapes of two kinds, {' and '.join(sorted(kinds))}.")
-        region = min([1.0, *(_number(each, cell) for each in acting)])
+        region = min([1.0, *(each.number(cell) for each in acting)])
         modifiers: list[Modifier] = []
         for each in acting:
             self._range(each)
@@ -310,7 +310,7 @@ class _Build:
         return modifiers
 
     def _shape(self, each: Systematic, cell: Cell, yields: Floats, region: float, mode: int) -> list[Modifier]:
-        name, scale = self._name(each, cell), _number(each, cell)
+        name, scale = self._name(each, cell), each.number(cell)
         nominal = self.templates.get(*cell)
         sides = [self.templates.get(*cell, f"{name}{side}") for side in ("Up", "Down")]
         for side, word in zip(sides, ("Up", "Down"), strict=True):
@@ -394,14 +394,6 @@ class _Build:
         # Combine's sidebands begin one event above their count
         known = [count + 1 for count in settings["auxdata"]] if "factors" in settings else settings.get("inits", [1.0])  # type: ignore[attr-defined]
         return float(known[0])  # type: ignore[index]  # a list of one number, as all of this class are
-
-
-def _number(each: Systematic, cell: Cell) -> float:
-    effect = each.effects[cell]
-    if isinstance(effect, tuple):
-        msg = f"The {each.kind} {each.name} of {cell[1]} in {cell[0]} has two values, but is a shape there."
-        raise ConfigError(msg)
-    return effect
 
 
 def _scaled(side: Floats, yields: Floats, scale: float, kind: Interpolation) -> Floats:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from colonnade.errors import ConfigError
+
 Cell = tuple[str, str]  # a bin and a process
 Effect = float | tuple[float, float]  # one number of a systematic uncertainty, or its values down and up
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line after ``rate``: its number, counted from 1, and its words."""
-
-    number: int
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +41,14 @@ class Systematic:
     arguments: tuple[float, ...] = ()
     effects: dict[Cell, Effect] = field(default_factory=dict)
     templates: dict[Cell, str] = field(default_factory=dict)
+
+    def number(self, cell: Cell) -> float:
+        """Return the one number of a cell; raises ConfigError where there are two."""
+        effect = self.effects[cell]
+        if isinstance(effect, tuple):
+            msg = f"the {self.kind} {self.name} of {cell[1]} in {cell[0]} has two values, where one is meant."
+            raise ConfigError(msg)
+        return effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from colonnade.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Systematic
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Systematic
 
 _LOGARITHMIC = ("lnN", "lnU")
 _LINEAR = ("trG", "unif")
@@ -58,22 +55,28 @@ def edit(card: Card, words: list[str]) -> None:
 
 
 def _cells(card: Card, process: str, channel: str) -> list[Cell]:
-    where = None if channel == "*" else re.compile(channel.replace("+", r"\+"))
-    which = None if process == "*" else re.compile(process)
-    return [
-        cell
-        for cell in card.rates
-        if (where is None or where.fullmatch(cell[0])) and (which is None or which.fullmatch(cell[1]))
-    ]
+    where = ".*" if channel == "*" else channel.replace("+", r"\+")
+    which = ".*" if process == "*" else process
+    return [cell for cell in card.rates if re.fullmatch(where, cell[0]) and re.fullmatch(which, cell[1])]
 
 
-def _named(card: Card, pattern: str) -> Iterator[Systematic]:
-    return (each for each in list(card.systematics) if re.fullmatch(pattern, each.name))
+def _chosen(card: Card, arguments: list[str], name: str, *, strict: bool = False) -> list[tuple[Systematic, Cell]]:
+    """Return what a line is about: pairs of an uncertainty and a cell, which it need not act on.
+
+    Its first arguments are the patterns of process and channel. That there are none is an error where the line does
+    not say ``ifexists`` and, unless `strict`, names channels.
+    """
+    process, channel, *options = arguments
+    named = [each for each in card.systematics if re.fullmatch(name, each.name)]
+    found = [(each, cell) for each in named for cell in _cells(card, process, channel)]
+    if not found and (strict or channel != "*"):
+        _missing(options, f"{name} of {process} in {channel}")
+    return found
 
 
-def _missing(command: str, arguments: list[str]) -> None:
-    if "ifexists" not in arguments:
-        msg = f"the nuisance edit {command} {' '.join(arguments)} finds nothing; add ifexists where that may be."
+def _missing(options: list[str], what: str) -> None:
+    if "ifexists" not in options:
+        msg = f"a nuisance edit of {what} finds nothing; add ifexists where that may be."
         raise ConfigError(msg)
 
 
@@ -85,8 +88,6 @@ def _add(card: Card, arguments: list[str]) -> None:
 
 
 def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, options: list[str]) -> None:
-    from colonnade.statistics.formats.combine.card import Systematic
-
     found = next((each for each in card.systematics if each.name == name), None)
     if found is not None and found.kind != kind:
         msg = f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already."
@@ -121,43 +122,24 @@ def _in_quadrature(kind: str, one: Effect, other: Effect) -> Effect:
 
 
 def _drop(card: Card, arguments: list[str]) -> None:
-    process, channel, name, *_ = arguments
-    cells, found = _cells(card, process, channel), False
-    for each in _named(card, name):
-        for cell in cells:
-            found = True
-            each.effects.pop(cell, None)
-    if not found and channel != "*":
-        _missing("drop", arguments)
+    for each, cell in _chosen(card, arguments, arguments[2]):
+        each.effects.pop(cell, None)
 
 
 def _rename(card: Card, arguments: list[str]) -> None:
     if len(arguments) == 2:
         _rename_everywhere(card, *arguments)
         return
-    process, channel, old, new, *_ = arguments
-    cells, found = _cells(card, process, channel), False
-    for each in [each for each in card.systematics if each.name == old]:
-        target = _renamed(card, each, new)
-        for cell in cells:
-            found = True
-            if cell in each.effects:
-                target.effects[cell] = each.effects.pop(cell)
-                target.templates[cell] = each.templates.get(cell, old)
-    if not found:
-        _missing("rename", arguments)
-
-
-def _renamed(card: Card, each: Systematic, new: str) -> Systematic:
-    from colonnade.statistics.formats.combine.card import Systematic
-
-    _check_kind(each)
-    same = [other for other in card.systematics if other.name == new]
-    target = next((other for other in same if other.kind == each.kind), None)
-    if target is None:
-        target = Systematic(new, each.kind, each.arguments)
-        card.systematics.append(target)
-    return target
+    old, new = arguments[2:4]
+    for each, cell in _chosen(card, arguments, re.escape(old), strict=True):
+        _check_kind(each)
+        if cell in each.effects:
+            target = next((one for one in card.systematics if (one.name, one.kind) == (new, each.kind)), None)
+            if target is None:
+                target = Systematic(new, each.kind, each.arguments)
+                card.systematics.append(target)
+            target.effects[cell] = each.effects.pop(cell)
+            target.templates[cell] = each.templates.get(cell, old)
 
 
 def _rename_everywhere(card: Card, old: str, new: str) -> None:
@@ -186,84 +168,57 @@ def _check_kind(each: Systematic) -> None:
 
 def _change_kind(card: Card, arguments: list[str]) -> None:
     name, new = arguments[:2]
-    for each in _named(card, name):
-        families = [family for family in (_LOGARITHMIC, _LINEAR) if each.kind in family or new in family]
-        if each.kind == new:
+    for each in card.systematics:
+        if each.kind == new or not re.fullmatch(name, each.name):
             continue
         if "shape" in each.kind and "shape" in new:
             each.kind = new
         elif all(kind in (*_LOGARITHMIC, *_LINEAR) for kind in (each.kind, new)):
-            if len(families) == 2:
+            if (each.kind in _LINEAR) != (new in _LINEAR):
                 change = math.log if new in _LINEAR else math.exp
-                each.effects = {cell: change(_number(each, effect)) for cell, effect in each.effects.items()}
+                each.effects = {cell: change(each.number(cell)) for cell in each.effects}
             each.kind = new
         else:
             msg = f"the {each.kind} {each.name} can't be changed to {new}."
             raise ConfigError(msg)
 
 
-def _number(each: Systematic, effect: Effect) -> float:
-    if isinstance(effect, tuple):
-        msg = f"the {each.kind} {each.name} has two values in a cell, so its kind can't be changed."
-        raise ConfigError(msg)
-    return effect
-
-
 def _merge(card: Card, arguments: list[str]) -> None:
-    process, channel, into, name, *_ = arguments
-    cells, found = _cells(card, process, channel), False
-    for each in _named(card, name):
-        for cell in cells:
-            found = True
-            if cell in each.effects:
-                _put(card, [cell], into, each.kind, each.effects.pop(cell), ["addq"])
-    if not found and channel != "*":
-        _missing("merge", arguments)
+    for each, cell in _chosen(card, arguments, arguments[3]):
+        if cell in each.effects:
+            _put(card, [cell], arguments[2], each.kind, each.effects.pop(cell), ["addq"])
 
 
 def _split(card: Card, arguments: list[str]) -> None:
-    process, channel, name, first, second, *values = arguments
-    cells, found = _cells(card, process, channel), False
-    for each in _named(card, name):
-        for cell in cells:
-            found = True
-            if each.effects.pop(cell, 0.0) in (0.0, 1.0):
-                continue
-            for target, value in zip((first, second), values[:2], strict=True):
+    for each, cell in _chosen(card, arguments, arguments[2]):
+        if each.effects.pop(cell, 0.0) not in (0.0, 1.0):
+            for target, value in zip(arguments[3:5], arguments[5:7], strict=True):
                 _put(card, [cell], target, each.kind, float(value), ["overwrite"])
-    if not found and channel != "*":
-        _missing("split", arguments)
 
 
 def _freeze(card: Card, arguments: list[str]) -> None:
     found = {name for name in card.parameters if re.fullmatch(arguments[0], name)}
     if not found:
-        _missing("freeze", arguments)
+        _missing(arguments, arguments[0])
     card.frozen |= found
 
 
 def _flip(card: Card, arguments: list[str]) -> None:
-    process, channel, name, *options = arguments
-    if not {"p2n", "n2p"} & set(options):
+    directions = {"p2n", "n2p"} & set(arguments)
+    if not directions:
         msg = "the nuisance edit flip needs the option p2n, n2p or both."
         raise ConfigError(msg)
-    cells, found = _cells(card, process, channel), False
-    for each in _named(card, name):
+    for each, cell in _chosen(card, arguments, arguments[2]):
         if each.kind != "lnN":
             msg = f"the nuisance edit flip takes lnN only; {each.name} is a {each.kind}."
             raise ConfigError(msg)
-        for cell in cells:
-            found = True
-            if cell in each.effects:
-                each.effects[cell] = _flipped(each.effects[cell], options)
-    if not found and channel != "*":
-        _missing("flip", arguments)
+        if cell in each.effects:
+            each.effects[cell] = _flipped(each.effects[cell], directions)
 
 
-def _flipped(effect: Effect, options: list[str]) -> Effect:
-    """Turn the effect round where its direction (of the value down, if there are two) is one to be turned."""
-    if isinstance(effect, tuple):
-        turns = (effect[0] < 1 and "p2n" in options) or (effect[0] > 1 and "n2p" in options)
-        return (1 / effect[0], 1 / effect[1]) if turns else effect
-    turns = (effect > 1 and "p2n" in options) or (effect < 1 and "n2p" in options)
-    return 1 / effect if turns else effect
+def _flipped(effect: Effect, directions: set[str]) -> Effect:
+    """Turn the effect round where its direction (of two values that of the one down) is one to be turned."""
+    size = 1 / effect[0] if isinstance(effect, tuple) else effect
+    if not (size > 1 and "p2n" in directions) and not (size < 1 and "n2p" in directions):
+        return effect
+    return (1 / effect[0], 1 / effect[1]) if isinstance(effect, tuple) else 1 / effect

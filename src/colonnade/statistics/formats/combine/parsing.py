@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.inputs import read_file
-from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Line, Shape, Systematic
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Shape, Systematic
+from colonnade.statistics.formats.combine.edits import edit
 
 _ASYMMETRIC = ("lnN", "lnU")
 _CELLS = (*_ASYMMETRIC, "gmN", "gmM", "trG", "unif")
 _SHAPES = ("shape", "shapeN", "shapeU", "shape?", "shapeN?", "shapeU?", "shape2", "shapeN2", "shape2?", "shapeN2?")
 _OTHERS = ("param", "flatParam", "extArg", "rateParam", "discrete", "edit", "group", "autoMCStats")
+_SILENT = {
+    "flatParam": "says only that it is unconstrained",
+    "discrete": "chooses among pdfs of a RooFit workspace; it has no effect on templates",
+}
 _WHOLE = re.compile(r"-?[0-9]+")
 
 
@@ -38,37 +43,37 @@ def read_card(path: Path) -> Card:
     except UnicodeDecodeError as error:
         msg = f"{path} is not a text file, so no datacard."
         raise InputError(msg) from error
-    lines = [Line(number, tuple(raw.split())) for number, raw in enumerate(text.splitlines(), start=1)]
     header = _Header(Card(path))
-    rate = next((index for index, line in enumerate(lines) if line.words[:1] == ("rate",)), None)
-    for line in lines if rate is None else lines[: rate + 1]:
-        _located(path, line, header.read)
-    if rate is None:
+    lines = enumerate(text.splitlines(), start=1)
+    for number, raw in lines:
+        words = raw.split()
+        _located(path, number, words, header.read)
+        if words[:1] == ["rate"]:
+            break
+    if not header.card.rates:
         msg = f"{path} is no datacard: it has no bin, process and rate lines."
         raise ConfigError(msg)
     body = _Body(header.card)
-    for raw, line in list(zip(text.splitlines(), lines, strict=True))[rate + 1 :]:
-        if raw.startswith(("--", "#")):
-            continue
-        kept = tuple(raw[: raw.find("#")].split()) if raw.find("#") > 0 else line.words
-        if len(kept) > 1:
-            _located(path, Line(line.number, kept), body.read)
+    for number, raw in lines:
+        words = raw.partition("#")[0].split()
+        if len(words) > 1 and not raw.startswith("--"):
+            _located(path, number, words, body.read)
     card = header.card
     _check_yields(card)
-    _drop_empty(card, header.declared_systematics if not body.edited else None)
+    _drop_empty(card, header.declared.get("kmax") if not body.edited else None)
     _check_names(card)
     return card
 
 
-def _located(path: Path, line: Line, read: Callable[[Line], None]) -> None:
-    """Read a line; an error names it."""
+def _located(path: Path, number: int, words: list[str], read: Callable[[list[str]], None]) -> None:
+    """Read a line, numbered from 1; an error names it."""
     try:
-        read(line)
+        read(words)
     except ConfigError as error:
-        msg = f"{path}, line {line.number}: {error}"
+        msg = f"{path}, line {number}: {error}"
         raise ConfigError(msg) from error
     except (ValueError, IndexError) as error:
-        msg = f"{path}, line {line.number}: {' '.join(line.words)[:60]!r} can't be read as a line of a datacard."
+        msg = f"{path}, line {number}: {' '.join(words)[:60]!r} can't be read as a line of a datacard."
         raise ConfigError(msg) from error
 
 
@@ -80,39 +85,35 @@ class _Header:
 
     def __init__(self, card: Card) -> None:
         self.card = card
-        self.declared_systematics: int | None = None
-        self._declared_bins: int | None = None
-        self._declared_processes: int | None = None
+        self.declared: dict[str, int | None] = {}  # by imax, jmax and kmax; None where the lines are to be counted
         self._pending: list[str] = []  # the last bin line, until an observation or process line takes it
         self._observations: list[float] | None = None
         self._names: list[str] | None = None
         self._columns: list[Cell] = []
 
-    def read(self, line: Line) -> None:
+    def read(self, words: list[str]) -> None:
         """Take one line; a line of another first word is a title."""
-        known: dict[str, Callable[[list[str]], None]] = {
-            "imax": self._imax,
-            "jmax": self._jmax,
-            "kmax": self._kmax,
-            "shapes": self._shapes,
-            "observation": self._observation,
-            "Observation": self._observation,
-            "bin": self._bin,
-            "process": self._process,
-            "rate": self._rate,
-        }
-        if line.words and line.words[0] in known:
-            known[line.words[0]](list(line.words[1:]))
+        match words:
+            case ["imax" | "jmax" | "kmax" as which, *rest]:
+                self.declared[which] = None if rest[0] == "*" else int(rest[0])
+            case ["shapes", *rest]:
+                self._shapes(rest)
+            case ["observation" | "Observation", *rest]:
+                self._observation(rest)
+            case ["bin", *rest]:
+                self._bin(rest)
+            case ["process", *rest]:
+                self._process(rest)
+            case ["rate", *rest]:
+                self._rate(rest)
 
-    def _imax(self, words: list[str]) -> None:
-        self._declared_bins = _declared(words)
-
-    def _jmax(self, words: list[str]) -> None:
-        count = _declared(words)
-        self._declared_processes = None if count is None else count + 1
-
-    def _kmax(self, words: list[str]) -> None:
-        self.declared_systematics = _declared(words)
+    def _count(self, which: str, found: Sequence[object], what: str, *, plus: int = 0) -> None:
+        """See that a declared number, if any, is that of what was found."""
+        declared = self.declared.get(which)
+        if declared is not None and declared + plus != len(found):
+            names = ", ".join(map(str, found))
+            msg = f"there are {len(found)} {what} ({names}), not {declared + plus} ({which}{' + 1' if plus else ''})."
+            raise ConfigError(msg)
 
     def _shapes(self, words: list[str]) -> None:
         if len(words) < 3:
@@ -133,15 +134,10 @@ class _Header:
 
     def _observation(self, words: list[str]) -> None:
         self._observations = [float(word) for word in words]
-        if self._declared_bins is not None and len(words) != self._declared_bins:
-            msg = f"there are {len(words)} observations for {self._declared_bins} bins (imax)."
-            raise ConfigError(msg)
+        self._count("imax", words, "observations")
         if self._pending:
-            if len(self._pending) != len(words):
-                msg = f"there are {len(words)} observations for {len(self._pending)} bins."
-                raise ConfigError(msg)
-            self.card.bins = self._pending
-            self._pending = []
+            _same_length(words, "observations", self._pending, "bins")
+            self.card.bins, self._pending = self._pending, []
 
     def _bin(self, words: list[str]) -> None:
         self._pending = words
@@ -151,17 +147,13 @@ class _Header:
 
     def _process(self, words: list[str]) -> None:
         if self._names is None:
-            if len(words) != len(self._pending):
-                msg = f"there are {len(words)} processes for {len(self._pending)} bins."
-                raise ConfigError(msg)
+            _same_length(words, "processes", self._pending, "bins")
             self._names = words
             return
         numbers, names = words, self._names
         if _WHOLE.match(names[0]) and not _WHOLE.match(numbers[0]):  # numbers may stand above names
             numbers, names = names, numbers
-        if len(numbers) != len(names):
-            msg = f"there are {len(numbers)} numbers for {len(names)} processes."
-            raise ConfigError(msg)
+        _same_length(numbers, "numbers", names, "processes")
         self._columns = list(zip(self._pending, names, strict=True))
         self._take_columns([int(number) <= 0 for number in numbers])
 
@@ -174,18 +166,10 @@ class _Header:
                 raise ConfigError(msg)
         else:
             card.bins = bins
-        processes = list(dict.fromkeys(process for _, process in self._columns))
-        if self._declared_processes not in (None, len(processes)):
-            names = ", ".join(processes)
-            msg = f"there are {len(processes)} processes ({names}), not {self._declared_processes} (jmax + 1)."
-            raise ConfigError(msg)
-        if self._declared_bins not in (None, len(card.bins)):
-            msg = f"there are {len(card.bins)} bins ({', '.join(card.bins)}), not {self._declared_bins} (imax)."
-            raise ConfigError(msg)
+        self._count("jmax", list(dict.fromkeys(process for _, process in self._columns)), "processes", plus=1)
+        self._count("imax", card.bins, "bins")
         if self._observations is not None:
-            if len(self._observations) != len(card.bins):
-                msg = f"there are {len(self._observations)} observations for {len(card.bins)} bins."
-                raise ConfigError(msg)
+            _same_length(self._observations, "observations", card.bins, "bins")
             card.observed = dict(zip(card.bins, self._observations, strict=True))
         kinds: dict[str, bool] = {}
         for (_, process), each in zip(self._columns, signal, strict=True):
@@ -198,9 +182,7 @@ class _Header:
         if not self._columns:
             msg = "the rate line stands before the two process lines."
             raise ConfigError(msg)
-        if len(words) != len(self._columns):
-            msg = f"there are {len(words)} rates for {len(self._columns)} columns."
-            raise ConfigError(msg)
+        _same_length(words, "rates", self._columns, "columns")
         if len(set(self._columns)) != len(self._columns):
             twice = next(cell for cell in self._columns if self._columns.count(cell) > 1)
             msg = f"the process {twice[1]} stands twice in the bin {twice[0]}."
@@ -208,8 +190,10 @@ class _Header:
         self.card.rates = dict(zip(self._columns, map(float, words), strict=True))
 
 
-def _declared(words: list[str]) -> int | None:
-    return None if words[0] == "*" else int(words[0])
+def _same_length(found: Sequence[object], what: str, expected: Sequence[object], of: str) -> None:
+    if len(found) != len(expected):
+        msg = f"there are {len(found)} {what} for {len(expected)} {of}."
+        raise ConfigError(msg)
 
 
 def _note(card: Card, sentence: str) -> None:
@@ -227,17 +211,17 @@ class _Body:
         self.card = card
         self.edited = False
 
-    def read(self, line: Line) -> None:
+    def read(self, line: list[str]) -> None:
         """Take one line."""
-        name, kind, *words = line.words
+        name, kind, *words = line
         name = name.replace("[nofloat]", "")
         if kind == "edit":
-            from colonnade.statistics.formats.combine.edits import edit
-
             self.edited = True
             edit(self.card, words)
             return
-        if kind in ("group", "autoMCStats", "rateParam", "extArg", "param", "flatParam", "discrete"):
+        if kind in _SILENT:
+            _note(self.card, f"the {kind} {name} {_SILENT[kind]}.")
+        elif kind in ("group", "autoMCStats", "rateParam", "extArg", "param"):
             getattr(self, f"_{kind}")(name, words)
         elif kind in _CELLS or kind in _SHAPES:
             self._cells(f"theta{name}" if name[0].isdigit() else name, kind, words)
@@ -338,16 +322,6 @@ class _Body:
         constant = len(words) > 1 and words[1].strip("[]") == "const"
         bounds = _range(words[1]) if len(words) > 1 and not constant else None
         self.card.free[name] = FreeParameter(float(words[0]), bounds, constant)
-
-    def _flatParam(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
-        del words
-        _note(self.card, f"the flatParam {name} says only that {name} is unconstrained.")
-
-    def _discrete(self, name: str, words: list[str]) -> None:
-        del words
-        _note(
-            self.card, f"the discrete {name} chooses among pdfs of a RooFit workspace; it has no effect on templates."
-        )
 
     def _group(self, name: str, words: list[str]) -> None:
         if not words or words[0] not in ("=", "+="):

@@ -16,7 +16,8 @@ import uproot
 
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Difference
+from colonnade.statistics.formats.convert import Differences, kinds_of, tell, uses
+from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
 Columns = list[tuple[Channel, Sample]]
@@ -34,7 +35,7 @@ class _Effect:
     scale: float = 1.0
 
 
-def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
+def to_combine(model: Model, card: Path) -> Differences:
     """Write a model as a datacard, and its shapes as a ROOT file of the same name beside it.
 
     Parameters
@@ -46,8 +47,8 @@ def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
 
     Returns
     -------
-    tuple of Difference
-        Where Combine's conventions differ from the model's.
+    dict
+        Where Combine's conventions differ from the model's: how, and of which parameters.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
     OutputError
         If a file can't be written.
     """
-    differences: dict[Difference, None] = {}
+    differences: Differences = {}
     columns = [(channel, sample) for channel in model.channels for sample in channel.samples if np.any(sample.yields)]
     signals = _signals(model, columns)
     _check(model, columns)
@@ -72,23 +73,17 @@ def to_combine(model: Model, card: Path) -> tuple[Difference, ...]:
     }
     root = card.with_suffix(".root")
     lines = _header(model, columns, signals, root.name, counted)
-    lines += [_row(name, _kind(model, name, columns, shapes), effects, shape=name in shapes) for name in names]
+    kinds = _kinds(model, names, shapes)
+    lines += [_row(name, kinds[name], effects, shape=name in shapes) for name in names]
     lines += counts
     lines += _rates(model, columns, set(names))
     lines += _statistics(model, differences)
     lines += _settings(model, names)
     if len(counted) < len(model.channels):
-        kept = [index for index, (channel, _) in enumerate(columns) if channel.name not in counted]
-        _write_shapes(
-            replace(model, channels=tuple(each for each in model.channels if each.name not in counted)),
-            [columns[index] for index in kept],
-            [effects[index] for index in kept],
-            shapes,
-            root,
-        )
+        _write_shapes(model, list(zip(columns, effects, strict=True)), shapes, counted, root)
     with replacing(card) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return tuple(differences)
+    return differences
 
 
 def _signals(model: Model, columns: Columns) -> set[str]:
@@ -120,20 +115,12 @@ def _check(model: Model, columns: Columns) -> None:
             where = f"{sample.name} in {channel.name}"
             msg = f"A datacard can't have a template whose sum is not above 0, as that of {where}."
             raise ConfigError(msg)
+    kinds = kinds_of(model)
     for each in model.parameters:
-        if each.scalar and each.fixed[0] and (each.name == model.poi or (_is_nuisance(model, each) and each.inits[0])):
+        deviates = bool(kinds[each.name] & {"normsys", "histosys"})
+        if each.scalar and each.fixed[0] and (each.name == model.poi or (deviates and each.inits[0])):
             msg = f"A datacard can't say that {each.name} is held at {each.inits[0]:g}."
             raise ConfigError(msg)
-
-
-def _is_nuisance(model: Model, parameter: Parameter) -> bool:
-    """Tell whether a parameter drives factors or shapes by standard deviations."""
-    return any(
-        m.kind in ("normsys", "histosys") and m.parameter == parameter.name
-        for channel in model.channels
-        for sample in channel.samples
-        for m in sample.modifiers
-    )
 
 
 def _is_counted(channel: Channel) -> bool:
@@ -175,27 +162,26 @@ def _times(sample: Sample, factor: float) -> Sample:
     return replace(sample, yields=sample.yields * factor, modifiers=modifiers)
 
 
-def _kind(model: Model, name: str, columns: Columns, shapes: set[str]) -> str:
-    """Return the kind of a row: of a shape or a factor, with a constraint or without."""
-    known = [each for each in model.parameters if each.name == name]
-    free = bool(known) and known[0].constraint == "none"
-    if name not in shapes:
-        return "lnU" if free else "lnN"
-    kinds = {
-        m.interpolation == "log4p"
-        for _, s in columns
-        for m in s.modifiers
-        if m.kind == "histosys" and m.parameter == name
-    }
-    if len(kinds) > 1 or (free and True in kinds):
-        msg = (
-            f"A datacard can't say the shapes of {name}, which are interpolated in several ways or have no constraint."
-        )
-        raise ConfigError(msg)
-    return "shapeN" if True in kinds else "shapeU" if free else "shape"
+def _kinds(model: Model, names: Sequence[str], shapes: set[str]) -> dict[str, str]:
+    """Return the kind of each row: of a shape or a factor, with a constraint or without."""
+    free = {each.name for each in model.parameters if each.constraint == "none"}
+    ways: dict[str, set[bool]] = {}
+    for _, _, modifier in uses(model):
+        if modifier.kind == "histosys":
+            ways.setdefault(modifier.parameter, set()).add(modifier.interpolation == "log4p")
+    kinds = {}
+    for name in names:
+        logarithmic = ways.get(name, set())
+        if len(logarithmic) > 1 or (name in free and True in logarithmic):
+            msg = f"A datacard can't say the shapes of {name}, interpolated in several ways or without a constraint."
+            raise ConfigError(msg)
+        stem = "shape" if name in shapes else "ln"
+        ending = "U" if name in free else "N" if stem == "ln" or True in logarithmic else ""
+        kinds[name] = stem + ending
+    return kinds
 
 
-def _effects(model: Model, channel: Channel, sample: Sample, differences: dict[Difference, None]) -> dict[str, _Effect]:
+def _effects(model: Model, channel: Channel, sample: Sample, differences: Differences) -> dict[str, _Effect]:
     result: dict[str, _Effect] = {}
     for modifier in sample.modifiers:
         name = modifier.parameter
@@ -203,8 +189,12 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: dict[D
         if modifier.kind == "normsys":
             up, down = float(modifier.up[0]), float(modifier.down[0])
             result[name] = replace(known, up=known.up * up, down=known.down * down)
-            if abs(up * down - 1) > _SAME or modifier.interpolation == "code4":
-                _note_normsys(modifier, differences)
+            exact = modifier.interpolation == "lnN" or (
+                modifier.interpolation == "code1" and abs(up * down - 1) < _SAME
+            )
+            if not exact:
+                how = "a normsys became a lnN: the same at and beyond one standard deviation, another curve within"
+                tell(differences, name, how)
         elif modifier.kind == "histosys":
             result[name] = _histosys(modifier, sample, known, differences)
         elif modifier.kind == "shapesys":
@@ -215,17 +205,7 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: dict[D
     return result
 
 
-def _note_normsys(modifier: Modifier, differences: dict[Difference, None]) -> None:
-    if modifier.interpolation != "lnN":
-        differences[
-            Difference(
-                modifier.parameter,
-                "a normsys became a lnN: the same at and beyond one standard deviation, another curve within",
-            )
-        ] = None
-
-
-def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: dict[Difference, None]) -> _Effect:
+def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: Differences) -> _Effect:
     total = sample.yields.sum()
     if min(modifier.up.sum(), modifier.down.sum()) <= 0 or modifier.region > 1:
         msg = (
@@ -236,13 +216,11 @@ def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: d
     if sample.template == "normalised":  # whatever the sum of its template, the yield stays
         up = down = 1.0
     if max(abs(up - 1), abs(down - 1)) > _SAME:
-        differences[
-            Difference(
-                modifier.parameter,
-                "a histosys that changes the yield became a shape: the yield goes as a log-normal, not linearly; the "
-                "same at one standard deviation",
-            )
-        ] = None
+        how = (
+            "a histosys that changes the yield became a shape: the yield goes as a log-normal, not linearly; the same "
+            "at one standard deviation"
+        )
+        tell(differences, modifier.parameter, how)
     scale = 1 / modifier.region
     shape_up, shape_down = (
         _nearer(side / side.sum() * total, sample.yields, scale, modifier) for side in (modifier.up, modifier.down)
@@ -262,14 +240,10 @@ def _nearer(side: Floats, yields: Floats, scale: float, modifier: Modifier) -> F
 
 
 def _shapesys(
-    model: Model, channel: Channel, sample: Sample, modifier: Modifier, differences: dict[Difference, None]
+    model: Model, channel: Channel, sample: Sample, modifier: Modifier, differences: Differences
 ) -> dict[str, _Effect]:
-    differences[
-        Difference(
-            modifier.parameter,
-            "a shapesys became one shape a bin: Gaussian instead of Poisson, the same to second order",
-        )
-    ] = None
+    how = "a shapesys became one shape a bin: Gaussian instead of Poisson, the same to second order"
+    tell(differences, modifier.parameter, how)
     total = sample.yields.sum()
     result = {}
     fixed = model.parameter(modifier.parameter).fixed
@@ -289,42 +263,31 @@ def _shapesys(
 
 def _write_shapes(
     model: Model,
-    columns: Columns,
-    effects: list[dict[str, _Effect]],
+    columns: Sequence[tuple[tuple[Channel, Sample], dict[str, _Effect]]],
     shapes: set[str],
+    counted: set[str],
     path: Path,
 ) -> None:
     with replacing(path) as temporary, uproot.recreate(temporary) as file:
         for channel in model.channels:
-            seen = model.observations[channel.name]
-            file[f"{channel.name}/data_obs"] = _histogram(channel, seen, np.sqrt(seen))
-        for (channel, sample), found in zip(columns, effects, strict=True):
+            if channel.name not in counted:
+                seen = model.observations[channel.name]
+                file[f"{channel.name}/data_obs"] = histogram(channel, seen, np.sqrt(seen))
+        for (channel, sample), found in columns:
+            if channel.name in counted:
+                continue
             errors = np.zeros(channel.bins)
             for modifier in sample.modifiers:
                 if modifier.kind in ("staterror", "mcstat"):
                     errors = np.hypot(errors, modifier.errors)
             where = f"{channel.name}/{sample.name}"
-            file[where] = _histogram(channel, sample.yields, errors)
+            file[where] = histogram(channel, sample.yields, errors)
             for name in shapes & set(found):
-                effect = found[name]
-                zeros = np.zeros(channel.bins)
-                for side, factor, shape in (
-                    ("Up", effect.up, effect.shape_up),
-                    ("Down", effect.down, effect.shape_down),
-                ):
-                    template = factor ** (1 / effect.scale) * (sample.yields if shape is None else shape)
-                    file[f"{where}_{name}{side}"] = _histogram(channel, template, zeros)
-
-
-def _histogram(channel: Channel, values: Floats, errors: Floats) -> object:
-    import hist
-
-    # Combine wants the same bins in all channels' shapes to be of any width: bin numbers lose nothing
-    edges = channel.edges or tuple(float(index) for index in range(channel.bins + 1))
-    filled = hist.Hist(hist.axis.Variable(edges, name="x", label="x"), storage=hist.storage.Weight())
-    view = filled.view()
-    view["value"], view["variance"] = values, errors**2
-    return filled
+                each = found[name]
+                sides = (("Up", each.up, each.shape_up), ("Down", each.down, each.shape_down))
+                for side, factor, shape in sides:
+                    template = factor ** (1 / each.scale) * (sample.yields if shape is None else shape)
+                    file[f"{where}_{name}{side}"] = histogram(channel, template, np.zeros(channel.bins))
 
 
 def _header(model: Model, columns: Columns, signals: set[str], shapes: str, counted: set[str]) -> list[str]:
@@ -424,17 +387,15 @@ def _settings(model: Model, rows: Sequence[str]) -> list[str]:
     return lines + [f"nuisance edit freeze {name}" for name in frozen]
 
 
-def _statistics(model: Model, differences: dict[Difference, None]) -> list[str]:
+def _statistics(model: Model, differences: Differences) -> list[str]:
     """Bin-wise uncertainties: a threshold of 0 makes one Gaussian parameter a bin, as staterror does."""
-    names = [each.name for each in model.parameters if _is_staterror(model, each.name)]
-    for name in names:
-        differences[
-            Difference(
-                name,
-                "a staterror became autoMCStats: the error follows the yields of the processes, but not their shapes; "
-                "the same at the nominal point",
-            )
-        ] = None
+    how = (
+        "a staterror became autoMCStats: the error follows the yields of the processes, but not their shapes; the same "
+        "at the nominal point"
+    )
+    for name, kinds in kinds_of(model).items():
+        if "staterror" in kinds:
+            tell(differences, name, how)
     lines = []
     for channel in model.channels:
         if any(m.kind in ("staterror", "mcstat") for sample in channel.samples for m in sample.modifiers):
@@ -443,12 +404,3 @@ def _statistics(model: Model, differences: dict[Difference, None]) -> list[str]:
             # without a parameter; but templates are not brought back to their sum
             lines.append(f"{channel.name} autoMCStats -1")
     return lines
-
-
-def _is_staterror(model: Model, name: str) -> bool:
-    return any(
-        m.kind == "staterror" and m.parameter == name
-        for channel in model.channels
-        for sample in channel.samples
-        for m in sample.modifiers
-    )
