@@ -17,6 +17,7 @@ from colonnade.cli.fit import fit as fit_command
 from colonnade.cli.likelihoods import limit as limit_command
 from colonnade.errors import FitError
 from colonnade.statistics import Likelihood, discovery, fit, from_workspace, read_workspace, upper_limits
+from colonnade.statistics.fitting import fit_at
 from colonnade.statistics.settings import LimitSettings
 from colonnade.statistics.toys import expects_few, find_limits
 
@@ -225,3 +226,26 @@ def test_many_bins_have_limits_and_errors_are_refused():
     assert upper_limits(likelihood, observed=False).expected[2] == pytest.approx(1.96 * 2.0 / 0.1, rel=0.1)
     with pytest.raises(FitError, match="free parameters"):
         fit(likelihood)
+
+
+def test_a_free_factor_times_less_than_nothing():
+    # no events: a large factor times a sample that a shape has driven below 0 takes the signal away
+    other = sample("b", [0.245], normsys("n", 0.2, 0.2), normfactor("k"), histosys("h", [-0.037], [0.358]))
+    likelihood = Likelihood(from_workspace(workspace([sample("s", [3.562], normfactor()), other], [0.0])))
+    data = np.array([0.0, 1.127, 0.01])
+    found = fit_at(likelihood, np.array([0.5]), data[:, None])
+    n, h = (each.ravel() for each in np.meshgrid(np.linspace(-2, 2, 201), np.linspace(-3, 3, 301)))
+    at = {"mu": np.full_like(n, 0.5), "n": n, "k": np.full_like(n, 10.0), "h": h}
+    grid = likelihood.nll(np.array([at[label] for label in likelihood.labels]), data[:, None])
+    assert found.nll[0] < grid.min() + 1e-6
+    assert found.values[likelihood.labels.index("k"), 0] == pytest.approx(10)
+
+
+def test_a_strength_held_beyond_its_range_stays_there():
+    # n is even, so that the fit begins on a saddle point
+    signal = sample("s", [0.6], normfactor())
+    background = sample("b", [69.0], normsys("n", 0.9, 0.9), normfactor("k"))
+    likelihood = Likelihood(from_workspace(workspace([signal, background], [60.0])))
+    found = fit_at(likelihood, np.array([5000.0]), likelihood.observed[:, None])
+    assert found.values[likelihood.poi, 0] == 5000
+    assert found.nll[0] > 2000

@@ -28,8 +28,8 @@ def no_newton(monkeypatch):
     """Newton's steps that never arrive."""
     whole = minimise.newton
 
-    def stuck(*args):
-        found = whole(*args)
+    def stuck(*args, **kwargs):
+        found = whole(*args, **kwargs)
         return replace(found, converged=np.zeros_like(found.converged), values=args[2].copy())
 
     monkeypatch.setattr(minimise, "newton", stuck)
@@ -48,7 +48,7 @@ def test_a_failed_fit_is_tried_again(monkeypatch, request):
 def test_what_fails_from_everywhere_is_an_error(no_newton, monkeypatch, tmp_path, capsys):
     starts = []
 
-    def never(likelihood, data, given, chosen, bounds, rests):
+    def never(likelihood, data, given, chosen, bounds):
         starts.append(len(given))
 
     monkeypatch.setattr(minimise, "_migrad", never)

@@ -29,6 +29,8 @@ from colonnade.statistics.model import Model, Modifier, Sample
 
 # Combine's least content of a bin of a template
 _CUT = 1e-9
+# widths that a shape is followed to see whether it drives a sample below 0
+_DRIVEN = 3.0
 # errors of single bins above this part of the yield, and above this many events, can take most of a bin away
 _LOOSE, _LOST = 0.4, 0.3
 
@@ -69,7 +71,9 @@ def lay_out(model: Model) -> Layout:
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
     folded = np.unique(list(_folded(model, offset, span))).astype(np.intp)
-    return Layout(constraints, cells, _templates(cells), rows, laid, gammas, statistics, jacobian, second, folded)
+    turning = tuple(_turning(model, offset))
+    templates = _templates(cells)
+    return Layout(constraints, cells, templates, rows, laid, gammas, statistics, jacobian, second, folded, turning)
 
 
 def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]) -> Iterator[int]:
@@ -103,6 +107,33 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
                 large = np.any(np.minimum(each.up, each.down) < least * nominal)
                 if even or one_side.any() or large:
                     yield offset[each.parameter]
+
+
+def _turning(model: Model, offset: dict[str, int]) -> Iterator[tuple[Ints, Ints, Floats]]:
+    """Yield free factors with the shapes, and their sides, that drive a sample which these multiply below 0.
+
+    Once with every shape to the side where it takes away most, once to the other side where that also does.
+    """
+    size = {each.name: each.size for each in model.parameters}
+    free = {each.name for each in model.parameters if each.constraint == "none"}
+    sides: dict[tuple[str, ...], dict[int, tuple[float, float]]] = {}
+    for channel in model.channels:
+        for sample in channel.samples:
+            factors = tuple(name for each in sample.modifiers for name in each.parameters if name in free)
+            for each in sample.modifiers:
+                if each.kind == "histosys" and factors:
+                    far = (sample.yields + _DRIVEN * (side - sample.yields) for side in (each.up, each.down))
+                    up, down = (float(np.min(side, initial=0.0, where=sample.yields > 0)) for side in far)
+                    if min(up, down) < 0:
+                        sides.setdefault(factors, {})[offset[each.parameter]] = (up, down)
+    for factors, found in sides.items():
+        places = np.concatenate([offset[name] + np.arange(size[name]) for name in dict.fromkeys(factors)])
+        shapes = np.array(list(found), dtype=np.intp)
+        lowest = np.array([1.0 if up <= down else -1.0 for up, down in found.values()])
+        yield places, shapes, lowest
+        both = np.array([max(pair) < 0 for pair in found.values()])
+        if both.any():
+            yield places, shapes, np.where(both, -lowest, lowest)
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:

@@ -35,10 +35,10 @@ def deviance_slope(count: Floats, rate: Floats, corner: float | Floats) -> Float
     return np.where(count == 0, round_off, seen)
 
 
-def deviance_bend(count: Floats, rate: Floats, corner: float) -> Floats:
+def deviance_bend(count: Floats, rate: Floats) -> Floats:
     """Return the second derivative, a little more where nothing was counted, so that steps are finite."""
     safe = np.maximum(rate, FLOOR)
-    empty = np.where(np.abs(rate) < corner, 1 / (2 * corner), np.where(rate > 0, _LITTLE / safe, 0.0))
+    empty = np.where(np.abs(rate) < CORNER, 1 / (2 * CORNER), np.where(rate > 0, _LITTLE / safe, 0.0))
     seen = np.maximum(count, _LITTLE * safe) / safe**2
     # from below the floor a step goes to where the count is
     seen = np.where(rate < FLOOR, WALL * count / np.maximum(count - rate, FLOOR), seen)

@@ -291,9 +291,17 @@ def signal_bounds(likelihood: Likelihood) -> tuple[Floats, Floats]:
 
 
 def fit_at(
-    likelihood: Likelihood, poi: Floats, data: Floats, start: Floats | None = None, *, strict: bool = True
+    likelihood: Likelihood,
+    poi: Floats,
+    data: Floats,
+    start: Floats | None = None,
+    *,
+    strict: bool = True,
+    several: bool = True,
 ) -> Minimum:
     """Fit everything but the parameter of interest, which is held at `poi` (one value a column of data).
+
+    `minimise` describes `start`, `strict` and `several`.
 
     Raises
     ------
@@ -306,7 +314,8 @@ def fit_at(
     begin[index] = poi
     fixed = likelihood.fixed.copy()
     fixed[index] = True
-    return minimise(likelihood, np.broadcast_to(data, (len(data), len(poi))), start=begin, fixed=fixed, strict=strict)
+    seen = np.broadcast_to(data, (len(data), len(poi)))
+    return minimise(likelihood, seen, start=begin, fixed=fixed, strict=strict, several=several)
 
 
 def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, least: float) -> Minimum:

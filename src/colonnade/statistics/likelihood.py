@@ -84,6 +84,10 @@ class Derivatives:
         Shape (batch, columns, columns).
     cross : numpy.ndarray
         Shape (batch, bins, columns).
+    rate, slope : numpy.ndarray
+        The expected events of each bin, and the derivative of the value by them, shape (bins, batch).
+    empty : numpy.ndarray
+        Where no events were seen, shape (bins, batch).
     """
 
     value: Floats
@@ -94,6 +98,9 @@ class Derivatives:
     weight: Floats
     second: Floats
     cross: Floats
+    rate: Floats
+    slope: Floats
+    empty: NDArray[np.bool_]
 
 
 class Likelihood:
@@ -128,6 +135,9 @@ class Likelihood:
         Width of the measurement that constrains each parameter, 1 for those that none does.
     folded : numpy.ndarray
         The parameters along which a fit may have several minima: it begins at several of their values.
+    turning : tuple of tuple
+        Free factors, shapes that can drive what these multiply below 0, and to which side each of the shapes does: a
+        fit begins at these too.
     """
 
     def __init__(self, model: Model) -> None:
@@ -145,7 +155,7 @@ class Likelihood:
             self.bins += channel.bins
         self._layout = lay_out(model)
         self.local, self.columns = self._layout.jacobian.local, self._layout.jacobian.columns
-        self.folded = self._layout.folded
+        self.folded, self.turning = self._layout.folded, self._layout.turning
         self.spread = np.ones_like(self.inits)
         self.spread[self._layout.constraints.normal] = self._layout.constraints.sigma
         self.spread[self._layout.constraints.poisson] = 1 / np.sqrt(self._layout.constraints.tau)
@@ -288,11 +298,11 @@ class Likelihood:
         """
         return self._value(self._state(theta), theta, data)
 
-    def _value(self, state: _State, theta: Floats, data: Floats, corner: float = CORNER) -> Floats:
+    def _value(self, state: _State, theta: Floats, data: Floats) -> Floats:
         held = self._layout.constraints
         count = data[: self.bins]
-        lifted = np.maximum(state.bins + corner, 0.0)
-        rate = np.where((count == 0) & (state.bins < corner), lifted * lifted / (4 * corner), state.bins)
+        lifted = np.maximum(state.bins + CORNER, 0.0)
+        rate = np.where((count == 0) & (state.bins < CORNER), lifted * lifted / (4 * CORNER), state.bins)
         below = WALL * count * np.maximum(FLOOR - state.bins, 0.0)
         value = np.where(count == 0, rate, deviance(count, np.maximum(rate, FLOOR)) + below).sum(axis=0)
         aux = data[self.bins :]
@@ -437,12 +447,16 @@ class Likelihood:
         result[:, own, self.local[own]] = local[own].T
         return result
 
-    def derivatives(self, theta: Floats, data: Floats, corner: float = CORNER) -> Derivatives:
-        """Return value, gradient and Hessian of `nll` together; `corner` is the width of its rounded corners."""
+    def derivatives(self, theta: Floats, data: Floats, pulls: Floats | None = None) -> Derivatives:
+        """Return value, gradient and Hessian of `nll` together.
+
+        `pulls` (bins, batch) are the slopes by which bins on their corners count in the second derivatives; not a
+        number where a bin is on none.
+        """
         state, held = self._state(theta), self._layout.constraints
         count = data[: self.bins]
         # a bin without events has no curvature of its own; a little of Fisher's keeps the step finite
-        weight = deviance_bend(count, state.bins, corner)
+        weight = deviance_bend(count, state.bins)
         diagonal = np.zeros_like(theta)
         if len(held.normal):
             diagonal[held.normal] += 1 / self._widths(theta, data[self.bins :]) ** 2
@@ -453,9 +467,12 @@ class Likelihood:
             given = np.where(aux < _GIVEN, _GIVEN * (tau / (1 + tau * np.abs(gamma))) ** 2, 0.0)
             diagonal[held.poisson] += np.maximum(aux / gamma**2, given)
         columns, local = self._jacobian(state, theta)
-        value, gradient = self._value(state, theta, data, corner), self._gradient(state, theta, data, corner)
-        second, cross = self._second(state, theta, deviance_slope(count, state.bins, corner))
-        return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross)
+        value, gradient = self._value(state, theta, data), self._gradient(state, theta, data)
+        slope = deviance_slope(count, state.bins, CORNER)
+        bending = slope if pulls is None else np.where(np.isnan(pulls), slope, pulls)
+        second, cross = self._second(state, theta, bending)
+        empty = np.broadcast_to(count == 0, state.bins.shape).copy()
+        return Derivatives(value, gradient, diagonal, columns, local, weight, second, cross, state.bins, slope, empty)
 
     def hessian(self, theta: Floats, data: Floats) -> Floats:
         """Return the full Hessian of `nll` at one point, from differences of the analytic gradient.

@@ -21,6 +21,8 @@ _LARGEST, _SMALLEST = 1e7, 1e-12
 _ROUNDS = 60
 # a last step of this relative size leaves an error of about its square
 _STEP = 2e-3
+# so close to a root, relative, a function is on either side of 0
+_NEAR = 1e-4
 # a bracket of this relative size tells a root, where a function has a step or a corner
 _SAME = 1e-7
 
@@ -92,8 +94,9 @@ class _Scan:
         self.background = null.values[:, 0]
         self.expected = likelihood.expected_data(self.background)[:, None]
         self.fits = 1
-        # parameters of the last fits, from which the next go on
+        # parameters of the last fits, from which the next go on; whether these begin at several points
         self._last: dict[str, Floats] = {}
+        self.several = False
         self.free: Minimum | None = None
         if observed:
             least = max(0.0, likelihood.lower[self.poi])
@@ -120,7 +123,7 @@ class _Scan:
         start = self._last.get(name)
         if start is None or start.shape[1] != len(poi):
             start = self.background[:, None] if start is None else start[:, :1]
-        found = fit_at(self.likelihood, poi, data, start)
+        found = fit_at(self.likelihood, poi, data, start, several=self.several)
         self._last[name] = found.values
         self.fits += len(poi)
         slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(poi))))[self.poi]
@@ -204,7 +207,7 @@ def upper_limits(
         at = scan.asimov(poi)
         return at.roots - targets, at.slopes
 
-    expected = _increasing_roots(excess, targets * _scale(likelihood, scan.background, scan.expected[:, 0]))
+    expected = _roots(scan, excess, targets * _scale(likelihood, scan.background, scan.expected[:, 0]))
     if not np.any(np.isfinite(expected)):
         msg = (
             f"No signal strength up to {_LARGEST:.0e} is excluded; the signal is too small beside its background, "
@@ -219,7 +222,7 @@ def upper_limits(
 
         first = max(expected[2], scan.best + expected[1])
         guess = np.array([first if np.isfinite(first) else scan.best + 1])
-        limit = float(_increasing_roots(beyond, guess)[0])
+        limit = float(_roots(scan, beyond, guess)[0])
     limits = (*(float(each) for each in expected), *(() if limit is None else (limit,)))
     return UpperLimits(limit, limits[: len(SIGMAS)], level, scan.fits, _notes(scan, limits))
 
@@ -268,6 +271,32 @@ def _scale(likelihood: Likelihood, theta: Floats, asimov: Floats) -> float:
     except np.linalg.LinAlgError:
         variance = np.nan
     return float(np.sqrt(variance)) if np.isfinite(variance) and variance > 0 else 1.0
+
+
+def _roots(scan: _Scan, function: Callable[[Floats], tuple[Floats, Floats]], guess: Floats) -> Floats:
+    """Find where functions of the scan cross 0: along the minima that fits follow, if they do so at the lowest ones.
+
+    `_increasing_roots` describes the rest.
+    """
+    if scan.likelihood.fixed[scan.likelihood.folded].all():
+        return _increasing_roots(function, guess)
+    try:
+        found = _increasing_roots(function, guess)
+    except FitError:
+        found = None
+    scan.several = True
+    if found is None or not _crosses(function, found):
+        found = _increasing_roots(function, guess)
+    scan.several = False
+    return found
+
+
+def _crosses(function: Callable[[Floats], tuple[Floats, Floats]], found: Floats) -> bool:
+    """Say whether functions are below 0 before the points found, and above it after them; infinite ones are."""
+    known = np.isfinite(found)
+    at = np.where(known, found, 1.0)
+    before, after = (function(at * (1 + side))[0] for side in (-_NEAR, _NEAR))
+    return bool(np.all(~known | ((before <= 0) & (after >= 0))))
 
 
 def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess: Floats) -> Floats:

@@ -1,33 +1,34 @@
 """Minimising a compiled likelihood: many fits at once, with bounds, from analytic derivatives.
 
-Fits go by Newton's steps (`newton`). Where expected events reach 0 in a bin without events the likelihood has a corner,
-and a fit that gets stuck there is led to it along smoother likelihoods. Where a model may have several minima, fits
+Fits go by Newton's steps (`newton`). Where a model may have several minima, fits
 begin at several points. A fit that does not converge is given to MINUIT's Migrad, from several starting points, and if
 that fails too an error is raised: a failed fit is never a number.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.counts import CORNER
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.newton import Flags, Floats, Minimum, at_once, newton, reduced
 
-# starting points of Migrad and its calls; of a value that rests: by how much it still changes, relative, and what
-# Migrad may find below it
-_STARTS, _CALLS, _RESTS, _NO_LOWER = 4, 20_000, 1e-9, 1e-4
+# starting points of Migrad and its calls; what it may find below a value that is as good
+_STARTS, _CALLS, _NO_LOWER = 4, 20_000, 1e-4
 # at which sizes the free factors of other starting points are
 _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
+# where free factors begin that multiply less than nothing, and widths that shapes are off their nominal values there
+_LARGE, _FAR = (10.0, 1000.0), 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
-# widths in events of the corners along which a fit that is stuck is led
-_CORNERS = tuple(CORNER * 10.0**power for power in range(8, -1, -1))
+# steps from each of several starting points; the lowest one goes on
+_TRIED = 30
 # how often saddle points are left, one direction at a time
 _ROUNDS = 5
 
@@ -41,6 +42,7 @@ def minimise(
     lower: Floats | None = None,
     upper: Floats | None = None,
     strict: bool = True,
+    several: bool = True,
 ) -> Minimum:
     """Fit a batch of data sets, each from its own starting point.
 
@@ -58,6 +60,8 @@ def minimise(
         Shape (parameters,); without them the model's.
     strict
         Whether a fit that fails raises; otherwise it is marked.
+    several
+        Whether a fit begins at several points where it may have several minima.
 
     Raises
     ------
@@ -76,10 +80,11 @@ def minimise(
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
     found = _from(likelihood, data, theta, free, (low, high))
-    others = _other_starts(likelihood, found.values, theta, (low, high))
+    others = _other_starts(likelihood, found.values, theta, (low, high)) if several else []
     if others:
         others = [np.where(free, start, theta) for start in others]
-        found = _lower(found, _best_of(likelihood, data, others, free, (low, high), found))
+        turned = _turned(likelihood, theta, free, (low, high))
+        found = _lower(found, _best_of(likelihood, data, others, turned, free, (low, high), found))
     if strict and not found.converged.all():
         index = int(np.argmin(found.converged))
         msg = (
@@ -94,25 +99,30 @@ def _best_of(
     likelihood: Likelihood,
     data: Floats,
     starts: list[Floats],
+    turned: list[Floats],
     free: Flags,
     bounds: tuple[Floats, Floats],
     found: Minimum,
 ) -> Minimum:
     """Fit a batch from several starting points, all at once, and take the lowest minimum of each fit.
 
-    One that has not converged goes on where it is lower than what was found before.
+    Of those that are `turned`, the shapes move first. One that has not converged goes on where it is lower than what
+    was found before.
     """
     loose = free & likelihood.loose[:, None]
     if loose.any():
         # again from where all the rest has followed the sizes of the free factors
-        sized = starts[1 : 1 + len(_SIZES)]
-        count = len(sized)
-        held = np.tile(free & ~loose, count)
-        led = newton(likelihood, np.tile(data, count), np.concatenate(sized, axis=1), held, bounds).values
+        sized = [*starts[1 : 1 + len(_SIZES)], *turned]
+        shapes = [np.isin(np.arange(len(free)), each)[:, None] for _, each, _ in likelihood.turning for _ in _LARGE]
+        following = [free & ~loose] * len(_SIZES) + [free & each for each in shapes]
+        count, held = len(sized), np.concatenate(following, axis=1)
+        first = np.concatenate(sized, axis=1)
+        led = newton(likelihood, np.tile(data, count), first, held, bounds, steps=_TRIED).values
         starts = [*starts, *np.split(led, count, axis=1)]
     count, batch = len(starts), data.shape[1]
     seen, moving = np.tile(data, count), np.tile(free, count)
-    tried = newton(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds)
+    least = np.tile(found.nll, count)
+    tried = newton(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds, steps=_TRIED, least=least)
     values = tried.values.reshape(-1, count, batch)
     nll = np.where(np.isfinite(tried.nll), tried.nll, np.inf).reshape(count, batch)
     best, each = np.argmin(nll, axis=0), np.arange(batch)
@@ -127,38 +137,14 @@ def _best_of(
 def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:
     """Fit a batch from one starting point each; `minimise` describes the arguments."""
     low, high = bounds
-    first = newton(likelihood, data, theta, free, bounds)
-    values, nll, converged = first.values, first.nll, first.converged
-    stuck, rests = np.flatnonzero(~converged), np.zeros(len(nll), dtype=bool)
-    if len(stuck):
-        led, rests[stuck] = _around_corners(likelihood, data[:, stuck], theta[:, stuck], free[:, stuck], bounds)
-        values[:, stuck], nll[stuck], converged[stuck] = led.values, led.nll, led.converged
-    failed = np.flatnonzero(~converged)
+    found = newton(likelihood, data, theta, free, bounds)
+    failed = np.flatnonzero(~found.converged)
     for index in failed:
-        starts = (values[:, index], theta[:, index])
-        moving, ends = np.flatnonzero(free[:, index]), (low[:, 0], high[:, 0])
-        found = _migrad(likelihood, data[:, index], starts, moving, ends, rests=bool(rests[index]))
-        if found is not None:
-            values[:, index], nll[index], converged[index] = found[0], found[1], True
-    return Minimum(values, nll, converged, len(failed))
-
-
-def _around_corners(
-    likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]
-) -> tuple[Minimum, Flags]:
-    """Fit along likelihoods whose corners, where bins without events reach 0, are round, each sharper than before.
-
-    Returns
-    -------
-    Minimum, numpy.ndarray
-        And which fits the last corners left where they were, as at the end of a template.
-    """
-    values = []
-    for corner in _CORNERS:
-        found = newton(likelihood, data, theta, free, bounds, corner)
-        theta = found.values
-        values.append(found.nll)
-    return found, np.abs(values[-1] - values[-3]) < _RESTS * (1 + np.abs(found.nll))
+        starts = (found.values[:, index], theta[:, index])
+        again = _migrad(likelihood, data[:, index], starts, np.flatnonzero(free[:, index]), (low[:, 0], high[:, 0]))
+        if again is not None:
+            found.values[:, index], found.nll[index], found.converged[index] = again[0], again[1], True
+    return replace(found, retried=len(failed))
 
 
 def _other_starts(
@@ -193,6 +179,19 @@ def _other_starts(
     return [np.clip(start, *bounds) for start in starts]
 
 
+def _turned(likelihood: Likelihood, begin: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> list[Floats]:
+    """Return starting points where a free factor is large, and shapes have driven what it multiplies below 0."""
+    starts = []
+    for factors, shapes, sides in likelihood.turning:
+        for large in _LARGE:
+            start = begin.copy()
+            start[factors] = large
+            width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
+            start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
+            starts.append(np.where(free, np.clip(start, *bounds), begin))
+    return starts
+
+
 def _is_lower(other: Minimum, found: Minimum) -> Flags:
     return np.asarray(~found.converged | (other.nll < found.nll - _LOWER * (1 + np.abs(found.nll))))
 
@@ -221,7 +220,8 @@ def _off_saddles(
             return found
         before = found
         for side in (1.0, -1.0):
-            start = np.clip(found.values[:, places] + side * falling[:, places], *bounds)
+            here = found.values[:, places]
+            start = np.where(free[:, places], np.clip(here + side * falling[:, places], *bounds), here)
             part = _from(likelihood, data[:, places], start, free[:, places], bounds)
             whole = Minimum(found.values.copy(), found.nll.copy(), np.zeros_like(found.converged), part.retried)
             whole.values[:, places], whole.nll[places], whole.converged[places] = part.values, part.nll, part.converged
@@ -262,12 +262,11 @@ def _migrad(
     starts: tuple[Floats, Floats],
     chosen: NDArray[np.intp],
     bounds: tuple[Floats, Floats],
-    *,
-    rests: bool,
 ) -> tuple[Floats, float] | None:
     """Fit one data set with MINUIT, from where the Newton steps ended, the start, and points around it.
 
-    Where the steps rested and MINUIT finds next to nothing below, that is the minimum.
+    Where Newton's steps can't go on, as where a template is cut off, and MINUIT finds next to nothing below, is the
+    minimum.
     """
     import iminuit
 
@@ -290,7 +289,7 @@ def _migrad(
     rng = np.random.default_rng(0)
     width = np.minimum(high - low, 1.0)
     shaken = [start[chosen] + 0.3 * width * rng.uniform(-1, 1, len(chosen)) for _ in range(_STARTS - 2)]
-    for values in (reached[chosen], start[chosen], *shaken):
+    for number, values in enumerate((reached[chosen], start[chosen], *shaken)):
         if not np.all(np.isfinite(values)):
             continue
         minuit = iminuit.Minuit(cost, np.clip(values, low, high), grad=slope)
@@ -298,9 +297,9 @@ def _migrad(
         minuit.limits = list(zip(low, high, strict=True))
         minuit.tol = 1e-3
         minuit.print_level = 0  # which is global, and may have been raised by others
-        minuit.migrad(ncall=_CALLS // 10 if rests else _CALLS)
-        if rests and minuit.fval is not None and minuit.fval > least - _NO_LOWER:
-            return (reached, least) if minuit.fval > least else (expand(np.asarray(minuit.values))[:, 0], minuit.fval)
+        minuit.migrad(ncall=_CALLS)
+        if number == 0 and minuit.fval is not None and least - _NO_LOWER < minuit.fval:
+            return reached, least
         if minuit.valid and minuit.fval is not None:
             return expand(np.asarray(minuit.values))[:, 0], float(minuit.fval)
     return None

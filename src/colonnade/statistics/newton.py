@@ -2,12 +2,13 @@
 
 It converges in a handful of steps for what HistFactory can express; where its step does not descend, the Hessian's
 negative curvatures are taken with the other sign, and damped. Parameters that are one bin's own, such as its
-statistical uncertainty, are eliminated from each step exactly, so that its cost is that of the few others.
+statistical uncertainty, are eliminated from each step exactly, so that its cost is that of the few others. Where
+expected events reach 0 in a bin without events the likelihood has a corner, which each step keeps as such.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,16 @@ _TOLERANCE = 1e-10
 _STEPS = 100
 # where parameters without a bound end
 _FAR = 1e9
+# curvature of the rounded corners
+_STIFF = 1 / (2 * CORNER)
+# how often bins are put on their corners or let go in one step
+_ROUNDS = 5
+# a fit that is this many times the promised decrease above what is known is given up, after so many steps
+_HOPE, _TRUSTED, _SAME = 10.0, 3, 1e-7
+# of a step, the least part of the promised decrease
+_PART = 1e-3
+# derivatives whose first axis is that of the batch
+_LEADING = ("value", "jacobian", "second", "cross")
 # floats held at once by the Jacobians of a batch
 _BUDGET = 2_000_000
 
@@ -60,19 +71,19 @@ def newton(
     theta: Floats,
     free: Flags,
     bounds: tuple[Floats, Floats],
-    corner: float = CORNER,
+    steps: int = _STEPS,
+    least: Floats | None = None,
 ) -> Minimum:
     """Take Newton's steps for a batch, in parts that fit into memory; `minimise` describes the arguments.
 
-    `corner` is the width of the rounded corners of the likelihood.
+    A fit is given up after so many `steps`, or when it does not promise to come below the `least` value known.
     """
     count = at_once(likelihood)
-    parts = [
-        _iterate(
-            likelihood, data[:, at : at + count], theta[:, at : at + count], free[:, at : at + count], bounds, corner
-        )
-        for at in range(0, data.shape[1], count)
-    ]
+    least = np.full(data.shape[1], np.inf) if least is None else least
+    parts = []
+    for at in range(0, data.shape[1], count):
+        part = slice(at, at + count)
+        parts.append(_iterate(likelihood, data[:, part], theta[:, part], free[:, part], bounds, steps, least[part]))
     return Minimum(
         np.concatenate([part.values for part in parts], axis=1),
         np.concatenate([part.nll for part in parts]),
@@ -86,31 +97,36 @@ def _iterate(
     start: Floats,
     free: Flags,
     bounds: tuple[Floats, Floats],
-    corner: float,
+    steps: int,
+    least: Floats,
 ) -> Minimum:
     theta = start.copy()
     batch = theta.shape[1]
     converged = np.zeros(batch, dtype=bool)
     damping = np.zeros(batch)
     active = np.arange(batch)
-    known = likelihood.derivatives(theta, data, corner)
-    for _ in range(_STEPS):
+    known = likelihood.derivatives(theta, data)
+    pulls = np.full((likelihood.bins, batch), np.nan)
+    for taken in range(steps):
         here = theta[:, active]
         part = _of(known, active)
-        step, distance = _step(likelihood, here, part, free[:, active], bounds, damping[active])
-        done = (distance < _TOLERANCE) & (damping[active] < 1e-3)
+        step, distance, pulls = _step(likelihood, here, part, free[:, active], bounds, damping[active])
+        done = distance * (1 + 1e3 * damping[active]) < _TOLERANCE
         trial = here + step
-        new = likelihood.derivatives(trial, data[:, active], corner)
+        new = likelihood.derivatives(trial, data[:, active], pulls)
         # at the minimum rounding decides the sign of the difference
         old = known.value[active]
-        better = new.value <= old + 1e-13 * (1 + np.abs(old))
+        better = new.value <= old - _PART * distance + 1e-13 * (1 + np.abs(old))
         good, bad = active[better], active[~better]
         theta[:, good] = trial[:, better]
         _take(known, good, new, better)
         damping[good] = np.where(damping[good] < 1e-4, 0, damping[good] / 8)
         damping[bad] = np.maximum(damping[bad] * 4, 1e-2)
         converged[active[done]] = True
-        active = active[~done & (damping[active] < 1e12)]
+        most = least[active] - _SAME * (1 + known.value[active])
+        below = known.value[active] - _HOPE * distance < most
+        hopeless = ~below & (damping[active] == 0) & (taken >= _TRUSTED)
+        active = active[~done & ~hopeless & (damping[active] < 1e12)]
         if len(active) == 0:
             break
     return Minimum(theta, known.value, converged & np.isfinite(known.value))
@@ -120,21 +136,17 @@ def _of(known: Derivatives, active: NDArray[np.intp]) -> Derivatives:
     if len(active) == len(known.value):
         return known
     return Derivatives(
-        known.value[active],
-        known.gradient[:, active],
-        known.diagonal[:, active],
-        known.jacobian[active],
-        known.local[:, active],
-        known.weight[:, active],
-        known.second[active],
-        known.cross[active],
+        *(
+            getattr(known, each.name)[active if each.name in _LEADING else (slice(None), active)]
+            for each in fields(known)
+        )
     )
 
 
 def _take(known: Derivatives, places: NDArray[np.intp], new: Derivatives, which: Flags) -> None:
-    for field in fields(known):
-        mine, theirs = getattr(known, field.name), getattr(new, field.name)
-        if field.name in ("value", "jacobian", "second", "cross"):
+    for each in fields(known):
+        mine, theirs = getattr(known, each.name), getattr(new, each.name)
+        if each.name in _LEADING:
             mine[places] = theirs[which]
         else:
             mine[:, places] = theirs[:, which]
@@ -147,8 +159,8 @@ def _step(
     free: Flags,
     bounds: tuple[Floats, Floats],
     damping: Floats,
-) -> tuple[Floats, Floats]:
-    """Return a step inside the bounds, and the decrease it promises.
+) -> tuple[Floats, Floats, Floats]:
+    """Return a step inside the bounds, the decrease it promises, and how bins on their corners are pulled on.
 
     Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian with its
     negative curvatures taken as positive, damped.
@@ -159,17 +171,73 @@ def _step(
     moving = free & ~held
     limits = (np.maximum(low, -_FAR) - here, np.minimum(high, _FAR) - here)
     step, promise = np.zeros_like(here), np.zeros(here.shape[1])
+    pulls = np.full_like(known.rate, np.nan)
     for bent in (False, True):
         which = np.flatnonzero(~(promise > 0) | (damping > 0) if bent else damping == 0)
         if len(which):
             part, some = _of(known, which), (limits[0][:, which], limits[1][:, which])
-            step[:, which] = _eliminated(likelihood, part, moving[:, which], some, damping[which], bent=bent)
+            step[:, which], pulls[:, which] = _cornered(
+                likelihood, part, moving[:, which], some, damping[which], bent=bent
+            )
             promise[which] = _promise(part, moving[:, which], step[:, which])
-    return step, np.abs(promise)
+    return step, np.abs(promise), pulls
 
 
 def _promise(known: Derivatives, moving: Flags, step: Floats) -> Floats:
     return np.asarray(-np.sum(np.where(moving, known.gradient, 0.0) * step, axis=0) / 2)
+
+
+def _cornered(
+    likelihood: Likelihood,
+    known: Derivatives,
+    moving: Flags,
+    limits: tuple[Floats, Floats],
+    damping: Floats,
+    *,
+    bent: bool,
+) -> tuple[Floats, Floats]:
+    """Solve for a step on the likelihood whose corners, where bins without events reach 0, are kept as corners.
+
+    A bin that would cross 0 is put there; one that is there, and that the others pull on by less than 0 or more than 1,
+    is let go to that side.
+
+    Returns
+    -------
+    step, pulls
+        And the pulls on bins that end on their corners, between 0 and 1, not a number for others: (bins, batch).
+    """
+    resting = known.empty & (np.abs(known.rate) < CORNER)
+    slope, which = known.slope.copy(), np.arange(len(known.value))
+    above = known.rate > 0
+    step, pulls = np.zeros_like(known.gradient), np.full_like(known.rate, np.nan)
+    for _ in range(_ROUNDS):
+        part = _of(known, which)
+        some = (limits[0][:, which], limits[1][:, which])
+        rests = resting[:, which]
+        step[:, which] = _eliminated(
+            likelihood, part, moving[:, which], some, damping[which], (slope[:, which], rests), bent=bent
+        )
+        rate = part.rate + _change(likelihood, part, step[:, which])
+        pull = 0.5 + _STIFF * rate
+        pulls[:, which] = np.where(rests, np.clip(pull, 0, 1), np.nan)
+        freed = rests & ((pull < 0) | (pull > 1))
+        stopped = part.empty & ~rests & np.where(above[:, which], rate < -CORNER, rate > CORNER)
+        above[:, which] = np.where(freed, pull > 1, above[:, which])
+        resting[:, which] = (rests & ~freed) | stopped
+        slope[:, which] = np.where(freed, pull > 1, slope[:, which])
+        slope[:, which] = np.where(stopped, 0.5 + _STIFF * part.rate, slope[:, which])
+        which = which[np.any(freed | stopped, axis=0)]
+        if len(which) == 0:
+            break
+    return step, pulls
+
+
+def _change(likelihood: Likelihood, known: Derivatives, step: Floats) -> Floats:
+    """Return the change of the bins by a step, to first order: (bins, batch)."""
+    own = np.where(likelihood.local >= 0, likelihood.local, 0)
+    moved = np.where((likelihood.local >= 0)[:, None], step[own], 0.0)
+    others = (known.jacobian @ step[likelihood.columns].T[:, :, None])[:, :, 0].T
+    return np.asarray(others + known.local * moved)
 
 
 def _eliminated(
@@ -178,20 +246,38 @@ def _eliminated(
     moving: Flags,
     limits: tuple[Floats, Floats],
     damping: Floats,
+    corners: tuple[Floats, Flags],
     *,
     bent: bool,
 ) -> Floats:
     """Solve for a step with the bins' own parameters eliminated; `bent` takes negative curvatures as positive.
 
     With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters (gradient h), the others' step
-    (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h).
+    (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h). `corners` are the slopes of all bins and which of them
+    rest on their corners, each (bins, batch).
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
-    matrix, between, stiff, pull = reduced(likelihood, known, moving, damping)
+    slope, resting = corners
+    local = np.where(moving[mine], known.local[own], 0.0)
+    other = slope - known.slope
+    smooth = replace(known, weight=np.where(resting, 0.0, known.weight))
+    matrix, between, stiff, pull = reduced(likelihood, smooth, moving, damping)
     if bent:
         matrix = _convex(matrix, moving[columns].T, damping)
-    gradient = known.gradient[columns] - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
+    # a corner is as stiff in any case
+    hard = np.where(resting, _STIFF, 0.0)
+    lever = hard[own] * local
+    stiff = stiff + lever * local
+    between = between + known.jacobian[:, own] * lever.T[:, :, None]
+    pull = pull + other[own] * local
+    hard[own] -= lever**2 / stiff
+    rows = np.flatnonzero(np.any(resting | (other != 0), axis=1))
+    on_corners = known.jacobian[:, rows]
+    turned = np.swapaxes(on_corners, 1, 2)
+    matrix = matrix + turned @ (on_corners * hard[rows].T[:, :, None])
+    gradient = known.gradient[columns] + (turned @ other[rows].T[:, :, None])[:, :, 0].T
+    gradient = gradient - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
     change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
     step = np.zeros_like(known.gradient)
     step[columns] = change

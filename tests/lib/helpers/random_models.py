@@ -390,31 +390,38 @@ def _limits(result, likelihood, oracle, data, parts, starts) -> None:
         result.told.append(f"limit: {error}")
         return
 
-    def root(at, counts, least_of_all):
-        start = fit_at(likelihood, np.array([at]), counts[:, None], theta[:, None]).values[:, 0]
-        found = oracle.minimum(counts, start, seed=0, hold={mu: at}, starts=min(starts, 8))
-        return math.sqrt(max(0.0, 2 * (found - least_of_all)))
+    def roots(at, counts, least_of_all):
+        found = fit_at(likelihood, np.array(at), counts[:, None], theta[:, None]).values
+        least = [
+            oracle.minimum(counts, start, seed=0, hold={mu: value}, starts=min(starts, 8))
+            for value, start in zip(at, found.T, strict=True)
+        ]
+        return [math.sqrt(max(0.0, 2 * (each - least_of_all))) for each in least]
 
-    for index in (0, 2, 4):
+    def around(limit):
+        # a likelihood may rise as a step there, where a bin with events comes to expect none
+        return [limit * (1 + side) for side in (-1e-4, 1e-4)] if math.isfinite(limit) else [1e6]
+
+    chosen = (0, 2, 4)
+    found = iter(roots([at for index in chosen for at in around(limits.expected[index])], asimov, 0.0))
+    for index in chosen:
         sigma, limit = SIGMAS[index], limits.expected[index]
         target = sigma + norm.isf(0.05 * norm.sf(-sigma))
         if math.isfinite(limit):
-            # a likelihood may rise as a step there, where a bin with events comes to expect none
-            low, high = (root(limit * (1 + side), asimov, 0.0) for side in (-1e-4, 1e-4))
+            low, high = next(found), next(found)
             nearest = min(max(target, low), high)
             result.close(f"limit {sigma:+d} ({limit:.5g})", nearest, target, 2e-3 * (1 + target))
         else:
             result.compared += 1
-            if not root(1e6, asimov, 0.0) <= target:
+            if not next(found) <= target:
                 result.wrong.append(f"limit {sigma:+d} is not infinite")
     if math.isfinite(limits.observed):
-
-        def cls(at):
-            q, q_a = root(at, seen, free), root(at, asimov, 0.0)
-            distance = q - q_a if q <= q_a else (q * q - q_a * q_a) / (2 * q_a)
-            return math.exp(norm.logsf(distance + q_a) - norm.logsf(distance))
-
-        high, low = (cls(limits.observed * (1 + side)) for side in (-1e-4, 1e-4))
+        at = around(limits.observed)
+        high, low = (
+            math.exp(norm.logsf(distance + q_a) - norm.logsf(distance))
+            for q, q_a in zip(roots(at, seen, free), roots(at, asimov, 0.0), strict=True)
+            for distance in (q - q_a if q <= q_a else (q * q - q_a * q_a) / (2 * q_a),)
+        )
         result.close(f"observed limit ({limits.observed:.5g})", min(max(0.05, low), high), 0.05, 1e-3)
 
 
