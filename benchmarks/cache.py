@@ -35,7 +35,7 @@ def run(folder: Path, datasets: int, cache: str) -> dict[str, float]:
     sys.path.insert(0, str(folder))
     from processors.dilepton_met import DileptonMET
 
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     wanted = [Dataset(f"d{number}", {"events.root": "Events"}, metadata, folder) for number in range(datasets)]
     processor = DileptonMET()
     started = time.perf_counter()

@@ -46,7 +46,7 @@ def run(folder: Path, files: int) -> dict[str, float]:
             times.append(time.process_time())
 
     times: list[float] = []
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     names = {f"{number}.root": "Events" for number in range(files)}
     dataset = Dataset("made", names, metadata, folder)
     result = run_datasets(

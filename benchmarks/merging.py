@@ -122,7 +122,7 @@ def peak_memory(kind: str, folder: Path, chunks: int) -> float:
 
 def run(kind: str, folder: Path, chunks: int) -> None:
     """Run the file in so many chunks: the fewer, the larger."""
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     dataset = Dataset("zll", {"merging.root": "Events"}, metadata, folder)
     settings = ExecutorSettings(kind=kind, workers=None if kind == "iterative" else 2)
     result = run_datasets(Many(), [dataset], luminosity=1.0, executor=settings, chunk_size=EVENTS // chunks)

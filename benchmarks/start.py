@@ -90,7 +90,7 @@ def project(folder: Path) -> None:
     (folder / "workflows" / "watched.yaml").write_text(WORKFLOW, encoding="utf-8")
     made = {
         "files": {str(events_file(100_000)): "Events"},
-        "metadata": {"process": "zll", "kind": "background", "xsec_pb": 1.0},
+        "metadata": {"process": "zll", "kind": "background", "xsec_pb": 1.0, "sumw": "events"},
     }
     (folder / "datasets.json").write_text(json.dumps({"made": made}), encoding="utf-8")
 

@@ -50,7 +50,7 @@ def run(folder: Path, datasets: int, workers: int) -> tuple[float, bytes]:
     """Return the seconds of the event loop, and the bits."""
     from processors.dilepton_met import DileptonMET
 
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     wanted = [Dataset(f"d{number}", {"events.root": "Events"}, metadata, folder) for number in range(datasets)]
     watch = Watch()
     settings = ExecutorSettings(kind="dask", workers=workers, threads=1)

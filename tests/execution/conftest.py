@@ -152,7 +152,9 @@ def simulated(tmp_path: Path) -> Callable[..., Dataset]:
             path = tmp_path / f"{name}_{number}.root"
             write_events(path, size, seed=100 * len(name) + number, runs=3.0 * size if runs else None)
             files[path.name] = "Events"
-        metadata = Metadata(**{"process": name, "kind": "background", "xsec_pb": 2.0, **more})
+        simulation = more.get("kind") != "data"
+        whole = {"sumw": "events"} if simulation and not runs else {}
+        metadata = Metadata(**{"process": name, "kind": "background", "xsec_pb": 2.0, **whole, **more})
         return Dataset(name, files, metadata, tmp_path)
 
     return make

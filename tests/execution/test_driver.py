@@ -64,7 +64,7 @@ def plans(datasets: int, chunks: int) -> list[Assignment]:
         Assignment(
             DatasetPlan(
                 f"d{number}",
-                Metadata(process="zll", kind="background", xsec_pb=1.0),
+                Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"),
                 [FilePlan(str(Path("a.root")), source)],
                 [Chunk(index, 0, 10 * index, 10 * index + 10) for index in range(chunks)],
             ),

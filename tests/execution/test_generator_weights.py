@@ -51,7 +51,7 @@ class Theory(Processor):
 
 
 def dataset(*paths, **more):
-    about = Metadata(process="ttbar", kind="background", xsec_pb=XSEC, **more)
+    about = Metadata(process="ttbar", kind="background", xsec_pb=XSEC, **{"sumw": "events", **more})
     return Dataset("ttbar", {str(path): "Events" for path in paths}, about, Path())
 
 
@@ -243,7 +243,7 @@ def test_a_skim_takes_the_sums_of_runs(write):
         "genEventSumw": np.array([10.0, 30.0]),
         "LHEPdfSumw": ak.Array([[1.0, 1.0, 1.2], [1.0, 1.0, 1.4]]),
     }
-    result = run(Vectors(), dataset(write(vectors, runs=runs)))
+    result = run(Vectors(), dataset(write(vectors, runs=runs), sumw=None))
     entry = result.ledger.datasets["ttbar"]
     assert (entry.sumw, entry.sumw_processed) == (40.0, 8.0)
     assert entry.generator["pdf_1"].source == "Runs"
@@ -259,8 +259,8 @@ def test_a_skim_without_sums_is_refused(write):
     with pytest.raises(
         InputError, match=r"ttbar is a skim, and the sum of pdf_0 .* \(LHEPdfSumw\[0\]\); say `normalise"
     ):
-        run(Vectors(), dataset(path))
-    run(Vectors(), dataset(path), to_nominal={"pdf"})
+        run(Vectors(), dataset(path, sumw=None))
+    run(Vectors(), dataset(path, sumw=None), to_nominal={"pdf"})
     with pytest.raises(InputError, match="ttbar is a skim"):  # as the manifest says; without a Runs tree
         run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "c.root"), sumw=40.0))
     data = Dataset("data", {str(write([[1.0, 1.0, 1.5]] * 4, "d.root")): "Events"},
@@ -268,35 +268,24 @@ def test_a_skim_without_sums_is_refused(write):
     assert run(Vectors(), data).ledger.datasets["data"].generator == {}
     absolute = {"genEventSumw": np.array([40.0]), "LHEPdfSumw": ak.Array([[40.0, 40.0, 48.0]])}
     with pytest.raises(InputError, match=r"weights of pdf_0 is 40 times the nominal one \(Runs\)"):
-        run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "b.root", runs=absolute)))
+        run(Vectors(), dataset(write([[1.0, 1.0, 1.5]] * 4, "b.root", runs=absolute), sumw=None))
 
 
-def test_what_is_normalised_by_its_own_events_is_said(write):
-    class Said(Progress):
-        def __init__(self):
-            self.said = []
-
-        def say(self, text):
-            self.said.append(text)
-
-        def begin(self, *_):
-            """Nothing."""
-
-        advance = begin
-
-        def end(self):
-            """Nothing."""
-
-    vectors, runs = [[1.0, 1.0, 1.5]] * 4, {"genEventSumw": np.array([8.0])}
-    for name, has, more, count in (
-        ("a.root", None, {}, 1),
-        ("b.root", runs, {}, 0),
-        ("c.root", None, {"sumw": 8.0}, 0),
-    ):
-        progress = Said()
-        run(Vectors(), dataset(write(vectors, name, has), **more), progress=progress)
-        said = [each for each in progress.said if "neither Runs trees nor a sumw" in each]
-        assert len(said) == count, name
+def test_what_was_generated_must_be_told(write):
+    """By the Runs trees or the manifest; else a skim would be normalised by its survivors."""
+    vectors, runs = [[1.0, 1.0, 1.5]] * 4, {"genEventSumw": np.array([16.0])}
+    path = write(vectors)
+    with pytest.raises(InputError, match=r'Dataset ttbar: neither Runs trees .* \("sumw": "events"\)'):
+        run(Vectors(), dataset(path, sumw=None))
+    for told, (name, has, more) in {
+        16.0: ("b.root", runs, {"sumw": None}),
+        24.0: ("b.root", runs, {"sumw": 24.0}),
+        8.0: ("b.root", runs, {"sumw": "events"}),
+    }.items():
+        result = run(Vectors(), dataset(write(vectors, name, has), **more), to_nominal={"pdf"})
+        assert result.ledger.datasets["ttbar"].sumw == told
+    weighted = Metadata(process="ttbar", kind="background", weighted_to=1.0)
+    run(Vectors(), Dataset("ttbar", {str(path): "Events"}, weighted, Path()))
 
 
 def test_mistakes(path):

@@ -131,7 +131,7 @@ def test_a_column_that_only_rare_events_need_is_read_for_them(
     pairs: Any, tmp_path: Path, bits: Callable[[Any], bytes]
 ) -> None:
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0), tmp_path)
+    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
     text = pairs.analysis.read_text()
     assert "pt = objects.muons.pt\n" in text
     rarely = text.replace("pt = objects.muons.pt\n", RARE.format(column="mass"))
@@ -148,7 +148,7 @@ def test_a_column_that_only_rare_events_need_is_read_for_them(
 def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp_path: Path) -> None:
     """Where no column can be to blame, once is enough."""
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0), tmp_path)
+    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
     calls = tmp_path / "calls"
     failing = (
         "pt = objects.muons.pt\n        if ak.any(pt > 5000):\n"
@@ -162,7 +162,7 @@ def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp
 
 def test_a_column_that_is_missing_where_a_rare_event_needs_it_stops_the_run(pairs: Any, tmp_path: Path) -> None:
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0), tmp_path)
+    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
     pairs.analysis.write_text(pairs.analysis.read_text().replace("pt = objects.muons.pt\n", RARE.format(column="dxy")))
     with pytest.raises(EventError, match=r"rare\.root.*no column Muon_dxy"):
         run(pairs, [dataset])
@@ -243,7 +243,7 @@ def test_a_column_that_an_analysis_looks_for_is_found_by_the_events_that_need_it
     )
     text = pairs.analysis.read_text().replace("import awkward as ak", "import awkward as ak\nimport numpy as np")
     pairs.analysis.write_text(text + WEIGHTED.format(how=ASKED[how]))
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     result = run(pairs, [Dataset("zll", {"late.root": "Events"}, metadata, tmp_path)])
     scale = 1.0 * 10.0 * 1000 / 3000  # cross-section (pb), luminosity (1/fb), events
     filled = result.histograms["leading"]["zll"]["pair", "nominal", :].values(flow=True).sum()

@@ -150,7 +150,7 @@ def test_a_weight_that_is_no_number_stops_the_run(
     pairs: Any, tmp_path: Path, write_events: Callable[..., None]
 ) -> None:
     write_events(tmp_path / "nan.root", 3000, seed=1, weight=float("nan"))
-    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events")
     with pytest.raises(EventError, match="genWeight"):
         run(pairs, [Dataset("zll", {"nan.root": "Events"}, metadata, tmp_path)])
 
@@ -173,7 +173,7 @@ def test_a_negative_sum_of_weights_normalises_nothing(
 ) -> None:
     """Divided by it, weights that are mostly negative would give positive yields."""
     write_events(tmp_path / "negative.root", 200, seed=1, weight=-1.0)
-    metadata = Metadata(process="zll", kind="background", xsec_pb=2.0)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=2.0, sumw="events")
     with pytest.raises(EventError, match=r"zll can't be normalised: its sum of generator weights is -\d"):
         run(pairs, [Dataset("zll", {"negative.root": "Events"}, metadata, tmp_path)])
 
@@ -187,6 +187,6 @@ def test_sums_that_overflow_are_noticed(pairs: Any, tmp_path: Path, xsec: float,
         columns = {**events, "genWeight": np.full(2, weight), "Muon": muons}
         kinds = {name: ak.type(ak.Array(values)).content for name, values in columns.items()}
         file.mktree("Events", kinds).extend(columns)
-    metadata = Metadata(process="zll", kind="background", xsec_pb=xsec)
+    metadata = Metadata(process="zll", kind="background", xsec_pb=xsec, sumw="events")
     with pytest.raises(EventError, match=r"zll (can't be normalised|holds a sum of weights).* too large"):
         run(pairs, [Dataset("zll", {"large.root": "Events"}, metadata, tmp_path)])

@@ -57,7 +57,7 @@ class Other(Split):
 
 @pytest.fixture
 def ttbar(shared_data: Path) -> list[Dataset]:
-    metadata = Metadata(process="ttbar", kind="background", xsec_pb=923.6, era="2022")
+    metadata = Metadata(process="ttbar", kind="background", xsec_pb=923.6, sumw="events", era="2022")
     return [Dataset("ttbar", {"nano_tt_v12.root": "Events"}, metadata, shared_data / "nanoaod")]
 
 

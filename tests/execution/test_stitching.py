@@ -50,7 +50,7 @@ def stitched(folder: Path, **samples: tuple[float, dict[str, Any]]) -> list[Any]
     entries = {
         name: {
             "files": {f"{name}.root": "Events"},
-            "metadata": {"process": "w", "kind": "background", "xsec_pb": xsec, "stitch": box},
+            "metadata": {"process": "w", "kind": "background", "xsec_pb": xsec, "stitch": box, "sumw": "events"},
         }
         for name, (xsec, box) in samples.items()
     }

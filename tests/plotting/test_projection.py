@@ -15,9 +15,9 @@ from colonnade.config import parse_settings
 from colonnade.execution import Ledger, Result
 from colonnade.plotting.histogram_pictures import stack_of
 from colonnade.plotting.labels import Process
-from colonnade.plotting.projection import FlatUncertainty, Histogram, axis_of, project
+from colonnade.plotting.projection import FlatUncertainty, Histogram, axis_of, model_uncertainties, project
 from colonnade.plotting.run import Run
-from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 numbers = st.floats(-50, 200, allow_nan=False)
 
@@ -91,6 +91,30 @@ def test_flat_uncertainties_move_their_processes_together():
     assert found.down[0] == pytest.approx(4)
     only = (FlatUncertainty("norm", 1.2, 0.9, regions=("CR*",)),)
     assert not project(parts, ["ww", "zz"], "SR", only).up.any()
+
+
+def test_members_are_combined_in_the_band():
+    """A PDF band as NumPy makes it of the members, the strong coupling once, processes added with one parameter."""
+    rng = np.random.default_rng(3)
+    names = ["nominal", *(f"pdf_{place}" for place in range(5)), "alphas_up", "alphas_down"]
+    contents = {process: dict(zip(names, rng.uniform(5, 9, (len(names), 5)), strict=True)) for process in "ab"}
+    pdf = SystematicSettings(
+        name="pdf", type="histosys", variation="pdf", combine="hessian", alpha_s="alphas", processes=("a", "b")
+    )
+    of_model = model_uncertainties(ModelSettings.model_construct(systematics=(pdf,)), [])
+    size = np.zeros(5)
+    for each in contents.values():
+        nominal, *members, up, down = each.values()
+        size += np.sqrt(np.square(np.array(members) - nominal).sum(axis=0) + ((up - down) / 2) ** 2)
+    found = project({process: filled(each) for process, each in contents.items()}, ["a", "b"], "SR", of_model)
+    np.testing.assert_allclose(found.up, size[1:4], rtol=1e-12)
+    np.testing.assert_allclose(found.down, size[1:4], rtol=1e-12)
+    apart = project({"c": filled(contents["a"])}, ["c"], "SR", of_model)
+    assert (apart.up < size[1:4]).all(), "of a process that it does not name nothing is combined"
+    # of the yield the members of the yield are combined, not those of its bins
+    (whole,) = project({"a": filled(contents["a"]).integral()}, ["a"], "SR", of_model).up
+    nominal, *members, up, down = (values.sum() for values in contents["a"].values())
+    assert whole == pytest.approx(np.hypot(np.linalg.norm(np.array(members) - nominal), (up - down) / 2))
 
 
 def test_flow_is_told_or_folded():
@@ -173,6 +197,5 @@ def test_the_luminosity_moves_no_background_that_is_made_of_data():
     ledger = Ledger(0.0, {})
     run = Run("", Result({}, {}, ledger), {"ww": "background", "fakes": "background"}, model=model)
     for made, moved in (((), True), (("fakes",), False)):
-        (luminosity,) = replace(run, data_driven=made).flat
-        assert luminosity.applies("ww", "SR")
-        assert luminosity.applies("fakes", "SR") == moved
+        (luminosity,) = replace(run, data_driven=made).of_model
+        assert luminosity.processes == (("ww", "fakes") if moved else ("ww",))

@@ -50,6 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (events, hard, xsec) in SAMPLES.items():
         write_muons(folder / f"{name}.root", rng, events, data=False, hard=hard)
         metadata: dict[str, Any] = {"process": "background", "kind": "background", "xsec_pb": xsec, "varies": name}
+        metadata["sumw"] = "events"
         entries[f"background_{name}"] = {"files": {f"{name}.root": "Events"}, "metadata": metadata}
     (folder / "datasets.json").write_text(json.dumps(entries))
     run_workflow(load_workflow(write_workflow(folder)), folder / "out", console=Console(quiet=True))

@@ -111,7 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_muons(folder / f"{name}{era}.root", rng, events, data=name == "data", hard=hard)
             metadata: dict[str, Any] = {"process": name, "kind": name, "era": era, "extra": {"prefiring": prefiring}}
             if name != "data":
-                metadata["xsec_pb"] = 1.0 if name == "background" else 0.05
+                metadata |= {"xsec_pb": 1.0 if name == "background" else 0.05, "sumw": "events"}
             entries[f"{name}{era}"] = {"files": {f"{name}{era}.root": "Events"}, "metadata": metadata}
     (folder / "datasets.json").write_text(json.dumps(entries))
     run_workflow(load_workflow(change(folder)), folder / "out", console=QUIET)

@@ -92,9 +92,10 @@ class Edits(RuleBasedStateMachine):
         self.put("workflows/search.yaml", json.dumps(content))
         self.put("workflows/clean.yaml", json.dumps(content | {"cache": {"enabled": False}}))
         entries: dict[str, Any] = {"data": {"process": "data", "kind": "data"}}
-        entries["background"] = {"process": "background", "kind": "background", "xsec_pb": state.xsec}
+        whole = {"sumw": "events"}
+        entries["background"] = {"process": "background", "kind": "background", "xsec_pb": state.xsec, **whole}
         if state.signal:
-            entries["signal"] = {"process": "signal", "kind": "signal", "xsec_pb": 0.05}
+            entries["signal"] = {"process": "signal", "kind": "signal", "xsec_pb": 0.05, **whole}
         manifest = {name: {"files": {f"{name}.root": "Events"}, "metadata": entry} for name, entry in entries.items()}
         self.put("datasets.json", json.dumps(manifest))
 

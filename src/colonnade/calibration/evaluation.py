@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics.compiled import compiled
 from colonnade.kinematics.views import view
+from colonnade.processor.corrections import OUTSIDE
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -41,9 +43,6 @@ class Correction:
     ----------
     inputs
         The names of its inputs, in order.
-    outside
-        How many values were evaluated outside the range of the correction's bins so far, where the file says that
-        the outermost bin or a default value is taken.
 
     Raises
     ------
@@ -62,7 +61,6 @@ class Correction:
         self.inputs: tuple[str, ...] = tuple(one.name for one in self._correction.inputs)
         parts = _contents(corrections)[name]["stack"] if compound else [name]
         self._ranges = _ranges([_contents(corrections)[part]["data"] for part in parts], compound=compound)
-        self.outside = 0
 
     def __call__(self, where: str = "in these events", **inputs: Any) -> Any:
         """Evaluate the correction.
@@ -114,7 +112,7 @@ class Correction:
             bad = np.count_nonzero(~np.isfinite(values))
             msg = f"the correction {self.name} gives {bad} values that are not finite {where}."
             raise EventError(msg)
-        self.outside += outside
+        _count_outside(self.name, outside)
         return values
 
     def _outside(self, inputs: Mapping[str, Any]) -> tuple[int, str]:
@@ -128,6 +126,12 @@ class Correction:
                 first = f"{name} = {values[out].flat[0]:g}"
             bad = bad | out
         return int(np.count_nonzero(bad)), first
+
+
+def _count_outside(name: str, values: int) -> None:
+    """Note for how many values of a chunk a correction is evaluated outside its range; the run tells of them."""
+    if values:
+        OUTSIDE.get(Counter())[name] += values
 
 
 class Uncertainties:
@@ -174,7 +178,7 @@ class Uncertainties:
                 raise EventError(msg)
             self._seen[2][key] = _bins(eta, pt, eta_edges, pt_edges)
         bins, outside = self._seen[2][key]
-        correction.outside += outside
+        _count_outside(correction.name, outside)
         return np.asarray(_linear(bins, pt, parameters, default))
 
     def __iter__(self) -> Iterator[str]:

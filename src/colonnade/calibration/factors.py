@@ -57,11 +57,6 @@ class Factor:
         self._words = [{}] if words is None else [{words[0]: word} for word in words[1:]]
         self._fixed = fixed
 
-    @property
-    def outside(self) -> int:
-        """How many values were outside the range of the correction so far."""
-        return self.correction.outside
-
     def each(self, events: Any, **inputs: Any) -> tuple[Any, ...]:
         """Return the factor of each object, or of each event: nominal, up and down."""
         given = {**self._fixed, **inputs}
@@ -131,11 +126,6 @@ class WorkingPoint:
     def __init__(self, corrections: Any, *, heavy: str, light: str, point: str, efficiencies: Correction) -> None:
         self._parts = [Correction(corrections, name) for name in (heavy, light)]
         self._point, self._efficiencies = point, efficiencies
-
-    @property
-    def outside(self) -> int:
-        """How many jets were outside the range of a correction so far."""
-        return sum(one.outside for one in (*self._parts, self._efficiencies))
 
     def __call__(
         self, jets: Any, tagged: Any, events: Any, *, heavy: str = "central", light: str = "central"

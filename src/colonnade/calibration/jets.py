@@ -100,15 +100,6 @@ class Jets:
         self._offset: Correction | None = None
         self._last: _Calibrated | None = None
 
-    @property
-    def outside(self) -> dict[str, int]:
-        """How many jets were outside the range of each correction so far, where that occurred.
-
-        What is taken for them is what the file says: the outermost bin or a default value.
-        """
-        parts = (self._correction, self._resolution, self._scale_factor, *self._uncertainties.corrections.values())
-        return {part.name: part.outside for part in parts if part is not None and part.outside}
-
     def __call__(self, jets: Any, events: Any, shift: Shift = _NOMINAL) -> ak.Array:
         """Return the calibrated jets, in their order in the file.
 

@@ -40,11 +40,6 @@ class Electrons:
         self._scale, self._smearing = Correction(corrections, scale), Correction(corrections, smearing)
         self._name = name
 
-    @property
-    def outside(self) -> dict[str, int]:
-        """How many objects were outside the range of each correction so far, where that occurred."""
-        return {one.name: one.outside for one in (self._scale, self._smearing) if one.outside}
-
     def __call__(self, electrons: Any, events: Any, shift: Shift = _NOMINAL) -> ak.Array:
         """Return the objects with their new transverse momenta.
 
@@ -97,11 +92,6 @@ class Muons:
     def __init__(self, corrections: Any) -> None:
         names = ("a_data", "m_data", "a_mc", "m_mc", "k_data", "k_mc", "poly_params")
         self._parts = {name: Correction(corrections, name) for name in names}
-
-    @property
-    def outside(self) -> dict[str, int]:
-        """How many muons were outside the range of each correction so far, where that occurred."""
-        return {name: one.outside for name, one in self._parts.items() if one.outside}
 
     def __call__(self, muons: Any, events: Any, shift: Shift = _NOMINAL) -> ak.Array:
         """Return the muons with their new transverse momenta.

@@ -126,6 +126,10 @@ def _cells(row: _Row) -> list[Any]:
     return [*cells, Text(visible(problem), "red") if problem else Text("ok", "green")]
 
 
+def _sum(text: str) -> float | str:
+    return text if text == "events" else float(text)
+
+
 @datasets.command("add")
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True)
@@ -136,7 +140,7 @@ def _cells(row: _Row) -> list[Any]:
 @click.option("--weighted-to", type=float, help="Instead: luminosity in fb^-1 that the events' weights stand for.")
 @click.option("--k-factor", type=float, help="Higher order over that cross-section.")
 @click.option("--filter-efficiency", type=float, help="Share of the cross-section that the sample holds.")
-@click.option("--sumw", type=float, help="Sum of generator weights, where the files don't tell it.")
+@click.option("--sumw", type=_sum, help="Sum of generator weights; events: that of the events in the files.")
 @click.option("--era", help="Data-taking period, one of a workflow's eras.")
 @click.option("--varies", metavar="NAME", help="Of an alternative sample: its variation, such as hdamp_up.")
 @click.option("--luminosity", type=float, help="Integrated luminosity in fb^-1, for data.")
@@ -217,8 +221,10 @@ def _found(source: Any, dataset: Any) -> Iterator[str]:
     elif not weighted:
         yield "missing: the generator weight; name its column (--weight), or say that there is none (--weight 1)"
     else:
-        total = metadata.sumw if metadata.sumw is not None else source.sumw
-        said = "summed while the events are read" if total is None else f"{total:g}"
+        total = source.sumw if metadata.sumw is None else metadata.sumw
+        said = f"{total:g}" if isinstance(total, float) else "that of the events in the files"
+        if total is None and metadata.weighted_to is None:
+            said = "missing (--sumw), or these files hold all generated events (--sumw events)"
         yield f"simulation, weighted by {metadata.weight or 'genWeight'}; sum of weights: {said}"
     yield from source.notes
 

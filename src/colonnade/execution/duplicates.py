@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,9 @@ def find_duplicates(datasets: Sequence[Dataset], folder: Path | None = None, **o
     with tempfile.TemporaryDirectory(prefix="colonnade-events-", dir=folder) as spool:
         eras = {dataset.metadata.era for dataset in datasets} - {None}
         luminosity: Any = dict.fromkeys(eras, 1.0) if eras else 1.0
-        result = run_datasets(_Identities(Path(spool)), datasets, luminosity=luminosity, **options)
+        # nothing is scaled, so it need not be known what was generated
+        given = [replace(one, metadata=one.metadata.model_copy(update={"sumw": "events"})) for one in datasets]
+        result = run_datasets(_Identities(Path(spool)), given, luminosity=luminosity, **options)
         result.ledger.check()
         files = ChunkFiles({})
         for block in result.histograms["keys"].values():

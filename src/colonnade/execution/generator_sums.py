@@ -75,7 +75,8 @@ def generator_ratios(
     """
     generated = entry.sumw
     if plan.metadata.weighted_to is not None:
-        generated = plan.metadata.sumw or entry.sumw_processed
+        told = plan.metadata.sumw
+        generated = told if isinstance(told, float) else entry.sumw_processed
     whole = math.isclose(generated, entry.sumw_processed, rel_tol=_ESTIMATE if entry.lost else _ROUNDING)
     wanted = {name: each for name, each in sums.items() if name.rpartition("_")[0] not in to_nominal}
     runs = (

@@ -324,7 +324,8 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     S_f comes from the file's `Runs` tree. Where the manifest gives the whole dataset's sum instead, it is
     shared over the files in proportion to their `Runs` sums, else to their entries; a file that could not
     be opened takes what the manifest's sum leaves, where all others have a `Runs` sum, else an average
-    share. Without either, S is the sum of the weights of the processed events.
+    share. Without either, or where the manifest says that the files hold all events, S is the sum of the weights of
+    the processed events; see `require_sum`.
 
     Parameters
     ----------
@@ -345,14 +346,14 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     runs = [file.source.sumw for file in opened if file.source is not None]
     known = [value for value in runs if value is not None]
     total = plan.metadata.sumw
+    if total == "events" or (total is None and not known):
+        return sumw_processed
     if total is None:
-        if not known:
-            return sumw_processed
         if len(known) < len(runs):
             without = next(file.path for file, value in zip(opened, runs, strict=True) if value is None)
             msg = (
                 f"Dataset {plan.name}: {len(runs) - len(known)} of its files have no sum of weights in a Runs tree "
-                f"(the first is {without}) and others do; give the whole sample's sumw in the manifest."
+                f"(the first is {without}) and others do; give the sum of all generated events as sumw in the manifest."
             )
             raise InputError(msg)
         return math.fsum(value * share for value, share in zip(known, shares, strict=True))
@@ -369,16 +370,26 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
 
-def own_sum_notes(plan: DatasetPlan) -> list[str]:
-    """Return what to say where nothing tells how many events NanoAOD was made of, so that its own normalise it."""
+def require_sum(plan: DatasetPlan) -> None:
+    """Refuse simulated events that may be what a skim left, where nothing tells the sum of what was generated.
+
+    Events without generator weights each count once, as the manifest says, and stand for themselves.
+
+    Raises
+    ------
+    InputError
+        Naming the dataset, and what to write into the manifest.
+    """
     sources = [file.source for file in plan.files if file.source is not None]
-    if plan.metadata.sumw is not None or any(one.schema != "nanoaod" or one.sumw is not None for one in sources):
-        return []
+    told = plan.metadata.sumw is not None or any(each.sumw is not None for each in sources)
+    if told or not any("genWeight" in each.columns for each in sources):
+        return
     msg = (
-        f"dataset {plan.name} has neither Runs trees nor a sumw in the manifest, so it is normalised by the events in "
-        "its files, as if they were all that were generated; of a skim, give the sumw."
+        f"Dataset {plan.name}: neither Runs trees of its files nor the manifest tell the sum of the weights of all "
+        'generated events, by which the sample is normalised; give it in the manifest ("sumw": 1.5e6), or say that '
+        'the files hold all of these events ("sumw": "events").'
     )
-    return [msg]
+    raise InputError(msg)
 
 
 def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list[float]:

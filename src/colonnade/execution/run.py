@@ -20,7 +20,7 @@ from colonnade.execution.coffea_processor import (
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.learning import Learner
-from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left, own_sum_notes
+from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left, require_sum
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
@@ -114,7 +114,8 @@ def run_datasets(
         raise ConfigError(msg)
     if not isinstance(datasets, Sequence):
         datasets = as_datasets(datasets)
-    check_eras(datasets, luminosity if isinstance(luminosity, Mapping) else ())
+    if run.schema is None:  # else each dataset is scaled by itself, whatever its era
+        check_eras(datasets, luminosity if isinstance(luminosity, Mapping) else ())
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
     run.look_up(plan, files)
@@ -138,7 +139,7 @@ def run_datasets(
     entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
     results = {name: outcome.result for name, outcome in outcomes.items()}
-    _tell_negative(results, progress)
+    _tell(results, progress)
     histograms, cutflow, eras, accumulator = run.collected(plan, results, ledger, luminosity)
     processed = sum(outcome.events for outcome in outcomes.values())
     timing = Timing(
@@ -205,8 +206,8 @@ class _Run:
             self._tell(dataset)
             if dataset.metadata.kind != "data" and dataset.metadata.weighted_to is None:
                 effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
-                for note in own_sum_notes(dataset):
-                    self.progress.say(f"Note: {note}")
+                if self.schema is None:  # a coffea processor scales by itself
+                    require_sum(dataset)
         return plan
 
     def _tell(self, dataset: DatasetPlan) -> None:
@@ -385,8 +386,14 @@ class _Run:
         return open_cluster(settings, workers)
 
 
-def _tell_negative(results: Mapping[str, Any], progress: Progress) -> None:
+def _tell(results: Mapping[str, Any], progress: Progress) -> None:
+    """Say what a user should know of the weights of the events."""
     for name, result in results.items():
+        outside = fold(None, *(each.get("outside", {}) for each in pieces_of(result)))
+        if outside:
+            found = ", ".join(f"{correction} ({values:,} values)" for correction, values in outside.items())
+            msg = f"dataset {name}: corrections were evaluated outside the range of their bins: {found}"
+            progress.say(f"Note: {msg}; the outermost bin or the file's default counts.")
         transfers = fold(None, *(each.get("transfers", {}) for each in pieces_of(result)))
         for region, (events, negative) in transfers.items():
             if negative:

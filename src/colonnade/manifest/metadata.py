@@ -128,8 +128,9 @@ with warnings.catch_warnings():
         filter_efficiency
             The share of the cross-section that the sample holds.
         sumw
-            Sum of the generator weights of the whole sample; else the files' `Runs` tree tells it, else the
-            events that were processed.
+            Sum of the generator weights of all events that were generated; else the files' `Runs` trees tell it.
+            ``"events"`` where the files hold all of these events, so that the sum over those that are processed is
+            taken. Simulated events with generator weights and a cross-section are refused where nothing tells it.
         era
             The data-taking period, one of the workflow's `eras`, which give its luminosity, corrections and parameters.
         extra
@@ -167,7 +168,7 @@ with warnings.catch_warnings():
         xsec_pb: float | None = Field(default=None, gt=0, validate_default=True)
         k_factor: float = Field(default=1.0, gt=0)
         filter_efficiency: float = Field(default=1.0, gt=0, le=1)
-        sumw: float | None = None
+        sumw: Literal["events"] | float | None = None
         era: str | None = Field(default=None, pattern=ERA)
         extra: Mapping[str, Any] | None = None
         varies: str | None = Field(default=None, pattern=ERA)
@@ -217,7 +218,7 @@ with warnings.catch_warnings():
             if info.data.get("kind") == "data" and value is not None:
                 msg = "data are counted as they are; remove this key or give another kind"
                 raise ValueError(msg)
-            if info.field_name == "sumw" and value is not None and value <= 0:
+            if info.field_name == "sumw" and isinstance(value, float) and value <= 0:
                 msg = "a sum of weights that is not positive can't normalise anything"
                 raise ValueError(msg)
             return value

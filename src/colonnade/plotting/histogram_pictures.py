@@ -10,7 +10,7 @@ import numpy as np
 from colonnade.plotting.labels import Process, region_title, with_unit
 from colonnade.plotting.lines import PlanePlot
 from colonnade.plotting.plot import Floats, Picture, path_part
-from colonnade.plotting.projection import FlatUncertainty, Histogram, Projection, project
+from colonnade.plotting.projection import Histogram, OfModel, Projection, project
 from colonnade.plotting.run import Run
 from colonnade.plotting.stack import Component, Panel, StackPlot
 
@@ -27,7 +27,7 @@ def histogram_pictures(run: Run, name: str, region: str) -> Iterator[Picture]:
     if len(axes) == 1:
         found = stack_of(
             histograms, region, run.processes, run.backgrounds, run.signals_of(name),
-            flat=run.flat, overflow=run.plots.overflow, hidden=run.hides_data(region),
+            of_model=run.of_model, overflow=run.plots.overflow, hidden=run.hides_data(region),
         )  # fmt: skip
         if found is None:
             return
@@ -66,7 +66,7 @@ def stack_of(
     backgrounds: Sequence[str],
     signals: Sequence[str],
     *,
-    flat: Sequence[FlatUncertainty] = (),
+    of_model: Sequence[OfModel] = (),
     overflow: bool = False,
     hidden: bool = False,
 ) -> tuple[StackPlot, Projection] | None:
@@ -84,7 +84,7 @@ def stack_of(
         From the bottom of the stack to its top.
     signals
         Those to overlay.
-    flat, overflow
+    of_model, overflow
         See `project`.
     hidden
         Whether the region's data are blinded.
@@ -95,7 +95,7 @@ def stack_of(
         The stack, and the projection it comes from (of the data, where there is no background); None where
         there is nothing to draw.
     """
-    total = project(histograms, backgrounds, region, flat, overflow)
+    total = project(histograms, backgrounds, region, of_model, overflow)
     observed = [name for name, each in processes.items() if each.kind == "data" and not hidden]
     data = project(histograms, observed, region, (), overflow)
     parts = {name: project(histograms, [name], region, (), overflow) for name in (*backgrounds, *signals)}

@@ -12,6 +12,7 @@ import numpy as np
 
 from colonnade.plotting.plot import Floats
 from colonnade.statistics.eras import EraPart, era_variations
+from colonnade.statistics.members import member_variations
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 
@@ -100,7 +101,11 @@ class Histogram:
         made: dict[str, Floats] = {}
         for place, region in enumerate(self.regions):
             mine = [part for part in parts if _applies(part.systematic, process, region)]
-            of_eras = {era: dict(zip(each.variations, each.values[place], strict=True)) for era, each in eras.items()}
+            filled = [part.systematic.model_copy(update={"variation": part.variation}) for part in mine]
+            of_eras = {}
+            for era, each in eras.items():
+                values = dict(zip(each.variations, each.values[place], strict=True))
+                of_eras[era] = values | member_variations(filled, values, f"{process} in {region}, {era}")
             for name, values in era_variations(mine, of_eras, self.nominal[place]).items():
                 made.setdefault(name, self.nominal.copy())[place] = values
         nominal = np.repeat(self.variances[:, [self.variations.index("nominal")]], len(made), axis=1)
@@ -161,12 +166,8 @@ class FlatUncertainty:
     processes: tuple[str, ...] = ("*",)
     regions: tuple[str, ...] = ("*",)
 
-    def applies(self, process: str, region: str) -> bool:
-        """Say whether it moves a process in a region."""
-        return _applies(self, process, region)
 
-
-def _applies(each: FlatUncertainty | SystematicSettings, process: str, region: str) -> bool:
+def _applies(each: OfModel, process: str, region: str) -> bool:
     return any(fnmatchcase(process, name) for name in each.processes) and any(
         fnmatchcase(region, name) for name in each.regions
     )
@@ -204,20 +205,26 @@ class Projection:
         return np.sqrt(self.variances + self.down**2)
 
 
-def flat_uncertainties(
+#: what a model says of uncertainties beyond the variations: factors on processes, and how members are combined
+OfModel = FlatUncertainty | SystematicSettings
+
+
+def model_uncertainties(
     model: ModelSettings | None, simulated: Sequence[str], era: str | None = None
-) -> tuple[FlatUncertainty, ...]:
-    """Return the normalisation uncertainties of a model; those of shape are in the histograms as variations.
+) -> tuple[OfModel, ...]:
+    """Return what a model says beyond the variations in the histograms: normalisations, and how members are combined.
 
     Those of the luminosity move simulated processes. Of the sum of eras those that move eras differently are in the
     histograms, too; of one era they are here.
     """
     if model is None:
         return ()
-    found = [
+    here = [each for each in model.systematics if era is not None or not each.by_era]
+    found: list[OfModel] = [each for each in here if each.combine]
+    found += [
         FlatUncertainty(each.name, each.up, each.down or 1 / each.up, each.processes, each.regions)
-        for each in model.systematics
-        if each.type == "normsys" and each.up is not None and (era is not None or not each.by_era)
+        for each in here
+        if each.type == "normsys" and each.up is not None
     ]
     found += [
         FlatUncertainty(name, 1 + sizes[era], 1 / (1 + sizes[era]), tuple(simulated))
@@ -234,7 +241,7 @@ def project(
     histograms: Mapping[str, Histogram],
     names: Sequence[str],
     region: str,
-    flat: Sequence[FlatUncertainty] = (),
+    of_model: Sequence[OfModel] = (),
     overflow: bool = False,
 ) -> Projection | None:
     r"""Add processes in one region, with their variations.
@@ -245,6 +252,9 @@ def project(
     .. math:: u_i = \sqrt{\sum_k \max(\Delta^+_{ki}, \Delta^-_{ki}, 0)^2},
               d_i = \sqrt{\sum_k \min(\Delta^+_{ki}, \Delta^-_{ki}, 0)^2} .
 
+    Members of one uncertainty are combined to such a source as the model says, process by process, see
+    `colonnade.statistics.members`.
+
     Parameters
     ----------
     histograms
@@ -253,8 +263,8 @@ def project(
         The processes to add; those without this region do not count.
     region
         The region.
-    flat
-        Relative uncertainties on whole processes.
+    of_model
+        What the model says beyond the variations.
     overflow
         Whether what lies outside the axis is added to its outer bins (of one-dimensional histograms).
 
@@ -280,13 +290,15 @@ def project(
         nominal[name] = values[central]
         variances.append(errors[central])
         outside += beyond[:, central]
-        for index, variation in enumerate(variations):
+        for variation, varied in _combined(dict(zip(variations, values, strict=True)), name, region, of_model).items():
             source, direction = _source(variation)
             if direction:
                 both = shifts.setdefault(source, {})
-                both[direction] = both.get(direction, np.zeros(())) + values[index] - values[central]
-    for each in flat:
-        moved = [nominal[name] for name in chosen if each.applies(name, region)]
+                both[direction] = both.get(direction, np.zeros(())) + varied - values[central]
+    for each in of_model:
+        if isinstance(each, SystematicSettings):
+            continue
+        moved = [nominal[name] for name in chosen if _applies(each, name, region)]
         if moved:
             total = np.sum(moved, axis=0)
             shifts[f"normalisation {each.name}"] = {
@@ -304,6 +316,16 @@ def project(
     return Projection(
         total, np.sum(variances, axis=0), np.sqrt(up), np.sqrt(down), float(outside[0]), float(outside[1])
     )
+
+
+def _combined(
+    variations: dict[str, Floats], process: str, region: str, of_model: Sequence[OfModel]
+) -> dict[str, Floats]:
+    """Return variations with what their members are combined to; the strong coupling is part of that."""
+    members = [each for each in of_model if isinstance(each, SystematicSettings) and _applies(each, process, region)]
+    made = member_variations(members, variations, f"{process} in {region}")
+    parts = {f"{each.alpha_s}_{side}" for each in members for side in ("up", "down")}
+    return {name: values for name, values in (variations | made).items() if name not in parts}
 
 
 def _source(variation: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from colonnade.plotting.labels import (
     signals_by_model,
 )
 from colonnade.plotting.plot import Caption
-from colonnade.plotting.projection import FlatUncertainty, Histogram, flat_uncertainties
+from colonnade.plotting.projection import Histogram, OfModel, model_uncertainties
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.yields import RegionYields, region_yields
 from colonnade.statistics.eras import era_parts
@@ -119,8 +119,8 @@ class Run:
         parts = era_parts(self.model, self.result.eras) if self.model is not None and self.result.eras else ()
         if self.model is None or not parts:
             return found
-        own = {each.variation for each in self.model.systematics if each.by_era}
-        own -= {each.variation for each in self.model.systematics if not each.by_era}
+        own = {name for each in self.model.systematics if each.by_era for name in (each.variation, each.alpha_s)}
+        own -= {name for each in self.model.systematics if not each.by_era for name in (each.variation, each.alpha_s)}
         for name, by_process in found.items():
             for process in set(by_process) - set(self.of_kind("data")):
                 eras = {
@@ -209,7 +209,7 @@ class Run:
         for score, evaluation in self.classifiers.items():
             for point in evaluation.points:
                 values = "_".join(f"{value:g}" for value in point.parameters.values())
-                found.setdefault(f"{score}_{values}", []).append(point.signal)
+                found.setdefault(f"{score.partition(' (')[0]}_{values}", []).append(point.signal)
         return found
 
     def signals_of(self, histogram: str) -> list[str]:
@@ -220,10 +220,10 @@ class Run:
         return found[:_MOST_SIGNALS] or self.signals
 
     @cached_property
-    def flat(self) -> tuple[FlatUncertainty, ...]:
-        """Relative uncertainties on whole processes, from the model."""
+    def of_model(self) -> tuple[OfModel, ...]:
+        """What the model says of uncertainties beyond the variations in the histograms."""
         simulated = [name for name in self.kinds if name not in self.data_driven]
-        return flat_uncertainties(self.model, simulated, self.plots.era)
+        return model_uncertainties(self.model, simulated, self.plots.era)
 
     @cached_property
     def yields(self) -> dict[str, RegionYields]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colonnade.plotting.projection import FlatUncertainty, Histogram, project
+from colonnade.plotting.projection import Histogram, OfModel, project
 
 if TYPE_CHECKING:
     from colonnade.execution import Result
@@ -122,22 +122,22 @@ def region_yields(run: Run, region: str) -> RegionYields | None:
     chosen = _complete_histogram(run, expected or observed, region)
     if chosen is None:
         return None
-    parts = {name: _summed(chosen, [name], region, run.flat) for name in expected}
+    parts = {name: _summed(chosen, [name], region, run.of_model) for name in expected}
     data = None if run.hides_data(region) else _summed(chosen, observed, region)
     return RegionYields(
         region,
         {name: part for name, part in parts.items() if part is not None},
-        _summed(chosen, run.of_kind("background"), region, run.flat),
+        _summed(chosen, run.of_kind("background"), region, run.of_model),
         None if data is None else data.value,
     )
 
 
 def _summed(
-    histograms: Mapping[str, Histogram], names: Sequence[str], region: str, flat: Sequence[FlatUncertainty] = ()
+    histograms: Mapping[str, Histogram], names: Sequence[str], region: str, of_model: Sequence[OfModel] = ()
 ) -> Expected | None:
     # summed over bins before the variations are compared, as a shift of shape moves no total
     single = {name: histograms[name].integral() for name in names if name in histograms}
-    found = project(single, names, region, flat)
+    found = project(single, names, region, of_model)
     if found is None:
         return None
     return Expected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from colonnade.histograms import HistogramSet
 from colonnade.kinematics import accelerate, own
 from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
-from colonnade.processor.corrections import countable
+from colonnade.processor.corrections import OUTSIDE, countable
 from colonnade.processor.generator import GeneratorSum, member_sums
 from colonnade.processor.passing import Passing
 from colonnade.processor.pieces import Objects, Selection, Shift, as_mask, members_of
@@ -77,6 +78,8 @@ class ChunkRun:
     def filled(self) -> dict[str, dict[str, Any]]:
         """Return what `Processor.process` does."""
         analysis, chunk = self._analysis, self._chunk
+        outside: Counter[str] = Counter()
+        OUTSIDE.set(outside)
         shifts = self._shifts()
         selected = self._select(shifts)
         nominal = next(selected)
@@ -111,6 +114,8 @@ class ChunkRun:
             opened = self._open(self._masks(self._cuts(one)))
             others = self._weights(one, opened), self._transfers(one), self._members(one)
             self._fill(filled, one, opened, *others, place)
+        if outside:
+            result["outside"] = dict(outside)
         return {chunk.dataset: result}
 
     def columns(self, shift: str) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from colonnade.processor.chunk import Chunk
 _FORMULA = re.compile(rb'"expression"\s*:\s*"((?:[^"\\]|\\.)*)"')
 #: letters of a formula of a correction
 _LONGEST = 8000
+#: correction to how many values of the chunk at work it was evaluated for outside its range
+OUTSIDE: ContextVar[Counter[str]] = ContextVar("outside")
 
 
 class Corrections(Mapping[str, Any]):

@@ -357,10 +357,14 @@ def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histog
 
 
 def _evaluations(workflow: Workflow) -> dict[str, Evaluation]:
-    """Return how well the classifiers do, where their training left that beside them."""
+    """Return how well the classifiers do, where their training left that beside them; an era's own with its name."""
     from colonnade.training.results import EVALUATION_SUFFIX, Evaluation
 
-    places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in workflow.models.items()}
+    models = dict(workflow.models)
+    for era in workflow.settings.eras:
+        own = workflow.of_era(era).models.items() - workflow.models.items()
+        models |= {f"{name} ({era})": path for name, path in sorted(own)}
+    places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in models.items()}
     return {
         name: Evaluation.from_json(read_json(place), str(place)) for name, place in places.items() if place.is_file()
     }

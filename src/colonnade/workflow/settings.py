@@ -123,8 +123,11 @@ class WorkflowSettings(Settings):
             raise ValueError(msg)
         for key in (*_PER_ERA, "tree_schema", "eras") if coffea else ():
             if getattr(self, key):
-                name = {"parameters": "arguments", "tree_schema": "schema", "eras": "arguments"}.get(key, "files")
-                msg = f"{key.removeprefix('tree_')}: a coffea processor has none; use processor.{name}"
+                name = {"parameters": "arguments", "tree_schema": "schema"}.get(key, "files")
+                instead = f"use processor.{name}"
+                if key == "eras":
+                    instead = "it scales by itself, and events.metadata gives what the fileset says of a dataset's era"
+                msg = f"{key.removeprefix('tree_')}: a coffea processor has none; {instead}"
                 raise ValueError(msg)
         return self
 

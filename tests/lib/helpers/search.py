@@ -70,7 +70,7 @@ def make_search(folder: Path) -> None:
         write_muons(folder / f"{name}.root", rng, events, data=name == "data", hard=hard)
         metadata: dict[str, Any] = {"process": name, "kind": name}
         if name != "data":
-            metadata["xsec_pb"] = 1.0 if name == "background" else 0.05
+            metadata |= {"xsec_pb": 1.0 if name == "background" else 0.05, "sumw": "events"}
         entries[name] = {"files": {f"{name}.root": "Events"}, "metadata": metadata}
     (folder / "datasets.json").write_text(json.dumps(entries))
 
