@@ -13,7 +13,7 @@ from hist.axis import Regular
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, InputError
-from colonnade.execution import Progress, ResultCache, generator_sums, run_datasets
+from colonnade.execution import ResultCache, generator_sums, run_datasets
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
 from colonnade.statistics.members import combined, member_variations

@@ -131,7 +131,9 @@ def test_a_column_that_only_rare_events_need_is_read_for_them(
     pairs: Any, tmp_path: Path, bits: Callable[[Any], bytes]
 ) -> None:
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
+    dataset = Dataset(
+        "zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path
+    )
     text = pairs.analysis.read_text()
     assert "pt = objects.muons.pt\n" in text
     rarely = text.replace("pt = objects.muons.pt\n", RARE.format(column="mass"))
@@ -148,7 +150,9 @@ def test_a_column_that_only_rare_events_need_is_read_for_them(
 def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp_path: Path) -> None:
     """Where no column can be to blame, once is enough."""
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
+    dataset = Dataset(
+        "zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path
+    )
     calls = tmp_path / "calls"
     failing = (
         "pt = objects.muons.pt\n        if ak.any(pt > 5000):\n"
@@ -162,7 +166,9 @@ def test_an_analysis_that_fails_on_a_rare_event_is_not_run_again(pairs: Any, tmp
 
 def test_a_column_that_is_missing_where_a_rare_event_needs_it_stops_the_run(pairs: Any, tmp_path: Path) -> None:
     write_rare(tmp_path / "rare.root")
-    dataset = Dataset("zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path)
+    dataset = Dataset(
+        "zll", {"rare.root": "Events"}, Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"), tmp_path
+    )
     pairs.analysis.write_text(pairs.analysis.read_text().replace("pt = objects.muons.pt\n", RARE.format(column="dxy")))
     with pytest.raises(EventError, match=r"rare\.root.*no column Muon_dxy"):
         run(pairs, [dataset])

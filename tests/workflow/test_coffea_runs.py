@@ -157,6 +157,18 @@ def test_a_run_leaves_what_coffea_returns(tmp_path: Path, capsys: pytest.Capture
     assert told.count("unchanged") == 5
 
 
+def test_eras_are_the_processors_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the fileset says of an era reaches it, datasets of several add, and the workflow's eras are refused."""
+    project(tmp_path)
+    manifest, analysis = tmp_path / "datasets.json", tmp_path / "processors" / "counting.py"
+    manifest.write_text(manifest.read_text().replace('"mine": [1]', '"era": "2017"', 2))
+    counted = '{about.get("era", "none"): len(events)}'
+    analysis.write_text(analysis.read_text().replace('{about["process"]: len(events)}', counted))
+    message = fails(capsys, write(tmp_path, eras={"2017": {"luminosity": 1.0}}))
+    assert "eras: a coffea processor has none; it scales by itself" in message
+    assert set(colonnade.load(run(write(tmp_path, eras={})))["counts"]) == {"2017", "none"}
+
+
 def test_histograms_reach_the_likelihood(tmp_path: Path) -> None:
     path = project(tmp_path)
     write(tmp_path, luminosity=1.0, unblind=True, model=MODEL, plots=None)

@@ -19,6 +19,7 @@ from rich.console import Console
 from colonnade import load
 from colonnade.errors import ConfigError, InputError
 from colonnade.workflow import load_run, load_workflow, run_workflow
+from colonnade.workflow.run import _evaluations
 
 QUIET = Console(quiet=True)
 PROCESSOR = """
@@ -255,3 +256,22 @@ def test_one_setting_of_an_era_is_changed_on_the_command_line(copied: Path) -> N
     assert workflow.luminosities == {"2016": 3.5, "2017": 2.25}
     assert workflow.luminosity == 5.75
     assert workflow.of_era("2016").settings.corrections == {"sf": "2016.json"}
+
+
+def test_evaluations_of_an_eras_own_scorers_are_told(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """One that eras share keeps its name, each era's own has the era's beside it."""
+    models, workflows = tmp_path / "models", tmp_path / "workflows"
+    workflows.mkdir()
+    models.mkdir()
+    (tmp_path / "datasets.json").write_text("{}")
+    evaluation = request.config.rootpath / "models" / "dilepton_met.evaluation.json"
+    for name in ("all", "first", "second"):
+        shutil.copy(evaluation, models / f"{name}.evaluation.json")
+    eras = {
+        era: {"luminosity": 1.0, "scorers": {"own": f"models/{name}.onnx", "shared": "models/all.onnx"}}
+        for era, name in (("2016", "first"), ("2017", "second"))
+    }
+    settings = {"processor": "processors/search.py", "scorers": {"shared": "models/all.onnx"}, "eras": eras}
+    (workflows / "search.yaml").write_text(yaml.safe_dump(settings))
+    found = _evaluations(load_workflow(workflows / "search.yaml"))
+    assert list(found) == ["shared", "own (2016)", "own (2017)"]

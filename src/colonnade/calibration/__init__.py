@@ -16,7 +16,6 @@ __all__ = [
 ]
 
 from colonnade.calibration.evaluation import Correction
-from colonnade.calibration.factors import Factor, TagShape, WorkingPoint, any_fires
+from colonnade.calibration.factors import Factor, TagShape, WorkingPoint, any_fires, met_filters, vetoed
 from colonnade.calibration.jets import Jets
 from colonnade.calibration.leptons import Electrons, Muons
-from colonnade.calibration.vetoes import met_filters, vetoed

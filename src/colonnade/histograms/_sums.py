@@ -287,21 +287,8 @@ def _bin_by_bin(
                 u, v, w, x = weights[one + k], weights[two + k], weights[three + k], weights[four + k]
                 values[place + k] = (((values[place + k] + u) + v) + w) + x
                 variances[place + k] = (((variances[place + k] + u * u) + v * v) + w * w) + x * x
-        # what is left is told apart, as only so the compiler adds several variations at a time
-        if last - several == 3:
-            one, two, three = rows[several], rows[several + 1], rows[several + 2]
-            for k in range(count):
-                u, v, w = weights[one + k], weights[two + k], weights[three + k]
-                values[place + k] = ((values[place + k] + u) + v) + w
-                variances[place + k] = ((variances[place + k] + u * u) + v * v) + w * w
-        elif last - several == 2:
-            one, two = rows[several], rows[several + 1]
-            for k in range(count):
-                u, v = weights[one + k], weights[two + k]
-                values[place + k] = (values[place + k] + u) + v
-                variances[place + k] = (variances[place + k] + u * u) + v * v
-        elif last - several == 1:
-            one = rows[several]
+        for i in range(several, last):
+            one = rows[i]
             for k in range(count):
                 u = weights[one + k]
                 values[place + k] += u

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,6 +18,7 @@ _AXES = (bh.axis.Regular, bh.axis.Variable, bh.axis.Integer, bh.axis.IntCategory
 _AXIS_TYPES = "Regular, Variable, Integer, IntCategory or Boolean"
 
 
+@dataclass(frozen=True, init=False)
 class Histogram:
     r"""A histogram that an analysis declares; it holds no content.
 
@@ -55,16 +57,14 @@ class Histogram:
     ('mll', '$m_{\\ell\\ell}$ [GeV]')
     """
 
-    __slots__ = ("axes", "name", "observables", "regions", "rules", "units", "variations", "weight")
-
     name: str
     axes: tuple[Any, ...]
     observables: tuple[str, ...]
     regions: tuple[str, ...] | None
-    rules: tuple[AxisRule, ...]
-    units: tuple[str, ...]
     variations: tuple[str, ...] | None
+    units: tuple[str, ...]
     weight: str | None
+    rules: tuple[AxisRule, ...] = field(compare=False, repr=False)
 
     def __init__(
         self,
@@ -106,41 +106,14 @@ class Histogram:
         if isinstance(variations, str):
             msg = f"{what}: its variations are a text, {variations!r}; give a tuple of names."
             raise ConfigError(msg)
-        chosen = (None if given is None else tuple(given) for given in (regions, variations))
-        self._set(name, built, names, *chosen, units, weight)
-
-    def _set(self, name: str, axes: tuple[Any, ...], observables: Any, *others: Any) -> None:
-        regions, variations, units, weight = others
-        rules = tuple(AxisRule.of(axis) for axis in axes)
-        values = (axes, name, observables, regions, rules, units, variations, weight)
-        for field, value in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, field, value)
-
-    def _fields(self) -> tuple[Any, ...]:
-        return self.name, self.axes, self.observables, self.regions, self.variations, self.units, self.weight
-
-    def __setattr__(self, field: str, value: object) -> None:
-        msg = f"a histogram's declaration is frozen; {field} can't be set."
-        raise AttributeError(msg)
-
-    def __delattr__(self, field: str) -> None:
-        msg = f"a histogram's declaration is frozen; {field} can't be deleted."
-        raise AttributeError(msg)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, self._fields()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Histogram):
-            return NotImplemented
-        return self is other or self._fields() == other._fields()
+        chosen = [None if given is None else tuple(given) for given in (regions, variations)]
+        rules = tuple(AxisRule.of(axis) for axis in built)
+        values = (name, built, names, *chosen, units, weight, rules)
+        for declared, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, declared.name, value)
 
     def __hash__(self) -> int:
         return hash((self.name, self.observables, self.regions))
-
-    def __repr__(self) -> str:
-        axes = ", ".join(repr(axis) for axis in self.axes)
-        return f"Histogram({self.name!r}, {axes}, observables={self.observables!r}, regions={self.regions!r})"
 
     def fills(self, variation: str) -> bool:
         """Tell whether a variation is filled, such as ``jes_up``."""
@@ -173,12 +146,6 @@ def full_axes(histogram: Histogram, regions: Sequence[str], variations: Sequence
         hist.axis.StrCategory(variations, name="variation", overflow=False),
         *(copy.copy(axis) for axis in histogram.axes),
     )
-
-
-def _restore(*fields: Any) -> Histogram:
-    made = object.__new__(Histogram)  # what was checked when it was declared
-    made._set(*fields)
-    return made
 
 
 def _named(axis: Any, name: str, label: str, unit: str, what: str) -> Any:

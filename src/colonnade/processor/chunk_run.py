@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import HistogramSet
-from colonnade.kinematics import accelerate, own
+from colonnade.kinematics import accelerate, own, take
 from colonnade.processor import cutflow
 from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import OUTSIDE, countable
 from colonnade.processor.generator import GeneratorSum, member_sums
-from colonnade.processor.passing import Passing
 from colonnade.processor.pieces import Objects, Selection, Shift, as_mask, members_of
+from colonnade.processor.scores import score_all
 from colonnade.processor.transfers import Transfers, require_apart
 from colonnade.processor.weights import Weights, finite
 
@@ -30,6 +30,57 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Passing:
+    """Events, their objects and generator weights, the rows of the cutflow that led to them, and their old places."""
+
+    events: Any
+    objects: Objects
+    generator: Floats
+    places: npt.NDArray[np.int64]
+    rows: dict[str, Floats]
+
+    def apply(self, cuts: Mapping[str, Any]) -> None:
+        """Drop the events that fail ordered cuts, and add the cuts' rows.
+
+        Parameters
+        ----------
+        cuts
+            Name to truth values of the present events, or to a function of the objects, which is called for the events
+            that are left by the cuts before it.
+
+        Raises
+        ------
+        ConfigError
+            If a cut has no truth value for each event, or was applied before.
+        """
+        size = len(self.generator)
+        # which of the events that the arrays are of are left, and pass; None: all are left
+        left: npt.NDArray[np.int64] | None = None
+        passed = np.ones(size, dtype=bool)
+        for name, given in cuts.items():
+            if name in self.rows:
+                msg = f"the cut {name!r} is applied twice; name it in one of skim and preselection."
+                raise ConfigError(msg)
+            if callable(given):
+                passed = self._keep(passed)
+                left = np.flatnonzero(passed) if left is None else left[passed]
+                passed = as_mask(given(self.objects), name, len(self.generator))
+            else:
+                mask = as_mask(given, name, size)
+                passed = passed & (mask if left is None else mask[left])
+            self.rows[name] = cutflow.row(self.generator, passed)
+        self._keep(passed)
+
+    def _keep(self, passed: Mask) -> Mask:
+        """Drop the events that did not pass; return what was passed."""
+        if not passed.all():
+            places = np.flatnonzero(passed)
+            self.events, self.generator = take(self.events, places), self.generator[places]
+            self.objects, self.places = self.objects[places], self.places[places]
+        return passed
 
 
 @dataclass
@@ -183,7 +234,7 @@ class ChunkRun:
             return shifted
         selected = list(shifted)
         for name, scorer in analysis.scorers.items():
-            scores = scorer.score_variations([one.observables for one in selected], [one.events for one in selected])
+            scores = score_all(scorer, [(one.observables, one.events, one.passing.places) for one in selected])
             for one, score in zip(selected, scores, strict=True):
                 named = score if isinstance(score, Mapping) else {"": score}
                 one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
