@@ -104,8 +104,8 @@ class Histogram:
             filled = [part.systematic.model_copy(update={"variation": part.variation}) for part in mine]
             of_eras = {}
             for era, each in eras.items():
-                values = dict(zip(each.variations, each.values[place], strict=True))
-                of_eras[era] = values | member_variations(filled, values, f"{process} in {region}, {era}")
+                found = dict(zip(each.variations, each.values[place], strict=True))
+                of_eras[era] = found | member_variations(filled, found, f"{process} in {region}, {era}")
             for name, values in era_variations(mine, of_eras, self.nominal[place]).items():
                 made.setdefault(name, self.nominal.copy())[place] = values
         nominal = np.repeat(self.variances[:, [self.variations.index("nominal")]], len(made), axis=1)
