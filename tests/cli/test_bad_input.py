@@ -95,7 +95,7 @@ def test_weights_that_are_no_numbers(capsys, tmp_path) -> None:
                      "mass": ak.Array([[0.1]] * 50)}),
         genWeight=weights,
     )  # fmt: skip
-    message = fails_to_run(capsys, tmp_path, path, process="zll", kind="background", xsec_pb=1.0)
+    message = fails_to_run(capsys, tmp_path, path, process="zll", kind="background", xsec_pb=1.0, sumw="events")
     assert "genWeight" in message
     assert "nan.root" in message
 

@@ -235,7 +235,8 @@ class Jetty(Processor):
 
 def test_an_analysis_of_a_schema_of_coffea(tmp_path: Path) -> None:
     treemaker(tmp_path / "tree.root")
-    metadata = {"process": "signal", "kind": "signal", "xsec_pb": 1.0, "weight": "Weight", "schema": "TreeMakerSchema"}
+    metadata = {"process": "signal", "kind": "signal", "xsec_pb": 1.0, "sumw": "events"}
+    metadata |= {"weight": "Weight", "schema": "TreeMakerSchema"}
     manifest = tmp_path / "datasets.json"
     manifest.write_text(json.dumps({"tree": {"files": {"tree.root": "PreSelection"}, "metadata": metadata}}))
     result = run_datasets(Jetty(), load_manifest(manifest).select(["*"]), luminosity=1.0, chunk_size=6)

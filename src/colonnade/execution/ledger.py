@@ -382,7 +382,7 @@ def require_sum(plan: DatasetPlan) -> None:
     """
     sources = [file.source for file in plan.files if file.source is not None]
     told = plan.metadata.sumw is not None or any(each.sumw is not None for each in sources)
-    if told or not any("genWeight" in each.columns for each in sources):
+    if told or plan.metadata.weight == "1" or not any("genWeight" in each.columns for each in sources):
         return
     msg = (
         f"Dataset {plan.name}: neither Runs trees of its files nor the manifest tell the sum of the weights of all "
