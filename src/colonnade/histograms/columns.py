@@ -74,7 +74,8 @@ class Column:
         if self.missing is not None or other.missing is not None or self.content.dtype != other.content.dtype:
             return False
         one, two = (each.content.view(f"u{each.content.itemsize}") for each in (self, other))
-        return np.array_equal(one, two) and np.array_equal(*(np.asarray(each.offsets) for each in (self, other)))
+        offsets, others = (np.asarray(each.offsets) for each in (self, other))
+        return np.array_equal(one, two) and np.array_equal(offsets, others)
 
     def entries(self, these: slice) -> Column:
         """Return some of the values, as a flat column."""
