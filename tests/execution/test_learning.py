@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,33 @@ def test_a_column_that_an_analysis_looks_for_is_found_by_the_events_that_need_it
     scale = 1.0 * 10.0 * 1000 / 3000  # cross-section (pb), luminosity (1/fb), events
     filled = result.histograms["leading"]["zll"]["pair", "nominal", :].values(flow=True).sum()
     assert filled == pytest.approx(1000 * 3.0 * scale)
+
+
+WEIGHTS = """
+
+    def weights(self, events, objects, weights):
+        weights.add("sf", *Factor(self.corrections["sf"], "sf")(events, pt=objects.muons.pt))
+"""
+
+
+def test_what_is_outside_a_correction_is_said_once(
+    pairs: Any, simulated: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """The chunks of all workers together; the file's outermost bin counts."""
+    table = {"nodetype": "binning", "input": "pt", "edges": [0.0, 20.0], "content": [1.0], "flow": "clamp"}
+    correction = {"name": "sf", "version": 1, "inputs": [{"name": "pt", "type": "real"}], "data": table}
+    correction["output"] = {"name": "weight", "type": "real"}
+    (tmp_path / "sf.json").write_text(json.dumps({"schema_version": 2, "corrections": [correction]}))
+    text = pairs.analysis.read_text().rstrip() + WEIGHTS
+    text = text.replace(
+        "from colonnade.processor", "from colonnade.calibration import Factor\nfrom colonnade.processor"
+    )
+    pairs.analysis.write_text(text)
+    dataset, lines = simulated(), Lines()
+    processor = pairs.load()(corrections={"sf": tmp_path / "sf.json"})
+    run_datasets(processor, [dataset], luminosity=1.0, chunk_size=100, progress=lines)
+    pt = [uproot.open(tmp_path / name)["Events"]["Muon_pt"].array() for name in dataset.files]
+    outside = sum(int(ak.sum(each >= 20)) for each in pt)
+    said = [line for line in lines.lines if "outside the range" in line]
+    assert len(said) == 1
+    assert f"sf ({outside:,} values)" in said[0]
