@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -313,7 +313,7 @@ class _Scan:
         return [(words, scores) for _, words, scores in found[: self.scan.classical]]
 
     def _by_mass(
-        self, scores: Mapping[float, Floats], replicas: bool = True, rest: str = "apart"
+        self, scores: Mapping[float, Floats], replicas: bool = True, rest: Literal["joined", "apart"] = "apart"
     ) -> dict[float, list[BinnedSignificance]]:
         """Return the significance of each channel, by mass."""
         sample, found = self.events.sample, {}

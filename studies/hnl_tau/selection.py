@@ -6,6 +6,7 @@ __all__ = ["BinnedSignificance", "binned_significance", "mean_significance"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def binned_significance(
     is_signal: NDArray[np.bool_],
     *,
     error: float = 0.15,
-    rest: str = "apart",
+    rest: Literal["joined", "apart"] = "apart",
     draws: NDArray[np.uint8] | None = None,
 ) -> BinnedSignificance:
     """Bin a score from right to left (`binning.right_to_left`) and add up the bins' significance.
@@ -68,7 +69,7 @@ def binned_significance(
     if not len(signal.scores) or not len(background.scores):
         return BinnedSignificance(0.0, 0.0, 0, np.zeros(len(draws)))
     try:
-        edges = np.asarray(right_to_left(signal, background, error=error, rest=rest).edges)
+        edges = np.asarray(right_to_left(signal, background, error=error, rest=rest))
         bins = len(edges) + 1
     except FitError:
         edges, bins = np.zeros(0), 0

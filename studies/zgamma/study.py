@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
@@ -187,10 +187,10 @@ def summarise(found: PseudoExperiments, statistic: str, sigmas: Sequence[float])
             {
                 "z": float(level),
                 "p_nominal": nominal,
-                "p_local": Interval(local, max(local - error, 0.0), local + error).to_dict(),
-                "p_global": over.to_dict(),
+                "p_local": vars(Interval(local, max(local - error, 0.0), local + error)),
+                "p_global": vars(over),
                 "trials_factor": over.value / local if local > 0 else None,
-                "trials_factor_nominal": {key: value / nominal for key, value in over.to_dict().items()},
+                "trials_factor_nominal": {key: value / nominal for key, value in vars(over).items()},
             }
         )
     try:
@@ -198,12 +198,69 @@ def summarise(found: PseudoExperiments, statistic: str, sigmas: Sequence[float])
     except FitError:
         crossings = None
     return {
-        **toys.summary(sigmas, found.labels),
+        **calibration_summary(toys, sigmas, found.labels),
         "edges": _Z_EDGES.tolist(),
         "local_counts": [_counts(toys.z[:, place]) for place in range(toys.z.shape[1])],
         "global_counts": _counts(toys.maxima),
         "levels": levels,
         "upcrossings": crossings,
+    }
+
+
+def calibration_summary(toys: Calibration, sigmas: Sequence[float], labels: Sequence[str]) -> dict[str, Any]:
+    """Return normal fits and sizes as plain data, local for every place and global."""
+    return {
+        "toys": len(toys.z),
+        "lost": toys.lost,
+        "local": [
+            {
+                "place": name,
+                "failed": int((~np.isfinite(toys.z[:, index])).sum()),
+                "normal": normal_fit(toys.z[:, index]),
+                "size": _sizes(toys, sigmas, index),
+            }
+            for index, name in enumerate(labels)
+        ],
+        "global": {"normal": normal_fit(toys.maxima), "size": _sizes(toys, sigmas, None)},
+    }
+
+
+def _sizes(toys: Calibration, sigmas: Sequence[float], place: int | None) -> dict[str, dict[str, float] | None]:
+    reachable = len(toys.z)
+    return {
+        f"{sigma:g}": vars(toys.size(sigma, place)) if reachable * norm.sf(sigma) >= 2 else None for sigma in sigmas
+    }
+
+
+def normal_fit(sample: Array) -> dict[str, float]:
+    """Fit a normal distribution to the finite entries of a sample.
+
+    Returns
+    -------
+    dict of str to float
+        Maximum-likelihood `mean` and `width` with `mean_error` and `width_error`; Kolmogorov's and Smirnov's `distance`
+        to the sample and its `p`, which is too large as the normal was fitted (Lilliefors): a small one still refutes
+        it.
+
+    Raises
+    ------
+    FitError
+        If fewer than three entries are finite, or all are equal.
+    """
+    values = sample[np.isfinite(sample)]
+    if len(values) < 3 or not np.ptp(values) > 0:
+        msg = f"a normal distribution can't be fitted to {len(values)} entries; make more toys."
+        raise FitError(msg)
+    mean, width = float(values.mean()), float(values.std())
+    test = kstest(values, "norm", args=(mean, width))
+    root = float(np.sqrt(len(values)))
+    return {
+        "mean": mean,
+        "mean_error": width / root,
+        "width": width,
+        "width_error": width / (float(np.sqrt(2)) * root),
+        "distance": float(test.statistic),
+        "p": float(test.pvalue),
     }
 
 
@@ -215,7 +272,7 @@ def _counts(values: Array) -> list[int]:
 
 def _size(toys: Calibration, sigma: float, place: int) -> dict[str, float] | None:
     try:
-        return toys.size(sigma, place).to_dict()
+        return vars(toys.size(sigma, place))
     except FitError:
         return None
 

@@ -9,11 +9,12 @@ from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, FitError, InputError
 from colonnade.histograms import write_zip
 from colonnade.statistics import Likelihood, from_workspace, infer, refit, upper_limits
+from colonnade.statistics import make_inputs as inputs_of
 from colonnade.statistics.analysis import analyse
 from colonnade.statistics.build import Builder
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.summary import fit_summary, write_analysis
+from colonnade.statistics.step import write_analysis
 from colonnade.statistics.templates import Inputs, Process
 
 
@@ -71,21 +72,22 @@ def modifiers(model, channel_name, sample):
 
 
 def test_a_search_from_histograms_to_limits(make_inputs, search_settings, tmp_path):
-    result = analyse(make_inputs(), search_settings)
+    whole = analyse(make_inputs(), search_settings)
+    result = whole.summary
     assert [point.signal for point in result.points] == ["DH_mZp130", "DH_mZp500"]
     light, heavy = result.points
-    assert light.expected.z > heavy.expected.z > 0
-    assert list(heavy.limits.expected) == sorted(heavy.limits.expected)
-    assert heavy.limits.expected[2] > light.limits.expected[2]
+    assert light.significance.expected > heavy.significance.expected > 0
+    assert list(heavy.limit.expected) == sorted(heavy.limit.expected)
+    assert heavy.limit.median > light.limit.median
     assert result.blinded
-    assert light.observed is None
-    write_analysis(result, tmp_path)
+    assert light.significance.observed is None
+    write_analysis(whole, tmp_path)
     summary = json.loads((tmp_path / "fit.json").read_text())
     assert summary["blinded"] is True
     assert summary["points"][1]["parameters"] == {"m_Zprime": 500, "model": "DH"}
-    expected = {"method": "asymptotic", "expected": list(light.limits.expected), "observed": None}
+    expected = {"method": "asymptotic", "expected": list(light.limit.expected), "observed": None}
     assert summary["points"][0]["limit"] == expected | {"asymptotic": None, "toys": None}
-    assert FitSummary.from_json(summary, "fit.json") == fit_summary(result)
+    assert FitSummary.from_json(summary, "fit.json") == result
     assert summary["points"][0]["mu_hat"] is None
     counted = {(each["region"], each["signal"]): each for each in summary["counting"]}
     # made with 30 signal events of m_Z' 130 and half the backgrounds' total of 138; 20 and 10 per cent uncertainty
@@ -112,11 +114,11 @@ def test_the_workspace_and_its_patches_are_pyhfs(make_inputs, search_settings, t
     assert {patch.name for patch in patches} == {"DH_mZp300", "DH_mZp500"}
     patched = patches.apply(spec, "DH_mZp500")
     limit = upper_limits(Likelihood(from_workspace(patched)), observed=False).expected[2]
-    assert limit == pytest.approx(result.points[2].limits.expected[2], rel=1e-5)
+    assert limit == pytest.approx(result.summary.points[2].limit.median, rel=1e-5)
     model = workspace.model()
-    cls = pyhf.infer.hypotest(result.points[0].limits.expected[2], workspace.data(model), model, return_expected=True)[
-        1
-    ]
+    cls = pyhf.infer.hypotest(
+        result.summary.points[0].limit.median, workspace.data(model), model, return_expected=True
+    )[1]
     assert float(cls) == pytest.approx(0.05, rel=2e-3)
 
 
@@ -126,7 +128,9 @@ def test_a_run_can_be_fitted_again(make_inputs, search_settings, tmp_path):
     settings = search_settings.model_copy(update={"channels": channels})
     kinds = {name: each.kind for name, each in inputs.processes.items()}
     points = {"DH_mZp130": {"parameters": {"m_Zprime": 130}, "cross_section_pb": 0.3}}
-    first = infer(inputs.histograms, settings, directory=tmp_path, kinds=kinds, points=points, luminosity=139.0)
+    first = infer(
+        inputs_of(inputs.histograms, kinds=kinds, points=points, luminosity=139.0), settings, directory=tmp_path
+    )
     before = json.loads((tmp_path / "fit.json").read_text())
     write_zip(inputs.histograms, tmp_path / "histograms.zip")
     provenance = {
@@ -141,7 +145,7 @@ def test_a_run_can_be_fitted_again(make_inputs, search_settings, tmp_path):
     }
     (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     again = refit(tmp_path)
-    assert again.points[0].limits.expected == pytest.approx(first.points[0].limits.expected, rel=1e-6)
+    assert again.summary.points[0].limit.expected == pytest.approx(first.summary.points[0].limit.expected, rel=1e-6)
     assert json.loads((tmp_path / "fit.json").read_text())["points"][0]["cross_section_pb"] == 0.3
     assert before["points"][0]["cross_section_pb"] == 0.3
 
@@ -162,14 +166,14 @@ def test_blinded_data_are_replaced_by_the_fitted_background(make_inputs, search_
     settings = search_settings.model_copy(update=update)
     inputs.histograms["mt2"]["data"].view(flow=True)["value"] *= 2
     result = analyse(inputs, settings)
-    assert result.blinded
-    assert result.observed_channels == ("CR_ee", "CR_em", "CR_mm")
+    assert result.summary.blinded
+    assert result.summary.observed_channels == ("CR_ee", "CR_em", "CR_mm")
     model = result.reference.model
     control = {name: float(model.observations[name].sum()) for name in ("CR_ee", "SR1_ee")}
     nominal = {each.name: float(sum(sample.yields.sum() for sample in each.samples[1:])) for each in model.channels}
     assert control["CR_ee"] == pytest.approx(2 * nominal["CR_ee"], rel=0.05)
     assert control["SR1_ee"] == pytest.approx(2 * nominal["SR1_ee"], rel=0.15)
-    summary = json.dumps(fit_summary(result).to_json())
+    summary = json.dumps(result.summary.to_json())
     assert all(point["limit"]["observed"] is None for point in json.loads(summary)["points"])
 
 
@@ -185,20 +189,20 @@ def test_nothing_of_blinded_data_reaches_a_result(make_inputs, search_settings):
         for index, region in enumerate(regions):
             if region in inputs.signal_regions:
                 view["value"][index] *= factor
-        summaries.append(fit_summary(analyse(inputs, settings)))
+        summaries.append(analyse(inputs, settings).summary)
     assert summaries[0] == summaries[1] == summaries[2]
 
 
 def test_unblinded_results_are_observed(make_inputs, search_settings):
     channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
     settings = search_settings.model_copy(update={"channels": channels})
-    result = analyse(make_inputs(data=True, unblind=True, bins=6, points=(130,)), settings)
+    result = analyse(make_inputs(data=True, unblind=True, bins=6, points=(130,)), settings).summary
     assert not result.blinded
     point = result.points[0]
-    assert point.limits.observed is not None
+    assert point.limit.observed is not None
     # the data were drawn without a signal
-    assert abs(point.mu_hat) < 4 * point.mu_error
-    assert point.limits.expected[0] / 3 < point.limits.observed < point.limits.expected[4] * 3
+    assert abs(point.mu_hat.value) < 4 * point.mu_hat.error
+    assert point.limit.expected[0] / 3 < point.limit.observed < point.limit.expected[4] * 3
 
 
 def test_without_signal_regions_empty_data_are_blind(make_inputs, search_settings, tmp_path):
@@ -210,7 +214,8 @@ def test_without_signal_regions_empty_data_are_blind(make_inputs, search_setting
         if region in inputs.signal_regions:
             inputs.histograms["mt2"]["data"].view(flow=True)["value"][index] = 0.0
     kinds = {name: each.kind for name, each in inputs.processes.items()}
-    result = infer(inputs.histograms, settings, directory=tmp_path, kinds=kinds, points={}, luminosity=1.0)
+    inputs = inputs_of(inputs.histograms, kinds=kinds, points={}, luminosity=1.0)
+    result = infer(inputs, settings, directory=tmp_path).summary
     assert result.observed_channels == ("CR_ee", "CR_em", "CR_mm")
 
 
@@ -528,7 +533,7 @@ def test_each_signal_is_fitted_in_its_own_score_with_bins_of_bounded_error(tmp_p
     patches = pyhf.PatchSet(json.loads((tmp_path / "patchset.json").read_text()))
     patched = pyhf.Workspace(patches["S400"].apply(whole))
     assert patched.model().config.channel_nbins["SR"] == len(edges["S400"]) - 1
-    kinds = [each.kind for each in fit_summary(result).decisions]
+    kinds = [each.kind for each in result.summary.decisions]
     assert kinds.count("chosen bins") == 2
 
 

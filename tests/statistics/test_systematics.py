@@ -10,10 +10,10 @@ import pytest
 from colonnade.cli import main
 from colonnade.statistics import Likelihood
 from colonnade.statistics.build import Builder
+from colonnade.statistics.effects import effects_of
 from colonnade.statistics.model import Channel, Modifier, Sample, make_model
 from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.results import Effect
-from colonnade.statistics.systematics import effects_of
 
 
 def one_bin(name, up, down):

@@ -16,7 +16,7 @@ from colonnade.statistics.control import diagnosis, restricted
 from colonnade.statistics.diagnostics import diagnose, goodness_of_fit, ranking, scan
 from colonnade.statistics.fitting import signal_bounds
 from colonnade.statistics.prediction import carried_over, predict, prefit
-from colonnade.statistics.summary import fit_summary, write_analysis
+from colonnade.statistics.step import write_analysis
 
 
 def sample(name, data, *modifiers):
@@ -184,14 +184,14 @@ def test_pyhf_finds_the_limits_of_a_weak_signal_inside_our_bounds(make_inputs, s
     for region in range(11):
         inputs.histograms["mt2"]["DH_mZp130"].view(flow=True)["value"][region] *= 0.01
     result = analyse(inputs, settings)
-    limit = result.points[0].limits.expected[2]
+    limit = result.summary.points[0].limit.median
     assert limit > 10
     write_analysis(result, tmp_path)
     workspace = pyhf.Workspace(json.loads((tmp_path / "workspace.json").read_text()))
     model = workspace.model()
     low, high = model.config.suggested_bounds()[model.config.poi_index]
     assert low == 0
-    assert result.points[0].limits.expected[4] < high
+    assert result.summary.points[0].limit.expected[4] < high
     pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer())
     cls = pyhf.infer.hypotest(limit, workspace.data(model), model, return_expected=True)[1]
     assert float(cls) == pytest.approx(0.05, rel=5e-3)
@@ -202,9 +202,9 @@ def test_pyhf_finds_the_limits_of_a_weak_signal_inside_our_bounds(make_inputs, s
 def test_impacts_are_not_cut_off_by_bounds(make_inputs, search_settings):
     """A weak signal's impacts exceed a bound at 0 by far, and grow with its limit."""
     inputs, settings = small_search(make_inputs, search_settings, points=(130,))
-    plain = {each.name: each for each in analyse(inputs, settings).diagnosis.ranking}
+    plain = {each.name: each for each in analyse(inputs, settings).summary.diagnostics.ranking}
     inputs.histograms["mt2"]["DH_mZp130"].view(flow=True)["value"] *= 0.1
-    weak = {each.name: each for each in analyse(inputs, settings).diagnosis.ranking}
+    weak = {each.name: each for each in analyse(inputs, settings).summary.diagnostics.ranking}
     first = max(plain, key=lambda name: plain[name].size)
     assert weak[first].postfit_up == pytest.approx(10 * plain[first].postfit_up, rel=0.3)
     assert weak[first].postfit_down == pytest.approx(10 * plain[first].postfit_down, rel=0.3)
@@ -216,7 +216,7 @@ def test_impacts_are_not_cut_off_by_bounds(make_inputs, search_settings):
 def test_blinded_regions_are_predicted_from_control_regions_alone(make_inputs, search_settings):
     inputs, settings = small_search(make_inputs, search_settings, data=True, points=(130,))
     result = analyse(inputs, settings)
-    found = result.diagnosis
+    found = diagnosis(result.reference, result.background_fit)
     assert found.strength == 1.0
     assert found.observed == {"CR_ee", "CR_em", "CR_mm"}
     # what stands for data in the signal regions teaches the prediction nothing: its statistical errors are the prior's
@@ -229,7 +229,7 @@ def test_blinded_regions_are_predicted_from_control_regions_alone(make_inputs, s
         expected = result.reference.model.observations[region].sum()
         assert found.after.totals[region][0] == pytest.approx(expected, rel=1e-6)
     assert found.goodness.degrees == 2  # three regions of one bin, one free normalisation
-    shown = fit_summary(result).diagnostics.yields["SR1_ee"]
+    shown = result.summary.diagnostics.yields["SR1_ee"]
     assert shown.observed is None
     assert "DH_mZp130" not in shown.prefit.samples
     assert shown.signal.name == "DH_mZp130"
@@ -238,9 +238,9 @@ def test_blinded_regions_are_predicted_from_control_regions_alone(make_inputs, s
 def test_scans_that_are_asked_for(make_inputs, search_settings):
     inputs, settings = small_search(make_inputs, search_settings, points=(130, 500))
     result = analyse(inputs, settings, reference="DH_mZp500", scans=("mu_ttbar",))
-    assert [each.name for each in result.diagnosis.scans] == ["mu", "mu_ttbar"]
-    curve = result.diagnosis.scans[0]
-    assert curve.best == pytest.approx(1.0, abs=1e-4)
+    curve, other = result.summary.diagnostics.scans
+    assert (curve.parameter, other.parameter) == ("mu", "mu_ttbar")
+    assert curve.bestfit == pytest.approx(1.0, abs=1e-4)
     # twice the change is 1 about one error away
     assert np.interp(1.0 + curve.error, curve.values, curve.delta) == pytest.approx(1.0, rel=0.3)
     assert result.reference.signal == "DH_mZp500"
@@ -249,10 +249,11 @@ def test_scans_that_are_asked_for(make_inputs, search_settings):
 def test_unblinded_pulls_and_scans_are_of_the_data(make_inputs, search_settings):
     inputs, settings = small_search(make_inputs, search_settings, data=True, unblind=True, points=(130,))
     result = analyse(inputs, settings)
-    assert result.diagnosis.strength is None
-    assert result.diagnosis.scans[0].best == pytest.approx(result.points[0].mu_hat, abs=1e-4)
+    found, point = result.summary.diagnostics, result.summary.points[0]
+    assert found.strength is None
+    assert found.scans[0].bestfit == pytest.approx(point.mu_hat.value, abs=1e-4)
     again = diagnosis(result.reference, result.background_fit)
-    assert again.goodness == result.diagnosis.goodness
+    assert again.goodness == found.goodness
     assert diagnose(Likelihood(result.reference.model)).goodness.degrees == again.goodness.degrees
 
 

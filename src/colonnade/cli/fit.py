@@ -15,10 +15,9 @@ from colonnade.report.numbers import measured, plus_minus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from colonnade.statistics.analysis import AnalysisResult
     from colonnade.statistics.likelihood import Likelihood
     from colonnade.statistics.model import Model
-    from colonnade.statistics.results import ChannelYields, DiagnosisSummary
+    from colonnade.statistics.results import ChannelYields, DiagnosisSummary, FitSummary
 
 _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 
@@ -49,17 +48,15 @@ def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None,
     views = {name: options.pop(name) for name in _VIEWS}
     folder = run_folder(targets, **options)
     if folder is not None and not any(options[name] for name in ("freeze", "values", "ranges", "mask")):
-        from colonnade.statistics.summary import fit_summary
         from colonnade.workflow.run import refit_step
         from colonnade.workflow.steps import OutputFolder
 
         with OutputFolder.reopened(folder, Terminal(quiet=as_json)) as opened:
             step = refit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
             result = opened.redo(step)
-        summary = fit_summary(result)
-        content, diagnostics = summary.to_json(), summary.diagnostics
+        content, diagnostics = result.summary.to_json(), result.summary.diagnostics
         if not as_json:
-            print_points(result)
+            print_points(result.summary)
     else:
         folder = None
         content, diagnostics = _fit_model(read_target(targets, **options).model, scans, quiet=as_json)
@@ -195,29 +192,25 @@ def _print_yields(found: Mapping[str, ChannelYields]) -> None:
     print_table("Expected events", ("region", "observed", "before the fit", "after the fit"), rows)
 
 
-def print_points(result: AnalysisResult) -> None:
+def print_points(result: FitSummary) -> None:
     """Print a table of the signal points."""
     from colonnade.terminal import Terminal
 
-    level = f"{100 * result.points[0].limits.level:g} %"
+    level = f"{100 * result.level:g} %"
     state = "expected only" if result.blinded else "expected and observed"
     columns = ["signal", "Z exp.", "limit exp.", "-1 sigma", "+1 sigma"]
     if not result.blinded:
         columns += ["Z obs.", "limit obs.", "mu"]
-    if any(point.toys is not None for point in result.points):
+    if any(point.limit.toys is not None for point in result.points):
         columns.append("by toys")
     rows = []
     for point in result.points:
-        expected = point.limits.expected
-        row = [point.signal, f"{point.expected.z:.2f}", *(f"{expected[index]:.3g}" for index in (2, 1, 3))]
-        if point.observed is not None and point.limits.observed is not None:
-            row += [
-                f"{point.observed.z:.2f}",
-                f"{point.limits.observed:.3g}",
-                f"{point.mu_hat:.2f} ± {point.mu_error:.2f}",
-            ]
-        if point.toys is not None:
-            row.append(f"{point.toys.expected[2]:.3g} ± {point.toys.expected_errors[2]:.1g}")
+        z, mu, toys, limit = point.significance, point.mu_hat, point.limit.toys, point.limit.asymptotic or point.limit
+        row = [point.signal, f"{z.expected:.2f}", *(f"{limit.expected[index]:.3g}" for index in (2, 1, 3))]
+        if z.observed is not None and limit.observed is not None and mu is not None:
+            row += [f"{z.observed:.2f}", f"{limit.observed:.3g}", f"{mu.value:.2f} ± {mu.error:.2f}"]
+        if toys is not None:
+            row.append(f"{toys.median:.3g} ± {toys.expected_errors[2]:.1g}")
         rows.append(row)
     print_table(f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}", columns, rows)
     print_notes(Terminal(), dict.fromkeys(note.text for point in result.points for note in point.notes))

@@ -169,7 +169,7 @@ def systematics(
     """
     from dataclasses import asdict
 
-    from colonnade.statistics.systematics import effects_of
+    from colonnade.statistics.effects import effects_of
     from colonnade.statistics.templates import matching
 
     target = read_target(targets, **which)

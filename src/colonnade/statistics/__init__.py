@@ -17,6 +17,7 @@ __all__ = [
     "from_workspace",
     "hypothesis_test",
     "infer",
+    "make_inputs",
     "read_workspace",
     "refit",
     "significance",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
     from colonnade.statistics.settings import ModelSettings
-    from colonnade.statistics.step import infer, refit
+    from colonnade.statistics.step import infer, make_inputs, refit
     from colonnade.statistics.workspace import from_workspace, read_workspace, to_workspace
 
 __getattr__ = lazy(
@@ -46,6 +47,6 @@ __getattr__ = lazy(
     limits=("HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"),
     model=("Model",),
     settings=("ModelSettings",),
-    step=("infer", "refit"),
+    step=("infer", "make_inputs", "refit"),
     workspace=("from_workspace", "read_workspace", "to_workspace"),
 )

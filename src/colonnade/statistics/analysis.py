@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,98 +13,50 @@ from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
 from colonnade.statistics.control import blinded, diagnosis, prepared
 from colonnade.statistics.counting import asimov_significance, significance
-from colonnade.statistics.diagnostics import Diagnosis
-from colonnade.statistics.fitting import (
-    Discovery,
-    FitResult,
-    discovery,
-    expected_discovery,
-    fit,
-    poi_index,
-    signal_bounds,
-)
+from colonnade.statistics.effects import effects_of
+from colonnade.statistics.fitting import FitResult, discovery, expected_discovery, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
-from colonnade.statistics.results import CountingResult, Note
+from colonnade.statistics.results import (
+    Band,
+    CountingResult,
+    FitSummary,
+    GroupedDecision,
+    Limit,
+    Measured,
+    Parameter,
+    Point,
+    Significance,
+    ToyBand,
+)
 from colonnade.statistics.settings import ModelSettings
+from colonnade.statistics.summary import diagnosis_summary, numbers
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
 from colonnade.statistics.toys import ToyLimits, find_limits
 
 
 @dataclass(frozen=True, slots=True)
-class PointResult:
-    """One signal point.
-
-    Attributes
-    ----------
-    signal : str
-        The process.
-    parameters : mapping
-        Such as m_Zprime.
-    cross_section_pb : float or None
-        What a signal strength of 1 stands for.
-    expected : Discovery
-        Median discovery if the signal is there with strength 1.
-    observed : Discovery or None
-        None while a signal region is blinded.
-    limits : UpperLimits
-        On the signal strength, by the asymptotic formulas.
-    toys : ToyLimits or None
-        By pseudo-experiments, where they were asked for or too few events are expected for the formulas.
-    mu_hat, mu_error : float or None
-        The fitted signal strength; none while blinded.
-    notes : tuple of Note
-        What the numbers rest on.
-    """
-
-    signal: str
-    parameters: Mapping[str, Any]
-    cross_section_pb: float | None
-    expected: Discovery
-    observed: Discovery | None
-    limits: UpperLimits
-    toys: ToyLimits | None
-    mu_hat: float | None
-    mu_error: float | None
-    notes: tuple[Note, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """All results of a run.
+    """All results of a run, and the models that they rest on.
 
     Attributes
     ----------
-    luminosity : float
-        In fb^-1.
-    blinded : bool
-        Whether a channel of a signal region is blinded, so that nothing observed was computed.
-    observed_channels : tuple of str
-        Channels whose data were used.
-    points, counting : tuple
-        Results by signal point and counting region.
-    reference : BuiltModel
-        The model of the reference point, its observations as fitted.
+    summary : FitSummary
+        The results, as fit.json keeps them.
     models : mapping of str to BuiltModel
-        All models by signal.
+        The models by signal, their observations as fitted.
     background_fit : FitResult
-        The background-only fit to what may be seen.
-    diagnosis : Diagnosis
-        Pulls, ranking, correlations, goodness and yields of the reference point.
-    decisions : tuple of Decision
-        What was done to the templates of all points, without repetition.
+        The background-only fit of the reference point to what may be seen.
     """
 
-    luminosity: float
-    blinded: bool
-    observed_channels: tuple[str, ...]
-    points: tuple[PointResult, ...]
-    counting: tuple[CountingResult, ...]
-    reference: BuiltModel
+    summary: FitSummary
     models: Mapping[str, BuiltModel]
     background_fit: FitResult
-    diagnosis: Diagnosis
-    decisions: tuple[Decision, ...]
+
+    @property
+    def reference(self) -> BuiltModel:
+        """The model of the reference point."""
+        return self.models[self.summary.reference]
 
 
 def analyse(
@@ -145,24 +97,38 @@ def analyse(
     for signal in builder.signals:
         built = prepared(builder.build(signal))
         decisions |= dict.fromkeys(built.decisions)
-        points.append(_point(built, inputs, settings, folder))
-        found = points[-1]
-        strengths = (*found.limits.expected, found.limits.observed or 0.0, found.mu_hat or 0.0)
-        models[signal] = _within(built, strengths)
+        point = _point(built, inputs, settings, folder)
+        points.append(point)
+        formulas = point.limit.asymptotic or point.limit
+        found = 0.0 if point.mu_hat is None else point.mu_hat.value
+        models[signal] = _within(built, (*formulas.expected, formulas.observed or 0.0, found))
     chosen = models[reference or builder.signals[0]]
-    background_fit = _background_fit(Likelihood(chosen.model))
-    return AnalysisResult(
+    fitted = _background_fit(Likelihood(chosen.model))
+    summary = FitSummary(
         luminosity=inputs.luminosity,
         blinded=blinded(chosen),
         observed_channels=tuple(sorted(chosen.observed)),
+        level=settings.limit.level,
         points=tuple(points),
         counting=tuple(_counting(inputs, settings, builder.signals)),
-        reference=chosen,
-        models=models,
-        background_fit=background_fit,
-        diagnosis=diagnosis(chosen, background_fit, scans),
-        decisions=tuple(decisions),
+        parameters=tuple(
+            Parameter(label, float(value), float(error))
+            for label, value, error in zip(fitted.labels, fitted.values, fitted.errors, strict=True)
+        ),
+        reference=chosen.signal,
+        diagnostics=diagnosis_summary(diagnosis(chosen, fitted, scans), chosen.model),
+        systematics=effects_of(chosen.model, chosen.decisions),
+        decisions=_grouped(decisions),
     )
+    return AnalysisResult(summary, models, fitted)
+
+
+def _grouped(decisions: Iterable[Decision]) -> tuple[GroupedDecision, ...]:
+    """Tell the same decision about many places once."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for each in decisions:
+        places.setdefault((each.kind, each.subject, each.what), []).append(each.where)
+    return tuple(GroupedDecision(*which, tuple(where)) for which, where in places.items())
 
 
 def point_model(builder: Builder, signal: str) -> BuiltModel:
@@ -190,36 +156,39 @@ def _within(built: BuiltModel, strengths: Sequence[float]) -> BuiltModel:
     return replace(built, model=replace(built.model, parameters=parameters))
 
 
-def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> PointResult:
+def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> Point:
     process = inputs.processes[built.signal]
     seen = not blinded(built)
     likelihood = Likelihood(built.model)
     try:
         expected = expected_discovery(likelihood)
         limits, toys, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder)
-        observed, mu_hat, mu_error = None, None, None
+        observed, mu_hat = None, None
         if seen:
-            observed = discovery(likelihood)
+            observed = discovery(likelihood).z
             lower, upper = signal_bounds(likelihood)
             result = fit(likelihood, lower=lower, upper=upper)
             poi = poi_index(likelihood)
-            mu_hat, mu_error = float(result.values[poi]), float(result.errors[poi])
+            mu_hat = Measured(float(result.values[poi]), float(result.errors[poi]))
             notes = tuple(dict.fromkeys((*notes, *result.notes)))
     except FitError as error:
         msg = f"The signal {built.signal}: {error}"
         raise FitError(msg) from error
-    return PointResult(
-        built.signal,
-        process.parameters,
-        process.cross_section_pb,
-        expected,
-        observed,
-        limits,
-        toys,
-        mu_hat,
-        mu_error,
-        notes,
+    significance = Significance(expected.z, observed)
+    limit = _limit(limits, toys)
+    parameters = dict(process.parameters)
+    return Point(built.signal, parameters, significance, limit, mu_hat, process.cross_section_pb, notes)
+
+
+def _limit(limits: UpperLimits, toys: ToyLimits | None) -> Limit:
+    """Return the limits that hold, and, where there are both, those of the formulas and of pseudo-experiments."""
+    formulas = Band(numbers(limits.expected), limits.observed)
+    if toys is None:
+        return Limit(formulas.expected, formulas.observed)
+    band = ToyBand(
+        numbers(toys.expected), toys.observed, numbers(toys.expected_errors), toys.observed_error, toys.tests[0].toys
     )
+    return Limit(band.expected, band.observed, "toys", formulas, band)
 
 
 def _background_fit(likelihood: Likelihood) -> FitResult:
@@ -229,48 +198,31 @@ def _background_fit(likelihood: Likelihood) -> FitResult:
     return fit(likelihood, start=start, fixed=fixed)
 
 
-def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> list[CountingResult]:
-    results = []
+def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> Iterator[CountingResult]:
+    """Yield the significance of each signal in each counting region."""
     for region, counting in settings.counting.items():
-        name = counting.histogram
-        if name is None:
-            name = next((each for each in inputs.histograms if _has(inputs.histograms[each], region)), None)
-        if name is None or name not in inputs.histograms or not _has(inputs.histograms[name], region):
-            known = sorted(
-                {each for by in inputs.histograms.values() for one in by.values() for each in one.axes["region"]}
-            )
+        filled = {name: by for name, by in inputs.histograms.items() if _regions(by) & {region}}
+        name = counting.histogram or next(iter(filled), None)
+        if name not in filled:
+            known = sorted(set().union(*map(_regions, inputs.histograms.values())))
             msg = f"The counting region {region!r} is in no histogram{nearest(region, known)}."
             raise ConfigError(msg)
-        by_process = inputs.histograms[name]
-        yields = {
-            process: _yield(by_process[process], region)
-            for process in (*inputs.of_kind("background"), *signals)
-            if process in by_process
-        }
-        b = sum(yields[process][0] for process in inputs.of_kind("background") if process in yields)
+        yields = {process: _yield(each, region) for process, each in filled[name].items()}
+        backgrounds = [yields[process] for process in inputs.of_kind("background") if process in yields]
+        b = sum(value for value, _ in backgrounds)
         if b <= 0:
             msg = f"The counting region {region} expects {b:.3g} background events, so it has no significance."
             raise ConfigError(msg)
-        variance = sum(yields[process][1] for process in inputs.of_kind("background") if process in yields)
+        variance = sum(each for _, each in backgrounds)
         sigma = float(np.sqrt(variance + (counting.uncertainty * b) ** 2))
         for signal in signals:
             s = max(yields.get(signal, (0.0, 0.0))[0], 0.0)
-            results.append(
-                CountingResult(
-                    region,
-                    signal,
-                    s,
-                    b,
-                    sigma,
-                    float(significance(s, b)),
-                    float(asimov_significance(s, b, sigma)),
-                )
-            )
-    return results
+            z = float(significance(s, b)), float(asimov_significance(s, b, sigma))
+            yield CountingResult(region, signal, s, b, sigma, *z)
 
 
-def _has(by_process: Mapping[str, Any], region: str) -> bool:
-    return any(region in list(filled.axes["region"]) for filled in by_process.values())
+def _regions(by_process: Mapping[str, Any]) -> set[str]:
+    return {region for filled in by_process.values() for region in filled.axes["region"]}
 
 
 def _yield(filled: Any, region: str) -> tuple[float, float]:

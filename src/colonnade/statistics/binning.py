@@ -1,18 +1,19 @@
-"""Bins chosen by the statistical error of the simulation in them, and frozen for every later use.
+"""Bins chosen by the statistical error of the simulation in them.
 
-Two methods, from raw scores or from a finely binned histogram:
+Two methods, from raw scores or from the contents of fine bins:
 
 - `equal_signal`: as many bins of equal signal as the errors allow;
 - `right_to_left`: from the highest score down, each bin as narrow as the errors allow and with more signal
   than the one above it.
 
-Both come from the heavy-neutral-lepton document, which asks for a relative error below 0.15 in each bin.
+Both return the inner edges, increasing; n edges make n + 1 bins, of which the outermost are open, so that no event is
+ever outside. A score on an edge belongs above it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -61,49 +62,7 @@ class Sample:
         return cls(x, w, w**2)
 
 
-def from_histogram(histogram: Any) -> Sample:
-    """Take a one-dimensional weighted `hist.Hist`, flow included; later edges are among its own."""
-    edges = np.asarray(histogram.axes[0].edges, dtype=np.float64)
-    starts = np.concatenate([[-np.inf], edges])
-    values, variances = np.asarray(histogram.values(flow=True)), np.asarray(histogram.variances(flow=True))
-    if len(values) != len(starts):
-        msg = "bins can't be chosen from a histogram whose axis has no underflow or overflow."
-        raise FitError(msg)
-    return Sample(starts, values.astype(np.float64), variances.astype(np.float64))
-
-
-@dataclass(frozen=True)
-class Binning:
-    """Frozen bins; the outermost are open, so that no event is ever outside.
-
-    Attributes
-    ----------
-    edges : tuple of float
-        The inner edges, increasing; n edges make n + 1 bins. A score on an edge belongs above it.
-    method : str
-        How they were chosen.
-    error : float
-        The relative statistical error that no bin of signal or background exceeded.
-    """
-
-    edges: tuple[float, ...]
-    method: str
-    error: float
-
-    def __len__(self) -> int:
-        return len(self.edges) + 1
-
-    def fill(self, sample: Sample) -> tuple[Floats, Floats]:
-        """Return contents and variances of the bins, each of shape (bins,)."""
-        index = np.searchsorted(np.asarray(self.edges), sample.scores, side="right")
-        contents, variances = (
-            np.bincount(index, each, minlength=len(self)).astype(np.float64)
-            for each in (sample.weights, sample.variances)
-        )
-        return contents, variances
-
-
-def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, start: int = 30) -> Binning:
+def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, start: int = 30) -> list[float]:
     """Choose as many bins of (nearly) equal signal as the errors allow, at most `start`.
 
     Parameters
@@ -130,11 +89,13 @@ def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, sta
         cuts = np.unique(np.searchsorted(running, wanted * (1 - 1e-12)) + 1)
         cuts = cuts[(cuts > 0) & (cuts < len(cells.scores))]
         if len(cuts) == bins - 1 and cells.satisfied(cuts):
-            return cells.binning(cuts, "equal signal")
+            return cells.edges(cuts)
     raise FitError(cells.impossible())
 
 
-def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15, rest: str = "joined") -> Binning:
+def right_to_left(
+    signal: Sample, background: Sample, *, error: float = 0.15, rest: Literal["joined", "apart"] = "joined"
+) -> list[float]:
     """Choose bins from the highest score down.
 
     Each bin is widened to lower scores until signal and background have a relative error below the bound,
@@ -157,15 +118,12 @@ def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15, re
     FitError
         If not even a single bin satisfies the bound.
     """
-    if rest not in ("joined", "apart"):
-        msg = f"rest = '{rest}' is unknown; choose joined or apart."
-        raise FitError(msg)
     cells = _cells(signal, background, error)
     cuts = _scan(cells.sums, error)
     if rest == "apart":
         if not len(cuts):
             raise FitError(cells.impossible())
-        return cells.binning(cuts[cuts > 0], "right to left")
+        return cells.edges(cuts[cuts > 0])
     # the lowest bin reaches down to whatever is left
     cuts = cuts[1:]
     # what is left at the low end may be negative in sum and spoil the bin it joins, which then joins the next
@@ -173,7 +131,7 @@ def right_to_left(signal: Sample, background: Sample, *, error: float = 0.15, re
         if not len(cuts):
             raise FitError(cells.impossible())
         cuts = cuts[1:]
-    return cells.binning(cuts, "right to left")
+    return cells.edges(cuts)
 
 
 @dataclass(frozen=True)
@@ -191,8 +149,9 @@ class _Cells:
         rows = self.sums[np.concatenate([[0], cuts, [len(self.scores)]])]
         return all(_good(*bin_, self.error) for bin_ in np.diff(rows, axis=0))
 
-    def binning(self, cuts: NDArray[np.int64], method: str) -> Binning:
-        return Binning(tuple(self.scores[cuts].tolist()), method, self.error)
+    def edges(self, cuts: NDArray[np.int64]) -> list[float]:
+        edges: list[float] = self.scores[cuts].tolist()
+        return edges
 
     def impossible(self) -> str:
         s, b, s2, b2 = self.sums[-1]
@@ -213,14 +172,10 @@ def _cells(signal: Sample, background: Sample, error: float) -> _Cells:
     scores, index = np.unique(np.concatenate([signal.scores, background.scores]), return_inverse=True)
     of_signal, of_background = index[: len(signal.scores)], index[len(signal.scores) :]
     sums = np.zeros((len(scores) + 1, 4))
-    columns = (
-        (of_signal, signal.weights),
-        (of_background, background.weights),
-        (of_signal, signal.variances),
-        (of_background, background.variances),
-    )
-    for column, (where, values) in enumerate(columns):
-        sums[1:, column] = np.cumsum(np.bincount(where, values, minlength=len(scores)))
+    columns = (of_signal, of_background) * 2
+    values = (signal.weights, background.weights, signal.variances, background.variances)
+    for column, (where, each) in enumerate(zip(columns, values, strict=True)):
+        sums[1:, column] = np.cumsum(np.bincount(where, each, minlength=len(scores)))
     return _Cells(scores, sums, error)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from colonnade.statistics.templates import (
     Inputs,
     Templates,
     channel_templates,
+    matches,
     matching,
 )
 
@@ -177,10 +178,8 @@ class Builder:
 
     def _check(self) -> None:
         names = list(self.settings.channels)
-        processes = [
-            *self.inputs.of_kind("background"),
-            *self.inputs.of_kind("signal"),
-        ]
+        backgrounds = self.inputs.of_kind("background")
+        processes = [*backgrounds, *self.inputs.of_kind("signal")]
         for systematic in self._systematics_of_all:
             what = f"The systematic {systematic.name}"
             matching(systematic.processes, processes, what)
@@ -190,7 +189,6 @@ class Builder:
             if systematic.name in taken or any(each.name in self._luminosities for each in self.settings.systematics):
                 msg = f"{what} has the name of another parameter of the model; call it otherwise."
                 raise ConfigError(msg)
-        backgrounds = self.inputs.of_kind("background")
         prepared = self._prepared(self.signals[0])
         check_abcd(self.settings.abcd, {each.templates.channel: each.templates for each in prepared}, self.inputs)
         for each in self.settings.normalisations:
@@ -204,9 +202,8 @@ class Builder:
         matching(normalisation.regions, names, what)
         by_channel = {each.templates.channel: each.templates.by_process for each in prepared}
         for region in matching(normalisation.control, names, f"{what}, control"):
-            if not any(
-                by_channel[region].get(process, {}).get(NOMINAL, (np.zeros(1),))[0].sum() > 0 for process in chosen
-            ):
+            held = by_channel[region].keys() & chosen
+            if not any(by_channel[region][process][NOMINAL][0].sum() > 0 for process in held):
                 msg = f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't determine it."
                 raise ConfigError(msg)
 
@@ -233,24 +230,17 @@ class Builder:
         values = by_variation[NOMINAL][0]
         negative = values < 0
         if negative.any():
-            decisions.append(
-                Decision(
-                    "negative bin",
-                    process,
-                    channel,
-                    f"{int(negative.sum())} bins of {len(values)} were below 0 (in all "
-                    f"{values[negative].sum():.3g} "
-                    "events) and are taken as 0; their statistical uncertainty is kept",
-                )
+            what = (
+                f"{int(negative.sum())} bins of {len(values)} were below 0 (in all {values[negative].sum():.3g} "
+                "events) and are taken as 0; their statistical uncertainty is kept"
             )
+            decisions.append(Decision("negative bin", process, channel, what))
         nominal = np.where(negative, 0.0, values)
         modifiers: list[Modifier] = []
         free = [
             each
             for each in self.settings.normalisations
-            if not signal
-            and process in matching(each.processes, self.inputs.of_kind("background"), "")
-            and channel in matching(each.regions, self.settings.channels, "")
+            if not signal and matches(process, each.processes) and matches(channel, each.regions)
         ]
         if signal:
             modifiers.append(Modifier("normfactor", self.settings.poi))
@@ -267,8 +257,7 @@ class Builder:
                 channel, process, nominal, variations, by_variation, decisions, free=bool(free)
             )
         if signal and self.settings.statistical.enabled and self.settings.statistical.signal and nominal.any():
-            errors = np.sqrt(by_variation[NOMINAL][1])
-            modifiers.append(Modifier("staterror", f"staterror_{channel}", errors=errors))
+            modifiers.append(_staterror(channel, np.sqrt(by_variation[NOMINAL][1])))
         return Sample(process, nominal, tuple(modifiers))
 
     def _systematics(
@@ -282,7 +271,6 @@ class Builder:
         *,
         free: bool,
     ) -> list[Modifier]:
-        processes = [*self.inputs.of_kind("background"), *self.inputs.of_kind("signal")]
         from_data = self.inputs.processes[process].data_driven
         modifiers = []
         for systematic in self._systematics_of_all:
@@ -290,9 +278,7 @@ class Builder:
                 continue
             if from_data and systematic.variation is not None and not variations.keys() & both(systematic.variation):
                 continue  # no simulation that was subtracted moves with it
-            if process in matching(systematic.processes, processes, "") and channel in matching(
-                systematic.regions, self.settings.channels, ""
-            ):
+            if matches(process, systematic.processes) and matches(channel, systematic.regions):
                 found = modifiers_of(
                     systematic,
                     channel,
@@ -329,46 +315,24 @@ class Builder:
         self, templates: Templates, samples: list[Sample], decisions: list[Decision]
     ) -> tuple[Sample, ...]:
         """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
-        if not self.settings.statistical.enabled:
-            return tuple(samples)
         # of what is tied by A = B C / D the data of the channels are the statistics
-        everything = samples
-        samples = [each for each in samples if not abcd_modifiers(self.settings.abcd, each.name, templates.channel, 1)]
-        tied = [each for each in everything if each not in samples]
-        if not samples:
-            return tuple(tied)
-        variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in samples}
-        total = np.sum([sample.yields for sample in samples], axis=0)
+        abcd, channel = self.settings.abcd, templates.channel
+        own = [each for each in samples if not abcd_modifiers(abcd, each.name, channel, 1)]
+        if not self.settings.statistical.enabled or not own:
+            return tuple(samples)
+        variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in own}
+        total = np.sum([sample.yields for sample in own], axis=0)
         relative = np.sqrt(np.sum(list(variances.values()), axis=0)) / np.where(total > 0, total, 1.0)
-        small = relative < self.settings.statistical.threshold
+        threshold = self.settings.statistical.threshold
+        small = relative < threshold
         if small.any():
-            decisions.append(
-                Decision(
-                    "pruned",
-                    "statistics",
-                    templates.channel,
-                    f"{int(small.sum())} bins of {len(small)} have less than "
-                    f"{self.settings.statistical.threshold:g} relative uncertainty",
-                )
-            )
-        if small.all():
-            return (*samples, *tied)
-        with_errors = (
-            Sample(
-                sample.name,
-                sample.yields,
-                (
-                    *sample.modifiers,
-                    Modifier(
-                        "staterror",
-                        f"staterror_{templates.channel}",
-                        errors=np.where(small, 0.0, np.sqrt(variances[sample.name])),
-                    ),
-                ),
-            )
-            for sample in samples
-        )
-        return (*with_errors, *tied)
+            what = f"{int(small.sum())} bins of {len(small)} have less than {threshold:g} relative uncertainty"
+            decisions.append(Decision("pruned", "statistics", channel, what))
+        tied = [each for each in samples if each.name not in variances]
+        if not small.all():
+            errors = {name: np.where(small, 0.0, np.sqrt(each)) for name, each in variances.items()}
+            own = [replace(each, modifiers=(*each.modifiers, _staterror(channel, errors[each.name]))) for each in own]
+        return (*own, *tied)
 
     # ---- data
 
@@ -392,3 +356,7 @@ class Builder:
                 Decision("asimov data", "", channel.name, f"the predicted background stands for data, as {reason}")
             )
         return observations, frozenset(observed)
+
+
+def _staterror(channel: str, errors: Floats) -> Modifier:
+    return Modifier("staterror", f"staterror_{channel}", errors=errors)

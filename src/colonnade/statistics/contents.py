@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from colonnade.statistics.effects import effects_of
 from colonnade.statistics.likelihood import Likelihood
 from colonnade.statistics.model import Model, Modifier
 from colonnade.statistics.results import Effect
-from colonnade.statistics.systematics import effects_of
 
 # an effect at one standard deviation that is as large as all there is
 _HUGE = 1.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter
+from colonnade.statistics.model import Channel, Model, Modifier, Parameter
 
 
 def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -> Model:
@@ -49,23 +49,23 @@ def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -
         if taken is not None:
             msg = f"{name} of {taken} would become {taken}_{name}, which is another parameter; give another label."
             raise ConfigError(msg)
-    parts = {label: _Renamed(model, label, apart) for label, model in models.items()}
+    parts = {label: _renamed(model, label, apart) for label, model in models.items()}
     parameters: dict[str, Parameter] = {}
     groups: dict[str, dict[str, None]] = {}
     for label, part in parts.items():
-        for parameter in part.parameters():
+        for parameter in part.parameters:
             known = parameters.get(parameter.name)
             parameters[parameter.name] = parameter if known is None else _as_one(known, parameter, label)
-        for group, names in part.groups():
+        for group, names in part.groups.items():
             groups.setdefault(group, {}).update(dict.fromkeys(names))
     return Model(
-        channels=tuple(channel for part in parts.values() for channel in part.channels()),
+        channels=tuple(channel for part in parts.values() for channel in part.channels),
         parameters=tuple(parameters.values()),
         poi=interest.pop(),
-        observations={name: seen for part in parts.values() for name, seen in part.observations()},
+        observations={name: seen for part in parts.values() for name, seen in part.observations.items()},
         measurement="combination",
         groups={group: tuple(names) for group, names in groups.items()},
-        notes=tuple(f"{label}: {note}" for label, model in models.items() for note in model.notes),
+        notes=tuple(f"{label}: {note}" for label, part in parts.items() for note in part.notes),
     )
 
 
@@ -99,33 +99,24 @@ def _as_one(one: Parameter, other: Parameter, label: str) -> Parameter:
     return replace(one, bounds=((min(low, least), max(high, most)),), fixed=(one.fixed[0] and other.fixed[0],))
 
 
-class _Renamed:
-    """A model whose channels, and some of whose parameters, have a label in front of their names."""
+def _renamed(model: Model, label: str, apart: set[str]) -> Model:
+    """Put a label in front of the names of a model's channels, and of those of its parameters that are its own."""
+    names = {each.name: f"{label}_{each.name}" if each.name in apart else each.name for each in model.parameters}
 
-    def __init__(self, model: Model, label: str, apart: set[str]) -> None:
-        self._model, self._label, self._apart = model, label, apart
-
-    def _name(self, name: str) -> str:
-        return f"{self._label}_{name}" if name in self._apart else name
-
-    def parameters(self) -> Iterable[Parameter]:
-        return (replace(each, name=self._name(each.name)) for each in self._model.parameters)
-
-    def groups(self) -> Iterable[tuple[str, Iterable[str]]]:
-        return ((group, map(self._name, names)) for group, names in self._model.groups.items())
-
-    def observations(self) -> Iterable[tuple[str, Floats]]:
-        return ((f"{self._label}_{name}", seen) for name, seen in self._model.observations.items())
-
-    def channels(self) -> Iterable[Channel]:
-        for channel in self._model.channels:
-            samples = tuple(
-                replace(sample, modifiers=tuple(map(self._modifier, sample.modifiers))) for sample in channel.samples
-            )
-            yield replace(channel, name=f"{self._label}_{channel.name}", samples=samples)
-
-    def _modifier(self, modifier: Modifier) -> Modifier:
+    def renamed(modifier: Modifier) -> Modifier:
         if modifier.formula is None:
-            return replace(modifier, parameter=self._name(modifier.parameter))
-        formula = modifier.formula.renamed({name: self._name(name) for name in modifier.formula.parameters})
-        return replace(modifier, parameter=f"{self._label}_{modifier.parameter}", formula=formula)
+            return replace(modifier, parameter=names[modifier.parameter])
+        formula = modifier.formula.renamed({name: names[name] for name in modifier.formula.parameters})
+        return replace(modifier, parameter=f"{label}_{modifier.parameter}", formula=formula)
+
+    def channel_of(channel: Channel) -> Channel:
+        samples = tuple(replace(each, modifiers=tuple(map(renamed, each.modifiers))) for each in channel.samples)
+        return replace(channel, name=f"{label}_{channel.name}", samples=samples)
+
+    return replace(
+        model,
+        channels=tuple(map(channel_of, model.channels)),
+        parameters=tuple(replace(each, name=names[each.name]) for each in model.parameters),
+        observations={f"{label}_{name}": seen for name, seen in model.observations.items()},
+        groups={group: tuple(names.get(name, name) for name in mine) for group, mine in model.groups.items()},
+    )

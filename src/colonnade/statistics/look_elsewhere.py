@@ -9,9 +9,7 @@ gives the global p-value: from toys (`Calibration`), or extrapolated from the nu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,10 +33,6 @@ class Interval:
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Plain data for a JSON file."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
 
 def probability(successes: int, trials: int) -> Interval:
     """Estimate a probability, with the interval of Clopper and Pearson (Biometrika 26 (1934) 404).
@@ -56,10 +50,8 @@ def probability(successes: int, trials: int) -> Interval:
     if trials <= 0:
         msg = "a probability needs at least one trial; make more toys."
         raise FitError(msg)
-    tail = stats.norm.sf(1)
-    low = float(stats.beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
-    high = float(stats.beta.isf(tail, successes + 1, trials - successes)) if successes < trials else 1.0
-    return Interval(successes / trials, low, high)
+    interval = stats.binomtest(successes, trials).proportion_ci(1 - 2 * float(stats.norm.sf(1)))
+    return Interval(successes / trials, float(interval.low), float(interval.high))
 
 
 def upcrossings(z: ArrayLike, level: float) -> NDArray[np.int64]:
@@ -129,51 +121,6 @@ class GrossVitells:
         return Interval(p.value / local, p.low / local, p.high / local)
 
 
-# --- toys
-
-
-@dataclass(frozen=True)
-class NormalFit:
-    """A normal distribution fitted to a sample.
-
-    Attributes
-    ----------
-    mean, mean_error, width, width_error : float
-        Maximum-likelihood values and their errors.
-    distance, p : float
-        Kolmogorov's and Smirnov's distance to the sample and its p-value, which is too large as the normal
-        was fitted (Lilliefors): a small one still refutes it.
-    """
-
-    mean: float
-    mean_error: float
-    width: float
-    width_error: float
-    distance: float
-    p: float
-
-
-def normal_fit(sample: ArrayLike) -> NormalFit:
-    """Fit a normal distribution to the finite entries of a sample.
-
-    Raises
-    ------
-    FitError
-        If fewer than three entries are finite, or all are equal.
-    """
-    values = np.asarray(sample, dtype=np.float64).ravel()
-    values = values[np.isfinite(values)]
-    if len(values) < 3 or not np.ptp(values) > 0:
-        msg = f"a normal distribution can't be fitted to {len(values)} entries; make more toys."
-        raise FitError(msg)
-    mean, width = float(values.mean()), float(values.std())
-    test = stats.kstest(values, "norm", args=(mean, width))
-    root = math.sqrt(len(values))
-    return NormalFit(
-        mean, width / root, width, width / (math.sqrt(2) * root), float(test.statistic), float(test.pvalue)
-    )
-
-
 class Calibration:
     """Local and global significance of a scan, calibrated with scans of toys without signal.
 
@@ -199,15 +146,18 @@ class Calibration:
         self.z = scans[some]
         self.maxima: Array = np.sort(np.nanmax(self.z, axis=1))
 
+    def _at(self, place: int) -> Array:
+        """Return what is known at one place, in order."""
+        column = self.z[:, place]
+        return np.sort(column[np.isfinite(column)])
+
     def p_local(self, z: float, place: int) -> Interval:
         """Fraction of toys with at least z at one place."""
-        column = self.z[:, place]
-        column = column[np.isfinite(column)]
-        return probability(int((column >= z).sum()), len(column))
+        return _fraction(self._at(place), z)
 
     def p_global(self, z: float) -> Interval:
         """Fraction of toys with at least z anywhere."""
-        return probability(int(len(self.maxima) - np.searchsorted(self.maxima, z, side="left")), len(self.maxima))
+        return _fraction(self.maxima, z)
 
     def trials_factor(self, z: float, place: int) -> Interval:
         """Global over local p-value, both from the toys; its interval takes them as independent."""
@@ -237,10 +187,7 @@ class Calibration:
         FitError
             If fewer than one toy is expected beyond the quantile.
         """
-        sample = self.maxima
-        if place is not None:
-            column = self.z[:, place]
-            sample = np.sort(column[np.isfinite(column)])
+        sample = self.maxima if place is None else self._at(place)
         tail = float(stats.norm.sf(sigma))
         count = len(sample)
         if count * tail < 1:
@@ -252,39 +199,14 @@ class Calibration:
             raise FitError(msg)
         one = float(stats.norm.sf(1))
         few, many = stats.binom.ppf(one, count, tail), stats.binom.ppf(1 - one, count, tail)
-        beyond = count * tail
+        # the values with so many toys above them
+        places = count - 0.5 - np.array([count * tail, many, few])
+        return Interval(*np.interp(places, np.arange(count), sample).tolist())
 
-        def at(number: float) -> float:
-            # the value with `number` toys above it
-            return float(np.interp(count - 0.5 - number, np.arange(count), sample))
 
-        return Interval(at(beyond), at(float(many)), at(float(few)))
-
-    def summary(self, sigmas: Sequence[float] = (1.0, 2.0, 3.0), labels: Sequence[str] = ()) -> dict[str, Any]:
-        """Plain data for a JSON file: normal fits and sizes, local for every place and global."""
-        places = self.z.shape[1]
-        names = list(labels) or [str(index) for index in range(places)]
-        return {
-            "toys": len(self.z),
-            "lost": self.lost,
-            "local": [
-                {
-                    "place": name,
-                    "failed": int((~np.isfinite(self.z[:, index])).sum()),
-                    "normal": vars(normal_fit(self.z[:, index])),
-                    "size": self._sizes(sigmas, index),
-                }
-                for index, name in enumerate(names)
-            ],
-            "global": {"normal": vars(normal_fit(self.maxima)), "size": self._sizes(sigmas, None)},
-        }
-
-    def _sizes(self, sigmas: Sequence[float], place: int | None) -> dict[str, dict[str, float] | None]:
-        reachable = len(self.z)
-        return {
-            f"{sigma:g}": self.size(sigma, place).to_dict() if reachable * stats.norm.sf(sigma) >= 2 else None
-            for sigma in sigmas
-        }
+def _fraction(sample: Array, z: float) -> Interval:
+    """Fraction of a sample that is at least z."""
+    return probability(int((sample >= z).sum()), len(sample))
 
 
 def _relative(interval: Interval, *, up: bool) -> float:

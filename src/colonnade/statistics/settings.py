@@ -140,34 +140,25 @@ class SystematicSettings(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> SystematicSettings:
-        if self.type == "histosys" and self.variation is None:
-            msg = f"the histosys {self.name} needs `variation`"
+        wanted = {
+            "histosys": ("`variation`", self.variation is not None),
+            "normsys": ("either `up` (and `down`) or `variation`", (self.variation is None) != (self.up is None)),
+            "shapesys": ("`size`", self.size is not None),
+        }
+        what, given = wanted[self.type]
+        if not given:
+            msg = f"the {self.type} {self.name} needs {what}"
             raise ValueError(msg)
-        if self.type == "normsys" and (self.variation is None) == (self.up is None):
-            msg = f"the normsys {self.name} needs either `up` (and `down`) or `variation`"
-            raise ValueError(msg)
-        if self.type == "shapesys" and self.size is None:
-            msg = f"the shapesys {self.name} needs `size`"
-            raise ValueError(msg)
-        if self.type != "normsys" and (self.up is not None or self.down is not None):
-            msg = f"`up` and `down` belong to a normsys, and {self.name} is a {self.type}"
-            raise ValueError(msg)
-        if self.type != "shapesys" and self.size is not None:
-            msg = f"`size` belongs to a shapesys, and {self.name} is a {self.type}"
-            raise ValueError(msg)
-        if self.smooth and self.type != "histosys":
-            msg = f"only a histosys is smoothed, and {self.name} is a {self.type}"
-            raise ValueError(msg)
+        for option, kind in (("up", "normsys"), ("down", "normsys"), ("size", "shapesys"), ("smooth", "histosys")):
+            if self.type != kind and getattr(self, option):
+                msg = f"`{option}` belongs to a {kind}, and {self.name} is a {self.type}"
+                raise ValueError(msg)
         if self.by_era and self.type == "shapesys":
             msg = f"the shapesys {self.name} has a parameter for each bin, so eras can't have their own"
             raise ValueError(msg)
         if self.decorrelate == "era" and self.correlation < 1:
             msg = f"{self.name} has decorrelate: era, which is correlation: 0; give one of both"
             raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _members(self) -> SystematicSettings:
         if self.combine is None and self.alpha_s is not None:
             msg = f"`alpha_s` of {self.name} is added to members, so it needs `combine`"
             raise ValueError(msg)

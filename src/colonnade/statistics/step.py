@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from colonnade.config import parse_settings, read_json
 from colonnade.errors import ConfigError, InputError
+from colonnade.output import write_json
 from colonnade.statistics.analysis import AnalysisResult, analyse
+from colonnade.statistics.build import BuiltModel
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.summary import write_analysis
 from colonnade.statistics.templates import Inputs, Process
+from colonnade.statistics.workspace import to_workspace
 
 
-def infer(
+def infer(inputs: Inputs, model: ModelSettings, *, directory: Path) -> AnalysisResult:
+    """Fit a run's histograms, set limits, and write the result.
+
+    Parameters
+    ----------
+    inputs
+        The histograms and what they mean, from `make_inputs`.
+    model
+        The workflow's model.
+    directory
+        Where the files go.
+
+    Raises
+    ------
+    ConfigError
+        If the model does not fit the histograms.
+    FitError
+        If a fit does not converge.
+    OutputError
+        If a file can't be written.
+    """
+    result = analyse(inputs, model, folder=directory / "toys")
+    write_analysis(result, directory)
+    return result
+
+
+def make_inputs(
     histograms: Mapping[str, Mapping[str, Any]],
-    model: ModelSettings,
     *,
-    directory: Path,
     kinds: Mapping[str, str],
     points: Mapping[str, Mapping[str, Any]],
     luminosity: float,
@@ -27,17 +56,13 @@ def infer(
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     alternatives: Mapping[str, Collection[str]] | None = None,
     data_driven: Collection[str] = (),
-) -> AnalysisResult:
-    """Fit a run's histograms, set limits, and write the result.
+) -> Inputs:
+    """Put together a run's histograms and what they mean.
 
     Parameters
     ----------
     histograms
         `histograms[name][process]`, scaled to the luminosity.
-    model
-        The workflow's model.
-    directory
-        Where the files go.
     kinds
         Process -> data, background or signal.
     points
@@ -55,45 +80,7 @@ def infer(
         Process -> its variations that alternative samples stand for.
     data_driven
         The processes that are made of data.
-
-    Raises
-    ------
-    ConfigError
-        If the model does not fit the histograms.
-    FitError
-        If a fit does not converge.
-    OutputError
-        If a file can't be written.
     """
-    inputs = make_inputs(
-        histograms,
-        kinds=kinds,
-        points=points,
-        luminosity=luminosity,
-        unblind=unblind,
-        signal_regions=signal_regions,
-        eras=eras,
-        alternatives=alternatives,
-        data_driven=data_driven,
-    )
-    result = analyse(inputs, model, folder=directory / "toys")
-    write_analysis(result, directory)
-    return result
-
-
-def make_inputs(
-    histograms: Mapping[str, Mapping[str, Any]],
-    *,
-    kinds: Mapping[str, str],
-    points: Mapping[str, Mapping[str, Any]],
-    luminosity: float,
-    unblind: bool,
-    signal_regions: Collection[str] | None,
-    eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
-    alternatives: Mapping[str, Collection[str]] | None = None,
-    data_driven: Collection[str] = (),
-) -> Inputs:
-    """Put together what `infer` is told."""
     processes = {
         name: Process(
             kind,  # type: ignore[arg-type]  # the manifest has checked it
@@ -109,7 +96,7 @@ def make_inputs(
 
 
 def meaning_of(datasets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return `kinds`, `points` and `alternatives` of `infer` from what provenance.json says of datasets.
+    """Return `kinds`, `points` and `alternatives` of `make_inputs` from what provenance.json says of datasets.
 
     The cross-section is that of a whole process: what is part of another, or of one in strata, has none.
     """
@@ -212,3 +199,78 @@ def _empty_regions(histograms: Mapping[str, Mapping[str, Any]], kinds: Mapping[s
             for region, total in zip(regions, sums, strict=True):
                 content[region] = content.get(region, 0.0) + float(total)
     return {region for region, total in content.items() if total == 0}
+
+
+def write_analysis(result: AnalysisResult, folder: Path) -> None:
+    """Write workspace.json (the reference point), patchset.json (all others) and fit.json.
+
+    Raises
+    ------
+    OutputError
+        If a file can't be written.
+    """
+    workspace = to_workspace(result.reference.model)
+    write_json(folder / "workspace.json", workspace)
+    others = {name: built for name, built in result.models.items() if name != result.reference.signal}
+    if others:
+        parameters = {point.signal: point.parameters for point in result.summary.points}
+        write_json(folder / "patchset.json", patchset(workspace, result.reference, others, parameters))
+    write_json(folder / "fit.json", result.summary.to_json())
+
+
+def patchset(
+    workspace: Mapping[str, Any],
+    reference: BuiltModel,
+    others: Mapping[str, BuiltModel],
+    parameters: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return a pyhf patchset that turns the reference point's workspace into each other point's.
+
+    Parameters
+    ----------
+    workspace
+        The reference point's.
+    reference, others
+        The models. A channel that differs in more than its first sample, the signal, is replaced whole.
+    parameters
+        Signal -> its parameters, which become the patch's values.
+    """
+    labels = sorted({key for name in others for key in parameters[name]}) or ["signal"]
+    text = json.dumps(workspace, sort_keys=True, ensure_ascii=False).encode()
+    patches = []
+    for name, built in others.items():
+        spec = to_workspace(built.model)
+        patch = []
+        for index, (mine, theirs) in enumerate(zip(spec["channels"], workspace["channels"], strict=True)):
+            if mine["samples"][1:] != theirs["samples"][1:]:
+                # a channel of the point's own, such as one in the score under its hypothesis
+                patch.append({"op": "replace", "path": f"/channels/{index}", "value": mine})
+                continue
+            patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
+        patch += [
+            {"op": "replace", "path": f"/{key}", "value": spec[key]}
+            for key in ("observations", "measurements")
+            if spec[key] != workspace[key]
+        ]
+        values = [_plain(parameters[name].get(label, name)) for label in labels]
+        patches.append({"metadata": {"name": _identifier(name), "values": values}, "patch": patch})
+    return {
+        "metadata": {
+            "name": "signals",
+            "description": f"Signal points; the workspace itself holds {reference.signal}.",
+            "labels": [_identifier(label) for label in labels],
+            "digests": {"sha256": hashlib.sha256(text).hexdigest()},
+            # pyhf's schema wants a reference; this one says that there is no publication yet
+            "references": {"hepdata": "ins0000000"},
+        },
+        "patches": patches,
+        "version": "1.0.0",
+    }
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_]", "_", name)
+
+
+def _plain(value: Any) -> float | str:
+    return value if isinstance(value, int | float) else str(value)

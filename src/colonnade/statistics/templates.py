@@ -113,14 +113,11 @@ class Templates:
         Edges of the bins.
     by_process : mapping
         The templates.
-    axis_label : str
-        Label of the axis, for plots.
     """
 
     channel: str
     edges: tuple[float, ...]
     by_process: Mapping[str, Mapping[str, tuple[Floats, Floats]]]
-    axis_label: str = ""
 
 
 def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[str]:
@@ -137,7 +134,12 @@ def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[s
             known_names = f"; known: {', '.join(names)}" if names else ""
             msg = f"{what}: {pattern!r} is unknown{nearest(pattern, names)}{known_names}."
             raise ConfigError(msg)
-    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    return [name for name in names if matches(name, patterns)]
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a name matches any of some patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def channel_templates(
@@ -179,7 +181,6 @@ def channel_templates(
     region = channel.region or name
     templates: dict[str, dict[str, tuple[Floats, Floats]]] = {}
     edges: Floats = np.empty(0)
-    label = ""
     for process in wanted:
         filled = by_process.get(process)
         if filled is None:
@@ -191,7 +192,6 @@ def channel_templates(
             nominal = templates[process][NOMINAL][0]
             made = _era_templates(inputs, settings, name, channel, region, process, nominal)
             templates[process] |= {each: (values, templates[process][NOMINAL][1]) for each, values in made.items()}
-        label = filled.axes[2].label
     if not backgrounds:
         msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."
         raise ConfigError(msg)
@@ -216,7 +216,7 @@ def channel_templates(
         made = member_variations(settings.systematics, values, f"{process} in {name}")
         by_variation |= {variation: (each, by_variation[NOMINAL][1]) for variation, each in made.items()}
     bounds = (*edges[starts].tolist(), float(edges[-1]))
-    return Templates(name, bounds, merged, label)
+    return Templates(name, bounds, merged)
 
 
 def _era_templates(
@@ -269,7 +269,7 @@ def _chosen(
     except FitError as error:
         msg = f"{where}: {error}"
         raise FitError(msg) from error
-    starts = [0, *np.searchsorted(edges, found.edges).tolist()]
+    starts = [0, *np.searchsorted(edges, found).tolist()]
     while len(starts) > 1 and background[0][: starts[1]].sum() <= 0:  # the rest holds what nothing bounds
         del starts[1]
     return starts

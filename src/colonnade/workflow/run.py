@@ -267,17 +267,14 @@ def _meaning(about: Mapping[str, Any]) -> list[Any]:
 
 
 def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
-    from colonnade.statistics import infer
+    from colonnade.statistics import infer, make_inputs
     from colonnade.statistics.step import meaning_of
-    from colonnade.statistics.summary import fit_summary
 
     datasets = about["inputs"]["datasets"].values()
 
     def run(path: Path, _: Results) -> FitSummary:
-        found = infer(
+        inputs = make_inputs(
             result.histograms,
-            model,
-            directory=path,
             **meaning_of(datasets),
             luminosity=about["config"]["luminosity"],
             unblind=about["config"]["unblind"],
@@ -285,7 +282,7 @@ def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histogr
             eras=result.eras,
             data_driven=about["config"]["data_driven"],
         )
-        return fit_summary(found)
+        return infer(inputs, model, directory=path).summary
 
     return _fit_step(run, lambda path: read_result(path / "fit.json", FitSummary.from_json), about, [histograms])
 

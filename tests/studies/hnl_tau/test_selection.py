@@ -21,7 +21,7 @@ def test_by_hand():
     scores, weights, is_signal = make(np.random.default_rng(1))
     found = binned_significance(scores, weights, is_signal)
     signal, background = (Sample.of(scores[which], weights[which]) for which in (is_signal, ~is_signal))
-    edges = [-math.inf, *right_to_left(signal, background, rest="apart").edges, math.inf]
+    edges = [-math.inf, *right_to_left(signal, background, rest="apart"), math.inf]
     total = 0.0
     for low, high in itertools.pairwise(edges):
         inside = (scores >= low) & (scores < high)

@@ -22,13 +22,16 @@ from studies.zgamma.sampling import Sample, compare_columns, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings
 from studies.zgamma.study import (
     StudySettings,
+    calibration_summary,
     network_settings,
+    normal_fit,
     read_study_sample,
     study_pseudo_experiments,
 )
 
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, EventError, FitError, InputError, OutputError
+from colonnade.statistics.look_elsewhere import Calibration
 from colonnade.statistics.resonance import Exponential
 from colonnade.statistics.resonance.search import BackgroundSettings
 from colonnade.training import Dense, Feature, Model, Optimisation, load_models
@@ -486,3 +489,16 @@ def test_a_study_gives_its_pictures(tmp_path, sample):
     assert {"z_free_p_values", "z_wilks_global"} <= stems
     for picture in pictures:
         picture.plot.figure()
+
+
+def test_the_summary_of_a_calibration_holds_normal_fits_and_sizes():
+    toys = Calibration(np.random.default_rng(11).normal(size=(40000, 5)))
+    report = json.loads(json.dumps(calibration_summary(toys, (1.0, 3.0), list("abcde")), allow_nan=False))
+    assert report["global"]["size"]["3"]["value"] == pytest.approx(toys.size(3.0).value)
+    assert report["local"][1]["place"] == "b"
+    assert report["local"][1]["normal"]["width"] == pytest.approx(1.0, abs=0.02)
+    fit = normal_fit(np.random.default_rng(1).normal(0.2, 1.1, 20000))
+    assert abs(fit["mean"] - 0.2) < 4 * fit["mean_error"]
+    assert abs(fit["width"] - 1.1) < 4 * fit["width_error"]
+    with pytest.raises(FitError, match="make more toys"):
+        normal_fit(np.ones(3))
