@@ -4,6 +4,5 @@ from __future__ import annotations
 
 __all__ = ["FORMATS", "Export", "as_histfactory", "export_model", "read_model"]
 
-from colonnade.statistics.formats.convert import as_histfactory
-from colonnade.statistics.formats.exporting import FORMATS, Export, export_model
+from colonnade.statistics.formats.exporting import FORMATS, Export, as_histfactory, export_model
 from colonnade.statistics.formats.reading import read_model

@@ -1,15 +1,21 @@
-"""Writing a model in one format or all."""
+"""Writing a model in one format or all; what a format can't say is said as nearly as it can, and told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.formats.convert import Differences, as_histfactory, tell, uses
-from colonnade.statistics.model import Model
+from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
 from colonnade.statistics.workspace import to_workspace
+
+# how the likelihood of a conversion differs, and where it is the same -> of which parameters or processes
+Differences = dict[str, list[str]]
 
 _ENDINGS = {
     "pyhf": "pyhf.json",
@@ -19,6 +25,160 @@ _ENDINGS = {
     "xml": "histfactory.xml",
 }
 FORMATS = tuple(_ENDINGS)
+# relative size below which a factor and its inverse are taken as one log-normal
+_SAME = 1e-9
+# how far from 0, in initial values, a parameter without a range may go
+_FAR = 1000.0
+
+
+def tell(differences: Differences, what: str, how: str) -> None:
+    """Note a difference of a parameter or process, once."""
+    names = differences.setdefault(how, [])
+    if what not in names:
+        names.append(what)
+
+
+def uses(model: Model) -> Iterator[tuple[Channel, Sample, Modifier]]:
+    """Yield every modifier of a model with where it acts."""
+    for channel in model.channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                yield channel, sample, modifier
+
+
+def kinds_of(model: Model) -> dict[str, set[str]]:
+    """Return the kinds of modifiers that each parameter drives."""
+    found: dict[str, set[str]] = {}
+    for _, _, modifier in uses(model):
+        for name in modifier.parameters:
+            found.setdefault(name, set()).add(modifier.kind)
+    return found
+
+
+def as_histfactory(model: Model) -> tuple[Model, Differences]:
+    """Express a Combine model in HistFactory's words.
+
+    A symmetric lnN is exactly HistFactory's code 1; an asymmetric one becomes code 4, which has the same values at
+    and beyond one standard deviation. Combine's bin-wise uncertainties become staterror, the same at the nominal
+    point. A gmN on one bin of one process is exactly a shapesys. Templates are no longer cut off at zero.
+
+    Raises
+    ------
+    ConfigError
+        If a measured normalisation (gmN, param) has no counterpart.
+    """
+    differences: Differences = {}
+    parameters = {each.name: each for each in model.parameters}
+    times = Counter(modifier.parameter for _, _, modifier in uses(model))
+    other: set[str] = set()  # parameters of another kind there, with settings of their own
+    for channel, sample, modifier in uses(model):
+        where = f"{modifier.parameter} of {sample.name} in {channel.name}"
+        _refuse(modifier, parameters, where)
+        if _is_gamma(modifier, parameters):
+            _check_gamma(parameters[modifier.parameter], channel, times[modifier.parameter])
+        if modifier.kind == "mcstat" or _is_gamma(modifier, parameters):
+            other.add(modifier.parameter)
+    overrides = {each.name: _settings(each, differences) for each in model.parameters if each.name not in other}
+    channels = [
+        Channel(
+            channel.name,
+            tuple(_sample(sample, parameters, differences) for sample in channel.samples),
+            channel.edges,
+        )
+        for channel in model.channels
+    ]
+    result = make_model(channels, model.observations, model.poi, overrides=overrides, measurement=model.measurement)
+    return result, differences
+
+
+def _sample(sample: Sample, parameters: Mapping[str, Parameter], differences: Differences) -> Sample:
+    yields, modifiers = sample.yields, []
+    for modifier in sample.modifiers:
+        if _is_gamma(modifier, parameters):
+            # Poisson(count | count gamma): a shapesys of relative error 1/sqrt(count)
+            count = parameters[modifier.parameter].auxdata[0]
+            yields = yields * count
+            modifiers.append(Modifier("shapesys", modifier.parameter, errors=yields / np.sqrt(count)))
+        else:
+            modifiers.append(_modifier(modifier, differences))
+    if sample.template != "plain" and any(each.kind == "histosys" for each in modifiers):
+        how = (
+            "bins that shapes drive below zero are no longer cut off there, nor is the template brought back to its "
+            "sum, as Combine does; the same where no bin gets there"
+        )
+        tell(differences, sample.name, how)
+    return Sample(sample.name, yields, tuple(modifiers))
+
+
+def _is_gamma(modifier: Modifier, parameters: Mapping[str, Parameter]) -> bool:
+    """Tell whether a modifier is a gmN or gmM: a normalisation held by a Poisson measurement."""
+    return modifier.kind == "normfactor" and parameters[modifier.parameter].constraint == "poisson"
+
+
+def _refuse(modifier: Modifier, parameters: Mapping[str, Parameter], where: str) -> None:
+    """Refuse what HistFactory has no words for, and no words that are near."""
+    if modifier.kind == "formula":
+        msg = f"The function of parameters {where} can't be said in HistFactory."
+        raise ConfigError(msg)
+    each = parameters[modifier.parameter]
+    standard = each.constraint == "normal" and each.widths == (1.0,) and not each.below
+    if modifier.kind in ("normsys", "histosys") and not (standard and each.auxdata == (0.0,)):
+        msg = f"HistFactory has no other measurement of {where} than a normal one at 0, of width 1."
+        raise ConfigError(msg)
+    if modifier.kind in ("normfactor", "lumi") and each.below and each.below != each.widths:
+        msg = f"The two widths of the measurement of {where} can't be said in HistFactory."
+        raise ConfigError(msg)
+
+
+def _settings(parameter: Parameter, differences: Differences) -> dict[str, object]:
+    bounds = parameter.bounds
+    if not np.all(np.isfinite(bounds)):
+        reach = _FAR * max(1.0, *map(abs, parameter.inits))
+        bounds = tuple((max(low, -reach), min(high, reach)) for low, high in bounds)
+        how = f"has no range, which the format needs: it is given one from {bounds[0][0]:g} to {bounds[0][1]:g}"
+        tell(differences, parameter.name, how)
+    settings: dict[str, object] = {
+        "inits": list(parameter.inits),
+        "bounds": list(bounds),
+        "fixed": list(parameter.fixed),
+    }
+    if parameter.constraint == "normal" and parameter.scalar:
+        settings |= {"auxdata": list(parameter.auxdata), "sigmas": list(parameter.widths)}
+    return settings
+
+
+def _modifier(modifier: Modifier, differences: Differences) -> Modifier:
+    """Return the modifier that is nearest in HistFactory."""
+    name = modifier.parameter
+    if modifier.kind == "mcstat":
+        how = (
+            "autoMCStats became a staterror: the error scales with the yield, not with each process's normalisation; "
+            "the same at the nominal point"
+        )
+        tell(differences, name, how)
+        return Modifier("staterror", name, errors=modifier.errors)
+    if modifier.interpolation == "lnN":
+        if abs(modifier.up[0] * modifier.down[0] - 1) < _SAME:
+            return replace(modifier, interpolation="code1")
+        how = (
+            "an asymmetric lnN became code 4: the same at and beyond one standard deviation, another polynomial within"
+        )
+        tell(differences, name, how)
+        return replace(modifier, interpolation="code4")
+    if modifier.interpolation == "log4p" or modifier.region != 1:
+        how = "a shape became code 4p: the same at and beyond one standard deviation, another curve within"
+        tell(differences, name, how)
+        return replace(modifier, interpolation="code4p", region=1.0)
+    return modifier
+
+
+def _check_gamma(parameter: Parameter, channel: Channel, times: int) -> None:
+    if times > 1 or channel.bins > 1 or parameter.auxdata[0] <= 0:
+        msg = (
+            f"The gmN {parameter.name} can't be said in HistFactory: it must be on one process in one bin, and its "
+            "control region must have events."
+        )
+        raise ConfigError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.formats.convert import Differences, kinds_of, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p

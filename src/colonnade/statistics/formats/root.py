@@ -17,7 +17,7 @@ from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Differences, tell, uses
+from colonnade.statistics.formats.exporting import Differences, tell, uses
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Sample
 from colonnade.statistics.workspace import from_workspace, quiet
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Differences, kinds_of, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
 from colonnade.statistics.model import Model, Parameter
 from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 

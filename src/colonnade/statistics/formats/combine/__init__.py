@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from colonnade.statistics.formats.combine.build import model_of_card
-from colonnade.statistics.formats.combine.joint import combine_cards
+from colonnade.statistics.formats.combine.card import combine_cards
 from colonnade.statistics.formats.combine.parsing import read_card
 from colonnade.statistics.model import Model
 

@@ -16,7 +16,7 @@ import uproot
 
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
-from colonnade.statistics.formats.convert import Differences, kinds_of, tell, uses
+from colonnade.statistics.formats.exporting import Differences, kinds_of, tell, uses
 from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
