@@ -170,7 +170,7 @@ def test_several_cards_on_the_command_line(tmp_path, capsys):
 def test_mass_chooses_the_templates(tmp_path, capsys, shared_data):
     path = shared_data / "cards" / "s_plain.txt"
     assert "$MASS" not in path.read_text()
-    assert "no datacard" in run(capsys, "limit", shared_data / "cards" / "neg4.json", "--mass", "120")
+    assert "where --mass says nothing" in run(capsys, "limit", shared_data / "cards" / "neg4.json", "--mass", "120")
 
 
 @pytest.mark.parametrize(
