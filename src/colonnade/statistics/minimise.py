@@ -113,7 +113,7 @@ def _best_of(
     if loose.any():
         # again from where all the rest has followed the sizes of the free factors
         sized = [*starts[1 : 1 + len(_SIZES)], *turned]
-        shapes = [np.isin(np.arange(len(free)), each)[:, None] for _, each, _ in likelihood.turning for _ in _LARGE]
+        shapes = [np.isin(np.arange(len(free)), each)[:, None] for _, each, _ in _turning(likelihood) for _ in _LARGE]
         following = [free & ~loose] * len(_SIZES) + [free & each for each in shapes]
         count, held = len(sized), np.concatenate(following, axis=1)
         first = np.concatenate(sized, axis=1)
@@ -168,7 +168,7 @@ def _other_starts(
     width = width * min(1.0, 2 / np.sqrt(len(folded)))
     turns = np.where(np.arange(len(folded)) % 2, -1.0, 1.0)[:, None]
     rng = np.random.default_rng(1)
-    count = int(np.clip(_STARTED // len(likelihood.columns), *_MORE))
+    count = _many(likelihood)
     shifts = [1.0, -1.0, 2.0 * turns, -2.0 * turns, *rng.uniform(-3, 3, (_MORE[1], len(folded), 1))]
     sizes = [*_SIZES, *10 ** rng.uniform(*_DECADES, (_MORE[1], int(loose.sum()), 1))]
     for shift, size in zip(shifts[:count], sizes[:count], strict=False):
@@ -179,10 +179,19 @@ def _other_starts(
     return [np.clip(start, *bounds) for start in starts]
 
 
+def _many(likelihood: Likelihood) -> int:
+    """Return from how many points a fit begins: the fewer, the more parameters there are."""
+    return int(np.clip(_STARTED // len(likelihood.columns), *_MORE))
+
+
+def _turning(likelihood: Likelihood) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], Floats], ...]:
+    return likelihood.turning[: _many(likelihood)]
+
+
 def _turned(likelihood: Likelihood, begin: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> list[Floats]:
     """Return starting points where a free factor is large, and shapes have driven what it multiplies below 0."""
     starts = []
-    for factors, shapes, sides in likelihood.turning:
+    for factors, shapes, sides in _turning(likelihood):
         for large in _LARGE:
             start = begin.copy()
             start[factors] = large
