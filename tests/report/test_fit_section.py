@@ -12,9 +12,8 @@ from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw_all
 from colonnade.plotting.fit_pictures import CorrelationPlot, ImpactPlot, PullPlot, ScanPlot, fit_pictures, run_of_model
 from colonnade.statistics import Likelihood, from_workspace
-from colonnade.statistics.diagnostics import diagnose
+from colonnade.statistics.diagnostics import diagnose, diagnosis_summary
 from colonnade.statistics.results import Effect
-from colonnade.statistics.summary import diagnosis_summary
 from colonnade.workflow.folder import load_run
 
 

@@ -91,8 +91,7 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
 
 def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:
     from colonnade.statistics import Likelihood, discovery
-    from colonnade.statistics.diagnostics import diagnose
-    from colonnade.statistics.summary import diagnosis_summary
+    from colonnade.statistics.diagnostics import diagnose, diagnosis_summary
 
     likelihood = Likelihood(model)
     found = diagnose(likelihood, scans=scans)

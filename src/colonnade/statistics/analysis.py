@@ -13,6 +13,7 @@ from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
 from colonnade.statistics.control import blinded, diagnosis, prepared
 from colonnade.statistics.counting import asimov_significance, significance
+from colonnade.statistics.diagnostics import diagnosis_summary, numbers
 from colonnade.statistics.effects import effects_of
 from colonnade.statistics.fitting import FitResult, discovery, expected_discovery, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Likelihood
@@ -30,7 +31,6 @@ from colonnade.statistics.results import (
     ToyBand,
 )
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.summary import diagnosis_summary, numbers
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
 from colonnade.statistics.toys import ToyLimits, find_limits
 

@@ -6,7 +6,7 @@ the variations of a ranking or scan together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,30 +17,24 @@ from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.fitting import FitResult, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import minimise
+from colonnade.statistics.model import Model
 from colonnade.statistics.newton import Flags
 from colonnade.statistics.prediction import Prediction, predict, prefit, priors
-from colonnade.statistics.results import Goodness, Impact, Pull
+from colonnade.statistics.results import (
+    ChannelYields,
+    Correlations,
+    DiagnosisSummary,
+    Goodness,
+    Impact,
+    Numbers,
+    Pull,
+    ScanCurve,
+    SignalYields,
+    Yields,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """The likelihood profiled along one parameter.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    values, delta : numpy.ndarray
-        Its values, and twice the increase of the negative log-likelihood over the best fit.
-    best, error : float
-        Its best fit and the standard deviation there.
-    """
-
-    name: str
-    values: Floats
-    delta: Floats
-    best: float
-    error: float
+# a correlation below this is not worth a line in the table
+_CORRELATED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Diagnosis:
         Yields before and after the fit.
     observed : frozenset of str
         The channels whose data may be shown.
-    scans : tuple of Scan
+    scans : tuple of ScanCurve
         The likelihood along the parameter of interest, and along others that were asked for.
     strength : float or None
         Ranking and scans are of the Asimov data of this signal strength; None where they are of the data.
@@ -72,7 +66,7 @@ class Diagnosis:
     before: Prediction
     after: Prediction
     observed: frozenset[str]
-    scans: tuple[Scan, ...] = ()
+    scans: tuple[ScanCurve, ...] = ()
     strength: float | None = None
 
 
@@ -232,7 +226,7 @@ def scan(
     points: int = 31,
     data: Floats | None = None,
     bounds: tuple[Floats, Floats] | None = None,
-) -> Scan:
+) -> ScanCurve:
     """Profile the likelihood along a parameter.
 
     Parameters
@@ -266,7 +260,7 @@ def scan(
         values = np.linspace(low, high, points)
     seen = likelihood.observed if data is None else data
     nll, _ = _profile(likelihood, index, values, result.values, seen, bounds)
-    return Scan(name, values, 2 * (nll - result.nll), best, error)
+    return ScanCurve(name, best, error, numbers(values), numbers(2 * (nll - result.nll)))
 
 
 def interval(
@@ -308,3 +302,63 @@ def interval(
             continue
         ends.append(float(brentq(excess, near, far, xtol=1e-6 * error, rtol=1e-9)) - best)
     return ends[0], ends[1]
+
+
+def diagnosis_summary(found: Diagnosis, model: Model) -> DiagnosisSummary:
+    """Return what is kept of a diagnosis; docs/statistics.md describes it."""
+    fitted = found.fit
+    # only parameters that some other parameter goes with make the matrix worth reading
+    strength = np.abs(fitted.correlation - np.diag(np.diagonal(fitted.correlation)))
+    chosen = np.flatnonzero(strength.max(axis=0, initial=0.0) > _CORRELATED)
+    matrix = np.round(fitted.correlation[np.ix_(chosen, chosen)], 6)
+    signals = _signals(model)
+    return DiagnosisSummary(
+        strength=found.strength,
+        pulls=found.pulls,
+        ranking=found.ranking,
+        correlations=Correlations(
+            tuple(fitted.labels[index] for index in chosen), tuple(numbers(row) for row in matrix)
+        ),
+        goodness=found.goodness if found.goodness is not None and found.goodness.degrees > 0 else None,
+        scans=found.scans,
+        yields={
+            channel.name: ChannelYields(
+                edges=None if channel.edges is None else numbers(channel.edges),
+                observed=numbers(model.observations[channel.name]) if channel.name in found.observed else None,
+                signal=signals.get(channel.name),
+                prefit=_yields(found.before, channel.name),
+                postfit=_yields(found.after, channel.name),
+            )
+            for channel in model.channels
+        },
+    )
+
+
+def _signals(model: Model) -> dict[str, SignalYields]:
+    """Return what each channel expects of signal with strength 1, before any fit."""
+    return {
+        channel.name: SignalYields(sample.name, numbers(sample.yields))
+        for channel in model.channels
+        for sample in channel.samples
+        if any(modifier.parameter == model.poi for modifier in sample.modifiers)
+    }
+
+
+def _yields(prediction: Prediction, channel: str) -> Yields:
+    total, error = prediction.totals[channel]
+    # a signal of strength 0 is no sample of the channel
+    yields = prediction.yields[channel].items()
+    shown = {name: values for name, values in yields if abs(values.sum()) > 1e-12 * abs(total)}
+    return Yields(
+        samples={name: numbers(values) for name, values in shown.items()},
+        sample_totals={name: prediction.sample_totals[channel].get(name, (0.0, 0.0)) for name in shown},
+        errors=numbers(prediction.errors[channel]),
+        groups={name: numbers(errors) for name, errors in prediction.group_errors[channel].items()},
+        total=total,
+        total_error=error,
+    )
+
+
+def numbers(values: Iterable[float]) -> Numbers:
+    """Return numbers of any kind as they are kept."""
+    return tuple(float(each) for each in values)

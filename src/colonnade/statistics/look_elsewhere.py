@@ -110,16 +110,6 @@ class GrossVitells:
         ]
         return Interval(*(min(value, 1.0) for value in values))
 
-    def z_global(self, z: float) -> float:
-        """Global significance of a largest local significance z."""
-        return float(stats.norm.isf(self.p_global(z).value))
-
-    def trials_factor(self, z: float) -> Interval:
-        """Global over local p-value."""
-        local = float(stats.norm.sf(z))
-        p = self.p_global(z)
-        return Interval(p.value / local, p.low / local, p.high / local)
-
 
 class Calibration:
     """Local and global significance of a scan, calibrated with scans of toys without signal.
@@ -159,16 +149,6 @@ class Calibration:
         """Fraction of toys with at least z anywhere."""
         return _fraction(self.maxima, z)
 
-    def trials_factor(self, z: float, place: int) -> Interval:
-        """Global over local p-value, both from the toys; its interval takes them as independent."""
-        over, under = self.p_global(z), self.p_local(z, place)
-        if under.value == 0:
-            return Interval(math.nan, math.nan, math.inf)
-        ratio = over.value / under.value
-        up = ratio * math.hypot(_relative(over, up=True), _relative(under, up=False))
-        down = ratio * math.hypot(_relative(over, up=False), _relative(under, up=True))
-        return Interval(ratio, max(ratio - down, 0.0), ratio + up)
-
     def size(self, sigma: float, place: int | None = None) -> Interval:
         """Local significance that toys exceed with the probability of `sigma` standard deviations.
 
@@ -192,8 +172,7 @@ class Calibration:
         count = len(sample)
         if count * tail < 1:
             msg = (
-                f"{count} toys do not reach {sigma:g} standard deviations, which one in {1 / tail:.0f} "
-                "exceeds; "
+                f"{count} toys do not reach {sigma:g} standard deviations, which one in {1 / tail:.0f} exceeds; "
                 f"make at least {math.ceil(1 / tail)}."
             )
             raise FitError(msg)
@@ -207,10 +186,3 @@ class Calibration:
 def _fraction(sample: Array, z: float) -> Interval:
     """Fraction of a sample that is at least z."""
     return probability(int((sample >= z).sum()), len(sample))
-
-
-def _relative(interval: Interval, *, up: bool) -> float:
-    if interval.value == 0:
-        return 0.0
-    end = interval.high if up else interval.low
-    return abs(end - interval.value) / interval.value

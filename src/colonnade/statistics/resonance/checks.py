@@ -242,7 +242,6 @@ def closure(
     *,
     rng: np.random.Generator,
     toys: int = 1000,
-    cost: CostName = "poisson",
 ) -> Closure:
     """Fit toys with an injected signal.
 
@@ -260,10 +259,8 @@ def closure(
         Where the toys come from.
     toys
         How many.
-    cost
-        `poisson`, or `chi2` with the toys' counts as variances (Neyman), which is biased for small counts.
     """
-    signals, errors, _, _ = _fit_toys(background, injected, shape, signal, edges, rng=rng, toys=toys, cost=cost)
+    signals, errors, _, _ = _fit_toys(background, injected, shape, signal, edges, rng=rng, toys=toys)
     return Closure(injected=injected, signal=signals, error=errors)
 
 
@@ -323,7 +320,7 @@ def check_wilks(
     background, shape, signal, edges, rng, toys
         As for `closure`.
     """
-    _, _, q, z = _fit_toys(background, 0.0, shape, signal, edges, rng=rng, toys=toys, cost="poisson")
+    _, _, q, z = _fit_toys(background, 0.0, shape, signal, edges, rng=rng, toys=toys)
     good = np.isfinite(z)
     return WilksCheck(q=q[good], z=z[good], failed=int((~good).sum()))
 
@@ -337,7 +334,6 @@ def _fit_toys(
     *,
     rng: np.random.Generator,
     toys: int,
-    cost: CostName,
 ) -> Array:
     """Draw and fit toys, a block at a time so that memory stays bounded.
 
@@ -360,6 +356,6 @@ def _fit_toys(
     found = []
     for first in range(0, toys, _BLOCK):
         counts = rng.poisson(expected, size=(min(_BLOCK, toys - first), len(expected))).astype(np.float64)
-        fits = fit_bumps(table, counts, template, cost=cost, variances=None if cost == "poisson" else counts)
+        fits = fit_bumps(table, counts, template)
         found.append([fits.signal, fits.error, fits.q, fits.z])
     return np.concatenate(found, axis=1)

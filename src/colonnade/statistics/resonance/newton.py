@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_TOLERANCE = 1e-9
+_STEPS = 100
 
 
 class Objective(Protocol):
@@ -33,33 +35,23 @@ class Minimum:
         The function there.
     hessian : array of shape (rows, parameters, parameters)
         Second derivatives there.
-    distance : array of shape (rows,)
-        Estimated vertical distance to the minimum, g H^-1 g / 2 over the free parameters.
     converged : array of shape (rows,)
-        Whether the distance is below the tolerance and the Hessian positive definite.
+        Whether the Hessian is positive definite and the estimated vertical distance to the minimum, g H^-1 g / 2 over
+        the free parameters, is below 1e-9. The function is of the size of a chi-squared, so this puts a parameter
+        within 3e-5 of its error.
     at_limit : array of shape (rows, parameters)
         Parameters held at a limit.
-    iterations : int
-        Most iterations that a problem took.
     """
 
     parameters: Array
     value: Array
     hessian: Array
-    distance: Array
     converged: NDArray[np.bool_]
     at_limit: NDArray[np.bool_]
-    iterations: int
 
 
 def minimise(
-    objective: Objective,
-    start: Array,
-    lower: Array | float = -np.inf,
-    upper: Array | float = np.inf,
-    *,
-    tolerance: float = 1e-9,
-    iterations: int = 100,
+    objective: Objective, start: Array, lower: Array | float = -np.inf, upper: Array | float = np.inf
 ) -> Minimum:
     """Minimise every row, by damped Newton steps with the exact Hessian.
 
@@ -75,11 +67,6 @@ def minimise(
         Where to begin; the function must be finite there.
     lower, upper : array of shape (parameters,) or (rows, parameters), optional
         Limits of the parameters, infinite where there is none.
-    tolerance
-        Vertical distance at which a row is done. The function is of the size of a chi-squared, so 1e-9 puts a
-        parameter within 3e-5 of its error.
-    iterations
-        Largest number of steps.
     """
     rows, count = start.shape
     low, high = np.broadcast_to(lower, start.shape), np.broadcast_to(upper, start.shape)
@@ -93,9 +80,8 @@ def minimise(
     damping = np.zeros(rows)
     active = every[np.isfinite(value)]
     stale = active
-    taken = 0
     diagonal = np.arange(count)
-    for taken in range(iterations + 1):
+    for taken in range(_STEPS + 1):
         if stale.size:
             gradient[stale], hessian[stale] = objective.derivatives(parameters[stale], stale)
             held[stale] = (parameters[stale] <= low[stale]) & (gradient[stale] > 0)
@@ -106,9 +92,9 @@ def minimise(
             positive[active] = _positive_definite(bent)
         plain = _solve(bent, slope)
         distance[active] = np.where(positive[active], 0.5 * (slope * plain).sum(axis=1), np.inf)
-        done = np.abs(distance[active]) < tolerance
+        done = np.abs(distance[active]) < _TOLERANCE
         active, bent, slope, plain = active[~done], bent[~done], slope[~done], plain[~done]
-        if not active.size or taken == iterations:
+        if not active.size or taken == _STEPS:
             break
         damping[active] = np.where(positive[active], damping[active], np.maximum(damping[active], 1e-2))
         raised = bent.copy()
@@ -130,8 +116,8 @@ def minimise(
         refused = active[~better]
         damping[refused] = np.maximum(10 * damping[refused], 1e-3)
         active = active[damping[active] < 1e14]
-    converged = np.isfinite(value) & positive & (np.abs(distance) < tolerance)
-    return Minimum(parameters, value, hessian, distance, converged, held & converged[:, None], taken)
+    converged = np.isfinite(value) & positive & (np.abs(distance) < _TOLERANCE)
+    return Minimum(parameters, value, hessian, converged, held & converged[:, None])
 
 
 def _freeze(hessian: Array, held: NDArray[np.bool_]) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import to_jsonable_python
 from scipy.special import chdtrc, ndtr
 
-from colonnade.config import parse_settings
+from colonnade.config import JsonData
 from colonnade.statistics.counting import signed_significance
 from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, background
 from colonnade.statistics.resonance.batch import CostName
@@ -59,7 +59,7 @@ ShapeField = Annotated[Background, PlainValidator(_shape), PlainSerializer(Backg
 SignalField = Annotated[Signal, PlainValidator(_signal), PlainSerializer(Signal.to_dict)]
 
 
-class Record(BaseModel):
+class Record(JsonData, BaseModel):
     """A frozen result that is written as JSON with the quantities derived from it, and read back without them."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -69,28 +69,6 @@ class Record(BaseModel):
     def _with_derived(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.derived}
         return {**handler(self), **to_jsonable_python(values, fallback=_plain)}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for a JSON file."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_json(cls, content: Any, source: str) -> Self:
-        """Return what `to_json` has written.
-
-        Parameters
-        ----------
-        content
-            What the JSON file holds.
-        source
-            What to call it in messages, usually the file's path.
-
-        Raises
-        ------
-        ConfigError
-            If the content is not of this kind.
-        """
-        return parse_settings(cls, content, source)
 
 
 class Parameter(Record):
