@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Batch", "Generator", "captured", "require_extra"]
-
 import importlib
 import itertools
 import math

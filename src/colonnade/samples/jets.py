@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Jets", "cluster", "energy_correlations", "flavour"]
-
 from dataclasses import dataclass
 
 import awkward as ak

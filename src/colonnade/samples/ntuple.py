@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Block", "Provenance", "join", "read_provenance", "write_ntuple"]
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

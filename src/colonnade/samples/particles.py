@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Particles", "Truth", "classify", "pairs_within_events"]
-
 from dataclasses import dataclass, fields
 from functools import cached_property
 

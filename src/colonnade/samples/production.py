@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "Made", "make_samples"]
-
 import ast
 import hashlib
 import importlib.metadata
@@ -29,7 +27,6 @@ from colonnade.samples.ntuple import Block, Provenance, join, read_provenance, w
 # events that share one Pythia and one stream of random numbers: fixed, so that the number of processes
 # changes nothing; large, as starting Pythia costs as much as 500 events
 BLOCK = 5000
-_SOURCES = ("detector", "generator", "jets", "missing", "ntuple", "particles", "production", "response")
 Progress = Callable[[str, int], None]
 
 
@@ -149,10 +146,10 @@ def _plan(dataset: Dataset, events: int | None) -> _Plan:
 
 def _fingerprint(generate: Generate) -> str:
     """Hash everything that a file's content depends on."""
-    folder = Path(__file__).parent
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     parts = [generate.model_dump_json(), json.dumps(_versions(), sort_keys=True)]
     # of the code, what it does: comments and layout may change
-    parts += [ast.dump(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in _SOURCES]
+    parts += [ast.dump(ast.parse(source.read_text(encoding="utf-8"))) for source in sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

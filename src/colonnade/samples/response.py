@@ -6,27 +6,6 @@ Momenta in GeV, lengths in cm. docs/samples.md has the same tables for reading.
 
 from __future__ import annotations
 
-__all__ = [
-    "FAT_JET_MASS_RESOLUTION",
-    "ISOLATION_CONE",
-    "ISOLATION_MINIMUM",
-    "JET_MINIMUM",
-    "SOFT_RESOLUTION",
-    "TAU_FAKE_RATE",
-    "btag_efficiency",
-    "charge_flip_rate",
-    "electron_efficiency",
-    "electron_resolution",
-    "impact_resolution",
-    "jet_resolution",
-    "muon_efficiency",
-    "muon_resolution",
-    "photon_efficiency",
-    "tau_efficiency",
-    "tau_resolution",
-    "z0_resolution",
-]
-
 import numpy as np
 
 from colonnade.samples.particles import Floats, Ints
