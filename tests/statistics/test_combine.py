@@ -451,6 +451,14 @@ def test_templates_that_are_no_longer_cut_off_are_told(folder):
     assert told == [["bkg"]]
 
 
+def test_kmax_counts_what_has_no_effect(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(card("a lnN 1.1 1.2", "none lnN 1.0 -").replace("kmax *", "kmax 2"))
+    model = read_model(path)
+    assert "none" not in model.labels
+    assert any("none has no effect" in note for note in model.notes)
+
+
 def test_edits(folder):
     rows = (
         "a lnN 1.1 1.2",

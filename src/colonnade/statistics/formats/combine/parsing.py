@@ -401,7 +401,7 @@ def _check_yields(card: Card) -> None:
 
 
 def _drop_empty(card: Card, declared: int | None) -> None:
-    """Drop uncertainties without an effect on any process with events, as Combine does, and count the rest."""
+    """Drop uncertainties without an effect on any process with events, as Combine does; kmax counts them too."""
 
     def acts(each: Systematic) -> bool:
         return any(
@@ -409,14 +409,14 @@ def _drop_empty(card: Card, declared: int | None) -> None:
             for cell, effect in each.effects.items()
         )
 
-    for each in card.systematics:
-        if not acts(each):
-            _note(card, f"the {each.kind} {each.name} has no effect.")
-    card.systematics = [each for each in card.systematics if acts(each)]
     count = len(card.systematics) + len(card.measured)
     if declared not in (None, count):
         msg = f"{card.path}: there are {count} systematic uncertainties, not {declared} (kmax); kmax * counts them."
         raise ConfigError(msg)
+    for each in card.systematics:
+        if not acts(each):
+            _note(card, f"the {each.kind} {each.name} has no effect.")
+    card.systematics = [each for each in card.systematics if acts(each)]
 
 
 def _check_names(card: Card) -> None:
