@@ -288,6 +288,15 @@ def test_what_was_generated_must_be_told(write):
     run(Vectors(), Dataset("ttbar", {str(path): "Events"}, weighted, Path()))
 
 
+def test_weights_that_the_manifest_denies(write):
+    """A file with generator weights is weighted by them, so a manifest that says otherwise is wrong."""
+    path = write([[1.0, 1.0, 1.5]] * 4, runs={"genEventSumw": np.array([16.0])})
+    for worth in ({"xsec_pb": 1.0}, {"weighted_to": 1.0}):
+        about = Metadata(process="ttbar", kind="background", weight="1", **worth)
+        with pytest.raises(InputError, match=r'ttbar: .* has generator weights .* leave "weight" away'):
+            run(Vectors(), Dataset("ttbar", {str(path): "Events"}, about, Path()))
+
+
 def test_mistakes(path):
     class Wrong(Theory):
         made = {"x": [1.0]}

@@ -68,7 +68,7 @@ def root(tmp_path_factory):
             columns = {"x": rng.random(count), "tight": rng.random(count) < tight, "genWeight": np.ones(count)}
             file.mktree("Events", {key: each.dtype for key, each in columns.items()}).extend(columns)
         metadata = {"process": name, "kind": kind} | (
-            {} if kind == "data" else {"xsec_pb": count / 1000, "weight": "1"}
+            {} if kind == "data" else {"xsec_pb": count / 1000, "sumw": "events"}
         )
         manifest[name] = {"files": {f"{name}.root": "Events"}, "metadata": metadata}
     (root / "datasets.json").write_text(json.dumps(manifest))

@@ -370,6 +370,23 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
 
+def require_unit_weights(plan: DatasetPlan) -> None:
+    """Refuse simulated events with generator weights of which the manifest says that each counts once.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    weighted = [file for file in plan.files if file.source is not None and "genWeight" in file.source.columns]
+    if plan.metadata.weight == "1" and weighted:
+        msg = (
+            f"Dataset {plan.name}: {weighted[0].path} has generator weights (genWeight), by which events count, but "
+            'the manifest says that each event counts once ("weight": "1"); leave "weight" away.'
+        )
+        raise InputError(msg)
+
+
 def require_sum(plan: DatasetPlan) -> None:
     """Refuse simulated events that may be what a skim left, where nothing tells the sum of what was generated.
 

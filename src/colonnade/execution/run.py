@@ -20,7 +20,15 @@ from colonnade.execution.coffea_processor import (
 from colonnade.execution.driver import Assignment, Outcome, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.learning import Learner
-from colonnade.execution.ledger import Ledger, effective_sumw, entry_of, lost_entry, nothing_left, require_sum
+from colonnade.execution.ledger import (
+    Ledger,
+    effective_sumw,
+    entry_of,
+    lost_entry,
+    nothing_left,
+    require_sum,
+    require_unit_weights,
+)
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
@@ -204,6 +212,8 @@ class _Run:
             self.progress.end()
         for dataset in plan.datasets:
             self._tell(dataset)
+            if dataset.metadata.kind != "data" and self.schema is None:
+                require_unit_weights(dataset)
             if dataset.metadata.kind != "data" and dataset.metadata.weighted_to is None:
                 effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
                 if self.schema is None:  # a coffea processor scales by itself
