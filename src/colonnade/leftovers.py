@@ -6,7 +6,7 @@ machine it does.
 
 from __future__ import annotations
 
-__all__ = ["claim", "claim_folder", "sweep"]
+__all__ = ["claim", "claim_folder", "held_alone", "sweep"]
 
 import contextlib
 import fcntl
@@ -80,25 +80,25 @@ def sweep(where: Path, prefix: str, suffix: str = "") -> None:
             if status.st_uid != os.getuid() or path.is_symlink():
                 continue
             if path.is_file():
-                with _alone(path):
+                with held_alone(path):
                     path.unlink()
             elif (path / _HELD).exists():
-                with _alone(path / _HELD):
+                with held_alone(path / _HELD):
                     shutil.rmtree(path, ignore_errors=True)
             elif time.time() - status.st_mtime > _UNHELD:
                 shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a file's lock.
+def held_alone(path: Path, flags: int = os.O_NOFOLLOW | os.O_NONBLOCK) -> Iterator[None]:
+    """Hold a file's lock; the flags are further ones to open it with.
 
     Raises
     ------
     OSError
-        If another process does.
+        If another process does, or the file can't be opened.
     """
-    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDWR | flags, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

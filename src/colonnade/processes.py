@@ -95,10 +95,10 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def processes_of(workers: int, start: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
+def processes_of(
+    workers: int, start: Callable[[], object] | None = None, context: Any = None
+) -> Iterator[ProcessPoolExecutor]:
     """Give processes that end with this one, and with the block: what waits is left away where it fails.
-
-    They are spawned, as forking would copy the threads' locks of a running cluster.
 
     Parameters
     ----------
@@ -106,8 +106,11 @@ def processes_of(workers: int, start: Callable[[], object] | None = None) -> Ite
         How many.
     start
         What each does first.
+    context
+        How they are started; by default they are spawned, as forking would copy the threads' locks of a running
+        cluster.
     """
-    context = multiprocessing.get_context("spawn")
+    context = context or multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_started, initargs=(start,))
     try:
         yield pool

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["Store", "StoreReport"]
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from colonnade.errors import OutputError
-from colonnade.leftovers import claim, sweep
+from colonnade.leftovers import claim, held_alone, sweep
 
 
 @dataclass(frozen=True)
@@ -114,19 +113,17 @@ class Store:
 
         One process does this at a time; another goes on with its work.
         """
-        with self._alone() as alone:
-            if not alone:
-                return 0
+        removed = 0
+        with contextlib.suppress(OSError), held_alone(self.folder / ".lock", os.O_CREAT):
             entries = sorted(self._entries(), key=lambda entry: entry[1].st_mtime)
             excess = sum(status.st_size for _, status in entries) - self.limit
-            removed = 0
             for path, status in entries:
                 if removed >= excess:
                     break
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
                 removed += status.st_size
-            return max(removed, 0)
+        return removed
 
     def report(self) -> StoreReport:
         """Return what there is."""
@@ -165,18 +162,3 @@ class Store:
                 return list(entries)
         except OSError:
             return []
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        try:
-            handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError:
-            yield False
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-        except BlockingIOError:
-            yield False
-        finally:
-            os.close(handle)

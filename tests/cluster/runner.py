@@ -18,6 +18,7 @@ from colonnade.errors import ColonnadeError
 from colonnade.execution import ExecutorSettings, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.histograms import write_root, write_zip
 from colonnade.manifest import Dataset, Metadata
+from colonnade.output import write_json
 
 
 def bits(histograms: Any) -> str:
@@ -52,7 +53,7 @@ def run(config: dict[str, Any]) -> None:
             error.ledger.write(output / "ledger.json")
         raise
     result.ledger.write(output / "ledger.json")
-    result.write_cutflow(output / "cutflow.json")
+    write_json(output / "cutflow.json", result.cutflow)
     write_zip(result.histograms, output / "histograms.zip")
     write_root(result.histograms, output / "histograms.root")
     (output / "bits").write_text(bits(result.histograms))

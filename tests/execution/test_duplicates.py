@@ -14,8 +14,8 @@ from colonnade import Histogram, Objects, Processor, Region
 from colonnade.cli import main
 from colonnade.errors import ConfigError, InputError
 from colonnade.execution import ExecutorSettings, run_datasets
-from colonnade.execution import duplicates as duplicates_module
-from colonnade.execution.duplicates import find_duplicates
+from colonnade.execution import skimming as duplicates_module
+from colonnade.execution.skimming import find_duplicates
 from colonnade.manifest import load_manifest
 
 HERE = ExecutorSettings(kind="iterative")

@@ -120,7 +120,7 @@ def test_normalised_to_the_nominal_sum(path, columns):
     assert np.allclose(filled_here["jets", "scale_up", :].values(), expected, rtol=1e-12)
     nominal = filled_here["all", "nominal", :].values()
     assert np.allclose(filled_here["all", "twice_up", :].values(), 2 * nominal, rtol=1e-12)
-    assert result.ledger.datasets["ttbar"].as_json()["generator"]["scale_up"]["source"] == "nominal"
+    assert result.ledger.to_json()["datasets"]["ttbar"]["generator"]["scale_up"]["source"] == "nominal"
 
 
 def test_a_kept_result_has_the_sums(path, tmp_path):

@@ -17,7 +17,7 @@ from colonnade.errors import ColonnadeError, ConfigError, InputError
 from colonnade.events import SourceFile
 from colonnade.execution import ResultCache
 from colonnade.execution import project as project_module
-from colonnade.execution.known import KnownFiles
+from colonnade.execution.cache import KnownFiles
 from colonnade.execution.project import ProjectCode, SourceModule, install
 from colonnade.histograms import write_zip
 from colonnade.inference import Classifier

@@ -15,7 +15,7 @@ import pytest
 import uproot
 from helpers.search import WORKFLOW, make_search
 
-from colonnade.workflow.provenance import file_digest
+from colonnade.versions import file_digest
 
 # few figures and one thread, so that a run takes a second or two
 BASE = WORKFLOW | {"plots": WORKFLOW["plots"] | {"regions": ["CR"]}}

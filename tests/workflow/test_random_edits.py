@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from colonnade.workflow.provenance import file_digest
+from colonnade.versions import file_digest
 
 MODELS: tuple[Any, ...] = (
     None,

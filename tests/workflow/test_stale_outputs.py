@@ -11,8 +11,8 @@ from helpers.search import WORKFLOW, colonnade_does, make_search
 
 from colonnade.execution import run as execution
 from colonnade.execution.ledger import Ledger, StoppedError
+from colonnade.versions import file_digest
 from colonnade.workflow import run as workflow_run
-from colonnade.workflow.provenance import file_digest
 
 MODEL_FILES = {"workspace.json", "fit.json"}
 

@@ -16,29 +16,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from colonnade import versions
 from colonnade.errors import ConfigError, OutputError
-from colonnade.workflow import provenance, steps
+from colonnade.workflow import steps
 from colonnade.workflow.steps import OutputFolder, Step
 
 QUIET = Console(quiet=True)
 
 
-def writing(name: str, *outputs: str, content: str, after: tuple[Step[Any], ...] = (), **words: Any) -> Step[str]:
+def writing(name: str, *outputs: str, content: str, after: tuple[Step, ...] = (), **words: Any) -> Step:
     """Return a step that writes its content, and that of the steps before it, into each of its outputs."""
 
-    def run(path: Path, _: object) -> str:
+    def run(path: Path) -> None:
         text = content + "".join((path / step.outputs[0]).read_text() for step in after)
         for output in outputs:
             target = path / output
             target.parent.mkdir(exist_ok=True)
             steps.write_json(target, text)
-        return text
 
     return Step(name, outputs, run, settings=content, after=[step.key for step in after], **words)
 
 
-def a_run(histograms: str, model: str | None, plots: str | None) -> list[Step[Any]]:
-    made: list[Step[Any]] = [writing("histograms", "histograms.zip", content=histograms)]
+def a_run(histograms: str, model: str | None, plots: str | None) -> list[Step]:
+    made: list[Step] = [writing("histograms", "histograms.zip", content=histograms)]
     if model is not None:
         made.append(writing("fit", "fit.json", "workspace.json", content=model, after=tuple(made)))
     if plots is not None:
@@ -46,7 +46,7 @@ def a_run(histograms: str, model: str | None, plots: str | None) -> list[Step[An
     return [replace(step, outputs=("plots",)) if step.name == "plots" else step for step in made]
 
 
-def does(folder: Path, made: list[Step[Any]]) -> None:
+def does(folder: Path, made: list[Step]) -> None:
     with OutputFolder.opened(folder, QUIET) as opened:
         opened.begin({"name": "run"}, made)
         opened.do_all(made)
@@ -127,7 +127,7 @@ def assert_true(folder: Path) -> None:
     owners = {"histograms.zip": "histograms", "fit.json": "fit", "workspace.json": "fit"}
     for name in files(folder):
         if name in finished:
-            assert provenance.file_digest(folder / name) == finished[name]
+            assert versions.file_digest(folder / name) == finished[name]
         else:
             assert owners.get(name, "plots") in unfinished
 
@@ -137,7 +137,7 @@ def test_a_step_is_done_again_only_when_something_changed(tmp_path: Path, monkey
 
     def does_fit(**changes: Any) -> None:
         step = Step(
-            "fit", ("fit.json",), lambda path, _: (done.append(""), touch(path, name="fit.json")), rooms=("statistics",)
+            "fit", ("fit.json",), lambda path: (done.append(""), touch(path, name="fit.json")), rooms=("statistics",)
         )
         does(tmp_path, [replace(step, **changes)])
 
@@ -177,27 +177,27 @@ def test_code_counts_with_all_that_it_imports(tmp_path: Path, monkeypatch: pytes
     for name, text in texts.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
-    monkeypatch.setattr(provenance, "__file__", str(package / "workflow" / "provenance.py"))
+    monkeypatch.setattr(versions, "__file__", str(package / "versions.py"))
     found = []
     for name, text in [("other.py", "y"), ("plotting/a.py", None), ("statistics/b.py", "x = 2"), ("other.py", "z")]:
         if text is not None:
             (package / name).write_text(text)
-        provenance.code_digest.cache_clear()
-        found.append(provenance.code_digest("plotting"))
-    provenance.code_digest.cache_clear()
+        versions.code_digest.cache_clear()
+        found.append(versions.code_digest("plotting"))
+    versions.code_digest.cache_clear()
     assert found[0] == found[1] != found[2] == found[3]
 
 
 def test_a_step_beside_others_has_its_own_time(tmp_path: Path) -> None:
     made = [
         Step("ROOT file", ("histograms.root",), touch, beside=True),
-        Step("fit", ("fit.json",), lambda path, _: (time.sleep(3), touch(path, name="fit.json"))),
+        Step("fit", ("fit.json",), lambda path: (time.sleep(3), touch(path, name="fit.json"))),
     ]
     does(tmp_path, made)
     assert records(tmp_path)["ROOT file"]["seconds"] < 2.5 < records(tmp_path)["fit"]["seconds"]
 
 
-def touch(path: Path, _: object = None, name: str = "histograms.root") -> None:
+def touch(path: Path, name: str = "histograms.root") -> None:
     (path / name).write_text("there")
 
 

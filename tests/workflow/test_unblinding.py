@@ -10,7 +10,7 @@ import pytest
 from helpers.search import WORKFLOW, colonnade_does, make_search
 
 import colonnade
-from colonnade.workflow.provenance import digest
+from colonnade.versions import digest
 from colonnade.workflow.settings import load_workflow
 
 

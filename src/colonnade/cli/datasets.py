@@ -72,7 +72,7 @@ def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool)
 
 def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
     from colonnade.execution import ExecutorSettings, RichProgress
-    from colonnade.execution.duplicates import find_duplicates
+    from colonnade.execution.skimming import find_duplicates
     from colonnade.terminal import Terminal
 
     executor = ExecutorSettings(kind="futures", workers=workers)

@@ -48,11 +48,11 @@ def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None,
     views = {name: options.pop(name) for name in _VIEWS}
     folder = run_folder(targets, **options)
     if folder is not None and not any(options[name] for name in ("freeze", "values", "ranges", "mask")):
-        from colonnade.workflow.run import refit_step
+        from colonnade.workflow.run import fit_step
         from colonnade.workflow.steps import OutputFolder
 
         with OutputFolder.reopened(folder, Terminal(quiet=as_json)) as opened:
-            step = refit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
+            step = fit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
             result = opened.redo(step)
         content, diagnostics = result.summary.to_json(), result.summary.diagnostics
         if not as_json:

@@ -72,7 +72,7 @@ def report(directory: Path, era: str | None) -> None:
     if era is not None:
         run = run.with_plots(era=era)
     with OutputFolder.reopened(directory, Terminal()) as folder:
-        folder.redo(report_step(run))
+        folder.redo(report_step(lambda _: run))
 
 
 @click.command("sync")

@@ -20,13 +20,12 @@ import dask
 from distributed import Client, Future, LocalCluster
 from distributed.security import Security
 
+from colonnade import versions
 from colonnade.errors import ConfigError
-from colonnade.execution import versions as versions_module
 from colonnade.execution.merging import fold
 from colonnade.execution.pools import Done, WorkersLostError
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import BatchSettings, ExecutorSettings
-from colonnade.execution.versions import SPEAKING, installed
 from colonnade.execution.work import Job, Task, pack, process, version_difference
 from colonnade.leftovers import claim_folder
 from colonnade.processes import undisturbed, worker_processes
@@ -143,19 +142,16 @@ def _connect(settings: ExecutorSettings) -> DaskPool:
 @contextlib.contextmanager
 def _quiet_client() -> Iterator[None]:
     """Keep what Dask logs of a lost connection, tracebacks among it, off the screen: the run says it in a sentence."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    children = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
-    levels = [child.level for child in children]
-    for child in children:
-        child.setLevel(logging.CRITICAL)
+    # children, too, as Dask gives them levels of their own
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
-        for child, level in zip(children, levels, strict=True):
-            child.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 class DaskPool:
@@ -234,12 +230,12 @@ class DaskPool:
     def _refuse_other_versions(self) -> None:
         """Refuse workers that could give other numbers, or could not understand what is sent."""
         # by value, as a worker need not have this package for the check to tell so
-        cloudpickle.register_pickle_by_value(versions_module)
+        cloudpickle.register_pickle_by_value(versions)
         try:
-            replies = self._client.run(installed, SPEAKING, on_error="return")
+            replies = self._client.run(versions.installed, versions.SPEAKING, on_error="return")
         finally:
-            cloudpickle.unregister_pickle_by_value(versions_module)
-        wanted = installed(SPEAKING)
+            cloudpickle.unregister_pickle_by_value(versions)
+        wanted = versions.installed(versions.SPEAKING)
         for address, found in replies.items():
             if not isinstance(found, Mapping):
                 msg = f"The worker {address} can't be asked for its versions ({found}); give it the same Python."

@@ -18,25 +18,16 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from colonnade.execution import versions
+from colonnade import versions
 from colonnade.execution.merging import FAN_IN, GROUP
 from colonnade.execution.plan import Chunk, DatasetPlan
 from colonnade.execution.project import ProjectCode, called, text_of
 from colonnade.histograms import Histogram
+from colonnade.versions import code_digest, digest, file_digest
 
-# the rooms of the framework that an event passes through; a developer's edit there counts as a new version
-_ROOMS = (
-    "manifest",
-    "kinematics",
-    "images",
-    "events",
-    "histograms",
-    "serialisation.py",
-    "accumulators.py",
-    "inference",
-    "processor",
-    "calibration",
-)
+# parts of the framework that an event passes through, with all that they import: an edit there counts as a new version;
+# what a dump keeps is made in training
+ROOMS = ("execution", "training", "calibration")
 _FORMAT = "2"
 # once a process
 installed = functools.cache(versions.installed)
@@ -52,14 +43,11 @@ class AnalysisIdentity:
     ----------
     digest
         The hash.
-    parts
-        What it is made of, so that two can be compared.
     files
         The files whose content counts, absolute.
     """
 
     digest: str
-    parts: Mapping[str, Any]
     files: frozenset[str] = frozenset()
 
 
@@ -104,13 +92,13 @@ def identify(
             "state": _plain(vars(processor)),
             "read": _plain([Path(file).absolute() for file in files]),
             "schema": None if schema is None else f"{schema.__module__}.{schema.__qualname__}",
-            "framework": _framework(),
+            "framework": [code_digest(room) for room in ROOMS],
             "libraries": installed(),
             "format": _FORMAT,
         }
     finally:
         _seen.reset(token)
-    return AnalysisIdentity(_hash(parts), parts, frozenset(found))
+    return AnalysisIdentity(digest(parts), frozenset(found))
 
 
 def dataset_key(analysis: AnalysisIdentity, dataset: DatasetPlan) -> str:
@@ -118,7 +106,7 @@ def dataset_key(analysis: AnalysisIdentity, dataset: DatasetPlan) -> str:
     about = dataset.event_metadata()
     mask = about.pop("luminosity_mask", None)
     about = about if dataset.given is None else _plain(about)
-    return _hash([analysis.digest, about, None if mask is None else _file(Path(mask))])
+    return digest([analysis.digest, about, None if mask is None else _file(Path(mask))])
 
 
 def chunk_key(dataset: str, plan: DatasetPlan, chunk: Chunk) -> str:
@@ -126,30 +114,12 @@ def chunk_key(dataset: str, plan: DatasetPlan, chunk: Chunk) -> str:
     source = plan.files[chunk.file].source
     assert source is not None  # noqa: S101 - chunks are made of files that were opened
     text = f"{dataset}|{source.identity}|{source.size}|{source.tree}|{source.schema}|{chunk.start}|{chunk.stop}"
-    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def merged_key(keys: Iterable[str]) -> str:
     """Return the hash of a dataset's sum: of its chunks, in order."""
-    total = hashlib.blake2b(f"{GROUP}|{FAN_IN}|".encode(), digest_size=20)
-    for key in keys:
-        total.update(key.encode())
-    return total.hexdigest()
-
-
-@functools.lru_cache(maxsize=1)
-def _framework() -> str:
-    root = Path(__file__).parent.parent
-    files = [root / "execution" / name for name in ("work.py", "merging.py", "coffea_processor.py", "skimming.py")]
-    files.append(root / "training" / "columns.py")  # what a dump keeps is made there
-    for room in _ROOMS:
-        place = root / room
-        files.extend([place] if place.is_file() else sorted(place.rglob("*.py")))
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"{file.relative_to(root)}\0".encode())
-        total.update(file.read_bytes())
-    return total.hexdigest()
+    return digest(GROUP, FAN_IN, *keys)
 
 
 def _declared(kind: type) -> list[Any]:
@@ -169,16 +139,16 @@ def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:
     for base in kind.__mro__:
         for name, value in list(vars(base).items()):
             if isinstance(value, str | Path) and not name.startswith("__"):
-                digest = _text_or_file(value)
-                if isinstance(digest, list):
-                    found[f"{base.__module__}.{base.__qualname__}.{name}"] = digest[1]
+                content = _text_or_file(value)
+                if isinstance(content, list):
+                    found[f"{base.__module__}.{base.__qualname__}.{name}"] = content[1]
     for module in code.modules:
         texts = {text for node in module.nodes if (text := text_of(node))}
         for text in texts:  # relative to where the run is, or to the module
             for place in (text, str(Path(module.path).parent / text)):
-                digest = _text_or_file(place)
-                if isinstance(digest, list):
-                    found[f"{module.name}: {text}"] = digest[1]
+                content = _text_or_file(place)
+                if isinstance(content, list):
+                    found[f"{module.name}: {text}"] = content[1]
     return found
 
 
@@ -294,14 +264,9 @@ def _pickled(value: Any) -> str:
 
 def _file(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = file_digest(path)
     except OSError as error:
         msg = f"{path} can't be read"
         raise UnidentifiedError(msg) from error
     _seen.get(set()).add(str(path.resolve()))
-    return digest
-
-
-def _hash(value: Any) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=20).hexdigest()
+    return found

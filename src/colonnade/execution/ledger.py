@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from colonnade.config import JsonData
 from colonnade.errors import ColonnadeError, InputError, LossError
 from colonnade.execution.generator_sums import GeneratorRatio, generator_ratios
 from colonnade.execution.merging import fold, pieces_of
@@ -91,22 +92,9 @@ class DatasetLedger:
     strata: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     generator: Mapping[str, GeneratorRatio] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        plain = {key: value for key, value in vars(self).items() if key not in {"files", "lost"}}
-        plain["generator"] = {name: vars(each) for name, each in self.generator.items()}
-        for key in ("era", "varies", "parts", "strata", "generator"):
-            if not plain[key]:
-                del plain[key]
-        return {
-            **plain,
-            "files": list(self.files),
-            "lost": [vars(loss) for loss in self.lost],
-        }
-
 
 @dataclass(frozen=True)
-class Ledger:
+class Ledger(JsonData):
     """What became of every dataset of a run.
 
     Attributes
@@ -159,14 +147,6 @@ class Ledger:
         )
         raise LossError(msg)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "allow_loss": self.allow_loss,
-            "lost_fraction": self.lost_fraction,
-            "datasets": {name: entry.as_json() for name, entry in self.datasets.items()},
-        }
-
     def write(self, path: Path) -> None:
         """Write `ledger.json`, whole or not at all.
 
@@ -175,7 +155,7 @@ class Ledger:
         OutputError
             If the file can't be written.
         """
-        write_json(path, self.as_json())
+        write_json(path, {"lost_fraction": self.lost_fraction, **self.to_json()})
 
 
 class StoppedError(ColonnadeError):
@@ -211,6 +191,7 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         If the processed and the lost events do not add up to the expected ones, or the dataset can't be
         normalised.
     """
+    about = plan.metadata
     lost_here = sum(loss.stop - loss.start for loss in losses if loss.stop is not None)
     if events + lost_here != plan.events:
         msg = (
@@ -219,22 +200,20 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         )
         raise InputError(msg)
     unopened = [Loss(file.path, 0, None, file.problem) for file in plan.files if file.source is None]
-    guessed = round(_mean_entries(plan.files) * len(unopened))
-    expected = plan.events + guessed
-    is_data = plan.metadata.kind == "data"
-    if is_data:
+    expected = plan.events + round(_mean_entries(plan.files) * len(unopened))
+    share = events / expected if expected else 0.0
+    if about.kind == "data":
         sumw = 1.0
-    elif plan.metadata.weighted_to is not None:
-        sumw = events / expected if expected else 0.0
+    elif about.weighted_to is not None:
+        sumw = share
     else:
         sumw = effective_sumw(plan, losses, sumw_processed)
-    luminosity = plan.metadata.luminosity
     missing = None
-    if is_data and luminosity is not None:
-        missing = luminosity * (1 - events / expected) if expected else 0.0
+    if about.kind == "data" and about.luminosity is not None:
+        missing = about.luminosity * (1 - share) if expected else 0.0
     return DatasetLedger(
-        process=plan.metadata.process,
-        kind=plan.metadata.kind,
+        process=about.process,
+        kind=about.kind,
         files=tuple(file.path for file in plan.files),
         events_expected=expected,
         events_processed=events,
@@ -242,8 +221,8 @@ def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_proc
         sumw=sumw,
         luminosity_lost=missing,
         lost=(*unopened, *losses),
-        era=plan.metadata.era,
-        varies=plan.metadata.varies,
+        era=about.era,
+        varies=about.varies,
     )
 
 
@@ -299,18 +278,8 @@ def nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome]
 
 def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
     """Return the account of a dataset of which nothing is in the result, as the run was stopped."""
-    files = tuple(file.path for file in plan.files)
-    lost = tuple(
-        Loss(file.path, 0, None, file.problem) if file.source is None else Loss(file.path, 0, file.entries, reason)
-        for file in plan.files
-    )
-    unopened = sum(file.source is None for file in plan.files)
-    expected = plan.events + round(_mean_entries(plan.files) * unopened)
-    luminosity = plan.metadata.luminosity if plan.metadata.kind == "data" else None
-    about = plan.metadata
-    return DatasetLedger(
-        about.process, about.kind, files, expected, 0, 0.0, 0.0, luminosity, lost, about.era, about.varies
-    )
+    lost = [Loss(file.path, 0, file.entries, reason) for file in plan.files if file.source is not None]
+    return replace(make_entry(plan, lost, 0, 0.0), sumw=0.0)
 
 
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:

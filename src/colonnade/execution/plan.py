@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from typing import Any
 from colonnade.errors import ColonnadeError, InputError, nearest
 from colonnade.events import SourceFile, inspect_file
 from colonnade.events.paths import checksum
-from colonnade.execution.known import KnownFiles, stamp
+from colonnade.execution.cache import KnownFiles, stamp
 from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
 from colonnade.manifest import Dataset, Metadata, triggers_before
 from colonnade.manifest.strata import strata_of
-from colonnade.processes import follow_parent, undisturbed, worker_processes
+from colonnade.processes import processes_of, undisturbed, worker_processes
 
 Inspect = Callable[[str, str | None, str | None, str | None], SourceFile]
 _THREADS = 16
@@ -230,7 +230,7 @@ def _seen(
         opener: Executor = threads
         if len(unknown) > _MANY and _CORES > 1:
             # opening is Python's work more than the disk's
-            opener = stack.enter_context(_processes())
+            opener = stack.enter_context(processes_of(_CORES, context=worker_processes()))
         else:
             look = functools.partial(look, stop=stop)
         portion = 1 if opener is threads else 8
@@ -245,21 +245,6 @@ def _seen(
             if file.source is not None:
                 known[item.dataset.name].put(file.source, item.asked, mark)
             yield item, file
-
-
-@contextlib.contextmanager
-def _processes() -> Iterator[ProcessPoolExecutor]:
-    """Give processes that open files; they end at once when the run is interrupted."""
-    pool = ProcessPoolExecutor(_CORES, mp_context=worker_processes(), initializer=follow_parent)
-    try:
-        yield pool
-    except BaseException:
-        workers = list((pool._processes or {}).values())  # noqa: SLF001 - no public way to end them
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        raise
-    pool.shutdown()
 
 
 def _batched(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+from colonnade.terminal import Terminal
 
 
 class Progress(Protocol):
@@ -26,21 +29,19 @@ class Progress(Protocol):
         """Close the stage."""
 
 
-class _Silent:
-    def say(self, text: str) -> None:
-        """Print nothing."""
+def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """Return a function of what is done and of all there is to do, which reports to a progress."""
+    last = -1
 
-    def begin(self, what: str, total: int) -> None:
-        """Show nothing."""
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        if last < 0:
+            progress.begin(what, total)
+            last = 0
+        progress.advance(done - last)
+        last = done
 
-    def advance(self, count: int, lost: int = 0) -> None:
-        """Show nothing."""
-
-    def end(self) -> None:
-        """Show nothing."""
-
-
-NO_PROGRESS: Progress = _Silent()
+    return advance
 
 
 class RichProgress:
@@ -58,9 +59,14 @@ class RichProgress:
         self._console = console
         self._every = every
         self._bars: Bars | None = None
-        self._bar: TaskID | None = None
+        self._bar = TaskID(0)
         self._what, self._total, self._done, self._lost = "", 0, 0, 0
         self._started = self._printed = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage has lasted."""
+        return time.monotonic() - self._started
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
@@ -74,36 +80,40 @@ class RichProgress:
         if self._console.is_terminal:
             self._bars = Bars(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[text]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("[red]{task.fields[lost]}"),
                 console=self._console,
                 transient=True,
             )
-            self._bar = self._bars.add_task(what, total=total, rate="", lost="")
+            self._bar = self._bars.add_task(what, total=total, text="")
             self._bars.start()
 
     def advance(self, count: int, lost: int = 0) -> None:
         """Report steps done, and steps lost."""
         self._done += count
         self._lost += lost
-        lost_text = f"{self._lost:,} lost" if self._lost else ""
-        if self._bars is not None and self._bar is not None:
-            self._bars.update(self._bar, completed=self._done + self._lost, rate=self._rate(), lost=lost_text)
+        parts = [f"{self._done:,} of {self._total:,}"]
+        if self.seconds > 0.5 and self._done:
+            parts.append(f"{self._done / self.seconds:,.0f} {self._what}/s")
+        if self._lost:
+            parts.append(f"{self._lost:,} lost")
+        self.show(self._done + self._lost, ", ".join(parts))
+
+    def show(self, done: int, text: str) -> None:
+        """Say how many steps are done, with a text beside the bar."""
+        if self._bars is not None:
+            self._bars.update(self._bar, completed=done, text=text)
         elif time.monotonic() - self._printed > self._every:
             self._printed = time.monotonic()
-            parts = [f"{self._what}: {self._done:,} of {self._total:,}", self._rate(), lost_text]
-            self.say(", ".join(part for part in parts if part))
+            self.say(f"{self._what}: {text}")
 
     def end(self) -> None:
         """Close the stage; its outcome is one line."""
         if self._bars is not None:
             self._bars.stop()
-        self._bars = self._bar = None
+        self._bars = None
 
-    def _rate(self) -> str:
-        seconds = time.monotonic() - self._started
-        return f"{self._done / seconds:,.0f} {self._what}/s" if seconds > 0.5 and self._done else ""
+
+NO_PROGRESS: Progress = RichProgress(Terminal(quiet=True, force_terminal=False))

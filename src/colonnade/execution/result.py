@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hist
@@ -16,7 +15,6 @@ from colonnade.execution.merging import add
 from colonnade.histograms import HistogramSet, combine
 from colonnade.manifest import alternatives_of, normalisation
 from colonnade.manifest.strata import joint_factors
-from colonnade.output import write_json
 
 if TYPE_CHECKING:
     from colonnade.execution.plan import DatasetPlan, Plan
@@ -82,16 +80,6 @@ class Result:
         return replace(
             self, histograms=self.eras[era], cutflow=cutflow, ledger=replace(self.ledger, datasets=entries), eras={}
         )
-
-    def write_cutflow(self, path: Path) -> None:
-        """Write `cutflow.json`, whole or not at all.
-
-        Raises
-        ------
-        OutputError
-            If the file can't be written.
-        """
-        write_json(path, self.cutflow)
 
 
 def collect(

@@ -32,7 +32,7 @@ from colonnade.execution.ledger import (
 from colonnade.execution.merging import fold, pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
-from colonnade.execution.progress import NO_PROGRESS, Progress
+from colonnade.execution.progress import NO_PROGRESS, Progress, counted
 from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Cutflow, Histograms, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
@@ -192,12 +192,6 @@ class _Run:
 
     def plan(self, datasets: Sequence[Dataset], chunk_size: int, schema: str | None) -> Plan:
         """Open the files."""
-
-        def advance(count: int, total: int) -> None:
-            if count == 1:
-                self.progress.begin("files", total)
-            self.progress.advance(1)
-
         try:
             plan = make_plan(
                 datasets,
@@ -206,7 +200,7 @@ class _Run:
                 retries=self.settings.retries,
                 patience=self.settings.patience,
                 memory=None if self.cache is None else self.cache.folder,
-                advance=advance,
+                advance=counted(self.progress, "files"),
             )
         finally:
             self.progress.end()

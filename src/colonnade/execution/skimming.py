@@ -1,7 +1,11 @@
-"""Skims: the events that an analysis selects, written to ROOT files chunk by chunk, with a manifest of their own.
+"""Runs whose chunks write files: skims of the events that an analysis selects, and the identities of all events.
 
-Each chunk becomes one file, and a chunk of which nothing is left keeps its first event. So the skim is split into the
-same chunks as its input, and an analysis whose preselection drops that event again makes of it the same bits.
+Each chunk of a skim becomes one file, and a chunk of which nothing is left keeps its first event. So the skim is split
+into the same chunks as its input, and an analysis whose preselection drops that event again makes of it the same bits.
+
+Events that are there twice are found by run, luminosity block and event, in bounded memory. Each chunk writes the
+identities of its events to a file, sorted into `BUCKETS` parts by a hash; then each part of all chunks is sorted by
+itself, so that one part of the events is in memory at a time. An event takes 16 bytes of the disk.
 """
 
 from __future__ import annotations
@@ -9,21 +13,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import heapq
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from colonnade.errors import ConfigError, nearest
+from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.events.writing import AS_THEY_ARE, Skim, write_skim
-from colonnade.execution.cache import ResultCache
+from colonnade.execution.cache import ResultCache, stamp
 from colonnade.execution.ledger import DatasetLedger, Ledger
 from colonnade.execution.run import run_datasets
+from colonnade.kinematics.related import mixed
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import write_json
+from colonnade.processor.chunk import Chunk
+from colonnade.processor.corrections import countable
 
 _FIRST = np.zeros(1, dtype=np.int64)
 
@@ -34,8 +44,8 @@ class ChunkFiles:
     Attributes
     ----------
     parts
-        Dataset to, for each file: its path, size, time of change in nanoseconds, and what else is known of it; of a
-        skim the number of selected events, the schema of its input, and the columns that could not be written.
+        Dataset to, for each file: its path and what else is known of it; of a skim what tells it from its replacement,
+        the number of selected events, the schema of its input, and the columns that could not be written.
     """
 
     def __init__(self, parts: Mapping[str, Sequence[Any]]) -> None:
@@ -56,9 +66,7 @@ class ChunkFiles:
 
     def complete(self) -> bool:
         """Tell whether each file is there as it was written."""
-        return all(
-            _stamp(Path(path)) == (size, time) for files in self.parts.values() for path, size, time, *_ in files
-        )
+        return all(stamp(path) == found for files in self.parts.values() for path, found, *_ in files)
 
 
 class SkimCache(ResultCache):
@@ -68,14 +76,6 @@ class SkimCache(ResultCache):
         """Return a kept result; None where there is none, or files of it are gone."""
         result = super().get(key)
         return result if result is not None and result["histograms"]["skim"].complete() else None
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 class _Skimming:
@@ -104,7 +104,7 @@ class _Skimming:
             places = np.flatnonzero(passed)
             path = Path(self.skim_folder) / about["dataset"] / file_name(about)
             written = write_skim(path, self.skim_wanted, about, places if len(places) else _FIRST, touched)
-            parts = ChunkFiles({about["dataset"]: [[str(path), *(_stamp(path) or ()), len(places), *written]]})
+            parts = ChunkFiles({about["dataset"]: [[str(path), stamp(str(path)), len(places), *written]]})
         return {about["dataset"]: {"histograms": {"skim": parts}, "events": len(events), "sumw": sumw}}
 
 
@@ -206,8 +206,8 @@ def write_skims(
     _remove_others(folder, parts)
     load_manifest(folder / "datasets.json")
     result.ledger.check()
-    events = {name: sum(part[3] for part in files) for name, files in parts.parts.items()}
-    left_out = sorted({column for files in parts.parts.values() for part in files for column in part[5]})
+    events = {name: sum(part[2] for part in files) for name, files in parts.parts.items()}
+    left_out = sorted({column for files in parts.parts.values() for part in files for column in part[4]})
     return SkimResult(folder / "datasets.json", result.ledger, events, left_out)
 
 
@@ -247,7 +247,7 @@ def _entry(dataset: Dataset, parts: ChunkFiles, ledger: Ledger, folder: Path) ->
         about["sumw"] = account.sumw_processed  # tells that there were more events
     else:
         about["sumw"] = account.sumw
-    schema = parts.parts[dataset.name][0][4]
+    schema = parts.parts[dataset.name][0][3]
     if schema not in AS_THEY_ARE:
         schema = "nanoaod"
         if about.get("weight", "1") != "1":
@@ -264,3 +264,156 @@ def _remove_others(folder: Path, parts: ChunkFiles) -> None:
         for path in (folder / name).glob("*.root"):
             if path not in mine:
                 path.unlink()
+
+
+BUCKETS = 256
+_SHOWN = 20
+_Keys = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, order=True)
+class Twice:
+    """An event that is there more than once.
+
+    Attributes
+    ----------
+    event
+        Run, luminosity block, event.
+    places
+        Dataset and file of each time, or twice the same where one file holds it twice.
+    """
+
+    event: tuple[int, int, int]
+    places: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What was found.
+
+    Attributes
+    ----------
+    events
+        How many events were looked at: of data those that count, by luminosity mask and triggers.
+    count
+        How many of them are too many.
+    first
+        The first of those that are there more than once, in order.
+    """
+
+    events: int
+    count: int
+    first: Sequence[Twice]
+
+    def check(self) -> None:
+        """Refuse events that count twice.
+
+        Raises
+        ------
+        InputError
+            Naming the first event.
+        """
+        if not self.count:
+            return
+        first = self.first[0]
+        places = " and in ".join(f"dataset {name}, {path}" for name, path in first.places[:2])
+        msg = (
+            f"{self.count:,} of {self.events:,} events count twice; the first, run {first.event[0]}, block "
+            f"{first.event[1]}, event {first.event[2]}, is in {places}. Leave a file out, or give primary datasets "
+            "their triggers and priority."
+        )
+        raise InputError(msg)
+
+
+class _Identities:
+    """What is run over the events instead of an analysis: it writes who they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def process(self, events: Any) -> dict[str, dict[str, Any]]:
+        chunk = Chunk.of(events)
+        about = events.metadata
+        keys = np.empty((len(events), 2), dtype=np.uint64)
+        keys[:, 0] = np.asarray(events.run).astype(np.uint64) << np.uint64(32)
+        keys[:, 0] |= np.asarray(events.luminosityBlock).astype(np.uint64)
+        keys[:, 1] = np.asarray(events.event).astype(np.uint64)
+        masks = countable(events, chunk)
+        if masks:
+            keys = keys[np.all(list(masks.values()), axis=0)]
+        files = ChunkFiles({})
+        if "@learning" not in events.attrs:
+            buckets = _bucket(keys)
+            path = Path(self.folder) / f"{chunk.dataset}-{file_name(about)}.npy"
+            np.save(path, keys[np.argsort(buckets, kind="stable")])
+            counts = np.bincount(buckets, minlength=BUCKETS).tolist()
+            files = ChunkFiles({chunk.dataset: [[str(path), about["filename"], counts]]})
+        return {chunk.dataset: {"histograms": {"keys": files}, "events": len(events), "sumw": float(len(events))}}
+
+
+def _bucket(keys: _Keys) -> npt.NDArray[np.int64]:
+    return (mixed(mixed(keys[:, 0]) ^ keys[:, 1]) % np.uint64(BUCKETS)).astype(np.int64)
+
+
+def find_duplicates(datasets: Sequence[Dataset], folder: Path | None = None, **options: Any) -> Duplicates:
+    """Find events that are there more than once: of data in all datasets together, of simulation within each.
+
+    Parameters
+    ----------
+    datasets
+        What to look at.
+    folder
+        Below which identities are kept meanwhile, where all workers see it; by default that of temporary files.
+    **options
+        As `run_datasets` takes them: executor, chunk_size, schema, progress.
+
+    Raises
+    ------
+    MissingColumnError
+        If events have no run, luminosity block or event.
+    """
+    with tempfile.TemporaryDirectory(prefix="colonnade-events-", dir=folder) as spool:
+        eras = {dataset.metadata.era for dataset in datasets} - {None}
+        luminosity: Any = dict.fromkeys(eras, 1.0) if eras else 1.0
+        # nothing is scaled, so it need not be known what was generated
+        given = [replace(one, metadata=one.metadata.model_copy(update={"sumw": "events"})) for one in datasets]
+        result = run_datasets(_Identities(Path(spool)), given, luminosity=luminosity, **options)
+        result.ledger.check()
+        files = ChunkFiles({})
+        for block in result.histograms["keys"].values():
+            files += block
+        data = [dataset.name for dataset in datasets if dataset.metadata.kind == "data"]
+        groups = [data, *([dataset.name] for dataset in datasets if dataset.metadata.kind != "data")]
+        first: list[Twice] = []
+        count = events = 0
+        for group in groups:
+            parts = [(name, *part) for name in group for part in files.parts[name]]
+            events += sum(sum(part[3]) for part in parts)
+            for found, some in _in_buckets(parts):
+                count += found
+                first = heapq.nsmallest(_SHOWN, [*first, *some])
+        return Duplicates(events, count, first)
+
+
+def _in_buckets(parts: Sequence[tuple[str, str, str, list[int]]]) -> Iterator[tuple[int, list[Twice]]]:
+    """Give for each bucket how many events are too many, and the first of them."""
+    if not parts:
+        return
+    keys = [np.load(path, mmap_mode="r") for _, path, *_ in parts]
+    counts = np.array([part[3] for part in parts], dtype=np.int64)
+    stops = np.cumsum(counts, axis=1)
+    for bucket in range(BUCKETS):
+        pieces = [
+            each[stop - n : stop] for each, stop, n in zip(keys, stops[:, bucket], counts[:, bucket], strict=True)
+        ]
+        together = np.concatenate(pieces)
+        origin = np.repeat(np.arange(len(parts), dtype=np.int32), counts[:, bucket])
+        order = np.lexsort((origin, together[:, 1], together[:, 0]))
+        together, origin = together[order], origin[order]
+        same = np.flatnonzero(np.all(together[1:] == together[:-1], axis=1))
+        yield len(same), [_twice(together[place], parts, origin[place : place + 2]) for place in same[:_SHOWN]]
+
+
+def _twice(key: _Keys, parts: Sequence[tuple[str, str, str, list[int]]], origin: npt.NDArray[np.int32]) -> Twice:
+    run, block, event = int(key[0]) >> 32, int(key[0]) & 0xFFFFFFFF, int(key[1])
+    return Twice((run, block, event), tuple((parts[place][0], parts[place][2]) for place in origin))

@@ -19,8 +19,8 @@ from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.merging import add
 from colonnade.execution.project import ProjectCode, install, undeclared, watched
-from colonnade.execution.versions import installed
 from colonnade.faults import TransientInputError, chain, is_transient, sentence, within
+from colonnade.versions import installed
 
 _FRAMEWORKS = {"colonnade", "coffea", "builtins", "abc"}
 
@@ -40,19 +40,12 @@ class ChunkError(Exception):
         Which of the task's chunks it was.
     """
 
-    def __init__(self, reason: str, *, transient: bool, of_input: bool, place: int = 0) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, transient: bool, of_input: bool, place: int = 0) -> None:
+        super().__init__(reason, transient, of_input, place)
         self.reason = reason
         self.transient = transient
         self.of_input = of_input
         self.place = place
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _chunk_error, (self.reason, self.transient, self.of_input, self.place)
-
-
-def _chunk_error(reason: str, transient: bool, of_input: bool, place: int) -> ChunkError:
-    return ChunkError(reason, transient=transient, of_input=of_input, place=place)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,17 @@ class Generate(Settings):
         return value
 
 
+_SIMULATION = ("background", "signal"), "data are counted as they are; remove this key or give another kind"
+_DATA = ("data",), "only data have a luminosity; the workflow sets what simulation is scaled to"
+# the kinds of datasets that have a key, and what is said to others
+_OF_KIND: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(
+        ("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight", "varies", "stitch"), _SIMULATION
+    ),
+    **dict.fromkeys(("luminosity", "luminosity_mask"), _DATA),
+    "signal": (("signal",), "only a dataset of kind 'signal' has signal parameters"),
+}
+
 # `schema` is the manifest's word for the input's layout; pydantic's own, deprecated `schema` is unused here
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message='Field name "schema"', category=UserWarning)
@@ -212,22 +223,14 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             return value
 
-        @field_validator("k_factor", "filter_efficiency", "sumw", "weighted_to", "weight", "varies", "stitch")
+        @field_validator(*_OF_KIND)
         @classmethod
-        def _only_of_simulation(cls, value: Any, info: ValidationInfo) -> Any:
-            if info.data.get("kind") == "data" and value is not None:
-                msg = "data are counted as they are; remove this key or give another kind"
-                raise ValueError(msg)
+        def _fits_kind(cls, value: Any, info: ValidationInfo) -> Any:
+            kinds, reason = _OF_KIND[str(info.field_name)]
+            if value is not None and value != {} and info.data.get("kind", kinds[0]) not in kinds:
+                raise ValueError(reason)
             if info.field_name == "sumw" and isinstance(value, float) and value <= 0:
                 msg = "a sum of weights that is not positive can't normalise anything"
-                raise ValueError(msg)
-            return value
-
-        @field_validator("luminosity", "luminosity_mask")
-        @classmethod
-        def _only_of_data(cls, value: Any, info: ValidationInfo) -> Any:
-            if info.data.get("kind") in {"background", "signal"} and value is not None:
-                msg = "only data have a luminosity; the workflow sets what simulation is scaled to"
                 raise ValueError(msg)
             return value
 
@@ -240,14 +243,6 @@ with warnings.catch_warnings():
                 raise ValueError(msg)
             if (value is None) == bool(triggers):
                 msg = "triggers and priority are given together"
-                raise ValueError(msg)
-            return value
-
-        @field_validator("signal")
-        @classmethod
-        def _only_of_signal(cls, value: Mapping[str, float | str], info: ValidationInfo) -> Any:
-            if value and info.data.get("kind") in {"data", "background"}:
-                msg = "only a dataset of kind 'signal' has signal parameters"
                 raise ValueError(msg)
             return value
 

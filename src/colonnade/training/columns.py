@@ -319,7 +319,7 @@ def write_columns(
         units={name: (units or {}).get(name) for name in jagged},
         folds=folds,
         processes=processes,
-        ledger=result.ledger.as_json(),
+        ledger=result.ledger.to_json(),
         provenance=dict(provenance or {}),
     )
     write_json(folder / COLUMNS_FILE, card.model_dump(mode="json"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
 from colonnade.errors import ConfigError, FitError
+from colonnade.execution.progress import RichProgress
 from colonnade.output import replacing
 from colonnade.terminal import Terminal
 
@@ -230,49 +228,28 @@ class TrainingProgress:
     ----------
     console
         Where to print.
-    every
-        Seconds between lines where the output is not a terminal.
     """
 
-    def __init__(self, console: Console, every: float = 30.0) -> None:
-        self._console, self._every = console, every
-        self._bars: Bars | None = None
-        self._bar: TaskID | None = None
-        self._what, self._rounds, self._last, self._best = "", 0, "", float("inf")
-        self._started = self._printed = 0.0
+    def __init__(self, console: Console) -> None:
+        self._bar = RichProgress(console)
+        self._what, self._last, self._best = "", "", math.inf
 
     def begin(self, what: str, rounds: int) -> None:
         """Announce a training of at most so many rounds."""
-        self._what, self._rounds, self._last, self._best = what, rounds, "", float("inf")
-        self._started = self._printed = time.monotonic()
-        if self._console.is_terminal:
-            self._bars = Bars(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[loss]}"),
-                TimeElapsedColumn(),
-            )
-            self._bars.start()
-            self._bar = self._bars.add_task(what, total=rounds, loss="")
+        self._what, self._last, self._best = f"  {what}", "", math.inf
+        self._bar.begin(self._what, rounds)
 
     def round(self, number: int, loss: float, validation: float) -> None:
         """Show what a round reached."""
         self._best = min(self._best, validation)
         self._last = f"round {number}: loss {loss:.5f}, validation {validation:.5f} (best {self._best:.5f})"
-        if self._bars is not None and self._bar is not None:
-            self._bars.update(self._bar, completed=number, loss=self._last)
-        elif time.monotonic() - self._printed > self._every:
-            self._printed = time.monotonic()
-            self._console.print(f"  {self._what}: {self._last}", highlight=False, markup=False)
+        self._bar.show(number, self._last)
 
     def end(self) -> None:
         """Close the bar and leave a line."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        self._bar.end()
         if self._last:
-            seconds = time.monotonic() - self._started
-            self._console.print(f"  {self._what}: {self._last}, {seconds:.1f} s", highlight=False, markup=False)
+            self._bar.say(f"{self._what}: {self._last}, {self._bar.seconds:.1f} s")
 
 
 SILENT = TrainingProgress(Terminal(quiet=True, force_terminal=False))

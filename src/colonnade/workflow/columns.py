@@ -14,14 +14,15 @@ from rich.console import Console
 from colonnade.errors import ConfigError
 from colonnade.events.writing import Skim
 from colonnade.execution import ResultCache, RichProgress
+from colonnade.execution.cache import stamp
 from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
 from colonnade.execution.skimming import SkimResult, write_skims
 from colonnade.inference import declared_units
 from colonnade.manifest import Dataset
 from colonnade.processor import Shift
+from colonnade.versions import digest, environment
 from colonnade.workflow.analysis import load_datasets, make_processor, one_of
-from colonnade.workflow.provenance import digest, environment
 from colonnade.workflow.settings import Workflow
 
 if TYPE_CHECKING:
@@ -126,13 +127,7 @@ def make_skim(workflow: Workflow, folder: Path, console: Console) -> SkimResult:
         folder,
         wanted=Skim(skim.columns, skim.layout, settings.tree_schema),
         regions=skim.regions,
-        cache=ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
-        luminosity=workflow.luminosities,
-        executor=settings.executor,
-        chunk_size=settings.chunk_size,
-        schema=settings.tree_schema,
-        allow_loss=settings.allow_loss,
-        progress=RichProgress(console),
+        **_options(workflow, processor, console),
     )
     for name, events in skimmed.events.items():
         expected = skimmed.ledger.datasets[name].events_processed
@@ -154,7 +149,7 @@ def _written(
     from colonnade.training.columns import find_columns, write_columns
 
     settings = workflow.settings
-    files = {path: _identity(path) for dataset in datasets for path, _ in dataset.expand()}
+    files = {path: stamp(path) for dataset in datasets for path, _ in dataset.expand()}
     try:
         each = processor if isinstance(processor, dict) else {"": processor}
         analysis = digest({era: identify(one, collect_code(one)).digest for era, one in each.items()})
@@ -176,14 +171,7 @@ def _written(
         processor,
         datasets,
         folder,
-        luminosity=workflow.luminosities,
         units=declared_units(one_of(processor).histograms),
-        cache=ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
-        executor=settings.executor,
-        chunk_size=settings.chunk_size,
-        schema=settings.tree_schema,
-        allow_loss=settings.allow_loss,
-        progress=RichProgress(console),
         provenance={
             "key": key,
             "workflow": str(workflow.path),
@@ -192,13 +180,22 @@ def _written(
             "environment": environment(),
         },
         **wanted,
+        **_options(workflow, processor, console),
     )
     rows = sum(process.events for process in card.processes.values())
     console.print(f"  columns     {rows:,} events of {len(card.processes)} processes in {folder}", highlight=False)
     return card
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    """Size and modification time of a local file; a remote one is known by its name."""
-    place = Path(path)
-    return (place.stat().st_size, place.stat().st_mtime_ns) if place.is_file() else None
+def _options(workflow: Workflow, processor: Any, console: Console) -> dict[str, Any]:
+    """Return how the workflow runs over its datasets."""
+    settings = workflow.settings
+    return {
+        "cache": ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
+        "luminosity": workflow.luminosities,
+        "executor": settings.executor,
+        "chunk_size": settings.chunk_size,
+        "schema": settings.tree_schema,
+        "allow_loss": settings.allow_loss,
+        "progress": RichProgress(console),
+    }

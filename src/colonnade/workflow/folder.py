@@ -1,9 +1,9 @@
-"""What a run left in its folder: loaded into the typed results that it had in memory, and told in a few lines."""
+"""What a run leaves in its folder: what provenance.json says of it, and how it is loaded and told in a few lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,13 +24,18 @@ from colonnade.training.results import Evaluation
 
 if TYPE_CHECKING:
     from colonnade.statistics.resonance import Bumps
+    from colonnade.workflow.settings import Workflow
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
+import numpy as np
+from hist import Hist
+
+from colonnade.manifest import Dataset
+from colonnade.versions import digest, environment, file_digest
 
 T = TypeVar("T")
-
-
-class _Ledger(RootModel[Ledger]):
-    """ledger.json."""
 
 
 class _Counts(BaseModel):
@@ -48,13 +53,22 @@ class _Cutflow(RootModel[dict[str, dict[str, list[_CutRow]]]]):
     """cutflow.json: dataset, then region, then rows."""
 
 
-def load_run(directory: Path | str) -> Run:
+def load_run(directory: Path | str, result: Result | None = None) -> Run:
     """Load a run's results from its folder; of what the run did not write, there is nothing.
+
+    Parameters
+    ----------
+    directory
+        The run's output folder.
+    result
+        Its histograms, cutflows and ledger, where they are in memory already.
 
     Raises
     ------
     InputError
         If it is not the folder of a run, or a file in it can't be read.
+    ConfigError
+        If the configuration is not one of this version of colonnade.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -63,49 +77,9 @@ def load_run(directory: Path | str) -> Run:
     if not any((directory / name).is_file() for name in ("provenance.json", "ledger.json")):
         msg = f"{directory} holds neither provenance.json nor ledger.json; give the output folder of a run."
         raise InputError(msg)
-    histograms = (directory / "histograms.zip").is_file()
-    if histograms and not (directory / "provenance.json").is_file():
-        msg = f"{directory} holds no provenance.json, which says what is blinded; run the workflow again."
-        raise InputError(msg)
-    ledger = read_result(directory / "ledger.json", partial(parse_settings, _Ledger))
-    cutflow = read_result(directory / "cutflow.json", partial(parse_settings, _Cutflow))
-    about = {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})}
-    return assemble_run(
-        about,
-        Result(
-            load(directory) if histograms else {},
-            {} if cutflow is None else cutflow.model_dump(),
-            Ledger(0.0, {}) if ledger is None else ledger.root,
-            eras={era: load(directory, era) for era in (about.get("config") or {}).get("eras") or ()}
-            if histograms
-            else {},
-        ),
-        {
-            "fit": read_result(directory / "fit.json", FitSummary.from_json),
-            "bumps": read_result(directory / "bumps.json", _bumps),
-            "classifiers": read_result(directory / "classifiers.json", _evaluations),
-        },
-    )
-
-
-def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping[str, Any]) -> Run:
-    """Put a run together from its results.
-
-    Parameters
-    ----------
-    provenance
-        Its provenance: title, configuration, datasets.
-    result
-        Histograms, cutflow and ledger.
-    results
-        What the steps named ``fit``, ``bumps`` and ``classifiers`` return, as far as there are any.
-
-    Raises
-    ------
-    ConfigError
-        If the configuration is not one of this version of colonnade.
-    """
+    provenance = {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})}
     config = provenance.get("config") or {}
+    result = result or _result(directory, config.get("eras") or ())
     model = config.get("model")
     datasets = (provenance.get("inputs") or {}).get("datasets") or {}
     source = "provenance.json: config"
@@ -120,12 +94,27 @@ def assemble_run(provenance: Mapping[str, Any], result: Result, results: Mapping
         blinded=not config.get("unblind", False),
         plots=parse_settings(PlotSettings, config.get("plots") or {}, f"{source}.plots"),
         model=None if model is None else parse_settings(ModelSettings, model, f"{source}.model"),
-        fit=results.get("fit"),
-        bumps=results.get("bumps"),
-        classifiers=results.get("classifiers") or {},
+        fit=_read(directory / "fit.json", FitSummary.from_json),
+        bumps=_read(directory / "bumps.json", _bumps),
+        classifiers=_read(directory / "classifiers.json", _evaluations) or {},
         eras={name: era["luminosity"] for name, era in (config.get("eras") or {}).items()},
         data_driven=tuple(config.get("data_driven") or ()),
         provenance=provenance,
+    )
+
+
+def _result(directory: Path, eras: Iterable[str]) -> Result:
+    histograms = (directory / "histograms.zip").is_file()
+    if histograms and not (directory / "provenance.json").is_file():
+        msg = f"{directory} holds no provenance.json, which says what is blinded; run the workflow again."
+        raise InputError(msg)
+    ledger = _read(directory / "ledger.json", Ledger.from_json)
+    cutflow = _read(directory / "cutflow.json", partial(parse_settings, _Cutflow))
+    return Result(
+        load(directory) if histograms else {},
+        {} if cutflow is None else cutflow.model_dump(),
+        ledger or Ledger(0.0, {}),
+        eras={era: load(directory, era) for era in eras} if histograms else {},
     )
 
 
@@ -139,29 +128,19 @@ def _bumps(content: Any, source: str) -> Bumps:
     return Bumps.from_json(content, source)
 
 
-def read_result(path: Path, parse: Callable[[Any, str], T]) -> T | None:
-    """Read a result from a JSON file; None where there is none.
-
-    Parameters
-    ----------
-    path
-        The file.
-    parse
-        Makes the result of the file's content; it is told where that comes from.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read.
-    """
+def _read(path: Path, parse: Callable[[Any, str], T]) -> T | None:
+    """Return what a parser makes of a JSON file's content and the file's name; None where there is no file."""
     content = _json(path)
     if content is None:
         return None
     try:
         return parse(content, str(path))
     except ConfigError as error:
-        msg = f"{str(error).rstrip('.')}; run the workflow again to write the file anew."
-        raise InputError(msg) from error
+        raise _outdated(error) from error
+
+
+def _outdated(error: ConfigError) -> InputError:
+    return InputError(f"{str(error).rstrip('.')}; run the workflow again to write the file anew.")
 
 
 def _json(path: Path) -> Any:
@@ -170,8 +149,7 @@ def _json(path: Path) -> Any:
     try:
         return read_json(path)
     except ConfigError as error:
-        msg = f"{str(error).rstrip('.')}; run the workflow again to write the file anew."
-        raise InputError(msg) from error
+        raise _outdated(error) from error
 
 
 def print_summary(console: Console, directory: Path, result: Result) -> None:
@@ -215,3 +193,105 @@ def _limits(fit: dict[str, object]) -> Table:
             row.append(f"{point['limit']['observed']:.3g}")
         table.add_row(*row)
     return table
+
+
+def histogram_digest(histograms: Mapping[str, Mapping[str, Hist]]) -> str:
+    """Return the SHA-256 of every bin of every histogram, flow included: equal bits, equal digest."""
+    total = hashlib.sha256()
+    for name in sorted(histograms):
+        for process in sorted(histograms[name]):
+            histogram = histograms[name][process]
+            axes = [
+                (axis.name, np.asarray(axis.edges).tolist() if hasattr(axis, "edges") else list(axis))
+                for axis in histogram.axes
+            ]
+            total.update(json.dumps([name, process, axes], default=str).encode())
+            total.update(np.ascontiguousarray(histogram.values(flow=True)).tobytes())
+            total.update(np.ascontiguousarray(histogram.variances(flow=True)).tobytes())
+    return total.hexdigest()
+
+
+def read_provenance(directory: Path) -> dict[str, Any]:
+    """Return a run's provenance, or nothing where there is none to be read."""
+    try:
+        content = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def about_run(
+    workflow: Workflow,
+    processor: Any,
+    datasets: Sequence[Dataset],
+    earlier: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what provenance.json says of a run before it is done."""
+    from colonnade.workflow.analysis import one_of  # brings coffea, which a run that is only read does without
+    from colonnade.workflow.check import parts_of
+
+    settings = workflow.settings
+
+    coffea = workflow.coffea
+    reference = coffea.coffea if coffea else str(settings.processor)
+    regions = one_of(processor).regions if coffea is None else {}
+
+    def files(paths: Mapping[str, str]) -> dict[str, Any]:
+        return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
+
+    def own(each: Workflow) -> dict[str, Any]:
+        shared = each.settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))
+        return {"corrections": files(each.settings.corrections), "scorers": files(each.models), "files": files(shared)}
+
+    eras = {era: own(workflow.of_era(era)) for era in settings.eras}
+    return {
+        "name": workflow.name,
+        "title": settings.title or workflow.name,
+        "workflow": str(workflow.path),
+        "unblinded": settings.unblind,
+        "unblinding": _unblinding(workflow, earlier),
+        "config": settings.model_dump(mode="json", by_alias=True),
+        "environment": environment(),
+        "inputs": {
+            "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
+            **files({"processor": reference.partition(":")[0]}),
+            **({"eras": eras} if eras else own(workflow)),
+            "datasets": {
+                name: dataset.metadata.model_dump(mode="json", exclude_none=True) | others
+                for name, others, dataset in (
+                    *((dataset.name, {}, dataset) for dataset in datasets),
+                    *(
+                        (part, {"process": part, "part_of": dataset.metadata.process}, dataset)
+                        for part, dataset in parts_of(processor, datasets).items()
+                    ),
+                )
+            },
+        },
+        "seeds": {
+            dataset.name: dataset.metadata.generate.seed
+            for dataset in datasets
+            if dataset.metadata.generate is not None
+        },
+        "signal_regions": [name for name, region in regions.items() if region.signal],
+        "histograms_sha256": None,
+    }
+
+
+def note_processes(about: dict[str, Any], result: Result) -> None:
+    """Note the processes that a coffea processor makes of datasets on its own account: they are backgrounds."""
+    datasets = about["inputs"]["datasets"]
+    known = {each["process"] for each in datasets.values()}
+    for process in dict.fromkeys(process for found in result.histograms.values() for process in found):
+        if process not in known:
+            datasets[process] = {"process": process, "kind": "background", "k_factor": 1.0, "filter_efficiency": 1.0}
+
+
+def _unblinding(workflow: Workflow, earlier: Mapping[str, Any]) -> dict[str, str] | None:
+    """Say when the data of signal regions were first looked at with these settings."""
+    if not workflow.settings.unblind:
+        return None
+    config = digest(workflow.settings.model_dump(mode="json", by_alias=True))
+    before = earlier.get("unblinding") or {}
+    if before.get("config_sha256") == config:
+        return dict(before)
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "config_sha256": config}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 
@@ -17,6 +17,7 @@ from colonnade.config import read_json
 from colonnade.errors import ConfigError
 from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
 from colonnade.execution.data_driven import with_data_driven
+from colonnade.execution.progress import counted
 from colonnade.histograms import load, write_root, write_zip
 from colonnade.manifest import Dataset
 from colonnade.output import write_json
@@ -24,22 +25,19 @@ from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
 from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.search import BumpSettings
-from colonnade.statistics.results import FitSummary
-from colonnade.statistics.settings import ModelSettings
 from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
 from colonnade.workflow.check import check_histograms, check_names, kinds_of
-from colonnade.workflow.folder import assemble_run, print_summary, read_result
-from colonnade.workflow.provenance import about_run, histogram_digest, note_processes, read_provenance
+from colonnade.workflow.folder import (
+    about_run,
+    histogram_digest,
+    load_run,
+    note_processes,
+    print_summary,
+    read_provenance,
+)
 from colonnade.workflow.settings import Workflow
-from colonnade.workflow.steps import OutputFolder, Results, Step
-
-if TYPE_CHECKING:
-    from colonnade.statistics.analysis import AnalysisResult
-    from colonnade.statistics.resonance import Bumps
-    from colonnade.training.results import Evaluation
-
-T = TypeVar("T")
+from colonnade.workflow.steps import OutputFolder, Step
 
 
 def run_workflow(
@@ -94,9 +92,9 @@ def run_workflow(
         about["histograms_sha256"] = histogram_digest(result.histograms)
         steps = _steps(workflow, about, result, console)
         folder.begin(about, steps)
-        results = folder.do_all(steps)
+        folder.do_all(steps)
         folder.about["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.redo(report_step(assemble_run(folder.about, result, results)))
+        folder.redo(report_step(lambda path: load_run(path, result)))
         print_summary(console, directory, result)
     result.ledger.check()
     return directory
@@ -201,40 +199,37 @@ def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], 
     )
 
 
-def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console: Console) -> list[Step[Any]]:
+def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console: Console) -> list[Step]:
     """Return the steps that a workflow asks for once its events are processed, in order."""
     settings = workflow.settings
     histograms = _histograms(result)
-    made: list[Step[Any]] = [_ledger(result.ledger), histograms]
+    made: list[Step] = [_ledger(result.ledger), histograms]
     if result.accumulator is not None:
         made.append(_accumulator(result.accumulator))
     if settings.model is not None:
-        made.append(_fit(settings.model, about, result, histograms.key))
+        made.append(fit_step(about, [histograms.key]))
     if settings.bumps is not None:
         made.append(_bumps(settings.bumps, about, result, histograms.key))
-    if evaluations := _evaluations(workflow):
-        made.append(_classifiers(evaluations))
+    if (classifiers := _classifiers(workflow)) is not None:
+        made.append(classifiers)
     if settings.plots is not None:
         workers = settings.executor.workers or len(os.sched_getaffinity(0))
-
-        def run_of(results: Results) -> Run:
-            return assemble_run(about, result, results)
-
-        made.append(plots_step(settings.plots, about, run_of, [step.key for step in made], workers, console))
+        after = [step.key for step in made]
+        made.append(plots_step(settings.plots, about, lambda path: load_run(path, result), after, workers, console))
     root_file = Step(
         "ROOT file", ("histograms.root",), _write_root, after=[histograms.key], rooms=("histograms",), beside=True
     )
     return [*made[:2], root_file, *made[2:]]
 
 
-def _ledger(ledger: Ledger) -> Step[None]:
-    return Step("ledger", ("ledger.json",), lambda path, _: ledger.write(path / "ledger.json"), settings=str(ledger))
+def _ledger(ledger: Ledger) -> Step:
+    return Step("ledger", ("ledger.json",), lambda path: ledger.write(path / "ledger.json"), settings=str(ledger))
 
 
-def _histograms(result: Result) -> Step[None]:
-    def write(path: Path, _: Results) -> None:
+def _histograms(result: Result) -> Step:
+    def write(path: Path) -> None:
         write_zip(result.histograms, path / "histograms.zip", result.eras)
-        result.write_cutflow(path / "cutflow.json")
+        write_json(path / "cutflow.json", result.cutflow)
 
     labels = [
         [name, process, [(axis.name, axis.label) for axis in filled.axes]]
@@ -246,14 +241,14 @@ def _histograms(result: Result) -> Step[None]:
     return Step("histograms", ("histograms.zip", "cutflow.json"), write, settings=content, rooms=("histograms",))
 
 
-def _accumulator(value: Any) -> Step[None]:
+def _accumulator(value: Any) -> Step:
     parts = take_apart(value)
     arrays = [hashlib.sha256(array.tobytes()).hexdigest() for array in parts.arrays]
     filled = [[str(each), hashlib.sha256(each.view(flow=True).tobytes()).hexdigest()] for each in parts.histograms]
     return Step(
         "accumulator",
         ("accumulator.zip",),
-        lambda path, _: write_accumulator(value, path / "accumulator.zip"),
+        lambda path: write_accumulator(value, path / "accumulator.zip"),
         settings=[parts.tree, arrays, filled],
         rooms=("accumulators",),
     )
@@ -266,31 +261,10 @@ def _meaning(about: Mapping[str, Any]) -> list[Any]:
     return [config["luminosity"], config["unblind"], about["signal_regions"], about["inputs"]["datasets"], *eras]
 
 
-def _fit(model: ModelSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[FitSummary]:
-    from colonnade.statistics import infer, make_inputs
-    from colonnade.statistics.step import meaning_of
-
-    datasets = about["inputs"]["datasets"].values()
-
-    def run(path: Path, _: Results) -> FitSummary:
-        inputs = make_inputs(
-            result.histograms,
-            **meaning_of(datasets),
-            luminosity=about["config"]["luminosity"],
-            unblind=about["config"]["unblind"],
-            signal_regions=about["signal_regions"],
-            eras=result.eras,
-            data_driven=about["config"]["data_driven"],
-        )
-        return infer(inputs, model, directory=path).summary
-
-    return _fit_step(run, lambda path: read_result(path / "fit.json", FitSummary.from_json), about, [histograms])
-
-
-def refit_step(
+def fit_step(
     about: Mapping[str, Any], after: Collection[str], *, reference: str | None = None, scans: Sequence[str] = ()
-) -> Step[AnalysisResult]:
-    """Return the step that fits what a run left in its folder.
+) -> Step:
+    """Return the step that fits the histograms of a run.
 
     Parameters
     ----------
@@ -303,35 +277,21 @@ def refit_step(
     """
     from colonnade.statistics import refit
 
-    def run(path: Path, _: Results) -> AnalysisResult:
-        return refit(path, reference=reference, scans=scans)
-
-    return _fit_step(run, lambda _: None, about, after, *filter(None, (reference, scans)))
-
-
-def _fit_step(
-    run: Callable[[Path, Results], T],
-    load: Callable[[Path], T | None],
-    about: Mapping[str, Any],
-    after: Collection[str],
-    *others: Any,
-) -> Step[T]:
     return Step(
         "fit",
         ("workspace.json", "patchset.json", "fit.json"),
-        run,
-        load,
-        settings=[about["config"]["model"], _meaning(about), *others],
+        lambda path: refit(path, reference=reference, scans=scans),
+        settings=[about["config"]["model"], _meaning(about), *filter(None, (reference, scans))],
         after=after,
         rooms=("statistics",),
         work=("toys",),
     )
 
 
-def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step[Bumps]:
-    from colonnade.statistics.resonance import Bumps, search_bumps
+def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histograms: str) -> Step:
+    from colonnade.statistics.resonance import search_bumps
 
-    def run(path: Path, _: Results) -> Bumps:
+    def run(path: Path) -> None:
         found = search_bumps(
             result.histograms,
             bumps,
@@ -340,21 +300,16 @@ def _bumps(bumps: BumpSettings, about: Mapping[str, Any], result: Result, histog
             unblind=about["config"]["unblind"],
         )
         write_json(path / "bumps.json", found.to_json())
-        return found
 
-    return Step(
-        "bumps",
-        ("bumps.json",),
-        run,
-        lambda path: read_result(path / "bumps.json", Bumps.from_json),
-        settings=[bumps.model_dump(mode="json"), _meaning(about)],
-        after=[histograms],
-        rooms=("statistics",),
-    )
+    content = [bumps.model_dump(mode="json"), _meaning(about)]
+    return Step("bumps", ("bumps.json",), run, settings=content, after=[histograms], rooms=("statistics",))
 
 
-def _evaluations(workflow: Workflow) -> dict[str, Evaluation]:
-    """Return how well the classifiers do, where their training left that beside them; an era's own with its name."""
+def _classifiers(workflow: Workflow) -> Step | None:
+    """Return the step that writes how well the classifiers do, where their training left that beside them.
+
+    A classifier that an era has of its own is written with the era's name.
+    """
     from colonnade.training.results import EVALUATION_SUFFIX, Evaluation
 
     models = dict(workflow.models)
@@ -362,29 +317,29 @@ def _evaluations(workflow: Workflow) -> dict[str, Evaluation]:
         own = workflow.of_era(era).models.items() - workflow.models.items()
         models |= {f"{name} ({era})": path for name, path in sorted(own)}
     places = {name: (workflow.root / path).with_suffix(EVALUATION_SUFFIX) for name, path in models.items()}
-    return {
-        name: Evaluation.from_json(read_json(place), str(place)) for name, place in places.items() if place.is_file()
+    found = {
+        name: Evaluation.from_json(read_json(place), str(place)).to_json()
+        for name, place in places.items()
+        if place.is_file()
     }
-
-
-def _classifiers(evaluations: dict[str, Evaluation]) -> Step[dict[str, Evaluation]]:
-    content = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
-
-    def write(path: Path, _: Results) -> dict[str, Evaluation]:
-        write_json(path / "classifiers.json", content)
-        return evaluations
-
-    return Step("classifiers", ("classifiers.json",), write, lambda _: evaluations, settings=content)
+    if not found:
+        return None
+    return Step(
+        "classifiers",
+        ("classifiers.json",),
+        lambda path: write_json(path / "classifiers.json", found),
+        settings=found,
+    )
 
 
 def plots_step(
     plots: PlotSettings,
     about: Mapping[str, Any],
-    run_of: Callable[[Results], Run],
+    run_of: Callable[[Path], Run],
     after: Collection[str],
     workers: int,
     console: Console,
-) -> Step[None]:
+) -> Step:
     """Return the step that draws the figures.
 
     Parameters
@@ -394,7 +349,7 @@ def plots_step(
     about
         The run's provenance.
     run_of
-        Returns the run, from the results of earlier steps.
+        Returns the run in a folder.
     after
         The keys of the steps whose results are drawn.
     workers
@@ -404,12 +359,12 @@ def plots_step(
     """
     from colonnade.plotting.draw import draw_all, pictures_of
 
-    def draw(path: Path, results: Results) -> None:
+    def draw(path: Path) -> None:
         progress = RichProgress(console)
         try:
-            run = run_of(results).with_plots(**dict(plots))
+            run = run_of(path).with_plots(**dict(plots))
             # what a coffea processor returns may be no picture
-            draw_all(pictures_of(run), path / "plots", run.plots, workers, _counted(progress, "plots"))
+            draw_all(pictures_of(run), path / "plots", run.plots, workers, counted(progress, "plots"))
         finally:
             progress.end()
 
@@ -417,31 +372,16 @@ def plots_step(
     return Step("plots", ("plots",), draw, settings=content, after=after, rooms=("plotting",))
 
 
-def report_step(run: Run) -> Step[None]:
-    """Return the step that writes the page about all others."""
+def report_step(run_of: Callable[[Path], Run]) -> Step:
+    """Return the step that writes the page about all others; `run_of` returns the run in a folder."""
     from colonnade.report import write_report
 
-    def write(path: Path, _: Results) -> None:
-        write_report(run, path / "plots", path / "report.html")
+    def write(path: Path) -> None:
+        write_report(run_of(path), path / "plots", path / "report.html")
 
     return Step("report", ("report.html",), write)
 
 
-def _write_root(directory: Path, _: Results) -> None:
+def _write_root(directory: Path) -> None:
     eras = {era: load(directory, era) for era in read_provenance(directory)["config"].get("eras") or ()}
     write_root(load(directory), directory / "histograms.root", eras)
-
-
-def _counted(progress: RichProgress, what: str) -> Callable[[int, int], None]:
-    """Return a function of what is done and of all there is to do, which moves a progress bar."""
-    last = -1
-
-    def advance(done: int, total: int) -> None:
-        nonlocal last
-        if last < 0:
-            progress.begin(what, total)
-            last = 0
-        progress.advance(done - last)
-        last = done
-
-    return advance

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rich.console import Console
 
@@ -32,10 +32,8 @@ from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.leftovers import sweep
 from colonnade.output import write_json
 from colonnade.processes import processes_of, undisturbed
-from colonnade.workflow.provenance import code_digest, digest, environment, file_digest, read_provenance
-
-T = TypeVar("T")
-Results = Mapping[str, Any]
+from colonnade.versions import code_digest, digest, environment, file_digest
+from colonnade.workflow.folder import read_provenance
 
 # what the steps of a run write, files and folders; nothing else in an output folder is ever touched
 _OUTPUTS = (
@@ -49,7 +47,7 @@ _PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Step(Generic[T]):
+class Step:
     """One step of a run.
 
     Attributes
@@ -59,10 +57,7 @@ class Step(Generic[T]):
     outputs
         The files and folders that it may write, and no other step writes.
     run
-        Writes the outputs into the folder it is given, and returns what later steps need of them. It is told the
-        results of the steps that are done.
-    load
-        Returns the same from outputs that are there.
+        Writes the outputs into the folder it is given, where it finds those of earlier steps.
     settings
         What the outputs depend on, as plain data, apart from code and earlier steps.
     after
@@ -72,14 +67,13 @@ class Step(Generic[T]):
     work
         Folders with its unfinished work.
     beside
-        Whether it is done in a process of its own while the later steps are done; then no step takes its result, and
-        `run` is a function that can be pickled.
+        Whether it is done in a process of its own while the later steps are done; then none of them takes its outputs,
+        and `run` is a function that can be pickled.
     """
 
     name: str
     outputs: tuple[str, ...]
-    run: Callable[[Path, Results], T]
-    load: Callable[[Path], T | None] = lambda path: None  # noqa: ARG005
+    run: Callable[[Path], object]
     settings: Any = None
     after: Collection[str] = ()
     rooms: tuple[str, ...] = ()
@@ -151,7 +145,7 @@ class OutputFolder:
         with cls.opened(path, console) as folder:
             yield folder
 
-    def begin(self, about: Mapping[str, Any], steps: Sequence[Step[Any]]) -> None:
+    def begin(self, about: Mapping[str, Any], steps: Sequence[Step]) -> None:
         """Make the folder one run's: what its steps would not make themselves, to the byte, is removed.
 
         Parameters
@@ -170,29 +164,27 @@ class OutputFolder:
         self.about = {**about, **self._run, "finished": None, "steps": kept}
         self.save()
 
-    def do_all(self, steps: Iterable[Step[Any]]) -> Results:
-        """Do steps in order, those that may run beside others beside them; return the results by the steps' names."""
-        results: dict[str, Any] = {}
+    def do_all(self, steps: Iterable[Step]) -> None:
+        """Do steps in order, those that may run beside others beside them."""
         with ExitStack() as stack:
             for step in steps:
                 if step.beside and not self._has(step):
                     stack.enter_context(self._beside(step))
                 else:
-                    results[step.name] = self.do(step, results)
-        return results
+                    self.do(step)
 
-    def do(self, step: Step[T], results: Results | None = None) -> T | None:
-        """Do a step unless it is done; return its result either way."""
+    def do(self, step: Step) -> None:
+        """Do a step unless it is done."""
         if self._has(step):
             self._console.print(f"  {step.name:<11} unchanged", highlight=False)
-            return step.load(self.path)
-        return self.redo(step, results)
+        else:
+            self.redo(step)
 
-    def redo(self, step: Step[T], results: Results | None = None) -> T:
-        """Do a step."""
+    def redo(self, step: Step) -> Any:
+        """Do a step, and return what it returns."""
         self._start(step)
         began = time.monotonic()
-        result = step.run(self.path, results or {})
+        result = step.run(self.path)
         self._finish(step, time.monotonic() - began)
         return result
 
@@ -201,7 +193,7 @@ class OutputFolder:
         return [self._records[name]["key"] for name in names if name in self._records]
 
     @contextmanager
-    def _beside(self, step: Step[Any]) -> Iterator[None]:
+    def _beside(self, step: Step) -> Iterator[None]:
         """Do a step in a process of its own while the block runs."""
         self._start(step)
         with processes_of(1) as pool:
@@ -224,34 +216,34 @@ class OutputFolder:
         assert isinstance(records, dict)  # noqa: S101 - for the type checker
         return records
 
-    def _has(self, step: Step[Any]) -> bool:
+    def _has(self, step: Step) -> bool:
         """Whether a step's outputs are there, all that it made and as it made them."""
         record = self._records.get(step.name)
         if not isinstance(record, dict) or record.get("key") != step.key or not record.get("files"):
             return False
         return bool(self._files(step) == record["files"])
 
-    def _files(self, step: Step[Any]) -> dict[str, str]:
+    def _files(self, step: Step) -> dict[str, str]:
         """Return the SHA-256 of each file among a step's outputs."""
         paths = [self.path / name for name in step.outputs]
         inside = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
         return {file.relative_to(self.path).as_posix(): file_digest(file) for file in inside if file.is_file()}
 
-    def _start(self, step: Step[Any]) -> None:
+    def _start(self, step: Step) -> None:
         for name in step.outputs:
             _remove(self.path / name)
         self._records[step.name] = {"key": step.key, "run": self._run, "files": None}
         self.save()
 
-    def _finish(self, step: Step[Any], seconds: float) -> None:
+    def _finish(self, step: Step, seconds: float) -> None:
         self._records[step.name] |= {"files": self._files(step), "seconds": round(seconds, 3)}
         self.save()
         self.note(step.name, seconds, ", ".join(name for name in step.outputs if (self.path / name).exists()))
 
 
-def _timed(run: Callable[[Path, Results], object], path: Path) -> float:
+def _timed(run: Callable[[Path], object], path: Path) -> float:
     began = time.monotonic()
-    run(path, {})
+    run(path)
     return time.monotonic() - began
 
 

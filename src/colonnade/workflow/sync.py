@@ -63,8 +63,7 @@ class SyncReport:
 
 @dataclass(frozen=True)
 class _Side:
-    path: Path
-    keys: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.void]
     columns: Mapping[str, ak.Array]
 
 
@@ -89,29 +88,26 @@ def synchronise(
         If a file can't be read, does not identify its events, or holds one twice; or if no quantity is on both sides.
     """
     one, other = _read(mine, tree), _read(theirs, tree)
-    order_mine, order_theirs = _order(one), _order(other)
-    keys_mine, keys_theirs = one.keys[order_mine], other.keys[order_theirs]
-    here, there = _matched(keys_mine, keys_theirs)
+    common, here, there = np.intersect1d(one.keys, other.keys, assume_unique=True, return_indices=True)
     shared = [name for name in one.columns if name in other.columns]
     if not shared:
         msg = f"{mine} and {theirs} have no quantity of one name; theirs are {', '.join(list(other.columns)[:8])}."
         raise InputError(msg)
     counts: dict[str, int] = {}
-    first: tuple[int, str] | None = None
+    first: Difference | None = None
     for name in shared:
-        differs = _differ(
-            one.columns[name][order_mine[here]], other.columns[name][order_theirs[there]], relative, absolute
-        )
-        counts[name] = int(np.count_nonzero(differs))
-        if counts[name] and (first is None or int(np.argmax(differs)) < first[0]):
-            first = int(np.argmax(differs)), name
-    found = None
-    if first is not None:
-        place, name = first
-        values = (one.columns[name][order_mine[here[place]]], other.columns[name][order_theirs[there[place]]])
-        found = Difference(_key(keys_mine[here[place]]), name, *(_shown(value) for value in values))
+        values, against = one.columns[name][here], other.columns[name][there]
+        differs = np.flatnonzero(_differ(values, against, relative, absolute))
+        counts[name] = len(differs)
+        if len(differs) and (first is None or _key(common[differs[0]]) < first.event):
+            place = differs[0]
+            first = Difference(_key(common[place]), name, _shown(values[place]), _shown(against[place]))
     left_out = sorted(set(one.columns) ^ set(other.columns))
-    return SyncReport(len(here), _others(keys_mine, here), _others(keys_theirs, there), found, counts, left_out)
+    only_mine, only_theirs = (
+        [_key(key) for key in np.sort(np.setdiff1d(*keys, assume_unique=True))]
+        for keys in ((one.keys, other.keys), (other.keys, one.keys))
+    )
+    return SyncReport(len(common), only_mine, only_theirs, first, counts, left_out)
 
 
 def _read(path: Path, tree: str | None) -> _Side:
@@ -126,37 +122,18 @@ def _read(path: Path, tree: str | None) -> _Side:
         for name in ak.fields(events):
             parts.setdefault(name, []).append(ak.Array(events[name].layout))
     columns = {name: ak.concatenate(arrays) for name, arrays in parts.items()}
-    keys = [np.asarray(columns.pop(name, np.empty(0))).astype(np.int64) for name in IDENTITY]
-    return _Side(path, np.stack(keys, axis=1), columns)
-
-
-def _order(side: _Side) -> npt.NDArray[np.int64]:
-    """Return the order of run, luminosity block and event."""
-    order = np.lexsort(side.keys.T[::-1])
-    keys = side.keys[order]
-    twice = np.flatnonzero(np.all(keys[1:] == keys[:-1], axis=1))
+    keys = np.empty(source.entries, dtype=[(name, np.int64) for name in IDENTITY])
+    for name in IDENTITY:
+        keys[name] = np.asarray(columns.pop(name, np.empty(0)))
+    found, counts = np.unique(keys, return_counts=True)
+    twice = found[counts > 1]
     if len(twice):
-        msg = f"{side.path} holds the event {shown(_key(keys[twice[0]]))} twice ({len(twice):,} such events)."
+        msg = f"{path} holds the event {shown(_key(twice[0]))} twice ({len(keys) - len(found):,} such events)."
         raise InputError(msg)
-    return order
+    return _Side(keys, columns)
 
 
-def _matched(mine: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-    """Return the places of events that are on both sides, whose keys are in order."""
-    both = np.concatenate([mine, theirs])
-    _, numbers = np.unique(both, axis=0, return_inverse=True)
-    numbers = numbers.reshape(-1)
-    _, here, there = np.intersect1d(numbers[: len(mine)], numbers[len(mine) :], assume_unique=True, return_indices=True)
-    return here, there
-
-
-def _others(keys: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[_Key]:
-    left = np.ones(len(keys), dtype=bool)
-    left[places] = False
-    return [_key(key) for key in keys[left]]
-
-
-def _key(key: npt.NDArray[np.int64]) -> _Key:
+def _key(key: Any) -> _Key:
     return tuple(int(number) for number in key)
 
 
@@ -168,15 +145,9 @@ def _differ(mine: ak.Array, theirs: ak.Array, relative: float, absolute: float) 
         return ~_close(np.asarray(mine), np.asarray(theirs), relative, absolute)
     differs = np.asarray(ak.num(mine) != ak.num(theirs))
     alike = np.flatnonzero(~differs)
-    # of lists of lists, each inner one counts as a value
-    if mine.ndim > 2:
-        lengths = [ak.num(each[alike], axis=2) for each in (mine, theirs)]
-        differs[alike] = np.asarray(ak.any(lengths[0] != lengths[1], axis=-1))
-        alike = np.flatnonzero(~differs)
     one, other = mine[alike], theirs[alike]
-    flat, against = (np.asarray(ak.flatten(each, axis=None)) for each in (one, other))
-    counts = np.asarray(ak.count(ak.flatten(one, axis=2) if one.ndim > 2 else one, axis=-1))
-    differs[alike] = ~np.asarray(ak.all(ak.unflatten(_close(flat, against, relative, absolute), counts), axis=-1))
+    inner = _differ(ak.flatten(one), ak.flatten(other), relative, absolute)
+    differs[alike] = np.asarray(ak.any(ak.unflatten(inner, ak.num(one)), axis=-1))
     return differs
 
 
