@@ -1,6 +1,8 @@
-"""The Poisson term of counts, continued to where nothing or less is expected, with its derivatives."""
+"""The Poisson term of counts, continued to where nothing or less is expected, and what its derivatives make of a fit."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +45,45 @@ def deviance_bend(count: Floats, rate: Floats) -> Floats:
     # from below the floor a step goes to where the count is
     seen = np.where(rate < FLOOR, WALL * count / np.maximum(count - rate, FLOOR), seen)
     return np.where(count == 0, empty, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Derivatives:
+    """The negative log-likelihood of a batch, with what a Newton step needs.
+
+    The Hessian is J^T diag(weight) J + diag(diagonal), which is never indefinite, plus the second derivatives of the
+    expected events: `second` between columns, `cross` between columns and the bins' own parameters.
+
+    Attributes
+    ----------
+    value : numpy.ndarray
+        Shape (batch,).
+    gradient, diagonal : numpy.ndarray
+        Shape (parameters, batch).
+    jacobian : numpy.ndarray
+        d(bin)/d(parameter) of the likelihood's `columns`, shape (batch, bins, columns).
+    local : numpy.ndarray
+        d(bin)/d(its own parameter), shape (bins, batch); 0 where a bin has none.
+    weight : numpy.ndarray
+        Shape (bins, batch).
+    second : numpy.ndarray
+        Shape (batch, columns, columns).
+    cross : numpy.ndarray
+        Shape (batch, bins, columns).
+    rate, slope : numpy.ndarray
+        The expected events of each bin, and the derivative of the value by them, shape (bins, batch).
+    empty : numpy.ndarray
+        Where no events were seen, shape (bins, batch).
+    """
+
+    value: Floats
+    gradient: Floats
+    diagonal: Floats
+    jacobian: Floats
+    local: Floats
+    weight: Floats
+    second: Floats
+    cross: Floats
+    rate: Floats
+    slope: Floats
+    empty: NDArray[np.bool_]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
 from colonnade.statistics.compiling import lay_out
-from colonnade.statistics.counts import CORNER, FLOOR, WALL, deviance, deviance_bend, deviance_slope
+from colonnade.statistics.counts import CORNER, FLOOR, WALL, Derivatives, deviance, deviance_bend, deviance_slope
 from colonnade.statistics.interpolation import even_part
 from colonnade.statistics.model import Model
 
@@ -59,48 +59,6 @@ class _State:
     error: Floats  # derivative of the bins by Combine's bin-wise parameters
     for_rows: Floats  # the part of the cells that row factors scale
     morph: _Morph | None  # where templates are cut off or brought to their sum
-
-
-@dataclass(frozen=True, slots=True)
-class Derivatives:
-    """The negative log-likelihood of a batch, with what a Newton step needs.
-
-    The Hessian is J^T diag(weight) J + diag(diagonal), which is never indefinite, plus the second derivatives of the
-    expected events: `second` between columns, `cross` between columns and the bins' own parameters.
-
-    Attributes
-    ----------
-    value : numpy.ndarray
-        Shape (batch,).
-    gradient, diagonal : numpy.ndarray
-        Shape (parameters, batch).
-    jacobian : numpy.ndarray
-        d(bin)/d(parameter) of the likelihood's `columns`, shape (batch, bins, columns).
-    local : numpy.ndarray
-        d(bin)/d(its own parameter), shape (bins, batch); 0 where a bin has none.
-    weight : numpy.ndarray
-        Shape (bins, batch).
-    second : numpy.ndarray
-        Shape (batch, columns, columns).
-    cross : numpy.ndarray
-        Shape (batch, bins, columns).
-    rate, slope : numpy.ndarray
-        The expected events of each bin, and the derivative of the value by them, shape (bins, batch).
-    empty : numpy.ndarray
-        Where no events were seen, shape (bins, batch).
-    """
-
-    value: Floats
-    gradient: Floats
-    diagonal: Floats
-    jacobian: Floats
-    local: Floats
-    weight: Floats
-    second: Floats
-    cross: Floats
-    rate: Floats
-    slope: Floats
-    empty: NDArray[np.bool_]
 
 
 class Likelihood:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.statistics.counts import CORNER
-from colonnade.statistics.likelihood import Derivatives, Likelihood
+from colonnade.statistics.counts import CORNER, Derivatives
+from colonnade.statistics.likelihood import Likelihood
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
