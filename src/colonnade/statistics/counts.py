@@ -1,4 +1,4 @@
-"""The Poisson term of counts, continued to where nothing or less is expected, and what its derivatives make of a fit."""
+"""The Poisson term of counts, continued to where nothing or less is expected, and the derivatives that a step needs."""
 
 from __future__ import annotations
 
