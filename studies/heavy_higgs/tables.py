@@ -7,7 +7,7 @@ __all__ = ["Table", "bump_tables", "sculpting_table"]
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from colonnade.report.numbers import fixed, measured, significant
+from colonnade.report.text import fixed, measured, significant
 from colonnade.statistics.resonance import Bumps
 from colonnade.statistics.resonance.results import Parameter
 from studies.heavy_higgs.sculpting import Sculpting

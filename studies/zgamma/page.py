@@ -10,7 +10,7 @@ from typing import Any
 
 from colonnade import report
 from colonnade.report import PageSection, read_images
-from colonnade.report.numbers import fixed, grouped, measured, significant
+from colonnade.report.text import fixed, grouped, measured, significant
 
 _NAMES = {
     "z": "Z by counting",

@@ -7,7 +7,7 @@ __all__ = ["experiment_lines"]
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from colonnade.report.numbers import fixed, measured, significant
+from colonnade.report.text import fixed, measured, significant
 from studies.tables import table
 
 

@@ -12,7 +12,7 @@ from colonnade.plotting.draw import save
 from colonnade.plotting.lines import CutPlot, Kept, PlanePlot
 from colonnade.plotting.plot import Caption
 from colonnade.plotting.stack import Component, StackPlot
-from colonnade.plotting.summaries import Curve, LimitPlot, SignificancePlot, crossings
+from colonnade.plotting.summaries import Curve, LimitPlot, SignificancePlot
 
 X = np.array([130.0, 400, 1000])
 EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
@@ -43,13 +43,6 @@ def test_observed_limits_and_a_single_point():
     low, high = figure.axes[0].get_xlim()
     assert low < 130 < high
     figure.canvas.draw()
-
-
-def test_crossings_are_straight_in_the_logarithm():
-    found = crossings(np.array([100.0, 200]), np.array([0.1, 10]), np.ones(2))
-    assert found == pytest.approx((150,))
-    assert crossings(X, EXPECTED[:, 2], np.full(3, 1e-3)) == ()
-    assert crossings(X[:1], EXPECTED[:1, 2], np.ones(1)) == ()
 
 
 def test_significances():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.made_run import empty_run
 
-from colonnade.plotting.resonance_pictures import bump_pictures
+from colonnade.plotting.fit_pictures import bump_pictures
 from colonnade.statistics.resonance import (
     Bumps,
     BumpSearch,

@@ -10,7 +10,7 @@ import click
 
 from colonnade.cli.common import FOLDER, print_json, print_notes, print_table
 from colonnade.cli.models import model_options, read_target, run_folder
-from colonnade.report.numbers import measured, plus_minus
+from colonnade.report.text import measured, plus_minus
 
 if TYPE_CHECKING:
     from rich.console import Console

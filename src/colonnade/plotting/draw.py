@@ -28,10 +28,9 @@ from PIL import Image
 from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.output import replacing, write_json
 from colonnade.plotting.classifier_pictures import classifier_pictures
-from colonnade.plotting.fit_pictures import fit_pictures
+from colonnade.plotting.fit_pictures import bump_pictures, fit_pictures
 from colonnade.plotting.histogram_pictures import histogram_pictures
 from colonnade.plotting.plot import Picture
-from colonnade.plotting.resonance_pictures import bump_pictures
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.style import style

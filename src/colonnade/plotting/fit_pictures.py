@@ -1,8 +1,7 @@
-"""From the diagnostics of fit.json to pictures: pulls, ranking, correlations, scans, yields before and after."""
+"""The pictures of fits: of the likelihood pulls, ranking, correlations, scans and yields; of bumps the spectra."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,14 +11,18 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import ndtr
 
 from colonnade.execution import Ledger, Result
 from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal, region_title
-from colonnade.plotting.plot import Floats, Picture, Plot, path_part
+from colonnade.plotting.lines import FitPlot, Line, Step, StepPlot
+from colonnade.plotting.plot import Caption, Picture, Plot, path_part
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.plotting.stack import Component, StackPlot
 from colonnade.plotting.style import style
+from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
+from colonnade.statistics.resonance.checks import Closure, WilksCheck
 from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
 _GROUP_COLOURS = (*SIGNAL_COLOURS[1:], BACKGROUND_COLOURS[-1], BACKGROUND_COLOURS[0], BACKGROUND_COLOURS[5])
@@ -59,10 +62,8 @@ def fit_pictures(found: DiagnosisSummary, run: Run, views: Collection[str] | Non
         yield from _correlations(found, run, data=seen)
     if wanted("scan"):
         for each in found.scans:
-            plot = ScanPlot(
-                each.parameter, each.bestfit, each.error, np.array(each.values), np.array(each.delta),
-                caption=run.caption(*_asimov(found), data=found.strength is None),
-            )  # fmt: skip
+            curve = (literal(each.parameter), each.bestfit, each.error, np.array(each.values), np.array(each.delta))
+            plot = CabinetryPlot("scan", curve, caption=run.caption(*_asimov(found), data=found.strength is None))
             yield _picture("scan", each.parameter, f"the likelihood along {each.parameter}", plot)
     if wanted("yields"):
         for channel, held in found.yields.items():
@@ -85,12 +86,8 @@ def _pulls(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[Picture
         chosen = sorted(rows, key=lambda each: -max(abs(each.pull), 1 - each.constraint))[:_MOST_PULLS]
         rows = [each for each in rows if each in chosen]
     if rows:
-        plot = PullPlot(
-            tuple(each.name for each in rows),
-            np.array([each.pull for each in rows]),
-            np.array([each.constraint for each in rows]),
-            caption=run.caption(data=data),
-        )
+        values = (np.array([getattr(each, key) for each in rows]) for key in ("pull", "constraint"))
+        plot = CabinetryPlot("pulls", (*values, [literal(each.name) for each in rows]), caption=run.caption(data=data))
         alt = f"Pulls and constraints of {len(rows)} parameters of the fit"
         yield _picture("pulls", "pulls", alt, plot)
 
@@ -100,12 +97,13 @@ def _ranking(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
     if not rows:
         return
     known = {each.name: each for each in found.pulls}
+    # NaN for a parameter that no measurement constrains, which has no impact of a prior either
+    pulls = (np.array([getattr(known.get(each.name), key, np.nan) for each in rows]) for key in ("pull", "constraint"))
     keys = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
-    plot = ImpactPlot(
-        tuple(each.name for each in rows),
-        np.array([known[each.name].pull if each.name in known else np.nan for each in rows]),
-        np.array([known[each.name].constraint if each.name in known else np.nan for each in rows]),
-        np.array([[getattr(each, key) for each in rows] for key in keys], dtype=float),
+    impacts = (np.nan_to_num(np.array([getattr(each, key) for each in rows], dtype=float)) for key in keys)
+    plot = CabinetryPlot(
+        "ranking",
+        (*pulls, [literal(each.name) for each in rows], *impacts),
         caption=run.caption(*_asimov(found), data=found.strength is None),
     )
     alt = f"The {len(rows)} parameters that move the signal strength most; the first is {rows[0].name}"
@@ -120,8 +118,8 @@ def _correlations(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[
     if len(labels) > _MOST_CORRELATED:
         strongest = np.abs(matrix - np.diag(np.diagonal(matrix))).max(axis=0)
         chosen = np.sort(np.argsort(-strongest, kind="stable")[:_MOST_CORRELATED])
-    shown = tuple(labels[index] for index in chosen)
-    plot = CorrelationPlot(shown, matrix[np.ix_(chosen, chosen)], caption=run.caption(data=data))
+    shown = [literal(labels[index]) for index in chosen]
+    plot = CabinetryPlot("correlation_matrix", (matrix[np.ix_(chosen, chosen)], shown), caption=run.caption(data=data))
     alt = f"Correlations of the {len(chosen)} most correlated parameters of the fit"
     yield _picture("correlations", "correlations", alt, plot)
 
@@ -197,8 +195,19 @@ _SIZES = {"lines.markersize": 5, "legend.borderpad": 0.4, "legend.borderaxespad"
 
 
 @dataclass(frozen=True)
-class _CabinetryPlot(Plot):
-    """A figure that cabinetry makes as a whole, with the caption above its frame."""
+class CabinetryPlot(Plot):
+    """A figure of a fit that cabinetry makes as a whole, with the caption above its frame.
+
+    Attributes
+    ----------
+    kind : str
+        The function of `cabinetry.visualize.plot_result`: pulls, ranking, correlation_matrix or scan.
+    arguments : tuple
+        What the function is given: names of parameters, and arrays.
+    """
+
+    kind: Literal["pulls", "ranking", "correlation_matrix", "scan"]
+    arguments: tuple[Any, ...]
 
     def figure(self) -> Figure:
         """Return cabinetry's figure in the style of all figures, with the caption."""
@@ -207,123 +216,118 @@ class _CabinetryPlot(Plot):
         from cabinetry.visualize import plot_result
 
         with style(), plt.ioff(), mpl.rc_context(_SIZES):
-            figure: Figure = self.made(plot_result)
+            figure: Figure = getattr(plot_result, self.kind)(*self.arguments)
             plt.close(figure)
             self.draw(figure.axes[0])
         return figure
 
     def draw(self, axes: Axes) -> None:
-        """Write the caption over the frame."""
-        axes.set_title(self._words(), fontsize=10, loc="left")
-
-    @abstractmethod
-    def made(self, cabinetry: Any) -> Any:
-        """Return the figure that `cabinetry.visualize.plot_result` makes."""
-
-    def _words(self) -> str:
+        """Write the caption over the frame, or below it where the legend is over it."""
         words = ", ".join(self.caption.text())
         name = literal(f"{self.caption.experiment} {self.caption.status}".strip())
-        return f"{name}   {words}" if words else name
-
-
-@dataclass(frozen=True)
-class PullPlot(_CabinetryPlot):
-    """Pulls and constraints of n parameters.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The parameters.
-    pulls, constraints : numpy.ndarray
-        Shape (n,), in prior standard deviations.
-    """
-
-    names: tuple[str, ...]
-    pulls: Floats
-    constraints: Floats
-
-    def made(self, cabinetry: Any) -> Any:
-        """Return cabinetry's figure of pulls."""
-        return cabinetry.pulls(self.pulls, self.constraints, _literal(self.names))
-
-
-@dataclass(frozen=True)
-class ImpactPlot(_CabinetryPlot):
-    """Impacts of n parameters on the signal strength, the largest first, with their pulls.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The parameters.
-    pulls, constraints : numpy.ndarray
-        Shape (n,), in prior standard deviations; NaN for a free parameter.
-    impacts : numpy.ndarray
-        Shape (4, n): prior up and down, fitted up and down; NaN where there is no prior.
-    """
-
-    names: tuple[str, ...]
-    pulls: Floats
-    constraints: Floats
-    impacts: Floats
-
-    def made(self, cabinetry: Any) -> Any:
-        """Return cabinetry's ranking."""
-        impacts = np.nan_to_num(self.impacts)
-        figure = cabinetry.ranking(self.pulls, self.constraints, _literal(self.names), *impacts)
+        words = f"{name}   {words}" if words else name
+        if self.kind != "ranking":
+            axes.set_title(words, fontsize=10, loc="left")
+            return
+        axes.figure.text(0.01, 0.004, words, fontsize=9, ha="left", va="bottom", color="#333333")
         # cabinetry's range is that of the prior impacts, which a free parameter has none of
-        widest = 1.1 * float(np.abs(impacts).max()) or 1.0
-        figure.axes[1].set_xlim(-widest, widest)
-        return figure
-
-    def draw(self, axes: Axes) -> None:
-        """Write the caption below the frame, as the legend is above it."""
-        axes.figure.text(0.01, 0.004, self._words(), fontsize=9, ha="left", va="bottom", color="#333333")
+        widest = 1.1 * float(np.abs(self.arguments[3:]).max()) or 1.0
+        axes.figure.axes[1].set_xlim(-widest, widest)
 
 
-@dataclass(frozen=True)
-class CorrelationPlot(_CabinetryPlot):
-    """Correlations of n parameters.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The parameters.
-    matrix : numpy.ndarray
-        Shape (n, n).
-    """
-
-    names: tuple[str, ...]
-    matrix: Floats
-
-    def made(self, cabinetry: Any) -> Any:
-        """Return cabinetry's matrix."""
-        return cabinetry.correlation_matrix(self.matrix, _literal(self.names))
+def bump_pictures(run: Run) -> Iterator[Picture]:
+    """Yield the pictures of the bump fits; none where the run has none."""
+    if run.bumps is None:
+        return
+    for name, fit in run.bumps.fits.items():
+        yield from _fits(run, name, fit, run.bumps.luminosity)
+        stem = f"bumps/{path_part(name)}"
+        if fit.closure is not None:
+            yield _closure(run, stem, name, fit.closure)
+        if fit.wilks is not None:
+            yield _wilks(run, stem, name, fit.wilks)
 
 
-@dataclass(frozen=True)
-class ScanPlot(_CabinetryPlot):
-    """The likelihood profiled along a parameter, at n values.
+def _fits(run: Run, name: str, fit: BumpSearch, luminosity: float) -> Iterator[Picture]:
+    stem = f"bumps/{path_part(name)}"
+    if fit.signal_only is not None:
+        _, mean, width = fit.signal_only.parameters[:3]
+        caption = _caption(
+            run, f"{fit.signal}, {fit.region}",
+            f"mean {mean.value:.1f} ± {mean.error:.1f}, width {width.value:.1f} ± {width.error:.1f} GeV",
+        )  # fmt: skip
+        yield Picture(f"{stem}_signal", "fit", f"signal fit of {name}", _plot(fit.signal_only, caption))
+    alone = fit.background_only
+    caption = _caption(
+        run, f"background, {fit.region}",
+        f"{alone.label}, $\\chi^2$/ndf {alone.goodness.chi2:.1f}/{alone.goodness.ndf}",
+    )  # fmt: skip
+    yield Picture(f"{stem}_background", "fit", f"background fit of {name}", _plot(alone, caption))
+    kinds = {
+        "mc_statistics": (fit.both.mc_statistics, "by MC statistics"),
+        "luminosity": (fit.both.luminosity, f"at {luminosity:.4g} fb$^{{-1}}$"),
+    }
+    for kind, (both, words) in kinds.items():
+        size = both.n_signal_total
+        caption = _caption(
+            run, f"{fit.region}: Z = {both.z_wilks:.2f} {words}", f"$N_s$ = {size.value:.4g} ± {size.error:.2g}"
+        )
+        alt = f"signal and background fit of {name}, {kind}: Z = {both.z_wilks:.3g}"
+        yield Picture(f"{stem}_{kind}", "fit", alt, _plot(both, caption))
+    seen = fit.data or fit.sidebands
+    if seen is not None:
+        caption = _caption(run, f"data, {fit.region}")
+        yield Picture(f"{stem}_data", "fit", f"fit of {name} to data", _plot(seen, caption))
 
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    best, error : float
-        Its best fit and standard deviation.
-    values, delta : numpy.ndarray
-        Shape (n,): its values, and twice the increase of the negative log-likelihood.
-    """
 
-    name: str
-    best: float
-    error: float
-    values: Floats
-    delta: Floats
-
-    def made(self, cabinetry: Any) -> Any:
-        """Return cabinetry's scan."""
-        return cabinetry.scan(literal(self.name), self.best, self.error, self.values, self.delta)
+def _plot(fit: BackgroundFit | SignalShapeFit | BumpFit, caption: Caption) -> FitPlot:
+    """Draw the contents of a spectrum with what was fitted to it, and the pulls."""
+    spectrum = fit.spectrum
+    errors = np.sqrt(np.maximum(spectrum.values if fit.cost == "poisson" else spectrum.variances, 0.0))
+    x = spectrum.centers
+    curves: tuple[Line, ...] = (Line("Fit", x, fit.expected),)
+    shaded = None
+    if isinstance(fit, BumpFit):
+        shaded = fit.window
+        curves = (
+            Line("Signal + background", x, fit.expected),
+            Line("Background", x, fit.background.expected, dash="dashed"),
+            Line("Background only (H₀)", x, fit.background_only.expected, dash="dotted"),
+        )
+    return FitPlot(spectrum.edges, spectrum.values, errors, curves, fit.pulls, "Mass", shaded=shaded, caption=caption)
 
 
-def _literal(names: tuple[str, ...]) -> list[str]:
-    return [literal(name) for name in names]
+def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
+    edges, x = np.linspace(-5, 5, 41), np.linspace(-5, 5, 201)
+    pulls = found.pulls
+    counts, _ = np.histogram(pulls, edges)
+    normal = len(pulls) * 0.25 * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    caption = _caption(
+        run, f"{found.injected:.3g} signal events in each toy",
+        f"mean {found.mean:.3f} ± {found.mean_error:.3f}, width {found.width:.3f} ± {found.width_error:.3f}",
+    )  # fmt: skip
+    plot = StepPlot(
+        edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
+        (Line("Normal", x, normal),), caption=caption,
+    )  # fmt: skip
+    alt = f"pulls of {found.toys} toys of {name}: mean {found.mean:.3f}, width {found.width:.3f}"
+    return Picture(f"{stem}_closure", "closure", alt, plot)
+
+
+def _wilks(run: Run, stem: str, name: str, found: WilksCheck) -> Picture:
+    edges = np.linspace(0, 12, 49)
+    counts, _ = np.histogram(found.q, edges)
+    # the chi-squared distribution of one degree of freedom is that of a normal deviate's square
+    expected = found.toys * np.diff(1 - 2 * ndtr(-np.sqrt(edges)))
+    steps = (
+        Step("Toys", np.maximum(counts, 0.1), filled=True),
+        Step("$\\chi^2$, one degree of freedom", expected),
+    )
+    caption = _caption(run, "toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)")
+    plot = StepPlot(edges, steps, "$q$", "Toys", scale="log", caption=caption)
+    return Picture(f"{stem}_wilks", "wilks", f"test statistic of {found.toys} toys of {name} without signal", plot)
+
+
+def _caption(run: Run, *words: str) -> Caption:
+    base = run.caption("", data=False)
+    return Caption(base.experiment, base.status, base.energy, None, words)

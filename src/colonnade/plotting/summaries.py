@@ -339,17 +339,3 @@ def _finish(axes: Axes, plot: LimitPlot | SignificancePlot, handles: list[Artist
     axes.set_xlabel(plot.label)
     axes.set_ylabel(plot.quantity)
     ticks(axes)
-
-
-def crossings(x: Floats, limits: Floats, theory: Floats) -> tuple[float, ...]:
-    """Return where limits cross a prediction, by straight lines in their logarithm between n points.
-
-    Parameters
-    ----------
-    x, limits, theory
-        Shape (n,) each, x increasing.
-    """
-    distance = np.log(limits) - np.log(theory)
-    places = np.flatnonzero(np.signbit(distance[:-1]) != np.signbit(distance[1:]))
-    step = distance[places] / (distance[places] - distance[places + 1])
-    return tuple(float(each) for each in x[places] + step * (x[places + 1] - x[places]))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from colonnade.lazy import lazy
 
 if TYPE_CHECKING:
-    from colonnade.report.content import Image, read_images
-    from colonnade.report.page import PageSection, write_page, write_report
+    from colonnade.report.page import PageSection, read_images, write_page, write_report
+    from colonnade.report.sections import Image
 
 __getattr__ = lazy(
     __name__,
-    content=("Image", "read_images"),
-    page=("PageSection", "write_page", "write_report"),
+    page=("PageSection", "read_images", "write_page", "write_report"),
+    sections=("Image",),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["PageSection", "write_page", "write_report"]
-
 import base64
 import hashlib
+import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,11 +17,15 @@ from markupsafe import Markup
 
 from colonnade.execution import Ledger
 from colonnade.output import replacing
+from colonnade.plotting.draw import read_index
 from colonnade.plotting.plot import path_part
 from colonnade.plotting.run import Run
-from colonnade.report import numbers
-from colonnade.report.content import Content, read_images
-from colonnade.report.sections import SECTIONS
+from colonnade.report import text
+from colonnade.report.sections import SECTIONS, Content, Image
+
+# of all pictures together, in the page (base64 takes a third more than the bytes)
+_BUDGET = 9e6
+_FILTERS = (text.fixed, text.grouped, text.measured, text.percent, text.plus_minus, text.signed, text.significant)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class PageSection:
     template : str
         The text of a Jinja template. Everything that it shows is escaped; `{% import "macros.html" as m %}` gives the
         macros of the report, such as `gallery(images)` and `table(label, columns)`, and the filters are the functions
-        of `colonnade.report.numbers`.
+        of `colonnade.report.text`.
     context : mapping
         What the template shows.
     """
@@ -123,7 +127,7 @@ def _environment(**filters: Callable[[str], Markup]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(numbers, name) for name in numbers.__all__} | filters)
+    environment.filters.update({each.__name__: each for each in _FILTERS} | filters)
     return environment
 
 
@@ -151,3 +155,31 @@ def _write(
 
 def _asset(name: str) -> str:
     return files("colonnade.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def read_images(plots: Path, era: str | None = None) -> tuple[Image, ...]:
+    """Read the pictures of one era, or of the sum, that the index of a folder lists, made smaller where too much."""
+    entries = [entry for entry in read_index(plots) if entry.get("era") == era]
+    sizes = sum(entry["path"].stat().st_size for entry in entries)
+    scale = min(1.0, math.sqrt(_BUDGET / sizes)) if sizes else 1.0
+    images = []
+    for entry in entries:
+        content, width, height = _shrunk(entry["path"], scale)
+        uri = "data:image/png;base64," + base64.b64encode(content).decode()
+        images.append(Image(uri, width, height, entry["alt"], entry["kind"], entry["region"], entry["histogram"]))
+    return tuple(images)
+
+
+def _shrunk(path: Path, scale: float) -> tuple[bytes, int, int]:
+    """Read a PNG, made smaller where all of them would make the page too large."""
+    from PIL import Image as Pillow
+
+    content = path.read_bytes()
+    with Pillow.open(io.BytesIO(content)) as picture:
+        if scale > 0.95:
+            return content, picture.width, picture.height
+        size = (round(picture.width * scale), round(picture.height * scale))
+        small = picture.convert("RGB").resize(size, Pillow.Resampling.LANCZOS)
+        stream = io.BytesIO()
+        small.quantize(48, method=Pillow.Quantize.FASTOCTREE, dither=Pillow.Dither.NONE).save(stream, "png")
+        return stream.getvalue(), *size

@@ -16,14 +16,13 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from colonnade.plotting.labels import parameter_label
+from colonnade.plotting.labels import parameter_label, region_title
+from colonnade.plotting.plot import Floats
 from colonnade.plotting.run import Run
-from colonnade.plotting.summaries import crossings, points_by_model
+from colonnade.plotting.summaries import points_by_model
 from colonnade.plotting.yields import CutRow, Expected, merged_cutflow
-from colonnade.report.content import Content
-from colonnade.report.latex import from_latex
-from colonnade.report.numbers import fixed, grouped, measured, percent, plus_minus, significant
-from colonnade.statistics.results import Effect, Limit, Point
+from colonnade.report.text import fixed, from_latex, grouped, measured, percent, plus_minus, significant
+from colonnade.statistics.results import Effect, FitSummary, Limit, Point
 
 # a table of all impacts would be longer than anyone reads; `colonnade fit DIR --ranking` has them
 _MOST_IMPACTS = 30
@@ -33,6 +32,60 @@ _MOST_RANGES = 200
 _SEEN = 5.0
 # what the section on provenance shows in a way of its own
 _SHOWN = {"command", "config", "environment", "steps", "title"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture inside the page.
+
+    Attributes
+    ----------
+    uri : str
+        The whole picture as a data: address.
+    width, height : int
+        In pixels.
+    alt : str
+        What it shows.
+    kind, region, histogram : str
+        What it belongs to.
+    """
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+    kind: str
+    region: str
+    histogram: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A run as the sections of its report see it: all regions and signals.
+
+    Attributes
+    ----------
+    run : Run
+        The results.
+    images : tuple of Image
+        The pictures that were drawn.
+    """
+
+    run: Run
+    images: tuple[Image, ...]
+
+    def process_title(self, name: str) -> Markup:
+        """Return a process's title as HTML."""
+        return from_latex(self.run.process(name).title)
+
+    def region_title(self, name: str) -> Markup:
+        """Return a region's title as HTML."""
+        return from_latex(region_title(name, self.run.plots))
+
+    def pictures(self, *kinds: str, region: str | None = None) -> list[Image]:
+        """Return the pictures of some kinds, one kind after the other, of one region or of all."""
+        chosen = [each for each in self.images if region in (None, each.region)]
+        return [each for kind in kinds for each in chosen if each.kind == kind]
 
 
 @dataclass(frozen=True)
@@ -92,22 +145,30 @@ def _account(content: Content) -> list[_Fact]:
 
 
 def _headlines(content: Content) -> list[_Fact]:
-    """Return the most significant point, and how far each model is expected to be excluded.
-
-    A signal that is seen, by at least five standard deviations, is measured and not excluded: its strength comes first.
-    """
+    """Return the measured signal strength; else the most significant point, and how far each model is excluded."""
     fit = content.run.fit
     if fit is None or not fit.points:
         return []
-    seen = [(each.significance.observed or 0.0, each) for each in fit.points if each.mu_hat is not None]
-    observed, point = max(seen, key=lambda pair: pair[0], default=(0.0, fit.points[0]))
-    if observed >= _SEEN and point.mu_hat is not None:
-        strength = plus_minus(point.mu_hat.value, point.mu_hat.error)
-        title = content.process_title(point.signal)
-        return [_Fact("Signal strength μ", strength, title), _Fact("Observed Z", fixed(observed), title)]
+    seen = _seen_point(fit)
+    if seen is not None and seen.mu_hat is not None:
+        strength = plus_minus(seen.mu_hat.value, seen.mu_hat.error)
+        title = content.process_title(seen.signal)
+        return [
+            _Fact("Signal strength μ", strength, title),
+            _Fact("Observed Z", fixed(seen.significance.observed), title),
+        ]
     best = max(fit.points, key=lambda point: point.significance.expected)
     highest = _Fact("Highest expected Z", fixed(best.significance.expected), content.process_title(best.signal))
     return [highest, *(_exclusion(model, points) for model, points in points_by_model(content.run).items())]
+
+
+def _seen_point(fit: FitSummary) -> Point | None:
+    """Return the point that is seen most clearly, by at least five standard deviations; None where none is.
+
+    Then the run is a measurement: its fitted strength comes first, and no point is called excluded.
+    """
+    seen = [each for each in fit.points if each.mu_hat is not None and (each.significance.observed or 0.0) >= _SEEN]
+    return max(seen, key=lambda each: each.significance.observed or 0.0, default=None)
 
 
 def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
@@ -117,7 +178,7 @@ def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
     excluded = limits < 1
     symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
     name = from_latex(f"{model}, expected")
-    masses = crossings(x, limits, np.ones(len(points)))
+    masses = _crossings(x, np.log(limits))
     if excluded.all():
         span = f"{x[0]:g} to {x[-1]:g}" if len(x) > 1 else f"{x[0]:g}"
         return _Fact(name, "excluded", from_latex(f"at every point: {symbol} = {span} {unit}"))
@@ -128,6 +189,13 @@ def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
         sign = "<" if excluded[0] else ">"
         return _Fact(name, from_latex(f"{symbol} {sign} {significant(masses[0])} {unit}"), "not excluded beyond")
     return _Fact(name, f"{int(excluded.sum())} of {len(x)} points", "excluded")
+
+
+def _crossings(x: Floats, logarithms: Floats) -> Floats:
+    """Return where limits, given by their logarithms at n points, cross 1 by straight lines between these."""
+    places = np.flatnonzero(np.signbit(logarithms[:-1]) != np.signbit(logarithms[1:]))
+    step = logarithms[places] / (logarithms[places] - logarithms[places + 1])
+    return np.asarray(x[places] + step * (x[places + 1] - x[places]))
 
 
 def provenance(content: Content) -> Mapping[str, Any] | None:
@@ -182,6 +250,7 @@ def results(content: Content) -> Mapping[str, Any] | None:
         "toys": max((point.limit.toys.toys for point in found.points if point.limit.toys is not None), default=0),
         "cross_section": any(point.cross_section_pb is not None for point in found.points),
         "limit": _limit,
+        "search": _seen_point(found) is None,
     }
 
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colonnade.report.latex import from_latex
-from colonnade.report.numbers import digits_of, fixed, grouped, measured, percent, significant
+from colonnade.report.text import digits_of, fixed, from_latex, grouped, measured, percent, significant
 
 NARROW, MINUS = "\u202f", "\u2212"
 
