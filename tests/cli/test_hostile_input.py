@@ -222,7 +222,7 @@ def test_cabinetry_with_two_samples_of_data(capsys, tmp_path: Path) -> None:
         "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
         "version": "1.0.0",
     }
-    to_cabinetry(from_workspace(spec), config)
+    to_cabinetry(from_workspace(spec), config, {})
     content = yaml.safe_load(config.read_text())
     data = next(each for each in content["Samples"] if each.get("Data"))
     content["Samples"].append(data | {"Name": "more"})

@@ -19,7 +19,7 @@ from rich.console import Console
 from colonnade import load
 from colonnade.errors import ConfigError, InputError
 from colonnade.workflow import load_run, load_workflow, run_workflow
-from colonnade.workflow.run import _evaluations
+from colonnade.workflow.run import _classifiers
 
 QUIET = Console(quiet=True)
 PROCESSOR = """
@@ -273,5 +273,5 @@ def test_evaluations_of_an_eras_own_scorers_are_told(tmp_path: Path, request: py
     }
     settings = {"processor": "processors/search.py", "scorers": {"shared": "models/all.onnx"}, "eras": eras}
     (workflows / "search.yaml").write_text(yaml.safe_dump(settings))
-    found = _evaluations(load_workflow(workflows / "search.yaml"))
-    assert list(found) == ["shared", "own (2016)", "own (2017)"]
+    step = _classifiers(load_workflow(workflows / "search.yaml"))
+    assert list(step.settings) == ["shared", "own (2016)", "own (2017)"]
