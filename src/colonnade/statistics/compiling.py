@@ -25,7 +25,7 @@ from colonnade.statistics.layout import (
     Statistics,
     Templates,
 )
-from colonnade.statistics.model import Model, Modifier, Sample
+from colonnade.statistics.model import Channel, Model, Modifier, Sample
 
 # Combine's least content of a bin of a template
 _CUT = 1e-9
@@ -71,7 +71,7 @@ def lay_out(model: Model) -> Layout:
     jacobian = _jacobian(model, cells, rows, laid, gammas, statistics)
     second = _second(cells, rows, laid, jacobian)
     folded = np.unique(list(_folded(model, offset, span))).astype(np.intp)
-    turning = tuple(_turning(model, offset))
+    turning = tuple(_turning(model, offset, span))
     templates = _templates(cells)
     return Layout(constraints, cells, templates, rows, laid, gammas, statistics, jacobian, second, folded, turning)
 
@@ -91,11 +91,9 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
             if len(factors) > 1:
                 for name in factors:
                     yield from range(offset[name], offset[name] + size[name])
+            if factors:
+                yield from _loose_bins(channel, sample, offset, span)
             for each in sample.modifiers:
-                if each.kind in ("staterror", "shapesys") and factors:
-                    loose = each.errors > np.maximum(_LOOSE * np.abs(sample.yields), _LOST)
-                    first = offset[each.parameter] + span.get((each.parameter, channel.name), 0)
-                    yield from (first + int(place) for place in np.flatnonzero(loose))
                 if each.kind not in ("normsys", "histosys"):
                     continue
                 nominal = sample.yields if each.kind == "histosys" else np.ones(1)
@@ -109,31 +107,46 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
                     yield offset[each.parameter]
 
 
-def _turning(model: Model, offset: dict[str, int]) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Yield free factors with the shapes, and their sides, that drive a sample which these multiply below 0.
+def _turning(
+    model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]
+) -> Iterator[tuple[Ints, Ints, Floats]]:
+    """Yield factors that can grow with the shapes, and their sides, that drive a sample which these multiply below 0.
 
-    Once with every shape to the side where it takes away most, once to the other side where that also does.
+    The factors are free ones and those of single bins whose errors are large. Once with every shape to the side where
+    it takes away most, once to the other side where that also does.
     """
     size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
-    sides: dict[tuple[str, ...], dict[int, tuple[float, float]]] = {}
+    sides: dict[tuple[int, ...], dict[int, tuple[float, float]]] = {}
     for channel in model.channels:
         for sample in channel.samples:
-            factors = tuple(name for each in sample.modifiers for name in each.parameters if name in free)
+            names = dict.fromkeys(name for each in sample.modifiers for name in each.parameters if name in free)
+            factors = [offset[name] + index for name in names for index in range(size[name])]
+            factors += _loose_bins(channel, sample, offset, span)
             for each in sample.modifiers:
                 if each.kind == "histosys" and factors:
                     far = (sample.yields + _DRIVEN * (side - sample.yields) for side in (each.up, each.down))
                     up, down = (float(np.min(side, initial=0.0, where=sample.yields > 0)) for side in far)
                     if min(up, down) < 0:
-                        sides.setdefault(factors, {})[offset[each.parameter]] = (up, down)
-    for factors, found in sides.items():
-        places = np.concatenate([offset[name] + np.arange(size[name]) for name in dict.fromkeys(factors)])
+                        sides.setdefault(tuple(factors), {})[offset[each.parameter]] = (up, down)
+    for places, found in sides.items():
         shapes = np.array(list(found), dtype=np.intp)
         lowest = np.array([1.0 if up <= down else -1.0 for up, down in found.values()])
-        yield places, shapes, lowest
+        yield np.array(places, dtype=np.intp), shapes, lowest
         both = np.array([max(pair) < 0 for pair in found.values()])
         if both.any():
-            yield places, shapes, np.where(both, -lowest, lowest)
+            yield np.array(places, dtype=np.intp), shapes, np.where(both, -lowest, lowest)
+
+
+def _loose_bins(
+    channel: Channel, sample: Sample, offset: dict[str, int], span: dict[tuple[str, str], int]
+) -> Iterator[int]:
+    """Yield the parameters of single bins whose errors can take most of the bin away."""
+    for each in sample.modifiers:
+        if each.kind in ("staterror", "shapesys"):
+            loose = each.errors > np.maximum(_LOOSE * np.abs(sample.yields), _LOST)
+            first = offset[each.parameter] + span.get((each.parameter, channel.name), 0)
+            yield from (first + int(place) for place in np.flatnonzero(loose))
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from colonnade.errors import FitError
 from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, free_fit, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
+from colonnade.statistics.minimise import lowest_of
 from colonnade.statistics.newton import Minimum, reduced
 from colonnade.statistics.results import Note
 
@@ -123,7 +124,9 @@ class _Scan:
         start = self._last.get(name)
         if start is None or start.shape[1] != len(poi):
             start = self.background[:, None] if start is None else start[:, :1]
-        found = fit_at(self.likelihood, poi, data, start, several=self.several)
+        found = fit_at(self.likelihood, poi, data, start, several=False)
+        if self.several:
+            found = lowest_of(found, fit_at(self.likelihood, poi, data, self.background[:, None]))
         self._last[name] = found.values
         self.fits += len(poi)
         slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(poi))))[self.poi]
@@ -323,7 +326,7 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
         If one is above 0 everywhere, or the search does not end.
     """
     at = np.maximum(guess, 1e-9)
-    low, high = np.zeros_like(at), np.full_like(at, np.inf)
+    low, high, before = np.zeros_like(at), np.full_like(at, np.inf), np.full_like(at, np.inf)
     for _ in range(_ROUNDS):
         value, slope = function(at)
         low, high = np.where(value < 0, at, low), np.where(value >= 0, at, high)
@@ -333,10 +336,13 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
             raise FitError(msg)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = at - value / slope
-        # a step out of the bracket, or too far where its other end is unknown, is replaced by a safe one
+        # a step out of the bracket, too far where its other end is unknown, or long after one that did not halve the
+        # value, is replaced by a safe one
         fallback = np.where(np.isinf(high), 4 * at, np.where(low > 0, np.sqrt(low * high), high / 8))
         most = np.where(np.isinf(high), 8 * at, high)
         good = np.isfinite(step) & (slope > 0) & (step > low) & (step <= most)
+        good &= (np.abs(value) < before / 2) | (np.abs(step - at) < _STEP * at)
+        before = np.abs(value)
         following = np.where(endless, at, np.where(good, step, fallback))
         # Newton's error is the square of its step: this one is the last that matters
         close = high - low < _SAME * at

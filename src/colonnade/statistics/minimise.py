@@ -23,6 +23,8 @@ _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
+# so many parameters are mirrored one at a time
+_ALONE = 3
 # where free factors begin that multiply less than nothing, and widths that shapes are off their nominal values there
 _LARGE, _FAR = (10.0, 1000.0), 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
@@ -80,11 +82,11 @@ def minimise(
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
     found = _from(likelihood, data, theta, free, (low, high))
-    others = _other_starts(likelihood, found.values, theta, (low, high)) if several else []
-    if others:
-        others = [np.where(free, start, theta) for start in others]
-        turned = _turned(likelihood, theta, free, (low, high))
-        found = _lower(found, _best_of(likelihood, data, others, turned, free, (low, high), found))
+    if several:
+        others = [np.where(free, start, theta) for start in _other_starts(likelihood, found.values, theta, (low, high))]
+        led = _led(likelihood, others, theta, free, (low, high))
+        if others or led:
+            found = lowest_of(found, _best_of(likelihood, data, others, led, free, (low, high), found))
     if strict and not found.converged.all():
         index = int(np.argmin(found.converged))
         msg = (
@@ -99,26 +101,20 @@ def _best_of(
     likelihood: Likelihood,
     data: Floats,
     starts: list[Floats],
-    turned: list[Floats],
+    led: list[tuple[Floats, Flags]],
     free: Flags,
     bounds: tuple[Floats, Floats],
     found: Minimum,
 ) -> Minimum:
     """Fit a batch from several starting points, all at once, and take the lowest minimum of each fit.
 
-    Of those that are `turned`, the shapes move first. One that has not converged goes on where it is lower than what
-    was found before.
+    Of the `led` ones some parameters move first. One that has not converged goes on where it is lower than what was
+    found before.
     """
-    loose = free & likelihood.loose[:, None]
-    if loose.any():
-        # again from where all the rest has followed the sizes of the free factors
-        sized = [*starts[1 : 1 + len(_SIZES)], *turned]
-        shapes = [np.isin(np.arange(len(free)), each)[:, None] for _, each, _ in _turning(likelihood) for _ in _LARGE]
-        following = [free & ~loose] * len(_SIZES) + [free & each for each in shapes]
-        count, held = len(sized), np.concatenate(following, axis=1)
-        first = np.concatenate(sized, axis=1)
-        led = newton(likelihood, np.tile(data, count), first, held, bounds, steps=_TRIED).values
-        starts = [*starts, *np.split(led, count, axis=1)]
+    if led:
+        first, moving = (np.concatenate([each[index] for each in led], axis=1) for index in (0, 1))
+        reached = newton(likelihood, np.tile(data, len(led)), first, moving, bounds, steps=_TRIED).values
+        starts = [*starts, *np.split(reached, len(led), axis=1)]
     count, batch = len(starts), data.shape[1]
     seen, moving = np.tile(data, count), np.tile(free, count)
     least = np.tile(found.nll, count)
@@ -152,31 +148,46 @@ def _other_starts(
 ) -> list[Floats]:
     """Return further starting points where a fit may have several minima.
 
-    The first one mirrors what was reached in the parameters along which there may be several. The others have these
-    off their nominal values, all to one side, in turn to either side and at random, and the free ones at several
-    sizes. The fewer parameters there are, the more there are of them.
+    The first ones mirror what was reached in the parameters along which there may be several: in all of them, and in
+    those that are farthest from their nominal values, one at a time. The others have these off their nominal values,
+    all to one side and in turn to either side, or all parameters at random, and the free ones at several sizes. The
+    fewer parameters there are, the more there are of them.
     """
     folded, loose = likelihood.folded, likelihood.loose & ~likelihood.fixed
-    if likelihood.fixed[folded].all():
+    if likelihood.fixed[folded].all() and not likelihood.turning:
         return []
-    middle, width = likelihood.inits[folded][:, None], likelihood.spread[folded][:, None]
+    inits, spread = likelihood.inits[:, None], likelihood.spread[:, None]
     mirrored = reached.copy()
-    mirrored[folded] = 2 * middle - reached[folded]
+    mirrored[folded] = 2 * inits[folded] - reached[folded]
     mirrored[loose] = begin[loose]
-    starts = [mirrored]
+    starts = [mirrored, *_mirrored_alone(likelihood, reached)]
     # many at once: together no farther than a few
-    width = width * min(1.0, 2 / np.sqrt(len(folded)))
-    turns = np.where(np.arange(len(folded)) % 2, -1.0, 1.0)[:, None]
+    shift = np.zeros_like(inits)
+    shift[folded] = min(1.0, 2 / np.sqrt(max(1, len(folded)))) * spread[folded]
+    turns = np.where(np.arange(len(inits)) % 2, -1.0, 1.0)[:, None]
     rng = np.random.default_rng(1)
-    count = _many(likelihood)
-    shifts = [1.0, -1.0, 2.0 * turns, -2.0 * turns, *rng.uniform(-3, 3, (_MORE[1], len(folded), 1))]
+    random = [spread * rng.uniform(-3, 3, inits.shape) for _ in range(_MORE[1])]
+    shifts = [shift, -shift, 2.0 * turns * shift, -2.0 * turns * shift, *random]
     sizes = [*_SIZES, *10 ** rng.uniform(*_DECADES, (_MORE[1], int(loose.sum()), 1))]
-    for shift, size in zip(shifts[:count], sizes[:count], strict=False):
-        start = begin.copy()
+    count = _many(likelihood)
+    for moved, size in zip(shifts[:count], sizes[:count], strict=False):
+        start = np.where(moved == 0, begin, inits + moved)
         start[loose] = size
-        start[folded] = np.where(loose[folded][:, None], start[folded], middle + shift * width)
         starts.append(start)
     return [np.clip(start, *bounds) for start in starts]
+
+
+def _mirrored_alone(likelihood: Likelihood, reached: Floats) -> list[Floats]:
+    """Return what was reached with one parameter of measured value 0 mirrored: those that are the farthest off it."""
+    shapes = likelihood.folded[~likelihood.loose[likelihood.folded] & (likelihood.inits[likelihood.folded] == 0)]
+    order = np.argsort(-np.abs(reached[shapes]) / likelihood.spread[shapes][:, None], axis=0)
+    starts = []
+    for chosen in shapes[order[:_ALONE]]:
+        start = reached.copy()
+        each = np.arange(reached.shape[1])
+        start[chosen, each] *= -1
+        starts.append(start)
+    return starts
 
 
 def _many(likelihood: Likelihood) -> int:
@@ -184,28 +195,40 @@ def _many(likelihood: Likelihood) -> int:
     return int(np.clip(_STARTED // len(likelihood.columns), *_MORE))
 
 
-def _turning(likelihood: Likelihood) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], Floats], ...]:
-    return likelihood.turning[: _many(likelihood)]
+def _led(
+    likelihood: Likelihood, starts: list[Floats], begin: Floats, free: Flags, bounds: tuple[Floats, Floats]
+) -> list[tuple[Floats, Flags]]:
+    """Return starting points from which some parameters move first, and which these are, shape (parameters, batch).
 
-
-def _turned(likelihood: Likelihood, begin: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> list[Floats]:
-    """Return starting points where a free factor is large, and shapes have driven what it multiplies below 0."""
-    starts = []
-    for factors, shapes, sides in _turning(likelihood):
+    Free factors are at several sizes, or one of several is 0, and all the rest follows; or factors are large, and
+    shapes, which move first, have driven what these multiply below 0.
+    """
+    result = []
+    loose = free & likelihood.loose[:, None]
+    if loose.any():
+        result += [(start, free & ~loose) for start in starts[-_many(likelihood) :][: len(_SIZES)]]
+    factors = np.flatnonzero(loose.any(axis=1))
+    for factor in factors[:_ALONE] if len(factors) > 1 else ():
+        held, start = free.copy(), begin.copy()
+        held[factor] = False
+        start[factor] = 0.0
+        result.append((np.where(free, np.clip(start, *bounds), begin), held))
+    for factors, shapes, sides in likelihood.turning[: _many(likelihood)]:
+        moving = free & np.isin(np.arange(len(free)), shapes)[:, None]
+        width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
         for large in _LARGE:
             start = begin.copy()
             start[factors] = large
-            width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
             start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
-            starts.append(np.where(free, np.clip(start, *bounds), begin))
-    return starts
+            result.append((np.where(free, np.clip(start, *bounds), begin), moving))
+    return result
 
 
 def _is_lower(other: Minimum, found: Minimum) -> Flags:
     return np.asarray(~found.converged | (other.nll < found.nll - _LOWER * (1 + np.abs(found.nll))))
 
 
-def _lower(found: Minimum, other: Minimum) -> Minimum:
+def lowest_of(found: Minimum, other: Minimum) -> Minimum:
     """Take the lower one of two minima, fit by fit."""
     better = other.converged & _is_lower(other, found)
     if not better.any():
@@ -234,7 +257,7 @@ def _off_saddles(
             part = _from(likelihood, data[:, places], start, free[:, places], bounds)
             whole = Minimum(found.values.copy(), found.nll.copy(), np.zeros_like(found.converged), part.retried)
             whole.values[:, places], whole.nll[places], whole.converged[places] = part.values, part.nll, part.converged
-            found = _lower(found, whole)
+            found = lowest_of(found, whole)
         if found is before:
             return found
     return found

@@ -26,6 +26,8 @@ _STEPS = 100
 _FAR = 1e9
 # curvature of the rounded corners
 _STIFF = 1 / (2 * CORNER)
+# rounding of the pull on a bin that is on its corner
+_PULLED = 1e-6
 # how often bins are put on their corners or let go in one step
 _ROUNDS = 5
 # a fit that is this many times the promised decrease above what is known is given up, after so many steps
@@ -162,18 +164,21 @@ def _step(
 ) -> tuple[Floats, Floats, Floats]:
     """Return a step inside the bounds, the decrease it promises, and how bins on their corners are pulled on.
 
-    Newton's where nothing was refused before (`damping` is 0) and it descends; elsewhere that of the Hessian with its
-    negative curvatures taken as positive, damped.
+    Newton's where nothing was refused before (`damping` is 0), it descends, and it leaves every bound from which the
+    gradient points inwards; elsewhere that of the Hessian with its negative curvatures taken as positive, damped.
     """
     low, high = bounds
     slack = 1e-12 * (1 + np.abs(here))
-    held = ((here <= low + slack) & (known.gradient > 0)) | ((here >= high - slack) & (known.gradient < 0))
+    at_low, at_high = here <= low + slack, here >= high - slack
+    held = (at_low & (known.gradient > 0)) | (at_high & (known.gradient < 0))
     moving = free & ~held
+    leaving = moving & (at_low | at_high)
     limits = (np.maximum(low, -_FAR) - here, np.minimum(high, _FAR) - here)
     step, promise = np.zeros_like(here), np.zeros(here.shape[1])
     pulls = np.full_like(known.rate, np.nan)
     for bent in (False, True):
-        which = np.flatnonzero(~(promise > 0) | (damping > 0) if bent else damping == 0)
+        stuck = np.any(leaving & (step == 0), axis=0)
+        which = np.flatnonzero(~(promise > 0) | stuck | (damping > 0) if bent else damping == 0)
         if len(which):
             part, some = _of(known, which), (limits[0][:, which], limits[1][:, which])
             step[:, which], pulls[:, which] = _cornered(
@@ -220,7 +225,7 @@ def _cornered(
         rate = part.rate + _change(likelihood, part, step[:, which])
         pull = 0.5 + _STIFF * rate
         pulls[:, which] = np.where(rests, np.clip(pull, 0, 1), np.nan)
-        freed = rests & ((pull < 0) | (pull > 1))
+        freed = rests & ((pull < -_PULLED) | (pull > 1 + _PULLED))
         stopped = part.empty & ~rests & np.where(above[:, which], rate < -CORNER, rate > CORNER)
         above[:, which] = np.where(freed, pull > 1, above[:, which])
         resting[:, which] = (rests & ~freed) | stopped

@@ -23,7 +23,7 @@ from scipy.stats import norm
 
 from colonnade.errors import ColonnadeError
 from colonnade.statistics import Likelihood, discovery, expected_discovery, fit, from_workspace, upper_limits
-from colonnade.statistics.fitting import fit_at
+from colonnade.statistics.fitting import fit_at, free_fit
 
 # what events cost where none are expected, as the likelihood documents it
 FLOOR, WALL = 1e-10, 1e4
@@ -348,7 +348,10 @@ def compare(seed: int, starts: int = 20) -> Comparison:
     theta = null.values[:, 0]
     nothing = least(data, theta, {mu: 0.0})
     result.minimum("background fit", float(null.nll[0]), nothing)
-    up = least(data, theta, lower={mu: min(0.0, float(likelihood.lower[mu]))})
+    lowest = min(0.0, float(likelihood.lower[mu]))
+    # the best signal strength may be far out, where no random point is: MINUIT goes on from where our fit ended, too
+    ours = free_fit(likelihood, data[:, None], null, 1.0, float(likelihood.lower[mu])).values[:, 0]
+    up = min(least(data, begin, lower={mu: lowest}) for begin in (theta, ours))
     test = discovery(likelihood)
     free_bounded = least(data, theta, lower={mu: max(0.0, float(likelihood.lower[mu]))})
     if math.isfinite(test.q0):
