@@ -18,6 +18,7 @@ from colonnade.cli.likelihoods import limit as limit_command
 from colonnade.errors import FitError
 from colonnade.statistics import Likelihood, discovery, fit, from_workspace, read_workspace, upper_limits
 from colonnade.statistics.fitting import fit_at
+from colonnade.statistics.minimise import minimise
 from colonnade.statistics.settings import LimitSettings
 from colonnade.statistics.toys import expects_few, find_limits
 
@@ -249,3 +250,51 @@ def test_a_strength_held_beyond_its_range_stays_there():
     found = fit_at(likelihood, np.array([5000.0]), likelihood.observed[:, None])
     assert found.values[likelihood.poi, 0] == 5000
     assert found.nll[0] > 2000
+
+
+def test_the_best_fit_is_where_a_bin_without_events_just_vanishes():
+    # what is fitted is a corner: nothing pulls on the bin there, as less than nothing costs nothing
+    parameters = [{"name": "mu", "bounds": [[-5.0, 10.0]], "inits": [1.0]}]
+    samples = [sample("s", [1.09], normfactor()), sample("b", [0.51])]
+    likelihood = Likelihood(from_workspace(workspace(samples, [0.0], parameters=parameters)))
+    data = likelihood.observed[:, None]
+    assert minimise(likelihood, data).nll[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_large_error_of_one_bin_turns_with_a_shape():
+    """With the shape beyond one width, the bin's own factor multiplies less than nothing, and takes signal away."""
+    stat = {"name": "stat", "type": "staterror"}
+    samples = [
+        sample("s", [5.0], normfactor()),
+        sample("n", [-8.0], {**stat, "data": [2.6]}),
+        sample("b", [13.0], {**stat, "data": [13.0]}, histosys("h", [6.0], [20.0])),
+    ]
+    likelihood = Likelihood(from_workspace(workspace(samples, [1.0])))
+    found = fit_at(likelihood, np.array([1.0]), likelihood.observed[:, None])
+    h, factor = (each.ravel() for each in np.meshgrid(np.linspace(-4, 4, 401), np.linspace(0, 10, 501)))
+    at = {"mu": np.ones_like(h), "h": h, "stat[0]": factor}
+    grid = likelihood.nll(np.array([at[label] for label in likelihood.labels]), likelihood.observed[:, None])
+    assert found.nll[0] < grid.min() + 1e-6
+
+
+def test_a_factor_leaves_the_end_of_its_range():
+    """A free factor and the error of its bin have one product: the fit slid to a factor at its end, and stayed."""
+    stat = {"name": "stat", "type": "staterror", "data": [2.5]}
+    size = {"name": "size", "type": "shapesys", "data": [2.5]}
+    samples = [sample("s", [8.3], normfactor("k"), stat, size), sample("b", [0.77])]
+    likelihood = Likelihood(from_workspace(workspace(samples, [1.0], poi="")))
+    # the factor alone describes the data
+    assert fit(likelihood).nll == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_signal_without_end_that_a_shape_turns_to_nothing():
+    """No events: a signal of any size costs nothing where a shape makes it less than nothing in each bin."""
+    high, low = np.array([4.656, 0.199]), np.array([8.323, 0.307])
+    samples = [
+        sample("s", low.tolist(), normfactor(), histosys("h", high.tolist(), low.tolist())),
+        sample("b", [18.0, 29.0]),
+    ]
+    likelihood = Likelihood(from_workspace(workspace(samples, [0.0, 0.0])))
+    # as the signal grows, both bins are empty from where the shape takes all of the second one's away
+    shape = low[1] / (low[1] - high[1])
+    assert discovery(likelihood).q0 == pytest.approx(2 * (18 + 29) - shape**2, abs=1e-2)
