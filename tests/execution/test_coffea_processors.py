@@ -120,9 +120,10 @@ def test_every_accumulator_is_what_coffea_returns(kind: Any, fileset: Fileset, t
 
 
 @pytest.mark.parametrize(("executor", "workers"), [("futures", 2), ("dask", 2)])
-def test_every_executor_gives_the_same_bits(executor: str, workers: int, fileset: Fileset) -> None:
-    expected = here(Together(), fileset)
-    found = here(Together(), fileset, executor, workers)
+def test_every_executor_gives_the_same_bits(executor: str, workers: int, fileset: Fileset, tmp_path: Path) -> None:
+    expected, cache = here(Together(), fileset), ResultCache(tmp_path)
+    found = here(Together(), fileset, executor, workers, cache=cache)
+    assert here(Together(), fileset, executor, workers, cache=cache).timing.processed == 0
     assert bits(found.accumulator) == bits(expected.accumulator)
     assert found.ledger == expected.ledger
 
@@ -131,9 +132,13 @@ def test_every_executor_gives_the_same_bits(executor: str, workers: int, fileset
     ("instance", "schema"),
     [(NanoEventsProcessor(mode="virtual"), "NanoAODSchema"), (NanoTestProcessor(mode="virtual"), "BaseSchema")],
 )
-def test_samples_of_coffea(instance: Any, schema: str, fileset: Fileset) -> None:
-    found = here(instance, fileset, schema=schema)
+@pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
+def test_samples_of_coffea(instance: Any, schema: str, executor: str, fileset: Fileset, tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    found = here(instance, fileset, executor, 2, schema=schema, cache=cache)
     assert_same(found.accumulator, by_coffea(instance, fileset, schema))
+    again = here(instance, fileset, executor, 2, schema=schema, cache=cache)
+    assert (again.timing.processed, bits(again.accumulator)) == (0, bits(found.accumulator))
     assert found.accumulator["cutflow"] == {"ZJets_pt": 18, "ZJets_mass": 6, "Data_pt": 84, "Data_mass": 66}
     assert found.histograms["mass"]["Data"].sum().value == 66
 
