@@ -14,7 +14,7 @@ import copy
 import io
 import json
 import zipfile
-from collections.abc import MutableMapping, MutableSet
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ class Accumulated:
 
 
 def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
-    """Add an accumulator to another, in place where that is possible, dictionaries key by key."""
-    from coffea.processor.accumulator import AccumulatorABC, add, iadd
+    """Add an accumulator to another, in place but for arrays, whose type may have to change; dictionaries key by key."""
+    from coffea.processor.accumulator import add, iadd
 
     if isinstance(one, MutableMapping) or isinstance(other, MutableMapping):
         if not (isinstance(other, type(one)) or isinstance(one, type(other))):
@@ -77,8 +77,7 @@ def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
         one.extend(other)
         return one
     try:
-        in_place = isinstance(one, bh.Histogram | AccumulatorABC | MutableSet)
-        return iadd(one, other) if in_place else add(one, other)
+        return add(one, other) if isinstance(one, np.ndarray) else iadd(one, other)
     except Exception as error:
         raise EventError(_unlike(one, other, path, str(error).partition("\n")[0].rstrip("."))) from error
 

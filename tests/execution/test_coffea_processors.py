@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import uproot
 from coffea import nanoevents, processor
+from coffea.lumi_tools import LumiList
 from coffea.processor.test_items import NanoEventsProcessor, NanoTestProcessor, NanoTestProcessorPandas
 from helpers import coffea_processors
 from helpers.coffea_processors import ALL, Spread, Together
@@ -153,6 +154,22 @@ def test_records_of_one_chunk(fileset: Fileset) -> None:
     assert ak.to_list(found.mu1_pt) == ak.to_list(ak.firsts(events.Muon_pt[events.Muon_pt > 20]))
     with pytest.raises(EventError, match="can't be added"):
         here(NanoTestProcessorPandas(), one)
+
+
+class Sections(processor.ProcessorABC):
+    """A sum that depends on its order: coffea's ``+`` turns luminosity sections round, ``+=`` does not."""
+
+    def process(self, events: Any) -> Any:
+        return {"sections": LumiList(events.run, events.event), "events": [*events.event]}
+
+    def postprocess(self, accumulator: Any) -> Any:
+        return accumulator
+
+
+def test_sums_of_user_classes_are_in_the_order_of_the_chunks(fileset: Fileset) -> None:
+    found = here(Sections(), {"Data": fileset["Data"]}).accumulator
+    in_chunks = [sorted(found["events"][first : first + CHUNK]) for first in range(0, 40, CHUNK)]
+    assert found["sections"].array[:, 1].tolist() == sum(in_chunks, [])
 
 
 def test_what_a_processor_returns_is_not_changed(fileset: Fileset) -> None:
