@@ -63,7 +63,7 @@ class Accumulated:
 
 
 def _added(one: Any, other: Any, path: tuple[Any, ...]) -> Any:
-    """Add an accumulator to another, in place but for arrays, whose type may have to change; dictionaries key by key."""
+    """Add an accumulator, dictionaries key by key; in place but for arrays, whose type may have to change."""
     from coffea.processor.accumulator import add, iadd
 
     if isinstance(one, MutableMapping) or isinstance(other, MutableMapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from pathlib import Path
@@ -169,7 +170,7 @@ class Sections(processor.ProcessorABC):
 def test_sums_of_user_classes_are_in_the_order_of_the_chunks(fileset: Fileset) -> None:
     found = here(Sections(), {"Data": fileset["Data"]}).accumulator
     in_chunks = [sorted(found["events"][first : first + CHUNK]) for first in range(0, 40, CHUNK)]
-    assert found["sections"].array[:, 1].tolist() == sum(in_chunks, [])
+    assert found["sections"].array[:, 1].tolist() == [*itertools.chain(*in_chunks)]
 
 
 def test_what_a_processor_returns_is_not_changed(fileset: Fileset) -> None:
