@@ -23,8 +23,8 @@ _SIZES = (1.0, 0.2, 10.0, 0.05)
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
-# so many parameters are mirrored one at a time
-_ALONE = 3
+# so many parameters are mirrored, or are this many widths off, one at a time
+_ALONE, _END = 3, 5.0
 # where free factors begin that multiply less than nothing, and widths that shapes are off their nominal values there
 _LARGE, _FAR = (10.0, 1000.0), 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
@@ -166,7 +166,7 @@ def _other_starts(
     shift[folded] = min(1.0, 2 / np.sqrt(max(1, len(folded)))) * spread[folded]
     turns = np.where(np.arange(len(inits)) % 2, -1.0, 1.0)[:, None]
     rng = np.random.default_rng(1)
-    random = [spread * rng.uniform(-3, 3, inits.shape) for _ in range(_MORE[1])]
+    random = [spread * rng.uniform(-4, 4, inits.shape) for _ in range(_MORE[1])]
     shifts = [shift, -shift, 2.0 * turns * shift, -2.0 * turns * shift, *random]
     sizes = [*_SIZES, *10 ** rng.uniform(*_DECADES, (_MORE[1], int(loose.sum()), 1))]
     count = _many(likelihood)
@@ -200,19 +200,23 @@ def _led(
 ) -> list[tuple[Floats, Flags]]:
     """Return starting points from which some parameters move first, and which these are, shape (parameters, batch).
 
-    Free factors are at several sizes, or one of several is 0, and all the rest follows; or factors are large, and
-    shapes, which move first, have driven what these multiply below 0.
+    Free factors are at several sizes, one of several is 0, or a parameter along which there may be several minima is
+    far off, and all the rest follows; or factors are large, and shapes, which move first, have driven what these
+    multiply below 0.
     """
     result = []
     loose = free & likelihood.loose[:, None]
     if loose.any():
         result += [(start, free & ~loose) for start in starts[-_many(likelihood) :][: len(_SIZES)]]
     factors = np.flatnonzero(loose.any(axis=1))
-    for factor in factors[:_ALONE] if len(factors) > 1 else ():
-        held, start = free.copy(), begin.copy()
-        held[factor] = False
-        start[factor] = 0.0
-        result.append((np.where(free, np.clip(start, *bounds), begin), held))
+    alone = [(factor, 0.0) for factor in factors[:_ALONE] if len(factors) > 1]
+    for shape in likelihood.folded[~likelihood.loose[likelihood.folded]][:_ALONE]:
+        alone += [(shape, likelihood.inits[shape] + side * likelihood.spread[shape]) for side in (-_END, _END)]
+    for index, value in alone:
+        moving, start = free.copy(), begin.copy()
+        moving[index] = False
+        start[index] = value
+        result.append((np.where(free, np.clip(start, *bounds), begin), moving))
     for factors, shapes, sides in likelihood.turning[: _many(likelihood)]:
         moving = free & np.isin(np.arange(len(free)), shapes)[:, None]
         width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
