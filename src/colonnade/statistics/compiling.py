@@ -30,7 +30,7 @@ from colonnade.statistics.model import Channel, Model, Modifier, Sample
 # Combine's least content of a bin of a template
 _CUT = 1e-9
 # widths that a shape is followed to see whether it drives a sample below 0
-_DRIVEN = 3.0
+_DRIVEN = 5.0
 # errors of single bins above this part of the yield, and above this many events, can take most of a bin away
 _LOOSE, _LOST = 0.4, 0.3
 
@@ -81,7 +81,7 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
 
     Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a tenth;
     shapes that take most of a bin away, and factors of less than a half; free factors that stand beside another one;
-    and errors of single bins that can take most of the bin away, beside a free factor.
+    and errors of single bins that can take most of the bin away, beside a free factor or another such error.
     """
     size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
@@ -91,8 +91,9 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
             if len(factors) > 1:
                 for name in factors:
                     yield from range(offset[name], offset[name] + size[name])
-            if factors:
-                yield from _loose_bins(channel, sample, offset, span)
+            loose = list(_loose_bins(channel, sample, offset, span))
+            if factors or sum(each.kind in ("staterror", "shapesys") for each in sample.modifiers) > 1:
+                yield from loose
             for each in sample.modifiers:
                 if each.kind not in ("normsys", "histosys"):
                     continue
@@ -125,8 +126,8 @@ def _turning(
             factors += _loose_bins(channel, sample, offset, span)
             for each in sample.modifiers:
                 if each.kind == "histosys" and factors:
-                    far = (sample.yields + _DRIVEN * (side - sample.yields) for side in (each.up, each.down))
-                    up, down = (float(np.min(side, initial=0.0, where=sample.yields > 0)) for side in far)
+                    taken = (_DRIVEN * np.minimum(side - sample.yields, 0.0) for side in (each.up, each.down))
+                    up, down = (float(np.min(sample.yields + side, initial=0.0, where=side < 0)) for side in taken)
                     if min(up, down) < 0:
                         sides.setdefault(tuple(factors), {})[offset[each.parameter]] = (up, down)
     for places, found in sides.items():

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 SIGMAS = (-2, -1, 0, 1, 2)
 _LARGEST, _SMALLEST = 1e7, 1e-12
 _ROUNDS = 60
-# a last step of this relative size leaves an error of about its square
-_STEP = 2e-3
+# a last step of this relative size, from so small a value, leaves an error of about its square
+_STEP, _NEARLY = 2e-3, 0.05
 # so close to a root, relative, a function is on either side of 0
 _NEAR = 1e-4
 # a bracket of this relative size tells a root, where a function has a step or a corner
@@ -346,7 +346,8 @@ def _increasing_roots(function: Callable[[Floats], tuple[Floats, Floats]], guess
         following = np.where(endless, at, np.where(good, step, fallback))
         # Newton's error is the square of its step: this one is the last that matters
         close = high - low < _SAME * at
-        if np.all(endless | close | (good & (np.abs(following - at) < _STEP * at))):
+        last = good & (np.abs(following - at) < _STEP * at) & (np.abs(value) < _NEARLY)
+        if np.all(endless | close | last):
             return np.where(endless, np.inf, following)
         at = following
     msg = f"The root finding of a limit did not converge in {_ROUNDS} rounds; the likelihood is not smooth there."

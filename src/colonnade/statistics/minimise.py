@@ -25,8 +25,11 @@ _SIZES = (1.0, 0.2, 10.0, 0.05)
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
 # so many parameters are mirrored, or are this many widths off, one at a time
 _ALONE, _END = 3, 5.0
-# where free factors begin that multiply less than nothing, and widths that shapes are off their nominal values there
-_LARGE, _FAR = (10.0, 1000.0), 3.0
+# so many widths are parameters off an end of their range
+_LEFT = 0.3
+# where free factors begin that multiply less than nothing, and widths that measured ones and shapes are off their
+# nominal values there
+_LARGE, _WIDTHS, _FAR = (10.0, 1000.0), 2.0, 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
 # steps from each of several starting points; the lowest one goes on
@@ -160,7 +163,11 @@ def _other_starts(
     mirrored = reached.copy()
     mirrored[folded] = 2 * inits[folded] - reached[folded]
     mirrored[loose] = begin[loose]
-    starts = [mirrored, *_mirrored_alone(likelihood, reached)]
+    # two factors of one product, both at an end of their range, leave it together or not at all
+    slack = 1e-6 * (1 + np.abs(reached))
+    at_low, at_high = reached <= bounds[0] + slack, reached >= bounds[1] - slack
+    inwards = _LEFT * spread * (at_low.astype(float) - at_high)
+    starts = [mirrored, reached + inwards, *_mirrored_alone(likelihood, reached)]
     # many at once: together no farther than a few
     shift = np.zeros_like(inits)
     shift[folded] = min(1.0, 2 / np.sqrt(max(1, len(folded)))) * spread[folded]
@@ -169,10 +176,15 @@ def _other_starts(
     random = [spread * rng.uniform(-4, 4, inits.shape) for _ in range(_MORE[1])]
     shifts = [shift, -shift, 2.0 * turns * shift, -2.0 * turns * shift, *random]
     sizes = [*_SIZES, *10 ** rng.uniform(*_DECADES, (_MORE[1], int(loose.sum()), 1))]
+    # a factor that is measured is at the sizes of the free ones, but not farther off than it may well be
+    factors = folded[~likelihood.loose[folded] & (likelihood.inits[folded] != 0)]
+    most = (inits + _WIDTHS * spread)[factors]
     count = _many(likelihood)
-    for moved, size in zip(shifts[:count], sizes[:count], strict=False):
+    for number, (moved, size) in enumerate(zip(shifts[:count], sizes[:count], strict=False)):
         start = np.where(moved == 0, begin, inits + moved)
         start[loose] = size
+        if number < len(_SIZES):
+            start[factors] = np.minimum(inits[factors] * size, most)
         starts.append(start)
     return [np.clip(start, *bounds) for start in starts]
 
@@ -222,7 +234,8 @@ def _led(
         width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
         for large in _LARGE:
             start = begin.copy()
-            start[factors] = large
+            far = likelihood.inits + _WIDTHS * likelihood.spread
+            start[factors] = np.where(likelihood.loose, large, np.minimum(large, far))[factors][:, None]
             start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
             result.append((np.where(free, np.clip(start, *bounds), begin), moving))
     return result
