@@ -394,6 +394,39 @@ def test_what_is_constant_is_so_in_every_format(tmp_path, form):
     assert again.parameter("eff").fixed == (False,)
 
 
+@pytest.mark.parametrize("form", ["pyhf", "hs3", "xml"])
+def test_a_measured_normalisation_becomes_a_shape_that_is_linear_in_it(tmp_path, form):
+    model = card(["norm rateParam a bkg 1.2 [0,5]", "norm param 1.2 0.3", "lumi lnN 1.02 1.02"], tmp_path)
+    (export,) = export_model(model, tmp_path, "x", (form,))
+    assert any("norm" in names for how, names in export.differences.items() if "deviation" in how)
+    here, there = Likelihood(model), Likelihood(read_model(export.path))
+    rng = np.random.default_rng(0)
+    differences = []
+    for r, lumi, shift in zip(*rng.uniform(-2, 2, (3, 9)), strict=True):
+        mine = {"r": 1 + r / 4, "lumi": 0.0 * lumi, "norm": 1.2 + 0.3 * shift}
+        theirs = mine | {"norm": shift, "lumi_norm": mine["lumi"]}
+        differences.append(
+            there.logpdf(np.array([theirs[name] for name in there.labels]), there.observed)
+            - here.logpdf(np.array([mine[name] for name in here.labels]), here.observed)
+        )
+    np.testing.assert_allclose(differences, differences[0], atol=1e-9)
+    limits = [upper_limits(each).expected for each in (here, there)]
+    np.testing.assert_allclose(*limits, rtol=1e-3)
+
+
+def test_a_shape_of_one_bin_is_told_where_it_becomes_a_factor(tmp_path):
+    model = card(["norm rateParam a bkg 1.2 [0,5]", "norm param 1.2 0.3"], tmp_path)
+    (export,) = export_model(model, tmp_path, "x", ("root",))
+    assert any("norm" in names for how, names in export.differences.items() if "not linear" in how)
+
+
+def test_a_log_normal_called_lumi_has_another_name_in_xml(tmp_path):
+    model = card(["lumi lnN 1.02 1.02"], tmp_path)
+    (export,) = export_model(model, tmp_path, "x", ("xml",))
+    assert any("lumi_norm" in how for how in export.differences)
+    assert read_model(export.path).parameter("lumi_norm").constraint == "normal"
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.statistics.model import Channel, Model, Modifier, Parameter
+from colonnade.statistics.model import Model, Parameter
 
 
 def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -> Model:
@@ -49,7 +49,7 @@ def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -
         if taken is not None:
             msg = f"{name} of {taken} would become {taken}_{name}, which is another parameter; give another label."
             raise ConfigError(msg)
-    parts = {label: _renamed(model, label, apart) for label, model in models.items()}
+    parts = {label: _apart(model, label, apart) for label, model in models.items()}
     parameters: dict[str, Parameter] = {}
     groups: dict[str, dict[str, None]] = {}
     for label, part in parts.items():
@@ -99,24 +99,9 @@ def _as_one(one: Parameter, other: Parameter, label: str) -> Parameter:
     return replace(one, bounds=((min(low, least), max(high, most)),), fixed=(one.fixed[0] and other.fixed[0],))
 
 
-def _renamed(model: Model, label: str, apart: set[str]) -> Model:
+def _apart(model: Model, label: str, apart: set[str]) -> Model:
     """Put a label in front of the names of a model's channels, and of those of its parameters that are its own."""
-    names = {each.name: f"{label}_{each.name}" if each.name in apart else each.name for each in model.parameters}
-
-    def renamed(modifier: Modifier) -> Modifier:
-        if modifier.formula is None:
-            return replace(modifier, parameter=names[modifier.parameter])
-        formula = modifier.formula.renamed({name: names[name] for name in modifier.formula.parameters})
-        return replace(modifier, parameter=f"{label}_{modifier.parameter}", formula=formula)
-
-    def channel_of(channel: Channel) -> Channel:
-        samples = tuple(replace(each, modifiers=tuple(map(renamed, each.modifiers))) for each in channel.samples)
-        return replace(channel, name=f"{label}_{channel.name}", samples=samples)
-
-    return replace(
-        model,
-        channels=tuple(map(channel_of, model.channels)),
-        parameters=tuple(replace(each, name=names[each.name]) for each in model.parameters),
-        observations={f"{label}_{name}": seen for name, seen in model.observations.items()},
-        groups={group: tuple(names.get(name, name) for name in mine) for group, mine in model.groups.items()},
-    )
+    own = [each.name for each in model.parameters if each.name in apart]
+    formulas = [modifier.parameter for _, _, modifier in model.uses() if modifier.formula is not None]
+    names = {name: f"{label}_{name}" for name in (*own, *formulas)}
+    return model.renamed(names, {channel.name: f"{label}_{channel.name}" for channel in model.channels})

@@ -7,7 +7,7 @@ meant, as formats differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -199,6 +199,42 @@ class Model:
     def with_observations(self, observations: Mapping[str, Floats]) -> Model:
         """Return the model with other observed events."""
         return replace(self, observations=dict(observations))
+
+    def uses(self) -> Iterator[tuple[Channel, Sample, Modifier]]:
+        """Yield every modifier with where it acts."""
+        for channel in self.channels:
+            for sample in channel.samples:
+                for modifier in sample.modifiers:
+                    yield channel, sample, modifier
+
+    def renamed(
+        self,
+        parameters: Mapping[str, str],
+        channels: Mapping[str, str] | None = None,
+        samples: Mapping[str, str] | None = None,
+    ) -> Model:
+        """Return the model with other names of parameters and formulas, channels and samples."""
+        places, processes = channels or {}, samples or {}
+
+        def modifier_of(modifier: Modifier) -> Modifier:
+            formula = None if modifier.formula is None else modifier.formula.renamed(parameters)
+            return replace(modifier, parameter=parameters.get(modifier.parameter, modifier.parameter), formula=formula)
+
+        def sample_of(sample: Sample) -> Sample:
+            name = processes.get(sample.name, sample.name)
+            return replace(sample, name=name, modifiers=tuple(map(modifier_of, sample.modifiers)))
+
+        return replace(
+            self,
+            channels=tuple(
+                replace(each, name=places.get(each.name, each.name), samples=tuple(map(sample_of, each.samples)))
+                for each in self.channels
+            ),
+            parameters=tuple(replace(each, name=parameters.get(each.name, each.name)) for each in self.parameters),
+            poi=parameters.get(self.poi, self.poi),
+            observations={places.get(name, name): seen for name, seen in self.observations.items()},
+            groups={group: tuple(parameters.get(name, name) for name in mine) for group, mine in self.groups.items()},
+        )
 
 
 # what a parameter is unless its measurement says otherwise: initial value, bounds, constraint (pyhf's

@@ -44,12 +44,7 @@ def to_workspace(model: Model) -> dict[str, Any]:
         }
         for channel in model.channels
     ]
-    kinds = {
-        modifier.parameter: modifier.kind
-        for channel in model.channels
-        for sample in channel.samples
-        for modifier in sample.modifiers
-    }
+    kinds = {modifier.parameter: modifier.kind for _, _, modifier in model.uses()}
     parameters = [_parameter_spec(each, kinds[each.name]) for each in model.parameters]
     return {
         "channels": channels,

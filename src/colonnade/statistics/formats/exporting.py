@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
+from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample, make_model
 from colonnade.statistics.workspace import to_workspace
 
 # how the likelihood of a conversion differs, and where it is the same -> of which parameters or processes
@@ -38,18 +38,10 @@ def tell(differences: Differences, what: str, how: str) -> None:
         names.append(what)
 
 
-def uses(model: Model) -> Iterator[tuple[Channel, Sample, Modifier]]:
-    """Yield every modifier of a model with where it acts."""
-    for channel in model.channels:
-        for sample in channel.samples:
-            for modifier in sample.modifiers:
-                yield channel, sample, modifier
-
-
 def kinds_of(model: Model) -> dict[str, set[str]]:
     """Return the kinds of modifiers that each parameter drives."""
     found: dict[str, set[str]] = {}
-    for _, _, modifier in uses(model):
+    for _, _, modifier in model.uses():
         for name in modifier.parameters:
             found.setdefault(name, set()).add(modifier.kind)
     return found
@@ -60,7 +52,8 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
 
     A symmetric lnN is exactly HistFactory's code 1; an asymmetric one becomes code 4, which has the same values at
     and beyond one standard deviation. Combine's bin-wise uncertainties become staterror, the same at the nominal
-    point. A gmN on one bin of one process is exactly a shapesys. Templates are no longer cut off at zero.
+    point. A gmN on one bin of one process is exactly a shapesys. A normalisation with a normal measurement (rateParam
+    and param) becomes a shape that is linear in it. Templates are no longer cut off at zero.
 
     Raises
     ------
@@ -69,16 +62,19 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
     """
     differences: Differences = {}
     parameters = {each.name: each for each in model.parameters}
-    times = Counter(modifier.parameter for _, _, modifier in uses(model))
+    times = Counter(modifier.parameter for _, _, modifier in model.uses())
     other: set[str] = set()  # parameters of another kind there, with settings of their own
-    for channel, sample, modifier in uses(model):
+    for channel, sample, modifier in model.uses():
         where = f"{modifier.parameter} of {sample.name} in {channel.name}"
         _refuse(modifier, parameters, where)
         if _is_gamma(modifier, parameters):
             _check_gamma(parameters[modifier.parameter], channel, times[modifier.parameter])
         if modifier.kind == "mcstat" or _is_gamma(modifier, parameters):
             other.add(modifier.parameter)
-    overrides = {each.name: _settings(each, differences) for each in model.parameters if each.name not in other}
+    kinds = kinds_of(model)
+    overrides = {
+        each.name: _settings(each, kinds[each.name], differences) for each in model.parameters if each.name not in other
+    }
     channels = [
         Channel(
             channel.name,
@@ -93,14 +89,19 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
 
 def _sample(sample: Sample, parameters: Mapping[str, Parameter], differences: Differences) -> Sample:
     yields, modifiers = sample.yields, []
+    measured: list[Parameter] = []
     for modifier in sample.modifiers:
         if _is_gamma(modifier, parameters):
             # Poisson(count | count gamma): a shapesys of relative error 1/sqrt(count)
             count = parameters[modifier.parameter].auxdata[0]
             yields = yields * count
             modifiers.append(Modifier("shapesys", modifier.parameter, errors=yields / np.sqrt(count)))
+        elif _is_measured(parameters[modifier.parameter]) and modifier.kind == "normfactor":
+            measured.append(parameters[modifier.parameter])
         else:
             modifiers.append(_modifier(modifier, differences))
+    if measured:
+        yields, modifiers = _with_measured(yields, modifiers, measured, differences)
     if sample.template != "plain" and any(each.kind == "histosys" for each in modifiers):
         how = (
             "bins that shapes drive below zero are no longer cut off there, nor is the template brought back to its "
@@ -108,6 +109,34 @@ def _sample(sample: Sample, parameters: Mapping[str, Parameter], differences: Di
         )
         tell(differences, sample.name, how)
     return Sample(sample.name, yields, tuple(modifiers))
+
+
+def _is_measured(parameter: Parameter) -> bool:
+    """Tell whether a parameter has a normal measurement elsewhere than at 0, as that of a rateParam has."""
+    return parameter.scalar and parameter.constraint == "normal" and parameter.auxdata != (0.0,)
+
+
+def _with_measured(
+    yields: Floats, modifiers: list[Modifier], measured: list[Parameter], differences: Differences
+) -> tuple[Floats, list[Modifier]]:
+    """Multiply a sample by what normalisations were measured to be, and let shapes change it by their deviations."""
+    how = (
+        "a measured normalisation became a shape, linear in it, whose parameter is its deviation in standard "
+        "deviations; the product with other shapes of its process is lost"
+    )
+    scale = float(np.prod([each.auxdata[0] for each in measured]))
+    yields = yields * scale
+    scaled = [
+        replace(each, up=each.up * scale, down=each.down * scale, errors=each.errors * scale)
+        if each.kind != "normsys"
+        else each
+        for each in modifiers
+    ]
+    for each in measured:
+        tell(differences, each.name, how)
+        change = yields * each.widths[0] / each.auxdata[0]
+        scaled.append(Modifier("histosys", each.name, yields + change, yields - change, interpolation="code4p"))
+    return yields, scaled
 
 
 def _is_gamma(modifier: Modifier, parameters: Mapping[str, Parameter]) -> bool:
@@ -128,9 +157,20 @@ def _refuse(modifier: Modifier, parameters: Mapping[str, Parameter], where: str)
     if modifier.kind in ("normfactor", "lumi") and each.below and each.below != each.widths:
         msg = f"The two widths of the measurement of {where} can't be said in HistFactory."
         raise ConfigError(msg)
+    if modifier.kind == "normfactor" and each.constraint == "normal" and each.auxdata == (0.0,):
+        msg = f"HistFactory has no normalisation that was measured to be 0, as that of {where} was."
+        raise ConfigError(msg)
 
 
-def _settings(parameter: Parameter, differences: Differences) -> dict[str, object]:
+def _settings(parameter: Parameter, kinds: set[str], differences: Differences) -> dict[str, object]:
+    measured = kinds == {"normfactor"} and _is_measured(parameter)
+    if measured:
+        mean, width = parameter.auxdata[0], parameter.widths[0]
+        parameter = replace(
+            parameter,
+            inits=tuple((value - mean) / width for value in parameter.inits),
+            bounds=tuple(((low - mean) / width, (high - mean) / width) for low, high in parameter.bounds),
+        )
     bounds = parameter.bounds
     if not np.all(np.isfinite(bounds)):
         reach = _FAR * max(1.0, *map(abs, parameter.inits))
@@ -142,7 +182,7 @@ def _settings(parameter: Parameter, differences: Differences) -> dict[str, objec
         "bounds": list(bounds),
         "fixed": list(parameter.fixed),
     }
-    if parameter.constraint == "normal" and parameter.scalar:
+    if parameter.constraint == "normal" and parameter.scalar and not measured:
         settings |= {"auxdata": list(parameter.auxdata), "sigmas": list(parameter.widths)}
     return settings
 
@@ -249,12 +289,15 @@ def write_model(model: Model, path: Path, form: str) -> Export:
     elif form == "xml":
         from colonnade.statistics.formats.xml import to_xml
 
+        if kinds_of(plain).get("lumi", {"lumi"}) != {"lumi"}:
+            tell(differences, "lumi", "is called lumi_norm, as HistFactory XML calls its one luminosity lumi")
+            plain = plain.renamed({"lumi": "lumi_norm"})
         to_xml(plain, path, differences)
     else:
         write_json(path, to_workspace(plain))
     if form in ("pyhf", "xml"):  # a workspace can't mark log-normals: pyhf takes code 4 unless it is told code 1
         how = "a log-normal, which pyhf evaluates exactly with modifier_settings normsys code1, and nearly with code4"
-        for _, _, modifier in uses(plain):
+        for _, _, modifier in plain.uses():
             if modifier.kind == "normsys" and modifier.interpolation == "code1":
                 tell(differences, modifier.parameter, how)
     return Export(form, path, differences)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,21 +44,7 @@ def root_names(model: Model, differences: Differences) -> Model:
         if plain != word:
             tell(differences, word, f"is called {plain}, as ROOT's names have letters, digits and _ only")
 
-    def renamed(sample: Sample) -> Sample:
-        modifiers = tuple(replace(each, parameter=new[each.parameter]) for each in sample.modifiers)
-        return replace(sample, name=new[sample.name], modifiers=modifiers)
-
-    channels = [
-        replace(channel, name=new[channel.name], samples=tuple(map(renamed, channel.samples)))
-        for channel in model.channels
-    ]
-    return replace(
-        model,
-        channels=tuple(channels),
-        parameters=tuple(replace(each, name=new[each.name]) for each in model.parameters),
-        poi=new.get(model.poi, model.poi),
-        observations={new[name]: seen for name, seen in model.observations.items()},
-    )
+    return model.renamed(new, new, new)
 
 
 def to_hs3(model: Model) -> dict[str, Any]:

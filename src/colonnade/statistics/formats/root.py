@@ -17,7 +17,7 @@ from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, tell, uses
+from colonnade.statistics.formats.exporting import Differences, tell
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Sample
 from colonnade.statistics.workspace import from_workspace, quiet
 
@@ -100,7 +100,7 @@ def _samples(model: Model) -> list[dict[str, Any]]:
     for channel in model.channels:
         for sample in channel.samples:
             regions.setdefault(sample.name, []).append(channel.name)
-    measured = {sample.name for _, sample, modifier in uses(model) if modifier.kind == "staterror"}
+    measured = {sample.name for _, sample, modifier in model.uses() if modifier.kind == "staterror"}
     samples: list[dict[str, Any]] = [{"Name": "Data", "SamplePath": "Data", "Data": True}]
     for name, found in regions.items():
         entry: dict[str, Any] = {"Name": name, "SamplePath": name, "Regions": found}
@@ -110,7 +110,7 @@ def _samples(model: Model) -> list[dict[str, Any]]:
 
 def _normfactors(model: Model) -> list[dict[str, Any]]:
     places: dict[str, list[tuple[str, str]]] = {}
-    for channel, sample, modifier in uses(model):
+    for channel, sample, modifier in model.uses():
         if modifier.kind == "normfactor":
             places.setdefault(modifier.parameter, []).append((channel.name, sample.name))
     factors = []
@@ -145,6 +145,8 @@ def _systematics(
     for name in dict.fromkeys([*norms, *shapes]):
         factors = [float(norms[name].up[0]), float(norms[name].down[0])] if name in norms else [1.0, 1.0]
         if name in shapes and channel.bins == 1:
+            how = "a histosys of one bin became a normsys, which is not linear: the same at one standard deviation"
+            tell(differences, name, how)
             factors = [factor * side.sum() / total for factor, side in zip(factors, _sides(shapes[name]), strict=True)]
         elif name in shapes:
             if any(abs(side.sum() / total - 1) > _SAME for side in _sides(shapes[name])):

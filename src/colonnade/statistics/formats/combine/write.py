@@ -16,7 +16,7 @@ import uproot
 
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, kinds_of, tell, uses
+from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
 from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
@@ -166,7 +166,7 @@ def _kinds(model: Model, names: Sequence[str], shapes: set[str]) -> dict[str, st
     """Return the kind of each row: of a shape or a factor, with a constraint or without."""
     free = {each.name for each in model.parameters if each.constraint == "none"}
     ways: dict[str, set[bool]] = {}
-    for _, _, modifier in uses(model):
+    for _, _, modifier in model.uses():
         if modifier.kind == "histosys":
             ways.setdefault(modifier.parameter, set()).add(modifier.interpolation == "log4p")
     kinds = {}
