@@ -346,7 +346,7 @@ def _migrad(
         minuit.limits = list(zip(low, high, strict=True))
         minuit.tol = 1e-3
         minuit.print_level = 0  # which is global, and may have been raised by others
-        minuit.migrad(ncall=_CALLS)
+        minuit.migrad(ncall=_CALLS, iterate=1 if number == 0 else 5)
         if number == 0 and minuit.fval is not None and least - _NO_LOWER < minuit.fval:
             return reached, least
         if minuit.valid and minuit.fval is not None:
