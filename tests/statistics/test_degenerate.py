@@ -305,3 +305,20 @@ def test_a_signal_without_end_that_a_shape_turns_to_nothing():
     # as the signal grows, both bins are empty from where the shape takes all of the second one's away
     shape = low[1] / (low[1] - high[1])
     assert discovery(likelihood).q0 == pytest.approx(2 * (18 + 29) - shape**2, abs=1e-2)
+
+
+def test_many_fits_at_once_find_what_each_finds_alone():
+    """The first fits of a batch begin at all starting points, further ones at those that were of use."""
+    stat = {"name": "stat", "type": "staterror"}
+    samples = [
+        sample("s", [5.0], normfactor()),
+        sample("n", [-8.0], {**stat, "data": [2.6]}),
+        sample("b", [13.0], {**stat, "data": [13.0]}, histosys("h", [6.0], [20.0])),
+    ]
+    likelihood = Likelihood(from_workspace(workspace(samples, [1.0])))
+    data = likelihood.sample_data(likelihood.inits, 120, np.random.default_rng(3))
+    together = fit_at(likelihood, np.full(120, 4.0), data).nll
+    alone = [fit_at(likelihood, np.full(1, 4.0), each[:, None]).nll[0] for each in data.T]
+    once = fit_at(likelihood, np.full(120, 4.0), data, several=False).nll
+    assert np.sum(once > np.array(alone) + 1e-4) > 5
+    np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -112,3 +112,11 @@ def test_toys_of_a_known_significance():
     test = toy_test(likelihood, 1.2, toys=4000, seed=1)
     assert abs(test.observed - asymptotic.observed) < 4 * test.observed_error + 0.01
     assert math.isclose(test.expected[2], asymptotic.expected[2], rel_tol=0.2)
+
+
+def test_pseudo_experiments_are_reported():
+    told = []
+    found = toy_limits(counting(3, 2.5, 2), toys=50, report=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == [50 * number for number in range(1, len(told) + 1)]
+    assert told[-1][0] == 100 * len(found.tests)
+    assert all(done <= total for done, total in told)

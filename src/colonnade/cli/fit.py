@@ -51,8 +51,9 @@ def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None,
         from colonnade.workflow.run import fit_step
         from colonnade.workflow.steps import OutputFolder
 
-        with OutputFolder.reopened(folder, Terminal(quiet=as_json)) as opened:
-            step = fit_step(opened.about, opened.keys("histograms"), reference=options["signal"], scans=scans)
+        quiet = Terminal(quiet=as_json)
+        with OutputFolder.reopened(folder, quiet) as opened:
+            step = fit_step(opened.about, opened.keys("histograms"), quiet, reference=options["signal"], scans=scans)
             result = opened.redo(step)
         content, diagnostics = result.summary.to_json(), result.summary.diagnostics
         if not as_json:

@@ -55,6 +55,7 @@ def limit(
     TARGET is a pyhf workspace, HS3, a Combine datacard, HistFactory XML, a cabinetry configuration or the output folder
     of a run. Several datacards, as LABEL=CARD, are combined.
     """
+    from colonnade.execution.progress import RichProgress, counted
     from colonnade.statistics import Likelihood
     from colonnade.statistics.settings import LimitSettings
     from colonnade.statistics.toys import find_limits
@@ -65,7 +66,13 @@ def limit(
         print_notes(Terminal(), model.notes)
     likelihood = Likelihood(model)
     settings = LimitSettings(level=level, method=method, toys=toys, seed=seed)  # type: ignore[arg-type]  # a click choice
-    limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep)
+    progress = RichProgress(Terminal(stderr=True, quiet=as_json))
+    try:
+        limits, found, rests = find_limits(
+            likelihood, settings, observed=not blind, folder=keep, report=counted(progress, "pseudo-experiments")
+        )
+    finally:
+        progress.end()
     notes = [each.text for each in rests]
     if as_json:
         print_json(_limits_content(limits, found) | {"notes": [*model.notes, *notes]})

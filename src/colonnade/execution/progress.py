@@ -30,12 +30,15 @@ class Progress(Protocol):
 
 
 def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
-    """Return a function of what is done and of all there is to do, which reports to a progress."""
+    """Return a function of what is done and of all there is to do, which reports to a progress.
+
+    Where less is done than before, another stage begins.
+    """
     last = -1
 
     def advance(done: int, total: int) -> None:
         nonlocal last
-        if last < 0:
+        if not 0 <= last <= done:
             progress.begin(what, total)
             last = 0
         progress.advance(done - last)

@@ -32,7 +32,7 @@ from colonnade.statistics.results import (
 )
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
-from colonnade.statistics.toys import ToyLimits, find_limits
+from colonnade.statistics.toys import Report, ToyLimits, find_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ def analyse(
     reference: str | None = None,
     scans: Sequence[str] = (),
     folder: Path | None = None,
+    report: Report | None = None,
 ) -> AnalysisResult:
     """Build every signal point's model, and find its significance and limits.
 
@@ -79,6 +80,8 @@ def analyse(
         Parameters along which the likelihood is profiled, besides the parameter of interest.
     folder
         Where batches of pseudo-experiments are kept, so that an interrupted step goes on where it was.
+    report
+        Called after each of these batches with how many pseudo-experiments of a point are done, and are foreseen.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def analyse(
     for signal in builder.signals:
         built = prepared(builder.build(signal))
         decisions |= dict.fromkeys(built.decisions)
-        point = _point(built, inputs, settings, folder)
+        point = _point(built, inputs, settings, folder, report)
         points.append(point)
         formulas = point.limit.asymptotic or point.limit
         found = 0.0 if point.mu_hat is None else point.mu_hat.value
@@ -156,13 +159,15 @@ def _within(built: BuiltModel, strengths: Sequence[float]) -> BuiltModel:
     return replace(built, model=replace(built.model, parameters=parameters))
 
 
-def _point(built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None) -> Point:
+def _point(
+    built: BuiltModel, inputs: Inputs, settings: ModelSettings, folder: Path | None, report: Report | None
+) -> Point:
     process = inputs.processes[built.signal]
     seen = not blinded(built)
     likelihood = Likelihood(built.model)
     try:
         expected = expected_discovery(likelihood)
-        limits, toys, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder)
+        limits, toys, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder, report=report)
         observed, mu_hat = None, None
         if seen:
             observed = discovery(likelihood).z

@@ -32,6 +32,8 @@ _LEFT = 0.3
 _LARGE, _WIDTHS, _FAR = (10.0, 1000.0), 2.0, 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
+# so many fits of a batch begin at all of several starting points
+_PROBED = 32
 # steps from each of several starting points; the lowest one goes on
 _TRIED = 30
 # how often saddle points are left, one direction at a time
@@ -87,9 +89,8 @@ def minimise(
     found = _from(likelihood, data, theta, free, (low, high))
     if several:
         others = [np.where(free, start, theta) for start in _other_starts(likelihood, found.values, theta, (low, high))]
-        led = _led(likelihood, others, theta, free, (low, high))
-        if others or led:
-            found = lowest_of(found, _best_of(likelihood, data, others, led, free, (low, high), found))
+        starts = [*((each, free) for each in others), *_led(likelihood, others, theta, free, (low, high))]
+        found = lowest_of(found, _best_of(likelihood, data, starts, free, (low, high), found))
     if strict and not found.converged.all():
         index = int(np.argmin(found.converged))
         msg = (
@@ -103,25 +104,54 @@ def minimise(
 def _best_of(
     likelihood: Likelihood,
     data: Floats,
-    starts: list[Floats],
-    led: list[tuple[Floats, Flags]],
+    starts: list[tuple[Floats, Flags]],
     free: Flags,
     bounds: tuple[Floats, Floats],
     found: Minimum,
 ) -> Minimum:
     """Fit a batch from several starting points, all at once, and take the lowest minimum of each fit.
 
-    Of the `led` ones some parameters move first. One that has not converged goes on where it is lower than what was
-    found before.
+    At each starting point stand the parameters that move first. In a large batch the first fits begin at all of them,
+    and the others at those from which any of the first ones found a lower minimum.
     """
-    if led:
-        first, moving = (np.concatenate([each[index] for each in led], axis=1) for index in (0, 1))
-        reached = newton(likelihood, np.tile(data, len(led)), first, moving, bounds, steps=_TRIED).values
-        starts = [*starts, *np.split(reached, len(led), axis=1)]
+    parts = []
+    for at in (slice(0, _PROBED), slice(_PROBED, None)):
+        known = Minimum(found.values[:, at], found.nll[at], found.converged[at])
+        if not len(known.nll) or not starts:
+            parts.append(known)
+            continue
+        here = [(start[:, at], moving[:, at]) for start, moving in starts]
+        lowest, best = _tried(likelihood, data[:, at], here, free[:, at], bounds, known)
+        starts = [starts[index] for index in np.unique(best[_is_lower(lowest, known)])]
+        parts.append(lowest)
+    return Minimum(
+        np.concatenate([part.values for part in parts], axis=1),
+        np.concatenate([part.nll for part in parts]),
+        np.concatenate([part.converged for part in parts]),
+    )
+
+
+def _tried(
+    likelihood: Likelihood,
+    data: Floats,
+    starts: list[tuple[Floats, Flags]],
+    free: Flags,
+    bounds: tuple[Floats, Floats],
+    found: Minimum,
+) -> tuple[Minimum, NDArray[np.intp]]:
+    """Return the lowest minima from several starting points, and which of these led there; `_best_of` says how.
+
+    One that has not converged goes on where it is lower than what was found before.
+    """
     count, batch = len(starts), data.shape[1]
-    seen, moving = np.tile(data, count), np.tile(free, count)
+    first, moving = (np.concatenate([each[index] for each in starts], axis=1) for index in (0, 1))
+    seen, whole = np.tile(data, count), np.tile(free, count)
+    led = np.flatnonzero(np.any(moving != whole, axis=0))
+    if len(led):
+        reached = newton(likelihood, seen[:, led], first[:, led], moving[:, led], bounds, steps=_TRIED)
+        first[:, led] = reached.values
     least = np.tile(found.nll, count)
-    tried = newton(likelihood, seen, np.concatenate(starts, axis=1), moving, bounds, steps=_TRIED, least=least)
+    tried = newton(likelihood, seen, first, whole, bounds, steps=_TRIED, least=least)
     values = tried.values.reshape(-1, count, batch)
     nll = np.where(np.isfinite(tried.nll), tried.nll, np.inf).reshape(count, batch)
     best, each = np.argmin(nll, axis=0), np.arange(batch)
@@ -130,7 +160,7 @@ def _best_of(
     if len(open_):
         part = _from(likelihood, data[:, open_], lowest.values[:, open_], free[:, open_], bounds)
         lowest.values[:, open_], lowest.nll[open_], lowest.converged[open_] = part.values, part.nll, part.converged
-    return lowest
+    return lowest, best
 
 
 def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, bounds: tuple[Floats, Floats]) -> Minimum:

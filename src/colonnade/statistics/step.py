@@ -16,6 +16,7 @@ from colonnade.statistics.analysis import AnalysisResult, analyse
 from colonnade.statistics.build import BuiltModel
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import Inputs, Process
+from colonnade.statistics.toys import Report
 from colonnade.statistics.workspace import to_workspace
 
 
@@ -118,7 +119,9 @@ def meaning_of(datasets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"kinds": kinds, "points": points, "alternatives": alternatives}
 
 
-def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str] = ()) -> AnalysisResult:
+def refit(
+    directory: Path, *, reference: str | None = None, scans: Sequence[str] = (), report: Report | None = None
+) -> AnalysisResult:
     """Do the statistics step again on what a run left in its folder.
 
     The model, the luminosity, what the processes are and whether data may be seen are read from provenance.json.
@@ -127,7 +130,7 @@ def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str]
     ----------
     directory
         The run's output folder.
-    reference, scans
+    reference, scans, report
         As in `analyse`.
 
     Raises
@@ -142,7 +145,7 @@ def refit(directory: Path, *, reference: str | None = None, scans: Sequence[str]
         If a file can't be written.
     """
     inputs, model = load_run(directory)
-    result = analyse(inputs, model, reference=reference, scans=scans, folder=directory / "toys")
+    result = analyse(inputs, model, reference=reference, scans=scans, folder=directory / "toys", report=report)
     write_analysis(result, directory)
     return result
 

@@ -9,6 +9,7 @@ where it was.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from colonnade.statistics.minimise import minimise
 from colonnade.statistics.results import Note
 from colonnade.statistics.settings import LimitSettings
 
+Report = Callable[[int, int], None]
 _BATCH = 1000
 # tested strengths are spread evenly over the asymptotic band, stretched by these factors
 _BELOW, _ABOVE, _POINTS = 0.5, 1.7, 6
@@ -83,7 +85,12 @@ class ToyLimits:
 
 
 def find_limits(
-    likelihood: Likelihood, settings: LimitSettings, *, observed: bool = True, folder: Path | None = None
+    likelihood: Likelihood,
+    settings: LimitSettings,
+    *,
+    observed: bool = True,
+    folder: Path | None = None,
+    report: Report | None = None,
 ) -> tuple[UpperLimits, ToyLimits | None, tuple[Note, ...]]:
     """Set limits by the asymptotic formulas and, if asked for or where these are in doubt, by pseudo-experiments.
 
@@ -110,6 +117,7 @@ def find_limits(
         seed=settings.seed,
         observed=observed,
         folder=folder,
+        report=report,
         asymptotic=formulas,
     )
     notes = formulas.notes
@@ -149,6 +157,7 @@ def toy_test(
     data: Floats | None = None,
     observed: bool = True,
     folder: Path | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> ToyTest:
     """Return CLs of one signal strength from pseudo-experiments (q-tilde).
 
@@ -168,6 +177,8 @@ def toy_test(
         Whether CLs of the data is wanted.
     folder
         Where finished batches are kept.
+    advance
+        Called with the number of pseudo-experiments of each batch that is done.
 
     Raises
     ------
@@ -179,8 +190,8 @@ def toy_test(
     seen = (likelihood.observed if data is None else data)[:, None]
     signal = fit_at(likelihood, np.array([poi]), seen).values[:, 0]
     background = fit_at(likelihood, np.zeros(1), seen).values[:, 0]
-    q_signal = _statistics(likelihood, poi, signal, toys, (seed, 0), folder)
-    q_background = _statistics(likelihood, poi, background, toys, (seed, 1), folder)
+    q_signal = _statistics(likelihood, poi, signal, toys, (seed, 0), folder, advance)
+    q_background = _statistics(likelihood, poi, background, toys, (seed, 1), folder, advance)
     failed = int(np.isnan(q_signal).sum() + np.isnan(q_background).sum())
     if failed > 0.01 * 2 * toys:
         msg = (
@@ -232,23 +243,24 @@ def _statistics(
     toys: int,
     seed: tuple[int, int],
     folder: Path | None,
+    advance: Callable[[int], None] | None,
 ) -> Floats:
     """Return q-tilde of pseudo-experiments, by batches that are kept in the folder."""
     parts = []
     for number, begin in enumerate(range(0, toys, _BATCH)):
         count = min(_BATCH, toys - begin)
-        path = None
-        if folder is not None:
-            path = folder / f"toys-{_identity(likelihood, poi, theta, (*seed, number, count))}.npy"
-            if path.is_file():
-                parts.append(np.load(path, allow_pickle=False))
-                continue
-        rng = np.random.default_rng((*seed, number))
-        drawn = likelihood.sample_data(theta, count, rng)
-        statistic = _q_tilde(likelihood, poi, drawn, theta)
-        if path is not None:
-            with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, statistic, allow_pickle=False)
+        name = f"toys-{_identity(likelihood, poi, theta, (*seed, number, count))}.npy"
+        path = None if folder is None else folder / name
+        if path is not None and path.is_file():
+            statistic = np.load(path, allow_pickle=False)
+        else:
+            drawn = likelihood.sample_data(theta, count, np.random.default_rng((*seed, number)))
+            statistic = _q_tilde(likelihood, poi, drawn, theta)
+            if path is not None:
+                with replacing(path) as temporary, temporary.open("wb") as stream:
+                    np.save(stream, statistic, allow_pickle=False)
+        if advance is not None:
+            advance(count)
         parts.append(statistic)
     return np.concatenate(parts)
 
@@ -292,6 +304,7 @@ def toy_limits(
     data: Floats | None = None,
     observed: bool = True,
     folder: Path | None = None,
+    report: Report | None = None,
     asymptotic: UpperLimits | None = None,
 ) -> ToyLimits:
     """Return upper limits from pseudo-experiments, with their Monte Carlo errors.
@@ -308,6 +321,8 @@ def toy_limits(
         Confidence level.
     observed
         Whether the observed limit is wanted.
+    report
+        Called after each batch with how many pseudo-experiments are done, and how many are foreseen.
     asymptotic
         What the formulas say, if it is known.
 
@@ -321,12 +336,27 @@ def toy_limits(
     known = [each for each in (*asymptotic.expected, asymptotic.observed) if each is not None and np.isfinite(each)]
     low, high = _BELOW * min(known), _ABOVE * max(known)
     tests: dict[float, ToyTest] = {}
+    near = len(_NEAR) * (len(SIGMAS) + observed)
+    done, foreseen = 0, 2 * toys * (_POINTS + near)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if report is not None:
+            report(done, max(done, foreseen))
 
     def test(strengths: list[float]) -> None:
         for poi in strengths:
             if poi not in tests:
                 tests[poi] = toy_test(
-                    likelihood, poi, toys=toys, seed=seed, data=data, observed=observed, folder=folder
+                    likelihood,
+                    poi,
+                    toys=toys,
+                    seed=seed,
+                    data=data,
+                    observed=observed,
+                    folder=folder,
+                    advance=advance,
                 )
 
     strengths = np.geomspace(low, high, _POINTS).tolist()

@@ -207,7 +207,7 @@ def _steps(workflow: Workflow, about: Mapping[str, Any], result: Result, console
     if result.accumulator is not None:
         made.append(_accumulator(result.accumulator))
     if settings.model is not None:
-        made.append(fit_step(about, [histograms.key]))
+        made.append(fit_step(about, [histograms.key], console))
     if settings.bumps is not None:
         made.append(_bumps(settings.bumps, about, result, histograms.key))
     if (classifiers := _classifiers(workflow)) is not None:
@@ -262,7 +262,12 @@ def _meaning(about: Mapping[str, Any]) -> list[Any]:
 
 
 def fit_step(
-    about: Mapping[str, Any], after: Collection[str], *, reference: str | None = None, scans: Sequence[str] = ()
+    about: Mapping[str, Any],
+    after: Collection[str],
+    console: Console,
+    *,
+    reference: str | None = None,
+    scans: Sequence[str] = (),
 ) -> Step:
     """Return the step that fits the histograms of a run.
 
@@ -272,15 +277,24 @@ def fit_step(
         The run's provenance.
     after
         The key of its histograms.
+    console
+        Where progress is shown.
     reference, scans
         As in `colonnade.statistics.refit`.
     """
     from colonnade.statistics import refit
 
+    def run(path: Path) -> Any:
+        progress = RichProgress(console)
+        try:
+            return refit(path, reference=reference, scans=scans, report=counted(progress, "pseudo-experiments"))
+        finally:
+            progress.end()
+
     return Step(
         "fit",
         ("workspace.json", "patchset.json", "fit.json"),
-        lambda path: refit(path, reference=reference, scans=scans),
+        run,
         settings=[about["config"]["model"], _meaning(about), *filter(None, (reference, scans))],
         after=after,
         rooms=("statistics",),
