@@ -169,7 +169,6 @@ class _Run:
     progress: Progress
     axes: Mapping[str, str]
     schema: type | None = None
-    code: ProjectCode = field(init=False)
     keys: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     kept_events: int = 0
@@ -177,13 +176,17 @@ class _Run:
     declared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self.code = collect_code(self.example)
         if self.cache is not None:
             try:
                 self.cache.prepare()
             except OutputError as error:
                 self.progress.say(f"Note: {error}")
                 self.cache = None
+
+    @cached_property
+    def code(self) -> ProjectCode:
+        """The text of the analysis's own modules, for workers and keys."""
+        return collect_code(self.example)
 
     @property
     def example(self) -> Any:
@@ -341,7 +344,7 @@ class _Run:
     def _drive(self, assignments: list[Assignment], job: Job) -> list[Outcome]:
         pool = self._open()
         try:
-            for note in pool.begin(job, self.code):
+            for note in pool.begin(job, ProjectCode() if isinstance(pool, InlinePool) else self.code):
                 self.progress.say(f"Note: {note}")
             self.progress.begin("events", sum(assignment.plan.events for assignment in assignments))
             return drive(pool, assignments, retries=self.settings.retries, progress=self.progress)
