@@ -301,6 +301,38 @@ def test_compared_with_coffea(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "['counts']['reader']: 81 here, 171 by coffea" in capsys.readouterr().err
 
 
+RETURNED = {
+    # coffea reads it when the file is closed already
+    "unread columns": ("processor.column_accumulator(events.Muon.eta)", 0, "numbers agree"),
+    # coffea's + turns their order round, and its += does not
+    "luminosity sections": (
+        'LumiList(events.run, ak.local_index(events.run) + about["entrystart"])',
+        0,
+        "numbers agree",
+    ),
+    "what coffea can't add": (
+        "processor.dict_accumulator(it=processor.list_accumulator([1]))",
+        2,
+        "coffea's own Runner fails on processors/counting.py:Counting",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RETURNED)
+def test_what_coffea_treats_in_its_own_way(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made, code, words = RETURNED[what]
+    text = PROCESSOR.replace('"counts": {', f'"more": {made}, "counts": {{')
+    text = text.replace("import hist\n", "import hist\nfrom coffea.lumi_tools import LumiList\n")
+    path = project(tmp_path)
+    (tmp_path / "processors" / "counting.py").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        main(["compare-coffea", str(path)])
+    assert (caught.value.code or 0) == code
+    told = capsys.readouterr()
+    assert words in (told.err if code else told.out)
+    assert len(told.err.splitlines()) <= 1
+
+
 def filled(values: Any) -> hist.Hist:
     axes = hist.axis.StrCategory(["a", "b"], name="channel"), hist.axis.Regular(2, 0, 10, name="pt")
     made = hist.Hist(*axes, storage="weight")

@@ -15,6 +15,7 @@ import boost_histogram as bh
 import hist
 import numpy as np
 from coffea import processor
+from coffea.lumi_tools import LumiList
 from coffea.processor.executor import ProcessorABC, WorkItem
 from rich.console import Console
 
@@ -23,7 +24,8 @@ from colonnade.errors import ConfigError, EventError
 from colonnade.events.nanoevents import find_nano_schema, lenient
 from colonnade.execution.coffea_processor import seeded, standard_histograms
 from colonnade.execution.plan import make_plan
-from colonnade.serialisation import shown
+from colonnade.faults import sentence
+from colonnade.serialisation import shown, take_apart
 from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import load_datasets, make_coffea_processor
 from colonnade.workflow.run import events_of
@@ -94,7 +96,13 @@ def _by_coffea(workflow: Workflow) -> tuple[Any, dict[str, str]]:
     )
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        made = runner(items, _Seeded(make_coffea_processor(workflow, workflow.coffea)))
+        try:
+            made = runner(items, _Seeded(make_coffea_processor(workflow, workflow.coffea)))
+        except Exception as error:
+            msg = (
+                f"Nothing can be compared, as coffea's own Runner fails on {workflow.coffea.coffea}: {sentence(error)}."
+            )
+            raise EventError(msg) from error
     return made, {dataset.name: dataset.metadata.process for dataset in plan.datasets}
 
 
@@ -106,9 +114,11 @@ class _Seeded(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         self.postprocess = processor.postprocess
 
     def process(self, events: Any) -> Any:
-        """Process a chunk."""
+        """Process a chunk, and read what is returned of it while its file is open."""
         with seeded(events.metadata):
-            return self._processor.process(events)
+            made = self._processor.process(events)
+        take_apart(made)
+        return made
 
 
 def _compare(one: Any, other: Any, *path: Any) -> int:
@@ -141,7 +151,9 @@ def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...]
         for name in view.dtype.names or ("count",):
             yield (*path, name), (view[name] if view.dtype.names else view, value.axes)
         return
-    if isinstance(value, ak.Array):
+    if isinstance(value, LumiList):  # coffea's + turns luminosity sections round, and its += does not
+        value = sorted(np.asarray(value.array).tolist())
+    elif isinstance(value, ak.Array):
         value = ak.to_list(value)
     elif hasattr(value, "__dict__") and not isinstance(value, Mapping | type):
         value = vars(value)
