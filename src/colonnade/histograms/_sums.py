@@ -2,133 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.histograms._kernels import NOT_A_NUMBER
 from colonnade.kinematics.compiled import compiled
 
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 #: from how many variations on it pays to put the events of a bin in a row first
 _MANY = 8
-#: how many entries of an event are written without looking how many it has
-_WIDE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """What is filled into one histogram.
-
-    Attributes
-    ----------
-    place
-        Where the histogram's sums, of shape (regions, bins, variations), start among those of all.
-    size
-        The number of bins.
-    regions
-        The regions that the histogram has, by number.
-    start
-        Where its entries start among the bin numbers of all.
-    offsets
-        Where each event's entries start, counted from there; None if there is one an event.
-    """
-
-    place: int
-    size: int
-    regions: Sequence[int]
-    start: int
-    offsets: Integers | None
-
-
-def accumulate(
-    entries: Sequence[Entries],
-    bins: npt.NDArray[np.int32],
-    chosen: Sequence[Integers],
-    weights: Floats,
-    first: int,
-    values: Floats,
-    variances: Floats,
-    variations: int,
-    block: int,
-) -> tuple[int, int] | None:
-    """Add the weights of the events of each region to their bins; each sum takes them in the order of the events.
-
-    Parameters
-    ----------
-    entries
-        For each histogram, at least one.
-    bins
-        The bin of each entry of all histograms; negative ones are no bin.
-    chosen
-        The events of each region, rising.
-    weights
-        Shape (events, k).
-    first
-        Where the k variations start among those of the histograms.
-    values, variances
-        The sums of weights and of their squares of all histograms, changed in place.
-    variations
-        How many the histograms have.
-    block
-        How many events are filled into all histograms before the next.
-
-    Returns
-    -------
-    tuple of int or None
-        Histogram, and entry of it, if one is met that is not a number.
-    """
-    table = np.empty((len(entries), 6), dtype=np.int64)
-    regions: list[int] = []
-    offsets: list[Integers] = []
-    known: dict[int, int] = {}  # most jagged observables share their offsets
-    known_size = 0
-    for row, entry in zip(table, entries, strict=True):
-        jagged = -1
-        if entry.offsets is not None:
-            if id(entry.offsets) not in known:
-                known[id(entry.offsets)] = known_size
-                known_size += len(entry.offsets)
-                offsets.append(entry.offsets)
-            jagged = known[id(entry.offsets)]
-        row[:] = entry.place, entry.size, len(regions), len(regions) + len(entry.regions), entry.start, jagged
-        regions += entry.regions
-    ends = np.cumsum([len(events) for events in chosen])
-    histogram, place = _accumulate(
-        table,
-        np.array(regions, dtype=np.int64),
-        bins,
-        _joined(offsets),
-        _joined(chosen),
-        ends,
-        # flat, with unsigned places: only so are several variations added at a time
-        weights.reshape(-1),
-        np.uint64(weights.shape[1]),
-        np.uint64(first),
-        values,
-        variances,
-        np.uint64(variations),
-        len(weights),
-        block,
-    )
-    return None if histogram < 0 else (histogram, place)
-
-
-_NONE = np.zeros(0, dtype=np.int64)
-
-
-def _joined(arrays: Sequence[Integers]) -> Integers:
-    """Join arrays, of which there is often one."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate([_NONE, *arrays])
 
 
 @compiled
-def _accumulate(
+def accumulate(
     table: Any,
     regions: Any,
     bins: Any,
@@ -144,6 +30,42 @@ def _accumulate(
     events: int,
     block: int,
 ) -> tuple[int, int]:
+    """Add the weights of the events of each region to their bins; each sum takes them in the order of the events.
+
+    Parameters
+    ----------
+    table
+        For each histogram: where its sums, of shape (regions, bins, variations), start among those of all; its number
+        of bins; where its regions start and end in `regions`; where its entries start in `bins`; where the offsets of
+        its events start in `offsets`, -1 if it has one entry an event.
+    regions
+        The regions of each histogram, by number.
+    bins
+        The bin of each entry of all histograms; negative ones are no bin.
+    offsets
+        Where each event's entries start, counted from the histogram's first.
+    members, ends
+        The events of each region, rising, and where those of each region end.
+    weights
+        Shape (events * count,): flat, with unsigned places, as only so several variations are added at a time.
+    count
+        How many variations have weights.
+    first
+        Where these start among the variations of the histograms.
+    values, variances
+        The sums of weights and of their squares of all histograms, changed in place.
+    variations
+        How many the histograms have.
+    events
+        How many there are.
+    block
+        How many events are filled into all histograms before the next.
+
+    Returns
+    -------
+    tuple of int
+        Histogram, and entry of it, if one is met that is not a number; else -1 and -1.
+    """
     begins = np.zeros(len(ends), dtype=np.int64)
     begins[1:] = ends[:-1]
     reached = begins.copy()
@@ -160,62 +82,11 @@ def _accumulate(
                 if count >= _MANY and len(some) >= size:
                     ends_of_bins, rows, bad = _by_bin(some, bins[start:], to, size, count)
                     _bin_by_bin(ends_of_bins, rows, weights, count, at, values, variances, variations)
-                elif count == 1 and len(to) and 2 * len(some) >= min(stop, events) - (stop - block):
-                    begin, end = stop - block, min(stop, events)
-                    spread = _spread(some, weights[begin:end], to[begin : end + 1], begin)
-                    bad = _entry_by_entry(some, bins[start:], to, begin, spread, at, values, variances, variations)
                 else:
                     bad = _in_turn(some, bins[start:], to, weights, count, at, values, variances, variations)
                 if bad >= 0:
                     return h, bad
     return -1, -1
-
-
-@compiled
-def _spread(some: Any, weights: Any, offsets: Any, begin: int) -> Any:
-    """Return the weight of each entry: that of its event, or 0 where the event is not among those to fill."""
-    own = np.zeros(len(weights))
-    for event in some:
-        own[event - begin] = weights[event - begin]
-    first = offsets[0]
-    spread = np.empty(offsets[-1] - first + _WIDE)
-    for event in range(len(own)):
-        weight, at, stop = own[event], offsets[event] - first, offsets[event + 1] - first
-        # always so many, whatever belongs to others is written over by them: the processor has no number to guess
-        for k in range(_WIDE):
-            spread[at + k] = weight
-        for k in range(at + _WIDE, stop):
-            spread[k] = weight
-    return spread
-
-
-@compiled
-def _entry_by_entry(
-    some: Any,
-    bins: Any,
-    offsets: Any,
-    begin: int,
-    spread: Any,
-    at: Any,
-    values: Any,
-    variances: Any,
-    variations: Any,
-) -> int:
-    """Add the entries of a block of events; those of weight 0 change no sum."""
-    first = offsets[begin]
-    for k in range(len(spread) - _WIDE):
-        b = bins[first + k]
-        if b >= 0:
-            place = at + np.uint64(b) * variations
-            weight = spread[k]
-            values[place] += weight
-            variances[place] += weight * weight
-        elif b == NOT_A_NUMBER:
-            event = np.searchsorted(offsets, first + k, side="right") - 1
-            found = np.searchsorted(some, event)
-            if found < len(some) and some[found] == event:
-                return int(first + k)
-    return -1
 
 
 @compiled

@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.histograms import _kernels
-from colonnade.histograms._layout import Layout, Place
-from colonnade.histograms._sums import Entries, accumulate
-from colonnade.histograms.columns import Column
-from colonnade.histograms.declaration import Histogram, full_axes
+from colonnade.histograms._kernels import Column
+from colonnade.histograms._sums import accumulate
+from colonnade.histograms.declaration import Histogram, Layout, Place, full_axes
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -195,16 +194,35 @@ class HistogramSet(Mapping[str, hist.Hist]):
         """Add events to some histograms, whose columns are given."""
         starts = [0, *itertools.accumulate(len(together[0].content) for _, together in filled)]
         bins = np.zeros(starts[-1], dtype=np.int32)  # half the memory to go through
-        entries = []
-        for (place, together), (start, stop) in zip(filled, itertools.pairwise(starts), strict=True):
+        table = np.empty((len(filled), 6), dtype=np.int64)
+        regions: list[int] = []
+        offsets: dict[int, tuple[int, Integers]] = {}  # most jagged observables share theirs
+        for row, (place, together), (start, stop) in zip(table, filled, itertools.pairwise(starts), strict=True):
             _number(place.histogram, together, bins[start:stop])
-            regions = [self.regions.index(name) for name in place.regions]
-            entries.append(Entries(place.start, math.prod(place.shape[1:-1]), regions, start, together[0].offsets))
-        block = max(_BLOCK // some.weights.shape[1], 1)
-        sums = self._values, self._variances, some.variations
-        bad = accumulate(entries, bins, some.chosen, some.weights, some.first, *sums, block)
-        if bad is not None:
-            number, entry = bad
+            jagged, own = -1, together[0].offsets
+            if own is not None:
+                jagged, _ = offsets.setdefault(id(own), (sum(len(each) for _, each in offsets.values()), own))
+            last = len(regions) + len(place.regions)
+            row[:] = place.start, math.prod(place.shape[1:-1]), len(regions), last, start, jagged
+            regions += [self.regions.index(name) for name in place.regions]
+        events, count = some.weights.shape
+        number, entry = accumulate(
+            table,
+            np.array(regions, dtype=np.int64),
+            bins,
+            _joined([each for _, each in offsets.values()]),
+            _joined(some.chosen),
+            np.cumsum([len(each) for each in some.chosen]),
+            some.weights.reshape(-1),
+            np.uint64(count),
+            np.uint64(some.first),
+            self._values,
+            self._variances,
+            np.uint64(some.variations),
+            events,
+            max(_BLOCK // count, 1),
+        )
+        if number >= 0:
             place, together = filled[number]
             culprit = next(column for column in together if not np.isfinite(column.content[entry]))
             what = "not a number (NaN)" if np.isnan(culprit.content[entry]) else "infinite"
@@ -344,6 +362,11 @@ _NONE = np.zeros(0, dtype=np.int64)
 _BLOCK = 1 << 16
 #: how many entries of histograms are filled in turn with a block of weights; each has a bin number of four bytes
 _TOGETHER = 1 << 23
+
+
+def _joined(arrays: Sequence[Integers]) -> Integers:
+    """Join arrays, of which there is often one."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate([_NONE, *arrays])
 
 
 def _names(histogram: Histogram) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError
-from colonnade.histograms.columns import Column
+from colonnade.histograms._kernels import Column
 from colonnade.processor.pieces import Scorer
 
 # observables, events and their places in the chunk, of one shift
