@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from colonnade.processor.scores import score_all
+from colonnade.processor.chunk_run import score_all
 
 
 class Scorer:

@@ -32,8 +32,8 @@ from colonnade.execution.run import run_datasets
 from colonnade.kinematics.related import mixed
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import write_json
-from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import countable
+from colonnade.processor.pieces import Chunk
 
 _FIRST = np.zeros(1, dtype=np.int64)
 

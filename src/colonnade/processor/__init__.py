@@ -19,6 +19,6 @@ __all__ = [
 
 from colonnade.processor.base import Processor
 from colonnade.processor.cutflow import CutflowRow, cutflow_table
-from colonnade.processor.generator import members, up_down
 from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
 from colonnade.processor.transfers import matrix_weight, measure_transfer
+from colonnade.processor.weights import members, up_down

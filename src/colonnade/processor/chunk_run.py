@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,32 +15,50 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import HistogramSet
+from colonnade.histograms._kernels import Column
 from colonnade.kinematics import accelerate, own, take
 from colonnade.processor import cutflow
-from colonnade.processor.chunk import Chunk
 from colonnade.processor.corrections import OUTSIDE, countable
-from colonnade.processor.generator import GeneratorSum, member_sums
-from colonnade.processor.pieces import Objects, Selection, Shift, as_mask, members_of
-from colonnade.processor.scores import score_all
+from colonnade.processor.pieces import Chunk, Objects, Scorer, Shift, as_mask, members_of
 from colonnade.processor.transfers import Transfers, require_apart
-from colonnade.processor.weights import Weights, finite
+from colonnade.processor.weights import GeneratorSum, Weights, finite, member_sums
 
 if TYPE_CHECKING:
     from colonnade.processor.base import Processor
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+# observables, events and their places in the chunk, of one shift
+Shifted = tuple[Mapping[str, Any], Any, npt.NDArray[np.int64]]
 
 
 @dataclass
 class Passing:
-    """Events, their objects and generator weights, the rows of the cutflow that led to them, and their old places."""
+    """Events that pass the cuts so far.
+
+    Attributes
+    ----------
+    events, objects
+        The events, and their objects.
+    generator
+        The generator's weights, shape (events,).
+    places
+        Where they are in the chunk, shape (events,).
+    rows
+        The rows of the cutflow that led to them.
+    shift
+        How the objects are shifted.
+    observables
+        Name to what each event has.
+    """
 
     events: Any
     objects: Objects
     generator: Floats
     places: npt.NDArray[np.int64]
     rows: dict[str, Floats]
+    shift: Shift = field(default_factory=Shift)
+    observables: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, cuts: Mapping[str, Any]) -> None:
         """Drop the events that fail ordered cuts, and add the cuts' rows.
@@ -83,27 +101,6 @@ class Passing:
         return passed
 
 
-@dataclass
-class _Selected:
-    """The events that pass the preselection under one shift."""
-
-    shift: Shift
-    passing: Passing
-    observables: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def events(self) -> Any:
-        return self.passing.events
-
-    @property
-    def objects(self) -> Objects:
-        return self.passing.objects
-
-    @property
-    def generator(self) -> Floats:
-        return self.passing.generator
-
-
 class ChunkRun:
     """A chunk of events and the analysis that they go through.
 
@@ -134,12 +131,12 @@ class ChunkRun:
         shifts = self._shifts()
         selected = self._select(shifts)
         nominal = next(selected)
-        selection = self._cuts(nominal)
-        opened = self._open(self._masks(selection))
+        cuts = self._cuts(nominal)
+        opened = self._open(self._masks(nominal, cuts))
         generated, ratios = self._generated()
         weights, transfers = self._weights(nominal, opened, ratios), self._transfers(nominal)
         variations = _apart(weights.variations, transfers.variations, [shift.variation for shift in shifts[1:]])
-        counts = self._cutflow(nominal, selection, weights)
+        counts = self._cutflow(nominal, cuts, weights)
         parts = ("", *self._parts())
         filled = {part: HistogramSet(analysis.histograms, list(analysis.regions), variations) for part in parts}
         members = self._members(nominal)
@@ -160,9 +157,9 @@ class ChunkRun:
                 part: np.array([mask.sum(), nominal.generator[mask].sum()]) for part, mask in members.items()
             }
         first = 1 + len(weights.variations) + len(transfers.variations)
-        del nominal, selection, weights, transfers, members  # one shift is in memory at a time
+        del nominal, cuts, weights, transfers, members  # one shift is in memory at a time
         for place, one in enumerate(selected, start=first):
-            opened = self._open(self._masks(self._cuts(one)))
+            opened = self._open(self._masks(one, self._cuts(one)))
             others = self._weights(one, opened), self._transfers(one), self._members(one)
             self._fill(filled, one, opened, *others, place)
         if outside:
@@ -172,7 +169,7 @@ class ChunkRun:
     def columns(self, shift: str) -> dict[str, Any]:
         """Return what `Processor.columns` does."""
         (one,) = self._select([Shift.of(shift, self._analysis.shifts)])
-        masks = self._masks(self._cuts(one))
+        masks = self._masks(one, self._cuts(one))
         opened = self._open(masks)
         hidden = np.zeros(len(one.generator), dtype=bool)
         for name in masks.keys() - opened.keys():
@@ -190,10 +187,10 @@ class ChunkRun:
         """Return what `Processor.kept` does."""
         passed = np.zeros(len(self._events), dtype=bool)
         for one in self._select(self._shifts()):
-            left = one.passing.places
+            left = one.places
             if regions:
-                selection = self._cuts(one)
-                left = left[np.any([selection.all(*self._analysis.regions[name].cuts) for name in regions], axis=0)]
+                masks = self._masks(one, self._cuts(one))
+                left = left[np.any([masks[name] for name in regions], axis=0)]
             passed[left] = True
         return passed, float(self._generator.sum())
 
@@ -205,7 +202,7 @@ class ChunkRun:
     def _fills(self, variation: str) -> bool:
         return any(histogram.fills(variation) for histogram in self._analysis.histograms)
 
-    def _wanted(self, one: _Selected) -> Callable[[str], bool]:
+    def _wanted(self, one: Passing) -> Callable[[str], bool]:
         """Return what tells whether a variation of weights is to be made; of shifted objects none is."""
         varied = self._analysis.variations and not one.shift.direction and not self._chunk.alternative
         return self._fills if varied else lambda _: False
@@ -221,7 +218,7 @@ class ChunkRun:
         made = self._analysis.generator(self._events) if varied else {}
         return member_sums(made, self._generator, self._chunk.where)
 
-    def _select(self, shifts: Sequence[Shift]) -> Iterator[_Selected]:
+    def _select(self, shifts: Sequence[Shift]) -> Iterator[Passing]:
         """Run the analysis up to its observables, for each shift."""
         analysis, events = self._analysis, self._events
         rows = {cutflow.ALL: cutflow.row(self._generator)}
@@ -234,19 +231,19 @@ class ChunkRun:
             return shifted
         selected = list(shifted)
         for name, scorer in analysis.scorers.items():
-            scores = score_all(scorer, [(one.observables, one.events, one.passing.places) for one in selected])
+            scores = score_all(scorer, [(one.observables, one.events, one.places) for one in selected])
             for one, score in zip(selected, scores, strict=True):
                 named = score if isinstance(score, Mapping) else {"": score}
                 one.observables |= {f"{name}_{key}" if key else name: values for key, values in named.items()}
         return iter(selected)
 
-    def _shifted(self, passing: Passing, shift: Shift) -> _Selected:
+    def _shifted(self, passing: Passing, shift: Shift) -> Passing:
         # what a shift assigns to its events, or to common objects, no other shift sees
         shifted = own(passing.events)
         objects = self._required(self._analysis.objects(shifted, shift), "objects")
         joined = passing.objects.joined(objects)
-        one = _Selected(shift, replace(passing, events=shifted, objects=joined, rows={**passing.rows}))
-        one.passing.apply(self._analysis.preselection(one.passing.objects))
+        one = replace(passing, events=shifted, objects=joined, rows={**passing.rows}, shift=shift)
+        one.apply(self._analysis.preselection(one.objects))
         one.observables = dict(self._analysis.observables(one.events, one.objects))
         return one
 
@@ -257,7 +254,7 @@ class ChunkRun:
         raise ConfigError(msg)
 
     def _weights(
-        self, one: _Selected, opened: Mapping[str, Mask], ratios: Mapping[str, Any] = MappingProxyType({})
+        self, one: Passing, opened: Mapping[str, Mask], ratios: Mapping[str, Any] = MappingProxyType({})
     ) -> Weights:
         nobody = np.zeros(len(one.generator), dtype=bool)  # of a region that is blinded
         weights = Weights(
@@ -272,11 +269,11 @@ class ChunkRun:
             self._analysis.data_weights(one.events, one.objects, weights)
         else:
             weights.add("generator", one.generator)
-            weights.vary(ratios, one.passing.places)
+            weights.vary(ratios, one.places)
             self._analysis.weights(one.events, one.objects, weights)
         return weights
 
-    def _transfers(self, one: _Selected) -> Transfers:
+    def _transfers(self, one: Passing) -> Transfers:
         transfers = Transfers(len(one.generator), self._chunk.where, wanted=self._wanted(one))
         if any(region.transfer for region in self._analysis.regions.values()):
             self._analysis.transfers(one.events, one.objects, transfers)
@@ -285,7 +282,7 @@ class ChunkRun:
     def _parts(self) -> Sequence[str]:
         return () if self._chunk.is_data else tuple(self._analysis.parts.get(self._chunk.process, ()))
 
-    def _members(self, one: _Selected) -> dict[str, Mask]:
+    def _members(self, one: Passing) -> dict[str, Mask]:
         """Return which events are of each part, what is left as that without a name."""
         names = self._parts()
         made = self._analysis.split(one.events, one.objects) if names else {}
@@ -294,7 +291,7 @@ class ChunkRun:
     def _fill(
         self,
         filled: Mapping[str, HistogramSet],
-        one: _Selected,
+        one: Passing,
         opened: Mapping[str, Mask],
         weights: Weights,
         transfers: Transfers,
@@ -311,23 +308,29 @@ class ChunkRun:
                 for spread, of_factor in transfers.spread(matrix, mine, regions):
                     filled[part].fill(one.observables, of_factor, spread, first, self._chunk.where)
 
-    def _cuts(self, one: _Selected) -> Selection:
+    def _cuts(self, one: Passing) -> dict[str, Mask]:
+        """Return the cuts that regions name."""
         analysis = self._analysis
         produced = analysis.cuts(one.events, one.objects, one.observables)
         needed = dict.fromkeys(cut for region in analysis.regions.values() for cut in region.cuts)
         for name, region in analysis.regions.items():
             for cut in region.cuts:
-                if cut in one.passing.rows:
+                if cut in one.rows:
                     msg = f"region {name!r} repeats the cut {cut!r} of the preselection; name it in one of the two."
                     raise ConfigError(msg)
                 if cut not in produced:
                     hint = nearest(cut, produced)
                     msg = f"region {name!r} needs the cut {cut!r}, which cuts() does not produce{hint}."
                     raise ConfigError(msg)
-        return Selection({cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}, len(one.generator))
+        return {cut: as_mask(produced[cut], cut, len(one.generator)) for cut in needed}
 
-    def _masks(self, selection: Selection) -> dict[str, Mask]:
-        return {name: selection.all(*region.cuts) for name, region in self._analysis.regions.items()}
+    def _masks(self, one: Passing, cuts: Mapping[str, Mask]) -> dict[str, Mask]:
+        """Return the events of each region: those that pass all of its cuts."""
+        everyone = np.ones(len(one.generator), dtype=bool)
+        return {
+            name: np.logical_and.reduce([everyone, *(cuts[cut] for cut in region.cuts)])
+            for name, region in self._analysis.regions.items()
+        }
 
     def _open(self, masks: Mapping[str, Mask]) -> dict[str, Mask]:
         """Return the regions that may be looked at in these events."""
@@ -338,14 +341,14 @@ class ChunkRun:
         require_apart(masks, opened, analysis.regions, self._chunk.where)
         return opened
 
-    def _cutflow(self, one: _Selected, selection: Selection, weights: Weights) -> dict[str, dict[str, Floats]]:
+    def _cutflow(self, one: Passing, cuts: Mapping[str, Mask], weights: Weights) -> dict[str, dict[str, Floats]]:
         regions = self._analysis.regions
         counts: dict[str, dict[str, Floats]] = {name: {} for name in regions}
         for group in weights.groups(regions):
-            cuts = [regions[name].cuts for name in group]
-            sums = cutflow.region_counts(selection, cuts, weights.weight(region=group[0]))
-            for name, names, rows in zip(group, cuts, sums, strict=True):
-                counts[name] = {**one.passing.rows, **dict(zip(names, rows, strict=True))}
+            own_cuts = [regions[name].cuts for name in group]
+            sums = cutflow.region_counts(cuts, own_cuts, weights.weight(region=group[0]))
+            for name, names, rows in zip(group, own_cuts, sums, strict=True):
+                counts[name] = {**one.rows, **dict(zip(names, rows, strict=True))}
         opened = self._open(dict.fromkeys(regions, np.zeros(0, dtype=bool)))
         if len(opened) == len(regions):
             return counts
@@ -367,3 +370,56 @@ def _apart(*names: Sequence[str]) -> tuple[str, ...]:
         msg = f"the variation {twice!r} comes from two of weights, transfer factors and shifts; rename one."
         raise ConfigError(msg)
     return variations
+
+
+def score_all(scorer: Scorer, shifts: Sequence[Shifted]) -> list[Any]:
+    """Score the events of each shift; what a scorer asks of the nominal ones tells what its scores depend on.
+
+    Parameters
+    ----------
+    scorer
+        It is called with the nominal events, and once more with those of all shifts that change a bit of its inputs.
+    shifts
+        For each shift what its events are, the nominal one first.
+
+    Returns
+    -------
+    list
+        For each shift what the scorer returns.
+    """
+    nominal, *others = shifts
+    noted = _Noted(nominal[0])
+    (scores,) = scorer.score_variations([noted], [nominal[1]])
+    changed = [not _same(nominal, one, noted.asked) for one in others]
+    left = [one for one, new in zip(others, changed, strict=True) if new]
+    made = iter(scorer.score_variations([one[0] for one in left], [one[1] for one in left]) if left else ())
+    return [scores, *(next(made) if new else scores for new in changed)]
+
+
+class _Noted(Mapping[str, Any]):
+    """Observables that remember which of them were asked for."""
+
+    def __init__(self, observables: Mapping[str, Any]) -> None:
+        self._observables = observables
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return self._observables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._observables)
+
+    def __len__(self) -> int:
+        return len(self._observables)
+
+
+def _same(nominal: Shifted, one: Shifted, names: Collection[str]) -> bool:
+    """Tell whether a shift has the nominal events, with the same observables to the bit."""
+    if not names or not np.array_equal(nominal[2], one[2]):
+        return False
+    try:
+        pairs = [[Column.of(each[0][name], name, len(each[2])) for each in (nominal, one)] for name in names]
+    except ConfigError:  # no numbers, or lists of lists
+        return False
+    return all(before.same(after) for before, after in pairs)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
 from colonnade.inputs import check_nesting, read_file, require_file
-from colonnade.processor.chunk import Chunk
+from colonnade.processor.pieces import Chunk
 
 _FORMULA = re.compile(rb'"expression"\s*:\s*"((?:[^"\\]|\\.)*)"')
 #: letters of a formula of a correction

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.kinematics.compiled import compiled
-from colonnade.processor.pieces import Selection
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Counts = dict[str, dict[str, Floats]]
 
 ALL = "all events"
@@ -117,13 +117,13 @@ def _sum_passed(weights: Any, passed: Any) -> Any:
     return float(count), total, squares
 
 
-def region_counts(selection: Selection, regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:
+def region_counts(cuts: Mapping[str, Mask], regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:
     """Count the events of all regions in one pass.
 
     Parameters
     ----------
-    selection
-        The cuts of each event.
+    cuts
+        Cut to boolean array, shape (events,).
     regions
         For each region its cuts, in order.
     weights
@@ -135,24 +135,24 @@ def region_counts(selection: Selection, regions: Sequence[Sequence[str]], weight
         For each region an array of shape (cuts, 6): raw, weighted and squared sums after each cut, and the same
         with all cuts but this one.
     """
-    starts = np.cumsum([0, *(len(cuts) for cuts in regions)]).astype(np.int64)
-    places = np.array([place for cuts in regions for place in selection.places(cuts)], dtype=np.int64)
+    starts = np.cumsum([0, *(len(names) for names in regions)]).astype(np.int64)
+    order = {cut: place for place, cut in enumerate(cuts)}
+    places = np.array([order[cut] for names in regions for cut in names], dtype=np.int64)
     sums = np.zeros((len(places), 6))
     if len(places):
-        _count(selection.bits, starts, places, np.ascontiguousarray(weights), sums)
+        _count(np.column_stack(list(cuts.values())), starts, places, np.ascontiguousarray(weights), sums)
     return [sums[starts[i] : starts[i + 1]] for i in range(len(regions))]
 
 
 @compiled
-def _count(bits: Any, starts: Any, places: Any, weights: Any, sums: Any) -> None:
-    one = np.uint64(1)
-    for event in range(len(bits)):
-        passed, weight = bits[event], weights[event]
+def _count(passed: Any, starts: Any, places: Any, weights: Any, sums: Any) -> None:
+    for event in range(len(passed)):
+        weight = weights[event]
         square = weight * weight
         for region in range(len(starts) - 1):
             failed, culprit = 0, -1
             for place in range(starts[region], starts[region + 1]):
-                if (passed >> np.uint64(places[place])) & one:
+                if passed[event, places[place]]:
                     if failed == 0:
                         sums[place, 0] += 1.0
                         sums[place, 1] += weight

@@ -1,4 +1,4 @@
-"""What an analysis is written with: regions, objects and shifts."""
+"""What an analysis is written with: regions, objects and shifts; and what the metadata of its events say."""
 
 from __future__ import annotations
 
@@ -287,6 +287,70 @@ def _require_one_length(lengths: Mapping[str, int]) -> None:
         raise ConfigError(msg)
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """A range of entries of one file.
+
+    Attributes
+    ----------
+    dataset
+        Name of the dataset.
+    process
+        Name of the process; the dataset's, where the metadata say none.
+    kind
+        "data", "background" or "signal".
+    alternative
+        Whether it is an alternative sample, of which nothing is varied.
+    where
+        Dataset, file and entries, for messages.
+    luminosity_mask
+        The golden JSON file of data, if they have one.
+    triggers, triggers_before
+        Of data of several primary datasets: the triggers of this one, and those of datasets that come before it.
+    """
+
+    dataset: str
+    process: str
+    kind: str
+    where: str
+    luminosity_mask: str | None
+    triggers: tuple[str, ...] = ()
+    triggers_before: tuple[str, ...] = ()
+    alternative: bool = False
+
+    @property
+    def is_data(self) -> bool:
+        """Whether these are collisions that were recorded."""
+        return self.kind == "data"
+
+    @classmethod
+    def of(cls, events: Any) -> Chunk:
+        """Read ``events.metadata``; events without a kind are data if they have no generator weights.
+
+        Raises
+        ------
+        ConfigError
+            If the kind is not known.
+        """
+        metadata: Mapping[str, Any] = getattr(events, "metadata", None) or {}
+        dataset = str(metadata.get("dataset", "events"))
+        kind = metadata.get("kind") or ("background" if "genWeight" in ak.fields(events) else "data")
+        if kind not in ("data", "background", "signal"):
+            msg = f"dataset {dataset!r}: its kind is {kind!r}; allowed: data, background, signal."
+            raise ConfigError(msg)
+        words = [f"in dataset {dataset!r}"]
+        if metadata.get("filename"):
+            words.append(f"file {metadata['filename']}")
+        if metadata.get("entrystart") is not None:
+            words.append(f"entries {metadata['entrystart']} to {metadata.get('entrystop', '?')}")
+        path = metadata.get("luminosity_mask")
+        process = str(metadata.get("process", dataset))
+        own, before = (tuple(metadata.get(key) or ()) for key in ("triggers", "triggers_before"))
+        mask = None if path is None else str(path)
+        alternative = metadata.get("varies") is not None
+        return cls(dataset, process, kind, ", ".join(words), mask, own, before, alternative)
+
+
 class Scorer(Protocol):
     """What makes a further observable of the others: a classifier, see `colonnade.inference.Classifier`."""
 
@@ -307,49 +371,6 @@ class Scorer(Protocol):
             named ``score`` that gives ``top`` makes the observable ``score_top``.
         """
         ...
-
-
-class Selection:
-    """Named cuts on some events, kept as one bit a cut, as coffea's PackedSelection does; read-only, so built at once.
-
-    Parameters
-    ----------
-    cuts
-        Name to boolean array, at most 64.
-    events
-        Length of the arrays.
-
-    Attributes
-    ----------
-    bits
-        Shape (events,): which cuts each event passes.
-
-    Raises
-    ------
-    ConfigError
-        If there are too many cuts.
-    """
-
-    def __init__(self, cuts: Mapping[str, npt.NDArray[np.bool_]], events: int) -> None:
-        if len(cuts) > 64:
-            msg = f"the regions use {len(cuts)} different cuts; at most 64 are possible, so join some."
-            raise ConfigError(msg)
-        self._places = {cut: place for place, cut in enumerate(cuts)}
-        self.bits = np.zeros(events, dtype=np.uint64)
-        for place, mask in enumerate(cuts.values()):
-            self.bits |= mask.astype(np.uint64) << np.uint64(place)
-
-    def places(self, cuts: Iterable[str]) -> list[int]:
-        """Return which bits stand for some cuts."""
-        return [self._places[cut] for cut in cuts]
-
-    def all(self, *cuts: str) -> npt.NDArray[np.bool_]:
-        """Return the events that pass all of some cuts."""
-        if not cuts:
-            return np.ones(len(self.bits), dtype=bool)
-        required = np.uint64(sum(1 << place for place in self.places(cuts)))
-        passed: npt.NDArray[np.bool_] = (self.bits & required) == required
-        return passed
 
 
 def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
