@@ -14,8 +14,8 @@ from colonnade.config import read_json
 from colonnade.output import write_json
 from colonnade.plotting.draw import draw_all
 from colonnade.plotting.lines import Step, StepPlot
-from colonnade.plotting.plot import Caption, Picture, path_part
-from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.settings import Caption, PlotSettings
+from colonnade.plotting.style import Picture, path_part
 from colonnade.report import PageSection, read_images, write_page
 from colonnade.statistics.resonance import Bumps, Spectrum
 from studies.heavy_higgs.sculpting import Sculpting, sculpting

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS, SIGNAL_DASHES
+from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS, SIGNAL_DASHES
 from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]

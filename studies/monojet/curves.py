@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from colonnade.plotting.draw import save
-from colonnade.plotting.labels import SIGNAL_COLOURS
+from colonnade.plotting.settings import SIGNAL_COLOURS
 from colonnade.plotting.style import style
 
 Floats = NDArray[np.float64]

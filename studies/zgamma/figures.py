@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
-from colonnade.plotting.plot import Caption, Floats, Picture, Plot, path_part
-from colonnade.plotting.style import canvas, height_in_points, rows_with_names, ticks
+from colonnade.plotting.settings import Caption
+from colonnade.plotting.style import Floats, Picture, Plot, canvas, height_in_points, path_part, rows_with_names, ticks
 
 _MASS = "Mass"
 _SYMBOLS = {"z": "Z (counting)", "z_wilks": "Z (likelihood, frozen)", "z_free": "Z (likelihood, free)"}

@@ -5,7 +5,7 @@ import pytest
 from helpers.made_run import drawn, reported
 from PIL import Image
 
-from colonnade.plotting.classifier_pictures import classifier_pictures
+from colonnade.plotting.pictures import classifier_pictures
 from colonnade.plotting.settings import PlotSettings
 from colonnade.workflow.folder import load_run
 

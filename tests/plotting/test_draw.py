@@ -19,9 +19,10 @@ from colonnade.errors import ConfigError, InputError
 from colonnade.execution import Ledger, Result
 from colonnade.plotting import PlotSettings, draw_run
 from colonnade.plotting.draw import pictures_of, read_index
-from colonnade.plotting.plot import path_part
+from colonnade.plotting.lines import LimitPlot
+from colonnade.plotting.pictures import significance_pictures
 from colonnade.plotting.stack import StackPlot
-from colonnade.plotting.summaries import LimitPlot, significance_pictures
+from colonnade.plotting.style import path_part
 from colonnade.workflow.folder import load_run
 
 FEW = PlotSettings(regions=("SR1_mm",), histograms=("mll",), formats=("png",), resolution=60)
@@ -136,7 +137,7 @@ def test_a_grid_of_two_parameters_is_a_curve_for_each_row(blinded_run):
         for name, (mass, chi) in zip(names, grid * 3, strict=True)
     }
     (picture,) = significance_pictures(replace(run, parameters=points))
-    curves = picture.plot.curves
+    curves = [line for line in picture.plot.lines if line.dash != "none"]
     assert [curve.title for curve in curves[:2]] == [
         "Dark Higgs, $m_{\\chi}$ = 1 GeV",
         "Dark Higgs, $m_{\\chi}$ = 5 GeV",

@@ -9,10 +9,9 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import CutPlot, Kept, PlanePlot
-from colonnade.plotting.plot import Caption
+from colonnade.plotting.lines import CutPlot, Kept, LimitPlot, Line, LinePlot, PlanePlot
+from colonnade.plotting.settings import Caption
 from colonnade.plotting.stack import Component, StackPlot
-from colonnade.plotting.summaries import Curve, LimitPlot, SignificancePlot
 
 X = np.array([130.0, 400, 1000])
 EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
@@ -45,14 +44,19 @@ def test_observed_limits_and_a_single_point():
     figure.canvas.draw()
 
 
-def test_significances():
-    curves = (Curve("DH", X, np.array([6.0, 3, 0.1])), Curve("LV", X, np.array([1.0, 0.5, 0.2]), np.full(3, 0.4)))
-    axes = SignificancePlot(curves, "m").figure().axes[0]
-    assert axes.get_yscale() == "log"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["DH", "LV", "LV, observed"]
-    flat = SignificancePlot((Curve("DH", X, np.zeros(3)),), "m").figure().axes[0]
-    assert flat.get_yscale() == "linear"
+def test_lines_with_points():
+    lines = (
+        Line("DH", X, np.array([6.0, 3, 1]), marker="o"),
+        Line("DH, observed", X, np.full(3, 2.0), dash="none", marker="o"),
+    )
+    axes = LinePlot(lines, "m", "Z", (3, 50), from_zero=True).figure().axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DH", "DH, observed"]
+    assert axes.lines[1].get_linestyle() == "None"
+    assert axes.get_xlim()[0] < X[0]
+    assert axes.get_xlim()[1] > X[-1]
+    levels = {float(line.get_ydata()[0]) for line in axes.lines if list(line.get_xdata()) == [0, 1]}
+    assert 3 in levels
+    assert 50 not in levels
 
 
 def test_kept_by_cut():

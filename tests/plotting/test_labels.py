@@ -9,8 +9,14 @@ import pytest
 from helpers.made_run import empty_run
 
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.labels import BACKGROUND_COLOURS, literal, parameter_label, region_title
-from colonnade.plotting.settings import PlotSettings, ProcessStyle
+from colonnade.plotting.settings import (
+    BACKGROUND_COLOURS,
+    PlotSettings,
+    ProcessStyle,
+    literal,
+    parameter_label,
+    region_title,
+)
 from colonnade.workflow.folder import load_run
 
 

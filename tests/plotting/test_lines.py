@@ -7,7 +7,7 @@ import pytest
 
 from colonnade.plotting.draw import save
 from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
-from colonnade.plotting.plot import Caption
+from colonnade.plotting.settings import Caption
 
 EDGES = np.linspace(0.0, 4.0, 5)
 CENTERS = EDGES[:-1] + 0.5

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from colonnade.config import parse_settings
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.histogram_pictures import stack_of
-from colonnade.plotting.labels import Process
-from colonnade.plotting.projection import FlatUncertainty, Histogram, axis_of, model_uncertainties, project
+from colonnade.plotting.projection import Histogram, axis_of, model_uncertainties, project
 from colonnade.plotting.run import Run
+from colonnade.plotting.settings import Process
+from colonnade.plotting.stack import stack_of
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 numbers = st.floats(-50, 200, allow_nan=False)
@@ -85,11 +85,14 @@ def test_one_direction_is_mirrored():
 
 def test_flat_uncertainties_move_their_processes_together():
     parts = {"ww": filled({"nominal": [0, 10, 0, 0, 0]}), "zz": filled({"nominal": [0, 30, 0, 0, 0]})}
-    flat = (FlatUncertainty("norm", 1.2, 0.9, ("w*", "z*")), FlatUncertainty("other", 2, 0.5, ("tt",)))
+    flat = (
+        SystematicSettings(name="norm", type="normsys", up=1.2, down=0.9, processes=("w*", "z*")),
+        SystematicSettings(name="other", type="normsys", up=2, down=0.5, processes=("tt",)),
+    )
     found = project(parts, ["ww", "zz"], "SR", flat)
     assert found.up[0] == pytest.approx(8)
     assert found.down[0] == pytest.approx(4)
-    only = (FlatUncertainty("norm", 1.2, 0.9, regions=("CR*",)),)
+    only = (SystematicSettings(name="norm", type="normsys", up=1.2, regions=("CR*",)),)
     assert not project(parts, ["ww", "zz"], "SR", only).up.any()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from colonnade.plotting.plot import Caption
+from colonnade.plotting.settings import Caption
 from colonnade.plotting.stack import Component, StackPlot
 
 EDGES = np.array([0.0, 10, 20, 30])

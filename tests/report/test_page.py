@@ -18,7 +18,7 @@ from colonnade.cli import main
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw_all
 from colonnade.plotting.lines import Line, LinePlot
-from colonnade.plotting.plot import Picture
+from colonnade.plotting.style import Picture
 from colonnade.report import PageSection, read_images, write_page
 from colonnade.report import page as page_module
 from colonnade.report.sections import SECTIONS

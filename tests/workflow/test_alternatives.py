@@ -77,7 +77,7 @@ def test_it_is_no_process_of_its_own(project: Path) -> None:
     assert run.of_kind("background") == ["background"]
     expected = load(project / "out")["pt"]["background"]["CR", "nominal", :].values().sum()
     assert run.yields["CR"].total.value == pytest.approx(expected)
-    from colonnade.plotting.yields import merged_cutflow
+    from colonnade.plotting.run import merged_cutflow
 
     assert merged_cutflow(run.result, ["background"], "CR")[0].weighted == pytest.approx(1000.0)
     assert len(run.result.cutflow) == 3 + len(SAMPLES)  # its own account is there

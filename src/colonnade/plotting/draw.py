@@ -27,14 +27,18 @@ from PIL import Image
 
 from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.output import replacing, write_json
-from colonnade.plotting.classifier_pictures import classifier_pictures
 from colonnade.plotting.fit_pictures import bump_pictures, fit_pictures
-from colonnade.plotting.histogram_pictures import histogram_pictures
-from colonnade.plotting.plot import Picture
+from colonnade.plotting.pictures import (
+    classifier_pictures,
+    cutflow_pictures,
+    histogram_pictures,
+    limit_pictures,
+    significance_pictures,
+    yields_picture,
+)
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
-from colonnade.plotting.style import style
-from colonnade.plotting.summaries import cutflow_pictures, limit_pictures, significance_pictures, yields_picture
+from colonnade.plotting.style import Picture, style
 from colonnade.processes import processes_of, undisturbed
 from colonnade.statistics.templates import matching
 

@@ -14,13 +14,11 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.labels import BACKGROUND_COLOURS, SIGNAL_COLOURS, literal, region_title
 from colonnade.plotting.lines import FitPlot, Line, Step, StepPlot
-from colonnade.plotting.plot import Caption, Picture, Plot, path_part
 from colonnade.plotting.run import Run
-from colonnade.plotting.settings import PlotSettings
+from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS, Caption, PlotSettings, literal, region_title
 from colonnade.plotting.stack import Component, StackPlot
-from colonnade.plotting.style import style
+from colonnade.plotting.style import Picture, Plot, path_part, style
 from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
 from colonnade.statistics.resonance.checks import Closure, WilksCheck
 from colonnade.statistics.results import ChannelYields, DiagnosisSummary

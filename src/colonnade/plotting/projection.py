@@ -9,11 +9,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from colonnade.plotting.plot import Floats
 from colonnade.statistics.eras import EraPart, era_variations
 from colonnade.statistics.members import member_variations
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -146,28 +148,7 @@ def _consecutive(values: Sequence[int]) -> bool:
     return list(values) == list(range(values[0], values[0] + len(values)))
 
 
-@dataclass(frozen=True)
-class FlatUncertainty:
-    """A relative uncertainty on whole processes, from the workflow's model.
-
-    Attributes
-    ----------
-    name : str
-        Of the nuisance parameter.
-    up, down : float
-        Factors on the yield.
-    processes, regions : tuple of str
-        Names or globs.
-    """
-
-    name: str
-    up: float
-    down: float
-    processes: tuple[str, ...] = ("*",)
-    regions: tuple[str, ...] = ("*",)
-
-
-def _applies(each: OfModel, process: str, region: str) -> bool:
+def _applies(each: SystematicSettings, process: str, region: str) -> bool:
     return any(fnmatchcase(process, name) for name in each.processes) and any(
         fnmatchcase(region, name) for name in each.regions
     )
@@ -205,13 +186,9 @@ class Projection:
         return np.sqrt(self.variances + self.down**2)
 
 
-#: what a model says of uncertainties beyond the variations: factors on processes, and how members are combined
-OfModel = FlatUncertainty | SystematicSettings
-
-
 def model_uncertainties(
     model: ModelSettings | None, simulated: Sequence[str], era: str | None = None
-) -> tuple[OfModel, ...]:
+) -> tuple[SystematicSettings, ...]:
     """Return what a model says beyond the variations in the histograms: normalisations, and how members are combined.
 
     Those of the luminosity move simulated processes. Of the sum of eras those that move eras differently are in the
@@ -220,28 +197,27 @@ def model_uncertainties(
     if model is None:
         return ()
     here = [each for each in model.systematics if era is not None or not each.by_era]
-    found: list[OfModel] = [each for each in here if each.combine]
-    found += [
-        FlatUncertainty(each.name, each.up, each.down or 1 / each.up, each.processes, each.regions)
-        for each in here
-        if each.type == "normsys" and each.up is not None
-    ]
-    found += [
-        FlatUncertainty(name, 1 + sizes[era], 1 / (1 + sizes[era]), tuple(simulated))
-        for name, sizes in model.luminosity_uncertainties.items()
-        if era is not None and era in sizes
-    ]
+    found = [each for each in here if each.combine or (each.type == "normsys" and each.up is not None)]
+    of_era = {
+        name: size[era] for name, size in model.luminosity_uncertainties.items() if era is not None and era in size
+    }
+    sizes = {name: (1 + size, 1 / (1 + size)) for name, size in of_era.items()}
     if model.luminosity_uncertainty:
-        size = model.luminosity_uncertainty
-        found.append(FlatUncertainty("luminosity", 1 + size, 1 - size, tuple(simulated)))
-    return tuple(found)
+        sizes["luminosity"] = 1 + model.luminosity_uncertainty, 1 - model.luminosity_uncertainty
+    return (
+        *found,
+        *(
+            SystematicSettings(name=name, type="normsys", up=up, down=down, processes=tuple(simulated))
+            for name, (up, down) in sizes.items()
+        ),
+    )
 
 
 def project(
     histograms: Mapping[str, Histogram],
     names: Sequence[str],
     region: str,
-    of_model: Sequence[OfModel] = (),
+    of_model: Sequence[SystematicSettings] = (),
     overflow: bool = False,
 ) -> Projection | None:
     r"""Add processes in one region, with their variations.
@@ -296,14 +272,14 @@ def project(
                 both = shifts.setdefault(source, {})
                 both[direction] = both.get(direction, np.zeros(())) + varied - values[central]
     for each in of_model:
-        if isinstance(each, SystematicSettings):
+        if each.up is None or each.type != "normsys":
             continue
         moved = [nominal[name] for name in chosen if _applies(each, name, region)]
         if moved:
             total = np.sum(moved, axis=0)
             shifts[f"normalisation {each.name}"] = {
                 "up": total * (each.up - 1),
-                "down": total * (each.down - 1),
+                "down": total * ((each.down or 1 / each.up) - 1),
             }
     total = np.sum(list(nominal.values()), axis=0)
     up, down = np.zeros_like(total), np.zeros_like(total)
@@ -319,10 +295,10 @@ def project(
 
 
 def _combined(
-    variations: dict[str, Floats], process: str, region: str, of_model: Sequence[OfModel]
+    variations: dict[str, Floats], process: str, region: str, of_model: Sequence[SystematicSettings]
 ) -> dict[str, Floats]:
     """Return variations with what their members are combined to; the strong coupling is part of that."""
-    members = [each for each in of_model if isinstance(each, SystematicSettings) and _applies(each, process, region)]
+    members = [each for each in of_model if each.combine and _applies(each, process, region)]
     made = member_variations(members, variations, f"{process} in {region}")
     parts = {f"{each.alpha_s}_{side}" for each in members for side in ("up", "down")}
     return {name: values for name, values in (variations | made).items() if name not in parts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
-from colonnade.plotting.labels import SIGNAL_DASHES
-from colonnade.plotting.plot import Floats, Plot
-from colonnade.plotting.style import canvas, place_legend, ticks
+from colonnade.plotting.projection import Histogram, Projection, project
+from colonnade.plotting.settings import SIGNAL_DASHES, Process
+from colonnade.plotting.style import Floats, Plot, canvas, place_legend, ticks
+from colonnade.statistics.settings import SystematicSettings
 
 Panel = Literal["ratio", "uncertainty", "significance", "none"]
 Scale = Literal["auto", "linear", "log"]
@@ -364,3 +366,84 @@ def _ratio_range(ratio: Floats) -> tuple[float, float]:
         if ratio.size == 0 or np.mean((ratio >= low) & (ratio <= high)) >= 0.9:
             return low, high
     return _RATIO_RANGES[-1]
+
+
+def stack_of(
+    histograms: Mapping[str, Histogram],
+    region: str,
+    processes: Mapping[str, Process],
+    backgrounds: Sequence[str],
+    signals: Sequence[str],
+    *,
+    of_model: Sequence[SystematicSettings] = (),
+    overflow: bool = False,
+    hidden: bool = False,
+) -> tuple[StackPlot, Projection] | None:
+    """Collect what one stacked figure shows.
+
+    Parameters
+    ----------
+    histograms
+        Process to histogram.
+    region
+        The region.
+    processes
+        All processes.
+    backgrounds
+        From the bottom of the stack to its top.
+    signals
+        Those to overlay.
+    of_model, overflow
+        See `project`.
+    hidden
+        Whether the region's data are blinded.
+
+    Returns
+    -------
+    tuple or None
+        The stack, and the projection it comes from (of the data, where there is no background); None where
+        there is nothing to draw.
+    """
+    total = project(histograms, backgrounds, region, of_model, overflow)
+    observed = [name for name, each in processes.items() if each.kind == "data" and not hidden]
+    data = project(histograms, observed, region, (), overflow)
+    parts = {name: project(histograms, [name], region, (), overflow) for name in (*backgrounds, *signals)}
+    found = {name: part for name, part in parts.items() if part is not None}
+    main = total or data or next(iter(found.values()), None)
+    if main is None or not (np.any(main.values) or any(np.any(part.values) for part in found.values()) or data):
+        return None
+    axis = next(each for each in histograms.values() if region in each.regions).axes[0]
+    zeros = np.zeros_like(main.values)
+    lines = tuple(
+        Component(processes[name].title, found[name].values, processes[name].colour)
+        for name in signals
+        if name in found and np.any(found[name].values)
+    )
+    weighted = data is not None and not np.allclose(data.values, data.variances)
+    stack = StackPlot(
+        edges=axis.edges,
+        bins=axis.bins,
+        backgrounds=tuple(
+            Component(processes[name].title, found[name].values, processes[name].colour)
+            for name in backgrounds
+            if name in found
+        ),
+        down=total.total_down if total else zeros,
+        up=total.total_up if total else zeros,
+        signals=lines,
+        data=data.values if data else None,
+        data_variances=data.variances if data and weighted else None,
+        significances=tuple(_significance(line.values, total) for line in lines),
+    )
+    return stack, main
+
+
+def _significance(signal: Floats, total: Projection | None) -> Floats:
+    """Return the expected significance of each bin; NaN where there is no background to compare with."""
+    from colonnade.statistics import asimov_significance
+
+    result = np.full(signal.shape, np.nan)
+    if total is not None:
+        good = total.values > 0
+        result[good] = asimov_significance(np.maximum(signal[good], 0), total.values[good], total.total_up[good])
+    return result

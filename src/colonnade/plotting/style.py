@@ -1,11 +1,13 @@
-"""How every figure looks: font, frame, ticks, legend, and the words in the corner."""
+"""What every figure is, and how it looks: font, frame, ticks, legend, and the words in the corner."""
 
 from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
@@ -26,9 +28,11 @@ from matplotlib.ticker import (
     NullLocator,
     ScalarFormatter,
 )
+from numpy.typing import NDArray
 
-from colonnade.plotting.labels import literal
-from colonnade.plotting.plot import Caption
+from colonnade.plotting.settings import Caption, literal
+
+Floats = NDArray[np.float64]
 
 _STYLE = {
     **mplhep.style.ATLAS1,
@@ -269,3 +273,76 @@ def _draw_minor(axes: Axes, places: Any, is_x: bool) -> None:
                 transform=axes.get_xaxis_transform() if is_x else axes.get_yaxis_transform(),
             )
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(ABC):
+    """A figure: what it shows are its fields, and `draw` draws them into a frame.
+
+    A plot holds plain arrays, so that it can be sent to another process and drawn there.
+
+    Attributes
+    ----------
+    caption : Caption
+        The words in its corner.
+    """
+
+    caption: Caption = field(default_factory=Caption)
+
+    @abstractmethod
+    def draw(self, axes: Axes) -> None:
+        """Draw into a frame, labels, legend and ticks included."""
+
+    def draw_panel(self, axes: Axes) -> None:  # noqa: B027 - most figures have none
+        """Draw into the panel below the frame, where `canvas` makes one."""
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """Make the empty figure, its frame, and the panel below it or None."""
+        return canvas(4.9)
+
+    def figure(self) -> Figure:
+        """Return the whole figure in the style of all figures; matplotlib's settings stay as they were."""
+        with style():
+            figure, axes, panel = self.canvas()
+            self.draw(axes)
+            if panel is not None:
+                self.draw_panel(panel)
+        return figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to save, and what it is called.
+
+    Attributes
+    ----------
+    stem : str
+        Its path below the folder of pictures, without suffix.
+    kind : str
+        histogram, yields, cutflow, n_minus_one, limit, significance, classifier, fit_pulls, ...
+    alt : str
+        What it shows, for those who can't see it.
+    plot : Plot
+        The figure.
+    region, histogram : str
+        What it belongs to, where it does.
+    """
+
+    stem: str
+    kind: str
+    alt: str
+    plot: Plot
+    region: str = ""
+    histogram: str = ""
+
+
+def path_part(name: str) -> str:
+    """Return a name as part of a path: letters, digits and a few signs only, at most 100 bytes of them.
+
+    Examples
+    --------
+    >>> path_part("MET > 100 GeV")
+    'MET_gt_100_GeV'
+    """
+    words = re.sub(r"[^\w+=.-]+", "_", name.replace("<", " lt ").replace(">", " gt "))
+    return words.strip("_").lstrip(".").encode()[:100].decode(errors="ignore") or "_"

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from colonnade.execution import Ledger
 from colonnade.output import replacing
 from colonnade.plotting.draw import read_index
-from colonnade.plotting.plot import path_part
 from colonnade.plotting.run import Run
+from colonnade.plotting.style import path_part
 from colonnade.report import text
 from colonnade.report.sections import SECTIONS, Content, Image
 

@@ -16,11 +16,10 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from colonnade.plotting.labels import parameter_label, region_title
-from colonnade.plotting.plot import Floats
-from colonnade.plotting.run import Run
-from colonnade.plotting.summaries import points_by_model
-from colonnade.plotting.yields import CutRow, Expected, merged_cutflow
+from colonnade.plotting.pictures import points_by_model
+from colonnade.plotting.run import CutRow, Expected, Run, merged_cutflow
+from colonnade.plotting.settings import parameter_label, region_title
+from colonnade.plotting.style import Floats
 from colonnade.report.text import fixed, from_latex, grouped, measured, percent, plus_minus, significant
 from colonnade.statistics.results import Effect, FitSummary, Limit, Point
 

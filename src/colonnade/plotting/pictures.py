@@ -1,0 +1,441 @@
+"""The pictures of a run: histograms, yields, cutflows, significances, limits and classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from colonnade.plotting.lines import BarPlot, CutPlot, Kept, LimitPlot, Line, LinePlot, PlanePlot, Step, StepPlot
+from colonnade.plotting.projection import Projection, project
+from colonnade.plotting.run import CutRow, RegionYields, Run, merged_cutflow
+from colonnade.plotting.settings import (
+    MARKERS,
+    SIGNAL_COLOURS,
+    SIGNAL_DASHES,
+    literal,
+    parameter_label,
+    region_title,
+    with_unit,
+)
+from colonnade.plotting.stack import Component, Panel, StackPlot, stack_of
+from colonnade.plotting.style import Floats, Picture, Plot, path_part
+from colonnade.statistics.results import Point
+from colonnade.training.results import CalibrationBin, ScoreDistributions, SignalEvaluation
+
+# rates below this are of a few events
+_LEAST_RATE = 1e-5
+_MOST_FEATURES = 20
+_SIGNALS = ("#000000", "#7a21dd", "#bd1f01")  # none of them a background's
+_COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
+
+
+def histogram_pictures(run: Run, name: str, region: str) -> Iterator[Picture]:
+    """Yield the picture of one histogram in one region: of one axis a stack, of two a plane, else none."""
+    histograms = run.histograms[name]
+    having = [each for each in histograms.values() if region in each.regions]
+    if not having:
+        return
+    axes = having[0].axes
+    stem = f"{path_part(region)}/{path_part(name)}"
+    title = region_title(region, run.plots)
+    if len(axes) == 1:
+        found = stack_of(
+            histograms, region, run.processes, run.backgrounds, run.signals_of(name),
+            of_model=run.of_model, overflow=run.plots.overflow, hidden=run.hides_data(region),
+        )  # fmt: skip
+        if found is None:
+            return
+        stack, projection = found
+        axis = axes[0]
+        plot = replace(
+            stack,
+            label=axis.label,
+            unit=axis.unit,
+            panel=_panel(run, stack),
+            scale=run.plots.scales.get(name, run.plots.scale),
+            signal_scale=run.plots.signal_scale,
+            note=_outside(projection, run.plots.overflow),
+            rotate=len("".join(axis.bins)) > 60,
+            caption=run.caption(title, data=stack.data is not None),
+        )
+        yield Picture(stem, "histogram", _describe(name, region, stack), plot, region, name)
+    elif len(axes) == 2:
+        shown = run.backgrounds or list(histograms)
+        total = project(histograms, shown, region)
+        if total is None or not np.any(total.values):
+            return
+        across, up = axes
+        alt = f"{name} in region {region}, in two dimensions: {total.values.sum():.4g} events"
+        plane = PlanePlot(
+            total.values, across.edges, up.edges, with_unit(across.label, across.unit), with_unit(up.label, up.unit),
+            caption=run.caption(title, data=not run.backgrounds),
+        )  # fmt: skip
+        yield Picture(stem, "histogram", alt, plane, region, name)
+
+
+def _panel(run: Run, stack: StackPlot) -> Panel:
+    if run.plots.panel != "auto":
+        return run.plots.panel
+    return "significance" if stack.data is None else "ratio"
+
+
+def _describe(name: str, region: str, stack: StackPlot) -> str:
+    words = [f"{name} in region {region}"]
+    if stack.backgrounds:
+        words.append(f"{float(stack.total.sum()):.4g} events expected")
+    if stack.data is not None:
+        words.append(f"{float(np.nansum(stack.data)):.6g} observed")
+    return f"{words[0]}: {', '.join(words[1:])}" if len(words) > 1 else words[0]
+
+
+def _outside(projection: Projection, overflow: bool) -> str:
+    """Say how much lies outside the axis, where it matters."""
+    total = float(projection.values.sum()) + (0 if overflow else projection.below + projection.above)
+    if total <= 0:
+        return ""
+    words = [
+        f"{100 * part / total:.2g} % {side}"
+        for part, side in ((projection.below, "below"), (projection.above, "above"))
+        if part / total > 0.005
+    ]
+    if not words:
+        return ""
+    return f"outer bins include {', '.join(words)}" if overflow else f"not shown: {', '.join(words)}"
+
+
+def yields_picture(run: Run) -> Iterator[Picture]:
+    """Draw all regions' yields side by side."""
+    tables = [each for each in run.yields.values() if each.processes or each.data is not None]
+    if not tables:
+        return
+    count = len(tables)
+    backgrounds = _components(run, tables, run.backgrounds)
+    signals = _components(run, tables, run.signals)
+    totals = [each.total for each in tables]
+    data = np.asarray([np.nan if each.data is None else each.data for each in tables], dtype=float)
+    seen = bool(np.isfinite(data).any())
+    plot = StackPlot(
+        edges=np.arange(count + 1.0),
+        bins=tuple(region_title(each.region, run.plots) for each in tables),
+        backgrounds=backgrounds,
+        down=np.asarray([np.hypot(each.error, each.down) if each else 0.0 for each in totals]),
+        up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
+        signals=signals,
+        data=data if seen else None,
+        panel="ratio" if seen else "none",
+        scale=run.plots.scale,
+        rotate=count > 5,
+        caption=run.caption(data=seen),
+    )
+    yield Picture("yields", "yields", f"Events in each of {count} regions, by process", plot)
+
+
+def _components(run: Run, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
+    found = []
+    for name in names:
+        values = [each.processes[name].value if name in each.processes else 0.0 for each in tables]
+        if any(name in each.processes for each in tables):
+            found.append(Component(run.processes[name].title, np.asarray(values), run.processes[name].colour))
+    return tuple(found)
+
+
+def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
+    """Draw what is left after each cut of a region, and what each cut keeps (N-1)."""
+    rows = {name: merged_cutflow(run.result, [name], region) for name in (*run.backgrounds, *run.signals)}
+    rows = {name: each for name, each in rows.items() if each}
+    if not rows:
+        return
+    cuts = list(dict.fromkeys(row.cut for each in rows.values() for row in each))
+    title = region_title(region, run.plots)
+    if len(cuts) > 1 and any(name in rows for name in run.backgrounds):
+        backgrounds = merged_cutflow(run.result, run.backgrounds, region)
+        errors = _column(backgrounds, cuts, "error")
+        plot = StackPlot(
+            edges=np.arange(len(cuts) + 1.0),
+            bins=tuple(literal(cut) for cut in cuts),
+            backgrounds=_cut_components(run, rows, run.backgrounds, cuts),
+            down=errors,
+            up=errors,
+            signals=_cut_components(run, rows, run.signals, cuts),
+            scale="log",
+            rotate=True,
+            caption=run.caption(title, data=False),
+        )
+        alt = f"Expected events after each cut of region {region}"
+        yield Picture(f"cutflow/{path_part(region)}", "cutflow", alt, plot, region)
+    yield from _n_minus_one(run, region, title)
+
+
+def _cut_components(
+    run: Run, rows: Mapping[str, Sequence[CutRow]], names: Sequence[str], cuts: Sequence[str]
+) -> tuple[Component, ...]:
+    return tuple(
+        Component(run.processes[name].title, _column(rows[name], cuts, "weighted"), run.processes[name].colour)
+        for name in names
+        if name in rows
+    )
+
+
+def _column(rows: Sequence[CutRow], cuts: Sequence[str], what: str) -> Any:
+    known = {row.cut: float(getattr(row, what)) for row in rows}
+    return np.asarray([known.get(cut, 0.0) for cut in cuts])
+
+
+def _n_minus_one(run: Run, region: str, title: str) -> Iterator[Picture]:
+    groups = [("Background", run.backgrounds, "#4a4f57")]
+    groups += [(run.processes[name].title, [name], run.processes[name].colour) for name in run.signals]
+    tables = [(words, merged_cutflow(run.result, names, region), colour) for words, names, colour in groups]
+    cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.without is not None))
+    if not cuts:
+        return
+    kept = tuple(Kept(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
+    yield Picture(
+        f"n_minus_one/{path_part(region)}", "n_minus_one",
+        f"What each cut of region {region} keeps of the events that pass all the others",
+        CutPlot(tuple(literal(cut) for cut in cuts), kept, caption=run.caption(title, data=False)), region,
+    )  # fmt: skip
+
+
+def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
+    """Return the final yield over that without each cut, between 0 and 1."""
+    final = rows[-1].weighted
+    without = {row.cut: row.without.weighted for row in rows if row.without is not None}
+    fractions = [final / without[cut] if without.get(cut, 0) > 0 else np.nan for cut in cuts]
+    return np.clip(np.asarray(fractions), 0, 1)
+
+
+def significance_pictures(run: Run) -> Iterator[Picture]:
+    """Draw the significance of all models against their parameter; the lines at 3 and 5 are evidence and discovery."""
+    groups = points_by_model(run)
+    if not groups:
+        return
+    lines: list[Line] = []
+    for index, (model, points) in enumerate(groups.items()):
+        x = np.asarray([x for x, *_ in points])
+        expected = np.asarray([point.significance.expected for *_, point in points])
+        observed = _known([point.significance.observed for *_, point in points])
+        colour, marker = SIGNAL_COLOURS[index % len(SIGNAL_COLOURS)], MARKERS[index % len(MARKERS)]
+        dash = SIGNAL_DASHES[index % len(SIGNAL_DASHES)]
+        lines.append(Line(model, x, expected, colour=colour, dash=dash, marker=marker))
+        if observed is not None:
+            lines.append(Line(f"{model}, observed", x, observed, colour=colour, dash="none", marker=marker))
+    values = np.concatenate([line.y for line in lines if line.dash != "none"])
+    positive = values[values > 0]
+    wide = positive.size > 1 and float(positive.max() / positive.min()) > 30
+    seen = any(line.dash == "none" for line in lines)
+    keys = {key for points in groups.values() for _, key, _ in points}
+    plot = LinePlot(
+        tuple(lines), _x_label(keys), "Expected significance", (3, 5), "log" if wide else "linear", from_zero=True,
+        caption=run.caption(data=seen),
+    )  # fmt: skip
+    yield Picture("significance", "significance", "Expected significance of each signal point", plot)
+
+
+def limit_pictures(run: Run) -> Iterator[Picture]:
+    """Draw each model's limits against its parameter: on the cross-section where it is known, else on mu."""
+    level = 0.95 if run.fit is None else run.fit.level
+    for model, points in points_by_model(run).items():
+        sizes = [point.cross_section_pb for *_, point in points]
+        physical = all(size is not None for size in sizes)
+        scale = np.asarray(sizes if physical else np.ones(len(sizes)), dtype=float)
+        expected = np.asarray([point.limit.expected for *_, point in points]) * scale[:, None]
+        observed = _known([point.limit.observed for *_, point in points])
+        what = r"\sigma" if physical else r"\mu"
+        plot = LimitPlot(
+            np.asarray([x for x, *_ in points]), expected, _x_label({key for _, key, _ in points}),
+            None if observed is None else observed * scale, scale,
+            r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
+            f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
+            caption=run.caption(model, data=observed is not None),
+        )  # fmt: skip
+        alt = f"Upper limits on {model} at {level:.0%} confidence level"
+        yield Picture(f"limit_{path_part(model)}", "limit", alt, plot)
+
+
+def _known(values: Sequence[float | None]) -> Floats | None:
+    """Return numbers, NaN where there is none; None where there are none at all."""
+    found = np.asarray([np.nan if value is None else value for value in values])
+    return found if np.isfinite(found).any() else None
+
+
+def points_by_model(run: Run) -> dict[str, list[tuple[float, str, Point]]]:
+    """Return the points of each model, in increasing order of the parameter they differ in.
+
+    Where they differ in several, each choice of the others is a group of its own.
+
+    Returns
+    -------
+    dict
+        Title to points: the parameter's value, its name (empty where there is none), the result.
+    """
+    fit = run.fit
+    known = {} if fit is None else {point.signal: point for point in fit.points}
+    groups: dict[str, list[tuple[float, str, Point]]] = {}
+    for group in run.models.values():
+        for number, signal in enumerate(group):
+            if signal.name not in known:
+                continue
+            key, *others = signal.shown or ("",)
+            words = [signal.model_title]
+            for other in others:
+                symbol, unit = parameter_label(other)
+                words.append(f"{symbol} = {signal.parameters[other]:g} {unit}".rstrip())
+            x = signal.parameters[key] if key else float(number)
+            groups.setdefault(", ".join(words), []).append((x, key, known[signal.name]))
+    return groups
+
+
+def _x_label(keys: set[str]) -> str:
+    if len(keys) != 1:
+        return "Signal parameter"
+    key = next(iter(keys))
+    return with_unit(*parameter_label(key)) if key else "Signal point"
+
+
+def classifier_pictures(run: Run) -> Iterator[Picture]:
+    """Yield the pictures of the classifiers' evaluations; none where the run has none."""
+    for name, evaluation in run.classifiers.items():
+        points = evaluation.points
+        for title, group in _by_model(run, points).items():
+            yield _roc(run, name, title, group)
+            yield _significance(run, name, title, group, evaluation.background_error)
+        for title, group in _by_hypothesis(points).items():
+            yield _unscaled(run, name, title, group)
+            yield _scaled(run, name, title, group)
+        yield _calibration(run, name, evaluation.calibration)
+        yield _importance(run, name, evaluation.importance)
+
+
+def _by_model(run: Run, points: Sequence[SignalEvaluation]) -> dict[str, list[SignalEvaluation]]:
+    """Group signal points that differ in their parameters alone, in increasing order of them."""
+    models = {signal.name: signal.model_title for group in run.models.values() for signal in group}
+    groups: dict[str, list[SignalEvaluation]] = {}
+    for point in points:
+        groups.setdefault(models.get(point.signal, point.signal), []).append(point)
+    return {name: sorted(group, key=lambda point: list(point.parameters.values())) for name, group in groups.items()}
+
+
+def _by_hypothesis(points: Sequence[SignalEvaluation]) -> dict[str, list[SignalEvaluation]]:
+    """Group the points under whose hypothesis background has the same scores."""
+    groups: dict[str, list[SignalEvaluation]] = {}
+    for point in points:
+        words = ", ".join(f"{name} = {value:g}" for name, value in point.parameters.items())
+        groups.setdefault(words or point.signal, []).append(point)
+    return groups
+
+
+def _roc(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
+    lines = []
+    for point in points:
+        false, true = (np.asarray(line, dtype=np.float64) for line in (point.roc.false, point.roc.true))
+        kept = false >= _LEAST_RATE
+        lines.append(Line(f"{_title(run, point)}: AUC {point.auc:.4f}", true[kept], false[kept]))
+    return _picture(
+        name, f"roc_{title}", f"ROC of {name}: background kept against signal kept, {title}",
+        LinePlot(
+            tuple(lines), "Signal kept", "Background kept", scale="log",
+            caption=run.caption(f"{name}: {title}", "events not trained on", data=False),
+        ),
+    )  # fmt: skip
+
+
+def _significance(run: Run, name: str, title: str, points: Sequence[SignalEvaluation], error: float) -> Picture:
+    lines = []
+    for point in points:
+        known = [each for each in point.significance if each.z is not None]
+        best = point.best
+        words = "" if best.z is None else f": {best.z:.2g} at {best.cut:.3g}"
+        if known:
+            cut, z = (np.array([getattr(each, name) for each in known]) for name in ("cut", "z"))
+            lines.append(Line(f"{_title(run, point)}{words}", cut, z))
+    label = f"background ± {100 * error:g} %, statistics"
+    return _picture(
+        name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
+        LinePlot(
+            tuple(lines) or (Line("", np.zeros(1), np.zeros(1)),), f"Cut on {name}", "Expected significance",
+            from_zero=True, caption=run.caption(f"{name}: {title}", label, data=False),
+        ),
+    )  # fmt: skip
+
+
+def _unscaled(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
+    """Shapes: test events as lines, training events as points."""
+    edges = np.asarray(points[0].distributions.edges, dtype=np.float64)
+    centers = 0.5 * (edges[1:] + edges[:-1])
+    steps, curves = [], []
+    rows = [("Background", "background", points[0]), *((_title(run, point), "signal", point) for point in points)]
+    for place, (words, kind, point) in enumerate(rows):
+        test, trained = (_share(each, kind) for each in (point.distributions, point.distributions_training))
+        colour = _COLOURS[place % len(_COLOURS)]
+        steps.append(Step(words, test, colour=colour, filled=kind == "background"))
+        seen = trained > 0
+        curves.append(Line("", centers[seen], trained[seen], colour=colour, dash="dotted"))
+    return _picture(
+        name, f"shape_{title}", f"scores of {name} for {title}: test events, and training events dotted",
+        StepPlot(
+            edges, tuple(steps), name, curves=tuple(curves), scale="log",
+            caption=run.caption(f"{name}, {title}", "dotted: training events", data=False),
+        ),
+    )  # fmt: skip
+
+
+def _scaled(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
+    edges = np.asarray(points[0].distributions.edges, dtype=np.float64)
+    scores = points[0].distributions
+    total = np.asarray(scores.background.scaled, dtype=np.float64)
+    steps = [Step("Background", total, colour="#717581", filled=True)]
+    for process, values in scores.processes.items():
+        known = run.process(process)
+        steps.append(Step(known.title, np.asarray(values, dtype=np.float64), colour=known.colour))
+    for place, point in enumerate(points):
+        own = np.asarray(point.distributions.signal.scaled, dtype=np.float64)
+        steps.append(Step(_title(run, point), own, colour=_SIGNALS[place % len(_SIGNALS)]))
+    return _picture(
+        name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
+        StepPlot(
+            edges, tuple(steps), name, "Events", scale="log", caption=run.caption(f"{name}, {title}", data=False)
+        ),
+    )  # fmt: skip
+
+
+def _calibration(run: Run, name: str, rows: Sequence[CalibrationBin]) -> Picture:
+    score, share = (np.array([getattr(row, key) for row in rows]) for key in ("score", "signal_share"))
+    lines = (
+        Line("Test events", score, share),
+        Line("Perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), dash="dotted"),
+    )
+    return _picture(
+        name, "calibration", f"calibration of {name}: share of signal against the score",
+        LinePlot(
+            lines, f"Mean {name}", "Share of signal", from_zero=True,
+            caption=run.caption(name, "in training weights", data=False),
+        ),
+    )  # fmt: skip
+
+
+def _importance(run: Run, name: str, losses: Mapping[str, float]) -> Picture:
+    kept = list(losses.items())[:_MOST_FEATURES]
+    first = kept[0][0] if kept else "none"
+    return _picture(
+        name, "importance", f"permutation importance of the features of {name}, {first} first",
+        BarPlot(
+            tuple(feature for feature, _ in kept), np.asarray([loss for _, loss in kept], dtype=np.float64),
+            "AUC lost when shuffled", caption=run.caption(f"{name}: features", data=False),
+        ),
+    )  # fmt: skip
+
+
+def _title(run: Run, point: SignalEvaluation) -> str:
+    return run.process(point.signal).title
+
+
+def _share(scores: ScoreDistributions, kind: str) -> Floats:
+    values = np.asarray(getattr(scores, kind).events, dtype=np.float64)
+    return values / max(float(values.sum()), 1.0)
+
+
+def _picture(name: str, stem: str, alt: str, plot: Plot) -> Picture:
+    return Picture(f"classifiers/{path_part(name)}_{path_part(stem)}", "classifier", alt, plot)
