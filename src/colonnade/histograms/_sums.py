@@ -9,7 +9,7 @@ import numpy as np
 from colonnade.histograms._kernels import NOT_A_NUMBER
 from colonnade.kinematics.compiled import compiled
 
-#: from how many variations on it pays to put the events of a bin in a row first
+#: from how many variations on it pays to put the events of a bin in a row first, where each has one entry
 _MANY = 8
 
 
@@ -79,8 +79,8 @@ def accumulate(
                 some = members[begins[regions[r]] : reached[regions[r]]]
                 at = np.uint64(place) + np.uint64((r - one) * size) * variations + first
                 to = offsets[jagged : jagged + events + 1] if jagged >= 0 else offsets[:0]
-                if count >= _MANY and len(some) >= size:
-                    ends_of_bins, rows, bad = _by_bin(some, bins[start:], to, size, count)
+                if count >= _MANY and jagged < 0 and len(some) >= size:
+                    ends_of_bins, rows, bad = _by_bin(some, bins[start:], size, count)
                     _bin_by_bin(ends_of_bins, rows, weights, count, at, values, variances, variations)
                 else:
                     bad = _in_turn(some, bins[start:], to, weights, count, at, values, variances, variations)
@@ -118,27 +118,24 @@ def _in_turn(
 
 
 @compiled
-def _by_bin(some: Any, bins: Any, offsets: Any, size: int, count: Any) -> tuple[Any, Any, int]:
+def _by_bin(some: Any, bins: Any, size: int, count: Any) -> tuple[Any, Any, int]:
     """Return where each bin's entries end, the places of their weights, bin by bin, and an entry that is no number."""
-    flat = len(offsets) == 0
     ends = np.zeros(size + 1, dtype=np.int64)
     bad = -1
     for event in some:
-        for entry in range(event if flat else offsets[event], event + 1 if flat else offsets[event + 1]):
-            b = bins[entry]
-            if b >= 0:
-                ends[b + 1] += 1
-            elif b == NOT_A_NUMBER and bad < 0:
-                bad = entry
+        b = bins[event]
+        if b >= 0:
+            ends[b + 1] += 1
+        elif b == NOT_A_NUMBER and bad < 0:
+            bad = event
     for b in range(size):
         ends[b + 1] += ends[b]
     rows = np.empty(ends[size], dtype=np.uint64)
     for event in some:
-        for entry in range(event if flat else offsets[event], event + 1 if flat else offsets[event + 1]):
-            b = bins[entry]
-            if b >= 0:
-                rows[ends[b]] = np.uint64(event) * count
-                ends[b] += 1
+        b = bins[event]
+        if b >= 0:
+            rows[ends[b]] = np.uint64(event) * count
+            ends[b] += 1
     return ends[:size], rows, bad
 
 
