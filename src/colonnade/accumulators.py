@@ -129,13 +129,13 @@ def write_accumulator(value: Any, path: Path | str) -> None:
     parts = take_apart(value)
     with (
         replacing(Path(path)) as temporary,
-        storage.TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        archive.writestr("accumulator.json", json.dumps(parts.tree, indent=1))
+        storage.write_member(archive, "accumulator.json", json.dumps(parts.tree, indent=1))
         for number, array in enumerate(parts.arrays):
             stream = io.BytesIO()
             np.save(stream, array, allow_pickle=False)
-            archive.writestr(f"{number}.npy", stream.getvalue())
+            storage.write_member(archive, f"{number}.npy", stream.getvalue())
         for number, histogram in enumerate(parts.histograms):
             storage.write_histogram(archive, f"histogram{number}", histogram)
 

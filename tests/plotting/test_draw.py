@@ -147,10 +147,10 @@ def test_a_grid_of_two_parameters_is_a_curve_for_each_row(blinded_run):
 
 def test_n_minus_one(pictures):
     plot = pictures["n_minus_one/SR1_mm"].plot
-    cuts, kept = plot.cuts, plot.processes
+    cuts, kept = plot.names, plot.series
     assert cuts == ("same flavour, opposite sign", "lepton pT", "b-jet veto", "mll > 110 GeV", "MET > 100 GeV")
-    np.testing.assert_allclose(kept[0].fraction, [0.8, 0.9, 0.6, 0.25, 0.1])
-    np.testing.assert_allclose(kept[1].fraction, [0.97, 0.95, 0.9, 0.8, 0.7])
+    np.testing.assert_allclose(kept[0].values, [0.8, 0.9, 0.6, 0.25, 0.1])
+    np.testing.assert_allclose(kept[1].values, [0.97, 0.95, 0.9, 0.8, 0.7])
 
 
 def test_scales_of_single_histograms(blinded_run):

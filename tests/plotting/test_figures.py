@@ -9,7 +9,7 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import CutPlot, Kept, LimitPlot, Line, LinePlot, PlanePlot
+from colonnade.plotting.lines import LimitPlot, Line, LinePlot, PlanePlot, Points, RowPlot
 from colonnade.plotting.settings import Caption
 from colonnade.plotting.stack import Component, StackPlot
 
@@ -60,11 +60,20 @@ def test_lines_with_points():
 
 
 def test_kept_by_cut():
-    kept = (Kept("b", np.array([0.2, np.nan]), "#111111"), Kept("s", np.array([0.9, 0.8]), "#222222"))
-    axes = CutPlot(("b-veto", "MET"), kept).figure().axes[0]
+    kept = (Points("b", np.array([0.2, np.nan]), "#111111"), Points("s", np.array([0.9, 0.8]), "#222222"))
+    axes = RowPlot(("b-veto", "MET"), kept, "kept", (0, 1)).figure().axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b-veto", "MET"]
     (bar,) = [line for line in axes.lines if line.get_xdata()[0:] is not None and len(line.get_xdata()) == 2][:1]
     assert list(bar.get_xdata()) == [0.2, 0.9]
+
+
+def test_a_row_alone_is_joined_to_zero():
+    axes = RowPlot(("a", "b"), (Points("", np.array([0.2, -0.1]), "#111111"),), "lost").figure().axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[0, 0.2], [-0.1, 0]]
+    low, high = axes.get_xlim()
+    assert low < -0.1
+    assert high > 0.2
+    assert axes.get_legend() is None
 
 
 def test_plane():

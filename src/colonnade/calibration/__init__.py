@@ -15,7 +15,6 @@ __all__ = [
     "vetoed",
 ]
 
+from colonnade.calibration.energies import Electrons, Jets, Muons
 from colonnade.calibration.evaluation import Correction
 from colonnade.calibration.factors import Factor, TagShape, WorkingPoint, any_fires, met_filters, vetoed
-from colonnade.calibration.jets import Jets
-from colonnade.calibration.leptons import Electrons, Muons

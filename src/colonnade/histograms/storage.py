@@ -43,7 +43,7 @@ def write_zip(histograms: Histograms, path: Path | str, eras: Mapping[str, Histo
     """
     with (
         replacing(Path(path)) as temporary,
-        TimelessZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         # members have plain numbers as names, as a process may be called anything; the index says which is which
         members = [
@@ -52,7 +52,7 @@ def write_zip(histograms: Histograms, path: Path | str, eras: Mapping[str, Histo
             for name, by_process in found.items()
             for process, filled in by_process.items()
         ]
-        archive.writestr("index.json", json.dumps([entry for entry, _ in members], indent=1))
+        write_member(archive, "index.json", json.dumps([entry for entry, _ in members], indent=1))
         for number, (_, filled) in enumerate(members):
             write_histogram(archive, str(number), filled)
 
@@ -66,7 +66,14 @@ def write_histogram(archive: zipfile.ZipFile, name: str, histogram: Any) -> None
         uhi_zip.write(inner, name, histogram)
     with zipfile.ZipFile(stream) as inner:
         for member in sorted(inner.namelist()):
-            archive.writestr(member, inner.read(member))
+            write_member(archive, member, inner.read(member))
+
+
+def write_member(archive: zipfile.ZipFile, name: str, content: str | bytes) -> None:
+    """Write a member of an archive without the time of writing, so that equal contents are equal bytes."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type, entry.external_attr = archive.compression, 0o644 << 16
+    archive.writestr(entry, content)
 
 
 def read_histogram(archive: zipfile.ZipFile, name: str) -> Any:
@@ -221,23 +228,3 @@ def _root_histograms(histogram: hist.Hist, region: str) -> Iterator[tuple[str, A
                 fXaxis=axis,
             ),
         )
-
-
-class TimelessZipFile(zipfile.ZipFile):
-    """A ZIP archive that does not hold the time of writing, so that equal contents are equal bytes."""
-
-    def open(self, name: Any, mode: Any = "r", *args: Any, **words: Any) -> Any:
-        """Open a member, as `zipfile.ZipFile.open`."""
-        if mode == "w" and isinstance(name, str):
-            entry = zipfile.ZipInfo(name)
-            entry.compress_type, entry.external_attr = self.compression, 0o644 << 16
-            name = entry
-        return super().open(name, mode, *args, **words)
-
-    def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any, **words: Any) -> None:
-        """Write a member, as `zipfile.ZipFile.writestr`."""
-        if isinstance(zinfo_or_arcname, str):
-            with self.open(zinfo_or_arcname, "w") as member:
-                member.write(data.encode() if isinstance(data, str) else data)
-        else:
-            super().writestr(zinfo_or_arcname, data, *args, **words)

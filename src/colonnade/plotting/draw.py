@@ -6,12 +6,13 @@ import functools
 import gc
 import importlib
 import io
+import itertools
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -155,20 +156,19 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     list of dict
         With ``path`` (of the PNG), ``kind``, ``alt``, ``region`` and ``histogram``.
     """
-    try:
-        content = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        entries = [
-            {**entry, "path": folder / f"{entry['stem']}.png"}
-            for entry in content["pictures"]
-            if _is_safe(entry["stem"])
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    entries = [{**entry, "path": folder / f"{entry['stem']}.png"} for entry in _listed(folder)]
     return [entry for entry in entries if entry["path"].is_file()]
 
 
-def _is_safe(stem: str) -> bool:
-    return not Path(stem).is_absolute() and ".." not in Path(stem).parts
+def _listed(folder: Path) -> list[dict[str, Any]]:
+    """Return what the index of a folder lists below it; nothing, where there is no index or it is not one of ours."""
+    try:
+        entries = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["pictures"]
+        stems = [Path(entry["stem"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    below = (not stem.is_absolute() and ".." not in stem.parts for stem in stems)
+    return list(itertools.compress(entries, below))
 
 
 def _draw_all(pictures: Sequence[Picture], target: Path, settings: PlotSettings, workers: int) -> Iterator[list[Path]]:
@@ -202,7 +202,6 @@ def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
         "region": picture.region,
         "histogram": picture.histogram,
         "alt": picture.alt,
-        "formats": list(settings.formats),
         **({} if settings.era is None else {"era": settings.era}),
     }
 
@@ -210,15 +209,12 @@ def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
 def _remove_stale(target: Path, written: Iterable[Path]) -> None:
     """Remove the pictures that an earlier drawing listed and this one did not make; nothing else."""
     keep = set(written)
-    try:
-        earlier = json.loads((target / _INDEX).read_text(encoding="utf-8"))["pictures"]
-        for entry in earlier:
-            for kind in entry["formats"]:
-                path = target / f"{entry['stem']}.{kind}"
-                if _is_safe(entry["stem"]) and path not in keep and kind in ("png", "pdf"):
+    for entry in _listed(target):
+        for kind in ("png", "pdf"):
+            path = target / f"{entry['stem']}.{kind}"
+            if path not in keep:
+                with suppress(OSError):
                     path.unlink(missing_ok=True)
-    except (OSError, ValueError, KeyError, TypeError):  # no index, or not one of ours
-        return
 
 
 def save_picture(picture: Picture, folder: Path, settings: PlotSettings) -> list[Path]:

@@ -274,93 +274,70 @@ def _set_x_range(axes: Axes, x: Floats, *, margin: bool) -> None:
 
 
 @dataclass(frozen=True)
-class BarPlot(Plot):
-    """Numbers with names as horizontal bars, from the top of the figure down.
-
-    Attributes
-    ----------
-    names : tuple of str
-    values : numpy.ndarray
-        Shape (names,).
-    label : str
-        Of the numbers.
-    """
-
-    names: tuple[str, ...]
-    values: Floats
-    label: str
-
-    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
-        """As high as the rows need."""
-        return canvas(1.9 + 0.24 * len(self.names))
-
-    def draw(self, axes: Axes) -> None:
-        """Draw the bars."""
-        axes.barh(range(len(self.names)), self.values, color=INNER, edgecolor="black", linewidth=0.6, height=0.7)
-        axes.axvline(0, color="black", linewidth=0.8)
-        low, high = min(0.0, float(self.values.min(initial=0))), max(float(self.values.max(initial=0)), 1e-6)
-        axes.set_xlim(1.05 * low, 1.08 * high)
-        axes.set_xlabel(self.label)
-        rows_with_names(axes, self.caption, self.names)
-        ticks(axes, y=False)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What one process keeps of its events at each of n cuts, all the other cuts being applied.
+class Points:
+    """Numbers in n rows.
 
     Attributes
     ----------
     title : str
-        Its name in the legend.
-    fraction : numpy.ndarray
-        Shape (n,), between 0 and 1; NaN where nothing reaches the cut.
+        Its name in the legend; empty for none.
+    values : numpy.ndarray
+        Shape (n,): NaN where there is none.
     colour : str
         As matplotlib understands it.
     """
 
     title: str
-    fraction: Floats
+    values: Floats
     colour: str
 
 
 @dataclass(frozen=True)
-class CutPlot(Plot):
-    """What each cut keeps of the events that pass all the others (N-1).
-
-    A useful cut keeps the signal, at the right, and not the background, at the left.
+class RowPlot(Plot):
+    """Numbers as points in rows with names, from the top of the figure down, such as what each cut keeps.
 
     Attributes
     ----------
-    cuts : tuple of str
-        Names, in their order.
-    processes : tuple of Kept
-        The total background first, then signals.
+    names : tuple of str
+        Of the n rows.
+    series : tuple of Points
+    label : str
+        Of the numbers.
+    limits : tuple of float, optional
+        The range to show; without it all from 0.
     """
 
-    cuts: tuple[str, ...]
-    processes: tuple[Kept, ...]
+    names: tuple[str, ...]
+    series: tuple[Points, ...]
+    label: str
+    limits: tuple[float, float] | None = None
 
     def canvas(self) -> tuple[Figure, Axes, Axes | None]:
         """As high as the rows need."""
-        return canvas(1.9 + 0.34 * len(self.cuts))
+        return canvas(1.9 + 0.34 * len(self.names))
 
     def draw(self, axes: Axes) -> None:
-        """Draw a row of points for each cut, the first on top."""
-        rows = np.arange(len(self.cuts))
-        for row in rows:
-            values = [each.fraction[row] for each in self.processes if np.isfinite(each.fraction[row])]
-            if values:
-                axes.plot((min(values), max(values)), (row, row), color="#bbbbbb", linewidth=2.5, zorder=1)
+        """Draw a row of points for each name, the first on top, joined by a line; one alone is joined to 0."""
+        rows = np.arange(len(self.names))
+        table = np.array([each.values for each in self.series])
+        ends = table if len(table) > 1 else np.concatenate([table, np.zeros_like(table)])
+        for row, values in enumerate(ends.T):
+            known = values[np.isfinite(values)]
+            if known.size:
+                axes.plot((known.min(), known.max()), (row, row), color="#bbbbbb", linewidth=2.5, zorder=1)
         handles: list[Artist] = []
-        for index, each in enumerate(self.processes):
+        for index, each in enumerate(self.series):
             look: dict[str, Any] = {"color": each.colour, "marker": MARKERS[index % len(MARKERS)], "label": each.title}
-            handles += axes.plot(
-                each.fraction, rows, markersize=7, linestyle="none", zorder=2 + index, clip_on=False, **look
+            drawn = axes.plot(
+                each.values, rows, markersize=7, linestyle="none", zorder=2 + index, clip_on=False, **look
             )
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("Kept of the events that pass all other cuts")
-        rows_with_names(axes, self.caption, self.cuts, handles)
+            handles += drawn if each.title else []
+        low, high = (float(extreme(ends, initial=0.0)) for extreme in (np.nanmin, np.nanmax))
+        axes.set_xlim(self.limits or (1.05 * low, 1.08 * high or 1.0))
+        if low < 0:
+            axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_xlabel(self.label)
+        rows_with_names(axes, self.caption, self.names, handles)
         ticks(axes, y=False)
 
 

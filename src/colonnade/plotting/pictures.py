@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.lines import BarPlot, CutPlot, Kept, LimitPlot, Line, LinePlot, PlanePlot, Step, StepPlot
+from colonnade.plotting.lines import LimitPlot, Line, LinePlot, PlanePlot, Points, RowPlot, Step, StepPlot
 from colonnade.plotting.projection import Projection, project
 from colonnade.plotting.run import CutRow, RegionYields, Run, merged_cutflow
 from colonnade.plotting.settings import (
+    BACKGROUND_COLOURS,
     MARKERS,
     SIGNAL_COLOURS,
     SIGNAL_DASHES,
@@ -191,11 +192,15 @@ def _n_minus_one(run: Run, region: str, title: str) -> Iterator[Picture]:
     cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.without is not None))
     if not cuts:
         return
-    kept = tuple(Kept(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
+    kept = tuple(Points(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
     yield Picture(
         f"n_minus_one/{path_part(region)}", "n_minus_one",
         f"What each cut of region {region} keeps of the events that pass all the others",
-        CutPlot(tuple(literal(cut) for cut in cuts), kept, caption=run.caption(title, data=False)), region,
+        RowPlot(
+            tuple(literal(cut) for cut in cuts), kept, "Kept of the events that pass all other cuts", (0, 1),
+            caption=run.caption(title, data=False),
+        ),
+        region,
     )  # fmt: skip
 
 
@@ -421,8 +426,9 @@ def _importance(run: Run, name: str, losses: Mapping[str, float]) -> Picture:
     first = kept[0][0] if kept else "none"
     return _picture(
         name, "importance", f"permutation importance of the features of {name}, {first} first",
-        BarPlot(
-            tuple(feature for feature, _ in kept), np.asarray([loss for _, loss in kept], dtype=np.float64),
+        RowPlot(
+            tuple(feature for feature, _ in kept),
+            (Points("", np.asarray([loss for _, loss in kept], dtype=np.float64), BACKGROUND_COLOURS[0]),),
             "AUC lost when shuffled", caption=run.caption(f"{name}: features", data=False),
         ),
     )  # fmt: skip

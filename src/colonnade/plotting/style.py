@@ -67,23 +67,18 @@ _STYLE = {
 }
 
 
-class _QuietMath(logging.Filter):
-    """The font has no big root sign and matplotlib, having found it in another font, says so each time."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "No TeX to Unicode mapping" not in str(record.msg)
-
-
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of all figures, leaving the caller's matplotlib settings as they were."""
-    logger, quiet = logging.getLogger("matplotlib.mathtext"), _QuietMath()
-    logger.addFilter(quiet)
+    # the font has no big root sign and matplotlib, having found it in another font, warns each time
+    logger = logging.getLogger("matplotlib.mathtext")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with mpl.rc_context(_STYLE):
             yield
     finally:
-        logger.removeFilter(quiet)
+        logger.setLevel(before)
 
 
 def canvas(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
@@ -369,25 +369,7 @@ def members(
     ConfigError
         If a place is not among the values.
     """
-    return _taken(events, column, tuple(places), tuple(str(i) for i in range(len(places))), of, missing, runs)
-
-
-def up_down(
-    events: Any, column: str, up: int, down: int, *, of: int, missing: Policy = "error", runs: str | None = None
-) -> Members:
-    """Take an up and a down weight out of a vector of weights, as `members` does."""
-    return _taken(events, column, (up, down), ("up", "down"), of, missing, runs)
-
-
-def _taken(
-    events: Any,
-    column: str,
-    places: tuple[int, ...],
-    names: tuple[str, ...],
-    of: int,
-    missing: Policy,
-    runs: str | None,
-) -> Members:
+    places = tuple(places)
     if not places or any(not 0 <= place < of for place in places) or missing not in ("error", "nominal"):
         msg = f"{column}: the places {places} of {of} values, missing={missing!r}: give places from 0 to {of - 1}, and"
         msg = f"{msg} missing='error' or 'nominal'."
@@ -409,7 +391,16 @@ def _taken(
     values = np.ones((len(counts), len(places)), dtype=flat.dtype)
     values[good] = flat[starts[good, np.newaxis] + np.array(places)]
     summed = column.replace("Weight", "Sumw") if runs is None else runs
+    names = tuple(str(place) for place in range(len(places)))
     return Members(names, values, bad, tuple(f"{summed}[{place}]" for place in places))
+
+
+def up_down(
+    events: Any, column: str, up: int, down: int, *, of: int, missing: Policy = "error", runs: str | None = None
+) -> Members:
+    """Take an up and a down weight out of a vector of weights, as `members` does."""
+    both = members(events, column, (up, down), of=of, missing=missing, runs=runs)
+    return replace(both, names=("up", "down"))
 
 
 def member_sums(
