@@ -29,7 +29,7 @@ from colonnade.errors import EventError  # noqa: E402
 from colonnade.execution import ExecutorSettings, ResultCache, run_datasets  # noqa: E402
 from colonnade.workflow.compare import _compare  # noqa: E402
 
-CHUNKS = (250_000, 500_000)
+CHUNKS = (250_000, 500_000, 1_000_000)
 WORKERS = 2
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     """Compare, and report the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--query", default="Q5", choices=QUERIES)
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -16,7 +16,7 @@ import importlib
 import json
 import math
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -32,7 +32,7 @@ _DIGEST = 32
 _MARK = "@"
 # modules that may be imported to restore an object of theirs; others must be there already
 _LIBRARIES = {"builtins", "boost_histogram", "coffea", "collections", "colonnade", "fractions", "hist", "numpy"}
-_CONTAINERS: dict[type, str] = {tuple: "tuple", set: "set", frozenset: "frozenset", dict: "dict"}
+_CONTAINERS: dict[str, Callable[[Any], Any]] = {kind.__name__: kind for kind in (tuple, set, frozenset, dict)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +123,8 @@ class _Writer:
 
     def _other(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
-        if kind in _CONTAINERS:
-            return {_MARK: _CONTAINERS[kind], "items": self._items(value, path)}
+        if kind in _CONTAINERS.values():
+            return {_MARK: kind.__name__, "items": self._items(value, path)}
         if kind in {complex, bytes}:
             return {_MARK: kind.__name__, "value": value.hex() if kind is bytes else [value.real, value.imag]}
         if isinstance(value, type) and _named(_name(value)) is value:
@@ -175,10 +175,9 @@ class _Writer:
             slots = getattr(base, "__slots__", ())
             names = (slots,) if isinstance(slots, str) else slots
             state |= {name: getattr(value, name) for name in names if hasattr(value, name) and name != "__dict__"}
-        factory = getattr(value, "default_factory", None)
-        state.pop("default_factory", None)
-        if isinstance(factory, type | functools.partial):
-            node["factory"] = self.write(factory, path)
+        if hasattr(value, "default_factory"):
+            factory = state.pop("default_factory", value.default_factory)
+            node["factory"] = self.write(factory, path) if isinstance(factory, type | functools.partial) else None
         node["state"] = [[name, self.write(item, (*path, name))] for name, item in state.items()]
         return node
 
@@ -201,7 +200,8 @@ class _Reader:
             return [self.read(item) for item in node]
         if not isinstance(node, dict):
             return node
-        return getattr(self, f"_{node[_MARK]}")(node)
+        container = _CONTAINERS.get(node[_MARK])
+        return container(self.read(node["items"])) if container else getattr(self, f"_{node[_MARK]}")(node)
 
     def _histograms(self, node: Any) -> HistogramSet:
         made = HistogramSet(self._declared, node["regions"], node["variations"])
@@ -240,18 +240,6 @@ class _Reader:
     def _bytes(self, node: Any) -> bytes:
         return bytes.fromhex(node["value"])
 
-    def _tuple(self, node: Any) -> tuple[Any, ...]:
-        return tuple(self.read(node["items"]))
-
-    def _set(self, node: Any) -> set[Any]:
-        return set(self.read(node["items"]))
-
-    def _frozenset(self, node: Any) -> frozenset[Any]:
-        return frozenset(self.read(node["items"]))
-
-    def _dict(self, node: Any) -> dict[Any, Any]:
-        return {self.read(key): self.read(item) for key, item in node["items"]}
-
     def _class(self, node: Any) -> Any:
         return _required(node["name"])
 
@@ -278,19 +266,12 @@ class _Reader:
             list.extend(made, self.read(node["items"]))
         elif issubclass(kind, set):
             set.update(made, self.read(node["items"]))
-        if hasattr(kind, "default_factory") or issubclass(kind, _value_accumulator()):
+        if "factory" in node:
             # a function without a name is lost; what a value has is the zero of its kind
             values = list(made.values()) if isinstance(made, MutableMapping) else [made.value]
             lost = getattr(values[0], "identity", type(values[0])) if values else None
-            made.default_factory = self.read(node["factory"]) if "factory" in node else lost
+            made.default_factory = self.read(node["factory"]) or lost
         return made
-
-
-def _value_accumulator() -> type:
-    from coffea.processor import value_accumulator
-
-    kind: type = value_accumulator
-    return kind
 
 
 def _adds(kind: type) -> bool:

@@ -83,35 +83,6 @@ def seeded(metadata: Mapping[str, Any]) -> Iterator[None]:
         random.setstate(states[1])
 
 
-def check_accumulator(accumulator: Accumulated, earlier: Accumulated | None, *, alone: bool) -> Accumulated:
-    """See that what a processor returns can be added, unless it is all there is.
-
-    Parameters
-    ----------
-    accumulator
-        Of the events on which columns are learned.
-    earlier
-        Of those of other datasets.
-    alone
-        Whether there is a single chunk.
-
-    Returns
-    -------
-    Accumulated
-        The sum with the earlier ones.
-
-    Raises
-    ------
-    EventError
-        If it can't, naming the key.
-    """
-    if alone:
-        return accumulator
-    total = earlier or Accumulated(accumulator.value)
-    total += accumulator
-    return total
-
-
 def finished(processor: Any, parts: Sequence[Accumulated]) -> Any:
     """Return what coffea's `Runner` returns: the sum over all datasets, after `postprocess`.
 

@@ -14,7 +14,7 @@ from colonnade.errors import ColonnadeError, EventError, InputError, MissingColu
 from colonnade.events import KnownPlaces, SourceFile, learn_columns
 from colonnade.events.nanoevents import learn_branches
 from colonnade.events.reading import LEARNING_EVENTS
-from colonnade.execution.coffea_processor import check_accumulator, process_events
+from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.driver import Assignment
 from colonnade.execution.merging import pieces_of
 from colonnade.execution.plan import DatasetPlan, Plan
@@ -159,6 +159,13 @@ class Learner:
         assert problem is not None  # noqa: S101 - there is at least one file
         raise problem
 
+    def _try_to_add(self, accumulator: Accumulated) -> None:
+        """Add what a coffea processor returns, so that what can't be added is refused unless it is all there is."""
+        total = self.accumulator or Accumulated(accumulator.value)
+        if not self.alone:
+            total += accumulator
+        self.accumulator = total
+
     def _learn_on(self, source: SourceFile, dataset: DatasetPlan) -> tuple[str, ...]:
         metadata = dataset.event_metadata()
         processor = processor_of(self.processor, metadata)
@@ -173,7 +180,7 @@ class Learner:
             opened.update(found)
             if self.schema is not None:
                 accumulator = result[dataset.name]["accumulator"]
-                self.accumulator = check_accumulator(accumulator, self.accumulator, alone=self.alone)
+                self._try_to_add(accumulator)
                 if whole:
                     self.ready[dataset.name, source.path, chunk.start] = result[dataset.name]
                 return None
