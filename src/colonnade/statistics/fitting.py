@@ -19,8 +19,6 @@ Floats = NDArray[np.float64]
 
 # the least curvature of the scaled likelihood that differences of gradients tell from none
 _CURVED = 1e-7
-# a signal strength beyond all others
-_FAR = 1e6
 # of how many free parameters the matrix of covariances is computed
 _MOST = 3000
 
@@ -324,8 +322,7 @@ def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, le
     """Fit all parameters to one data set, the parameter of interest from `least` upwards without end.
 
     The bounds of a workspace's signal strength are a fit's convenience: the best fit may lie beyond. It begins where
-    the fit without signal ended, with `poi` for its strength, and again without signal if it ended above that. Where
-    shapes can drive the signal below 0, it begins at a very large signal, too.
+    the fit without signal ended, with `poi` for its strength, and again without signal if it ended above that.
 
     Raises
     ------
@@ -340,9 +337,6 @@ def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, le
     found = minimise(likelihood, data, start=start, lower=lower, upper=upper)
     if found.nll[0] > null.nll[0]:
         found = lowest_of(found, minimise(likelihood, data, start=null.values, lower=lower, upper=upper))
-    if any(index in factors for factors, _, _ in likelihood.turning):
-        far = fit_at(likelihood, np.array([_FAR]), data, null.values, strict=False).values
-        found = lowest_of(found, minimise(likelihood, data, start=far, lower=lower, upper=upper, strict=False))
     return found
 
 

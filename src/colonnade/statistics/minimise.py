@@ -29,7 +29,7 @@ _ALONE, _END = 3, 5.0
 _LEFT = 0.3
 # where free factors begin that multiply less than nothing, and widths that measured ones and shapes are off their
 # nominal values there
-_LARGE, _WIDTHS, _FAR = (10.0, 1000.0), 2.0, 3.0
+_LARGE, _WIDTHS, _FAR = (10.0, 1000.0, 1e6), 2.0, 3.0
 # of a lower minimum: by how much it is lower, relative; and of a falling direction: how far it bends, relative
 _LOWER, _BENT = 1e-9, 1e-7
 # so many fits of a batch begin at all of several starting points
@@ -262,10 +262,12 @@ def _led(
     for factors, shapes, sides in likelihood.turning[: _many(likelihood)]:
         moving = free & np.isin(np.arange(len(free)), shapes)[:, None]
         width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
-        for large in _LARGE:
+        far = np.minimum(_LARGE[0], likelihood.inits + _WIDTHS * likelihood.spread)
+        # within their ranges, factors may be at one size only
+        sizes = np.unique([np.minimum(large, bounds[1][factors, 0]) for large in _LARGE], axis=0)
+        for size in sizes:
             start = begin.copy()
-            far = likelihood.inits + _WIDTHS * likelihood.spread
-            start[factors] = np.where(likelihood.loose, large, np.minimum(large, far))[factors][:, None]
+            start[factors] = np.where(likelihood.loose[factors], size, far[factors])[:, None]
             start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
             result.append((np.where(free, np.clip(start, *bounds), begin), moving))
     return result

@@ -32,6 +32,8 @@ _PULLED = 1e-6
 _ROUNDS = 5
 # a fit that is this many times the promised decrease above what is known is given up, after so many steps
 _HOPE, _TRUSTED, _SAME = 10.0, 3, 1e-7
+# a fit is given up, too, that decreases by less than this part in so many steps, as where a template is cut off
+_STALLED, _PATIENCE = 1e-7, 10
 # of a step, the least part of the promised decrease
 _PART = 1e-3
 # derivatives whose first axis is that of the batch
@@ -109,6 +111,7 @@ def _iterate(
     active = np.arange(batch)
     known = likelihood.derivatives(theta, data)
     pulls = np.full((likelihood.bins, batch), np.nan)
+    before = np.full(batch, np.inf)
     for taken in range(steps):
         here = theta[:, active]
         part = _of(known, active)
@@ -128,7 +131,11 @@ def _iterate(
         most = least[active] - _SAME * (1 + known.value[active])
         below = known.value[active] - _HOPE * distance < most
         hopeless = ~below & (damping[active] == 0) & (taken >= _TRUSTED)
-        active = active[~done & ~hopeless & (damping[active] < 1e12)]
+        stalled = np.zeros(len(active), dtype=bool)
+        if taken % _PATIENCE == _PATIENCE - 1:
+            stalled = before[active] - known.value[active] < _STALLED * (1 + known.value[active])
+            before = known.value.copy()
+        active = active[~done & ~hopeless & ~stalled & (damping[active] < 1e12)]
         if len(active) == 0:
             break
     return Minimum(theta, known.value, converged & np.isfinite(known.value))
