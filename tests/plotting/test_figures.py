@@ -9,9 +9,9 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import LimitPlot, Line, LinePlot, PlanePlot, Points, RowPlot
+from colonnade.plotting.lines import Component, LimitPlot, Line, LinePlot, PlanePlot, RowPlot
 from colonnade.plotting.settings import Caption
-from colonnade.plotting.stack import Component, StackPlot
+from colonnade.plotting.stack import StackPlot
 
 X = np.array([130.0, 400, 1000])
 EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
@@ -60,7 +60,7 @@ def test_lines_with_points():
 
 
 def test_kept_by_cut():
-    kept = (Points("b", np.array([0.2, np.nan]), "#111111"), Points("s", np.array([0.9, 0.8]), "#222222"))
+    kept = (Component("b", np.array([0.2, np.nan]), "#111111"), Component("s", np.array([0.9, 0.8]), "#222222"))
     axes = RowPlot(("b-veto", "MET"), kept, "kept", (0, 1)).figure().axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b-veto", "MET"]
     (bar,) = [line for line in axes.lines if line.get_xdata()[0:] is not None and len(line.get_xdata()) == 2][:1]
@@ -68,7 +68,7 @@ def test_kept_by_cut():
 
 
 def test_a_row_alone_is_joined_to_zero():
-    axes = RowPlot(("a", "b"), (Points("", np.array([0.2, -0.1]), "#111111"),), "lost").figure().axes[0]
+    axes = RowPlot(("a", "b"), (Component("", np.array([0.2, -0.1]), "#111111"),), "lost").figure().axes[0]
     assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[0, 0.2], [-0.1, 0]]
     low, high = axes.get_xlim()
     assert low < -0.1

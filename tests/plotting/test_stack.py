@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
+from colonnade.plotting.lines import Component
 from colonnade.plotting.settings import Caption
-from colonnade.plotting.stack import Component, StackPlot
+from colonnade.plotting.stack import StackPlot
 
 EDGES = np.array([0.0, 10, 20, 30])
 LOW, HIGH = np.array([10.0, 20, 30]), np.array([100.0, 90, 80])

@@ -86,7 +86,7 @@ def page(drawn_run):
 
 def test_all_sections_with_their_anchors(page):
     names = [attributes["id"] for attributes in page.all("section")]
-    assert names == [section.name for section in SECTIONS if section.name in names]
+    assert names == [section.__name__ for section in SECTIONS.values() if section.__name__ in names]
     assert {"summary", "results", "yields", "histograms", "cutflow", "losses", "provenance"} <= set(names)
     targets = {attributes.get("id") for _, attributes in page.tags}
     links = [attributes["href"] for attributes in page.all("a")]
@@ -313,7 +313,7 @@ def test_a_section_is_there_when_its_file_is(own_run, missing, gone):
         (own_run / name).unlink()
     names = {attributes["id"] for attributes in report(own_run).all("section")}
     never = {"histograms", "classifiers", "bumps", "experiments", "fit", "systematics"}  # of which this run has nothing
-    assert names == {section.name for section in SECTIONS} - gone - never
+    assert names == {section.__name__ for section in SECTIONS.values()} - gone - never
 
 
 def test_a_run_of_data_alone(own_run):

@@ -11,13 +11,13 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.calibration.evaluation import Correction, Uncertainties, where_of
+from colonnade.calibration.evaluation import Correction, Uncertainties
 from colonnade.errors import ConfigError, EventError
 from colonnade.kinematics import assign, event_sum, normal, per_object
 from colonnade.kinematics.arrays import records, unwrap
 from colonnade.kinematics.compiled import compiled
 from colonnade.kinematics.views import View, flat, view
-from colonnade.processor import Shift
+from colonnade.processor.pieces import Chunk, Shift
 
 Floats = npt.NDArray[np.float64]
 _NOMINAL = Shift()
@@ -125,7 +125,7 @@ class Jets:
         if sources:
             if nominal.smeared is None:
                 nominal.smeared = {**nominal.inputs, "JetPt": nominal.raw * scale}
-            where = where_of(events)
+            where = Chunk.of(events).where
             changes = [shift.direction * self._uncertainties(one, where, **nominal.smeared) for one in sources]
             scale = scale * (1 + sum(changes))
         mass = nominal.jets.coordinate("mass") * (1 - nominal.jets.coordinate("rawFactor")) * scale
@@ -156,7 +156,7 @@ class Jets:
         ak.Array
             Records with pt and phi, in GeV and radians.
         """
-        nominal, met, where = self._calibrate(jets, events), view(events[raw]), where_of(events)
+        nominal, met, where = self._calibrate(jets, events), view(events[raw]), Chunk.of(events).where
         if self._offset is None:
             self._offset = Correction(self._set, f"{self._jec}_L1FastJet_{self._algorithm}")
         scale = self._smear(nominal, self._direction(shift, events), events)
@@ -193,7 +193,7 @@ class Jets:
         if "jer" not in shift.moved:
             return "nom"
         if self._resolution is None:
-            msg = f"the shift 'jer' needs the tag of the resolutions {where_of(events)}: give jer=."
+            msg = f"the shift 'jer' needs the tag of the resolutions {Chunk.of(events).where}: give jer=."
             raise ConfigError(msg)
         return {-1: "down", 0: "nom", 1: "up"}[shift.direction]
 
@@ -202,7 +202,7 @@ class Jets:
         seen = view(jets)
         if self._last is not None and self._last.jets is seen:
             return self._last
-        where = where_of(events)
+        where = Chunk.of(events).where
         lost = seen.coordinate("rawFactor")
         if (lost >= 1).any():
             msg = f"{np.count_nonzero(lost >= 1)} jets have a raw factor of 1 or above, so no raw momentum, {where}."
@@ -248,7 +248,7 @@ class Jets:
             values["run"] = np.repeat(flat(events.run).astype(np.float64), counts)
         absent = [name for name in self._correction.inputs if name not in values]
         if absent:
-            msg = f"the jet energy corrections need {absent[0]}, which there is no column for {where_of(events)}."
+            msg = f"the jet energy corrections need {absent[0]}, which there is no column for {Chunk.of(events).where}."
             raise ConfigError(msg)
         return values
 
@@ -263,7 +263,7 @@ class Jets:
             return np.ones_like(nominal.raw)
         pt = nominal.corrected
         inputs = {**nominal.inputs, "JetPt": pt, "systematic": word}
-        ratio = self._scale_factor.flat(where_of(events), **inputs)
+        ratio = self._scale_factor.flat(Chunk.of(events).where, **inputs)
         generated, random = nominal.generated, nominal.random
         wider = 1 + np.sqrt(np.maximum(ratio**2 - 1, 0)) * nominal.resolution * random
         smear = np.where(generated > 0, 1 + (ratio - 1) * (pt - generated) / pt, wider)
@@ -326,7 +326,7 @@ class Electrons:
             The shift of the analysis; the scale's uncertainty moves simulation.
         """
         inputs = _inputs(electrons, events)
-        if _is_data(events):
+        if Chunk.of(events).is_data:
             return assign(electrons, pt=inputs["pt"] * self._value(self._scale, "total_correction", inputs, events))
         width = self._value(self._smearing, "rho", inputs, events)
         if shift.source == f"{self._name}_smearing":
@@ -338,7 +338,7 @@ class Electrons:
 
     @staticmethod
     def _value(correction: Correction, word: str, inputs: dict[str, Any], events: Any) -> Floats:
-        return correction.flat(where_of(events), **inputs, **{correction.inputs[0]: word})
+        return correction.flat(Chunk.of(events).where, **inputs, **{correction.inputs[0]: word})
 
 
 class Muons:
@@ -378,10 +378,10 @@ class Muons:
         shift
             The shift of the analysis.
         """
-        seen, where = view(muons), where_of(events)
+        seen, where = view(muons), Chunk.of(events).where
         charge = seen.coordinate("charge").astype(np.float64)
         pt, eta, phi = (seen.coordinate(name).astype(np.float64) for name in ("pt", "eta", "phi"))
-        sample = "data" if _is_data(events) else "mc"
+        sample = "data" if Chunk.of(events).is_data else "mc"
 
         def value(name: str, word: str) -> Floats:
             return self._parts[name].flat(where, **_named(self._parts[name], eta, phi, word))
@@ -424,8 +424,3 @@ def _inputs(electrons: Any, events: Any) -> dict[str, Any]:
     run = flat(per_object(events.run, electrons)).astype(np.float64)
     gain, r9 = seen.coordinate("seedGain").astype(np.int64), seen.coordinate("r9").astype(np.float64)
     return {"pt": pt, "et": pt, "eta": eta, "ScEta": eta, "r9": r9, "gain": gain, "seedGain": gain, "run": run}
-
-
-def _is_data(events: Any) -> bool:
-    kind = (getattr(events, "metadata", None) or {}).get("kind")
-    return bool(kind == "data") if kind else "genWeight" not in ak.fields(events)

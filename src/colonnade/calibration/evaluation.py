@@ -22,13 +22,6 @@ _LINEAR = "[0]*max(min(x,[3]),[2])+[1]"
 _CONTENTS: dict[int, tuple[Any, dict[str, dict[str, Any]]]] = {}
 
 
-def where_of(events: Any) -> str:
-    """Return the words that say where some events come from, for messages."""
-    metadata = getattr(events, "metadata", None) or {}
-    words = [f"{key} {metadata[key]}" for key in ("dataset", "era") if metadata.get(key)]
-    return f"in {', '.join(words)}" if words else "in these events"
-
-
 class Correction:
     """One correction, simple or compound, of a correctionlib file.
 
@@ -180,9 +173,6 @@ class Uncertainties:
         bins, outside = self._seen[2][key]
         _count_outside(correction.name, outside)
         return np.asarray(_linear(bins, pt, parameters, default))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.corrections)
 
 
 @compiled

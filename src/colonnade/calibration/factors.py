@@ -9,12 +9,12 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.calibration.evaluation import Correction, where_of
+from colonnade.calibration.evaluation import Correction
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics import product
 from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics.views import flat, view
-from colonnade.processor import Shift
+from colonnade.processor.pieces import Chunk, Shift
 
 Floats = npt.NDArray[np.float64]
 _NOMINAL = Shift()
@@ -60,7 +60,7 @@ class Factor:
     def each(self, events: Any, **inputs: Any) -> tuple[Any, ...]:
         """Return the factor of each object, or of each event: nominal, up and down."""
         given = {**self._fixed, **inputs}
-        return tuple(self.correction(where_of(events), **given, **word) for word in self._words)
+        return tuple(self.correction(Chunk.of(events).where, **given, **word) for word in self._words)
 
     def __call__(self, events: Any, **inputs: Any) -> tuple[Floats, ...]:
         """Return nominal, up and down, one number an event: the product over its objects, 1 where there are none.
@@ -148,7 +148,7 @@ class WorkingPoint:
         EventError
             If an efficiency is not between 0 and 1, so that untagged jets have no weight.
         """
-        where, inputs, offsets = where_of(events), *_tagging_inputs(jets)
+        where, inputs, offsets = Chunk.of(events).where, *_tagging_inputs(jets)
         hit = flat(tagged).astype(bool)
         is_light = inputs["flavor"] == 0
         factors = np.ones(len(hit))
@@ -214,7 +214,7 @@ class TagShape:
         factors = np.ones(len(charm))
         for word, chosen in ((variation, varied), ("central", ~varied)):
             some = {name: values[chosen] for name, values in inputs.items()}
-            factors[chosen] = self.correction.flat(where_of(events), **some, systematic=word)
+            factors[chosen] = self.correction.flat(Chunk.of(events).where, **some, systematic=word)
         return product(unwrap(factors, offsets, None))
 
 
@@ -253,7 +253,7 @@ def vetoed(correction: Correction, jets: Any, events: Any, kind: str = "jetvetom
     # phi of a float32 may be beyond pi by its rounding, where maps end
     limit = np.nextafter(np.pi, 0)
     phi = ak.where(abs(jets.phi) < limit, jets.phi, np.sign(jets.phi) * limit)
-    return correction(where_of(events), type=kind, eta=jets.eta, phi=ak.values_astype(phi, np.float64)) != 0
+    return correction(Chunk.of(events).where, type=kind, eta=jets.eta, phi=ak.values_astype(phi, np.float64)) != 0
 
 
 def met_filters(events: Any, names: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -269,7 +269,7 @@ def met_filters(events: Any, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     passed = np.ones(len(events), dtype=bool)
     for name in names:
         if name not in known:
-            msg = f"there is no filter Flag_{name}{nearest(name, known)} {where_of(events)}."
+            msg = f"there is no filter Flag_{name}{nearest(name, known)} {Chunk.of(events).where}."
             raise ConfigError(msg)
         passed &= np.asarray(flags[name], dtype=np.bool_)
     return passed

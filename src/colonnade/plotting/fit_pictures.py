@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.lines import FitPlot, Line, Step, StepPlot
+from colonnade.plotting.lines import Component, FitPlot, Line, Step, StepPlot
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS, Caption, PlotSettings, literal, region_title
-from colonnade.plotting.stack import Component, StackPlot
+from colonnade.plotting.stack import StackPlot
 from colonnade.plotting.style import Picture, Plot, path_part, style
 from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
 from colonnade.statistics.resonance.checks import Closure, WilksCheck

@@ -24,6 +24,25 @@ _MOST_TITLES = 9
 
 
 @dataclass(frozen=True)
+class Component:
+    """One process in a figure.
+
+    Attributes
+    ----------
+    title : str
+        Its name in the legend; empty for none.
+    values : numpy.ndarray
+        Shape (n,): events in each bin, or numbers in each row; NaN where there is none.
+    colour : str
+        As matplotlib understands it.
+    """
+
+    title: str
+    values: Floats
+    colour: str
+
+
+@dataclass(frozen=True)
 class Line:
     """One curve.
 
@@ -274,25 +293,6 @@ def _set_x_range(axes: Axes, x: Floats, *, margin: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Points:
-    """Numbers in n rows.
-
-    Attributes
-    ----------
-    title : str
-        Its name in the legend; empty for none.
-    values : numpy.ndarray
-        Shape (n,): NaN where there is none.
-    colour : str
-        As matplotlib understands it.
-    """
-
-    title: str
-    values: Floats
-    colour: str
-
-
-@dataclass(frozen=True)
 class RowPlot(Plot):
     """Numbers as points in rows with names, from the top of the figure down, such as what each cut keeps.
 
@@ -300,7 +300,7 @@ class RowPlot(Plot):
     ----------
     names : tuple of str
         Of the n rows.
-    series : tuple of Points
+    series : tuple of Component
     label : str
         Of the numbers.
     limits : tuple of float, optional
@@ -308,7 +308,7 @@ class RowPlot(Plot):
     """
 
     names: tuple[str, ...]
-    series: tuple[Points, ...]
+    series: tuple[Component, ...]
     label: str
     limits: tuple[float, float] | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.lines import LimitPlot, Line, LinePlot, PlanePlot, Points, RowPlot, Step, StepPlot
+from colonnade.plotting.lines import Component, LimitPlot, Line, LinePlot, PlanePlot, RowPlot, Step, StepPlot
 from colonnade.plotting.projection import Projection, project
 from colonnade.plotting.run import CutRow, RegionYields, Run, merged_cutflow
 from colonnade.plotting.settings import (
@@ -21,7 +21,7 @@ from colonnade.plotting.settings import (
     region_title,
     with_unit,
 )
-from colonnade.plotting.stack import Component, Panel, StackPlot, stack_of
+from colonnade.plotting.stack import Panel, StackPlot, stack_of
 from colonnade.plotting.style import Floats, Picture, Plot, path_part
 from colonnade.statistics.results import Point
 from colonnade.training.results import CalibrationBin, ScoreDistributions, SignalEvaluation
@@ -192,7 +192,7 @@ def _n_minus_one(run: Run, region: str, title: str) -> Iterator[Picture]:
     cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.without is not None))
     if not cuts:
         return
-    kept = tuple(Points(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
+    kept = tuple(Component(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
     yield Picture(
         f"n_minus_one/{path_part(region)}", "n_minus_one",
         f"What each cut of region {region} keeps of the events that pass all the others",
@@ -428,7 +428,7 @@ def _importance(run: Run, name: str, losses: Mapping[str, float]) -> Picture:
         name, "importance", f"permutation importance of the features of {name}, {first} first",
         RowPlot(
             tuple(feature for feature, _ in kept),
-            (Points("", np.asarray([loss for _, loss in kept], dtype=np.float64), BACKGROUND_COLOURS[0]),),
+            (Component("", np.asarray([loss for _, loss in kept], dtype=np.float64), BACKGROUND_COLOURS[0]),),
             "AUC lost when shuffled", caption=run.caption(f"{name}: features", data=False),
         ),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
+from colonnade.plotting.lines import Component
 from colonnade.plotting.projection import Histogram, Projection, project
 from colonnade.plotting.settings import SIGNAL_DASHES, Process
 from colonnade.plotting.style import Floats, Plot, canvas, place_legend, ticks
@@ -32,25 +33,6 @@ _HATCHED: dict[str, Any] = {
 }  # fmt: skip
 _BEFORE: dict[str, Any] = {"edgecolor": "#222222", "linestyle": (0, (4, 2)), "linewidth": 1.2}
 _POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 3.6, "elinewidth": 1.0, "zorder": 4}
-
-
-@dataclass(frozen=True)
-class Component:
-    """One process in a figure.
-
-    Attributes
-    ----------
-    title : str
-        Its name in the legend.
-    values : numpy.ndarray
-        Shape (bins,): events.
-    colour : str
-        As matplotlib understands it.
-    """
-
-    title: str
-    values: Floats
-    colour: str
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram
+from colonnade.histograms.declaration import Layout
 from colonnade.processor.chunk_run import ChunkRun
 from colonnade.processor.corrections import Corrections
 from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
@@ -303,9 +304,5 @@ def _check_declarations(analysis: Any) -> None:
         if not isinstance(histogram, Histogram):
             msg = f"{analysis.__name__}.histograms holds a {type(histogram).__name__}; use Histogram(name, axis)."
             raise ConfigError(msg)
-        histogram.regions_among(list(analysis.regions))
-    names = [histogram.name for histogram in analysis.histograms]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        msg = f"{analysis.__name__} declares the histogram {twice[0]!r} twice; give each its own name."
-        raise ConfigError(msg)
+    # finds one that is declared twice, or for a region that there is not
+    _ = Layout.of(analysis.histograms, list(analysis.regions), ["nominal"]).places

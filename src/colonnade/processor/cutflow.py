@@ -13,28 +13,24 @@ from colonnade.kinematics.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-Counts = dict[str, dict[str, Floats]]
 
 ALL = "all events"
 """The first row of each cutflow."""
 
 
-class NMinusOne(TypedDict):
-    """What all cuts of the region but one leave."""
+class Counts(TypedDict):
+    """What cuts leave."""
 
     raw: int
     weighted: float
     error: float
 
 
-class CutflowRow(TypedDict):
-    """One row of a cutflow: what is left after this cut and those above it."""
+class CutflowRow(Counts):
+    """One row of a cutflow: what is left after this cut and those above it, and what all cuts but this one leave."""
 
     cut: str
-    raw: int
-    weighted: float
-    error: float
-    n_minus_one: NMinusOne | None
+    n_minus_one: Counts | None
 
 
 def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0) -> dict[str, list[CutflowRow]]:
@@ -58,16 +54,8 @@ def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
         region: [
             CutflowRow(
                 cut=cut,
-                raw=round(float(sums[0])),
-                weighted=float(sums[1]) * scale,
-                error=math.sqrt(sums[2]) * abs(scale),
-                n_minus_one=None
-                if math.isnan(sums[3])
-                else NMinusOne(
-                    raw=round(float(sums[3])),
-                    weighted=float(sums[4]) * scale,
-                    error=math.sqrt(sums[5]) * abs(scale),
-                ),
+                **_scaled(sums[:3], scale),
+                n_minus_one=None if math.isnan(sums[3]) else _scaled(sums[3:], scale),
             )
             for cut, sums in cuts.items()
         ]
@@ -75,7 +63,12 @@ def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0
     }
 
 
-def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]) -> Counts:
+def _scaled(sums: Floats, scale: float) -> Counts:
+    raw, weighted, squares = (float(each) for each in sums)
+    return Counts(raw=round(raw), weighted=weighted * scale, error=math.sqrt(squares) * abs(scale))
+
+
+def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]) -> dict[str, dict[str, Floats]]:
     """Return of blinded data what can't tell a signal region's yield.
 
     Differences of rows would give it: between a region's rows, and between regions that share all cuts but one. The

@@ -381,20 +381,39 @@ def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
     ConfigError
         If it is not that.
     """
+    mask: npt.NDArray[np.bool_] = one_each(values, f"the cut {name!r}", events, "b", "truth value")
+    return mask.filled(False) if isinstance(mask, np.ma.MaskedArray) else mask
+
+
+def one_each(values: Any, what: str, events: int, kinds: str, word: str) -> npt.NDArray[Any]:
+    """Read an array of one value an event, masked where one is missing (None).
+
+    Parameters
+    ----------
+    values
+        NumPy or awkward.
+    what, word
+        What it is, and what each event must have, for messages.
+    events
+        How many there are.
+    kinds
+        The kinds of NumPy's types that it may be of.
+
+    Raises
+    ------
+    ConfigError
+        If it is not that.
+    """
     try:
-        mask = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
+        read: npt.NDArray[Any] = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
     except (TypeError, ValueError) as error:
-        msg = f"the cut {name!r} does not have one truth value an event."
+        msg = f"{what} must have one {word} an event."
         raise ConfigError(msg) from error
-    if isinstance(mask, np.ma.MaskedArray):
-        mask = mask.filled(False)
-    if mask.dtype != np.bool_ or mask.shape != (events,):
-        msg = (
-            f"the cut {name!r} must have one truth value for each of {events} events, "
-            f"but has shape {mask.shape} and type {mask.dtype}."
-        )
+    if read.dtype.kind not in kinds or read.shape != (events,):
+        found = f"has shape {read.shape} and type {read.dtype}"
+        msg = f"{what} must have one {word} for each of {events} events, but {found}."
         raise ConfigError(msg)
-    return mask
+    return read
 
 
 def members_of(

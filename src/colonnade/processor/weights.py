@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
-from colonnade.processor.pieces import Chunk, Shift
+from colonnade.processor.pieces import Chunk, Shift, one_each
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -195,16 +195,9 @@ class Weights:
     def matrix(self, region: str | None = None) -> tuple[tuple[str, ...], Floats]:
         """Return the names of all variations, "nominal" first, and the weights, shape (events, variations)."""
         names = ("nominal", *self._ratios)
-        nominal = self.weight(region=region)
         matrix = np.empty((self._size, len(names)))
-        matrix[:] = nominal[:, np.newaxis]
-        for column, (name, (weight, ratio)) in enumerate(self._ratios.items(), start=1):
-            if self._has(weight, region):
-                with np.errstate(over="ignore", invalid="ignore"):
-                    varied = nominal * ratio
-                if not np.isfinite(varied).all():
-                    self.weight(name, region)  # says so
-                matrix[:, column] = varied
+        for column, name in enumerate(names):
+            matrix[:, column] = self.weight(name, region)
         return names, matrix
 
     def _has(self, name: str, region: str | None) -> bool:
@@ -283,21 +276,9 @@ def numbers(values: Any, name: str, events: int) -> Floats:
     ConfigError
         If there is not one value an event.
     """
-    try:
-        read: Any = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
-    except (TypeError, ValueError) as error:
-        msg = f"the weight {name!r} must have one number an event."
-        raise ConfigError(msg) from error
-    if isinstance(read, np.ma.MaskedArray):
-        read = np.ma.filled(read.astype(np.float64), np.nan)
-    if read.shape != (events,) or read.dtype.kind not in "biuf":
-        msg = (
-            f"the weight {name!r} must have one number for each of {events} events, "
-            f"but has shape {read.shape} and type {read.dtype}."
-        )
-        raise ConfigError(msg)
+    read = one_each(values, f"the weight {name!r}", events, "biuf", "number")
     weights: Floats = read.astype(np.float64, copy=False)
-    return weights
+    return np.ma.filled(weights, np.nan) if isinstance(weights, np.ma.MaskedArray) else weights
 
 
 class GeneratorSum(TypedDict):

@@ -110,12 +110,12 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
     content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots, run.plots.era))
     environment = _environment(process=content.process_title, region=content.region_title)
     bodies = []
-    for section in SECTIONS:
-        context = section.context(content)
+    for title, section in SECTIONS.items():
+        context = section(content)
         if context is not None:
-            template = environment.get_template(f"sections/{section.name}.html")
+            template = environment.get_template(f"sections/{section.__name__}.html")
             body = template.render(run=run, pictures=content.pictures, **context)
-            bodies.append((section.name, section.title, body))
+            bodies.append((section.__name__, title, body))
     return _write(environment, run.title, bodies, path, run.result.ledger)
 
 

@@ -17,7 +17,7 @@ import yaml
 from markupsafe import Markup
 
 from colonnade.plotting.pictures import points_by_model
-from colonnade.plotting.run import CutRow, Expected, Run, merged_cutflow
+from colonnade.plotting.run import Expected, Run, merged_cutflow
 from colonnade.plotting.settings import parameter_label, region_title
 from colonnade.plotting.style import Floats
 from colonnade.report.text import fixed, from_latex, grouped, measured, percent, plus_minus, significant
@@ -364,7 +364,8 @@ def _region(run: Run, region: str) -> dict[str, Any] | None:
         return None
     # blinded data hold all events and, in open regions, the last row
     cuts = dict.fromkeys(row.cut for rows in sorted(tables.values(), key=len, reverse=True) for row in rows)
-    found = [(cut, [_find(rows, cut) for rows in tables.values()]) for cut in cuts]
+    by_cut = [{row.cut: row for row in rows} for rows in tables.values()]
+    found = [(cut, [rows.get(cut) for rows in by_cut]) for cut in cuts]
     without = [(cut, [None if row is None else row.without for row in rows]) for cut, rows in found]
     return {
         "name": region,
@@ -374,45 +375,23 @@ def _region(run: Run, region: str) -> dict[str, Any] | None:
     }
 
 
-def _find(rows: Sequence[CutRow], cut: str) -> CutRow | None:
-    return next((row for row in rows if row.cut == cut), None)
-
-
 def losses(content: Content) -> Mapping[str, Any] | None:
     """Say how many lost ranges are shown beside each dataset's account."""
     return {"most": _MOST_RANGES} if content.run.result.ledger.datasets else None
 
 
-@dataclass(frozen=True)
-class Section:
-    """One section.
-
-    Attributes
-    ----------
-    name : str
-        Of its template and its anchor.
-    title : str
-        Its heading.
-    context : callable
-        From a run to what the template is given beside `run` and `pictures` (`Content.pictures`); None leaves the
-        section out.
-    """
-
-    name: str
-    title: str
-    context: Callable[[Content], Mapping[str, Any] | None]
-
-
-SECTIONS = (
-    Section("summary", "Summary", summary),
-    Section("results", "Significances and limits", results),
-    Section("fit", "The fit", fit),
-    Section("systematics", "Uncertainties", systematics),
-    Section("classifiers", "Classifiers", classifiers),
-    Section("bumps", "Bump fits", bumps),
-    Section("yields", "Yields", yields),
-    Section("histograms", "Histograms", histograms),
-    Section("cutflow", "Cutflows", cutflow),
-    Section("losses", "Losses", losses),
-    Section("provenance", "Provenance", provenance),
-)
+# title to a function of its template's name and anchor: it returns what the template is given beside `run` and
+# `pictures` (`Content.pictures`); None leaves the section out
+SECTIONS: dict[str, Callable[[Content], Mapping[str, Any] | None]] = {
+    "Summary": summary,
+    "Significances and limits": results,
+    "The fit": fit,
+    "Uncertainties": systematics,
+    "Classifiers": classifiers,
+    "Bump fits": bumps,
+    "Yields": yields,
+    "Histograms": histograms,
+    "Cutflows": cutflow,
+    "Losses": losses,
+    "Provenance": provenance,
+}
