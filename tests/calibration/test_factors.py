@@ -219,14 +219,17 @@ def test_filters_of_missing_momentum():
         met_filters(events, ["goodVertex"])
 
 
+NONE = ak.Array([])
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda file: Factor(file, "ids"), "no correction 'ids'.*id"),
         (lambda file: TagShape(file, "shapes"), "no correction 'shapes'.*shape"),
-        (lambda file: Factor(file, "id", words=("word", "sf"), point="Tight")(None, abseta=np.ones(1), pt=np.ones(1)),
+        (lambda file: Factor(file, "id", words=("word", "sf"), point="Tight")(NONE, abseta=np.ones(1), pt=np.ones(1)),
          "id can't be evaluated"),
-        (lambda file: Factor(file, "id", words=("word", "sf"), point="Medium")(None, eta=np.ones(1), pt=np.ones(1)),
+        (lambda file: Factor(file, "id", words=("word", "sf"), point="Medium")(NONE, eta=np.ones(1), pt=np.ones(1)),
          "asks for the input 'abseta'"),
     ],
 )  # fmt: skip

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.histograms import _kernels
-from colonnade.histograms._kernels import Column
-from colonnade.histograms._sums import accumulate
+from colonnade.histograms._kernels import Column, accumulate
 from colonnade.histograms.declaration import Histogram, Layout, Place, full_axes
 
 Floats = npt.NDArray[np.float64]
