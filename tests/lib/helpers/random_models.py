@@ -450,6 +450,8 @@ def main() -> None:
         wrong += len(found.wrong) > 0
         for each in found.wrong:
             click.echo(f"model {seed}: {each}")
+        if (number := seed - options.seed + 1) % 25 == 0:
+            click.echo(f"{number} of {options.models} models, {wrong} wrong", err=True)
     seconds = time.perf_counter() - begin
     click.echo(f"{options.models} models from seed {options.seed}, {compared} comparisons, {seconds:.0f} s")
     for text, count in told.most_common():
