@@ -10,7 +10,7 @@ import numpy as np
 
 from colonnade.plotting.lines import Component, LimitPlot, Line, LinePlot, PlanePlot, RowPlot, Step, StepPlot
 from colonnade.plotting.projection import Projection, project
-from colonnade.plotting.run import CutRow, RegionYields, Run, merged_cutflow
+from colonnade.plotting.run import CutRow, Expected, Run, merged_cutflow
 from colonnade.plotting.settings import (
     BACKGROUND_COLOURS,
     MARKERS,
@@ -113,18 +113,21 @@ def yields_picture(run: Run) -> Iterator[Picture]:
     if not tables:
         return
     count = len(tables)
-    backgrounds = _components(run, tables, run.backgrounds)
-    signals = _components(run, tables, run.signals)
+    nothing = Expected(0.0, 0.0)
+    events = {
+        name: [each.processes.get(name, nothing).value for each in tables]
+        for name in dict.fromkeys(name for each in tables for name in each.processes)
+    }
     totals = [each.total for each in tables]
     data = np.asarray([np.nan if each.data is None else each.data for each in tables], dtype=float)
     seen = bool(np.isfinite(data).any())
     plot = StackPlot(
         edges=np.arange(count + 1.0),
         bins=tuple(region_title(each.region, run.plots) for each in tables),
-        backgrounds=backgrounds,
+        backgrounds=_components(run, run.backgrounds, events),
         down=np.asarray([np.hypot(each.error, each.down) if each else 0.0 for each in totals]),
         up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
-        signals=signals,
+        signals=_components(run, run.signals, events),
         data=data if seen else None,
         panel="ratio" if seen else "none",
         scale=run.plots.scale,
@@ -134,13 +137,13 @@ def yields_picture(run: Run) -> Iterator[Picture]:
     yield Picture("yields", "yields", f"Events in each of {count} regions, by process", plot)
 
 
-def _components(run: Run, tables: Sequence[RegionYields], names: Sequence[str]) -> tuple[Component, ...]:
-    found = []
-    for name in names:
-        values = [each.processes[name].value if name in each.processes else 0.0 for each in tables]
-        if any(name in each.processes for each in tables):
-            found.append(Component(run.processes[name].title, np.asarray(values), run.processes[name].colour))
-    return tuple(found)
+def _components(run: Run, names: Sequence[str], values: Mapping[str, Any]) -> tuple[Component, ...]:
+    """Return what is drawn of some processes: of those that have values, in each bin."""
+    return tuple(
+        Component(run.processes[name].title, np.asarray(values[name]), run.processes[name].colour)
+        for name in names
+        if name in values
+    )
 
 
 def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
@@ -154,13 +157,14 @@ def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
     if len(cuts) > 1 and any(name in rows for name in run.backgrounds):
         backgrounds = merged_cutflow(run.result, run.backgrounds, region)
         errors = _column(backgrounds, cuts, "error")
+        left = {name: _column(each, cuts, "weighted") for name, each in rows.items()}
         plot = StackPlot(
             edges=np.arange(len(cuts) + 1.0),
             bins=tuple(literal(cut) for cut in cuts),
-            backgrounds=_cut_components(run, rows, run.backgrounds, cuts),
+            backgrounds=_components(run, run.backgrounds, left),
             down=errors,
             up=errors,
-            signals=_cut_components(run, rows, run.signals, cuts),
+            signals=_components(run, run.signals, left),
             scale="log",
             rotate=True,
             caption=run.caption(title, data=False),
@@ -168,16 +172,6 @@ def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
         alt = f"Expected events after each cut of region {region}"
         yield Picture(f"cutflow/{path_part(region)}", "cutflow", alt, plot, region)
     yield from _n_minus_one(run, region, title)
-
-
-def _cut_components(
-    run: Run, rows: Mapping[str, Sequence[CutRow]], names: Sequence[str], cuts: Sequence[str]
-) -> tuple[Component, ...]:
-    return tuple(
-        Component(run.processes[name].title, _column(rows[name], cuts, "weighted"), run.processes[name].colour)
-        for name in names
-        if name in rows
-    )
 
 
 def _column(rows: Sequence[CutRow], cuts: Sequence[str], what: str) -> Any:
