@@ -262,12 +262,14 @@ def _led(
     for factors, shapes, sides in likelihood.turning[: _many(likelihood)]:
         moving = free & np.isin(np.arange(len(free)), shapes)[:, None]
         width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
-        far = np.minimum(_LARGE[0], likelihood.inits + _WIDTHS * likelihood.spread)
+        # what is measured is only large where nothing else can be
+        widths = 0.0 if likelihood.loose[factors].any() else _WIDTHS
+        measured = np.minimum(_LARGE[0], likelihood.inits + widths * likelihood.spread)[factors]
         # within their ranges, factors may be at one size only
         sizes = np.unique([np.minimum(large, bounds[1][factors, 0]) for large in _LARGE], axis=0)
         for size in sizes:
             start = begin.copy()
-            start[factors] = np.where(likelihood.loose[factors], size, far[factors])[:, None]
+            start[factors] = np.where(likelihood.loose[factors], size, measured)[:, None]
             start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
             result.append((np.where(free, np.clip(start, *bounds), begin), moving))
     return result
