@@ -76,7 +76,9 @@ def measure(name: str, fileset, processor, rounds: int) -> None:
     folder = FOLDER / "kept_accumulators"
     shutil.rmtree(folder, ignore_errors=True)
     first = seconds(lambda: here(fileset, processor, "iterative", CHUNKS[0], ResultCache(folder)))
-    second = seconds(lambda: here(fileset, processor, "iterative", CHUNKS[0], ResultCache(folder)))
+    second = min(
+        seconds(lambda: here(fileset, processor, "iterative", CHUNKS[0], ResultCache(folder))) for _ in range(rounds)
+    )
     shutil.rmtree(folder)
     report(
         f"{name}, unmodified, the second run",

@@ -42,18 +42,11 @@ class _Uncut:
     """All events of an entry range, as coffea's cross references ask for them."""
 
     def __init__(self, layout: Any, catalog: Any) -> None:
-        self._layout, self._catalog = layout, catalog
-        self._relabelled: Any = None
+        self._relabelled = functools.cache(functools.partial(_relabelled, layout, catalog))
 
     def events(self) -> ak.Array:
         """Return the events."""
-        return _array(self.relabelled, self)
-
-    @property
-    def relabelled(self) -> Any:
-        if self._relabelled is None:
-            self._relabelled = _relabelled(self._layout, self._catalog)
-        return self._relabelled
+        return _array(self._relabelled(), self)
 
 
 def _array(layout: Any, uncut: _Uncut | None) -> ak.Array:

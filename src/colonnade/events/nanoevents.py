@@ -303,37 +303,28 @@ def _template(handle: Handle, schema: type) -> Any:
     kind = lenient(schema)
     with translated(f"{where} can't be read by {schema.__name__}", remote=is_remote(handle.path)):
         if not handle.tree:
-            return functools.partial(_coffea_events, nanoevents.NanoEventsFactory.from_parquet, handle.path, kind)
-        file = _uproot_file(handle)
-        make = functools.partial(nanoevents.NanoEventsFactory.from_root, treepath=handle.tree)
+            return functools.partial(
+                _coffea_events,
+                functools.partial(nanoevents.NanoEventsFactory.from_parquet, handle.path, schemaclass=kind),
+            )
+        make = functools.partial(
+            nanoevents.NanoEventsFactory.from_root, _uproot_file(handle), treepath=handle.tree, schemaclass=kind
+        )
         if issubclass(schema, nanoevents.EDM4HEPSchema | nanoevents.FCCSchema):  # as coffea itself reads such files
             make = functools.partial(make, iteritems_options={"filter_name": "/^(?!.*(PARAMETERS|_.*Map))/"})
         if not isinstance(handle.reader, TTreeReader):
-            return functools.partial(_coffea_events, make, file, kind)
+            return functools.partial(_coffea_events, make)
         with warnings.catch_warnings():
             # of what a file lacks its analysis will say so, if it asks for it
             warnings.simplefilter("ignore")
-            factory = make(file, schemaclass=kind, mode="virtual", entry_start=0, entry_stop=0)
+            factory = make(mode="virtual", entry_start=0, entry_stop=0)
         return factory.__getstate__()["schema"]
 
 
 def _coffea_events(
-    make: Callable[..., Any],
-    file: Any,
-    schema: type,
-    metadata: Mapping[str, Any],
-    start: int,
-    stop: int,
-    touched: list[Any] | None,
+    make: Callable[..., Any], metadata: Mapping[str, Any], start: int, stop: int, touched: list[Any] | None
 ) -> ak.Array:
+    options = {"metadata": dict(metadata), "mode": "virtual", "access_log": touched}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return make(
-            file,
-            schemaclass=schema,
-            metadata=dict(metadata),
-            mode="virtual",
-            entry_start=start,
-            entry_stop=stop,
-            access_log=touched,
-        ).events()
+        return make(entry_start=start, entry_stop=stop, **options).events()
