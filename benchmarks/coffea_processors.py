@@ -19,15 +19,16 @@ from pathlib import Path
 os.environ["PYTHONWARNINGS"] = "ignore"  # of coffea, about cross references that the file lacks
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from coffea.nanoevents import NanoAODSchema  # noqa: E402
-from coffea.processor import FuturesExecutor, IterativeExecutor, Runner  # noqa: E402
-from measuring import FOLDER, _stdout, events_file, report, require  # noqa: E402
-from peers.adl import QUERIES  # noqa: E402
-from peers.dilepton_met import DileptonMET  # noqa: E402
+if __name__ == "__main__":  # processes that are started import this file, too, and need nothing of it
+    from coffea.nanoevents import NanoAODSchema
+    from coffea.processor import FuturesExecutor, IterativeExecutor, Runner
+    from measuring import FOLDER, _stdout, events_file, report, require
+    from peers.adl import QUERIES
+    from peers.dilepton_met import DileptonMET
 
-from colonnade.errors import EventError  # noqa: E402
-from colonnade.execution import ExecutorSettings, ResultCache, run_datasets  # noqa: E402
-from colonnade.workflow.compare import _compare  # noqa: E402
+    from colonnade.errors import EventError
+    from colonnade.execution import ExecutorSettings, ResultCache, run_datasets
+    from colonnade.workflow.compare import _compare
 
 CHUNKS = (250_000, 500_000, 1_000_000)
 WORKERS = 2
@@ -43,7 +44,7 @@ def by_coffea(fileset, processor, kind: str, chunk: int):
         return runner(fileset, processor)
 
 
-def here(fileset, processor, kind: str, chunk: int, cache: ResultCache | None = None):
+def here(fileset, processor, kind: str, chunk: int, cache=None):
     """Return this framework's accumulator."""
     settings = ExecutorSettings(kind=kind, workers=WORKERS)
     return run_datasets(processor, fileset, executor=settings, chunk_size=chunk, cache=cache).accumulator
