@@ -16,7 +16,7 @@ from colonnade.errors import ColonnadeError, ConfigError, InputError
 from colonnade.execution import ResultCache, generator_sums, run_datasets
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
-from colonnade.statistics.members import combined, member_variations
+from colonnade.statistics.eras import combined, member_variations
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 XSEC, LUMINOSITY = 800.0, 10.0

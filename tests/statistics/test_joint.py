@@ -10,8 +10,8 @@ import pytest
 from colonnade.cli import main
 from colonnade.errors import ConfigError
 from colonnade.statistics import Likelihood, fit, from_workspace, upper_limits
+from colonnade.statistics.changes import combine_models
 from colonnade.statistics.formats import read_model
-from colonnade.statistics.joint import combine_models
 
 
 def workspace(background=50.0, observed=(55.0, 22.0), **others):

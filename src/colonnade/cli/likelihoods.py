@@ -133,8 +133,8 @@ def combine(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     The channels of each get its label in front of their names; without one, the name of the folder or file is its
     label. Parameters of one name are different ones unless --correlate says that they are one.
     """
+    from colonnade.statistics.changes import combine_models
     from colonnade.statistics.formats.exporting import write_model
-    from colonnade.statistics.joint import combine_models
     from colonnade.terminal import Terminal
 
     if len(targets) < 2:

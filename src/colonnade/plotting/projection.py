@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.statistics.eras import EraPart, era_variations
-from colonnade.statistics.members import member_variations
+from colonnade.statistics.eras import EraPart, era_variations, member_variations
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 Floats = NDArray[np.float64]
@@ -229,7 +228,7 @@ def project(
               d_i = \sqrt{\sum_k \min(\Delta^+_{ki}, \Delta^-_{ki}, 0)^2} .
 
     Members of one uncertainty are combined to such a source as the model says, process by process, see
-    `colonnade.statistics.members`.
+    `colonnade.statistics.eras`.
 
     Parameters
     ----------

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.eras import era_parts, era_variations
-from colonnade.statistics.members import member_variations
+from colonnade.statistics.eras import era_parts, era_variations, member_variations
 from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
 
 Floats = NDArray[np.float64]
