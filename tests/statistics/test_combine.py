@@ -589,3 +589,28 @@ def test_cards_side_by_side(folder):
     np.testing.assert_allclose(likelihood.expected(theta), [*(1.1 * (SIG + BKG)), 1.2 * 3 * 4, 7])
     alone = read_combine(other)
     assert alone.poi == ""
+
+
+def test_the_counting_experiment_of_combines_documentation(tmp_path):
+    """Combine's documentation, "Asymptotic Frequentist Limits" and "Asymptotic Significances", gives these numbers.
+
+    Elsewhere on its page the same command gives 1.6297 and 2.3111, so that they hold to one in a hundred.
+    """
+    rows = {
+        "process": "ggH qqWW ggWW others",
+        "process ": "0 1 2 3",
+        "rate": "1.47 0.64 0.06 0.22",
+        "luminosity lnN": "1.11 - 1.11 -",
+        "signal lnN": "1.16 - - -",
+        "sideband gmN 4": "- 0.16 - -",
+        "loops lnN": "- - 1.50 -",
+        "rest lnN": "- - - 1.30",
+    }
+    lines = ["imax *", "jmax *", "kmax *", "bin SR", "observation 0", "bin SR SR SR SR"]
+    path = tmp_path / "card.txt"
+    path.write_text("\n".join([*lines, *(f"{name} {cells}" for name, cells in rows.items())]) + "\n")
+    likelihood = Likelihood(read_model(path))
+    limits = upper_limits(likelihood)
+    assert limits.observed == pytest.approx(1.6281, rel=2e-3)
+    assert limits.expected == pytest.approx((0.9640, 1.4329, 2.3281, 3.9800, 6.6194), rel=2e-2)
+    assert discovery(likelihood).z == pytest.approx(0, abs=1e-3)
