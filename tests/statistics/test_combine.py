@@ -527,6 +527,13 @@ def test_a_process_of_an_undeclared_bin(tmp_path):
         read_combine(path)
 
 
+def test_process_lines_are_two(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text("bin a\nobservation 5\nbin a a\nprocess s b\nprocess 0 1\nprocess 0 1\nrate 5 4\n")
+    with pytest.raises(ConfigError, match="line 6: there is a third process line"):
+        read_combine(path)
+
+
 def test_missing_variations(folder):
     path = folder / "card.txt"
     path.write_text(card("lean shape - 1", shapes=SHAPES, observed="-1", rates="-1 -1"))

@@ -146,6 +146,9 @@ class _Header:
             _note(self.card, f"Combine itself refuses the name of bin {odd!r}, which begins with a digit.")
 
     def _process(self, words: list[str]) -> None:
+        if self._columns:
+            msg = "there is a third process line."
+            raise ConfigError(msg)
         if self._names is None:
             _same_length(words, "processes", self._pending, "bins")
             self._names = words
