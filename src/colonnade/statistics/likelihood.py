@@ -96,6 +96,8 @@ class Likelihood:
     turning : tuple of tuple
         Free factors, shapes that can drive what these multiply below 0, and to which side each of the shapes does: a
         fit begins at these too.
+    products : numpy.ndarray
+        Pairs of parameters that are factors of one bin, shape (pairs, 2).
     """
 
     def __init__(self, model: Model) -> None:
@@ -114,6 +116,9 @@ class Likelihood:
         self._layout = lay_out(model)
         self.local, self.columns = self._layout.jacobian.local, self._layout.jacobian.columns
         self.folded, self.turning = self._layout.folded, self._layout.turning
+        layers = self._layout.gammas.layers[:2]
+        pairs = np.array(layers).T if len(layers) == 2 else np.zeros((0, 2), dtype=np.intp)
+        self.products = np.unique(pairs[(pairs < len(self.inits)).all(axis=1)], axis=0)
         self.spread = np.ones_like(self.inits)
         self.spread[self._layout.constraints.normal] = self._layout.constraints.sigma
         self.spread[self._layout.constraints.poisson] = 1 / np.sqrt(self._layout.constraints.tau)

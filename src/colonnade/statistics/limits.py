@@ -12,7 +12,7 @@ from scipy.stats import norm
 from colonnade.errors import FitError
 from colonnade.statistics.fitting import bin_notes, bound_notes, fit_at, free_fit, on_bound, poi_index
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import lowest_of
+from colonnade.statistics.minimise import lowest_of, may_have_several
 from colonnade.statistics.newton import Minimum, reduced
 from colonnade.statistics.results import Note
 
@@ -281,7 +281,7 @@ def _roots(scan: _Scan, function: Callable[[Floats], tuple[Floats, Floats]], gue
 
     `_increasing_roots` describes the rest.
     """
-    if scan.likelihood.fixed[scan.likelihood.folded].all():
+    if not may_have_several(scan.likelihood):
         return _increasing_roots(function, guess)
     try:
         found = _increasing_roots(function, guess)

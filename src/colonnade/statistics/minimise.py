@@ -176,6 +176,11 @@ def _from(likelihood: Likelihood, data: Floats, theta: Floats, free: Flags, boun
     return replace(found, retried=len(failed))
 
 
+def may_have_several(likelihood: Likelihood) -> bool:
+    """Say whether a model may have several minima, so that its fits begin at several points."""
+    return not likelihood.fixed[likelihood.folded].all() or len(likelihood.turning) > 0
+
+
 def _other_starts(
     likelihood: Likelihood, reached: Floats, begin: Floats, bounds: tuple[Floats, Floats]
 ) -> list[Floats]:
@@ -187,7 +192,7 @@ def _other_starts(
     fewer parameters there are, the more there are of them.
     """
     folded, loose = likelihood.folded, likelihood.loose & ~likelihood.fixed
-    if likelihood.fixed[folded].all() and not likelihood.turning:
+    if not may_have_several(likelihood):
         return []
     inits, spread = likelihood.inits[:, None], likelihood.spread[:, None]
     mirrored = reached.copy()
@@ -198,6 +203,10 @@ def _other_starts(
     at_low, at_high = reached <= bounds[0] + slack, reached >= bounds[1] - slack
     inwards = _LEFT * spread * (at_low.astype(float) - at_high)
     starts = [mirrored, reached + inwards, *_mirrored_alone(likelihood, reached)]
+    for pair in [pair for pair in likelihood.products if at_low[pair].all(axis=0).any()][:_ALONE]:
+        start = reached.copy()
+        start[pair] += inwards[pair]
+        starts.append(start)
     # many at once: together no farther than a few
     shift = np.zeros_like(inits)
     shift[folded] = min(1.0, 2 / np.sqrt(max(1, len(folded)))) * spread[folded]
