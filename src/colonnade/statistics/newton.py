@@ -273,7 +273,9 @@ def _eliminated(
     slope, resting = corners
     local = np.where(moving[mine], known.local[own], 0.0)
     other = slope - known.slope
-    smooth = replace(known, weight=np.where(resting, 0.0, known.weight))
+    # nor has one that was let go from there any curvature
+    cornered = resting | (known.empty & (np.abs(known.rate) < CORNER))
+    smooth = replace(known, weight=np.where(cornered, 0.0, known.weight))
     matrix, between, stiff, pull = reduced(likelihood, smooth, moving, damping)
     if bent:
         matrix = _convex(matrix, moving[columns].T, damping)
