@@ -211,7 +211,7 @@ def _cornered(
     """Solve for a step on the likelihood whose corners, where bins without events reach 0, are kept as corners.
 
     A bin that would cross 0 is put there; one that is there, and that the others pull on by less than 0 or more than 1,
-    is let go to that side.
+    is let go to that side: to the other one than where it came from by the next step only.
 
     Returns
     -------
@@ -221,6 +221,7 @@ def _cornered(
     resting = known.empty & (np.abs(known.rate) < CORNER)
     slope, which = known.slope.copy(), np.arange(len(known.value))
     above = known.rate > 0
+    outside, came_from_above = ~resting, above.copy()
     step, pulls = np.zeros_like(known.gradient), np.full_like(known.rate, np.nan)
     for _ in range(_ROUNDS):
         part = _of(known, which)
@@ -232,7 +233,8 @@ def _cornered(
         rate = part.rate + _change(likelihood, part, step[:, which])
         pull = 0.5 + _STIFF * rate
         pulls[:, which] = np.where(rests, np.clip(pull, 0, 1), np.nan)
-        freed = rests & ((pull < -_PULLED) | (pull > 1 + _PULLED))
+        down, up = rests & (pull < -_PULLED), rests & (pull > 1 + _PULLED)
+        freed = np.where(outside[:, which], np.where(came_from_above[:, which], up, down), down | up)
         stopped = part.empty & ~rests & np.where(above[:, which], rate < -CORNER, rate > CORNER)
         above[:, which] = np.where(freed, pull > 1, above[:, which])
         resting[:, which] = (rests & ~freed) | stopped
