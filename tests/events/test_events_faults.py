@@ -122,16 +122,18 @@ def test_a_file_that_may_not_be_read(rewrite: Callable[..., str]) -> None:
         inspect_file(path)
 
 
-def test_a_file_replaced_after_planning(rewrite: Callable[..., str]) -> None:
-    source = inspect_file(rewrite("one.root"))
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_a_file_replaced_after_planning(rewrite: Callable[..., str], prefix: str) -> None:
+    path = Path(rewrite("one.root"))
+    source = inspect_file(f"{prefix}{path}")
     before = read_events(source, 0, 300, ("Muon_pt",), {}).Muon.pt.to_list()
     # the same content somewhere else, of the same time, moved into its place, is the same file
-    copy = Path(source.path).with_name("copy.root")
-    shutil.copy2(source.path, copy)
-    copy.replace(source.path)
+    copy = path.with_name("copy.root")
+    shutil.copy2(path, copy)
+    copy.replace(path)
     assert read_events(source, 0, 300, ("Muon_pt",), {}).Muon.pt.to_list() == before
     # another file of the same structure is not
-    Path(rewrite("two.root")).replace(source.path)
+    Path(rewrite("two.root")).replace(path)
     with pytest.raises(InputError, match=r"one\.root is not the file that was planned with: it was replaced"):
         read_events(source, 0, 300, ("Muon_pt",), {})
 

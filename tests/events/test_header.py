@@ -145,16 +145,18 @@ def test_a_basket_of_another_branch_is_refused(tmp_path: Path, made: str) -> Non
         read_events(inspect_file(str(path)), 0, 10, ("Muon_eta",), {})
 
 
+@pytest.mark.parametrize("prefix", ["", "file://"])
 def test_what_was_found_in_a_header_is_kept(
-    tmp_path: Path, made: str, columns: dict[str, ak.Array], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made: str, columns: dict[str, ak.Array], monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     from colonnade.events import KnownPlaces
     from colonnade.events.files import forget_handle
 
     names = ("Jet_pt", "Jet_eta", "Muon_pt", "genWeight", "nPhoton", "HLT_IsoMu24")
-    source = inspect_file(made)
+    path = f"{prefix}{made}"
+    source = inspect_file(path)
     first = read_events(source, 100, 900, names, {}, places=KnownPlaces(tmp_path))
-    forget_handle(made)
+    forget_handle(path)
 
     def refused(*_: Any, **__: Any) -> None:
         pytest.fail("the tree was looked at")

@@ -18,7 +18,7 @@ import numpy as np
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, prefixed
 from colonnade.events.csv_table import CsvReader, is_csv
-from colonnade.events.paths import forget_connection, is_remote
+from colonnade.events.paths import forget_connection, is_remote, local_path
 from colonnade.events.places import KnownPlaces, Places
 from colonnade.events.readers import Reader
 from colonnade.events.rntuple import RNTupleReader
@@ -171,7 +171,7 @@ def _stamp(path: str) -> _Stamp:
     if is_remote(path):
         return None
     try:
-        status = os.stat(path)  # noqa: PTH116 - the path may be a file:// URL
+        status = os.stat(local_path(path))  # noqa: PTH116 - as everything here, of a string
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
@@ -179,7 +179,7 @@ def _stamp(path: str) -> _Stamp:
 
 def _open(path: str, tree: str | None, schema: str | None, weight: str | None, stamp: _Stamp) -> Handle:
     if not is_remote(path):
-        path = path.removeprefix("file://")
+        path = local_path(path)
         _check_local(path)
     notes: tuple[str, ...] = ()
     reader: Reader

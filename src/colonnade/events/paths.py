@@ -29,6 +29,11 @@ def is_remote(path: str) -> bool:
     return "://" in path and not path.startswith("file://")
 
 
+def local_path(path: str) -> str:
+    """Return the path that a ``file://`` URL means; others stay as they are."""
+    return path.removeprefix("file://")
+
+
 def storage_options(path: str) -> dict[str, Any]:
     """Return what a URL's protocol needs to give up on a server that has stalled, instead of waiting for good."""
     protocol = path.partition("://")[0]

@@ -18,7 +18,7 @@ import uproot
 from colonnade.errors import InputError
 from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
 from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, read_identity, unpack_key
-from colonnade.events.paths import fetch_remote, is_remote, storage_options
+from colonnade.events.paths import fetch_remote, is_remote, local_path, storage_options
 from colonnade.events.readers import Raw, to_raw
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
@@ -56,7 +56,7 @@ class RootFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path = path = local_path(path)
         self._records: dict[str, Any] = {}
         self._descriptor: int | None = None
         if not is_remote(path):

@@ -353,7 +353,8 @@ def compare(seed: int, starts: int = 20) -> Comparison:
     ours = free_fit(likelihood, data[:, None], null, 1.0, float(likelihood.lower[mu])).values[:, 0]
     up = min(least(data, begin, lower={mu: lowest}) for begin in (theta, ours))
     test = discovery(likelihood)
-    free_bounded = least(data, theta, lower={mu: max(0.0, float(likelihood.lower[mu]))})
+    least_signal = max(0.0, float(likelihood.lower[mu]))
+    free_bounded = min(least(data, begin, lower={mu: least_signal}) for begin in (theta, ours))
     if math.isfinite(test.q0):
         q0 = max(0.0, 2 * (nothing - (up if test.mu_hat > 0 else nothing)))
         result.close("q0", test.q0, q0, 1e-3 * (1 + q0))
