@@ -354,7 +354,9 @@ def compare(seed: int, starts: int = 20) -> Comparison:
     up = min(least(data, begin, lower={mu: lowest}) for begin in (theta, ours))
     test = discovery(likelihood)
     least_signal = max(0.0, float(likelihood.lower[mu]))
-    free_bounded = min(least(data, begin, lower={mu: least_signal}) for begin in (theta, ours))
+    bounded = ours.copy()
+    bounded[mu] = max(bounded[mu], least_signal)
+    free_bounded = min(least(data, begin, lower={mu: least_signal}) for begin in (theta, bounded))
     if math.isfinite(test.q0):
         q0 = max(0.0, 2 * (nothing - (up if test.mu_hat > 0 else nothing)))
         result.close("q0", test.q0, q0, 1e-3 * (1 + q0))
