@@ -19,7 +19,7 @@ from colonnade.statistics.newton import Flags, Floats, Minimum, at_once, newton,
 # starting points of Migrad and its calls; what it may find below a value that is as good
 _STARTS, _CALLS, _NO_LOWER = 4, 20_000, 1e-4
 # at which sizes the free factors of other starting points are
-_SIZES = (1.0, 0.2, 10.0, 0.05)
+_SIZES, _TINY = (1.0, 0.2, 10.0, 0.05), 1e-6
 # so many parameters are in all starting points together, of which there are no fewer and no more than these; the powers
 # of ten between which sizes are random
 _STARTED, _MORE, _DECADES = 250, (2, 16), (-1.5, 1.3)
@@ -202,7 +202,10 @@ def _other_starts(
     slack = 1e-6 * (1 + np.abs(reached))
     at_low, at_high = reached <= bounds[0] + slack, reached >= bounds[1] - slack
     inwards = _LEFT * spread * (at_low.astype(float) - at_high)
-    starts = [mirrored, reached + inwards, *_mirrored_alone(likelihood, reached)]
+    # from next to nothing, as where a factor makes one bin with events negative and another one positive
+    little = begin.copy()
+    little[loose] = _TINY
+    starts = [mirrored, little, reached + inwards, *_mirrored_alone(likelihood, reached)]
     for pair in [pair for pair in likelihood.products if at_low[pair].all(axis=0).any()][:_ALONE]:
         start = reached.copy()
         start[pair] += inwards[pair]
