@@ -427,12 +427,22 @@ def test_a_log_normal_called_lumi_has_another_name_in_xml(tmp_path):
     assert read_model(export.path).parameter("lumi_norm").constraint == "normal"
 
 
+def test_a_log_normal_called_lumi_takes_no_other_ones_name(tmp_path):
+    model = card(["lumi lnN 1.1 1.1", "lumi_norm lnN - 1.3"], tmp_path)
+    (export,) = export_model(model, tmp_path, "x", ("xml",))
+    again = read_model(export.path)
+    assert {each.name for each in again.parameters} == {"r", "lumi_norm", "lumi_norm_"}
+    limits = [upper_limits(Likelihood(each)).expected for each in (model, again)]
+    np.testing.assert_allclose(*limits, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "function of parameters norm of bkg in a"),
         (["free lnU 1.2 1.1"], "no other measurement of free of sig in a"),
         (["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"], "no other measurement of eff of sig in a"),
+        (["r param 1 0.2"], "no measurement of the parameter of interest"),
         (["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"], "two widths of the measurement of norm of bkg in a"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,13 @@ def tell(differences: Differences, what: str, how: str) -> None:
         names.append(what)
 
 
+def unused(name: str, taken: Container[str]) -> str:
+    """Return a name, with underscores behind it until it is not taken."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def kinds_of(model: Model) -> dict[str, set[str]]:
     """Return the kinds of modifiers that each parameter drives."""
     found: dict[str, set[str]] = {}
@@ -67,6 +74,9 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
     for channel, sample, modifier in model.uses():
         where = f"{modifier.parameter} of {sample.name} in {channel.name}"
         _refuse(modifier, parameters, where)
+        if modifier.parameter == model.poi and parameters[model.poi].constraint != "none":
+            msg = f"HistFactory has no measurement of the parameter of interest, as {model.poi} has one."
+            raise ConfigError(msg)
         if _is_gamma(modifier, parameters):
             _check_gamma(parameters[modifier.parameter], channel, times[modifier.parameter])
         if modifier.kind == "mcstat" or _is_gamma(modifier, parameters):
@@ -289,9 +299,11 @@ def write_model(model: Model, path: Path, form: str) -> Export:
     elif form == "xml":
         from colonnade.statistics.formats.xml import to_xml
 
-        if kinds_of(plain).get("lumi", {"lumi"}) != {"lumi"}:
-            tell(differences, "lumi", "is called lumi_norm, as HistFactory XML calls its one luminosity lumi")
-            plain = plain.renamed({"lumi": "lumi_norm"})
+        kinds = kinds_of(plain)
+        if kinds.get("lumi", {"lumi"}) != {"lumi"}:
+            name = unused("lumi_norm", kinds)
+            tell(differences, "lumi", f"is called {name}, as HistFactory XML calls its one luminosity lumi")
+            plain = plain.renamed({"lumi": name})
         to_xml(plain, path, differences)
     else:
         write_json(path, to_workspace(plain))

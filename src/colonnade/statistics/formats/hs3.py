@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, tell, unused
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
@@ -38,8 +38,8 @@ def root_names(model: Model, differences: Differences) -> Model:
     for word in dict.fromkeys(words):
         plain = re.sub(r"\W", "_", word, flags=re.ASCII)
         plain = f"_{plain}" if plain[:1].isdigit() else plain
-        while plain != word and (plain in new.values() or plain in words):
-            plain += "_"
+        if plain != word:
+            plain = unused(plain, {*new.values(), *words})
         new[word] = plain
         if plain != word:
             tell(differences, word, f"is called {plain}, as ROOT's names have letters, digits and _ only")
