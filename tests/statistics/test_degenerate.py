@@ -261,15 +261,20 @@ def test_the_best_fit_is_where_a_bin_without_events_just_vanishes():
     assert minimise(likelihood, data).nll[0] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_large_error_of_one_bin_turns_with_a_shape():
-    """With the shape beyond one width, the bin's own factor multiplies less than nothing, and takes signal away."""
+def turned_by_a_shape():
+    """A bin whose own factor multiplies less than nothing where the shape is beyond one width."""
     stat = {"name": "stat", "type": "staterror"}
     samples = [
         sample("s", [5.0], normfactor()),
         sample("n", [-8.0], {**stat, "data": [2.6]}),
         sample("b", [13.0], {**stat, "data": [13.0]}, histosys("h", [6.0], [20.0])),
     ]
-    likelihood = Likelihood(from_workspace(workspace(samples, [1.0])))
+    return Likelihood(from_workspace(workspace(samples, [1.0])))
+
+
+def test_a_large_error_of_one_bin_turns_with_a_shape():
+    """With the shape beyond one width, the bin's own factor multiplies less than nothing, and takes signal away."""
+    likelihood = turned_by_a_shape()
     found = fit_at(likelihood, np.array([1.0]), likelihood.observed[:, None])
     h, factor = (each.ravel() for each in np.meshgrid(np.linspace(-4, 4, 401), np.linspace(0, 10, 501)))
     at = {"mu": np.ones_like(h), "h": h, "stat[0]": factor}
@@ -309,13 +314,7 @@ def test_a_signal_without_end_that_a_shape_turns_to_nothing():
 
 def test_many_fits_at_once_find_what_each_finds_alone():
     """The first fits of a batch begin at all starting points, further ones at those that were of use."""
-    stat = {"name": "stat", "type": "staterror"}
-    samples = [
-        sample("s", [5.0], normfactor()),
-        sample("n", [-8.0], {**stat, "data": [2.6]}),
-        sample("b", [13.0], {**stat, "data": [13.0]}, histosys("h", [6.0], [20.0])),
-    ]
-    likelihood = Likelihood(from_workspace(workspace(samples, [1.0])))
+    likelihood = turned_by_a_shape()
     data = likelihood.sample_data(likelihood.inits, 120, np.random.default_rng(3))
     together = fit_at(likelihood, np.full(120, 4.0), data).nll
     alone = [fit_at(likelihood, np.full(1, 4.0), each[:, None]).nll[0] for each in data.T]

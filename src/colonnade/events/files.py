@@ -171,7 +171,7 @@ def _stamp(path: str) -> _Stamp:
     if is_remote(path):
         return None
     try:
-        status = os.stat(local_path(path))  # noqa: PTH116 - as everything here, of a string
+        status = os.stat(local_path(path))  # noqa: PTH116 - called for each chunk, of a string
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

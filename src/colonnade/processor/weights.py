@@ -409,7 +409,7 @@ def member_sums(
     ratios: dict[str, npt.NDArray[Any]] = {}
     for name, given in made.items():
         if not isinstance(given, Members):
-            given = _pair(name, given, len(generator))  # noqa: PLW2901
+            given = _pair(name, given, len(generator))  # noqa: PLW2901 - the same weights as members
         if given.values.shape != (len(generator), len(given.names)):
             msg = f"the generator weights {name!r} are of {len(given.values)} events, not {len(generator)}, {where}."
             raise ConfigError(msg)
