@@ -264,7 +264,9 @@ def _led(
         result += [(start, free & ~loose) for start in starts[-_many(likelihood) :][: len(_SIZES)]]
     factors = np.flatnonzero(loose.any(axis=1))
     alone = [(factor, 0.0) for factor in factors[:_ALONE] if len(factors) > 1]
-    for shape in likelihood.folded[~likelihood.loose[likelihood.folded]][:_ALONE]:
+    folded = likelihood.folded[~likelihood.loose[likelihood.folded]][:_ALONE]
+    turning = [shape for _, shapes, _ in likelihood.turning for shape in shapes][:_ALONE]
+    for shape in dict.fromkeys([*folded, *turning]):
         alone += [(shape, likelihood.inits[shape] + side * likelihood.spread[shape]) for side in (-_END, _END)]
     for index, value in alone:
         moving, start = free.copy(), begin.copy()

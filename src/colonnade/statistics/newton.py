@@ -120,8 +120,14 @@ def _iterate(
         trial = here + step
         new = likelihood.derivatives(trial, data[:, active], pulls)
         # at the minimum rounding decides the sign of the difference
-        old = known.value[active]
-        better = new.value <= old - _PART * distance + 1e-13 * (1 + np.abs(old))
+        enough = known.value[active] * (1 + 1e-13) - _PART * distance + 1e-13
+        off = np.flatnonzero((new.value > enough) & np.any(np.abs(new.rate) > CORNER, axis=0, where=~np.isnan(pulls)))
+        if len(off):
+            trial[:, off] = _onto_corners(
+                likelihood, _of(new, off), trial[:, off], free[:, active[off]], bounds, pulls[:, off]
+            )
+            _take(new, off, likelihood.derivatives(trial[:, off], data[:, active[off]], pulls[:, off]), slice(None))
+        better = new.value <= enough
         good, bad = active[better], active[~better]
         theta[:, good] = trial[:, better]
         _take(known, good, new, better)
@@ -244,6 +250,32 @@ def _cornered(
         if len(which) == 0:
             break
     return step, pulls
+
+
+def _onto_corners(
+    likelihood: Likelihood, known: Derivatives, trial: Floats, free: Flags, bounds: tuple[Floats, Floats], pulls: Floats
+) -> Floats:
+    """Bring bins that a step meant to end on their corners there, as near to its end as can be.
+
+    Expected events are products of parameters, and a long step to first order ends beside the corners: without this,
+    fits would go along them by small steps only (a second-order correction, Nocedal and Wright, Numerical Optimization,
+    section 18.11).
+    """
+    rows = np.flatnonzero(np.any(~np.isnan(pulls), axis=1))
+    meant = ~np.isnan(pulls[rows])
+    columns, own = likelihood.columns, likelihood.local[rows]
+    squares = np.where(free, likelihood.spread[:, None] ** 2, 0.0)
+    jacobian = known.jacobian[:, rows] * meant.T[:, :, None]
+    local = np.where(meant & (own >= 0)[:, None], known.local[rows], 0.0)
+    wide = squares[columns].T[:, None, :] * jacobian
+    matrix = jacobian @ np.swapaxes(wide, 1, 2)
+    index = np.arange(len(rows))
+    matrix[:, index, index] += (local**2 * squares[own] + ~meant).T + 1e-12
+    pull = np.linalg.solve(matrix, np.where(meant, -known.rate[rows], 0.0).T[:, :, None])[:, :, 0]
+    result = trial.copy()
+    result[columns] += (np.swapaxes(wide, 1, 2) @ pull[:, :, None])[:, :, 0].T
+    result[own[own >= 0]] += (squares[own] * local * pull.T)[own >= 0]
+    return np.where(free, np.clip(result, *bounds), trial)
 
 
 def _change(likelihood: Likelihood, known: Derivatives, step: Floats) -> Floats:
