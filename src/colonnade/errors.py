@@ -16,8 +16,8 @@ __all__ = [
 
 import difflib
 import heapq
-import os
 from collections.abc import Iterable
+from itertools import takewhile
 
 
 class ColonnadeError(Exception):
@@ -88,5 +88,6 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
 
 
 def _shared(word: str, name: str) -> int:
-    ends = ((word, name), (word[::-1], name[::-1]))
-    return max(len(os.path.commonprefix(pair)) for pair in ends)
+    """Return how many letters two names share at their beginning or at their end."""
+    ends = (zip(word, name, strict=False), zip(reversed(word), reversed(name), strict=False))
+    return max(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], letters)) for letters in ends)
