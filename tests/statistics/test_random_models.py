@@ -6,7 +6,29 @@ from helpers.random_models import Oracle, compare, random_spec
 from colonnade.statistics import Likelihood, from_workspace
 
 # the first ones once ended in a minimum that is not the lowest, or in none: one seed a kind of mistake
-SEEDS = (26, 66, 69, 28, 10024, 10225, 10247, 30263, 30308, 30390, 30546, 30601, 30661, 33293, 33362, 2001, 2002, 2005)
+SEEDS = (
+    26,
+    66,
+    69,
+    28,
+    10024,
+    10225,
+    10247,
+    30263,
+    30308,
+    30390,
+    30546,
+    30601,
+    30661,
+    33293,
+    33362,
+    38290,
+    39241,
+    41163,
+    2001,
+    2002,
+    2005,
+)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -126,7 +126,8 @@ def _iterate(
             trial[:, off] = _onto_corners(
                 likelihood, _of(new, off), trial[:, off], free[:, active[off]], bounds, pulls[:, off]
             )
-            _take(new, off, likelihood.derivatives(trial[:, off], data[:, active[off]], pulls[:, off]), slice(None))
+            corrected = likelihood.derivatives(trial[:, off], data[:, active[off]], pulls[:, off])
+            _take(new, off, corrected, np.ones(len(off), dtype=bool))
         better = new.value <= enough
         good, bad = active[better], active[~better]
         theta[:, good] = trial[:, better]
