@@ -131,7 +131,7 @@ def test_a_branch_with_fewer_entries_is_a_sentence(tmp_path: Path) -> None:
 
     assert content
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("colonnade.events.ttree.TreeHeader", Longer)
+        patch.setattr("colonnade.events.root.TreeHeader", Longer)
         other = tmp_path / "b.root"
         other.write_bytes(content)
         with pytest.raises(InputError, match=r"short has 7 entries.*9"):
@@ -148,7 +148,7 @@ def test_the_manifest_names_the_weight(tmp_path: Path) -> None:
 
 
 def test_a_type_that_nobody_knows_is_missed_only_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from colonnade.events.ttree import TTreeReader
+    from colonnade.events.root import TTreeReader
 
     path = _write(tmp_path / "a.root", {"odd_a": _lists(COUNTS), "odd_b": _lists(COUNTS), "x": COUNTS})
     form = TTreeReader.form

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from colonnade.errors import EventError, InputError
-from colonnade.events.csv_table import CsvReader, is_csv
+from colonnade.events.tables import CsvReader, is_csv
 
 
 def write(path, rows, header="lep1_pt,fatjet_D2,event"):
@@ -37,7 +37,7 @@ def test_any_range_is_that_of_the_whole_table(table, start, stop):
 
 def test_blocks_of_any_size_find_the_same_rows(table, monkeypatch):
     path, values = table
-    monkeypatch.setattr("colonnade.events.csv_table._STEP", 1000)
+    monkeypatch.setattr("colonnade.events.tables._STEP", 1000)
     reader = CsvReader(path)
     assert reader.entries == 10_000
     assert np.array_equal(reader.read(["lep1_pt"], 8190, 8195)["lep1_pt"].content, values[8190:8195, 0])

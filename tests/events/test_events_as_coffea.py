@@ -24,7 +24,7 @@ from hist.axis import Regular
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.errors import ConfigError
 from colonnade.events import inspect_file, learn_columns, read_events
-from colonnade.events.coffea_view import UnlearnedColumnError
+from colonnade.events.behaviors import UnlearnedColumnError
 from colonnade.events.schemas import find_schema
 from colonnade.execution import run_datasets
 from colonnade.kinematics import accelerate

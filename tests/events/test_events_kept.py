@@ -13,7 +13,7 @@ import pytest
 import uproot
 
 from colonnade.events import KeptColumns, SourceFile, inspect_file, read_events
-from colonnade.events.ttree import TTreeReader
+from colonnade.events.root import TTreeReader
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_an_error_of_the_analysis_comes_through(made: str) -> None:
 
 
 def test_lazy_events_read_only_what_is_touched(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from colonnade.events.ttree import TTreeReader
+    from colonnade.events.root import TTreeReader
 
     read = TTreeReader.read
     names: list[str] = []

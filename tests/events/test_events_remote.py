@@ -15,7 +15,7 @@ import pytest
 
 from colonnade.errors import InputError
 from colonnade.events import inspect_file, read_events
-from colonnade.events.ttree import RootFile
+from colonnade.events.root import RootFile
 from colonnade.faults import TransientInputError
 
 

@@ -28,7 +28,7 @@ from colonnade.inference import (
     scorers_of,
     stack_inputs,
 )
-from colonnade.kinematics.related import mixed as mix
+from colonnade.kinematics.collections import mixed as mix
 
 onnx = pytest.importorskip("onnx", reason="onnx, of the train extra, makes the models of this test")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -20,7 +20,7 @@ def plain() -> ak.Array:
 
 def test_the_state_of_an_array_is_what_is_set(plain: ak.Array) -> None:
     assert set(vars(plain)) == {inside.LAYOUT, "_behavior", "_attrs", *inside._EMPTY}, (
-        f"awkward {ak.__version__} keeps other state in ak.Array than kinematics.inside sets; "
+        f"awkward {ak.__version__} keeps other state in ak.Array than kinematics.layouts sets; "
         "compare its constructor and raise the upper bound in pyproject.toml."
     )
 

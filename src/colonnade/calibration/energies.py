@@ -15,7 +15,7 @@ from colonnade.calibration.evaluation import Correction, Uncertainties
 from colonnade.errors import ConfigError, EventError
 from colonnade.kinematics import assign, event_sum, normal, per_object
 from colonnade.kinematics.arrays import records, unwrap
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 from colonnade.kinematics.views import View, flat, view
 from colonnade.processor.pieces import Chunk, Shift
 

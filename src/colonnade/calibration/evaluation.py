@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics.arrays import unwrap
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 from colonnade.kinematics.views import view
 from colonnade.processor.corrections import OUTSIDE
 

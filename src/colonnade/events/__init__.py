@@ -12,7 +12,6 @@ __all__ = [
     "use_events",
 ]
 
-from colonnade.events.kept import KeptColumns
-from colonnade.events.places import KnownPlaces
+from colonnade.events.kept import KeptColumns, KnownPlaces
 from colonnade.events.reading import inspect_file, learn_columns, read_events, use_events
 from colonnade.events.source import SourceFile

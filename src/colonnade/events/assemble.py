@@ -12,10 +12,9 @@ import numpy as np
 
 from colonnade.errors import InputError
 from colonnade.events.behaviors import behavior
-from colonnade.events.catalog import Catalog, Column, Group, Objects
+from colonnade.events.catalog import Catalog, Column, Group, Objects, is_nested
 from colonnade.events.chunk import EntryRange, as_layout
-from colonnade.events.readers import Reader
-from colonnade.events.references import is_nested
+from colonnade.events.source import Reader
 from colonnade.kinematics.layouts import read_only
 
 _EVENTS = {"__record__": "Events", "group": ""}

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import InputError
-from colonnade.events.catalog import Catalog, Column, Group, Objects
-from colonnade.events.readers import Raw
-from colonnade.events.references import make
+from colonnade.events.catalog import Catalog, Column, Group, Objects, make
+from colonnade.events.source import Raw
 from colonnade.kinematics.layouts import read_only
 
 Offsets = npt.NDArray[np.int64]

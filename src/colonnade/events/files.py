@@ -17,14 +17,12 @@ import numpy as np
 
 from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, prefixed
-from colonnade.events.csv_table import CsvReader, is_csv
+from colonnade.events.kept import KnownPlaces, Places
 from colonnade.events.paths import forget_connection, is_remote, local_path
-from colonnade.events.places import KnownPlaces, Places
-from colonnade.events.readers import Reader
-from colonnade.events.rntuple import RNTupleReader
+from colonnade.events.root import RNTupleReader, RootFile, TTreeReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
-from colonnade.events.source import SourceFile
-from colonnade.events.ttree import RootFile, TTreeReader
+from colonnade.events.source import Reader, SourceFile
+from colonnade.events.tables import CsvReader, is_csv
 from colonnade.faults import translated
 from colonnade.inputs import require_file
 
@@ -303,7 +301,7 @@ def _is_parquet(path: str) -> bool:
 
 
 def _open_parquet(path: str) -> Reader:
-    from colonnade.events.parquet import ParquetReader
+    from colonnade.events.tables import ParquetReader
 
     with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
         return ParquetReader(path)

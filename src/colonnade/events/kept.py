@@ -1,36 +1,46 @@
-"""Columns kept as they are in memory, for the next time that the same events are read.
+"""What is kept on disk of earlier readings: columns as they are in memory, and where the baskets of files lie.
 
 What takes longest of reading is to unpack the file. A column that was unpacked once is written to a file of its own
 for each entry range, and is mapped into memory from there afterwards.
+
+Finding the baskets of an analysis's columns means to read the header of the tree, which for a file of some thousand
+branches is the larger part of reading ten of them. What was found once is written as JSON, so that nothing which
+another program left there is run.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import json
 import mmap
 import os
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from colonnade.events.readers import Raw
+from colonnade.events.baskets import PlainBranch
+from colonnade.events.catalog import Catalog, Column, Group
+from colonnade.events.source import Raw, SourceFile
 from colonnade.store import Store
 
 #: what it is, type of the values, number of offsets (-1: none), number of values; then both, as they are in memory
 _HEADER = struct.Struct("<8s8sqq")
 _MAGIC = b"column 1"
 _KINDS = "biuf"
+#: bytes of places on disk, above which the least recently used go
+_LIMIT = 2 * 10**9
 _LIBRARIES = ("awkward", "numpy", "pyarrow", "uproot")
 
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
 
 
-@dataclass
+@dataclasses.dataclass
 class KeptColumns:
     """Unpacked columns on disk.
 
@@ -44,7 +54,7 @@ class KeptColumns:
 
     folder: Path
     limit: int
-    store: Store = field(init=False)
+    store: Store = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder, self.limit, ".column")
@@ -61,7 +71,7 @@ class KeptColumns:
         """
 
         def kept(names: Sequence[str], without_offsets: Collection[str]) -> Mapping[str, Raw]:
-            keys = {name: _key(place, name, offsets=name not in without_offsets) for name in names}
+            keys = {name: _column_key(place, name, offsets=name not in without_offsets) for name in names}
             found = {name: raw for name, key in keys.items() if (raw := self._get(key)) is not None}
             missing = [name for name in names if name not in found]
             if missing:
@@ -99,7 +109,7 @@ class KeptColumns:
         self.store.put(key, header, *parts, np.ascontiguousarray(content).data)
 
 
-def _key(place: str, name: str, *, offsets: bool) -> str:
+def _column_key(place: str, name: str, *, offsets: bool) -> str:
     return hashlib.blake2b(f"{reading_code()}|{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
 
 
@@ -128,3 +138,107 @@ def _unpacked(memory: mmap.mmap) -> Raw:
         raise ValueError(msg)
     offsets = None if starts < 0 else np.frombuffer(memory, np.int64, starts, _HEADER.size)
     return Raw(offsets, np.frombuffer(memory, dtype, values, after))
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """What is needed to read some columns of a tree without its header.
+
+    Attributes
+    ----------
+    catalog
+        Those columns and their groups.
+    branches
+        The branches that they are made of.
+    """
+
+    catalog: Catalog
+    branches: Mapping[str, PlainBranch]
+
+
+@dataclasses.dataclass
+class KnownPlaces:
+    """Places of columns, on disk.
+
+    Attributes
+    ----------
+    folder
+        Where.
+    """
+
+    folder: Path
+
+    @functools.cached_property
+    def _files(self) -> Store:
+        return Store(self.folder, _LIMIT, ".places")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder}
+
+    def get(self, source: SourceFile, columns: Sequence[str]) -> Places | None:
+        """Return the places of a file's columns; None where they are not known, or damaged."""
+        key = _places_key(source, columns)
+        try:
+            digest, _, text = self._files.path(key).read_bytes().partition(b"\n")
+            if hashlib.blake2b(text, digest_size=16).hexdigest().encode() != digest:
+                self._files.drop(key)
+                return None
+        except OSError:
+            return None
+        self._files.use(key)
+        content = json.loads(text)
+        groups = {group["name"]: Group(**_tuples(group)) for group in content["groups"]}
+        catalog = Catalog(
+            source.schema,
+            {column["name"]: Column(**_tuples(column)) for column in content["columns"]},
+            groups,
+            more=source.columns | frozenset(content["others"]),
+            others=tuple(content["others"]),
+        )
+        return Places(catalog, {branch["name"]: _branch(branch) for branch in content["branches"]})
+
+    def put(self, source: SourceFile, columns: Sequence[str], places: Places) -> None:
+        """Keep the places of a file's columns."""
+        content = {
+            "columns": [dataclasses.asdict(column) for column in places.catalog.columns.values()],
+            "groups": [dataclasses.asdict(group) for group in places.catalog.groups.values()],
+            "others": places.catalog.others,
+            "branches": [_plain(branch) for branch in places.branches.values()],
+        }
+        text = json.dumps(content).encode()
+        digest = hashlib.blake2b(text, digest_size=16).hexdigest().encode()
+        self._files.put(_places_key(source, columns), digest + b"\n", text)
+
+
+def _places_key(source: SourceFile, columns: Sequence[str]) -> str:
+    words = (reading_code(), source.identity, source.size, source.tree, source.schema, source.weight, *columns)
+    return hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=20).hexdigest()
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a dataclass with tuples where JSON has lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def _plain(branch: PlainBranch) -> dict[str, Any]:
+    return {
+        "name": branch.name,
+        "stored": branch.stored.str,
+        "jagged": branch.jagged,
+        "starts": branch.starts.tolist(),
+        "ranges": branch.ranges,
+        "counter": branch.counter,
+    }
+
+
+def _branch(fields: dict[str, Any]) -> PlainBranch:
+    stored = np.dtype(fields["stored"])
+    return PlainBranch(
+        name=fields["name"],
+        stored=stored,
+        native=stored.newbyteorder("="),
+        jagged=fields["jagged"],
+        starts=np.asarray(fields["starts"], dtype=np.int64),
+        ranges=tuple((start, stop) for start, stop in fields["ranges"]),
+        counter=fields["counter"],
+    )

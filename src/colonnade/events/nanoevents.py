@@ -25,10 +25,9 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.events.chunk import EntryRange
 from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
-from colonnade.events.readers import Raw
 from colonnade.events.reading import branches_of, open_source
-from colonnade.events.source import SourceFile
-from colonnade.events.ttree import TTreeReader
+from colonnade.events.root import TTreeReader
+from colonnade.events.source import Raw, SourceFile
 from colonnade.faults import translated
 from colonnade.kinematics.layouts import read_only
 

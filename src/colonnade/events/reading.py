@@ -18,18 +18,14 @@ from colonnade.events.assemble import (
     eager_events,
     virtual_events,
 )
-from colonnade.events.behaviors import NoSuchColumnError, missing_sentence
-from colonnade.events.catalog import Column
+from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
+from colonnade.events.catalog import Column, ingredients
 from colonnade.events.chunk import EntryRange
-from colonnade.events.coffea_view import UnlearnedColumnError
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
-from colonnade.events.kept import KeptColumns
+from colonnade.events.kept import KeptColumns, KnownPlaces
 from colonnade.events.paths import is_remote
-from colonnade.events.places import KnownPlaces
-from colonnade.events.readers import Raw
-from colonnade.events.references import ingredients
 from colonnade.events.schemas import find_schema
-from colonnade.events.source import SourceFile
+from colonnade.events.source import Raw, SourceFile
 from colonnade.faults import is_transient, translated
 
 T = TypeVar("T")

@@ -1,9 +1,15 @@
-"""What is known of an input file before its events are read."""
+"""An input file: what is known of it before its events are read, and what every format offers once it is open."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
 
 _COLUMNS: dict[frozenset[str], frozenset[str]] = {}
 
@@ -60,3 +66,85 @@ def _shared(columns: frozenset[str]) -> frozenset[str]:
     if len(_COLUMNS) > 256:
         _COLUMNS.clear()
     return _COLUMNS.setdefault(columns, columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """One source column of an entry range, as it is in the file.
+
+    Attributes
+    ----------
+    offsets
+        Where each event's values start and stop in `content`, int64, events + 1 of them; None for one value
+        per event.
+    content
+        The values: a NumPy array, or an awkward layout where they are no plain numbers.
+    """
+
+    offsets: npt.NDArray[np.int64] | None
+    content: Any
+
+
+class Reader(Protocol):
+    """An open tree."""
+
+    entries: int
+    #: The source columns, in the file's order.
+    names: tuple[str, ...]
+    #: Tells this content from any other.
+    identity: str
+    size: int
+
+    def form(self, name: str) -> tuple[bool, Any]:
+        """Return whether a column is jagged, and the awkward form of its values."""
+
+    def counter(self, name: str, supposed: str | None = None) -> str | None:
+        """Return what two columns have in common if each event has as many values of one as of the other.
+
+        Parameters
+        ----------
+        name
+            The source column.
+        supposed
+            What its name lets suppose, which may be quicker to confirm.
+        """
+
+    def read(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        *,
+        without_offsets: Collection[str] = (),
+        executor: Executor | None = None,
+    ) -> Mapping[str, Raw]:
+        """Read columns of an entry range, all in one call.
+
+        Parameters
+        ----------
+        names
+            The source columns.
+        start, stop
+            The entry range.
+        without_offsets
+            Jagged columns whose offsets the caller does not need; they may come without.
+        executor
+            Unpacks columns in parallel, where the format can use it.
+        """
+
+    def total(self, name: str) -> float | None:
+        """Return the sum of a column of the file's ``Runs`` tree; None where there is none."""
+
+
+def to_raw(layout: Any) -> Raw:
+    """Split an awkward layout into the outermost offsets and the values."""
+    if layout.is_list and layout.parameter("__array__") is None and not layout.is_regular:
+        layout = layout.to_ListOffsetArray64(start_at_zero=True)
+        offsets = np.asarray(layout.offsets.data)
+        return Raw(offsets, _plain(layout.content[: offsets[-1]]))
+    return Raw(None, _plain(layout))
+
+
+def _plain(layout: Any) -> Any:
+    plain = isinstance(layout, ak.contents.NumpyArray) and not layout.parameter("__array__")
+    return np.asarray(layout.data) if plain else layout

@@ -29,7 +29,7 @@ from colonnade.events.writing import AS_THEY_ARE, Skim, write_skim
 from colonnade.execution.cache import ResultCache, stamp
 from colonnade.execution.ledger import DatasetLedger, Ledger
 from colonnade.execution.run import run_datasets
-from colonnade.kinematics.related import mixed
+from colonnade.kinematics.collections import mixed
 from colonnade.manifest import Dataset, load_manifest
 from colonnade.output import write_json
 from colonnade.processor.corrections import countable

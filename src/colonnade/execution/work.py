@@ -13,7 +13,7 @@ import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
 from colonnade.events import SourceFile, read_events, use_events
-from colonnade.events.coffea_view import UnlearnedColumnError
+from colonnade.events.behaviors import UnlearnedColumnError
 from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events

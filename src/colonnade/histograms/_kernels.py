@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 from colonnade.kinematics.views import view
 
 # places in the array of bin numbers that are no bin

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.images.sparse import SparseImages
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 
 COMPRESSIONS = ("cell", "row_column", "stochastic", "none")
 """Empty cells; empty rows and columns; the same, keeping random empty ones; nothing taken out."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, MissingColumnError, nearest
-from colonnade.kinematics.related import mixed
+from colonnade.kinematics.collections import mixed
 
 # the key of the card among the ONNX file's metadata
 CARD_KEY = "colonnade.card"

@@ -46,11 +46,18 @@ from colonnade.kinematics.arrays import own
 from colonnade.kinematics.collections import (
     accelerate,
     assign,
+    combinations,
     count,
+    follow,
     leading,
     merge,
     near,
+    nearest,
+    normal,
+    per_object,
+    product,
     select,
+    smallest,
     sort_by_pt,
     take,
 )
@@ -60,11 +67,14 @@ from colonnade.kinematics.observables import (
     delta_eta,
     delta_phi,
     delta_r,
+    event_sum,
+    ht,
     invariant_mass,
     mt2,
+    propagate,
+    pt_sum,
     total_transverse_mass,
     transverse_energy,
     transverse_mass,
+    vector_sum,
 )
-from colonnade.kinematics.related import combinations, follow, nearest, normal, per_object, product, smallest
-from colonnade.kinematics.sums import event_sum, ht, propagate, pt_sum, vector_sum

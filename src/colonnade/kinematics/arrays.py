@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError
-from colonnade.kinematics import _loops
-from colonnade.kinematics.inside import LAYOUT, bare, change_class
+from colonnade.kinematics import loops
+from colonnade.kinematics.layouts import LAYOUT, bare, change_class
 from colonnade.kinematics.views import EventNumbers, Integers, Missing, View, view
 
 
@@ -139,7 +139,7 @@ class _StoredFirst:
 
 def objects(seen: View, keep: npt.NDArray[np.bool_]) -> View:
     """Return the entries that a mask keeps, in their lists."""
-    offsets, places = _loops.select_entries(seen.offsets, keep)
+    offsets, places = loops.select_entries(seen.offsets, keep)
     return seen.part(places, offsets)
 
 

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.kinematics import _loops
-from colonnade.kinematics.inside import LAYOUT
-from colonnade.kinematics.layouts import buffer, look, read_only, to_numpy
+from colonnade.kinematics import loops
+from colonnade.kinematics.layouts import LAYOUT, buffer, look, read_only, to_numpy
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -268,7 +267,7 @@ class View:
         """Return what stands at some places: entries, or whole lists of them."""
         if self.offsets is None:
             return self.part(places)
-        offsets, inner = _loops.gather_lists(self.offsets[:-1], self.offsets[1:], places)
+        offsets, inner = loops.gather_lists(self.offsets[:-1], self.offsets[1:], places)
         return self.part(inner, offsets)
 
     def holds_numbers(self, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from colonnade.kinematics.compiled import compiled
+from colonnade.kinematics.loops import compiled
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
