@@ -188,13 +188,13 @@ def side(words: list[str], paths: list[Path]) -> dict[str, Any]:
 
 def ours(paths: list[Path]) -> dict[str, Any]:
     """Run colonnade over the files from nothing, then again with an edited analysis."""
-    from colonnade.events import ttree
+    from colonnade.events import root
     from colonnade.execution import ExecutorSettings, run_datasets
     from colonnade.execution.cache import CacheSettings, ResultCache
 
     trees: list[str] = []
-    header = ttree.RootFile.header
-    ttree.RootFile.header = lambda self, name: trees.append(self.path) or header(self, name)  # type: ignore[assignment, func-returns-value, method-assign]
+    header = root.RootFile.header
+    root.RootFile.header = lambda self, name: trees.append(self.path) or header(self, name)  # type: ignore[assignment, func-returns-value, method-assign]
     seconds, opened, counts = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         for edit in (0, 1):

@@ -106,7 +106,7 @@ def test_ranges_of_a_remote_file(server: _Server, made: str) -> None:
 def test_round_trips_to_open_a_file(
     server: _Server, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from colonnade.events import KnownPlaces, ttree
+    from colonnade.events import KnownPlaces, root
     from colonnade.events.files import forget_handle
 
     url = f"http://127.0.0.1:{server.server_port}/made.root"
@@ -115,14 +115,14 @@ def test_round_trips_to_open_a_file(
         *("genWeight", "nJet", "MET_pt"),
     )
     trips = 0
-    fetch = ttree.fetch_remote
+    fetch = root.fetch_remote
 
     def counted(*arguments: object) -> list[bytes]:
         nonlocal trips
         trips += 1
         return fetch(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ttree, "fetch_remote", counted)
+    monkeypatch.setattr(root, "fetch_remote", counted)
     places = KnownPlaces(tmp_path)
     # header, list of objects, both trees, sum of weights
     source = inspect_file(url)

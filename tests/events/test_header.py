@@ -17,7 +17,7 @@ import uproot
 
 from colonnade.errors import ColonnadeError
 from colonnade.events import inspect_file, read_events
-from colonnade.events import ttree as trees
+from colonnade.events import root as trees
 from colonnade.events.header import TreeHeader, UnknownLayoutError, read_directory, unpack_key
 from colonnade.events.root import RootFile, TTreeReader
 from colonnade.events.uproot_inside import unpack

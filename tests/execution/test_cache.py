@@ -329,11 +329,11 @@ def test_files_that_are_known_are_not_opened_again(
 def test_an_edited_analysis_opens_no_tree(
     run: Counter, simulated: Callable[..., Dataset], bits: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from colonnade.events import files, ttree
+    from colonnade.events import files, root
 
     trees: list[str] = []
-    header = ttree.RootFile.header
-    monkeypatch.setattr(ttree.RootFile, "header", lambda self, name: trees.append(self.path) or header(self, name))
+    header = root.RootFile.header
+    monkeypatch.setattr(root.RootFile, "header", lambda self, name: trees.append(self.path) or header(self, name))
     datasets = [simulated(sizes=(120, 100)), simulated("ww", (120,))]
     run(datasets)
     assert len(set(trees)) == 3

@@ -10,7 +10,7 @@ import pytest
 import vector
 from vector.backends.awkward import MomentumArray4D
 
-from colonnade.kinematics import accelerate, arrays, inside, select
+from colonnade.kinematics import accelerate, arrays, layouts, select
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def plain() -> ak.Array:
 
 
 def test_the_state_of_an_array_is_what_is_set(plain: ak.Array) -> None:
-    assert set(vars(plain)) == {inside.LAYOUT, "_behavior", "_attrs", *inside._EMPTY}, (
+    assert set(vars(plain)) == {layouts.LAYOUT, "_behavior", "_attrs", *layouts._EMPTY}, (
         f"awkward {ak.__version__} keeps other state in ak.Array than kinematics.layouts sets; "
         "compare its constructor and raise the upper bound in pyproject.toml."
     )
@@ -28,17 +28,17 @@ def test_the_state_of_an_array_is_what_is_set(plain: ak.Array) -> None:
 def test_a_bare_array_gets_its_layout_when_it_is_asked_for(plain: ak.Array) -> None:
     class Later(ak.Array):  # type: ignore[misc]
         def __getattr__(self, name: str) -> object:
-            if name != inside.LAYOUT:
+            if name != layouts.LAYOUT:
                 return super().__getattr__(name)
             vars(self)[name] = plain.layout
             return plain.layout
 
-    array = inside.bare(Later, None, None)
-    assert inside.LAYOUT not in vars(array)
+    array = layouts.bare(Later, None, None)
+    assert layouts.LAYOUT not in vars(array)
     message = f"awkward {ak.__version__} asks for more of an array than its layout"
     assert ak.to_list(array) == ak.to_list(np.sqrt(array**2)) == [[1.0, 2.0], [3.0]], message
     assert ak.to_list(array[:, 0]) == [1.0, 3.0], message
-    inside.change_class(plain, Later)
+    layouts.change_class(plain, Later)
     assert ak.sum(plain) == 6, f"awkward {ak.__version__} takes no array whose class was changed"
 
 
@@ -48,7 +48,7 @@ def test_functions_of_awkward_are_generators_beneath(plain: ak.Array) -> None:
         assert inspect.isgeneratorfunction(beneath), (
             f"awkward {ak.__version__} dispatches {function.__name__} otherwise"
         )
-    assert ak.to_list(inside.run_original(ak.num, (plain,), {"axis": 1})) == [2, 1]
+    assert ak.to_list(layouts.run_original(ak.num, (plain,), {"axis": 1})) == [2, 1]
 
 
 def test_vector_makes_results_by_one_method() -> None:

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from colonnade import kinematics
 from colonnade.errors import ConfigError
 from colonnade.kinematics import (
-    cos_theta_collins_soper,
-    cos_theta_eta,
-    delta_eta,
     delta_phi,
     delta_r,
     ht,
@@ -68,7 +65,6 @@ class TestAgainstVector:
         one, other = vectors(*rows[:size]), vectors(*others[:size])
         assert np.allclose(np.cos(delta_phi(one, other)), np.cos(one.deltaphi(other)))
         assert np.all(np.abs(delta_phi(one, other)) <= math.pi)
-        assert np.allclose(delta_eta(one, other), one.deltaeta(other))
         assert np.allclose(delta_r(one, other), one.deltaR(other), atol=1e-7)
         # vector's own mass loses digits of light, fast pairs; energies tell by how much
         scale = ((one + other).E ** 2) * 1e-13
@@ -119,7 +115,6 @@ class TestShapes:
     def test_plain_angles(self):
         assert delta_phi(np.array([3.0]), np.array([-3.0])) == pytest.approx(6 - 2 * math.pi)
         assert ak.to_list(delta_phi(ak.Array([[3.0], []]), np.array([1.0, 2.0]))) == [[2.0], []]
-        assert delta_eta(np.array([1.0]), np.array([3.0])).tolist() == [-2.0]
 
     def test_what_does_not_fit(self, jets):
         with pytest.raises(ConfigError, match="8 and 7 events"):
@@ -243,30 +238,6 @@ class TestPublished:
         for eta, opening in ((0.0, 1e-4), (4.5, 1e-3), (-4.9, 1e-3)):
             mass = invariant_mass(vectors((1000.0, eta, 0.0, 0.0)), vectors((1000.0, eta, opening, 0.0)))[0]
             assert mass == pytest.approx(2 * 1000 * math.sin(opening / 2), rel=1e-6)
-
-
-class TestAngles:
-    def test_collins_soper_by_boosting(self):
-        """The definition: boost to the pair's rest frame, and bisect the beams there."""
-        rng = np.random.default_rng(5)
-        for _ in range(20):
-            minus = vector.obj(pt=rng.uniform(5, 80), eta=rng.normal(0, 1.5), phi=rng.uniform(-3, 3), mass=0.000511)
-            plus = vector.obj(pt=rng.uniform(5, 80), eta=rng.normal(0, 1.5), phi=rng.uniform(-3, 3), mass=0.000511)
-            pair = minus + plus
-            beams = [vector.obj(px=0.0, py=0.0, pz=sign * 6500.0, E=6500.0) for sign in (1, -1)]
-            lepton, one, other = (v.boostCM_of_p4(pair).to_Vector3D().unit() for v in (minus, *beams))
-            axis = (one - other).unit()
-            expected = math.copysign(1, pair.pz) * lepton.dot(axis)
-            arrays = (vectors((v.pt, v.eta, v.phi, v.mass)) for v in (minus, plus))
-            assert cos_theta_collins_soper(*arrays)[0] == pytest.approx(expected, abs=1e-6)
-
-    @given(momentum, momentum, st.floats(-0.9, 0.9))
-    def test_cos_theta_eta(self, first, second, beta):
-        one, other = vectors((*first[:3], 0.0)), vectors((*second[:3], 0.0))
-        value = cos_theta_eta(one, other)
-        assert value[0] == pytest.approx(math.tanh((first[1] - second[1]) / 2))
-        assert np.allclose(cos_theta_eta(boosted(one, beta), boosted(other, beta)), value, atol=1e-6)
-        assert np.allclose(cos_theta_eta(other, one), -value)
 
 
 class TestPropagation:

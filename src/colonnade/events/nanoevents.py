@@ -292,7 +292,7 @@ class _Shared(_Branches):
 
 
 def _uproot_file(handle: Handle) -> Any:
-    file = getattr(handle.reader, "file", None)
+    file = handle.reader.file
     return uproot.open(handle.path) if file is None else file.uproot
 
 

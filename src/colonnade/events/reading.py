@@ -323,7 +323,7 @@ def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any
 
 def _title(handle: Handle, group: str) -> str | None:
     """Return what a ROOT file says of a collection, in the title of its counter."""
-    file = getattr(handle.reader, "file", None)
+    file = handle.reader.file
     if file is None:
         return None
     counter = file.uproot[handle.tree].get(f"n{group}", None)

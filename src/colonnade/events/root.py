@@ -19,7 +19,7 @@ from colonnade.errors import InputError
 from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
 from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, read_identity, unpack_key
 from colonnade.events.paths import fetch_remote, is_remote, local_path, storage_options
-from colonnade.events.source import Raw, to_raw
+from colonnade.events.source import Raw, Reader, split_form, to_raw
 from colonnade.events.uproot_inside import check_pages, tell_childless
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
@@ -147,7 +147,7 @@ class RootFile:
         return float(np.sum(np.asarray(raw.content), dtype=np.float64))
 
 
-class TTreeReader:
+class TTreeReader(Reader):
     """A TTree of a ROOT file.
 
     Parameters
@@ -209,9 +209,7 @@ class TTreeReader:
         if plain is not None:
             return plain.jagged, ak.forms.numpyform.from_dtype(plain.native)
         branch = self._branches[name]
-        form = branch.interpretation.awkward_form(branch.file)
-        jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
-        return jagged, form.content if jagged else form
+        return split_form(branch.interpretation.awkward_form(branch.file))
 
     def counter(self, name: str, supposed: str | None = None) -> str | None:
         """Return the branch that counts another one's values, if the tree's header names one."""
@@ -243,10 +241,6 @@ class TTreeReader:
         if others:
             raws.update(self._read_others(others, start, stop, executor))
         return raws
-
-    def total(self, name: str) -> float | None:
-        """Sum a branch of the ``Runs`` tree."""
-        return self.file.total(name)
 
     def places(self, names: Collection[str]) -> dict[str, PlainBranch] | None:
         """Return where the baskets of branches are; None if some of them are left to uproot."""
@@ -300,7 +294,7 @@ class _Plain:
     cardinality: bool
 
 
-class RNTupleReader:
+class RNTupleReader(Reader):
     """An RNTuple of an open ROOT file.
 
     Parameters
@@ -337,9 +331,7 @@ class RNTupleReader:
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a field is jagged, and the awkward form of its values."""
-        form = self._ntuple.field_form(self._fields[name].field_id, [name])
-        jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
-        return jagged, form.content if jagged else form
+        return split_form(self._ntuple.field_form(self._fields[name].field_id, [name]))
 
     def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002 - no name tells it
         """Return the RNTuple column with the offsets of a field's lists, or whose differences are its values."""
@@ -349,15 +341,7 @@ class RNTupleReader:
         number = plain.values if plain.cardinality else plain.offsets
         return None if number is None else f"column {number}"
 
-    def read(
-        self,
-        names: Sequence[str],
-        start: int,
-        stop: int,
-        *,
-        without_offsets: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
-        executor: Executor | None = None,  # noqa: ARG002
-    ) -> Mapping[str, Raw]:
+    def read(self, names: Sequence[str], start: int, stop: int, **_: Any) -> Mapping[str, Raw]:
         """Read fields of an entry range in one call."""
         raws = {}
         others = []
@@ -374,10 +358,6 @@ class RNTupleReader:
             )
             raws.update((name, to_raw(arrays.layout.content(self._fields[name].name))) for name in others)
         return raws
-
-    def total(self, name: str) -> float | None:
-        """Sum a column of the ``Runs`` tree."""
-        return self.file.total(name)
 
     def _find(self, name: str) -> _Plain | None:
         if name not in self._plain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -85,8 +85,8 @@ class Raw:
     content: Any
 
 
-class Reader(Protocol):
-    """An open tree."""
+class Reader:
+    """An open tree: what every format offers; of a format that says less, what is here holds."""
 
     entries: int
     #: The source columns, in the file's order.
@@ -94,11 +94,14 @@ class Reader(Protocol):
     #: Tells this content from any other.
     identity: str
     size: int
+    #: The ROOT file that it is in, if it is.
+    file: Any = None
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a column is jagged, and the awkward form of its values."""
+        raise NotImplementedError
 
-    def counter(self, name: str, supposed: str | None = None) -> str | None:
+    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002 - for formats that say it
         """Return what two columns have in common if each event has as many values of one as of the other.
 
         Parameters
@@ -108,6 +111,7 @@ class Reader(Protocol):
         supposed
             What its name lets suppose, which may be quicker to confirm.
         """
+        return None
 
     def read(
         self,
@@ -131,9 +135,17 @@ class Reader(Protocol):
         executor
             Unpacks columns in parallel, where the format can use it.
         """
+        raise NotImplementedError
 
     def total(self, name: str) -> float | None:
         """Return the sum of a column of the file's ``Runs`` tree; None where there is none."""
+        return None if self.file is None else self.file.total(name)
+
+
+def split_form(form: Any) -> tuple[bool, Any]:
+    """Tell whether an awkward form is of lists, and return that of what is in them, or the form itself."""
+    jagged = isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None
+    return jagged, form.content if jagged else form
 
 
 def to_raw(layout: Any) -> Raw:

@@ -1,30 +1,29 @@
 """Tables with one row per event, parquet or text (CSV), read with pyarrow.
 
-A CSV file is scanned once for its line breaks; entry ranges are then read by parsing their own bytes, so memory does
-not grow with the file. Every column holds numbers; a missing cell or one that is no number is named by row and column.
-A table without `run`, `luminosityBlock` and `event` gets them: 1, 1 and the row's number from 1, so that folds can tell
-events apart.
+A CSV file is scanned once for its line breaks; entry ranges are then read by parsing their own bytes, so a row of the
+file takes eight bytes of memory. Every column holds numbers; a missing cell or one that is no number is named by row
+and column. A table without `run`, `luminosityBlock` and `event` gets them: 1, 1 and the row's number from 1, so that
+folds can tell events apart.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Executor
+from array import array
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import fsspec
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import EventError, InputError
 from colonnade.events.paths import storage_options
-from colonnade.events.source import Raw, to_raw
+from colonnade.events.source import Raw, Reader, to_raw
 
 
-class ParquetReader:
+class ParquetReader(Reader):
     """A parquet file with one row per event.
 
     Parameters
@@ -67,19 +66,7 @@ class ParquetReader:
                 return any(group.statistics is None or group.statistics.null_count for group in groups)
         return False
 
-    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002
-        """Return None: the format says nothing of columns that belong together."""
-        return None
-
-    def read(
-        self,
-        names: Sequence[str],
-        start: int,
-        stop: int,
-        *,
-        without_offsets: Collection[str] = (),  # noqa: ARG002 - the offsets come at no extra cost
-        executor: Executor | None = None,  # noqa: ARG002
-    ) -> Mapping[str, Raw]:
+    def read(self, names: Sequence[str], start: int, stop: int, **_: Any) -> Mapping[str, Raw]:
         """Read columns of an entry range in one call."""
         first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
         last = int(np.searchsorted(self._starts, stop, side="left"))
@@ -91,10 +78,6 @@ class ParquetReader:
             self._last = key, self._file.read_row_groups(groups, columns=list(names), use_threads=False)
         table, before = self._last[1], int(self._starts[first])
         return {name: _raw(table.column(name), start - before, stop - before) for name in names}
-
-    def total(self, name: str) -> float | None:  # noqa: ARG002 - what every reader offers
-        """Return None: a parquet file has no ``Runs`` tree."""
-        return None
 
 
 def _raw(column: Any, start: int, stop: int) -> Raw:
@@ -128,9 +111,8 @@ def _identity(path: str, metadata: Any) -> tuple[int, str]:
     return metadata.serialized_size, hashlib.blake2b(footer.encode(), digest_size=16).hexdigest()
 
 
-_STEP = 1 << 24
-# every so many lines the offset is kept: a range begins at most so many lines early
-_STRIDE = 4096
+#: Bytes at the beginning in which quoted cells are looked for.
+_SAMPLE = 4096
 _WHOLE = ("run", "luminosityBlock", "event")
 
 
@@ -139,7 +121,7 @@ def is_csv(path: str) -> bool:
     return path.partition("?")[0].lower().endswith(".csv")
 
 
-class CsvReader:
+class CsvReader(Reader):
     """A CSV file with a header line.
 
     Parameters
@@ -158,14 +140,13 @@ class CsvReader:
         place = Path(path)
         with place.open("rb") as file:
             header = file.readline()
-            sample = file.read(_STRIDE)
+            sample = file.read(_SAMPLE)
         if header.startswith((b"\xff\xfe", b"\xfe\xff")):
             msg = f"{path} is text in UTF-16; write it in UTF-8."
             raise InputError(msg)
         if b"," not in header and header.count(b";") + header.count(b"\t"):
             msg = f"{path} separates its columns by semicolons or tabs; write it with commas."
             raise InputError(msg)
-        self._begin = len(header)
         names = [name.strip() for name in header.decode("utf-8-sig", errors="replace").strip().split(",")]
         if '"' in header.decode(errors="replace") or b'"' in sample:
             msg = f"{path} has quoted cells; write its numbers and column names without quotes."
@@ -183,25 +164,14 @@ class CsvReader:
         self._added = tuple(name for name in _WHOLE if name not in names)
         self.names: tuple[str, ...] = (*(name for name in names if name), *self._added)
         self.size, self.identity = place.stat().st_size, ""
-        self.entries, self._offsets = _lines(place, self._begin)
+        self._offsets = _rows(place, len(header))
+        self.entries = len(self._offsets) - 1
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a column is jagged (never), and the awkward form of its values."""
         return False, ak.forms.numpyform.from_dtype(_dtype(name))
 
-    def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002
-        """Return None: the format says nothing of columns that belong together."""
-        return None
-
-    def read(
-        self,
-        names: Sequence[str],
-        start: int,
-        stop: int,
-        *,
-        without_offsets: Collection[str] = (),  # noqa: ARG002 - nothing is jagged
-        executor: Executor | None = None,  # noqa: ARG002 - pyarrow has its own threads
-    ) -> Mapping[str, Raw]:
+    def read(self, names: Sequence[str], start: int, stop: int, **_: Any) -> Mapping[str, Raw]:
         """Read columns of an entry range in one call.
 
         Raises
@@ -218,47 +188,34 @@ class CsvReader:
         import pyarrow as pa
         from pyarrow import csv
 
-        first = start // _STRIDE
-        last = min(-(-stop // _STRIDE), len(self._offsets) - 1)
-        content = self._bytes(int(self._offsets[first]), int(self._offsets[last]))
-        if not content or start == stop:
+        if start == stop:
             return {name: Raw(None, np.zeros(0, dtype=_dtype(name))) for name in names}
+        with Path(self.path).open("rb") as file:
+            file.seek(self._offsets[start])
+            content = file.read(self._offsets[stop] - self._offsets[start])
+        types = {name: pa.from_numpy_dtype(_dtype(name)) for name in names}
+        # an error in one of pyarrow's threads may end the process: it reads on this one
+        how = csv.ReadOptions(column_names=[name or "_row" for name in self._columns], use_threads=False)
         try:
             table = csv.read_csv(
                 pa.BufferReader(content),
-                # an error in one of its threads may end the process: it reads on this one
-                read_options=csv.ReadOptions(
-                    column_names=[name or "_row" for name in self._columns], use_threads=False
-                ),
-                convert_options=csv.ConvertOptions(
-                    include_columns=list(names), column_types={name: _arrow(name) for name in names}
-                ),
+                read_options=how,
+                convert_options=csv.ConvertOptions(include_columns=names, column_types=types),
             )
         except pa.ArrowInvalid:
-            self._blame(content, first * _STRIDE, names)
+            self._blame(content, start, names)
             raise
-        before = start - first * _STRIDE
-        part = table.slice(before, stop - start)
-        if len(part) != stop - start:
-            msg = f"{self.path}, rows {start} to {stop}: {len(part)} rows can be told apart; mend its lines."
+        if len(table) != stop - start:
+            msg = f"{self.path}, rows {start} to {stop}: {len(table)} rows can be told apart; mend its lines."
             raise InputError(msg)
         found = {}
         for name in names:
-            column = part.column(name)
+            column = table.column(name)
             values = column.to_numpy()
             if column.null_count or not np.isfinite(values).all():
-                self._blame(content, first * _STRIDE, names)
+                self._blame(content, start, names)
             found[name] = Raw(None, np.asarray(values, dtype=_dtype(name)))
         return found
-
-    def total(self, name: str) -> float | None:  # noqa: ARG002 - what every reader offers
-        """Return None: a table has no ``Runs`` tree."""
-        return None
-
-    def _bytes(self, begin: int, end: int) -> bytes:
-        with Path(self.path).open("rb") as file:
-            file.seek(begin)
-            return file.read(end - begin)
 
     def _blame(self, content: bytes, first: int, names: Sequence[str]) -> None:
         """Name the first cell that is missing or no number.
@@ -288,42 +245,21 @@ class CsvReader:
                     raise EventError(msg)
 
 
-def _lines(place: Path, begin: int) -> tuple[int, npt.NDArray[np.int64]]:
-    """Count the rows below the header, passing over blank lines.
-
-    Returns also the offset of every so many rows, and of the end.
-    """
-    offsets, count, line = [begin], 0, begin
-    position = begin
+def _rows(place: Path, position: int) -> Sequence[int]:
+    """Return where each row below the header starts, passing over blank lines, and where the last one ends."""
+    offsets = array("q")
     with place.open("rb") as file:
-        file.seek(begin)
-        while block := file.read(_STEP):
-            content = np.frombuffer(block, dtype=np.uint8)
-            breaks = np.flatnonzero(content == ord("\n"))
-            ends = breaks + position
-            starts = np.concatenate([[line], ends[:-1] + 1])[: len(ends)]
-            returns = content[np.maximum(breaks - 1, 0)] == ord("\r")
-            rows = ends[ends - starts - returns > 0]
-            # the end of row n * stride is where the next stretch begins
-            wanted = np.arange((count // _STRIDE + 1) * _STRIDE, count + len(rows) + 1, _STRIDE)
-            offsets += (rows[wanted - count - 1] + 1).tolist()
-            count += len(rows)
-            position += len(block)
-            line = int(ends[-1]) + 1 if len(ends) else line
-    count += position > line
-    if offsets[-1] != position:
-        offsets.append(position)
-    return count, np.asarray(offsets, dtype=np.int64)
+        file.seek(position)
+        for line in file:
+            if line.strip(b"\r\n"):
+                offsets.append(position)
+            position += len(line)
+    offsets.append(position)
+    return offsets
 
 
 def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(np.int64 if name in _WHOLE else np.float64)
-
-
-def _arrow(name: str) -> Any:
-    import pyarrow as pa
-
-    return pa.int64() if name in _WHOLE else pa.float64()
 
 
 def _is_number(text: str, *, whole: bool = False) -> bool:

@@ -158,7 +158,7 @@ def _is_plain(layout: Any) -> bool:
 
 def _runs(handle: Handle, chunk: EntryRange, start: int, stop: int) -> dict[str, Any]:
     """Return the Runs tree: the file's, whose sums are shared over its entries, or what the events add up to."""
-    file = getattr(handle.reader, "file", None)
+    file = handle.reader.file
     if file is not None and "Runs" in file.kinds:
         runs = file.uproot["Runs"].arrays()
         content = {name: ak.Array(ak.to_packed(runs[name])) for name in ak.fields(runs)}

@@ -11,10 +11,7 @@ __all__ = [
     "accelerate",
     "assign",
     "combinations",
-    "cos_theta_collins_soper",
-    "cos_theta_eta",
     "count",
-    "delta_eta",
     "delta_phi",
     "delta_r",
     "event_sum",
@@ -62,9 +59,6 @@ from colonnade.kinematics.collections import (
     take,
 )
 from colonnade.kinematics.observables import (
-    cos_theta_collins_soper,
-    cos_theta_eta,
-    delta_eta,
     delta_phi,
     delta_r,
     event_sum,

@@ -332,21 +332,3 @@ def transverse_mass(pt1: Any, phi1: Any, mass1: Any, pt2: Any, phi2: Any, mass2:
         turn = math.sin(0.5 * (phi1[i] - phi2[i]))
         out[i] = math.sqrt(m1 * m1 + m2 * m2 + 2.0 * (light + 2.0 * product * turn * turn))
     return out
-
-
-@compiled
-def collins_soper(pt1: Any, eta1: Any, phi1: Any, mass1: Any, pt2: Any, eta2: Any, phi2: Any, mass2: Any) -> Any:
-    """Cosine of the first's polar angle in the Collins-Soper frame of the pair."""
-    out = np.empty(len(pt1))
-    for i in range(len(pt1)):
-        pz1, pz2 = pt1[i] * math.sinh(eta1[i]), pt2[i] * math.sinh(eta2[i])
-        e1 = math.sqrt(pt1[i] ** 2 + pz1 * pz1 + mass1[i] ** 2)
-        e2 = math.sqrt(pt2[i] ** 2 + pz2 * pz2 + mass2[i] ** 2)
-        px = pt1[i] * math.cos(phi1[i]) + pt2[i] * math.cos(phi2[i])
-        py = pt1[i] * math.sin(phi1[i]) + pt2[i] * math.sin(phi2[i])
-        square = (e1 + e2) ** 2 - px * px - py * py - (pz1 + pz2) ** 2
-        mass = math.sqrt(max(square, 0.0))
-        # with p+- = (E +- pz) / sqrt 2, 2 (p1+ p2- - p1- p2+) = 2 (pz1 E2 - E1 pz2)
-        cosine = 2.0 * (pz1 * e2 - e1 * pz2) / (mass * math.sqrt(mass * mass + px * px + py * py))
-        out[i] = math.copysign(1.0, pz1 + pz2) * cosine
-    return out

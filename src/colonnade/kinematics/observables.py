@@ -210,23 +210,6 @@ def delta_phi(first: Any, second: Any) -> Any:
     return unwrap(loops.angle(phi1[0], phi2[0]), offsets, missing)
 
 
-def delta_eta(first: Any, second: Any) -> Any:
-    """Difference of pseudorapidities, first minus second.
-
-    Parameters
-    ----------
-    first, second
-        Vectors, or pseudorapidities; flat or jagged, as in `delta_phi`.
-
-    Examples
-    --------
-    >>> delta_eta(np.array([1.5]), np.array([-0.5])).tolist()
-    [2.0]
-    """
-    (eta1, eta2), offsets, missing = _operands((first, second), ("eta",), numbers=True)
-    return unwrap(eta1[0] - eta2[0], offsets, missing)
-
-
 def delta_r(first: Any, second: Any) -> Any:
     r"""Distance :math:`\Delta R = \sqrt{\Delta\eta^2 + \Delta\phi^2}`, with pseudorapidities.
 
@@ -244,38 +227,6 @@ def delta_r(first: Any, second: Any) -> Any:
     """
     (one, other), offsets, missing = _operands((first, second), ("eta", "phi"))
     return unwrap(loops.distance(one[0], one[1], other[0], other[1]), offsets, missing)
-
-
-def cos_theta_eta(first: Any, second: Any) -> Any:
-    r"""Cosine of a pair's decay angle from pseudorapidities alone, :math:`\tanh(\Delta\eta / 2)`.
-
-    It is invariant under boosts along the beam, and that of the first object in the frame where the two are back to
-    back in pseudorapidity (Melia, JHEP 01 (2012) 143, arXiv:1110.6185; Barr, hep-ph/0511115, for sleptons).
-
-    Examples
-    --------
-    >>> float(cos_theta_eta(np.array([1.0]), np.array([-1.0]))[0]).__round__(4)
-    0.7616
-    """
-    (eta1, eta2), offsets, missing = _operands((first, second), ("eta",), numbers=True)
-    return unwrap(np.tanh(0.5 * (eta1[0] - eta2[0])), offsets, missing)
-
-
-def cos_theta_collins_soper(minus: Any, plus: Any) -> Any:
-    r"""Cosine of the polar decay angle of a pair in the Collins-Soper frame.
-
-    .. math:: \cos\theta^* = \frac{p_z^{\ell\ell}}{|p_z^{\ell\ell}|}\,
-        \frac{2 (p_1^+ p_2^- - p_1^- p_2^+)}{m \sqrt{m^2 + p_T^2}}, \qquad p^\pm = (E \pm p_z) / \sqrt 2
-
-    (Collins and Soper, Phys. Rev. D 16 (1977) 2219; with the sign of a symmetric collider.)
-
-    Parameters
-    ----------
-    minus, plus
-        The negatively and the positively charged object: four-momenta in GeV, flat or jagged.
-    """
-    (one, other), offsets, missing = _operands((minus, plus), ("pt", "eta", "phi", "mass"))
-    return unwrap(loops.collins_soper(*one, *other), offsets, missing)
 
 
 def invariant_mass(*objects: Any) -> Any:
@@ -338,7 +289,7 @@ def transverse_mass(first: Any, second: Any, *, massless: bool = False) -> Any:
 
 
 def total_transverse_mass(*objects: Any) -> Any:
-    r"""Total transverse mass of three or more momenta, in GeV, each taken as massless.
+    r"""Total transverse mass of two or more momenta, in GeV, each taken as massless.
 
     .. math:: m_T^{tot} = \sqrt{\sum_{i<j} 2 p_{Ti} p_{Tj} (1 - \cos\Delta\phi_{ij})}
 
