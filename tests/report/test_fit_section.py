@@ -11,8 +11,9 @@ from matplotlib.patches import StepPatch
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.draw import draw_all
 from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
-from colonnade.statistics import Likelihood, from_workspace
-from colonnade.statistics.diagnostics import diagnose, diagnosis_summary
+from colonnade.statistics import Likelihood, fit, from_workspace
+from colonnade.statistics.diagnostics import diagnose
+from colonnade.statistics.fitting import signal_bounds
 from colonnade.statistics.results import Effect
 from colonnade.workflow.folder import load_run
 
@@ -42,10 +43,16 @@ def workspace(observed):
     }
 
 
+def diagnosed(model, scans=()):
+    likelihood = Likelihood(model)
+    lower, upper = bounds = signal_bounds(likelihood)
+    return diagnose(likelihood, fit(likelihood, lower=lower, upper=upper), bounds=bounds, scans=scans)
+
+
 @pytest.fixture(scope="module")
 def found():
     model = from_workspace(workspace({"SR": [95.0, 55.0], "CR": [1000.0]}))
-    return diagnosis_summary(diagnose(Likelihood(model), wide=True, scans=("xsec_zz",)), model)
+    return diagnosed(model, scans=("xsec_zz",))
 
 
 def test_every_picture_of_a_fit(found, tmp_path):
@@ -73,7 +80,7 @@ def test_every_picture_of_a_fit(found, tmp_path):
 
 def test_a_negative_signal_and_a_free_normalisation_are_shown():
     model = from_workspace(workspace({"SR": [85.0, 22.0], "CR": [1000.0]}))
-    found = diagnosis_summary(diagnose(Likelihood(model), wide=True), model)
+    found = diagnosed(model)
     pictures = {each.stem: each for each in fit_pictures(found, run_of_model(["top", "zz"]))}
     stack = pictures["fit/postfit_SR"].plot
     assert stack.backgrounds[-1].values.sum() < 0

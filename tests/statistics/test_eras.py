@@ -11,9 +11,9 @@ import pytest
 from colonnade.errors import ConfigError
 from colonnade.statistics import Likelihood
 from colonnade.statistics.build import Builder
+from colonnade.statistics.diagnostics import predict, prefit
 from colonnade.statistics.eras import era_parts, era_variations
 from colonnade.statistics.fitting import fit, poi_index
-from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import Inputs, Process
 
@@ -75,8 +75,8 @@ def test_the_correlation_of_eras_is_that_of_two_gaussian_bins(rho):
     likelihood = Likelihood(model)
     expected = predict(likelihood, prefit(likelihood))
     # yields are interpolated exponentially, so that squares of 0.006 are left
-    np.testing.assert_allclose(expected.errors["SR"], sigma, rtol=1e-4)
-    assert expected.totals["SR"][1] == pytest.approx(np.sqrt(covariance.sum()), rel=1e-4)
+    np.testing.assert_allclose(expected["SR"].errors, sigma, rtol=1e-4)
+    assert expected["SR"].total_error == pytest.approx(np.sqrt(covariance.sum()), rel=1e-4)
     found = fit(likelihood)
     inverse = np.linalg.inv(covariance + np.diag(data))
     error = (S @ inverse @ S) ** -0.5

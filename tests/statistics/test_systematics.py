@@ -10,9 +10,9 @@ import pytest
 from colonnade.cli import main
 from colonnade.statistics import Likelihood
 from colonnade.statistics.build import Builder
+from colonnade.statistics.diagnostics import predict, prefit
 from colonnade.statistics.effects import effects_of
 from colonnade.statistics.model import Channel, Modifier, Sample, make_model
-from colonnade.statistics.prediction import predict, prefit
 from colonnade.statistics.results import Effect
 
 
@@ -61,9 +61,9 @@ def test_percent_as_it_is_shown():
 def test_the_groups_of_a_model_add_up_to_its_uncertainty_before_a_fit(model):
     likelihood = Likelihood(model)
     found = predict(likelihood, prefit(likelihood, poi=0.0))
-    parts = found.group_errors["SR"]
+    parts = {name: np.array(errors) for name, errors in found["SR"].groups.items()}
     assert set(parts) == {"jets", "theory", "statistics", "luminosity"}
-    np.testing.assert_allclose(np.sqrt(sum(part**2 for part in parts.values())), found.errors["SR"])
+    np.testing.assert_allclose(np.sqrt(sum(part**2 for part in parts.values())), found["SR"].errors)
     np.testing.assert_allclose(parts["luminosity"], 0.017 * np.array([10.0, 10.0]))
     np.testing.assert_allclose(parts["statistics"], [3.0, 4.0])
 

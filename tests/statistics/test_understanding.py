@@ -10,12 +10,10 @@ import pytest
 
 from colonnade.errors import FitError
 from colonnade.statistics import Likelihood, discovery, fit, from_workspace
-from colonnade.statistics.analysis import analyse, point_model
+from colonnade.statistics.analysis import analyse, diagnosis, point_model, restricted
 from colonnade.statistics.build import Builder
-from colonnade.statistics.control import diagnosis, restricted
-from colonnade.statistics.diagnostics import diagnose, goodness_of_fit, ranking, scan
+from colonnade.statistics.diagnostics import carried_over, diagnose, goodness_of_fit, predict, prefit, ranking, scan
 from colonnade.statistics.fitting import signal_bounds
-from colonnade.statistics.prediction import carried_over, predict, prefit
 from colonnade.statistics.step import write_analysis
 
 
@@ -107,12 +105,12 @@ def test_yields_before_and_after_are_cabinetrys(both):
             place = model.config.channels.index(name)
             samples = model.config.samples
             for index, each in enumerate(samples):
-                if each in mine.yields[name]:
+                if each in mine[name].samples:
                     expected = np.array(other.model_yields[place][index])
-                    np.testing.assert_allclose(mine.yields[name][each], expected, rtol=2e-3, atol=1e-3)
-            np.testing.assert_allclose(mine.errors[name], other.total_stdev_model_bins[place][-1], rtol=0.02)
-            assert mine.totals[name][1] == pytest.approx(other.total_stdev_model_channels[place][-1], rel=0.02)
-            for each, (_, error) in mine.sample_totals[name].items():
+                    np.testing.assert_allclose(mine[name].samples[each], expected, rtol=2e-3, atol=1e-3)
+            np.testing.assert_allclose(mine[name].errors, other.total_stdev_model_bins[place][-1], rtol=0.02)
+            assert mine[name].total_error == pytest.approx(other.total_stdev_model_channels[place][-1], rel=0.02)
+            for each, (_, error) in mine[name].sample_totals.items():
                 theirs_ = other.total_stdev_model_channels[place][samples.index(each)]
                 assert error == pytest.approx(theirs_, rel=0.02, abs=1e-3)
 
@@ -138,11 +136,11 @@ def test_control_regions_predict_as_cabinetry_says(both):
     matched.bestfit[matched.labels.index("mu")] = 0.0  # without signal
     theirs = cabinetry.model_utils.prediction(model, fit_results=matched)
     place = model.config.channels.index("SR")
-    np.testing.assert_allclose(ours.errors["SR"], theirs.total_stdev_model_bins[place][-1], rtol=0.02)
+    np.testing.assert_allclose(ours["SR"].errors, theirs.total_stdev_model_bins[place][-1], rtol=0.02)
     total = np.sum([np.array(each) for each in theirs.model_yields[place]], axis=0)
-    np.testing.assert_allclose(sum(ours.yields["SR"].values()), total, rtol=2e-3)
+    np.testing.assert_allclose(np.sum(list(ours["SR"].samples.values()), axis=0), total, rtol=2e-3)
     # the data of the signal region are 102 and 48: nothing of them is in here
-    assert ours.totals["SR"][0] == pytest.approx(120 * 1.0, rel=0.15)
+    assert ours["SR"].total == pytest.approx(120 * 1.0, rel=0.15)
 
 
 # ---- beyond a workspace's bounds
@@ -218,16 +216,17 @@ def test_blinded_regions_are_predicted_from_control_regions_alone(make_inputs, s
     result = analyse(inputs, settings)
     found = diagnosis(result.reference, result.background_fit)
     assert found.strength == 1.0
-    assert found.observed == {"CR_ee", "CR_em", "CR_mm"}
+    assert {name for name, each in found.yields.items() if each.observed} == {"CR_ee", "CR_em", "CR_mm"}
     # what stands for data in the signal regions teaches the prediction nothing: its statistical errors are the prior's
     likelihood = Likelihood(result.reference.model)
     before = predict(likelihood, prefit(likelihood, poi=0.0))
     hybrid = predict(likelihood, result.background_fit)
     for region in ("SR1_ee", "SR3_mm"):
-        assert hybrid.totals[region][1] < found.after.totals[region][1] < before.totals[region][1] * 1.05
+        after = found.yields[region].postfit
+        assert hybrid[region].total_error < after.total_error < before[region].total_error * 1.05
         # and its value is what stands for data
         expected = result.reference.model.observations[region].sum()
-        assert found.after.totals[region][0] == pytest.approx(expected, rel=1e-6)
+        assert after.total == pytest.approx(expected, rel=1e-6)
     assert found.goodness.degrees == 2  # three regions of one bin, one free normalisation
     shown = result.summary.diagnostics.yields["SR1_ee"]
     assert shown.observed is None
@@ -254,7 +253,8 @@ def test_unblinded_pulls_and_scans_are_of_the_data(make_inputs, search_settings)
     assert found.scans[0].bestfit == pytest.approx(point.mu_hat.value, abs=1e-4)
     again = diagnosis(result.reference, result.background_fit)
     assert again.goodness == found.goodness
-    assert diagnose(Likelihood(result.reference.model)).goodness.degrees == again.goodness.degrees
+    likelihood = Likelihood(result.reference.model)
+    assert diagnose(likelihood, fit(likelihood)).goodness.degrees == again.goodness.degrees
 
 
 def test_without_a_signal_strength_there_are_no_bounds_for_it():

@@ -91,24 +91,24 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
 
 
 def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:
-    from colonnade.statistics import Likelihood, discovery
-    from colonnade.statistics.diagnostics import diagnose, diagnosis_summary
+    from colonnade.statistics import Likelihood, discovery, fit
+    from colonnade.statistics.diagnostics import diagnose
 
     likelihood = Likelihood(model)
-    found = diagnose(likelihood, scans=scans)
-    diagnostics = diagnosis_summary(found, model)
+    found = fit(likelihood)
+    diagnostics = diagnose(likelihood, found, scans=scans)
     content: dict[str, Any] = {
         "parameters": [
             {"name": label, "bestfit": float(value), "error": float(error)}
-            for label, value, error in zip(found.fit.labels, found.fit.values, found.fit.errors, strict=True)
+            for label, value, error in zip(found.labels, found.values, found.errors, strict=True)
         ],
-        "nll": found.fit.nll,
+        "nll": found.nll,
         "diagnostics": diagnostics.to_json(),
     }
     if likelihood.poi is not None:
         test = discovery(likelihood)
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
-    content["notes"] = [*model.notes, *(each.text for each in found.fit.notes)]
+    content["notes"] = [*model.notes, *(each.text for each in found.notes)]
     if not quiet:
         _print_fit(likelihood, content)
     return content, diagnostics

@@ -11,16 +11,17 @@ import numpy as np
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
-from colonnade.statistics.control import blinded, diagnosis, prepared
 from colonnade.statistics.counting import asimov_significance, significance
-from colonnade.statistics.diagnostics import diagnosis_summary, numbers
+from colonnade.statistics.diagnostics import carried_over, diagnose, numbers
 from colonnade.statistics.effects import effects_of
 from colonnade.statistics.fitting import FitResult, discovery, expected_discovery, fit, poi_index, signal_bounds
-from colonnade.statistics.likelihood import Likelihood
+from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import UpperLimits, upper_limits
+from colonnade.statistics.model import Model, make_model
 from colonnade.statistics.results import (
     Band,
     CountingResult,
+    DiagnosisSummary,
     FitSummary,
     GroupedDecision,
     Limit,
@@ -119,7 +120,7 @@ def analyse(
             for label, value, error in zip(fitted.labels, fitted.values, fitted.errors, strict=True)
         ),
         reference=chosen.signal,
-        diagnostics=diagnosis_summary(diagnosis(chosen, fitted, scans), chosen.model),
+        diagnostics=diagnosis(chosen, fitted, scans),
         systematics=effects_of(chosen.model, chosen.decisions),
         decisions=_grouped(decisions),
     )
@@ -197,9 +198,10 @@ def _limit(limits: UpperLimits, toys: ToyLimits | None) -> Limit:
 
 
 def _background_fit(likelihood: Likelihood) -> FitResult:
+    """Fit without signal; a model without a parameter of interest as it is."""
     start, fixed = likelihood.inits.copy(), likelihood.fixed.copy()
-    poi = poi_index(likelihood)
-    start[poi], fixed[poi] = 0.0, True
+    if likelihood.poi is not None:
+        start[likelihood.poi], fixed[likelihood.poi] = 0.0, True
     return fit(likelihood, start=start, fixed=fixed)
 
 
@@ -236,3 +238,97 @@ def _yield(filled: Any, region: str) -> tuple[float, float]:
         return 0.0, 0.0
     view = filled.view(flow=True)[regions.index(region), list(filled.axes["variation"]).index(NOMINAL)]
     return float(view["value"].sum()), float(view["variance"].sum())
+
+
+# ---- what control regions say of the other channels
+
+
+def blinded(built: BuiltModel) -> bool:
+    """Say whether a channel's observations are no data, so that nothing observed may be computed."""
+    return len(built.observed) < len(built.model.channels)
+
+
+def prepared(built: BuiltModel) -> BuiltModel:
+    """Put the prediction of the channels with data into those without.
+
+    Where some channels hold data and others stand for themselves (they are blinded, or have none), the background is
+    fitted to the former, without signal, and its expectation in the latter takes the place of data.
+
+    Raises
+    ------
+    FitError
+        If the fit does not converge.
+    """
+    if not built.observed or not blinded(built):
+        return built
+    model, whole = built.model, Likelihood(built.model)
+    expected = whole.expected(carried_over(*_fit_of_control(built), whole).values)
+    observations: dict[str, Floats] = {
+        channel.name: (
+            model.observations[channel.name]
+            if channel.name in built.observed
+            else expected[whole.channels[channel.name]]
+        )
+        for channel in model.channels
+    }
+    note = Decision(
+        "asimov data",
+        "",
+        ", ".join(channel.name for channel in model.channels if channel.name not in built.observed),
+        f"the background fitted to {', '.join(sorted(built.observed))} stands for data",
+    )
+    return replace(built, model=model.with_observations(observations), decisions=(*built.decisions, note))
+
+
+def _fit_of_control(built: BuiltModel) -> tuple[Likelihood, FitResult]:
+    """Fit the background to the channels that hold data."""
+    part = Likelihood(restricted(built.model, built.observed))
+    return part, _background_fit(part)
+
+
+def restricted(model: Model, channels: frozenset[str]) -> Model:
+    """Return the model of some of the channels; the parameter of interest goes where no signal is left.
+
+    Raises
+    ------
+    ConfigError
+        If their observed counts are all zero.
+    """
+    kept = tuple(channel for channel in model.channels if channel.name in channels)
+    used = {m.parameter for channel in kept for sample in channel.samples for m in sample.modifiers}
+    reduced = make_model(kept, model.observations, model.poi if model.poi in used else "", source="The control regions")
+    own = {each.name: each for each in model.parameters}
+    parameters = tuple(own[each.name] if own[each.name].size == each.size else each for each in reduced.parameters)
+    return replace(reduced, parameters=parameters)
+
+
+def diagnosis(built: BuiltModel, background_fit: FitResult, scans: Sequence[str] = ()) -> DiagnosisSummary:
+    """Look from all sides at what may be seen.
+
+    With all data: the fit with signal. While some are blinded, or there are none: pulls and correlations of the
+    background-only fit to the control regions and to what stands for data elsewhere; ranking and scans of the Asimov
+    data with signal strength 1; goodness of the fit to the control regions, and what that fit predicts everywhere.
+
+    Parameters
+    ----------
+    built
+        The model, its observations as `prepared` leaves them.
+    background_fit
+        Its background-only fit.
+    scans
+        Parameters to profile, besides the parameter of interest.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter to profile is none of the model's.
+    FitError
+        If a fit does not converge.
+    """
+    likelihood = Likelihood(built.model)
+    bounds = signal_bounds(likelihood)
+    if not blinded(built):
+        found = fit(likelihood, lower=bounds[0], upper=bounds[1])
+        return diagnose(likelihood, found, bounds=bounds, scans=scans)
+    control = _fit_of_control(built) if built.observed else None
+    return diagnose(likelihood, background_fit, bounds=bounds, scans=scans, observed=built.observed, control=control)

@@ -1,4 +1,4 @@
-"""Understanding a fit: pulls, impacts, goodness, scans, intervals.
+"""Understanding a fit: expected events before and after it, pulls, impacts, goodness, scans.
 
 cabinetry defines these, and its numbers are reproduced; they are computed here because the compiled likelihood fits all
 the variations of a ranking or scan together.
@@ -6,20 +6,18 @@ the variations of a ranking or scan together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from scipy.optimize import brentq
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.fitting import FitResult, fit, poi_index, signal_bounds
+from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.fitting import FitResult, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import minimise
 from colonnade.statistics.model import Model
 from colonnade.statistics.newton import Flags
-from colonnade.statistics.prediction import Prediction, predict, prefit, priors
 from colonnade.statistics.results import (
     ChannelYields,
     Correlations,
@@ -37,51 +35,32 @@ from colonnade.statistics.results import (
 _CORRELATED = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """All that is looked at to understand a fit.
-
-    Attributes
-    ----------
-    fit : FitResult
-        The fit.
-    pulls, ranking : tuple
-        Of its parameters.
-    goodness : Goodness or None
-        None where there are no data to compare with.
-    before, after : Prediction
-        Yields before and after the fit.
-    observed : frozenset of str
-        The channels whose data may be shown.
-    scans : tuple of ScanCurve
-        The likelihood along the parameter of interest, and along others that were asked for.
-    strength : float or None
-        Ranking and scans are of the Asimov data of this signal strength; None where they are of the data.
-    """
-
-    fit: FitResult
-    pulls: tuple[Pull, ...]
-    ranking: tuple[Impact, ...]
-    goodness: Goodness | None
-    before: Prediction
-    after: Prediction
-    observed: frozenset[str]
-    scans: tuple[ScanCurve, ...] = ()
-    strength: float | None = None
-
-
-def diagnose(likelihood: Likelihood, *, wide: bool = False, scans: Sequence[str] = ()) -> Diagnosis:
-    """Fit the observed data, and look at the fit from all sides.
+def diagnose(
+    likelihood: Likelihood,
+    result: FitResult,
+    *,
+    bounds: tuple[Floats, Floats] | None = None,
+    scans: Sequence[str] = (),
+    observed: Collection[str] | None = None,
+    control: tuple[Likelihood, FitResult] | None = None,
+) -> DiagnosisSummary:
+    """Look at a fit from all sides.
 
     Parameters
     ----------
-    likelihood
-        The compiled model.
-    wide
-        Whether the signal strength may leave the bounds that the model gives it (`signal_bounds`); the yields before
-        the fit are then those without signal.
+    likelihood, result
+        The compiled model and its fit, of which pulls and correlations are.
+    bounds
+        Lower and upper bounds of the parameters, where the signal strength may leave the model's (`signal_bounds`); the
+        yields before the fit are then those without signal.
     scans
-        Parameters to profile, besides the parameter of interest.
+        Parameters along which the likelihood is profiled, besides the parameter of interest.
+    observed
+        The channels whose data may be seen; without it all. If it is not all, ranking and scans are of the Asimov data
+        with signal strength 1.
+    control
+        Of such a model the channels with data and their background-only fit. Goodness is of that, and the yields after
+        the fit are what it predicts.
 
     Raises
     ------
@@ -90,26 +69,54 @@ def diagnose(likelihood: Likelihood, *, wide: bool = False, scans: Sequence[str]
     FitError
         If a fit does not converge.
     """
-    bounds = signal_bounds(likelihood) if wide else (likelihood.lower, likelihood.upper)
-    found = fit(likelihood, lower=bounds[0], upper=bounds[1])
-    names = [likelihood.labels[likelihood.poi]] if likelihood.poi is not None else []
-    names += [name for name in scans if name not in names]
-    impacts = ranking(likelihood, found, bounds=bounds) if likelihood.poi is not None else []
-    profiles = [scan(likelihood, found, name, bounds=bounds) for name in names if _varies(likelihood, found, name)]
-    return Diagnosis(
-        found,
-        tuple(pulls(likelihood, found)),
-        tuple(impacts),
-        goodness_of_fit(likelihood, found),
-        predict(likelihood, prefit(likelihood, poi=0.0 if wide and likelihood.poi is not None else None)),
-        predict(likelihood, found),
-        frozenset(likelihood.channels),
-        tuple(profiles),
+    model, poi = likelihood.model, likelihood.poi
+    blinded = observed is not None and len(observed) < len(model.channels)
+    profiled, data, after, goodness = result, likelihood.observed, result, None
+    if blinded:
+        theta = result.values.copy()
+        theta[poi_index(likelihood)] = 1.0
+        data = likelihood.expected_data(theta)
+        lower, upper = bounds or (likelihood.lower, likelihood.upper)
+        profiled = fit(likelihood, data, start=theta, lower=lower, upper=upper)
+    else:
+        goodness = goodness_of_fit(likelihood, result)
+    if control is not None:
+        part, found = control
+        held = part.fixed | (np.arange(len(part.labels)) == (-1 if part.poi is None else part.poi))
+        goodness, after = goodness_of_fit(part, found, fixed=held), carried_over(part, found, likelihood)
+    names = dict.fromkeys((*(() if poi is None else (likelihood.labels[poi],)), *scans))
+    varying = [name for name in names if profiled.errors[_index(likelihood, name)] > 0]
+    before = predict(likelihood, prefit(likelihood, poi=None if bounds is None or poi is None else 0.0))
+    expected = predict(likelihood, after)
+    signals = _signals(model)
+    return DiagnosisSummary(
+        strength=1.0 if blinded else None,
+        pulls=tuple(pulls(likelihood, result)),
+        ranking=() if poi is None else tuple(ranking(likelihood, profiled, data, bounds=bounds)),
+        correlations=_correlations(result),
+        goodness=goodness if goodness is not None and goodness.degrees > 0 else None,
+        scans=tuple(scan(likelihood, profiled, name, data=data, bounds=bounds) for name in varying),
+        yields={
+            channel.name: ChannelYields(
+                edges=None if channel.edges is None else numbers(channel.edges),
+                observed=numbers(model.observations[channel.name])
+                if observed is None or channel.name in observed
+                else None,
+                signal=signals.get(channel.name),
+                prefit=before[channel.name],
+                postfit=expected[channel.name],
+            )
+            for channel in model.channels
+        },
     )
 
 
-def _varies(likelihood: Likelihood, result: FitResult, name: str) -> bool:
-    return bool(result.errors[_index(likelihood, name)] > 0)
+def _correlations(result: FitResult) -> Correlations:
+    """Return the correlations of those parameters that some other parameter goes with."""
+    strength = np.abs(result.correlation - np.diag(np.diagonal(result.correlation)))
+    chosen = np.flatnonzero(strength.max(axis=0, initial=0.0) > _CORRELATED)
+    matrix = np.round(result.correlation[np.ix_(chosen, chosen)], 6)
+    return Correlations(tuple(result.labels[index] for index in chosen), tuple(numbers(row) for row in matrix))
 
 
 def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
@@ -199,24 +206,6 @@ def _index(likelihood: Likelihood, name: str) -> int:
     return likelihood.labels.index(name)
 
 
-def _profile(
-    likelihood: Likelihood,
-    index: int,
-    values: Floats,
-    start: Floats,
-    data: Floats,
-    bounds: tuple[Floats, Floats] | None = None,
-) -> tuple[Floats, Floats]:
-    lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
-    begin = np.repeat(start[:, None], len(values), axis=1)
-    begin[index] = values
-    fixed = likelihood.fixed.copy()
-    fixed[index] = True
-    seen = np.broadcast_to(data[:, None], (len(data), len(values)))
-    found = minimise(likelihood, seen, start=begin, fixed=fixed, lower=lower, upper=upper)
-    return found.nll, found.values
-
-
 def scan(
     likelihood: Likelihood,
     result: FitResult,
@@ -259,79 +248,13 @@ def scan(
         high = min(best + 2.5 * error, float(upper[index]))
         values = np.linspace(low, high, points)
     seen = likelihood.observed if data is None else data
-    nll, _ = _profile(likelihood, index, values, result.values, seen, bounds)
+    begin = np.repeat(result.values[:, None], len(values), axis=1)
+    begin[index] = values
+    fixed = likelihood.fixed.copy()
+    fixed[index] = True
+    repeated = np.broadcast_to(seen[:, None], (len(seen), len(values)))
+    nll = minimise(likelihood, repeated, start=begin, fixed=fixed, lower=lower, upper=upper).nll
     return ScanCurve(name, best, error, numbers(values), numbers(2 * (nll - result.nll)))
-
-
-def interval(
-    likelihood: Likelihood, result: FitResult, name: str, *, level: float = 1.0, data: Floats | None = None
-) -> tuple[float, float]:
-    """Return how far a parameter may go down and up before twice the negative log-likelihood grows by `level`.
-
-    MINOS' errors: for level 1 the 68.3 % interval. An end that a bound cuts off is the bound.
-
-    Raises
-    ------
-    ConfigError
-        If the model has no such parameter.
-    FitError
-        If a fit does not converge, or the parameter has no error to begin with.
-    """
-    index = _index(likelihood, name)
-    seen = likelihood.observed if data is None else data
-    best, error = float(result.values[index]), float(result.errors[index])
-    if error <= 0:
-        msg = f"The parameter {name} is constant, so it has no interval."
-        raise FitError(msg)
-    last = {"start": result.values}
-
-    def excess(value: float) -> float:
-        nll, values = _profile(likelihood, index, np.array([value]), last["start"], seen)
-        last["start"] = values[:, 0]
-        return float(2 * (nll[0] - result.nll) - level)
-
-    ends = []
-    for sign, bound in ((-1, likelihood.lower[index]), (1, likelihood.upper[index])):
-        near, far = best, best + sign * error
-        while sign * (bound - far) > 0 and excess(far) < 0:
-            near, far = far, far + sign * error
-        far = min(far, bound) if sign > 0 else max(far, bound)
-        last["start"] = result.values
-        if excess(far) <= 0:
-            ends.append(float(far - best))
-            continue
-        ends.append(float(brentq(excess, near, far, xtol=1e-6 * error, rtol=1e-9)) - best)
-    return ends[0], ends[1]
-
-
-def diagnosis_summary(found: Diagnosis, model: Model) -> DiagnosisSummary:
-    """Return what is kept of a diagnosis; docs/statistics.md describes it."""
-    fitted = found.fit
-    # only parameters that some other parameter goes with make the matrix worth reading
-    strength = np.abs(fitted.correlation - np.diag(np.diagonal(fitted.correlation)))
-    chosen = np.flatnonzero(strength.max(axis=0, initial=0.0) > _CORRELATED)
-    matrix = np.round(fitted.correlation[np.ix_(chosen, chosen)], 6)
-    signals = _signals(model)
-    return DiagnosisSummary(
-        strength=found.strength,
-        pulls=found.pulls,
-        ranking=found.ranking,
-        correlations=Correlations(
-            tuple(fitted.labels[index] for index in chosen), tuple(numbers(row) for row in matrix)
-        ),
-        goodness=found.goodness if found.goodness is not None and found.goodness.degrees > 0 else None,
-        scans=found.scans,
-        yields={
-            channel.name: ChannelYields(
-                edges=None if channel.edges is None else numbers(channel.edges),
-                observed=numbers(model.observations[channel.name]) if channel.name in found.observed else None,
-                signal=signals.get(channel.name),
-                prefit=_yields(found.before, channel.name),
-                postfit=_yields(found.after, channel.name),
-            )
-            for channel in model.channels
-        },
-    )
 
 
 def _signals(model: Model) -> dict[str, SignalYields]:
@@ -344,21 +267,128 @@ def _signals(model: Model) -> dict[str, SignalYields]:
     }
 
 
-def _yields(prediction: Prediction, channel: str) -> Yields:
-    total, error = prediction.totals[channel]
-    # a signal of strength 0 is no sample of the channel
-    yields = prediction.yields[channel].items()
-    shown = {name: values for name, values in yields if abs(values.sum()) > 1e-12 * abs(total)}
-    return Yields(
-        samples={name: numbers(values) for name, values in shown.items()},
-        sample_totals={name: prediction.sample_totals[channel].get(name, (0.0, 0.0)) for name in shown},
-        errors=numbers(prediction.errors[channel]),
-        groups={name: numbers(errors) for name, errors in prediction.group_errors[channel].items()},
-        total=total,
-        total_error=error,
-    )
-
-
 def numbers(values: Iterable[float]) -> Numbers:
     """Return numbers of any kind as they are kept."""
     return tuple(float(each) for each in values)
+
+
+# ---- expected events
+
+
+def priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
+    """Return what each parameter was measured as before, and with what error (0 where it was not)."""
+    centre, width = likelihood.inits.copy(), np.zeros(len(likelihood.labels))
+    place = 0
+    for each in likelihood.model.parameters:
+        for index in range(each.size):
+            if each.constraint == "normal":
+                centre[place + index], width[place + index] = each.auxdata[index], each.widths[index]
+            elif each.constraint == "poisson":
+                scale = each.widths[index]
+                centre[place + index] = each.auxdata[index] / scale
+                width[place + index] = np.sqrt(max(each.auxdata[index], 1.0)) / scale
+            if each.fixed[index]:
+                width[place + index] = 0.0
+        place += each.size
+    return centre, width
+
+
+def prefit(likelihood: Likelihood, *, poi: float | None = None) -> FitResult:
+    """Return the model before any fit as if it were a result: initial values, prior errors, no correlation.
+
+    Parameters
+    ----------
+    likelihood
+        The compiled model.
+    poi
+        The signal strength; without it its initial value.
+    """
+    _, width = priors(likelihood)
+    values = likelihood.inits.copy()
+    if poi is not None:
+        values[poi_index(likelihood)] = poi
+    diagonal = np.diag(width**2)
+    return FitResult(likelihood.labels, values, width, np.diag((width > 0) * 1.0), diagonal, float("nan"), False)
+
+
+def carried_over(part: Likelihood, result: FitResult, whole: Likelihood) -> FitResult:
+    """Return the fit of some channels as a result of the model that has more, to predict the others from it.
+
+    Parameters of both keep best fit, error and correlations; those that only the whole model has are as before any
+    fit, and know nothing of the others. The signal strength, if the part has none, is 0.
+
+    Parameters
+    ----------
+    part, result
+        The model of some channels and its fit.
+    whole
+        The model to predict.
+    """
+    start = prefit(whole, poi=0.0) if whole.poi is not None else prefit(whole)
+    values, covariance = start.values, np.diag(start.errors**2)
+    known = {label: index for index, label in enumerate(part.labels)}
+    mine = [index for index, label in enumerate(whole.labels) if label in known]
+    theirs = [known[whole.labels[index]] for index in mine]
+    values[mine] = result.values[theirs]
+    covariance[np.ix_(mine, mine)] = result.covariance[np.ix_(theirs, theirs)]
+    errors = np.sqrt(np.diagonal(covariance))
+    scale = np.where(errors > 0, errors, 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    return FitResult(whole.labels, values, errors, correlation, covariance, result.nll, result.retried)
+
+
+def predict(likelihood: Likelihood, result: FitResult) -> dict[str, Yields]:
+    """Return the expected events of each channel with the uncertainties and correlations of a fit, or of `prefit`.
+
+    Half the difference of each parameter's variations up and down, summed with their correlations: cabinetry's way. The
+    groups are those of the model's parameters; a signal of strength 0 is no sample of a channel.
+    """
+    used = np.flatnonzero(result.errors > 0)
+    size = len(used)
+    points = np.repeat(result.values[:, None], 2 * size, axis=1)
+    points[used, np.arange(size)] += result.errors[used]
+    points[used, size + np.arange(size)] -= result.errors[used]
+    correlation = result.correlation[np.ix_(used, used)]
+    varied = likelihood.expected(points) if size else np.zeros((likelihood.bins, 0))
+    by_sample = likelihood.expected_samples(points) if size else {}
+    nominal, expected = likelihood.expected_samples(result.values), likelihood.expected(result.values)
+    half = (varied[:, :size] - varied[:, size:]) / 2
+    groups = _members(likelihood, used)
+    found = {}
+    for channel, place in likelihood.channels.items():
+        total = float(expected[place].sum())
+        samples = {name: each for name, each in nominal[channel].items() if abs(each.sum()) > 1e-12 * abs(total)}
+        halves = {name: (cells[:, :size] - cells[:, size:]) / 2 for name, cells in by_sample.get(channel, {}).items()}
+        found[channel] = Yields(
+            samples={name: numbers(each) for name, each in samples.items()},
+            sample_totals={
+                name: (float(each.sum()), _whole(halves[name], correlation)) if name in halves else (0.0, 0.0)
+                for name, each in samples.items()
+            },
+            errors=numbers(_spread(half[place], correlation)),
+            groups={
+                name: numbers(_spread(half[place][:, mine], correlation[np.ix_(mine, mine)]))
+                for name, mine in groups.items()
+            },
+            total=total,
+            total_error=_whole(half[place], correlation),
+        )
+    return found
+
+
+def _members(likelihood: Likelihood, used: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
+    """Return which of the used parameter components are in each group of the model."""
+    owners = [each.name for each in likelihood.model.parameters for _ in each.labels]
+    names = [owners[index] for index in used]
+    return {
+        group: np.array([place for place, name in enumerate(names) if name in members], dtype=np.intp)
+        for group, members in likelihood.model.groups.items()
+    }
+
+
+def _whole(half: Floats, correlation: Floats) -> float:
+    return float(_spread(half.sum(axis=0, keepdims=True), correlation)[0])
+
+
+def _spread(half: Floats, correlation: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.maximum(np.einsum("bi,ij,bj->b", half, correlation, half, optimize=True), 0)))

@@ -366,7 +366,7 @@ class ChannelYields:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisSummary(JsonData):
-    """What is looked at to understand the fit of a model; see `Diagnosis`.
+    """What is looked at to understand the fit of a model; from `diagnose`.
 
     Attributes
     ----------
