@@ -1,19 +1,27 @@
-"""From a run's histograms and the workflow's model settings to one likelihood a signal point."""
+r"""From a run's histograms and the workflow's model settings to one likelihood a signal point.
+
+The ABCD method inside the likelihood ties free yields by A = B C / D. With the nominal yields b (of each bin), c and d,
+and a = b c / d, the channels expect
+
+.. math:: A_i = a_i s_i \rho, \quad B_i = b_i s_i, \quad C = c\, \mu \rho, \quad D = d\, \mu,
+
+so that A D = B C whatever the parameters are. All of it are factors, which every format can say; where B has several
+bins, s is a factor of each of them (a shapefactor).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.statistics.abcd import abcd_modifiers, both, check_abcd
 from colonnade.statistics.effects import modifiers_of
 from colonnade.statistics.eras import era_parts
 from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
-from colonnade.statistics.settings import ModelSettings, NormalisationSettings, SystematicSettings
+from colonnade.statistics.settings import AbcdSettings, ModelSettings, NormalisationSettings, SystematicSettings
 from colonnade.statistics.templates import (
     NOMINAL,
     Decision,
@@ -190,7 +198,7 @@ class Builder:
                 msg = f"{what} has the name of another parameter of the model; call it otherwise."
                 raise ConfigError(msg)
         prepared = self._prepared(self.signals[0])
-        check_abcd(self.settings.abcd, {each.templates.channel: each.templates for each in prepared}, self.inputs)
+        _check_abcd(self.settings.abcd, {each.templates.channel: each.templates for each in prepared}, self.inputs)
         for each in self.settings.normalisations:
             self._check_normalisation(each, names, backgrounds, prepared)
 
@@ -245,7 +253,7 @@ class Builder:
         if signal:
             modifiers.append(Modifier("normfactor", self.settings.poi))
         modifiers += [Modifier("normfactor", each.name) for each in free]
-        tied = [] if signal else abcd_modifiers(self.settings.abcd, process, channel, len(values))
+        tied = [] if signal else _abcd_modifiers(self.settings.abcd, process, channel, len(values))
         if tied:
             return Sample(process, nominal, tuple(tied))
         from_data = self.inputs.processes[process].data_driven
@@ -317,7 +325,7 @@ class Builder:
         """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
         # of what is tied by A = B C / D the data of the channels are the statistics
         abcd, channel = self.settings.abcd, templates.channel
-        own = [each for each in samples if not abcd_modifiers(abcd, each.name, channel, 1)]
+        own = [each for each in samples if not _abcd_modifiers(abcd, each.name, channel, 1)]
         if not self.settings.statistical.enabled or not own:
             return tuple(samples)
         variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in own}
@@ -360,3 +368,48 @@ class Builder:
 
 def _staterror(channel: str, errors: Floats) -> Modifier:
     return Modifier("staterror", f"staterror_{channel}", errors=errors)
+
+
+def both(variation: str) -> set[str]:
+    """Return the names of a variation's sides."""
+    return {f"{variation}_up", f"{variation}_down"}
+
+
+def _abcd_modifiers(settings: Sequence[AbcdSettings], process: str, channel: str, bins: int) -> list[Modifier]:
+    """Return the free factors of a process in a channel; none where it is tied to no others there."""
+    for each in settings:
+        if each.process == process and channel in each.channels:
+            _, b, _, d = each.channels
+            shape = Modifier("normfactor" if bins == 1 else "shapefactor", f"{process}_{b}")
+            ratio, below = (Modifier("normfactor", f"{process}_{name}") for name in ("ratio", d))
+            return [[shape, ratio], [shape], [below, ratio], [below]][each.channels.index(channel)]
+    return []
+
+
+def _check_abcd(settings: Sequence[AbcdSettings], templates: Mapping[str, Templates], inputs: Inputs) -> None:
+    """See that the four channels are there and fit together.
+
+    Raises
+    ------
+    ConfigError
+        If not, or if nothing is left of the process in one of B, C and D.
+    """
+    for each in settings:
+        what = f"model.abcd of {each.process}"
+        made = [name for name, process in inputs.processes.items() if process.data_driven]
+        if each.process not in made:
+            msg = f"{what}: `data_driven` makes no such process{nearest(each.process, made)}."
+            raise ConfigError(msg)
+        for channel in each.channels:
+            if channel not in templates:
+                msg = f"{what}: the model has no channel {channel!r}{nearest(channel, templates)}."
+                raise ConfigError(msg)
+        a, b = (templates[channel].edges for channel in each.channels[:2])
+        if a != b:
+            msg = f"{what}: the channels {each.channels[0]} and {each.channels[1]} must have the same bins."
+            raise ConfigError(msg)
+        for channel in each.channels[1:]:
+            content = templates[channel].by_process.get(each.process)
+            if content is None or content[NOMINAL][0].sum() <= 0:
+                msg = f"{what}: no events of it are left in the channel {channel}, so A = B C / D says nothing."
+                raise ConfigError(msg)

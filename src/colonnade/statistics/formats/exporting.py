@@ -297,7 +297,7 @@ def write_model(model: Model, path: Path, form: str) -> Export:
 
         to_cabinetry(plain, path, differences)
     elif form == "xml":
-        from colonnade.statistics.formats.xml import to_xml
+        from colonnade.statistics.formats.root import to_xml
 
         kinds = kinds_of(plain)
         if kinds.get("lumi", {"lumi"}) != {"lumi"}:

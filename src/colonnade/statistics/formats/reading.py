@@ -66,7 +66,7 @@ def read_model(
 
         return read_combine(path, mass)
     if kind == "xml":
-        from colonnade.statistics.formats.xml import from_xml
+        from colonnade.statistics.formats.root import from_xml
 
         return from_xml(first)
     if kind == "root":

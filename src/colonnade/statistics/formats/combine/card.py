@@ -1,17 +1,26 @@
-"""A Combine datacard as plain data; several as one: channels side by side, uncertainties of one name as one."""
+"""A Combine datacard as plain data, what its lines ``nuisance edit`` change, and several cards as one.
+
+The commands and arguments of the edits are those of Combine's documentation, "Nuisance edit": patterns of channels and
+processes are regular expressions that must match whole names, ``*`` stands for all. Of combined cards channels stand side
+by side, and uncertainties of one name are one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from colonnade.errors import ConfigError
+from colonnade.errors import ConfigError, nearest
 
 Value = TypeVar("Value")
 Cell = tuple[str, str]  # a bin and a process
 Effect = float | tuple[float, float]  # one number of a systematic uncertainty, or its values down and up
+_LOGARITHMIC = ("lnN", "lnU")
+_LINEAR = ("trG", "unif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +226,213 @@ def _merge(mine: dict[str, Value], theirs: Mapping[str, Value], card: Card) -> N
         if mine.setdefault(name, value) != value:
             msg = f"{card.path}: the parameter {name} is another one in another card; give one another name."
             raise ConfigError(msg)
+
+
+# ---- lines ``nuisance edit``
+
+
+def edit(card: Card, words: list[str]) -> None:
+    """Carry out one line.
+
+    Parameters
+    ----------
+    card
+        The card as read so far; it is changed.
+    words
+        The command and its arguments.
+
+    Raises
+    ------
+    ConfigError
+        If the command is unknown, arguments are missing, nothing matches (without the option ``ifexists``), or the
+        change can't be made.
+    """
+    commands: dict[str, tuple[int, Callable[[Card, list[str]], None]]] = {
+        "add": (5, _add),
+        "drop": (3, _drop),
+        "rename": (2, _rename),
+        "changepdf": (2, _change_kind),
+        "merge": (4, _edit_merge),
+        "split": (7, _split),
+        "freeze": (1, _freeze),
+        "flip": (3, _flip),
+    }
+    command, *arguments = words
+    if command not in commands:
+        msg = f"the nuisance edit {command!r} is unknown{nearest(command, commands)}; known: {', '.join(commands)}."
+        raise ConfigError(msg)
+    count, act = commands[command]
+    if len(arguments) < count:
+        msg = f"the nuisance edit {command} needs {count} arguments, not {len(arguments)}."
+        raise ConfigError(msg)
+    act(card, arguments)
+
+
+def _cells(card: Card, process: str, channel: str) -> list[Cell]:
+    where = ".*" if channel == "*" else channel.replace("+", r"\+")
+    which = ".*" if process == "*" else process
+    return [cell for cell in card.rates if re.fullmatch(where, cell[0]) and re.fullmatch(which, cell[1])]
+
+
+def _chosen(card: Card, arguments: list[str], name: str, *, strict: bool = False) -> list[tuple[Systematic, Cell]]:
+    """Return what a line is about: pairs of an uncertainty and a cell, which it need not act on.
+
+    Its first arguments are the patterns of process and channel. That there are none is an error where the line does
+    not say ``ifexists`` and, unless `strict`, names channels.
+    """
+    process, channel, *options = arguments
+    named = [each for each in card.systematics if re.fullmatch(name, each.name)]
+    found = [(each, cell) for each in named for cell in _cells(card, process, channel)]
+    if not found and (strict or channel != "*"):
+        _missing(options, f"{name} of {process} in {channel}")
+    return found
+
+
+def _missing(options: list[str], what: str) -> None:
+    if "ifexists" not in options:
+        msg = f"a nuisance edit of {what} finds nothing; add ifexists where that may be."
+        raise ConfigError(msg)
+
+
+def _add(card: Card, arguments: list[str]) -> None:
+    process, channel, name, kind, word, *options = arguments
+    down, _, up = word.rpartition("/")
+    effect = (float(down), float(up)) if down else float(up)
+    _put(card, _cells(card, process, channel), name, kind, effect, options)
+
+
+def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, options: list[str]) -> None:
+    found = next((each for each in card.systematics if each.name == name), None)
+    if found is not None and found.kind != kind:
+        msg = f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already."
+        raise ConfigError(msg)
+    if found is None:
+        found = Systematic(name, kind)
+        card.systematics.append(found)
+    if effect in (0.0, 1.0):
+        return
+    for cell in cells:
+        present = found.effects.get(cell, 0.0)
+        if present in (0.0, 1.0) or "overwrite" in options:
+            found.effects[cell] = effect
+        elif "addq" in options:
+            found.effects[cell] = _in_quadrature(kind, present, effect)
+        else:
+            msg = f"the nuisance edit adds {name} of {cell[1]} in {cell[0]}, which is there; say addq or overwrite."
+            raise ConfigError(msg)
+
+
+def _in_quadrature(kind: str, one: Effect, other: Effect) -> Effect:
+    if isinstance(one, tuple) or isinstance(other, tuple):
+        first = one if isinstance(one, tuple) else (1 / one, one)
+        second = other if isinstance(other, tuple) else (1 / other, other)
+        low, high = (_in_quadrature(kind, *pair) for pair in zip(first, second, strict=True))
+        return float(low), float(high)  # type: ignore[arg-type]  # numbers, as both of each pair are
+    if kind not in _LOGARITHMIC or math.log(one) * math.log(other) < 0:
+        msg = f"the {kind} {one:g} and {other:g} can't be added in quadrature."
+        raise ConfigError(msg)
+    size = math.exp(math.hypot(math.log(one), math.log(other)))
+    return size if one > 1 else 1 / size
+
+
+def _drop(card: Card, arguments: list[str]) -> None:
+    for each, cell in _chosen(card, arguments, arguments[2]):
+        each.effects.pop(cell, None)
+
+
+def _rename(card: Card, arguments: list[str]) -> None:
+    if len(arguments) == 2:
+        _rename_everywhere(card, *arguments)
+        return
+    old, new = arguments[2:4]
+    for each, cell in _chosen(card, arguments, re.escape(old), strict=True):
+        _check_kind(each)
+        if cell in each.effects:
+            target = next((one for one in card.systematics if (one.name, one.kind) == (new, each.kind)), None)
+            if target is None:
+                target = Systematic(new, each.kind, each.arguments)
+                card.systematics.append(target)
+            target.effects[cell] = each.effects.pop(cell)
+            target.templates[cell] = each.templates.get(cell, old)
+
+
+def _rename_everywhere(card: Card, old: str, new: str) -> None:
+    found = [each for each in card.systematics if each.name == old]
+    if not found and old not in card.measured:
+        msg = f"the nuisance edit renames {old}, which is not there{nearest(old, sorted(card.parameters))}."
+        raise ConfigError(msg)
+    for each in found:
+        _check_kind(each)
+        for cell in each.effects:
+            each.templates.setdefault(cell, old)
+        each.name = new
+    if old in card.measured:
+        card.measured[new] = card.measured.pop(old)
+        card.formulas = {
+            name: (text, tuple(new if argument == old else argument for argument in names))
+            for name, (text, names) in card.formulas.items()
+        }
+
+
+def _check_kind(each: Systematic) -> None:
+    if each.kind in ("gmN", "trG"):
+        msg = f"the {each.kind} {each.name} can't be renamed by a nuisance edit; rename it in its line."
+        raise ConfigError(msg)
+
+
+def _change_kind(card: Card, arguments: list[str]) -> None:
+    name, new = arguments[:2]
+    for each in card.systematics:
+        if each.kind == new or not re.fullmatch(name, each.name):
+            continue
+        if "shape" in each.kind and "shape" in new:
+            each.kind = new
+        elif all(kind in (*_LOGARITHMIC, *_LINEAR) for kind in (each.kind, new)):
+            if (each.kind in _LINEAR) != (new in _LINEAR):
+                change = math.log if new in _LINEAR else math.exp
+                each.effects = {cell: change(each.number(cell)) for cell in each.effects}
+            each.kind = new
+        else:
+            msg = f"the {each.kind} {each.name} can't be changed to {new}."
+            raise ConfigError(msg)
+
+
+def _edit_merge(card: Card, arguments: list[str]) -> None:
+    for each, cell in _chosen(card, arguments, arguments[3]):
+        if cell in each.effects:
+            _put(card, [cell], arguments[2], each.kind, each.effects.pop(cell), ["addq"])
+
+
+def _split(card: Card, arguments: list[str]) -> None:
+    for each, cell in _chosen(card, arguments, arguments[2]):
+        if each.effects.pop(cell, 0.0) not in (0.0, 1.0):
+            for target, value in zip(arguments[3:5], arguments[5:7], strict=True):
+                _put(card, [cell], target, each.kind, float(value), ["overwrite"])
+
+
+def _freeze(card: Card, arguments: list[str]) -> None:
+    found = {name for name in card.parameters if re.fullmatch(arguments[0], name)}
+    if not found:
+        _missing(arguments, arguments[0])
+    card.frozen |= found
+
+
+def _flip(card: Card, arguments: list[str]) -> None:
+    directions = {"p2n", "n2p"} & set(arguments)
+    if not directions:
+        msg = "the nuisance edit flip needs the option p2n, n2p or both."
+        raise ConfigError(msg)
+    for each, cell in _chosen(card, arguments, arguments[2]):
+        if each.kind != "lnN":
+            msg = f"the nuisance edit flip takes lnN only; {each.name} is a {each.kind}."
+            raise ConfigError(msg)
+        if cell in each.effects:
+            each.effects[cell] = _flipped(each.effects[cell], directions)
+
+
+def _flipped(effect: Effect, directions: set[str]) -> Effect:
+    """Turn the effect round where its direction (of two values that of the one down) is one to be turned."""
+    size = 1 / effect[0] if isinstance(effect, tuple) else effect
+    if not (size > 1 and "p2n" in directions) and not (size < 1 and "n2p" in directions):
+        return effect
+    return (1 / effect[0], 1 / effect[1]) if isinstance(effect, tuple) else 1 / effect

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.inputs import read_file
-from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Shape, Systematic
-from colonnade.statistics.formats.combine.edits import edit
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Shape, Systematic, edit
 
 _ASYMMETRIC = ("lnN", "lnU")
 _CELLS = (*_ASYMMETRIC, "gmN", "gmM", "trG", "unif")
