@@ -16,8 +16,9 @@ from scipy.stats import norm
 from colonnade.cli.fit import fit as fit_command
 from colonnade.cli.likelihoods import limit as limit_command
 from colonnade.errors import FitError
-from colonnade.statistics import Likelihood, discovery, fit, from_workspace, read_workspace, upper_limits
+from colonnade.statistics import Likelihood, discovery, fit, from_workspace, upper_limits
 from colonnade.statistics.fitting import fit_at
+from colonnade.statistics.formats import read_model
 from colonnade.statistics.minimise import minimise
 from colonnade.statistics.settings import LimitSettings
 from colonnade.statistics.toys import expects_few, find_limits
@@ -26,7 +27,7 @@ from colonnade.statistics.toys import expects_few, find_limits
 @pytest.fixture
 def shared(shared_data):
     def read(name):
-        return Likelihood(read_workspace(shared_data / "cards" / f"{name}.json"))
+        return Likelihood(read_model(shared_data / "cards" / f"{name}.json"))
 
     return read
 

@@ -22,7 +22,7 @@ from helpers.closure import (
 from helpers.pyhs3_check import pyhs3_log_likelihoods, root_log_likelihoods
 
 from colonnade.errors import ConfigError, FitError, InputError
-from colonnade.statistics import Likelihood, fit, from_workspace, read_workspace, upper_limits
+from colonnade.statistics import Likelihood, fit, from_workspace, upper_limits
 from colonnade.statistics.build import Builder
 from colonnade.statistics.formats import export_model, read_model
 from colonnade.statistics.formats.hs3 import to_hs3
@@ -509,8 +509,8 @@ def test_workspaces_that_are_wrong(tmp_path, spec, message):
 def test_hs3_where_pyhf_is_expected(random_workspace, tmp_path):
     path = tmp_path / "model.json"
     path.write_text(json.dumps(to_hs3(from_workspace(random_workspace(0)))))
-    with pytest.raises(ConfigError, match="is a HS3 file"):
-        read_workspace(path)
+    with pytest.raises(ConfigError, match="is not a valid pyhf workspace"):
+        from_workspace(json.loads(path.read_text()))
     assert read_model(path).poi == "mu"  # and found out where no format is stated
     with pytest.raises(ConfigError, match="is not an HS3 file"):
         from_hs3(random_workspace(0))

@@ -16,9 +16,7 @@ __all__ = [
     "fit",
     "from_workspace",
     "hypothesis_test",
-    "infer",
     "make_inputs",
-    "read_workspace",
     "refit",
     "significance",
     "to_workspace",
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
     from colonnade.statistics.settings import ModelSettings
-    from colonnade.statistics.step import infer, make_inputs, refit
-    from colonnade.statistics.workspace import from_workspace, read_workspace, to_workspace
+    from colonnade.statistics.step import make_inputs, refit
+    from colonnade.statistics.workspace import from_workspace, to_workspace
 
 __getattr__ = lazy(
     __name__,
@@ -47,6 +45,6 @@ __getattr__ = lazy(
     limits=("HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"),
     model=("Model",),
     settings=("ModelSettings",),
-    step=("infer", "make_inputs", "refit"),
-    workspace=("from_workspace", "read_workspace", "to_workspace"),
+    step=("make_inputs", "refit"),
+    workspace=("from_workspace", "to_workspace"),
 )

@@ -318,8 +318,6 @@ class ModelSettings(Settings):
         Backgrounds made of data whose yields the fit finds with A = B C / D.
     counting : mapping of str to CountingSettings
         Regions whose total yields are compared by the significance of `colonnade.statistics.significance`.
-    minimum_background : float
-        A bin that expects no more background than this is taken as empty.
     empty_bins : {'merge', 'error'}
         What happens to a bin without background: merged into its lower neighbour (the first into its upper),
         or refused.
@@ -337,7 +335,6 @@ class ModelSettings(Settings):
     pruning: PruningSettings = PruningSettings()
     limit: LimitSettings = LimitSettings()
     counting: Mapping[str, CountingSettings] = {}
-    minimum_background: Annotated[float, Field(ge=0)] = 0.0
     empty_bins: Literal["merge", "error"] = "merge"
 
     @model_validator(mode="after")

@@ -20,40 +20,14 @@ from colonnade.statistics.toys import Report
 from colonnade.statistics.workspace import to_workspace
 
 
-def infer(inputs: Inputs, model: ModelSettings, *, directory: Path) -> AnalysisResult:
-    """Fit a run's histograms, set limits, and write the result.
-
-    Parameters
-    ----------
-    inputs
-        The histograms and what they mean, from `make_inputs`.
-    model
-        The workflow's model.
-    directory
-        Where the files go.
-
-    Raises
-    ------
-    ConfigError
-        If the model does not fit the histograms.
-    FitError
-        If a fit does not converge.
-    OutputError
-        If a file can't be written.
-    """
-    result = analyse(inputs, model, folder=directory / "toys")
-    write_analysis(result, directory)
-    return result
-
-
 def make_inputs(
     histograms: Mapping[str, Mapping[str, Any]],
     *,
     kinds: Mapping[str, str],
     points: Mapping[str, Mapping[str, Any]],
     luminosity: float,
+    signal_regions: Collection[str],
     unblind: bool = False,
-    signal_regions: Collection[str] | None = None,
     eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     alternatives: Mapping[str, Collection[str]] | None = None,
     data_driven: Collection[str] = (),
@@ -70,11 +44,10 @@ def make_inputs(
         Signal process -> its `parameters` and `cross_section_pb`.
     luminosity
         In fb^-1.
+    signal_regions
+        The regions that blinding is about.
     unblind
         Whether data may be used in signal regions.
-    signal_regions
-        The regions that blinding is about. Where they are not given, a region whose data are empty is taken as
-        blinded, as blinded data are never filled.
     eras
         `eras[era][name][process]`, what the histograms are the sums of, where there are eras.
     alternatives
@@ -92,8 +65,7 @@ def make_inputs(
         )
         for name, kind in kinds.items()
     }
-    regions = frozenset(_empty_regions(histograms, kinds) if signal_regions is None else signal_regions)
-    return Inputs(histograms, processes, luminosity, regions, unblind, eras or {})
+    return Inputs(histograms, processes, luminosity, frozenset(signal_regions), unblind, eras or {})
 
 
 def meaning_of(datasets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -170,6 +142,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
     try:
         config, datasets = provenance["config"], provenance["inputs"]["datasets"].values()
         model, luminosity = config["model"], float(config["luminosity"])
+        signal_regions = provenance["signal_regions"]
     except (KeyError, TypeError, AttributeError) as error:
         msg = f"{path} does not say which model and datasets made this run ({error}); run the workflow again."
         raise InputError(msg) from error
@@ -181,27 +154,11 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
         **meaning_of(datasets),
         luminosity=luminosity,
         unblind=bool(config.get("unblind", False)),
-        signal_regions=provenance.get("signal_regions"),
+        signal_regions=signal_regions,
         eras={era: load(directory, era) for era in config.get("eras") or ()},
         data_driven=config.get("data_driven") or (),
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
-
-
-def _empty_regions(histograms: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str]) -> set[str]:
-    """Return the regions in which no data were filled, although there are data."""
-    content: dict[str, float] = {}
-    for by_process in histograms.values():
-        for process, filled in by_process.items():
-            if kinds.get(process) != "data":
-                continue
-            regions = list(filled.axes["region"])
-            # the category axes may have an overflow bin of their own
-            values = filled.values(flow=True)[: len(regions)]
-            sums = values.reshape(len(regions), -1).sum(axis=1)
-            for region, total in zip(regions, sums, strict=True):
-                content[region] = content.get(region, 0.0) + float(total)
-    return {region for region, total in content.items() if total == 0}
 
 
 def write_analysis(result: AnalysisResult, folder: Path) -> None:
@@ -217,11 +174,11 @@ def write_analysis(result: AnalysisResult, folder: Path) -> None:
     others = {name: built for name, built in result.models.items() if name != result.reference.signal}
     if others:
         parameters = {point.signal: point.parameters for point in result.summary.points}
-        write_json(folder / "patchset.json", patchset(workspace, result.reference, others, parameters))
+        write_json(folder / "patchset.json", _patchset(workspace, result.reference, others, parameters))
     write_json(folder / "fit.json", result.summary.to_json())
 
 
-def patchset(
+def _patchset(
     workspace: Mapping[str, Any],
     reference: BuiltModel,
     others: Mapping[str, BuiltModel],

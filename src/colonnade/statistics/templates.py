@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -202,7 +203,7 @@ def channel_templates(
         what = f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {inner}"
         decisions.append(Decision("chosen bins", "", f"{name}, {signal}", what))
     else:
-        starts = [group[0] for group in _groups(total[0], settings, where, edges, decisions, name)]
+        starts = _merged(total[0], settings, where, edges, decisions, name)
     merged = {
         process: {
             variation: (np.add.reduceat(values, starts), np.add.reduceat(variances, starts))
@@ -344,47 +345,37 @@ def _rebinned(values: Floats, low: int, high: int, bounds: NDArray[np.intp], *, 
     return np.asarray(result)
 
 
-def _groups(
+def _merged(
     total: Floats,
     settings: ModelSettings,
     where: str,
     edges: Floats,
     decisions: list[Decision],
     name: str,
-) -> list[list[int]]:
-    """Merge bins without background into their lower neighbour, the first into its upper."""
-    groups = [[index] for index in range(len(total))]
-    limit = settings.minimum_background
-
-    def content(group: list[int]) -> float:
-        return float(total[group].sum())
-
-    if content([index for group in groups for index in group]) <= limit:
+) -> list[int]:
+    """Merge bins without background into their lower neighbour, the first into its upper; return where each begins."""
+    if total.sum() <= 0:
         msg = f"{where} expects {total.sum():.3g} background events in all, too few for a likelihood; leave it out."
         raise ConfigError(msg)
-    empty = next((group for group in groups if content(group) <= limit), None)
-    if empty is not None and settings.empty_bins == "error":
+    empty = np.flatnonzero(total <= 0)
+    if len(empty) and settings.empty_bins == "error":
+        first = empty[0]
         msg = (
-            f"{where} expects {content(empty):.3g} background events between {edges[empty[0]]:g} and "
-            f"{edges[empty[0] + 1]:g}; use wider bins, or `empty_bins: merge`."
+            f"{where} expects {total[first]:.3g} background events between {edges[first]:g} and {edges[first + 1]:g}; "
+            "use wider bins, or `empty_bins: merge`."
         )
         raise ConfigError(msg)
-    position = len(groups) - 1
-    while position > 0:
-        if content(groups[position]) <= limit:
-            groups[position - 1] += groups.pop(position)
-        position -= 1
-    while len(groups) > 1 and content(groups[0]) <= limit:
-        groups[0] += groups.pop(1)
-    decisions.extend(
-        Decision(
-            "merged bins",
-            "",
-            name,
-            f"{len(group)} bins became one, {edges[group[0]]:g} to {edges[group[-1] + 1]:g}, as one of them "
-            f"expects no more than {limit:g} background events",
-        )
-        for group in groups
-        if len(group) > 1
-    )
-    return groups
+    starts = list(range(len(total)))
+    for position in reversed(range(1, len(starts))):
+        if total[starts[position] : (*starts, len(total))[position + 1]].sum() <= 0:
+            del starts[position]
+    while len(starts) > 1 and total[: starts[1]].sum() <= 0:
+        del starts[1]
+    for start, stop in pairwise((*starts, len(total))):
+        if stop - start > 1:
+            what = (
+                f"{stop - start} bins became one, {edges[start]:g} to {edges[stop]:g}, as one of them expects no "
+                "background events"
+            )
+            decisions.append(Decision("merged bins", "", name, what))
+    return starts

@@ -5,12 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
 from colonnade.faults import translated
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
@@ -113,34 +111,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def validate_workspace(spec: Any, source: str) -> None:
-    """Check a workspace against pyhf's schema.
-
-    Raises
-    ------
-    ConfigError
-        If it is another format, or does not follow the schema; the message gives the path.
-    """
-    import pyhf
-
-    if isinstance(spec, Mapping) and "distributions" in spec and "metadata" in spec:
-        msg = f"{source} is a HS3 file, not a pyhf workspace; convert it with `colonnade export`."
-        raise ConfigError(msg)
-    if isinstance(spec, Mapping) and "patches" in spec:
-        msg = f"{source} is a pyhf patchset, not a workspace; give it as --patchset beside its workspace."
-        raise ConfigError(msg)
-    if isinstance(spec, Mapping) and "channels" in spec and "measurements" not in spec:
-        msg = f"{source} is a bare pyhf model without measurements, so no parameter of interest is known."
-        raise ConfigError(msg)
-    try:
-        with quiet():
-            pyhf.schema.validate(spec, "workspace.json", version=_VERSION)
-    except pyhf.exceptions.InvalidSpecification as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        msg = f"{source} is not a valid pyhf workspace: {first[:300]}."
-        raise ConfigError(msg) from error
-
-
 def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "The workspace") -> Model:
     """Read a model from a pyhf workspace.
 
@@ -156,11 +126,26 @@ def from_workspace(spec: Any, *, measurement: str | None = None, source: str = "
     Raises
     ------
     ConfigError
-        If it is not a workspace or can't be a model; see `make_model`.
+        If it is another format, does not follow the schema, or can't be a model; see `make_model`.
     InputError
         If something in it is of a type or length that the schema does not tell.
     """
-    validate_workspace(spec, source)
+    import pyhf
+
+    given = set(spec) if isinstance(spec, Mapping) else set()
+    if "patches" in given:
+        msg = f"{source} is a pyhf patchset, not a workspace; give it as --patchset beside its workspace."
+        raise ConfigError(msg)
+    if "channels" in given and "measurements" not in given:
+        msg = f"{source} is a bare pyhf model without measurements, so no parameter of interest is known."
+        raise ConfigError(msg)
+    try:
+        with quiet():
+            pyhf.schema.validate(spec, "workspace.json", version=_VERSION)
+    except pyhf.exceptions.InvalidSpecification as error:
+        first = str(error).splitlines()[0].rstrip(".")
+        msg = f"{source} is not a valid pyhf workspace: {first[:300]}."
+        raise ConfigError(msg) from error
     with translated(f"{source} can't be a model"):
         return _model(spec, measurement, source)
 
@@ -171,7 +156,6 @@ def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Mod
         msg = f"{source} has no measurement {measurement}{nearest(measurement, names)}; it has {', '.join(names)}."
         raise ConfigError(msg)
     chosen = spec["measurements"][names.index(measurement) if measurement else 0]
-    poi = chosen["config"]["poi"]
     channels = [
         Channel(
             channel["name"],
@@ -188,24 +172,30 @@ def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Mod
     ]
     observations = {each["name"]: np.asarray(each["data"], dtype=np.float64) for each in spec["observations"]}
     overrides = {each["name"]: each for each in chosen["config"]["parameters"]}
-    for channel in channels:
-        for sample in channel.samples:
-            for modifier in sample.modifiers:
-                if modifier.kind == "lumi" and "auxdata" not in overrides.get(modifier.parameter, {}):
-                    msg = (
-                        f"{source}: the luminosity parameter {modifier.parameter} needs auxdata, sigmas, "
-                        "inits and "
-                        "bounds in the measurement."
-                    )
-                    raise ConfigError(msg)
+    factors = {
+        modifier.parameter for c in channels for s in c.samples for modifier in s.modifiers if modifier.kind == "lumi"
+    }
+    for name in factors:
+        if "auxdata" not in overrides.get(name, {}):
+            msg = (
+                f"{source}: the luminosity parameter {name} needs auxdata, sigmas, inits and bounds in the measurement."
+            )
+            raise ConfigError(msg)
     notes = tuple(
         f"The sample {sample['name']} of {channel['name']} lists a modifier twice: the last one counts."
         for channel in spec["channels"]
         for sample in channel["samples"]
         if len(_once(sample["modifiers"])) < len(sample["modifiers"])
     )
-    name = chosen["name"]
-    return make_model(channels, observations, poi, overrides=overrides, measurement=name, source=source, notes=notes)
+    return make_model(
+        channels,
+        observations,
+        chosen["config"]["poi"],
+        overrides=overrides,
+        measurement=chosen["name"],
+        source=source,
+        notes=notes,
+    )
 
 
 def _once(modifiers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -223,14 +213,3 @@ def _modifier(spec: Mapping[str, Any]) -> Modifier:
     if kind in ("shapesys", "staterror"):
         return Modifier(kind, name, errors=np.asarray(data, dtype=np.float64))
     return Modifier(kind, name)
-
-
-def read_workspace(path: Path, *, measurement: str | None = None) -> Model:
-    """Read a model from a pyhf workspace file.
-
-    Raises
-    ------
-    ConfigError
-        If the file can't be read or is not a workspace.
-    """
-    return from_workspace(read_json(path), measurement=measurement, source=str(path))

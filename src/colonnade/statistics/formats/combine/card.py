@@ -1,8 +1,8 @@
 """A Combine datacard as plain data, what its lines ``nuisance edit`` change, and several cards as one.
 
 The commands and arguments of the edits are those of Combine's documentation, "Nuisance edit": patterns of channels and
-processes are regular expressions that must match whole names, ``*`` stands for all. Of combined cards channels stand side
-by side, and uncertainties of one name are one.
+processes are regular expressions that must match whole names, ``*`` stands for all. Of combined cards channels stand
+side by side, and uncertainties of one name are one.
 """
 
 from __future__ import annotations
