@@ -1,8 +1,8 @@
 """Event images, vectorised and compiled, against the pseudo-code as plain loops over cells, in one run.
 
-The loops are those of tests/images/loops.py, step by step as in the appendix of the monojet document (with its
-misprints corrected), on made events of the size of the simulated ones. Results are compared before times are. The
-loops get a few events, as they need most of a second for each; the compiled code gets many. Prints both in
+The loops are those of tests/processors/event_images/loops.py, step by step as in the appendix of the monojet document
+(with its misprints corrected), on made events of the size of the simulated ones. Results are compared before times are.
+The loops get a few events, as they need most of a second for each; the compiled code gets many. Prints both in
 microseconds an event, and the ratio, which must be at least 50.
 
     python benchmarks/images.py --events 2000 --loops 4
@@ -19,7 +19,9 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from colonnade.images import COMPRESSIONS, GRID, compress, make_images
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+from processors.event_images import COMPRESSIONS, GRID, compress, make_images  # noqa: E402 - from the folder above
 
 SIZE, LEAST = 60, 50.0
 # kind, mass in GeV, charge
@@ -28,7 +30,7 @@ KINDS = ((211, 0.1396, 1.0), (-211, 0.1396, -1.0), (22, 0.0, 0.0), (130, 0.4976,
 
 def load_loops():
     """Import the pseudo-code, which is a test's reference and no part of the package."""
-    path = Path(__file__).parents[1] / "tests" / "images" / "loops.py"
+    path = Path(__file__).parents[1] / "tests" / "processors" / "event_images" / "loops.py"
     specification = importlib.util.spec_from_file_location("image_loops", path)
     loops = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(loops)

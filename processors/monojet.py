@@ -11,8 +11,8 @@ import numpy as np
 from hist.axis import Integer, Regular
 
 from colonnade import Histogram, Objects, Processor, Region
-from colonnade.images import jet_width
 from colonnade.kinematics import count, delta_phi, select, sort_by_pt
+from processors.event_images import ImageScorer, jet_width
 
 PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
 # of the jets in images; the tracker's particles, of which images are made, reach as far
@@ -45,6 +45,8 @@ class Monojet(Processor):
         "monojet_set": Region(*selection, "set network", signal=True),
         "monojet_image": Region(*selection, "image network", signal=True),
     }
+
+    classifiers = {"score_image": ImageScorer}
 
     def __init__(self, *, threshold: float = 0.5, image_threshold: float = 0.5, **others):
         super().__init__(**others)

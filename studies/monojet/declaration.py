@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.images import COMPRESSIONS
-from colonnade.inference import Card, ImageCard
+from colonnade.inference import Card
 from colonnade.training.declaration import Collection, Model, SetNetwork
+from processors.event_images import COMPRESSIONS, ImageSettings
 
 DOWN = ("strides", "max_pool")
 INITIAL = ("normal", "he")
@@ -105,10 +105,10 @@ class ImageModel:
     Attributes
     ----------
     particles, jets
-        Collections with the observables of `colonnade.images.make_images`, in its order: pt, eta, phi, mass, charge,
-        pdgId; and pt, eta, phi, width.
+        Collections with the observables of `processors.event_images.make_images`, in its order: pt, eta, phi, mass,
+        charge, pdgId; and pt, eta, phi, width.
     compression, size
-        See `colonnade.images.compress`; `none` is the whole grid.
+        See `processors.event_images.compress`; `none` is the whole grid.
     emf
         The electromagnetic layer: `fraction`, or `energy` in GeV.
     scale_counts
@@ -152,8 +152,8 @@ class ImageModel:
         """Write the features and how images are made into a card."""
         plain = self.reads(signals=("*",), backgrounds=("*",)).card(name, {})
         # pydantic checks what the declaration says
-        image = ImageCard.model_validate({"compression": self.compression, "size": self.size, "emf": self.emf})
-        return plain.model_copy(update={"kind": type(self.network).__name__, "image": image})
+        image = ImageSettings.model_validate({"compression": self.compression, "size": self.size, "emf": self.emf})
+        return plain.model_copy(update={"kind": type(self.network).__name__, "image": image.model_dump(mode="json")})
 
 
 @dataclass(frozen=True)

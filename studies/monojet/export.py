@@ -12,6 +12,7 @@ import torch
 
 from colonnade.inference import Card, Classifier, Inputs
 from colonnade.training.export import module_graph, require_equal, write_model
+from processors.event_images import ImageScorer, settings_of
 from studies.monojet.fit import image_scores, make_sparse
 
 
@@ -46,15 +47,17 @@ def export_images(path: Path, network: Any, card: Card, size: tuple[int, int], h
         If both differ.
     """
     graph = module_graph(_Score(network), [torch.zeros(3, *size, 10)], ["image"], ({0: torch.export.Dim("events")},))
-    draft = write_model(path.with_name(f".{path.name}.draft.onnx"), [graph], card)
+    draft = write_model(path.with_name(f".{path.name}.draft.onnx"), [graph], card, ImageScorer)
     try:
         scores = draft.run(held_out)
-        assert card.image is not None  # noqa: S101 - that of a network on images has one
-        trained = image_scores(network, card.image, make_sparse(card, held_out))
+        trained = image_scores(network, settings_of(card), make_sparse(card, held_out))
         difference = require_equal("Trained and exported model", np.asarray(scores), trained)
     finally:
         draft.path.unlink()
         draft.path.with_suffix(".card.json").unlink(missing_ok=True)
     return write_model(
-        path, [graph], card.model_copy(update={"metrics": {**card.metrics, "difference_onnx": difference}})
+        path,
+        [graph],
+        card.model_copy(update={"metrics": {**card.metrics, "difference_onnx": difference}}),
+        ImageScorer,
     )

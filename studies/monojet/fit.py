@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.images import LAYERS, SparseImages
-from colonnade.inference import Card, ImageCard, Inputs, dense_images, sparse_images
+from colonnade.inference import Card, Inputs
 from colonnade.training.trainer import Fitted, Trainer, learn
+from processors.event_images import LAYERS, ImageSettings, SparseImages, dense_images, settings_of, sparse_images
 from studies.monojet.declaration import ImageModel
 from studies.monojet.metrics import at_thresholds
 from studies.monojet.networks import build_image_network, corrected_loss, l2_penalty
@@ -110,20 +110,20 @@ def fit_images(
     if not len(train) or not len(validation):
         msg = "There are no events to train a network on images on, or none to check it; make more."
         raise FitError(msg)
-    how, card = model.training, _card(model)
+    how, settings = model.training, settings_of(model.card("images"))
     network = build_image_network(model, layer_means(train.sparse), model.seed).to(device)
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=how.learning_rate)
     looked = train.first(how.checked), validation.first(how.checked)
     trainer = Trainer(network, optimiser, Check, checkpoint=checkpoint, key=key)
     with torch.random.fork_rng(devices=[] if device == "cpu" else None), ThreadPoolExecutor(1) as pool:
-        batches = _batches(model, card, train, len(trainer.history) * how.every, pool)
+        batches = _batches(model, settings, train, len(trainer.history) * how.every, pool)
 
         def check(number: int) -> Check:
             begin, worked = time.perf_counter(), time.process_time()
             first, last = (number - 1) * how.every, min(number * how.every, how.steps)
             loss = learn(network, optimiser, _losses(network, model, batches, range(first, last), device))
-            accuracies = [_accuracies(network, card, part, device, how.precision) for part in looked]
+            accuracies = [_accuracies(network, settings, part, device, how.precision) for part in looked]
             earlier = trainer.history[-1] if trainer.history else None
             return Check(
                 step=last,
@@ -154,14 +154,8 @@ def layer_means(images: SparseImages) -> NDArray[np.float32]:
     return np.asarray(means, dtype=np.float32)
 
 
-def _card(model: ImageModel) -> ImageCard:
-    card = model.card("images").image
-    assert card is not None  # noqa: S101 - that of a network on images has one
-    return card
-
-
 def _batches(
-    model: ImageModel, card: ImageCard, events: ImageEvents, step: int, pool: ThreadPoolExecutor
+    model: ImageModel, settings: ImageSettings, events: ImageEvents, step: int, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Yield batches for ever from a step on, each made while the one before is learned from."""
     size = min(model.training.batch, len(events))
@@ -172,7 +166,7 @@ def _batches(
         order = np.random.default_rng((model.seed, epoch)).permutation(len(events))
         rows = order[place * size : (place + 1) * size]
         rng = np.random.default_rng((model.seed, epoch, place))
-        return dense_images(card, events.sparse.take(rows), rng), events.target[rows]
+        return dense_images(settings, events.sparse.take(rows), rng), events.target[rows]
 
     waiting = pool.submit(make, step)
     while True:
@@ -197,18 +191,20 @@ def _autocast(device: str, precision: str) -> Any:
 
 
 def image_scores(
-    network: Any, card: ImageCard, sparse: SparseImages, device: str = "cpu", precision: str = "float32"
+    network: Any, settings: ImageSettings, sparse: SparseImages, device: str = "cpu", precision: str = "float32"
 ) -> NDArray[np.float32]:
     """Score events with torch, making their images a batch at a time."""
     network.eval()
     scores = np.empty(len(sparse), dtype=np.float32)
     with torch.no_grad(), _autocast(device, precision):
         for low in range(0, len(sparse), _SCORED):
-            images = dense_images(card, sparse[low : low + _SCORED])
+            images = dense_images(settings, sparse[low : low + _SCORED])
             scores[low : low + _SCORED] = network.score(torch.from_numpy(images).to(device)).cpu().numpy()
     return scores
 
 
-def _accuracies(network: Any, card: ImageCard, part: ImageEvents, device: str, precision: str) -> tuple[float, float]:
-    (row,) = at_thresholds(image_scores(network, card, part.sparse, device, precision), part.target, [0.5])
+def _accuracies(
+    network: Any, settings: ImageSettings, part: ImageEvents, device: str, precision: str
+) -> tuple[float, float]:
+    (row,) = at_thresholds(image_scores(network, settings, part.sparse, device, precision), part.target, [0.5])
     return row.accuracy, row.mean_precision_recall

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from colonnade.images import GRID
+from processors.event_images import GRID
 from studies.monojet.declaration import ImageModel, ImageNetwork
 
 _LAYERS = 10
@@ -85,7 +85,7 @@ class ImageClassifier(nn.Module):  # type: ignore[misc]  # torch is not analysed
         )
 
     def forward(self, images: Any) -> Any:
-        """Compute logits [N, 2] of images [N, rows, columns, 10] as `colonnade.images` makes them."""
+        """Compute logits [N, 2] of images [N, rows, columns, 10] as `processors.event_images` makes them."""
         return self.head(self.blocks((images / self.means).permute(0, 3, 1, 2)))
 
     def score(self, images: Any) -> Any:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from colonnade.config import read_json
 from colonnade.errors import ColonnadeError, ConfigError
-from colonnade.images import SparseImages, compress
 from colonnade.inference import Card, Classifier
 from colonnade.output import write_json
 from colonnade.training.declaration import Collection, Model, SetNetwork
@@ -25,6 +24,7 @@ from colonnade.training.evaluation import Significance
 from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import train_model
 from colonnade.training.trainer import SILENT, TrainingProgress
+from processors.event_images import SparseImages, compress, settings_of
 from studies.monojet.declaration import ImageModel, ImageNetwork, ImageStudy
 from studies.monojet.judging import StudyEvents, detail, judge
 
@@ -193,7 +193,7 @@ def _size(model: ImageModel) -> dict[str, int]:
 
 
 def _shape(model: ImageModel) -> tuple[int, int]:
-    from colonnade.images import GRID
+    from processors.event_images import GRID
 
     return (GRID.rows, GRID.columns) if model.compression == "none" else (model.size, model.size)
 
@@ -300,9 +300,8 @@ def _scores(network: Any, card: Card, cells: SparseImages, rows: Rows, device: s
     """Score some events; the others' scores are not numbers."""
     from studies.monojet.fit import image_scores
 
-    assert card.image is not None  # noqa: S101 - that of a network on images has one
     scores = np.full(len(cells), np.nan, dtype=np.float32)
-    scores[rows] = image_scores(network.to(device), card.image, cells.take(rows), device)
+    scores[rows] = image_scores(network.to(device), settings_of(card), cells.take(rows), device)
     return scores
 
 

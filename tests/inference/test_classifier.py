@@ -399,10 +399,9 @@ def test_it_travels_by_value_and_a_changed_file_is_refused(folder):
     seen = subprocess.run([sys.executable, "-c", alone], input=blob, capture_output=True, check=True)
     assert int(seen.stdout) == model.card.folds  # in a process that never saw the file
     write_model(path, [graph_of(0.8)], CARD)
-    from colonnade.inference import classifier, onnx_file
+    from colonnade.inference import onnx_file
 
-    classifier._checked_session.cache_clear()  # as in a process that has not scored yet
-    onnx_file.session_of.cache_clear()
+    onnx_file.session_of.cache_clear()  # as in a process that has not scored yet
     onnx_file._CONTENT.clear()
     with pytest.raises(InputError, match="changed after the run began"):
         model.score(events)

@@ -14,13 +14,12 @@ from colonnade.inference.card import (
     Card,
     CollectionCard,
     FeatureCard,
-    ImageCard,
     ParameterCard,
     TrainingCard,
     fold_of,
 )
 from colonnade.inference.classifier import Classifier
-from colonnade.inference.inputs import Inputs, dense_images, sparse_images, stack_inputs
+from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
 from colonnade.inference.scorer import Hypothesis, declared_units, scorers_of
 
@@ -32,7 +31,6 @@ __all__ = [
     "CollectionCard",
     "FeatureCard",
     "Hypothesis",
-    "ImageCard",
     "Inputs",
     "OnnxInput",
     "OnnxScorer",
@@ -40,9 +38,7 @@ __all__ = [
     "ScorerSettings",
     "TrainingCard",
     "declared_units",
-    "dense_images",
     "fold_of",
     "scorers_of",
-    "sparse_images",
     "stack_inputs",
 ]

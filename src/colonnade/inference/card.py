@@ -67,18 +67,6 @@ class ParameterCard(Settings):
     values: tuple[float, ...] = Field(min_length=1)
 
 
-class ImageCard(Settings):
-    """How a network on images sees an event: what `colonnade.images` makes of its first two collections.
-
-    They are particles (pt, eta, phi, mass, charge, pdgId) and jets (pt, eta, phi, width), whatever the observables
-    are called. The graph takes the compressed images as they are, `image [N, rows, columns, 10]`.
-    """
-
-    compression: str
-    size: int = Field(default=60, ge=1)
-    emf: Literal["fraction", "energy"] = "fraction"
-
-
 class TrainingCard(Settings):
     """What the model was trained on, and by what."""
 
@@ -104,7 +92,8 @@ class Card(Settings):
     parameters
         Hypothesis inputs, appended to the event features.
     image
-        For a network on images; then the graph takes no other input.
+        For a network on images that code beside the analysis makes of the collections: what that code needs. Its class,
+        derived from `Classifier`, is named in `Processor.classifiers`.
     outputs
         What the columns of the graph's output mean.
     missing
@@ -124,7 +113,7 @@ class Card(Settings):
     event: tuple[FeatureCard, ...] = ()
     collections: tuple[CollectionCard, ...] = ()
     parameters: tuple[ParameterCard, ...] = ()
-    image: ImageCard | None = None
+    image: dict[str, Any] | None = None
     outputs: tuple[str, ...] = ("score",)
     missing: bool = False
     candidates: bool = False
@@ -144,9 +133,6 @@ class Card(Settings):
             raise ValueError(msg)
         if not names:
             msg = "a model needs at least one feature"
-            raise ValueError(msg)
-        if self.image is not None and [len(c.features) for c in self.jagged()] != [6, 4]:
-            msg = "a network on images needs particles with six features and jets with four"
             raise ValueError(msg)
         if self.folds > 1 and self.fold_rule != FOLD_RULE:
             msg = f"unknown rule for folds {self.fold_rule!r}; this version knows {FOLD_RULE!r}"

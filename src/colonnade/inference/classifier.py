@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import awkward as ak
 import numpy as np
@@ -17,13 +16,8 @@ from numpy.typing import NDArray
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card, fold_of
-from colonnade.inference.inputs import Inputs, dense_images, per_candidate, ranges, sparse_images, stack_inputs
-from colonnade.inference.onnx_file import OnnxFile, content_of, keep_content, parse_onnx, read_onnx, session_of
-
-# events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
-_BATCH = 2048
-# a network on images holds megabytes of layers for each event
-_IMAGE_BATCH = 32
+from colonnade.inference.inputs import Inputs, per_candidate, ranges, stack_inputs
+from colonnade.inference.onnx_file import OnnxFile, content_of, keep_content, read_onnx, session_of
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,11 @@ class Classifier:
     digest: str
     card: Card
 
+    # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
+    batch: ClassVar[int] = 2048
+
     @classmethod
-    def load(cls, path: str | Path) -> Classifier:
+    def load(cls, path: str | Path) -> Self:
         """Open a model and refuse it unless its parts agree.
 
         Raises
@@ -62,12 +59,13 @@ class Classifier:
         file = read_onnx(place)
         card = _card(place, file)
         classifier = cls(place, file.digest, card)
-        classifier._session()
+        _match_graph(place, classifier.graph_inputs(), classifier._session())
         return classifier
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the card as text: a pickle of it would differ from process to process, and with it the keys of kept results
-        return _restore, (str(self.path), self.digest, self.card.model_dump_json(), content_of(self.path, self.digest))
+        content = content_of(self.path, self.digest)
+        return _restore, (type(self), str(self.path), self.digest, self.card.model_dump_json(), content)
 
     def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
         """Refuse a processor whose observables are not those the model was trained on.
@@ -159,25 +157,31 @@ class Classifier:
         scores = np.empty(shape, dtype=np.float32)
         session, several = self._session(), self.card.folds > 1 and folds is not None
         ends = {name: np.cumsum(count) for name, count in inputs.counts.items()}
-        size = _BATCH if self.card.image is None else _IMAGE_BATCH
         for fold in range(self.card.folds if several else 1):
             rows = np.flatnonzero(folds == fold) if several else None
-            for low in range(0, len(inputs) if rows is None else len(rows), size):
+            for low in range(0, len(inputs) if rows is None else len(rows), self.batch):
                 # a batch is gathered when its turn comes, so that the graph finds it in cache
-                here = slice(low, min(low + size, len(inputs))) if rows is None else rows[low : low + size]
-                feed = self._feed(inputs, ends, here)
+                here = slice(low, min(low + self.batch, len(inputs))) if rows is None else rows[low : low + self.batch]
+                feed = self.feed(inputs, ends, here)
                 if several:
                     feed["fold"] = np.array(fold, dtype=np.int64)
                 scores[here] = session.run(None, feed)[0]
         return scores
 
-    def _feed(
+    def graph_inputs(self) -> dict[str, int | None]:
+        """Return the names of the graph's inputs as the card describes them, and the columns of those with features."""
+        inputs: dict[str, int | None] = {"event": self.card.width()}
+        for collection in self.card.jagged():
+            inputs[collection.name] = len(collection.features)
+            inputs[collection.index] = None
+        if self.card.folds > 1:
+            inputs["fold"] = None
+        return inputs
+
+    def feed(
         self, inputs: Inputs, ends: Mapping[str, NDArray[np.int64]], rows: slice | NDArray[np.int64]
     ) -> dict[str, Any]:
-        """Give the graph's inputs for some events; `ends` is where each event's objects end."""
-        if self.card.image is not None:
-            chosen_events = np.arange(len(inputs))[rows]
-            return {"image": dense_images(self.card.image, sparse_images(self.card, inputs.take(chosen_events)))}
+        """Return the graph's inputs for some events; `ends` is where each event's objects end."""
         feed: dict[str, Any] = {"event": inputs.event[rows]}
         size = len(feed["event"])
         for collection in self.card.jagged():
@@ -195,7 +199,7 @@ class Classifier:
 
     def _session(self) -> Any:
         # the process is part of the key: a forked worker makes its own
-        return _checked_session(self.path, self.digest, os.getpid())
+        return session_of(self.path, self.digest, os.getpid())
 
 
 def _best(scores: NDArray[np.float32], columns: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
@@ -205,18 +209,9 @@ def _best(scores: NDArray[np.float32], columns: Mapping[str, Any], counts: NDArr
     return {name: ak.unflatten(values[best], found.astype(int)) for name, values in {"": scores, **columns}.items()}
 
 
-def _restore(path: str, digest: str, card: str, content: bytes) -> Classifier:
+def _restore(kind: type[Classifier], path: str, digest: str, card: str, content: bytes) -> Classifier:
     keep_content(digest, content)
-    return Classifier(Path(path), digest, Card.model_validate_json(card))
-
-
-@functools.lru_cache(maxsize=16)
-def _checked_session(path: Path, digest: str, process: int) -> Any:
-    """Return this process's session of a model whose card fits its graph."""
-    card = _card(path, parse_onnx(path, content_of(path, digest)))
-    session = session_of(path, digest, process)
-    _match_graph(path, card, session)
-    return session
+    return kind(Path(path), digest, Card.model_validate_json(card))
 
 
 def _card(path: Path, file: OnnxFile) -> Card:
@@ -244,14 +239,8 @@ def _card(path: Path, file: OnnxFile) -> Card:
     return card
 
 
-def _match_graph(path: Path, card: Card, session: Any) -> None:
+def _match_graph(path: Path, expected: Mapping[str, int | None], session: Any) -> None:
     """Refuse a card whose features don't fit the graph's inputs."""
-    expected: dict[str, int | None] = {"image": None} if card.image is not None else {"event": card.width()}
-    for collection in card.jagged() if card.image is None else ():
-        expected[collection.name] = len(collection.features)
-        expected[collection.index] = None
-    if card.folds > 1:
-        expected["fold"] = None
     found = {entry.name: entry.shape for entry in session.get_inputs()}
     if set(found) != set(expected):
         msg = (

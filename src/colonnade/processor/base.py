@@ -15,6 +15,7 @@ from coffea.processor import ProcessorABC
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import Histogram
 from colonnade.histograms.declaration import Layout
+from colonnade.inference import Classifier
 from colonnade.processor.chunk_run import ChunkRun
 from colonnade.processor.corrections import Corrections
 from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
@@ -77,6 +78,9 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
     ``{"ttbar": ("bb", "cc")}`` makes the processes ttbar_bb and ttbar_cc; the events that are of neither stay ttbar.
     """
+
+    classifiers: ClassVar[Mapping[str, type[Classifier]]] = {}
+    """Name of a scorer to the class that opens its model, where that is one derived from `Classifier`."""
 
     def __init__(
         self,

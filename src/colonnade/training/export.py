@@ -213,12 +213,21 @@ def _choose(place: int, then: onnx.GraphProto, otherwise: onnx.GraphProto) -> on
     return helper.make_graph(nodes, f"choose{place}", [], [result])
 
 
-def write_model(path: Path, graphs: Sequence[onnx.ModelProto], card: Card) -> Classifier:
+def write_model(
+    path: Path, graphs: Sequence[onnx.ModelProto], card: Card, kind: type[Classifier] = Classifier
+) -> Classifier:
     """Write the model and, beside it, its card as readable JSON; read it back as the event loop will.
 
-    Returns
-    -------
-    Classifier
+    Parameters
+    ----------
+    path
+        The .onnx file.
+    graphs
+        One for each fold.
+    card
+        What the model says of itself.
+    kind
+        The class that opens it.
 
     Raises
     ------
@@ -237,10 +246,10 @@ def write_model(path: Path, graphs: Sequence[onnx.ModelProto], card: Card) -> Cl
         raise ConfigError(msg) from error
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        Classifier.load(temporary)
+        kind.load(temporary)
     with replacing(path.with_suffix(".card.json")) as temporary:
         temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return Classifier.load(path)
+    return kind.load(path)
 
 
 def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -13,9 +14,9 @@ from studies.monojet.export import export_images
 from studies.monojet.fit import ImageEvents, fit_images, image_scores, layer_means, make_sparse
 
 from colonnade.errors import ConfigError, FitError
-from colonnade.images import make_images
-from colonnade.inference import Card, Classifier, Inputs
+from colonnade.inference import Inputs
 from colonnade.training import Collection, Feature
+from processors.event_images import ImageScorer, make_images, settings_of
 
 PARTICLES = Collection("particles", tuple(Feature(f"p_{n}") for n in ("pt", "eta", "phi", "mass", "charge", "pdgId")))
 JETS = Collection("jets", tuple(Feature(f"j_{n}") for n in ("pt", "eta", "phi", "width")))
@@ -59,7 +60,7 @@ def test_an_easy_problem_is_learned_and_the_best_network_kept(events) -> None:
     best = fitted.history[fitted.best - 1]
     assert best.validation == max(check.validation for check in fitted.history)
     looked = everything.first(100)
-    scores = image_scores(fitted.network, model.card("m").image, looked.sparse)
+    scores = image_scores(fitted.network, settings_of(model.card("m")), looked.sparse)
     assert np.mean((scores > 0.5) == looked.target) == pytest.approx(best.validation)
 
 
@@ -114,13 +115,13 @@ def test_the_file_scores_as_the_network_whatever_the_batch(events, compression, 
     fitted = fit_images(model, everything, everything)
     card = model.card("m")
     classifier = export_images(tmp_path / "m.onnx", fitted.network, card, (12, 12), inputs)
-    expected = image_scores(fitted.network, card.image, everything.sparse)
+    expected = image_scores(fitted.network, settings_of(card), everything.sparse)
     observables = {
         feature.name: ak.unflatten(inputs.objects[collection.name][:, place], inputs.counts[collection.name])
         for collection in (PARTICLES, JETS)
         for place, feature in enumerate(collection.features)
     }
-    loaded = Classifier.load(classifier.path)
+    loaded = ImageScorer.load(classifier.path)
     np.testing.assert_allclose(loaded.score(observables), expected, atol=1e-5)
     some = {name: column[37:49] for name, column in observables.items()}
     np.testing.assert_allclose(loaded.score(some), expected[37:49], atol=1e-5)
@@ -130,9 +131,11 @@ def test_the_file_scores_as_the_network_whatever_the_batch(events, compression, 
 
 
 def test_a_card_of_images_needs_its_two_collections() -> None:
-    card = MODEL.card("m").model_dump()
-    Card.model_validate(card)
-    with pytest.raises(ValueError, match="six features"):
-        Card.model_validate({**card, "collections": card["collections"][1:]})
+    card = MODEL.card("m")
+    assert ImageScorer(Path("m.onnx"), "", card).graph_inputs() == {"image": None}
+    with pytest.raises(ConfigError, match="six features"):
+        ImageScorer(Path("m.onnx"), "", card.model_copy(update={"collections": card.collections[1:]})).graph_inputs()
+    with pytest.raises(ConfigError, match="compression"):
+        ImageScorer(Path("m.onnx"), "", card.model_copy(update={"image": {"size": 60}})).graph_inputs()
     with pytest.raises(ConfigError, match="emf"):
         replace(MODEL, emf="energies")

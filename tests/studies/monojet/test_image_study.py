@@ -22,6 +22,7 @@ from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Dense, Feature, Model, Optimisation, SetNetwork
 from colonnade.training.columns import ColumnsCard, ProcessCard
 from colonnade.training.sample import read_sample
+from processors.event_images import ImageScorer
 
 PARTICLE = ("pt", "eta", "phi", "mass", "charge", "pdgId")
 JET = ("pt", "eta", "phi", "width")
@@ -144,13 +145,13 @@ def test_a_study_leaves_models_tables_and_numbers(columns, tmp_path) -> None:
     assert (result["others"]["one_number"]["parameters"], result["others"]["one_number"]["arithmetic"]) == (13, 16)
     assert set(result["jagged"]["importance"]) == {"particle_pt", "particle_eta"}
     # images of other columns are other images
-    assert Classifier.load(tmp_path / "mini_cell_strides_swapped.onnx").card.jagged()[0].features[0].name == (
+    assert ImageScorer.load(tmp_path / "mini_cell_strides_swapped.onnx").card.jagged()[0].features[0].name == (
         "particle_eta"
     )
     one, other = (result["models"][key]["history"][0]["loss"] for key in STUDY.images)
     assert one != other
-    scored = Classifier.load(tmp_path / "mini_cell_strides.onnx").card
-    assert scored.image.compression == "cell"
+    scored = ImageScorer.load(tmp_path / "mini_cell_strides.onnx").card
+    assert scored.image["compression"] == "cell"
     assert scored.metrics["accuracy"] == result["models"]["cell_strides"]["accuracy"]
     assert Classifier.load(tmp_path / "mini.onnx").card.kind == "SetNetwork"
     text = markdown(STUDY, result)

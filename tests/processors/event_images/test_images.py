@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
 
 import awkward as ak
@@ -13,7 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError
-from colonnade.images import GRID, Grid, SparseImages, compress, jet_width, make_images
+
+PROJECT = Path(__file__).parents[3]
+if str(PROJECT) not in sys.path:
+    sys.path.insert(0, str(PROJECT))
+
+from processors.event_images import (  # noqa: E402 - the project's own folder
+    GRID,
+    Grid,
+    SparseImages,
+    compress,
+    jet_width,
+    make_images,
+)
 
 _spec = importlib.util.spec_from_file_location("image_loops", Path(__file__).with_name("loops.py"))
 loops = importlib.util.module_from_spec(_spec)

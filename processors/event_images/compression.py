@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from processors.event_images.sparse import SparseImages
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.images.sparse import SparseImages
 from colonnade.kinematics.loops import compiled
 
 COMPRESSIONS = ("cell", "row_column", "stochastic", "none")
