@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -21,96 +22,100 @@ _EVENTS = {"__record__": "Events", "group": ""}
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
-    """A record of the events with its columns."""
-
-    group: Group
-    #: what is read at once
-    columns: tuple[Column, ...]
-    #: coordinates that the record needs to be the vector it is; read if they are touched after all
-    later: tuple[tuple[Column, Any], ...]
-    fields: tuple[str, ...]
-    parameters: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
     """What to read and how to put it together: the same for every chunk of a file.
 
     Attributes
     ----------
+    leaves
+        The columns in the events, each with the form of its values.
+    groups
+        The records in the events.
+    asked
+        The names of the columns that are read before anything is touched; others are read when they are touched.
     sources
         The source columns to read, together.
     without_offsets
         Those among them whose offsets are known from another one.
-    scalars
-        Columns at the level of the event.
-    members
-        Records in the event.
     offset_sources
         For each collection, the column whose offsets hold for all of it.
     """
 
-    sources: tuple[str, ...]
-    without_offsets: frozenset[str]
-    offset_sources: dict[Objects, str]
-    scalars: tuple[Column, ...]
-    members: tuple[Member, ...]
+    leaves: Sequence[tuple[Column, Any]]
+    groups: Sequence[str]
+    asked: frozenset[str] = frozenset()
+    sources: tuple[str, ...] = ()
+    without_offsets: frozenset[str] = frozenset()
+    offset_sources: Mapping[Objects, str] = dataclasses.field(default_factory=dict)
 
 
-def build_plan(catalog: Catalog, reader: Reader, columns: Sequence[Column]) -> Plan:
-    """Work out how columns are read."""
+def build_plan(catalog: Catalog, reader: Reader, names: Sequence[str] | None) -> Plan:
+    """Work out how columns are read, together, with the coordinates that make vectors of their groups.
+
+    Parameters
+    ----------
+    catalog, reader
+        The file.
+    names
+        The columns; None for all that the file has, each of which is read when it is touched.
+    """
+    leaves = []
+    if names is None:
+        for column in catalog.columns.values():
+            # a column of a type that the library does not know: it is missed only if it is asked for
+            with contextlib.suppress(Exception):
+                leaves.append((column, _leaf_form(reader, catalog, column)))
+        return Plan(leaves, tuple(catalog.groups))
     scalars: list[Column] = []
-    grouped: dict[str, list[Column]] = {}
-    for column in columns:
+    members: dict[str, list[Column]] = {}
+    for column in (catalog.columns[name] for name in dict.fromkeys(names)):
         if column.group is not None:
-            grouped.setdefault(column.group, []).append(column)
+            members.setdefault(column.group, []).append(column)
             continue
         scalars.append(column)
         if column.name.startswith("n") and column.name[1:] in catalog.groups:
-            grouped.setdefault(column.name[1:], [])
-    members = tuple(_member(catalog, reader, catalog.groups[name], held) for name, held in grouped.items())
-    sources, without_offsets, offset_sources = _sources(reader, scalars, members)
-    return Plan(sources, without_offsets, offset_sources, tuple(scalars), members)
+            members.setdefault(column.name[1:], [])
+    sources = _sources(reader, catalog, scalars, members)
+    for name, held in members.items():
+        held += [catalog.columns[other] for other in catalog.groups[name].coordinates if held and other not in names]
+    leaves = [(column, _leaf_form(reader, catalog, column)) for held in (scalars, *members.values()) for column in held]
+    return Plan(leaves, tuple(members), frozenset(names), *sources)
 
 
-def _member(catalog: Catalog, reader: Reader, group: Group, columns: list[Column]) -> Member:
-    names = {column.name for column in columns}
-    later = []
-    if columns:
-        for name in group.coordinates:
-            if name not in names:
-                column = catalog.columns[name]
-                later.append((column, _leaf_form(reader, catalog, column)))
-    vector = group.vector if columns else None
-    return Member(
-        group,
-        tuple(columns),
-        tuple(later),
-        tuple(column.field for column in (*columns, *(column for column, _ in later))),
-        {"__record__": vector or "Group", "group": group.name},
-    )
+def _events_form(catalog: Catalog, leaves: Sequence[tuple[Column, Any]], groups: Sequence[str]) -> Any:
+    """Return the form of events that have some columns and groups."""
+    members: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    fields: dict[str, Any] = {}
+    for column, form in leaves:
+        (fields if column.group is None else members[column.group])[column.field] = form
+    for name, held in members.items():
+        vector = catalog.groups[name].vector if held else None
+        parameters = {"__record__": vector or "Group", "group": name}
+        form = ak.forms.RecordForm(list(held.values()), list(held), parameters=parameters, form_key=f"{name}:")
+        jagged = catalog.groups[name].jagged
+        fields[name] = ak.forms.ListOffsetForm("i64", form, form_key=f"{name}:list") if jagged else form
+    return ak.forms.RecordForm(list(fields.values()), list(fields), parameters=_EVENTS, form_key=":")
 
 
 def _sources(
-    reader: Reader, scalars: Sequence[Column], members: Sequence[Member]
+    reader: Reader, catalog: Catalog, scalars: Sequence[Column], members: Mapping[str, Sequence[Column]]
 ) -> tuple[tuple[str, ...], frozenset[str], dict[Objects, str]]:
     """Return the source columns, those that need not say where events start, and those that do for others."""
     sources = dict.fromkeys(column.source for column in scalars if column.source)
     needed: set[str | None] = set(sources)
     # groups that are selections of the same objects share their offsets
-    by_objects: dict[Objects, list[Member]] = {}
-    for member in members:
-        if member.group.jagged:
-            by_objects.setdefault(member.group.objects, []).append(member)
+    by_objects: dict[Objects, list[str]] = {}
+    for name, columns in members.items():
+        if catalog.groups[name].jagged:
+            by_objects.setdefault(catalog.groups[name].objects, []).append(name)
         else:
-            sources.update(dict.fromkeys(column.source for column in member.columns if column.source))
-            needed.update(column.source for column in member.columns)
+            sources.update(dict.fromkeys(column.source for column in columns if column.source))
+            needed.update(column.source for column in columns)
     without_offsets: set[str] = set()
     offset_sources: dict[Objects, str] = {}
     for objects, alike in by_objects.items():
-        own = dict.fromkeys(m.group.select[0] for m in alike if m.group.select)
-        own.update(dict.fromkeys(c.source for m in alike for c in m.columns if c.source))
+        own = dict.fromkeys(select[0] for name in alike if (select := catalog.groups[name].select))
+        own.update(dict.fromkeys(column.source for name in alike for column in members[name] if column.source))
         count, like = objects
         # a column of the objects tells where each event's start, at no cost
         offset_source = like if like in own or (count is None and not own) else next(iter(own), None)
@@ -134,99 +139,44 @@ def _same(reader: Reader, name: str, offset_source: str | None, count: str | Non
     return counter in {count, *(reader.counter(other, count) for other in (offset_source, count) if other)}
 
 
-def eager_events(chunk: EntryRange, plan: Plan, attrs: dict[str, Any]) -> ak.Array:
-    """Read a plan's columns together and put the events together."""
-    chunk.prefetch(plan.sources, plan.without_offsets, plan.offset_sources)
-    contents = [as_layout(chunk.values(column)) for column in plan.scalars]
-    fields = [column.field for column in plan.scalars]
-    for member in plan.members:
-        contents.append(_record(chunk, member))
-        fields.append(member.group.name)
-    layout = ak.contents.RecordArray(contents, fields, chunk.length, parameters=_EVENTS)
-    # coffea's cross references go to all events, whatever was selected
-    return ak.Array(layout, behavior=behavior(), attrs={**attrs, "@layout": layout})
-
-
-def _record(chunk: EntryRange, member: Member) -> Any:
-    group = member.group
-    length = chunk.count(group)
-    contents = [as_layout(chunk.values(column)) for column in member.columns]
-    contents += [
-        ak.from_buffers(form, length, _leaf_buffers(chunk, column, form), highlevel=False)
-        for column, form in member.later
-    ]
-    record = ak.contents.RecordArray(contents, list(member.fields), length, parameters=member.parameters)
-    if not group.jagged:
-        return record
-    return ak.contents.ListOffsetArray(ak.index.Index64(chunk.offsets(group)), record)
-
-
-@dataclasses.dataclass(frozen=True)
-class LazyPlan:
-    """The form of events whose columns are read when they are touched; the same for every chunk."""
-
-    form: Any
-    leaves: tuple[tuple[Column, Any], ...]
-
-
-def build_lazy_plan(catalog: Catalog, reader: Reader) -> LazyPlan:
-    """Find the form of all columns of a file."""
-    leaves = []
-    fields: dict[str, Any] = {}
-    members: dict[str, dict[str, Any]] = {name: {} for name in catalog.groups}
-    for column in catalog.columns.values():
-        try:
-            form = _leaf_form(reader, catalog, column)
-        # a column of a type that the library does not know: it is missed only if it is asked for
-        except Exception:  # noqa: S112
-            continue
-        leaves.append((column, form))
-        if column.group is None:
-            fields[column.field] = form
-        else:
-            members[column.group][column.field] = form
-    for name, group in catalog.groups.items():
-        parameters = {"__record__": group.vector or "Group", "group": name}
-        form = ak.forms.RecordForm(
-            list(members[name].values()), list(members[name]), parameters=parameters, form_key=f"{name}:"
-        )
-        if group.jagged:
-            form = ak.forms.ListOffsetForm("i64", form, form_key=f"{name}:list")
-        fields[name] = form
-    events = ak.forms.RecordForm(list(fields.values()), list(fields), parameters=_EVENTS, form_key=":")
-    return LazyPlan(events, tuple(leaves))
-
-
-def virtual_events(
-    chunk: EntryRange, plan: LazyPlan, attrs: dict[str, Any], touched: Callable[[str], None] | None = None
+def make_events(
+    chunk: EntryRange, plan: Plan, attrs: dict[str, Any], note: Callable[[str], None] | None = None
 ) -> ak.Array:
-    """Put events together whose every column is read when it is touched.
+    """Put events together; what was asked for is read now, every other column when it is touched.
 
     Parameters
     ----------
     chunk
         The entry range.
     plan
-        The form of the events.
+        What to read.
     attrs
         Rides on the events.
-    touched
+    note
         Called with the name of each column that is read; and, with a colon after it, with the name of each
         group whose offsets are.
     """
-    note = touched or _ignore
-    buffers: dict[str, Callable[[], Any]] = {}
-    for column, form in plan.leaves:
-        buffers.update(_leaf_buffers(chunk, column, form, note))
-    for name, group in chunk.catalog.groups.items():
+    if plan.sources:
+        chunk.prefetch(plan.sources, plan.without_offsets, plan.offset_sources)
+    buffers: dict[str, Any] = {}
+    leaves: list[tuple[Column, Any]] = []
+    for column, expected in plan.leaves:
+        form, made = expected, _leaf_buffers(chunk, column, expected, note)
+        if column.name in plan.asked and form.is_numpy:
+            made = {key: make() for key, make in made.items()}
+        elif column.name in plan.asked:  # lists may have missing values here and none elsewhere
+            form, _, made = ak.to_buffers(as_layout(chunk.values(column)), form_key=f"{len(leaves)}#{{id}}")
+        buffers.update(made)
+        leaves.append((column, form))
+    for name in plan.groups:
+        group = chunk.catalog.groups[name]
         if group.jagged:
-            buffers[f"{name}:list-offsets"] = functools.partial(_offsets, chunk, group, note)
-    layout = ak.from_buffers(plan.form, chunk.length, buffers, highlevel=False)
+            offsets = functools.partial(_offsets, chunk, group, note)
+            buffers[f"{name}:list-offsets"] = offsets() if plan.asked else offsets
+    form = _events_form(chunk.catalog, leaves, plan.groups)
+    layout = ak.from_buffers(form, chunk.length, buffers, highlevel=False)
+    # coffea's cross references go to all events, whatever was selected
     return ak.Array(layout, behavior=behavior(), attrs={**attrs, "@layout": layout})
-
-
-def _ignore(_: str) -> None:
-    """Take note of nothing."""
 
 
 def _leaf_form(reader: Reader, catalog: Catalog, column: Column) -> Any:
@@ -278,23 +228,25 @@ def _keyed(form: Any, name: str) -> Any:
 
 
 def _leaf_buffers(
-    chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None] = _ignore
+    chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None] | None
 ) -> dict[str, Callable[[], Any]]:
     """Return what makes the buffers of a column when they are touched."""
+
+    def values() -> Any:
+        if note is not None:
+            note(column.name)
+        return chunk.values(column)
+
     if form.is_numpy:
-        return {f"{form.form_key}-data": functools.partial(_values, chunk, column, note)}
-    keys = form.expected_from_buffers()
-    return {key: functools.partial(_nested, chunk, column, form, note, key) for key in keys}
+        dtype = np.dtype(form.primitive)
+        return {f"{form.form_key}-data": lambda: read_only(np.asarray(values(), dtype=dtype))}
+    nested = functools.cache(lambda: _nested(values(), column, form))
+    return {key: functools.partial(lambda key: nested()[key], key) for key in form.expected_from_buffers()}
 
 
-def _values(chunk: EntryRange, column: Column, note: Callable[[str], None]) -> Any:
-    note(column.name)
-    return read_only(np.asarray(chunk.values(column)))
-
-
-def _nested(chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None], key: str) -> Any:
-    note(column.name)
-    layout = ak.to_packed(as_layout(chunk.values(column)), highlevel=False)
+def _nested(values: Any, column: Column, form: Any) -> dict[str, Any]:
+    """Return the buffers of values that are no plain numbers."""
+    layout = ak.to_packed(as_layout(values), highlevel=False)
     if layout.form.type != form.type:
         try:
             layout = ak.to_packed(ak.enforce_type(layout, form.type, highlevel=False), highlevel=False)
@@ -302,9 +254,8 @@ def _nested(chunk: EntryRange, column: Column, form: Any, note: Callable[[str], 
             msg = f"{column.source} has missing values (null) within its lists; fill or drop them in the file."
             raise InputError(msg) from error
     theirs, _, buffers = ak.to_buffers(layout)
-    name, _, attribute = key.rpartition("-")
-    names = dict(zip(_keys(form.to_dict()), _keys(theirs.to_dict()), strict=True))
-    return buffers[f"{names[name]}-{attribute}"]
+    names = dict(zip(_keys(theirs.to_dict()), _keys(form.to_dict()), strict=True))
+    return {f"{names[name]}-{kind}": made for key, made in buffers.items() for name, _, kind in [key.rpartition("-")]}
 
 
 def _keys(node: Any) -> list[str]:
@@ -316,6 +267,7 @@ def _keys(node: Any) -> list[str]:
     return [node["form_key"], *(key for item in node.values() for key in _keys(item))]
 
 
-def _offsets(chunk: EntryRange, group: Group, note: Callable[[str], None]) -> Any:
-    note(f"{group.name}:")
+def _offsets(chunk: EntryRange, group: Group, note: Callable[[str], None] | None) -> Any:
+    if note is not None:
+        note(f"{group.name}:")
     return chunk.offsets(group)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import awkward as ak
@@ -343,24 +344,16 @@ class _Builder:
         used: set[str] = set()
         records: dict[str, list[Column]] = {}
         for source, scalar in self.schema.scalars.items():
-            if source not in self.present:
-                continue
-            used.add(source)
-            group, _, field = scalar.name.partition("_")
-            column = Column(
-                scalar.name,
-                group if field else None,
-                field or scalar.name,
-                source,
-                scalar.divisor,
-                first=scalar.first,
-            )
-            if field:
-                records.setdefault(group, []).append(column)
-            else:
-                self.add(column)
+            if source in self.present:
+                used.add(source)
+                group, _, field = scalar.name.partition("_")
+                if field:
+                    column = Column(scalar.name, group, field, source, scalar.divisor, first=scalar.first)
+                    records.setdefault(group, []).append(column)
+                else:
+                    self.add(Column(scalar.name, None, scalar.name, source, scalar.divisor, first=scalar.first))
         for name, columns in records.items():
-            self._add_group(Group(name, jagged=False, vector=None, coordinates=()), columns)
+            self._add_group(name, columns)
         for collection in self.schema.collections:
             used.update(self._collect(collection))
         return [name for name in self.names if name not in used]
@@ -385,7 +378,6 @@ class _Builder:
             if name not in grouped and not (name.startswith("n") and name[1:] in jagged):
                 self.add(Column(name, None, name, name))
         for prefix, sources in members.items():
-            count = f"n{prefix}" if prefix in jagged and f"n{prefix}" in self.present else None
             columns = []
             for source in sources:
                 own = source[len(prefix) + 1 :]
@@ -395,7 +387,8 @@ class _Builder:
             for alias, field in aliases_of(prefix).items() if self.schema.references else ():
                 if alias not in fields and field in fields:
                     columns.append(Column(f"{prefix}_{alias}", prefix, alias, fields[field]))
-            self._add_group(Group(prefix, jagged=prefix in jagged, vector=None, coordinates=(), count=count), columns)
+            constants = constants_of(prefix) if self.schema.references and prefix in jagged else {}
+            self._add_group(prefix, columns, constants, jagged=prefix in jagged, count=f"n{prefix}")
 
     def refer(self) -> None:
         """Add indices into other collections, which stay right when objects are selected."""
@@ -410,24 +403,13 @@ class _Builder:
         columns = []
         for source in sources:
             field = source[len(rule.prefix) :]
-            if not field or field in rule.hidden or source == rule.count:
-                continue
-            canonical = rule.rename.get(field, field)
-            divisor = MEV if field in rule.mev else 1.0
-            columns.append(Column(f"{rule.name}_{canonical}", rule.name, canonical, source, divisor))
+            if field and field not in rule.hidden and source != rule.count:
+                canonical = rule.rename.get(field, field)
+                divisor = MEV if field in rule.mev else 1.0
+                columns.append(Column(f"{rule.name}_{canonical}", rule.name, canonical, source, divisor))
         if columns:
-            present = {column.field for column in columns}
-            columns += [
-                Column(f"{rule.name}_{field}", rule.name, field, None, constant=value)
-                for field, value in rule.constants.items()
-                if field not in present
-            ]
             select = (f"{rule.prefix}{rule.select[0]}", rule.select[1]) if rule.select else None
-            count = rule.count if rule.count in self.present else None
-            self._add_group(
-                Group(rule.name, jagged=True, vector=None, coordinates=(), count=count, select=select),
-                columns,
-            )
+            self._add_group(rule.name, columns, rule.constants, jagged=True, count=rule.count, select=select)
         return sources
 
     def add(self, column: Column) -> None:
@@ -435,29 +417,32 @@ class _Builder:
         if self.columns.setdefault(column.name, column) is not column and column.source is not None:
             self.twice.add(column.name)
 
-    def _add_group(self, group: Group, columns: list[Column]) -> None:
-        """Add a group and its columns, filling in what is exact by physics and what follows from them."""
+    def _add_group(
+        self,
+        name: str,
+        columns: list[Column],
+        constants: Mapping[str, float] = MappingProxyType({}),
+        *,
+        jagged: bool = False,
+        count: str | None = None,
+        select: tuple[str, int] | None = None,
+    ) -> None:
+        """Add a group and its columns, with what is the same for all objects where the file leaves it out."""
         fields = {column.field for column in columns}
-        if group.jagged:
-            # massless and neutral by physics, or nearly, as coffea has it
-            for field, value in (constants_of(group.name) if self.schema.references else {}).items():
-                if field not in fields:
-                    columns = [
-                        *columns,
-                        Column(f"{group.name}_{field}", group.name, field, None, constant=value),
-                    ]
-                    fields.add(field)
+        columns += [
+            Column(f"{name}_{field}", name, field, None, constant=value)
+            for field, value in constants.items()
+            if field not in fields
+        ]
+        count = count if jagged and count in self.present else None
+        if jagged:
             # a counter of all objects does not count the selected ones
-            source = None if group.select else group.count
-            self.add(Column(f"n{group.name}", None, f"n{group.name}", source))
-        vector, coordinates = _vector(fields)
+            self.add(Column(f"n{name}", None, f"n{name}", None if select else count))
+        vector, coordinates = _vector({*fields, *constants})
         typical = {column.field: column.source for column in columns if column.source}
-        self.groups[group.name] = dataclasses.replace(
-            group,
-            vector=vector,
-            coordinates=tuple(f"{group.name}_{field}" for field in coordinates),
-            like=next((typical[f] for f in _TYPICAL if f in typical), None) or next(iter(typical.values()), None),
-        )
+        like = next((typical[f] for f in _TYPICAL if f in typical), None) or next(iter(typical.values()), None)
+        names = tuple(f"{name}_{field}" for field in coordinates)
+        self.groups[name] = Group(name, jagged, vector, names, count, like, select)
         for column in columns:
             self.add(column)
 

@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from colonnade.events.paths import forget_connection, is_remote, local_path
 from colonnade.events.root import RNTupleReader, RootFile, TTreeReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.source import Reader, SourceFile
-from colonnade.events.tables import CsvReader, is_csv
+from colonnade.events.tables import CsvReader, ParquetReader, is_csv
 from colonnade.faults import translated
 from colonnade.inputs import require_file
 
@@ -34,7 +34,6 @@ _HEADER = struct.Struct(">4siiq")
 _LARGE = 1_000_000
 _BEGIN = 100
 
-_Key = tuple[object, ...]
 _Stamp = tuple[int, ...] | None
 
 
@@ -65,60 +64,37 @@ class Handle:
         return f"{known}:{self.reader.size}{'' if self.stamp is None else f':{self.stamp[-1]}'}"
 
 
-class _Cache:
-    """The files that one process holds open, least recently used closed first.
+#: The files that this process holds open, least recently used first. A file that was replaced (another inode, size or
+#: modification time) is opened anew. Nothing is shared with a forked child, whose descriptors would share their
+#: position with the parent's: a key begins with the process, then comes the path.
+_HANDLES: collections.OrderedDict[tuple[Hashable, ...], Handle] = collections.OrderedDict()
+_LOCK = threading.Lock()
 
-    A file that was replaced since (another inode, size or modification time) is opened anew. Nothing is
-    shared with a forked child, whose descriptors would share their position with the parent's.
-    """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process = os.getpid()
-        self._handles: collections.OrderedDict[_Key, Handle] = collections.OrderedDict()
-
-    def get(self, path: str, tree: str | None, schema: str | None, weight: str | None) -> Handle:
-        def opened(stamp: _Stamp) -> Handle:
-            return _open(path, tree, schema, weight, stamp)
-
-        handle = self.remembered((path, tree, schema, weight), opened)
-        # under what was asked, and under what it turned out to be, which is how it is asked for next
-        self._keep((path, handle.tree or None, handle.catalog.schema, weight), handle)
+def _find(path: str, *how: Hashable) -> Handle | None:
+    """Return a file that is open, unless it was replaced."""
+    stamp, key = _stamp(path), (os.getpid(), path, *how)
+    with _LOCK:
+        handle = _HANDLES.get(key)
+        if handle is None or handle.stamp != stamp:
+            return None
+        _HANDLES.move_to_end(key)
         return handle
 
-    def remembered(self, key: _Key, opened: Callable[[_Stamp], Handle]) -> Handle:
-        stamp = _stamp(str(key[0]))
-        with self._lock:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                self._handles.clear()
-            handle = self._handles.get(key)
-            if handle is not None and handle.stamp == stamp:
-                self._handles.move_to_end(key)
-                return handle
-        handle = opened(stamp)
-        self._keep(key, handle)
-        return handle
 
-    def _keep(self, key: _Key, handle: Handle) -> None:
-        with self._lock:
-            self._handles[key] = handle
-            # dropped, not closed: another thread may still be reading; the last reference closes it
-            while len(self._handles) > 2 * _OPEN_FILES:
-                self._handles.popitem(last=False)
-
-    def forget(self, path: str) -> None:
-        with self._lock:
-            for key in [key for key in self._handles if key[0] == path]:
-                del self._handles[key]
-
-
-_CACHE = _Cache()
+def _keep(handle: Handle, *key: Hashable) -> None:
+    with _LOCK:
+        _HANDLES[os.getpid(), *key] = handle
+        # dropped, not closed: another thread may still be reading; the last reference closes it
+        while len(_HANDLES) > 2 * _OPEN_FILES:
+            _HANDLES.popitem(last=False)
 
 
 def forget_handle(path: str) -> None:
     """Have the next use of a file open it anew, over a new connection."""
-    _CACHE.forget(path)
+    with _LOCK:
+        for key in [key for key in _HANDLES if key[1] == path]:
+            del _HANDLES[key]
     forget_connection(path)
 
 
@@ -134,7 +110,13 @@ def open_handle(path: str, tree: str | None = None, schema: str | None = None, w
     ConfigError
         If there is no such schema.
     """
-    return _CACHE.get(path, tree, schema, weight)
+    handle = _find(path, tree, schema, weight)
+    if handle is None:
+        handle = _open(path, tree, schema, weight)
+        _keep(handle, path, tree, schema, weight)
+        # what it turned out to be is how it is asked for next
+        _keep(handle, path, handle.tree or None, handle.catalog.schema, weight)
+    return handle
 
 
 def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -> Handle:
@@ -145,23 +127,25 @@ def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -
     InputError, TransientInputError
         As from `open_handle`.
     """
-    whole = (source.path, source.tree or None, source.schema, source.weight)
-
-    def opened(stamp: _Stamp) -> Handle:
-        places = known.get(source, columns) if source.tree else None
-        if places is not None:
-            with translated(f"{source.path} can't be opened as a ROOT file", remote=is_remote(source.path)):
-                reader = TTreeReader(RootFile(source.path), source.tree, places.branches)
-            return Handle(source.path, source.tree, reader, places.catalog, stamp)
-        handle = open_handle(*whole)
+    key = (source.path, source.tree or None, source.schema, source.weight)
+    handle = _find(*key, tuple(columns))
+    if handle is not None:
+        return handle
+    stamp = _stamp(source.path)
+    places = known.get(source, columns) if source.tree else None
+    if places is not None:
+        with translated(f"{source.path} can't be opened as a ROOT file", remote=is_remote(source.path)):
+            reader = TTreeReader(RootFile(source.path), source.tree, places.branches)
+        handle = Handle(source.path, source.tree, reader, places.catalog, stamp)
+    else:
+        handle = open_handle(*key)
         if isinstance(handle.reader, TTreeReader) and all(name in handle.catalog.columns for name in columns):
             catalog = handle.catalog.part(columns)
             branches = handle.reader.places(catalog.sources)
             if branches is not None:
                 known.put(source, columns, Places(catalog, branches))
-        return handle
-
-    return _CACHE.remembered((*whole, tuple(columns)), opened)
+    _keep(handle, *key, tuple(columns))
+    return handle
 
 
 def _stamp(path: str) -> _Stamp:
@@ -175,16 +159,20 @@ def _stamp(path: str) -> _Stamp:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(path: str, tree: str | None, schema: str | None, weight: str | None, stamp: _Stamp) -> Handle:
+def _open(path: str, tree: str | None, schema: str | None, weight: str | None) -> Handle:
+    stamp = _stamp(path)
     if not is_remote(path):
         path = local_path(path)
         _check_local(path)
+    name: str = ""
     notes: tuple[str, ...] = ()
     reader: Reader
     if is_csv(path):
-        reader, name = _open_csv(path), ""
+        with translated(f"{path} can't be opened as a table"):
+            reader = CsvReader(path)
     elif _is_parquet(path):
-        reader, name = _open_parquet(path), ""
+        with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
+            reader = ParquetReader(path)
     else:
         reader, name, notes = _open_root(path, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
@@ -204,19 +192,19 @@ def _lists(reader: Reader) -> Iterator[str]:
     names = frozenset(reader.names)
     for prefix, members in prefixed(reader.names).items():
         count = f"n{prefix}" if f"n{prefix}" in names else None
-        if count is None:
-            if all(_is_list(reader, member) for member in members) and _alike(reader, members):
-                yield from members
+        # without a counter, columns are a collection if all of them are lists of one length
+        if count is None and not all(_is_list(reader, member) for member in members):
             continue
-        token = reader.counter(count)
-        unsure = []
-        for member in members:
-            counter = reader.counter(member, count)
-            if counter is not None and counter in (count, token):
-                yield member
-            else:
-                unsure.append(member)
-        yield from _counted(reader, count, [member for member in unsure if _is_list(reader, member)])
+        like = count or members[0]
+        said = {count, reader.counter(like)} - {None}
+        found = {member for member in members if reader.counter(member, count) in said}
+        unsure = [member for member in members if member not in found and _is_list(reader, member)]
+        if unsure and not (count and _is_list(reader, count)):
+            lengths = _lengths(reader, [like, *unsure])
+            same = (name for name, length in lengths.items() if np.array_equal(length, lengths.get(like, [])))
+            found.update(name for name in same if name in unsure)
+        if count is not None or len(found) == len(members):
+            yield from (member for member in members if member in found)
 
 
 def _is_list(reader: Reader, name: str) -> bool:
@@ -228,38 +216,19 @@ def _is_list(reader: Reader, name: str) -> bool:
         return False
 
 
-def _alike(reader: Reader, members: Sequence[str]) -> bool:
-    """Tell whether columns have as many values as each other in each event."""
-    counters = {reader.counter(member) for member in members}
-    if len(counters) == 1 and None not in counters:
-        return True
-    lengths = _lengths(reader, members)
-    return len(lengths) == len(members) and all(np.array_equal(one, lengths[members[0]]) for one in lengths.values())
-
-
-def _counted(reader: Reader, count: str, members: Sequence[str]) -> list[str]:
-    """Return the columns that have as many values in each event as another column says."""
-    if not members:
-        return []
-    lengths = _lengths(reader, members)
-    numbers = reader.read([count], 0, min(reader.entries, _SAMPLE))[count]
-    if numbers.offsets is not None or np.asarray(numbers.content).dtype.kind not in "iu":
-        return []
-    return [member for member, length in lengths.items() if np.array_equal(length, np.asarray(numbers.content))]
-
-
-def _lengths(reader: Reader, members: Sequence[str]) -> dict[str, Any]:
-    """Return how many values the first events have, of the columns that can be read."""
+def _lengths(reader: Reader, names: Sequence[str]) -> dict[str, Any]:
+    """Return how many values the first events have, of the columns that can be read, or the values of a counter."""
     stop = min(reader.entries, _SAMPLE)
     try:
-        raws = dict(reader.read(members, 0, stop))
+        raws = dict(reader.read(names, 0, stop))
     # one of them can't be read: it is left out
     except Exception:
         raws = {}
-        for member in members:
+        for name in names:
             with contextlib.suppress(Exception):
-                raws.update(reader.read([member], 0, stop))
-    return {member: np.diff(raw.offsets) for member, raw in raws.items() if raw.offsets is not None}
+                raws.update(reader.read([name], 0, stop))
+    lengths = {name: raw.content if raw.offsets is None else np.diff(raw.offsets) for name, raw in raws.items()}
+    return {name: length for name, values in lengths.items() if (length := np.asarray(values)).dtype.kind in "iu"}
 
 
 def _check_local(path: str) -> None:
@@ -298,21 +267,6 @@ def _is_parquet(path: str) -> bool:
         return path.partition("?")[0].endswith((".parquet", ".parq"))
     with Path(path).open("rb") as file:
         return file.read(4) == b"PAR1"
-
-
-def _open_parquet(path: str) -> Reader:
-    from colonnade.events.tables import ParquetReader
-
-    with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
-        return ParquetReader(path)
-
-
-def _open_csv(path: str) -> Reader:
-    if is_remote(path):
-        msg = f"{path} is a remote table of text, which can't be read in parts; copy it here or write it as parquet."
-        raise InputError(msg)
-    with translated(f"{path} can't be opened as a table"):
-        return CsvReader(path)
 
 
 def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import os
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fsspec
+from fsspec.utils import merge_offset_ranges
 
 #: Ranges nearer to each other than this are asked for as one: a request costs more than the bytes between.
 _GAP = 32_768
@@ -20,8 +22,6 @@ PATIENCE = 60
 #: A server that was away for a moment: XRootD's client would refuse to ask it for half an hour, or wait two minutes
 #: between attempts. Seconds; whoever reads tries again by themselves.
 _XROOTD = {"XRD_STREAMERRORWINDOW": "5", "XRD_CONNECTIONWINDOW": "5", "XRD_CONNECTIONRETRY": "2"}
-
-Range = tuple[int, int]
 
 
 def is_remote(path: str) -> bool:
@@ -50,7 +50,7 @@ def storage_options(path: str) -> dict[str, Any]:
     return {}
 
 
-def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
+def fetch_remote(path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """Return the bytes of several ranges of a remote file.
 
     Parameters
@@ -70,18 +70,17 @@ def fetch_remote(path: str, ranges: Sequence[Range]) -> list[bytes]:
     if not ranges:
         return []
     system, inner = fsspec.core.url_to_fs(path, **storage_options(path))
-    merged = merge(ranges)
-    starts, stops = [start for start, _ in merged], [stop for _, stop in merged]
-    answers = system.cat_ranges([inner] * len(merged), starts, stops, on_error="raise")
-    for (start, stop), answer in zip(merged, answers, strict=True):
+    begins, ends = [start for start, _ in ranges], [stop for _, stop in ranges]
+    inners, starts, stops = merge_offset_ranges([inner] * len(ranges), begins, ends, _GAP, _LONGEST)
+    answers = system.cat_ranges(inners, starts, stops, on_error="raise")
+    for start, stop, answer in zip(starts, stops, answers, strict=True):
         if len(answer) != stop - start:
             msg = f"the server sent {len(answer)} of {stop - start} bytes"
             raise ConnectionError(msg)
     found: list[bytes] = []
     for start, stop in ranges:
-        # the last one that starts no later holds it
-        index = next(i for i in reversed(range(len(merged))) if merged[i][0] <= start)
-        found.append(answers[index][start - merged[index][0] : stop - merged[index][0]])
+        index = bisect.bisect_right(starts, start) - 1  # the last one that starts no later holds it
+        found.append(answers[index][start - starts[index] : stop - starts[index]])
     return found
 
 
@@ -109,20 +108,3 @@ def forget_connection(path: str) -> None:
     """Have the next use of a URL's protocol connect anew: a connection that failed may stay unusable."""
     if is_remote(path):
         fsspec.get_filesystem_class(fsspec.utils.get_protocol(path)).clear_instance_cache()
-
-
-def merge(ranges: Sequence[Range], gap: int = _GAP, longest: int = _LONGEST) -> list[Range]:
-    """Join ranges that are near each other.
-
-    Examples
-    --------
-    >>> merge([(50, 60), (0, 10), (12, 20)], gap=5)
-    [(0, 20), (50, 60)]
-    """
-    merged: list[Range] = []
-    for start, stop in sorted(ranges):
-        if merged and start - merged[-1][1] <= gap and stop - merged[-1][0] <= longest:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
-        else:
-            merged.append((start, stop))
-    return merged

@@ -11,15 +11,12 @@ import awkward as ak
 
 from colonnade.errors import ColonnadeError, InputError, MissingColumnError
 from colonnade.events.assemble import (
-    LazyPlan,
     Plan,
-    build_lazy_plan,
     build_plan,
-    eager_events,
-    virtual_events,
+    make_events,
 )
 from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
-from colonnade.events.catalog import Column, ingredients
+from colonnade.events.catalog import ingredients
 from colonnade.events.chunk import EntryRange
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns, KnownPlaces
@@ -126,21 +123,13 @@ def read_events(
         If its server does not answer at the moment.
     """
     handle = open_source(source, columns, places)
-    chunk = _chunk(handle, source, start, stop, _executor(threads), kept)
+    chunk = _chunk(handle, source, start, stop, threads, kept)
     if find_schema(source.schema).coffea:
         from colonnade.events.nanoevents import events_of_coffea
 
         return events_of_coffea(source, start, stop, columns or (), metadata, chunk, threads=threads)
     attrs = _attrs(source, start, stop, metadata, handle)
-    if columns is None:
-        return virtual_events(chunk, _lazy_plan(handle), attrs)
-    key = tuple(columns)
-    plan: Plan | None = handle.plans.get(key)
-    if plan is None:
-        chosen = _columns(handle, key, attrs["metadata"])
-        with translated(f"{source.path}, tree {source.tree} can't be read", remote=is_remote(source.path)):
-            plan = handle.plans[key] = build_plan(handle.catalog, handle.reader, chosen)
-    return eager_events(chunk, plan, attrs)
+    return make_events(chunk, _plan(handle, None if columns is None else tuple(columns), attrs["metadata"]), attrs)
 
 
 def learn_columns(
@@ -175,7 +164,7 @@ def learn_columns(
     touched: set[str] = set()
     handle = open_source(source, sorted(source.columns), places)
     stop = min(source.entries, LEARNING_EVENTS)
-    chunk = _chunk(handle, source, 0, stop, None)
+    chunk = _chunk(handle, source, 0, stop)
     if find_schema(source.schema).coffea:
         from colonnade.events.nanoevents import events_of_coffea, touched_branches
 
@@ -184,7 +173,7 @@ def learn_columns(
         return touched_branches(noted)
     attrs = {**_attrs(source, 0, stop, metadata, handle), "@learning": True}
     try:
-        _materialize(use(virtual_events(chunk, _lazy_plan(handle), attrs, touched.add)))
+        _materialize(use(make_events(chunk, _plan(handle, None, metadata), attrs, touched.add)))
     except NoSuchColumnError as error:
         raise MissingColumnError(str(error)) from error
     return _needed(handle, touched)
@@ -292,20 +281,16 @@ def open_source(source: SourceFile, columns: Sequence[str] | None = None, places
     return handle
 
 
-def _lazy_plan(handle: Handle) -> LazyPlan:
-    plan: LazyPlan | None = handle.plans.get(None)
-    if plan is None:
-        with translated(f"{handle.path} can't be read", remote=is_remote(handle.path)):
-            plan = handle.plans[None] = build_lazy_plan(handle.catalog, handle.reader)
+def _plan(handle: Handle, columns: tuple[str, ...] | None, metadata: Mapping[str, Any]) -> Plan:
+    """Return how columns are read, or None of them before it is touched."""
+    if columns not in handle.plans:
+        for name in columns or ():
+            if name not in handle.catalog.columns:
+                raise MissingColumnError(missing_sentence(metadata, name, handle.catalog.known))
+        with translated(f"{handle.path}, tree {handle.tree} can't be read", remote=is_remote(handle.path)):
+            handle.plans[columns] = build_plan(handle.catalog, handle.reader, columns)
+    plan: Plan = handle.plans[columns]
     return plan
-
-
-def _columns(handle: Handle, names: Sequence[str], metadata: Mapping[str, Any]) -> list[Column]:
-    known = handle.catalog.columns
-    for name in names:
-        if name not in known:
-            raise MissingColumnError(missing_sentence(metadata, name, handle.catalog.known))
-    return [known[name] for name in dict.fromkeys(names)]
 
 
 def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
@@ -345,30 +330,6 @@ def branches_of(
     InputError
         If the file does not hold the range; and, when columns are read, if one can't be, naming it.
     """
-    return _reader(handle, source, start, stop, _executor(threads))
-
-
-def _chunk(
-    handle: Handle,
-    source: SourceFile,
-    start: int,
-    stop: int,
-    executor: Executor | None,
-    kept: KeptColumns | None = None,
-) -> EntryRange:
-    read = _reader(handle, source, start, stop, executor)
-    place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
-    where = _place(source, start, stop)
-    return EntryRange(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)
-
-
-def _place(source: SourceFile, start: int, stop: int) -> str:
-    return f"{source.path}, tree {source.tree}, entries {start} to {stop}"
-
-
-def _reader(
-    handle: Handle, source: SourceFile, start: int, stop: int, executor: Executor | None
-) -> Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]:
     where = _place(source, start, stop)
     if not 0 <= start <= stop <= source.entries:
         msg = f"{where}: this tree has {source.entries} entries."
@@ -377,7 +338,7 @@ def _reader(
 
     def read(names: Sequence[str], without_offsets: Collection[str]) -> Mapping[str, Raw]:
         try:
-            return handle.reader.read(names, start, stop, without_offsets=without_offsets, executor=executor)
+            return handle.reader.read(names, start, stop, without_offsets=without_offsets, executor=_executor(threads))
         except MemoryError:
             raise
         # damaged bytes make the libraries beneath raise nearly anything
@@ -393,3 +354,16 @@ def _reader(
                 raise
 
     return read
+
+
+def _chunk(
+    handle: Handle, source: SourceFile, start: int, stop: int, threads: int = 1, kept: KeptColumns | None = None
+) -> EntryRange:
+    read = branches_of(handle, source, start, stop, threads)
+    place = f"{source.identity}|{source.size}|{source.tree}|{start}|{stop}"
+    where = _place(source, start, stop)
+    return EntryRange(handle.catalog, stop - start, read if kept is None else kept.through(read, place), where)
+
+
+def _place(source: SourceFile, start: int, stop: int) -> str:
+    return f"{source.path}, tree {source.tree}, entries {start} to {stop}"

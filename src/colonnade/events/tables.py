@@ -19,7 +19,7 @@ import fsspec
 import numpy as np
 
 from colonnade.errors import EventError, InputError
-from colonnade.events.paths import storage_options
+from colonnade.events.paths import is_remote, storage_options
 from colonnade.events.source import Raw, Reader, to_raw
 
 
@@ -132,10 +132,13 @@ class CsvReader(Reader):
     Raises
     ------
     InputError
-        If the header is missing, names a column twice, or the file has quoted cells.
+        If the file is on a server, the header is missing, names a column twice, or the file has quoted cells.
     """
 
     def __init__(self, path: str) -> None:
+        if is_remote(path):
+            msg = f"{path} is a table of text on a server, which can't be read in parts; copy it or write parquet."
+            raise InputError(msg)
         self.path = path
         place = Path(path)
         with place.open("rb") as file:
