@@ -37,7 +37,7 @@ _LARGE = 1000
 _BASKET = struct.Struct(">Hiiii")
 #: algorithm, method, packed length, unpacked length (3 bytes each, little-endian)
 _BLOCK = 9
-#: unpacks a block in one call; the library that uproot uses unpacks it piece by piece and copies the pieces
+#: unpacks a basket of one block in one call; the library that uproot uses copies its pieces
 _ZSTD = pa.Codec("zstd")
 _MEMORY = pa.system_memory_pool()
 
@@ -271,47 +271,18 @@ def decompress(what: str, body: memoryview, objlen: int) -> Bytes:
     DamagedError
         If they are not what they say.
     """
-    if _is_one_block(body, objlen):
-        # the memory it is unpacked to becomes the basket's
-        return np.frombuffer(_unzstd(what, body[_BLOCK:], objlen), np.uint8)
-    output = np.empty(objlen, np.uint8)
-    read = written = 0
-    while read < len(body):
-        header = body[read : read + _BLOCK]
-        if len(header) != _BLOCK:
-            _damaged(what)
-        packed = int.from_bytes(header[3:6], "little")
-        unpacked = int.from_bytes(header[6:9], "little")
-        read += _BLOCK
-        if written + unpacked > objlen or read + packed > len(body):
-            _damaged(what)
-        if bytes(header[:2]) == b"ZS":
-            block = np.frombuffer(_unzstd(what, body[read : read + packed], unpacked), np.uint8)
-            output[written : written + unpacked] = block
-        else:
-            # the other algorithms, with their checksums, as uproot knows them
-            block = np.frombuffer(body[read - _BLOCK : read + packed], np.uint8)
-            output[written : written + unpacked] = unpack(block, unpacked)
-        read += packed
-        written += unpacked
-    if written != objlen:
+    blocks, end, total = 0, 0, 0
+    while end + _BLOCK <= len(body):
+        packed, unpacked = (int.from_bytes(body[end + at : end + at + 3], "little") for at in (3, 6))
+        blocks, end, total = blocks + 1, end + _BLOCK + packed, total + unpacked
+    if end != len(body) or total != objlen:
         _damaged(what)
-    return output
-
-
-def _is_one_block(body: memoryview, objlen: int) -> bool:
-    """Tell whether a basket is one ZSTD block, as most are."""
-    return (
-        bytes(body[:2]) == b"ZS"
-        and int.from_bytes(body[3:6], "little") + _BLOCK == len(body)
-        and int.from_bytes(body[6:9], "little") == objlen
-    )
-
-
-def _unzstd(what: str, packed: memoryview, unpacked: int) -> Any:
-    """Unpack one ZSTD block."""
+    if blocks != 1 or bytes(body[:2]) != b"ZS":
+        # the other algorithms, with their checksums, as uproot knows them
+        return np.frombuffer(unpack(np.frombuffer(body, np.uint8), objlen), np.uint8)
     try:
-        return _ZSTD.decompress(packed, unpacked, memory_pool=_MEMORY)
+        # the memory it is unpacked to becomes the basket's
+        return np.frombuffer(_ZSTD.decompress(body[_BLOCK:], objlen, memory_pool=_MEMORY), np.uint8)
     except OSError:
         _damaged(what)
 
