@@ -82,19 +82,29 @@ def build_plan(catalog: Catalog, reader: Reader, names: Sequence[str] | None) ->
     return Plan(leaves, tuple(members), frozenset(names), *sources)
 
 
-def _events_form(catalog: Catalog, leaves: Sequence[tuple[Column, Any]], groups: Sequence[str]) -> Any:
-    """Return the form of events that have some columns and groups."""
+def _put_together(
+    catalog: Catalog, leaves: Sequence[tuple[Column, Any]], groups: Sequence[str], chunk: EntryRange | None = None
+) -> Any:
+    """Return the form of events of the forms of their columns, or their layout of those of the columns of a chunk."""
     members: dict[str, dict[str, Any]] = {name: {} for name in groups}
     fields: dict[str, Any] = {}
-    for column, form in leaves:
-        (fields if column.group is None else members[column.group])[column.field] = form
+    for column, content in leaves:
+        (fields if column.group is None else members[column.group])[column.field] = content
     for name, held in members.items():
-        vector = catalog.groups[name].vector if held else None
-        parameters = {"__record__": vector or "Group", "group": name}
-        form = ak.forms.RecordForm(list(held.values()), list(held), parameters=parameters, form_key=f"{name}:")
-        jagged = catalog.groups[name].jagged
-        fields[name] = ak.forms.ListOffsetForm("i64", form, form_key=f"{name}:list") if jagged else form
-    return ak.forms.RecordForm(list(fields.values()), list(fields), parameters=_EVENTS, form_key=":")
+        group = catalog.groups[name]
+        parts = list(held.values()), list(held)
+        parameters = {"__record__": (group.vector if held else None) or "Group", "group": name}
+        if chunk is None:
+            made = ak.forms.RecordForm(*parts, parameters=parameters, form_key=f"{name}:")
+            fields[name] = ak.forms.ListOffsetForm("i64", made, form_key=f"{name}:list") if group.jagged else made
+        else:
+            made = ak.contents.RecordArray(*parts, chunk.count(group), parameters=parameters)
+            offsets = ak.index.Index64(chunk.offsets(group)) if group.jagged else None
+            fields[name] = made if offsets is None else ak.contents.ListOffsetArray(offsets, made)
+    whole = list(fields.values()), list(fields)
+    if chunk is None:
+        return ak.forms.RecordForm(*whole, parameters=_EVENTS, form_key=":")
+    return ak.contents.RecordArray(*whole, chunk.length, parameters=_EVENTS)
 
 
 def _sources(
@@ -156,27 +166,31 @@ def make_events(
         Called with the name of each column that is read; and, with a colon after it, with the name of each
         group whose offsets are.
     """
-    if plan.sources:
+    catalog = chunk.catalog
+    if plan.asked:
         chunk.prefetch(plan.sources, plan.without_offsets, plan.offset_sources)
-    buffers: dict[str, Any] = {}
-    leaves: list[tuple[Column, Any]] = []
-    for column, expected in plan.leaves:
-        form, made = expected, _leaf_buffers(chunk, column, expected, note)
-        if column.name in plan.asked and form.is_numpy:
-            made = {key: make() for key, make in made.items()}
-        elif column.name in plan.asked:  # lists may have missing values here and none elsewhere
-            form, _, made = ak.to_buffers(as_layout(chunk.values(column)), form_key=f"{len(leaves)}#{{id}}")
-        buffers.update(made)
-        leaves.append((column, form))
-    for name in plan.groups:
-        group = chunk.catalog.groups[name]
-        if group.jagged:
-            offsets = functools.partial(_offsets, chunk, group, note)
-            buffers[f"{name}:list-offsets"] = offsets() if plan.asked else offsets
-    form = _events_form(chunk.catalog, leaves, plan.groups)
-    layout = ak.from_buffers(form, chunk.length, buffers, highlevel=False)
+        contents = [
+            (column, as_layout(chunk.values(column)) if column.name in plan.asked else _virtual(chunk, column, form))
+            for column, form in plan.leaves
+        ]
+        layout = _put_together(catalog, contents, plan.groups, chunk)
+    else:
+        buffers: dict[str, Callable[[], Any]] = {}
+        for column, form in plan.leaves:
+            buffers.update(_leaf_buffers(chunk, column, form, note))
+        for name, group in catalog.groups.items():
+            if group.jagged:
+                buffers[f"{name}:list-offsets"] = functools.partial(_offsets, chunk, group, note)
+        form = _put_together(catalog, plan.leaves, plan.groups)
+        layout = ak.from_buffers(form, chunk.length, buffers, highlevel=False)
     # coffea's cross references go to all events, whatever was selected
     return ak.Array(layout, behavior=behavior(), attrs={**attrs, "@layout": layout})
+
+
+def _virtual(chunk: EntryRange, column: Column, form: Any) -> Any:
+    """Return a coordinate that makes a record the vector it is, read if it is touched."""
+    group = chunk.catalog.groups[str(column.group)]
+    return ak.from_buffers(form, chunk.count(group), _leaf_buffers(chunk, column, form), highlevel=False)
 
 
 def _leaf_form(reader: Reader, catalog: Catalog, column: Column) -> Any:
@@ -228,7 +242,7 @@ def _keyed(form: Any, name: str) -> Any:
 
 
 def _leaf_buffers(
-    chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None] | None
+    chunk: EntryRange, column: Column, form: Any, note: Callable[[str], None] | None = None
 ) -> dict[str, Callable[[], Any]]:
     """Return what makes the buffers of a column when they are touched."""
 
