@@ -36,7 +36,7 @@ def model(mini):
 def scored_run(mini, model):
     analysis = load_analysis(mini, "processors/mini.py")
     return run_datasets(
-        analysis(scorers=scorers_of(model, histograms=analysis.histograms)),
+        analysis(scorers=scorers_of(model, units=analysis.units())),
         load_manifest(mini / "datasets.json").select(["*"]),
         luminosity=10.0,
         executor=ExecutorSettings(kind="iterative"),

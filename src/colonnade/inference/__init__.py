@@ -2,7 +2,7 @@
 
 A model is one file: the graph, its normalisation and its `Card` (what it eats, in which order and units,
 what it was trained on, how well it does). `Classifier.load` refuses a file whose parts disagree;
-`Classifier.check` refuses one that does not match the processor; `Classifier.score` takes the processor's own
+`scorers_of` refuses one that does not match the processor; `Classifier.score` takes the processor's own
 observables, jagged where they are. `OnnxScorer` scores with a file that others trained, whose inputs are declared.
 """
 
@@ -18,10 +18,9 @@ from colonnade.inference.card import (
     TrainingCard,
     fold_of,
 )
-from colonnade.inference.classifier import Classifier
+from colonnade.inference.classifier import Classifier, Hypothesis, scorers_of
 from colonnade.inference.inputs import Inputs, stack_inputs
 from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
-from colonnade.inference.scorer import Hypothesis, declared_units, scorers_of
 
 __all__ = [
     "CARD_KEY",
@@ -37,7 +36,6 @@ __all__ = [
     "ParameterCard",
     "ScorerSettings",
     "TrainingCard",
-    "declared_units",
     "fold_of",
     "scorers_of",
     "stack_inputs",

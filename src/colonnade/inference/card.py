@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.errors import ConfigError, MissingColumnError, nearest
+from colonnade.errors import MissingColumnError
 from colonnade.kinematics.collections import mixed
 
 # the key of the card among the ONNX file's metadata
@@ -156,49 +156,6 @@ class Card(Settings):
     def parameter_columns(self) -> slice:
         """Tell where the parameters stand among the columns of the graph's `event` input."""
         return slice(len(self.event), len(self.event) + len(self.parameters))
-
-    def refuse_drift(self, source: str, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
-        """Refuse observables that differ from the model's, naming the first difference.
-
-        Parameters
-        ----------
-        source
-            The model file, for the message.
-        units
-            The observables at hand and their units; None where no unit was declared.
-        features
-            The features in the order the analysis declares them, where it does.
-
-        Raises
-        ------
-        ConfigError
-            For a missing or renamed feature, another order, or another unit.
-        """
-        for feature in self.features():
-            if feature.name not in units:
-                known = ", ".join(sorted(units)) or "none"
-                msg = (
-                    f"{source} needs the observable {feature}, which the processor does not give"
-                    f"{nearest(feature.name, units) or f' (it gives {known})'}; rename it, or train again."
-                )
-                raise ConfigError(msg)
-            unit = units[feature.name]
-            if unit is not None and unit != feature.unit:
-                msg = (
-                    f"{source} was trained on {feature.name} in '{feature.unit}', but the processor gives "
-                    f"it in '{unit}'; convert it, or train the model again."
-                )
-                raise ConfigError(msg)
-        if features is None:
-            return
-        mine = [feature.name for feature in self.features()]
-        for place, (trained, declared) in enumerate(itertools.zip_longest(mine, features), start=1):
-            if trained != declared:
-                msg = (
-                    f"{source} has {trained or 'no feature'} as feature {place} where the analysis declares "
-                    f"{declared or 'none'}; declare the trained order, or train the model again."
-                )
-                raise ConfigError(msg)
 
 
 def fold_of(identity: Mapping[str, Any] | Any, folds: int, salt: int = 0) -> NDArray[np.int64]:

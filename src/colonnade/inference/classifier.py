@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import awkward as ak
@@ -17,28 +17,19 @@ from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card, fold_of
 from colonnade.inference.inputs import Inputs, per_candidate, ranges, stack_inputs
-from colonnade.inference.onnx_file import OnnxFile, content_of, keep_content, read_onnx, session_of
+from colonnade.inference.onnx_file import OnnxFile, OnnxModel, read_onnx
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(OnnxModel):
     """An ONNX model with its card.
-
-    It travels to workers by value, so they need not see the file; each process makes one single-threaded onnxruntime
-    session when it first scores, for parallelism comes from the workers.
 
     Attributes
     ----------
-    path
-        The model file.
-    digest
-        SHA-256 of the file, by which a worker knows it reads the same.
     card
         What the model says of itself.
     """
 
-    path: Path
-    digest: str
     card: Card
 
     # events a run of the graph: large enough to amortise the call, small enough for the layers to stay in cache
@@ -63,26 +54,7 @@ class Classifier:
         return classifier
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # the card as text: a pickle of it would differ from process to process, and with it the keys of kept results
-        content = content_of(self.path, self.digest)
-        return _restore, (type(self), str(self.path), self.digest, self.card.model_dump_json(), content)
-
-    def check(self, units: Mapping[str, str | None], features: Sequence[str] | None = None) -> None:
-        """Refuse a processor whose observables are not those the model was trained on.
-
-        Parameters
-        ----------
-        units
-            The processor's observables and their units; None where no unit is declared.
-        features
-            The features in the analysis' declared order, to refuse another one.
-
-        Raises
-        ------
-        ConfigError
-            Naming the first difference.
-        """
-        self.card.refuse_drift(str(self.path), units, features)
+        return self._by_value(self.card)
 
     def score(
         self,
@@ -197,21 +169,12 @@ class Classifier:
             feed[collection.index] = np.repeat(np.arange(size), counts)
         return feed
 
-    def _session(self) -> Any:
-        # the process is part of the key: a forked worker makes its own
-        return session_of(self.path, self.digest, os.getpid())
-
 
 def _best(scores: NDArray[np.float32], columns: Mapping[str, Any], counts: NDArray[np.int64]) -> dict[str, Any]:
     """Return score and features of each event's best candidate, the first of equal ones."""
     found = counts > 0
     best = np.asarray(ak.argmax(ak.unflatten(scores, counts), axis=1)[found]) + (np.cumsum(counts) - counts)[found]
     return {name: ak.unflatten(values[best], found.astype(int)) for name, values in {"": scores, **columns}.items()}
-
-
-def _restore(kind: type[Classifier], path: str, digest: str, card: str, content: bytes) -> Classifier:
-    keep_content(digest, content)
-    return kind(Path(path), digest, Card.model_validate_json(card))
 
 
 def _card(path: Path, file: OnnxFile) -> Card:
@@ -255,3 +218,68 @@ def _match_graph(path: Path, expected: Mapping[str, int | None], session: Any) -
                 "features; export it again."
             )
             raise ConfigError(msg)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A classifier that is told a hypothesis, the same for all events.
+
+    Attributes
+    ----------
+    classifier
+        The model.
+    parameters
+        The value of each of its parameters.
+    """
+
+    classifier: Classifier
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def score_variations(
+        self, variations: Sequence[Mapping[str, Any]], identities: Sequence[Any] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Score all variations of a chunk under the hypothesis; see `Classifier.score_variations`."""
+        return self.classifier.score_variations(variations, identities, self.parameters)
+
+
+def scorers_of(
+    classifier: Classifier, name: str = "score", units: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Classifier | Hypothesis]:
+    """Name what a processor adds for a model: `Analysis(scorers=scorers_of(classifier))`.
+
+    Names of features are checked when events are scored, for only then it is known what the analysis computes; that
+    is before any worker starts, when columns are learned. Units are checked here.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    name
+        Of the observable; a model that is told a hypothesis gives `NAME_VALUE` for each it was trained on, such as
+        `score_130`.
+    units
+        Observable to its unit, where the analysis declares it: `Processor.units`.
+
+    Raises
+    ------
+    ConfigError
+        If a feature has another unit than the model was trained on.
+    """
+    card = classifier.card
+    for feature in card.features():
+        unit = units.get(feature.name, feature.unit)
+        if unit != feature.unit:
+            msg = (
+                f"{classifier.path} was trained on {feature.name} in '{feature.unit}', but the processor gives "
+                f"it in '{unit}'; convert it, or train the model again."
+            )
+            raise ConfigError(msg)
+    if not card.parameters:
+        return {name: classifier}
+    names = [parameter.name for parameter in card.parameters]
+    # the values at one place belong to one signal point
+    rows = zip(*(parameter.values for parameter in card.parameters), strict=True)
+    return {
+        "_".join([name, *(f"{value:g}" for value in row)]): Hypothesis(classifier, dict(zip(names, row, strict=True)))
+        for row in rows
+    }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import EventError, MissingColumnError, nearest
-from colonnade.inference.card import Card, CollectionCard, FeatureCard
+from colonnade.inference.card import Card, CollectionCard
 
 Floats = NDArray[np.float32]
+F = TypeVar("F", bound=np.floating[Any])
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,16 @@ def stack_inputs(card: Card, observables: Mapping[str, Any], parameters: Mapping
         If a value is not a finite number (where the model does not take missing values), features differ in
         length, or a jagged column stands for a flat one or the other way round; the message names it.
     """
-    columns = {feature.name: _column(feature, observables) for feature in card.features()}
+    columns = {feature.name: column_of(card.name, feature, observables) for feature in card.features()}
     lists = {c.name: _lists(card, c, columns) for c in card.collections}
-    flat = [_flat(card, feature, columns[feature.name]) for feature in card.event]
-    sizes = {card.event[i].name: len(values) for i, values in enumerate(flat)}
-    sizes |= {name: len(counts) for name, (_, counts) in lists.items()}
-    if len(set(sizes.values())) > 1:
-        first, *_ = sizes
-        other = next(name for name in sizes if sizes[name] != sizes[first])
-        msg = f"Feature {first} has {sizes[first]} events but {other} has {sizes[other]}; both need the same."
-        raise EventError(msg)
-    count = next(iter(sizes.values()))
+    flat = {feature.name: _flat(card, feature.name, columns[feature.name]) for feature in card.event}
+    sizes = {name: len(values) for name, values in flat.items()}
+    count = same_length(f"Features of the model {card.name}", sizes | {name: len(c) for name, (_, c) in lists.items()})
     event = np.empty((count, card.width()), dtype=np.float32)
-    place = 0
-    for values in flat:
+    for place, values in enumerate(flat.values()):
         event[:, place] = values
-        place += 1
-    _require_finite(card, card.event, event[:, :place])
+    place = len(flat)
+    require_finite(card.name, list(flat), event[:, :place], missing=card.missing)
     for parameter in card.parameters:
         if parameters is None or parameter.name not in parameters:
             msg = f"The model {card.name} needs a value of its parameter {parameter.name} [{parameter.unit}]."
@@ -113,10 +107,11 @@ def stack_inputs(card: Card, observables: Mapping[str, Any], parameters: Mapping
         place += 1
     for collection in card.collections:
         if collection.leading is not None:
-            values, counts = lists[collection.name]
-            slots = _leading(values, counts, collection)
-            event[:, place : place + slots.shape[1]] = slots
-            place += slots.shape[1]
+            fill = np.array([np.nan if value is None else value for value in collection.fill], dtype=np.float32)
+            width = collection.leading * len(fill)
+            slots = first_objects(*lists[collection.name], collection.leading, fill)
+            event[:, place : place + width] = slots.reshape(count, width)
+            place += width
     names = [collection.name for collection in card.jagged()]
     return Inputs(event, {name: lists[name][0] for name in names}, {name: lists[name][1] for name in names})
 
@@ -138,22 +133,28 @@ def per_candidate(card: Card, observables: Mapping[str, Any]) -> tuple[dict[str,
     EventError
         If no feature is a list, or lists have different lengths.
     """
-    columns = {feature.name: _column(feature, observables) for feature in card.features()}
-    counts = candidate_counts(f"the model {card.name}", {"event": list(columns.values())})
+    columns = {feature.name: column_of(card.name, feature, observables) for feature in card.features()}
+    counts = entry_counts(card.name, "event", columns.values())
     if counts is None:
         msg = f"The model {card.name} scores candidates, but none of its features is a list of them."
         raise EventError(msg)
     return {name: flat_feature(name, column, counts) for name, column in columns.items()}, counts
 
 
-def candidate_counts(model: str, inputs: Mapping[str, Sequence[Any]]) -> NDArray[np.int64] | None:
-    """Count the entries of jagged features in each event, the same of all; None where no feature is jagged."""
+def entry_counts(model: str, name: str, columns: Iterable[Any]) -> NDArray[np.int64] | None:
+    """Count the entries of the jagged features of an input in each event, the same of all; None where none is jagged.
+
+    Raises
+    ------
+    EventError
+        If they have different numbers of entries.
+    """
     counts: NDArray[np.int64] | None = None
-    for name, columns in inputs.items():
-        for column in (each for each in columns if each.ndim > 1):
+    for column in columns:
+        if column.ndim > 1:
             number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
             if column.ndim > 2 or (counts is not None and not np.array_equal(counts, number)):
-                msg = f"The features of the input {name} of {model} list different numbers of entries in some events."
+                msg = f"The features of {name} of the model {model} list different numbers of entries in some events."
                 raise EventError(msg)
             counts = number
     return counts
@@ -161,99 +162,103 @@ def candidate_counts(model: str, inputs: Mapping[str, Sequence[Any]]) -> NDArray
 
 def flat_feature(name: str, column: Any, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
     """Return the entries of a jagged feature, or the values of a flat one, repeated for each entry of its event."""
-    try:
-        values = np.asarray(ak.to_numpy(ak.flatten(column, axis=1) if column.ndim > 1 else column), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"The feature {name} does not hold numbers."
-        raise EventError(msg) from error
+    values = _numbers(name, ak.flatten(column, axis=1) if column.ndim > 1 else column, np.float64)
     if column.ndim > 1 or counts is None or len(counts) != len(values):
         return values
     return np.repeat(values, counts)
 
 
-def _column(feature: FeatureCard, observables: Mapping[str, Any]) -> Any:
-    if feature.name not in observables:
-        hint = nearest(feature.name, observables)
-        msg = f"The model needs the observable {feature}, which is not there{hint}."
+def column_of(model: str, feature: Any, observables: Mapping[str, Any]) -> Any:
+    """Return the column of a feature, a `FeatureCard` or a name; what an event lacks is not a number.
+
+    Raises
+    ------
+    MissingColumnError
+        If it is not there.
+    """
+    name = getattr(feature, "name", feature)
+    if name not in observables:
+        msg = f"The model {model} needs the observable {feature}, which is not there{nearest(name, observables)}."
         raise MissingColumnError(msg)
-    column = observables[feature.name]
+    column = observables[name]
     if isinstance(column, np.ndarray):
         return column
     column = ak.Array(column)
-    if "?" in str(ak.type(column)):
-        # what an event lacks is no number: refused below, or missing where the model takes missing values
-        column = ak.fill_none(column, np.nan, axis=-1)
-    return column
+    return ak.fill_none(column, np.nan, axis=-1) if "?" in str(ak.type(column)) else column
 
 
-def _flat(card: Card, feature: FeatureCard, column: Any) -> Floats:
-    if column.ndim != 1:
-        msg = f"Feature {feature.name} has lists of values but the model {card.name} takes one value an event."
+def same_length(what: str, lengths: Mapping[str, int]) -> int:
+    """Return the length that all have.
+
+    Raises
+    ------
+    EventError
+        If they differ.
+    """
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        msg = f"{what} have different lengths: {listed}."
         raise EventError(msg)
-    return _numbers(feature, column)
+    return next(iter(lengths.values()))
 
 
-def _numbers(feature: FeatureCard, column: Any) -> Floats:
-    try:
-        with np.errstate(over="ignore"):
-            return np.asarray(ak.to_numpy(column), dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        msg = f"Feature {feature.name} does not hold numbers."
-        raise EventError(msg) from error
+def require_finite(model: str, features: Sequence[str], values: NDArray[Any], *, missing: bool) -> None:
+    """Refuse a matrix of features [R, F] with a value that is not a finite number; `missing` ones may be no number.
 
-
-def _require_finite(card: Card, features: Sequence[FeatureCard], values: Floats) -> None:
-    """Refuse a matrix of features with a value that is no number, naming the feature."""
+    Raises
+    ------
+    EventError
+        Naming the feature.
+    """
     if np.isfinite(values).all():
         return
     for place, feature in enumerate(features):
-        wrong = np.isinf(values[:, place]) if card.missing else ~np.isfinite(values[:, place])
+        wrong = np.isinf(values[:, place]) if missing else ~np.isfinite(values[:, place])
         if wrong.any():
             msg = (
-                f"Feature {feature.name} is not a finite number in {int(wrong.sum())} of {len(values)} "
-                f"entries (the first: entry {int(np.argmax(wrong))}); the model {card.name} can't score them."
+                f"Feature {feature} is not a finite number in {int(wrong.sum())} of {len(values)} "
+                f"entries (the first: entry {int(np.argmax(wrong))}); the model {model} can't score them."
             )
             raise EventError(msg)
+
+
+def first_objects(
+    values: NDArray[Any], counts: NDArray[np.int64], places: int, fill: NDArray[Any] | float
+) -> NDArray[Any]:
+    """Lay the first objects of each event side by side, [N, places, G]; places without an object hold `fill`."""
+    slots = np.empty((len(counts), places, values.shape[1]), dtype=values.dtype)
+    slots[:] = fill
+    kept = np.minimum(counts, places)
+    rows, within = np.repeat(np.arange(len(counts)), kept), ranges(np.zeros_like(kept), kept)
+    slots[rows, within] = values[(np.cumsum(counts) - counts)[rows] + within]
+    return slots
+
+
+def _flat(card: Card, name: str, column: Any) -> Floats:
+    if column.ndim != 1:
+        msg = f"Feature {name} has lists of values but the model {card.name} takes one value an event."
+        raise EventError(msg)
+    return _numbers(name, column, np.float32)
+
+
+def _numbers(name: str, column: Any, dtype: type[F]) -> NDArray[F]:
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(ak.to_numpy(column), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        msg = f"Feature {name} does not hold numbers."
+        raise EventError(msg) from error
 
 
 def _lists(card: Card, collection: CollectionCard, columns: Mapping[str, Any]) -> tuple[Floats, NDArray[np.int64]]:
     """Flatten the features of a collection's objects to [sum n, G], with the counts [N]."""
-    stacked: Floats | None = None
-    counts: NDArray[np.int64] | None = None
-    for place, feature in enumerate(collection.features):
-        column = columns[feature.name]
-        if column.ndim != 2:
-            msg = (
-                f"Feature {feature.name} has one value an event but the model {card.name} takes a list of "
-                f"{collection.name}."
-            )
+    names = [feature.name for feature in collection.features]
+    for name in names:
+        if columns[name].ndim == 1:
+            msg = f"Feature {name} has one value an event but the model {card.name} takes a list of {collection.name}."
             raise EventError(msg)
-        column = ak.Array(column)
-        number = np.asarray(ak.num(column, axis=1)).astype(np.int64)
-        if counts is None:
-            counts = number
-        elif not np.array_equal(number, counts):
-            first = collection.features[0].name
-            msg = f"Features {first} and {feature.name} of {collection.name} have different numbers of objects."
-            raise EventError(msg)
-        values = _numbers(feature, ak.flatten(column, axis=1))
-        if stacked is None:
-            stacked = np.empty((len(values), len(collection.features)), dtype=np.float32)
-        stacked[:, place] = values
-    assert stacked is not None  # noqa: S101 - a collection has at least one feature
-    assert counts is not None  # noqa: S101
-    _require_finite(card, collection.features, stacked)
-    return stacked, counts
-
-
-def _leading(values: Floats, counts: NDArray[np.int64], collection: CollectionCard) -> Floats:
-    """Lay the first objects of each event side by side: [N, leading * G], object by object."""
-    leading = collection.leading or 0
-    fill = np.array([np.nan if value is None else value for value in collection.fill], dtype=np.float32)
-    slots = np.broadcast_to(fill, (len(counts), leading, len(fill))).copy()
-    starts = np.cumsum(counts) - counts
-    kept = np.minimum(counts, leading)
-    rows = np.repeat(np.arange(len(counts)), kept)
-    within = ranges(np.zeros_like(kept), kept)
-    slots[rows, within] = values[starts[rows] + within]
-    return slots.reshape(len(counts), leading * len(fill))
+    counts = entry_counts(card.name, collection.name, [columns[name] for name in names])
+    assert counts is not None  # noqa: S101 - there is a feature, and it is jagged
+    values = np.stack([_numbers(name, ak.flatten(columns[name], axis=1), np.float32) for name in names], axis=1)
+    require_finite(card.name, names, values, missing=card.missing)
+    return values, counts

@@ -3,24 +3,24 @@
 A process has one session of onnxruntime for each model, and keeps the models that came to it by value.
 
 The base install has onnxruntime but not the onnx package, and onnxruntime tells none of this before it has
-loaded the graph (and any file the graph points to). An ONNX file is a protobuf message; the few fields needed
-here are read from the wire format by hand. Field numbers: onnx.proto of the ONNX project; wire format:
-protobuf.dev/programming-guides/encoding.
+loaded the graph (and any file the graph points to). An ONNX file is a protobuf message, whose few fields that are
+needed here are read by their numbers (onnx.proto of the ONNX project).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from colonnade.config import Settings
 from colonnade.errors import InputError
 from colonnade.inputs import read_file
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # ModelProto
 _OPSET, _GRAPH, _PROPERTY, _TRAINING, _FUNCTION = 8, 7, 14, 20, 25
 # where a message of each kind keeps messages that may hold tensors: field -> kind of message
@@ -34,11 +34,6 @@ _INSIDE: Mapping[str, Mapping[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-_DEEPEST = 64
-
-
-class _WireError(ValueError):
-    """The bytes are no protobuf message."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +74,23 @@ def read_onnx(path: Path) -> OnnxFile:
 
 def parse_onnx(path: Path, content: bytes) -> OnnxFile:
     """Parse an ONNX file's own description; see `read_onnx`."""
+    from google.protobuf.message import DecodeError
+
     opsets: dict[str, int] = {}
     properties: dict[str, str] = {}
     graph = b""
-    view = memoryview(content)
     try:
-        for field, value in _fields(view):
-            if isinstance(value, int):
-                continue
+        for field, value in _fields(content):
             if field == _GRAPH:
-                graph = bytes(value)
+                graph = value
             elif field == _OPSET:
                 entry = dict(_fields(value))
-                opsets[_text(entry.get(1, b""))] = int(entry.get(2, 0))
+                opsets[entry.get(1, b"").decode()] = int(entry.get(2, 0))
             elif field == _PROPERTY:
                 entry = dict(_fields(value))
-                properties[_text(entry.get(1, b""))] = _text(entry.get(2, b""))
-        external = _any_external(view, "model", 0)
-    except (ValueError, TypeError, IndexError) as error:
+                properties[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
+        external = _any_external(content, "model")
+    except (DecodeError, ValueError, TypeError, AttributeError, RecursionError) as error:
         msg = f"The model {path} is damaged or no ONNX file; train it again or restore the file."
         raise InputError(msg) from error
     if external:
@@ -114,77 +108,28 @@ def parse_onnx(path: Path, content: bytes) -> OnnxFile:
     )
 
 
-def _any_external(message: memoryview, kind: str, depth: int) -> bool:
+def _any_external(message: bytes, kind: str) -> bool:
     """Tell whether any tensor within a message lies outside the file."""
-    if depth > _DEEPEST:
-        msg = "messages nested too deeply"
-        raise _WireError(msg)
     if kind == "tensor":
         return any(
             field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1) for field, value in _fields(message)
         )
     inside = _INSIDE[kind]
-    return any(
-        _any_external(value, inside[field], depth + 1)
-        for field, value in _fields(message)
-        if field in inside and not isinstance(value, int)
-    )
+    return any(_any_external(value, inside[field]) for field, value in _fields(message) if field in inside)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Walk the fields of one message; a length-delimited one comes as its bytes."""
-    place, end = 0, len(message)
-    while place < end:
-        key, place = _varint(message, place)
-        field, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            number, place = _varint(message, place)
-            yield field, number
-        elif wire == _BYTES:
-            size, place = _varint(message, place)
-            if place + size > end:
-                msg = "a field reaches past the end"
-                raise _WireError(msg)
-            yield field, message[place : place + size]
-            place += size
-        elif wire in (_FIXED64, _FIXED32):
-            place += 8 if wire == _FIXED64 else 4
-            if place > end:
-                msg = "a field reaches past the end"
-                raise _WireError(msg)
-        else:
-            msg = f"unknown wire type {wire}"
-            raise _WireError(msg)
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Walk the fields of one message: its numbers, and the bytes of texts and of messages in it."""
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    # all fields are unknown to a message that declares none
+    for field in UnknownFieldSet(Empty.FromString(message)):
+        yield field.field_number, field.data
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[place]
-        number |= (byte & 0x7F) << shift
-        place += 1
-        if byte < 0x80:
-            return number, place
-        shift += 7
-        if shift > 63:
-            msg = "a number is too long"
-            raise _WireError(msg)
-
-
-def _text(value: memoryview | bytes | int) -> str:
-    if isinstance(value, int):
-        msg = "text expected"
-        raise _WireError(msg)
-    return bytes(value).decode("utf-8")
-
-
-# ONNX models by digest
-_CONTENT: dict[str, bytes] = {}
-
-
-def keep_content(digest: str, content: bytes) -> None:
-    """Keep a model for this process, so that its file is not read again."""
-    _CONTENT[digest] = content
+# ONNX models by digest, which this process need not read from their files
+CONTENT: dict[str, bytes] = {}
 
 
 def content_of(path: Path, digest: str) -> bytes:
@@ -195,7 +140,7 @@ def content_of(path: Path, digest: str) -> bytes:
     InputError
         If the file is another one than when the run began.
     """
-    kept = _CONTENT.get(digest)
+    kept = CONTENT.get(digest)
     if kept is not None:
         return kept
     file = read_onnx(path)
@@ -221,23 +166,56 @@ def session_of(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - 
     Raises
     ------
     InputError
-        If the file is damaged, keeps weights elsewhere, changed, or can't be run by this onnxruntime.
+        If the file changed, or can't be run by this onnxruntime.
     """
     import onnxruntime as ort  # heavy, and only scoring needs it
 
-    file = parse_onnx(path, content_of(path, digest))
+    content = content_of(path, digest)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return ort.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        opset = file.opsets.get("", 0)
-        msg = f"onnxruntime {ort.__version__} can't run the model {path} (opset {opset}): {_first_line(error)}."
+        opset = parse_onnx(path, content).opsets.get("", 0)
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")[:300]
+        msg = f"onnxruntime {ort.__version__} can't run the model {path} (opset {opset}): {why}."
         raise InputError(msg) from error
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+@dataclass(frozen=True)
+class OnnxModel:
+    """A model in the event loop.
+
+    It travels to workers by value, so they need not see the file; each process makes one single-threaded onnxruntime
+    session when it first scores, for parallelism comes from the workers.
+
+    Attributes
+    ----------
+    path
+        The model file.
+    digest
+        SHA-256 of the ONNX content, by which a worker knows it reads the same.
+    """
+
+    path: Path
+    digest: str
+
+    def _session(self) -> Any:
+        # the process is part of the key: a forked worker makes its own
+        return session_of(self.path, self.digest, os.getpid())
+
+    def _by_value(self, described: Settings) -> tuple[Any, ...]:
+        """Return what `__reduce__` does: the model, its content, and what else is known of it.
+
+        The latter is text: a pickle of it would differ from process to process, and with it the keys of kept results.
+        """
+        content = content_of(self.path, self.digest)
+        return _restore, (type(self), self.path, self.digest, content, type(described), described.model_dump_json())
+
+
+def _restore(kind: Any, path: Path, digest: str, content: bytes, described: type[Settings], text: str) -> OnnxModel:
+    CONTENT[digest] = content
+    restored: OnnxModel = kind(path, digest, described.model_validate_json(text))
+    return restored

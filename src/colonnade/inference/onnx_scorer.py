@@ -15,8 +15,7 @@ shape                   what it is given
 
 from __future__ import annotations
 
-import hashlib
-import os
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.errors import ConfigError, EventError, MissingColumnError, nearest
-from colonnade.inference.inputs import candidate_counts, flat_feature, ranges
-from colonnade.inference.onnx_file import content_of, keep_content, session_of
+from colonnade.errors import ConfigError, EventError, nearest
+from colonnade.inference.inputs import (
+    column_of,
+    entry_counts,
+    first_objects,
+    flat_feature,
+    ranges,
+    require_finite,
+    same_length,
+)
+from colonnade.inference.onnx_file import CONTENT, OnnxModel, parse_onnx
 from colonnade.inputs import read_file
 
 _TYPES = {
@@ -99,21 +106,15 @@ class _Rows:
 
 
 @dataclass(frozen=True)
-class OnnxScorer:
-    """A model without a card in the event loop; it travels to workers by value, as `Classifier` does.
+class OnnxScorer(OnnxModel):
+    """A model without a card in the event loop.
 
     Attributes
     ----------
-    path
-        The model's file.
-    digest
-        SHA-256 of the ONNX content.
     settings
         Its inputs and outputs.
     """
 
-    path: Path
-    digest: str
     settings: ScorerSettings
 
     @classmethod
@@ -138,21 +139,15 @@ class OnnxScorer:
             shapes.
         """
         place = Path(path).resolve()
-        found = read_file(place) if content is None else content
-        digest = hashlib.sha256(found).hexdigest()
-        keep_content(digest, found)
-        scorer = cls(place, digest, settings)
+        file = parse_onnx(place, read_file(place) if content is None else content)
+        CONTENT[file.digest] = file.content
+        scorer = cls(place, file.digest, settings)
         scorer._check_inputs()
         scorer._outputs()
         return scorer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (
-            str(self.path),
-            self.digest,
-            self.settings.model_dump_json(),
-            content_of(self.path, self.digest),
-        )
+        return self._by_value(self.settings)
 
     def score(self, observables: Mapping[str, Any]) -> Any:
         """Score events, or candidates of events.
@@ -210,11 +205,11 @@ class OnnxScorer:
         """Lay out what the graph takes."""
         graph = {each.name: each for each in self._session().get_inputs()}
         columns = {
-            name: [self._column(feature, observables) for feature in self.settings.input(name).features]
+            name: [column_of(str(self.path), feature, observables) for feature in self.settings.input(name).features]
             for name in graph
         }
         rows = {name: columns[name] for name, each in graph.items() if len(each.shape) < _OBJECTS_RANK}
-        candidates = candidate_counts(str(self.path), rows)
+        candidates = entry_counts(str(self.path), ", ".join(rows), itertools.chain(*rows.values()))
         fixed: dict[str, NDArray[Any]] = {}
         objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
         for name, each in graph.items():
@@ -223,7 +218,7 @@ class OnnxScorer:
                 matrix = self._matrix(name, columns[name], candidates).astype(dtype)
                 fixed[name] = matrix[:, 0] if len(each.shape) == 1 else matrix
                 continue
-            counts = candidate_counts(str(self.path), {name: columns[name]})
+            counts = entry_counts(str(self.path), name, columns[name])
             if counts is None or candidates is not None:
                 msg = f"The input {name} of {self.path} takes lists of objects {_shape(each.shape)}; "
                 msg += "give it jagged features, and the other inputs one value an event."
@@ -231,42 +226,23 @@ class OnnxScorer:
             matrix = self._matrix(name, columns[name], counts).astype(dtype)
             places = _sizes(each, declared)[0]
             if isinstance(places, int):
-                fixed[name] = _padded(matrix, counts, places, declared)
+                padded = first_objects(matrix, counts, places, declared.fill)
+                fixed[name] = padded.swapaxes(1, 2) if declared.features_first else padded
             else:
                 objects[name] = matrix, counts
         lengths = {name: len(values) for name, values in fixed.items()}
         lengths |= {name: len(counts) for name, (_, counts) in objects.items()}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            msg = f"The inputs of {self.path} have different numbers of rows: {listed}."
-            raise EventError(msg)
-        return _Rows(next(iter(lengths.values())), fixed, objects, candidates)
-
-    def _column(self, name: str, observables: Mapping[str, Any]) -> Any:
-        if name not in observables:
-            msg = f"The model {self.path} needs the observable {name}, which is not there{nearest(name, observables)}."
-            raise MissingColumnError(msg)
-        column = ak.Array(observables[name])
-        return ak.fill_none(column, np.nan, axis=-1) if "?" in str(ak.type(column)) else column
+        return _Rows(same_length(f"The inputs of {self.path}", lengths), fixed, objects, candidates)
 
     def _matrix(self, name: str, columns: Sequence[Any], counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Stack features as [R, F]: list entries one below the other, values of the event repeated for each."""
         features = self.settings.input(name).features
         values = [flat_feature(feature, column, counts) for feature, column in zip(features, columns, strict=True)]
         lengths = dict(zip(features, map(len, values), strict=True))
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{feature} {length}" for feature, length in lengths.items())
-            msg = f"The features of the input {name} of {self.path} have different lengths: {listed}."
-            raise EventError(msg)
-        for feature, column in zip(features, values, strict=True):
-            wrong = np.isinf(column) if self.settings.missing else ~np.isfinite(column)
-            if wrong.any():
-                msg = (
-                    f"The feature {feature} is not a finite number in {int(wrong.sum())} of {len(column)} entries; "
-                    f"the model {self.path} can't score them."
-                )
-                raise EventError(msg)
-        return np.stack(values, axis=1)
+        same_length(f"The features of the input {name} of {self.path}", lengths)
+        matrix = np.stack(values, axis=1)
+        require_finite(str(self.path), features, matrix, missing=self.settings.missing)
+        return matrix
 
     def _run(self, rows: _Rows) -> dict[str, NDArray[Any]]:
         """Run the graph in batches of rows with equal numbers of objects; give each output's values [R]."""
@@ -357,23 +333,6 @@ class OnnxScorer:
                 raise ConfigError(msg + f"{wanted_shape}; name a column as {name}:0.")
             chosen[ending] = name, column
         return chosen
-
-    def _session(self) -> Any:
-        return session_of(self.path, self.digest, os.getpid())
-
-
-def _restore(path: str, digest: str, settings: str, content: bytes) -> OnnxScorer:
-    keep_content(digest, content)
-    return OnnxScorer(Path(path), digest, ScorerSettings.model_validate_json(settings))
-
-
-def _padded(matrix: NDArray[Any], counts: NDArray[np.int64], places: int, declared: OnnxInput) -> NDArray[Any]:
-    """Lay the first objects of each event into [N, P, F] or, as declared, [N, F, P]."""
-    padded = np.full((len(counts), places, matrix.shape[1]), declared.fill, dtype=matrix.dtype)
-    kept = np.minimum(counts, places)
-    rows, within = np.repeat(np.arange(len(counts)), kept), ranges(np.zeros_like(kept), kept)
-    padded[rows, within] = matrix[(np.cumsum(counts) - counts)[rows] + within]
-    return padded.swapaxes(1, 2) if declared.features_first else padded
 
 
 def _sizes(each: Any, declared: OnnxInput) -> tuple[Any, Any]:

@@ -118,7 +118,7 @@ def _made(analysis: type[Any], workflow: Workflow, unblind: bool, scored: bool) 
     for name, wanted in settings.scorers.items() if scored else ():
         file = _file(workflow, "scorers", name, workflow.models[name])
         if isinstance(wanted, str):
-            scorers |= scorers_of(analysis.classifiers.get(name, Classifier).load(file), name, analysis.histograms)
+            scorers |= scorers_of(analysis.classifiers.get(name, Classifier).load(file), name, analysis.units())
         else:
             scorers[name] = OnnxScorer.load(file, wanted, _converted(file, wanted) if wanted.xgboost else None)
     made: Processor = analysis(

@@ -18,7 +18,6 @@ from colonnade.execution.cache import stamp
 from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
 from colonnade.execution.skimming import SkimResult, write_skims
-from colonnade.inference import declared_units
 from colonnade.manifest import Dataset
 from colonnade.processor import Shift
 from colonnade.versions import digest, environment
@@ -171,7 +170,7 @@ def _written(
         processor,
         datasets,
         folder,
-        units=declared_units(one_of(processor).histograms),
+        units=one_of(processor).units(),
         provenance={
             "key": key,
             "workflow": str(workflow.path),
