@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from colonnade.errors import ConfigError, nearest
 from colonnade.inference import Inputs, fold_of
 from colonnade.output import write_json
-from colonnade.training.declaration import Model, Trees
+from colonnade.training.declaration import Model
 from colonnade.training.evaluation import (
     MOST_STATISTICAL_ERROR,
     Point,
@@ -155,16 +155,15 @@ def _scorer(
     model: Model, fits: list[Any], sample: Sample, seen: NDArray[np.bool_]
 ) -> Callable[[Inputs, NDArray[np.int64]], NDArray[np.float32]]:
     """Score each event by the network that did not see it; what a model can't score gets 0."""
-    from colonnade.training.export import network_scores, tree_scores
+    from colonnade.training.export import model_scores
 
     folds = fold_of(sample.identity, model.folds)
-    single = tree_scores if isinstance(model.network, Trees) else network_scores
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         scores = np.zeros(len(rows), dtype=np.float32)
         for fold, fitted in enumerate(fits):
             own = np.flatnonzero((folds[rows] == fold) & seen[rows])
-            scores[own] = single(fitted, inputs.take(own))
+            scores[own] = model_scores(fitted, inputs.take(own))
         return scores
 
     return score

@@ -179,20 +179,19 @@ def network_scan(
     everything = read_sample(columns, replace(model, signals=("*",)), name) if model.signals != ("*",) else sample
     fold = fold_of(everything.identity, model.folds)
     return {
-        mass: _scores(model, fits, everything.inputs.take(rows), fold[rows], mass, everything.card.parameter_columns())
+        mass: _scores(fits, everything.inputs.take(rows), fold[rows], mass, everything.card.parameter_columns())
         for mass, rows in events.rows.items()
     }
 
 
-def _scores(model: Model, fits: list[Any], inputs: Inputs, fold: Rows, mass: float, place: slice) -> Floats:
+def _scores(fits: list[Any], inputs: Inputs, fold: Rows, mass: float, place: slice) -> Floats:
     from colonnade.training import export
 
     inputs.event[:, place] = mass
-    score = export.tree_scores if isinstance(model.network, Trees) else export.network_scores
     found = np.zeros(len(fold))
     for number, fitted in enumerate(fits):
         rows = np.flatnonzero(fold == number)
-        found[rows] = score(fitted, inputs.take(rows))
+        found[rows] = export.model_scores(fitted, inputs.take(rows))
     return found
 
 

@@ -25,7 +25,7 @@ from colonnade.training.evaluation import (
     roc,
     significance_scan,
 )
-from colonnade.training.results import Agreement, Evaluation, RocCurve, SignalEvaluation
+from colonnade.training.results import Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import split_events
 
 
@@ -126,7 +126,7 @@ def test_a_shortened_evaluation_says_the_same_with_fewer_numbers(sample):
         importance={},
         negative_weights=(),
         effective_events={},
-        differences=Agreement(0.0),
+        differences={"onnx": 0.0},
     )
     assert Evaluation.from_json(json.loads(json.dumps(whole.to_json())), "here") == whole
     with pytest.raises(ConfigError, match=r"here.*points\.0\.auc"):

@@ -1,7 +1,7 @@
 """From trained networks or trees to one ONNX file, and the comparison of both.
 
 The file has a graph for each fold, with the normalisation inside, and a card. What was trained is compared with what
-will score, and jagged input with the same input padded and masked.
+will score.
 """
 
 from __future__ import annotations
@@ -307,39 +307,6 @@ def network_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
     return scores
 
 
-def padded_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
-    """Score events the way others do, [N, most, G] with a mask: an independent check of the jagged way."""
-    import torch
-
-    members = getattr(network, "networks", [network])
-    logits = sum(_padded_logits(member, inputs) for member in members) / len(members)
-    scores: NDArray[np.float32] = torch.sigmoid(logits - network.log_odds).numpy()
-    return scores
-
-
-def _padded_logits(network: Any, inputs: Inputs) -> Any:
-    import torch
-
-    parts = [network.event_norm(torch.from_numpy(np.ascontiguousarray(inputs.event)))]
-    with torch.no_grad():
-        for name in network.names:
-            counts, flat = inputs.counts[name], inputs.objects[name]
-            most = max(int(counts.max(initial=0)), 1)
-            mask = np.arange(most) < counts[:, np.newaxis]
-            padded = np.zeros((len(counts), most, flat.shape[1]), dtype=np.float32)
-            padded[mask] = flat
-            pool = network.pools[name]
-            normed = network.object_norms[name](torch.from_numpy(padded).reshape(-1, flat.shape[1]))
-            each = pool.each(normed).reshape(len(counts), most, -1) * torch.from_numpy(mask)[:, :, None]
-            total, number = (
-                each.sum(dim=1),
-                torch.from_numpy(mask.sum(axis=1, keepdims=True).astype(np.float32)),
-            )
-            pooled = {"sum": total, "mean": total / number.clamp(min=1.0)}
-            parts += [*(pooled[kind] for kind in pool.pools), number]
-        return network.head(torch.cat(parts, dim=1))[:, 0]
-
-
 def tree_scores(booster: Any, inputs: Inputs) -> NDArray[np.float32]:
     """Score events with xgboost."""
     import xgboost
@@ -347,6 +314,11 @@ def tree_scores(booster: Any, inputs: Inputs) -> NDArray[np.float32]:
     names = [TREE_FEATURE.format(place) for place in range(inputs.event.shape[1])]
     matrix = xgboost.DMatrix(inputs.event, missing=np.nan, feature_names=names)
     return np.asarray(booster.predict(matrix), dtype=np.float32)
+
+
+def model_scores(fitted: Any, inputs: Inputs) -> NDArray[np.float32]:
+    """Score events with what was trained, a network or boosted trees."""
+    return network_scores(fitted, inputs) if hasattr(fitted, "score") else tree_scores(fitted, inputs)
 
 
 def require_equal(what: str, first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

@@ -1,17 +1,24 @@
-"""The networks: dense, and on sets of objects, with their normalisation inside."""
+"""The networks, dense and on sets of objects, with their normalisation inside, and how one is trained."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from colonnade.inference import Card
-from colonnade.training.declaration import Dense, Model, SetNetwork
-from colonnade.training.weights import Scale
+from colonnade.training.declaration import Dense, Model, OwnNetwork, SetNetwork
+from colonnade.training.sample import Sample, Split
+from colonnade.training.trainer import Fitted, Trainer, learn
+from colonnade.training.weights import Scale, fit_scale
 
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -161,3 +168,188 @@ def build_network(model: Model, card: Card, event_scale: Scale, object_scales: d
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Network(model.network, model.normalisation, card, event_scale, object_scales, model.prior_odds)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch reached."""
+
+    number: int
+    loss: float
+    validation: float
+    seconds: float
+
+    @property
+    def merit(self) -> float:
+        """Minus the loss of the validation events."""
+        return -self.validation
+
+
+class _Events:
+    """Events on a device, from which batches are gathered without padding."""
+
+    def __init__(self, sample: Sample, weights: NDArray[np.float64], device: str) -> None:
+        inputs = sample.inputs
+        self.names = [collection.name for collection in sample.card.jagged()]
+        self.event = torch.from_numpy(np.ascontiguousarray(inputs.event)).to(device)
+        self.objects = [torch.from_numpy(inputs.objects[name]).to(device) for name in self.names]
+        counts = [inputs.counts[name] for name in self.names]
+        self.counts = [torch.from_numpy(count).to(device) for count in counts]
+        self.starts = [torch.from_numpy(np.cumsum(count) - count).to(device) for count in counts]
+        self.target = torch.from_numpy(sample.target.astype(np.float32)).to(device)
+        self.weight = torch.from_numpy(weights.astype(np.float32)).to(device)
+        self.background = torch.from_numpy(np.flatnonzero(~sample.target)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def set_background(self, columns: slice, values: NDArray[np.float32]) -> None:
+        """Give background events the parameters drawn for them."""
+        drawn = torch.from_numpy(values).to(self.event.device)
+        for place in range(columns.start, columns.stop):
+            self.event[self.background, place] = drawn[:, place - columns.start]
+
+    def batch(self, rows: Any) -> tuple[Any, ...]:
+        """Gather events and their objects: (event, objects, index, objects, index, ...)."""
+        parts = [self.event[rows]]
+        for objects, counts, starts in zip(self.objects, self.counts, self.starts, strict=True):
+            count = counts[rows]
+            index = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), count)
+            first = torch.cumsum(count, 0) - count
+            place = torch.arange(len(index), device=rows.device) + (starts[rows] - first)[index]
+            parts += [objects[place], index]
+        return tuple(parts)
+
+
+def fit_network(
+    model: Model,
+    sample: Sample,
+    split: Split,
+    weigh: Callable[[Sample], NDArray[np.float64]],
+    *,
+    seed: int,
+    device: str = "cpu",
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+    key: str = "",
+    progress: Callable[[Epoch], None] | None = None,
+) -> Fitted[Epoch]:
+    """Train one network.
+
+    The same arguments give the same network on one machine, whether or not the training was interrupted.
+
+    Parameters
+    ----------
+    model, sample, split
+        What to train, on which events.
+    weigh
+        Gives training weights of mean 1 for a part of the sample.
+    seed
+        Of weights, order of events and background parameters.
+    device
+        `cpu`, `cuda`, ...
+    folder
+        Where a network of the user's own keeps what it needs.
+    checkpoint
+        Where the state is kept after each epoch; a training that finds its own goes on from there.
+    key
+        What the training depends on; a checkpoint of another key is not used.
+    progress
+        Called after each epoch.
+
+    Raises
+    ------
+    FitError
+        If the loss stops being a number.
+    """
+    train, validation = sample.take(split.train), sample.take(split.validation)
+    if isinstance(model.network, OwnNetwork):
+        network = model.network.build(model, sample, split, folder=folder or Path(), seed=seed, device=device)
+    else:
+        event_scale = fit_scale(model.normalisation, train.inputs.event)
+        scales = {name: fit_scale(model.normalisation, values) for name, values in train.inputs.objects.items()}
+        network = build_network(model, sample.card, event_scale, scales, seed)
+    network = network.to(device)
+    if hasattr(network, "optimiser"):
+        optimiser = network.optimiser(model.optimisation.learning_rate)
+    else:
+        optimiser = torch.optim.Adam(_groups(network, model.optimisation.l2), lr=model.optimisation.learning_rate)
+    weights = weigh(train)
+    taught, check = _Events(train, weights, device), _Events(validation, weigh(validation), device)
+    draw = _Parameters(train, weights)
+    check.set_background(draw.columns, draw(validation, (seed, 0)))
+
+    def epoch(number: int) -> Epoch:
+        begin = time.perf_counter()
+        taught.set_background(draw.columns, draw(train, (seed, number)))
+        if hasattr(network, "begin_epoch"):
+            network.begin_epoch(number)
+        for group in optimiser.param_groups:
+            group["lr"] = model.optimisation.rate(number)
+        with torch.random.fork_rng(devices=[] if device == "cpu" else None):
+            torch.manual_seed(seed + 7919 * number)  # for dropout
+            losses = _losses(network, taught, model.optimisation.batch, seed + 7919 * number)
+            loss = learn(network, optimiser, losses)
+        return Epoch(number, loss, _loss(network, check), time.perf_counter() - begin)
+
+    trainer = Trainer(network, optimiser, Epoch, checkpoint=checkpoint, key=key)
+    how = model.optimisation
+    return trainer.run(epoch, rounds=how.epochs, patience=how.patience, progress=progress)
+
+
+class _Parameters:
+    """Draws the hypothesis of background events from the signal's, as often as signal counts in training."""
+
+    def __init__(self, train: Sample, weights: NDArray[np.float64]) -> None:
+        self.columns = train.card.parameter_columns()
+        count = self.columns.stop - self.columns.start
+        values = train.inputs.event[train.target, self.columns]
+        self.values, inverse = (
+            np.unique(values, axis=0, return_inverse=True)
+            if count
+            else (np.zeros((1, 0), dtype=np.float32), np.zeros(len(values), dtype=np.int64))
+        )
+        shares = np.bincount(inverse.ravel(), weights=np.abs(weights[train.target]))
+        self.shares = shares / shares.sum()
+
+    def __call__(self, sample: Sample, seed: tuple[int, ...]) -> NDArray[np.float32]:
+        count = int((~sample.target).sum())
+        if self.values.shape[1] == 0:
+            return np.zeros((count, 0), dtype=np.float32)
+        drawn = np.random.default_rng(seed).choice(len(self.values), size=count, p=self.shares)
+        return np.asarray(self.values[drawn], dtype=np.float32)
+
+
+def _groups(network: Any, l2: float) -> list[dict[str, Any]]:
+    """Penalise weights but not biases: the loss is C + l2 * sum w^2, whose gradient is 2 l2 w."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 2 * l2},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _losses(network: Any, events: _Events, size: int, seed: int) -> Iterator[tuple[Any, int]]:
+    """Yield the loss of each batch of an epoch, in an order drawn from a seed, and the batch's size."""
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events))).to(events.target.device)
+    for low in range(0, len(order), size):
+        rows = order[low : low + size]
+        logits = network(*events.batch(rows))
+        yield _cross_entropy(logits, events.target[rows], events.weight[rows]) / len(rows), len(rows)
+
+
+def _loss(network: Any, events: _Events, size: int = 65536) -> float:
+    network.eval()
+    total = 0.0
+    with torch.no_grad():
+        rows = torch.arange(len(events), device=events.target.device)
+        for low in range(0, len(events), size):
+            part = rows[low : low + size]
+            logits = network(*events.batch(part))
+            total += float(_cross_entropy(logits, events.target[part], events.weight[part]))
+    return total / max(len(events), 1)
+
+
+def _cross_entropy(logits: Any, target: Any, weight: Any) -> Any:
+    """Add up the weighted binary cross entropy of the logits' sigmoid, stable for large logits."""
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")

@@ -135,22 +135,6 @@ class PolicyReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """Largest differences of scores on held-out events.
-
-    Attributes
-    ----------
-    onnx
-        Between onnxruntime and what was trained.
-    padded
-        Between jagged input and the same input padded and masked; None where no input is jagged.
-    """
-
-    onnx: float
-    padded: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation(JsonData):
     """How good a classifier is.
 
@@ -173,7 +157,7 @@ class Evaluation(JsonData):
     effective_events
         Effective number of events of each process.
     differences
-        Between the exported file and what was trained.
+        Largest difference of scores on held-out events; ``onnx``: between the exported file and what was trained.
     """
 
     luminosity: float
@@ -184,7 +168,7 @@ class Evaluation(JsonData):
     importance: Mapping[str, float]
     negative_weights: tuple[PolicyReport, ...]
     effective_events: Mapping[str, float]
-    differences: Agreement
+    differences: Mapping[str, float | None]
 
     def shortened(self) -> Evaluation:
         """Return the same with five digits and fewer points on each curve, for the file beside the model."""

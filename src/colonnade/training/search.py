@@ -29,7 +29,7 @@ from colonnade.training.declaration import Model, Search, Trees
 from colonnade.training.evaluation import Significance, accuracy, best, points_of
 from colonnade.training.results import SearchResult, Trial, TrialPoint
 from colonnade.training.sample import TEST_PART, Sample, read_sample
-from colonnade.training.train import weigher
+from colonnade.training.train import fit_part
 
 
 @dataclass(frozen=True)
@@ -158,29 +158,18 @@ def _run_trial(name: str, columns: Path, significance: Significance, background_
 def _trained_trial(
     name: str, columns: Path, significance: Significance, background_error: float, model: Model
 ) -> Trial:
+    from colonnade.training.export import model_scores
+
     sample = _sample(columns, model.what_is_read(), name)
     split = sample.split(model.folds, 0)
-    seed = 1000 * model.seed
-    if isinstance(model.network, Trees):
-        from colonnade.training.export import tree_scores
-        from colonnade.training.trees import fit_trees
-
-        booster = fit_trees(model, sample, split, weigher(model), seed=seed)
-        rounds = booster.num_boosted_rounds()
-        predict = functools.partial(tree_scores, booster)
-    else:
+    if not isinstance(model.network, Trees):
         import torch
 
-        from colonnade.training.export import network_scores
-        from colonnade.training.fit import fit_network
-
         torch.set_num_threads(1)
-        fitted = fit_network(model, sample, split, weigher(model), seed=seed)
-        rounds = len(fitted.history)
-        predict = functools.partial(network_scores, fitted.network)
+    fitted, rounds = fit_part(model, sample, 0, 1000 * model.seed)
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:  # noqa: ARG001 - the shape of a Score
-        return predict(inputs)
+        return model_scores(fitted, inputs)
 
     points = points_of(sample, score, split.test, float(model.folds if model.folds > 1 else TEST_PART))
     trained = {point.signal: point for point in points_of(sample, score, split.train)}

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from colonnade.training.evaluation import (
     points_of,
     roc,
 )
-from colonnade.training.results import EVALUATION_SUFFIX, Agreement, Evaluation, RocCurve, SignalEvaluation
+from colonnade.training.results import EVALUATION_SUFFIX, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.trainer import SILENT, TrainingProgress
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
@@ -117,8 +117,8 @@ def train_model(
         graphs.append(to_graph(fits[-1], sample.card))
     card = sample.card.model_copy(update={"training": _training_card(model, sample)})
     draft = export.write_model(work / f"{name}.onnx", graphs, card)
-    differences = _verify(model, fits, draft, sample)
-    evaluation = _evaluate(model, draft, sample, significance, background_error, differences)
+    difference = _verify(model, fits, draft, sample)
+    evaluation = _evaluate(model, draft, sample, significance, background_error, difference)
     classifier = export.write_model(
         output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": _summary(evaluation)})
     )
@@ -160,31 +160,73 @@ def _fit_member(
     threads: int,
     progress: TrainingProgress,
 ) -> Any:
-    split = sample.split(model.folds, fold)
     seed = 1000 * model.seed + 100 * member + fold
     key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
     what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
     if model.members > 1:
         what += f", {member + 1} of {model.members}"
-    stem = f"fold{fold}" if member == 0 else f"fold{fold}_{member}"
-    rounds = model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs
-    common: dict[str, Any] = {"seed": seed, "device": device, "key": key}
-    progress.begin(what, rounds)
+    stem = work / (f"fold{fold}" if member == 0 else f"fold{fold}_{member}")
+    progress.begin(what, model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs)
     try:
-        if isinstance(model.network, Trees):
-            from colonnade.training.trees import fit_trees
-
-            common |= {"checkpoint": work / f"{stem}.json", "threads": threads, "progress": progress.round}
-            return fit_trees(model, sample, split, weigher(model), **common)
-        from colonnade.training.fit import Epoch, fit_network
-
-        def told(epoch: Epoch) -> None:
-            progress.round(epoch.number, epoch.loss, epoch.validation)
-
-        common |= {"checkpoint": work / f"{stem}.pt", "folder": work.parent, "progress": told}
-        return fit_network(model, sample, split, weigher(model), **common).network
+        fitted, _ = fit_part(
+            model, sample, fold, seed, checkpoint=stem, key=key, device=device, threads=threads, told=progress.round
+        )
+        return fitted
     finally:
         progress.end()
+
+
+def fit_part(
+    model: Model,
+    sample: Sample,
+    fold: int,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    key: str = "",
+    device: str = "cpu",
+    threads: int = 1,
+    told: Callable[[int, float, float], None] = lambda *_: None,
+) -> tuple[Any, int]:
+    """Train one network, or the trees, of a fold.
+
+    Parameters
+    ----------
+    model, sample, fold
+        What to train, on which events.
+    seed
+        Of its random numbers.
+    checkpoint, key
+        Where the state is kept, without suffix, and what identifies the training.
+    device, threads
+        As in `train_model`.
+    told
+        Called after each round with its number and the losses in training and validation.
+
+    Returns
+    -------
+    fitted
+        The network, or the trees.
+    int
+        The number of epochs, or of trees.
+    """
+    split = sample.split(model.folds, fold)
+    common: dict[str, Any] = {"seed": seed, "device": device, "key": key}
+    if isinstance(model.network, Trees):
+        from colonnade.training.trees import fit_trees
+
+        common["checkpoint"] = None if checkpoint is None else checkpoint.with_suffix(".json")
+        trees = fit_trees(model, sample, split, weigher(model), threads=threads, progress=told, **common)
+        return trees, trees.num_boosted_rounds()
+    from colonnade.training.networks import Epoch, fit_network
+
+    def progress(epoch: Epoch) -> None:
+        told(epoch.number, epoch.loss, epoch.validation)
+
+    if checkpoint is not None:
+        common |= {"checkpoint": checkpoint.with_suffix(".pt"), "folder": checkpoint.parent.parent}
+    fitted = fit_network(model, sample, split, weigher(model), progress=progress, **common)
+    return fitted.network, len(fitted.history)
 
 
 def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
@@ -194,25 +236,17 @@ def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
     return sample.split(1, 0).test, float(TEST_PART)
 
 
-def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> Agreement:
-    """Compare onnxruntime with what was trained, and jagged with padded and masked, on held-out events."""
+def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> float:
+    """Compare onnxruntime with what was trained on held-out events, and return the largest difference of scores."""
     from colonnade.training import export
 
-    worst = Agreement(0.0)
+    worst = 0.0
     for fold, fitted in enumerate(fits):
         rows = sample.split(model.folds, fold).test[:20_000]
         inputs = _complete(sample, rows)
         scores = classifier.run(inputs, np.full(len(rows), fold, dtype=np.int64))
-        if isinstance(model.network, Trees):
-            trained = export.tree_scores(fitted, inputs)
-        else:
-            trained = export.network_scores(fitted, inputs)
-            padded = export.padded_scores(fitted, inputs)
-            if sample.card.jagged():
-                difference = export.require_equal("Jagged and padded scores", scores, padded)
-                worst = replace(worst, padded=max(worst.padded or 0.0, difference))
-        difference = export.require_equal("Trained and exported model", scores, trained)
-        worst = replace(worst, onnx=max(worst.onnx, difference))
+        trained = export.model_scores(fitted, inputs)
+        worst = max(worst, export.require_equal("Trained and exported model", scores, trained))
     return worst
 
 
@@ -232,7 +266,7 @@ def _evaluate(
     sample: Sample,
     significance: Significance,
     background_error: float,
-    differences: Agreement,
+    difference: float,
 ) -> Evaluation:
     folds = fold_of(sample.identity, model.folds) if model.folds > 1 else None
 
@@ -271,7 +305,7 @@ def _evaluate(
             name: effective_number(sample.weight[sample.process == place])
             for place, name in enumerate(sample.processes)
         },
-        differences=differences,
+        differences={"onnx": difference},
     )
 
 
@@ -306,8 +340,7 @@ def _summary(evaluation: Evaluation) -> dict[str, float | None]:
     for point in evaluation.points:
         metrics[f"auc_{point.signal}"] = round(point.auc, 6)
         metrics[f"significance_{point.signal}"] = point.best.z
-    found = {f"difference_{name}": value for name, value in asdict(evaluation.differences).items()}
-    return metrics | {name: value for name, value in found.items() if value is not None}
+    return metrics | {f"difference_{name}": value for name, value in evaluation.differences.items()}
 
 
 def _training_card(model: Model, sample: Sample) -> TrainingCard:

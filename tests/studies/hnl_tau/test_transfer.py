@@ -249,7 +249,7 @@ class TestTransfer:
             work=tmp_path / "work" / "made",
             significance=asimov_significance,
         )
-        assert trained.evaluation.differences.onnx < 1e-5
+        assert trained.evaluation.differences["onnx"] < 1e-5
         assert all(point.auc > 0.75 for point in trained.evaluation.points)
         card = Classifier.load(tmp_path / "made.onnx").card
         assert card.kind == "Transfer"
