@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
-from colonnade.plotting.settings import Caption
+from colonnade.plotting.settings import BACKGROUND_COLOURS, Caption
 from colonnade.plotting.style import Floats, Picture, Plot, canvas, height_in_points, path_part, rows_with_names, ticks
 
 _MASS = "Mass"
@@ -39,7 +39,7 @@ def _draws(found: Mapping[str, Any]) -> Iterator[Picture]:
     sampler = found["settings"]["experiment"]["sampler"]
     for column in found["draws"]:
         unit = f" [{column['unit']}]" if column["unit"] else ""
-        plot = StepPlot(
+        plot = _ComparedPlot(
             np.asarray(column["edges"]),
             (
                 Step("Simulated", np.asarray(column["simulated"]), filled=True),
@@ -74,6 +74,33 @@ def _shapes(found: Mapping[str, Any]) -> Iterator[Picture]:
             caption=_caption(f"{len(values)} bins"),
         ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ComparedPlot(StepPlot):
+    """Two histograms, and below their difference and its error, in percent, of shape (n,) each."""
+
+    difference: Floats
+    difference_error: Floats
+
+    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
+        """Leave room for the difference."""
+        return canvas(panel=True)
+
+    def draw(self, axes: Axes) -> None:
+        """Draw histograms; the panel has the label."""
+        super().draw(axes)
+        axes.set_xlabel("")
+        axes.locator_params(axis="y", prune="lower")
+
+    def draw_panel(self, axes: Axes) -> None:
+        """Draw the difference and its error."""
+        axes.stairs(self.difference, self.edges, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
+        axes.stairs(self.difference_error, self.edges, color="black", linewidth=0.9, linestyle=(0, (1.4, 1.6)))
+        axes.set_ylim(0, 1.3 * float(self.difference.max(initial=1e-12)))
+        axes.set_ylabel("|Diff.| [%]", fontsize=10)
+        axes.set_xlabel(self.label)
+        ticks(axes, count=4)
 
 
 def _example(found: Mapping[str, Any]) -> Iterator[Picture]:

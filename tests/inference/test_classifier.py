@@ -20,7 +20,7 @@ from colonnade.inference import (
     Card,
     Classifier,
     CollectionCard,
-    FeatureCard,
+    Feature,
     ParameterCard,
     fold_of,
     scorers_of,
@@ -38,12 +38,12 @@ JET = np.array([0.02, 0.3], dtype=np.float32)
 CARD = Card(
     name="toy",
     kind="test",
-    event=(FeatureCard(name="mll", unit="GeV"), FeatureCard(name="dphi", unit="rad")),
+    event=(Feature(name="mll", unit="GeV"), Feature(name="dphi", unit="rad")),
     collections=(
         CollectionCard(
             name="jets",
             index="jet_event",
-            features=(FeatureCard(name="jet_pt", unit="GeV"), FeatureCard(name="jet_eta")),
+            features=(Feature(name="jet_pt", unit="GeV"), Feature(name="jet_eta")),
         ),
     ),
 )
@@ -264,7 +264,7 @@ def flipped(folder):
 
 
 def wide():
-    event = (*CARD.event, FeatureCard(name="met", unit="GeV"))
+    event = (*CARD.event, Feature(name="met", unit="GeV"))
     return CARD.model_copy(update={"event": event})
 
 

@@ -16,7 +16,7 @@ CAPTION = Caption(lines=("one", "two"))
 
 
 FIT_LINE = (Line("Fit", CENTERS, 8 * FLAT),)
-BOTH_STEPS = (Step("a", FLAT, filled=True), Step("b", FLAT, 0.1 * FLAT))
+BOTH_STEPS = (Step("a", FLAT, filled=True), Step("b", 2 * FLAT))
 BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
 
 
@@ -26,11 +26,11 @@ BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
         FitPlot(
             EDGES, 9 * FLAT, 3 * FLAT, FIT_LINE, np.array([1, -1, np.nan, 5.0]), "m", shaded=(1, 2), caption=CAPTION
         ),
-        StepPlot(EDGES, BOTH_STEPS, "x", difference=FLAT, difference_error=FLAT, caption=CAPTION),
+        StepPlot(EDGES, BOTH_STEPS, "x", caption=CAPTION),
         StepPlot(EDGES, (Step("a", 10 * FLAT),), "x", curves=(Line("c", CENTERS, FLAT),), scale="log", caption=CAPTION),
         LinePlot(BAND, "x", "y", (1.0,), caption=CAPTION),
     ],
-    ids=["fit", "difference", "log", "lines"],
+    ids=["fit", "steps", "log", "lines"],
 )
 def test_each_kind_of_figure(tmp_path, plot):
     figure = plot.figure()

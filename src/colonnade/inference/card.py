@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +24,9 @@ IDENTITY = ("run", "luminosityBlock", "event")
 FOLD_RULE = "splitmix64(event + splitmix64(luminosityBlock + splitmix64(run))) mod folds"
 
 
-class FeatureCard(Settings):
-    """One input column: an observable's name and its unit."""
+@dataclass(frozen=True)
+class Feature:
+    """An observable that is an input of a model, with its unit ('' for a pure number, 'GeV', 'rad', ...)."""
 
     name: str
     unit: str = ""
@@ -44,7 +46,7 @@ class CollectionCard(Settings):
 
     name: str
     index: str
-    features: tuple[FeatureCard, ...] = Field(min_length=1)
+    features: tuple[Feature, ...] = Field(min_length=1)
     leading: int | None = Field(default=None, ge=1)
     fill: tuple[float | None, ...] = ()
 
@@ -110,7 +112,7 @@ class Card(Settings):
     format: Literal[1] = 1
     name: str
     kind: str
-    event: tuple[FeatureCard, ...] = ()
+    event: tuple[Feature, ...] = ()
     collections: tuple[CollectionCard, ...] = ()
     parameters: tuple[ParameterCard, ...] = ()
     image: dict[str, Any] | None = None
@@ -139,7 +141,7 @@ class Card(Settings):
             raise ValueError(msg)
         return self
 
-    def features(self) -> tuple[FeatureCard, ...]:
+    def features(self) -> tuple[Feature, ...]:
         """List every observable the model needs: per event first, then per object."""
         objects = (collection.features for collection in self.collections)
         return self.event + tuple(itertools.chain.from_iterable(objects))

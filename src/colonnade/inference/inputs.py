@@ -169,7 +169,7 @@ def flat_feature(name: str, column: Any, counts: NDArray[np.int64] | None) -> ND
 
 
 def column_of(model: str, feature: Any, observables: Mapping[str, Any]) -> Any:
-    """Return the column of a feature, a `FeatureCard` or a name; what an event lacks is not a number.
+    """Return the column of a feature, a `Feature` or a name; what an event lacks is not a number.
 
     Raises
     ------

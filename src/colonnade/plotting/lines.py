@@ -189,8 +189,6 @@ class Step:
         Its name in the legend.
     values : numpy.ndarray
         Shape (n,).
-    errors : numpy.ndarray, optional
-        Shape (n,).
     colour : str
         As matplotlib understands it; empty for the next of the palette.
     filled : bool
@@ -199,14 +197,13 @@ class Step:
 
     title: str
     values: Floats
-    errors: Floats | None = None
     colour: str = ""
     filled: bool = False
 
 
 @dataclass(frozen=True)
 class StepPlot(Plot):
-    """Histograms over each other, with curves, and a difference below where there is one.
+    """Histograms over each other, with curves.
 
     Attributes
     ----------
@@ -217,8 +214,6 @@ class StepPlot(Plot):
         Of the axes, with units.
     curves : tuple of Line
         Drawn over them.
-    difference, difference_error : numpy.ndarray, optional
-        Shape (n,), in percent, for a panel below.
     scale : str
         Of the vertical axis, linear or log.
     """
@@ -228,13 +223,7 @@ class StepPlot(Plot):
     label: str
     quantity: str = "Fraction of events"
     curves: tuple[Line, ...] = ()
-    difference: Floats | None = None
-    difference_error: Floats | None = None
     scale: Literal["linear", "log"] = "linear"
-
-    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
-        """Leave room for the difference, where there is one."""
-        return canvas(panel=self.difference is not None)
 
     def draw(self, axes: Axes) -> None:
         """Draw histograms and curves."""
@@ -243,28 +232,12 @@ class StepPlot(Plot):
             colour = step.colour or _COLOURS[index % len(_COLOURS)]
             look: dict[str, Any] = {"fill": True, "alpha": 0.35, "linewidth": 0} if step.filled else {"linewidth": 1.5}
             handles.append(axes.stairs(step.values, self.edges, color=colour, label=step.title, **look))
-            if step.errors is not None:
-                centres = 0.5 * (self.edges[1:] + self.edges[:-1])
-                axes.errorbar(centres, step.values, step.errors, fmt="none", ecolor=colour, elinewidth=0.8)
         handles += _draw_curves(axes, self.curves)
         finish(axes, self.caption, handles, logarithmic=self.scale == "log")
         axes.set_xlim(self.edges[0], self.edges[-1])
         axes.set_ylabel(self.quantity)
-        if self.difference is None:
-            axes.set_xlabel(self.label)
-        ticks(axes, prune=None if self.difference is None else "lower")
-
-    def draw_panel(self, axes: Axes) -> None:
-        """Draw the difference and its error."""
-        if self.difference is None:
-            return
-        axes.stairs(self.difference, self.edges, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
-        if self.difference_error is not None:
-            axes.stairs(self.difference_error, self.edges, color="black", linewidth=0.9, linestyle=_DASHES["dotted"])
-        axes.set_ylim(0, 1.3 * float(self.difference.max(initial=1e-12)))
-        axes.set_ylabel("|Diff.| [%]", fontsize=10)
         axes.set_xlabel(self.label)
-        ticks(axes, count=4)
+        ticks(axes)
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Line]) -> list[Artist]:

@@ -6,10 +6,10 @@ this package is light; torch and xgboost are imported by the modules that use th
 
 from __future__ import annotations
 
+from colonnade.inference import Feature
 from colonnade.training.declaration import (
     Collection,
     Dense,
-    Feature,
     Model,
     Optimisation,
     OwnNetwork,
@@ -17,8 +17,9 @@ from colonnade.training.declaration import (
     Search,
     SetNetwork,
     Trees,
+    load_models,
+    load_searches,
 )
-from colonnade.training.model_files import load_models, load_searches
 
 __all__ = [
     "Collection",

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from colonnade.config import Settings, parse_settings, read_json
 from colonnade.errors import ColonnadeError, ConfigError, InputError, MissingColumnError, nearest
-from colonnade.execution import NO_PROGRESS, ExecutorSettings, Progress, ResultCache, run_datasets
+from colonnade.execution import run_datasets
 from colonnade.inference import IDENTITY, fold_of
 from colonnade.manifest import Dataset
 from colonnade.output import replacing, write_json
@@ -142,43 +142,36 @@ def _to_stream(table: Any) -> np.ndarray[Any, Any]:
 class _Dump:
     """A mixin in front of an analysis class whose `process` returns columns instead of histograms."""
 
-    dumped: Sequence[str] | None
-    wanted_regions: Sequence[str]
-    folds: int
     dumped_shift: str
-    dumped_type: str
+    wanted: Mapping[str, Any]  # arguments of _table
 
     def process(self, events: Any) -> dict[str, dict[str, Any]]:
         dataset = events.metadata["dataset"]
         produced = self.columns(events, self.dumped_shift)  # type: ignore[attr-defined]  # the analysis's
         is_data = events.metadata.get("kind") == "data" or "genWeight" not in ak.fields(events)
         sumw = len(events) if is_data else np.asarray(events.genWeight, dtype=np.float64).sum()
-        table = _table(produced, dataset, self.dumped, self.wanted_regions, self.folds, self.dumped_type)
-        result = {"histograms": {"columns": ColumnBlock([table])}, "events": len(events), "sumw": float(sumw)}
-        return {dataset: result}
+        block = ColumnBlock([_table(produced, dataset, **self.wanted)])
+        return {dataset: {"histograms": {"columns": block}, "events": len(events), "sumw": float(sumw)}}
 
 
-def _dumping(
-    processor: Any, observables: Sequence[str] | None, regions: Sequence[str], folds: int, shift: str, dtype: str
-) -> Any:
+def _dumping(processor: Any, shift: str, **wanted: Any) -> Any:
     """Make a processor of the same analysis that gives columns; its class derives from the analysis's.
 
     So execution finds the modules of the user's project that workers need, as it does for the analysis
     itself.
     """
-    kind = type("Columns", (_Dump, type(processor)), {"__module__": __name__})
     dump = copy.copy(processor)
-    dump.__class__ = kind
-    dump.dumped, dump.wanted_regions, dump.folds = observables, tuple(regions), folds
-    dump.dumped_shift, dump.dumped_type = shift, dtype
+    dump.__class__ = type("Columns", (_Dump, type(processor)), {"__module__": __name__})
+    dump.dumped_shift, dump.wanted = shift, wanted
     return dump
 
 
 def _table(
     produced: Mapping[str, Any],
     dataset: str,
+    *,
     observables: Sequence[str] | None,
-    wanted: Sequence[str],
+    regions: Sequence[str],
     folds: int,
     dtype: str,
 ) -> Any:
@@ -196,8 +189,8 @@ def _table(
     for place, mask in enumerate(produced["regions"].values()):
         bits |= np.asarray(mask, dtype=np.uint64) << np.uint64(place)
     keep = np.ones(len(weight), dtype=bool)
-    if wanted:
-        keep = np.any([np.asarray(produced["regions"][name]) for name in wanted], axis=0)
+    if regions:
+        keep = np.any([np.asarray(produced["regions"][name]) for name in regions], axis=0)
     columns: dict[str, Any] = {
         name: pa.array(np.asarray(produced[name], dtype=np.int64)[keep]) for name in IDENTITY if name in produced
     }
@@ -224,13 +217,8 @@ def write_columns(
     folds: int = 1,
     shift: str = "nominal",
     dtype: str = "float32",
-    cache: ResultCache | None = None,
-    executor: ExecutorSettings | None = None,
-    chunk_size: int = 100_000,
-    schema: str | None = None,
-    allow_loss: float = 0.0,
     provenance: Mapping[str, Any] | None = None,
-    progress: Progress = NO_PROGRESS,
+    **running: Any,
 ) -> ColumnsCard:
     """Run an analysis over datasets and write its columns.
 
@@ -256,10 +244,10 @@ def write_columns(
         Which variation of the objects: a name on the variation axis.
     dtype
         Of the observables.
-    cache, executor, chunk_size, schema, allow_loss, progress
-        As in `run_datasets`.
     provenance
         What to note.
+    **running
+        cache, executor, chunk_size, schema, allow_loss and progress, as in `run_datasets`.
 
     Raises
     ------
@@ -280,20 +268,11 @@ def write_columns(
     if len(declared) > _MOST_REGIONS:
         msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
         raise ConfigError(msg)
-    dump: Any = _dumping(example, observables, regions, folds, shift, dtype)
+    wanted = {"observables": observables, "regions": tuple(regions), "folds": folds, "dtype": dtype}
+    dump: Any = _dumping(example, shift, **wanted)
     if isinstance(processor, Mapping):
-        dump = {era: _dumping(one, observables, regions, folds, shift, dtype) for era, one in processor.items()}
-    result = run_datasets(
-        dump,
-        datasets,
-        luminosity=luminosity,
-        cache=cache,
-        executor=executor,
-        chunk_size=chunk_size,
-        schema=schema,
-        allow_loss=allow_loss,
-        progress=progress,
-    )
+        dump = {era: _dumping(one, shift, **wanted) for era, one in processor.items()}
+    result = run_datasets(dump, datasets, luminosity=luminosity, **running)
     about = {dataset.metadata.process: dataset.metadata for dataset in datasets}
     blocks: Mapping[str, Any] = result.histograms["columns"]
     processes: dict[str, ProcessCard] = {}

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import runpy
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ValidationError
 
-from colonnade.errors import ConfigError, nearest
-from colonnade.inference import Card, CollectionCard, FeatureCard, ParameterCard
+from colonnade.errors import ColonnadeError, ConfigError, nearest
+from colonnade.inference import Card, CollectionCard, Feature, ParameterCard
+
+T = TypeVar("T")
 
 # what each of them does is said in `training.weights`
 WEIGHTINGS = (
@@ -53,14 +57,6 @@ def _positive(what: str, value: float) -> None:
     if not value > 0:
         msg = f"{what} = {value} must be greater than 0."
         raise ConfigError(msg)
-
-
-@dataclass(frozen=True)
-class Feature:
-    """An observable that is an input of the model, with its unit ('' for a pure number, 'GeV', 'rad', ...)."""
-
-    name: str
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -392,20 +388,16 @@ class Model:
         values
             The values that each parameter took in training.
         """
-
-        def cards(features: tuple[Feature, ...]) -> tuple[FeatureCard, ...]:
-            return tuple(FeatureCard(name=feature.name, unit=feature.unit) for feature in features)
-
         try:
             return Card(
                 name=name,
                 kind=type(self.network).__name__,
-                event=cards(self.event),
+                event=self.event,
                 collections=tuple(
                     CollectionCard(
                         name=collection.name,
-                        index=index_name(collection.name),
-                        features=cards(collection.features),
+                        index=f"{collection.name.removesuffix('s')}_event",
+                        features=collection.features,
                         leading=collection.leading,
                         fill=collection.fills(),
                     )
@@ -419,8 +411,9 @@ class Model:
                 candidates=bool(self.candidates),
                 folds=self.folds,
             )
-        except ValueError as error:
-            msg = f"The model {name} declares features that can't be used: {_reason(error)}."
+        except ValidationError as error:
+            why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            msg = f"The model {name} declares features that can't be used: {why}."
             raise ConfigError(msg) from error
 
 
@@ -450,11 +443,57 @@ class Search:
                 raise ConfigError(msg)
 
 
-def _reason(error: ValueError) -> str:
-    text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
-    return text.removeprefix("Value error, ").rstrip(".")
+def load_models(path: str | Path) -> dict[str, Model]:
+    """Run a model file and collect what it declares, `NAME = Model(...)`, in its order.
+
+    The one called `model` is what `colonnade train` trains; others are variants, for comparison.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run or declares no `model`.
+    """
+    place = Path(path)
+    models = _declared(_names_of(place), Model)
+    if "model" not in models:
+        msg = f"{place} declares no `model = Model(...)`{nearest('model', models)}."
+        raise ConfigError(msg)
+    return models
 
 
-def index_name(collection: str) -> str:
-    """Name the graph's input that tells each object's event: `jets` -> `jet_event`."""
-    return f"{collection.removesuffix('s')}_event"
+def load_searches(path: str | Path) -> dict[str, Search]:
+    """Run a model file and collect the searches it declares.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be run.
+    """
+    return _declared(_names_of(Path(path)), Search)
+
+
+def _names_of(place: Path) -> dict[str, Any]:
+    if not place.is_file():
+        msg = f"There is no model file {place}."
+        raise ConfigError(msg)
+    # a model file may import modules of its project, such as those beside the analyses
+    project = str(place.resolve().parent.parent)
+    if project not in sys.path:
+        sys.path.insert(0, project)
+    try:
+        return runpy.run_path(str(place))
+    except ColonnadeError as error:
+        msg = f"{place}: {error}"
+        raise ConfigError(msg) from error
+    except Exception as error:  # whatever the user's file raises
+        msg = f"The model file {place} can't be run: {type(error).__name__}: {error}."
+        raise ConfigError(msg) from error
+
+
+def _declared(names: Mapping[str, Any], kind: type[T]) -> dict[str, T]:
+    """Collect a file's values of a kind, those of its dictionaries included."""
+    found = {name: value for name, value in names.items() if isinstance(value, kind)}
+    for values in names.values():
+        if isinstance(values, dict):
+            found |= {str(key): value for key, value in values.items() if isinstance(value, kind)}
+    return found
