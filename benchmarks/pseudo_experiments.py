@@ -94,7 +94,7 @@ def plain_experiment(sampler: Sampler, settings: PseudoExperimentSettings, index
         return np.concatenate([[0.0], np.cumsum(table.content(np.array([values]))[0])])
 
     def gradient(_: np.ndarray, *values: float) -> np.ndarray:
-        slopes = table.expect(np.array([values])).gradient[0].T
+        slopes = table.expect(np.array([values]))[1][0].T
         return np.concatenate([np.zeros((len(slopes), 1)), np.cumsum(slopes, axis=1)], axis=1)
 
     names = [f"a{index}" for index in range(table.parameters)]

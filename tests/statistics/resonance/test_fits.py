@@ -33,8 +33,7 @@ from colonnade.statistics.resonance import (
     signed_significance,
     significances,
 )
-from colonnade.statistics.resonance.batch import Costs
-from colonnade.statistics.resonance.newton import minimise
+from colonnade.statistics.resonance.newton import Costs, minimise
 
 EDGES = np.linspace(132.0, 168.0, 37)
 WINDOW = (144.0, 156.0)

@@ -64,7 +64,6 @@ from colonnade.statistics.resonance.backgrounds import (
 from colonnade.statistics.resonance.batch import (
     BackgroundFits,
     BumpFits,
-    CostName,
     SignalFits,
     fit_backgrounds,
     fit_bumps,
@@ -72,6 +71,7 @@ from colonnade.statistics.resonance.batch import (
 )
 from colonnade.statistics.resonance.checks import check_wilks, closure, f_test, spurious_signal
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
+from colonnade.statistics.resonance.newton import CostName
 from colonnade.statistics.resonance.results import BackgroundFit, BumpFit, SignalShapeFit, Significances
 from colonnade.statistics.resonance.search import Bumps, BumpSearch, search_bumps
 from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal, signal_shape

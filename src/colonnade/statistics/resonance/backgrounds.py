@@ -1,7 +1,7 @@
 """Smooth background shapes, each normalised on the range that is fitted.
 
-Every shape is, on a range, a sum of fixed functions of the observable (`Linear`: polynomials) or the
-exponential of one (`LogLinear`: the exponential family). So a fit needs only the functions' values at a few
+Every shape is, on a range, a sum of fixed functions of the observable (`linear`: polynomials) or the
+exponential of one (`log`: the exponential family). So a fit needs only the functions' values at a few
 points of each bin: bin integrals, gradients and second derivatives follow, and thousands of fits share one
 table. Within a fit the functions are made orthonormal on the range, as powers of x or of log(x) are nearly
 parallel on a narrow one.
@@ -22,6 +22,7 @@ from scipy.special import comb
 from colonnade.errors import ConfigError, nearest
 
 Array = NDArray[np.float64]
+Bends = Callable[[Array], Array]
 S = TypeVar("S")
 
 # Gauss-Legendre points in a bin: four integrate a polynomial of degree 7 exactly; for exp(-x / 100) in bins
@@ -67,16 +68,11 @@ class Background(ABC):
         """Values of the fixed functions at x: shape x.shape + (parameters + 1,), the constant first."""
 
 
-class _LogLinear(Background):
-    """exp(a0 + sum of c_i t_i(x)): the yield takes a0's place."""
-
-    kind = "log"
-
-
 @dataclass(frozen=True)
-class Exponential(_LogLinear):
+class Exponential(Background):
     """exp(-c1 x)."""
 
+    kind = "log"
     names = ("c1",)
     label = "exponential"
 
@@ -86,9 +82,10 @@ class Exponential(_LogLinear):
 
 
 @dataclass(frozen=True)
-class QuadraticExponential(_LogLinear):
+class QuadraticExponential(Background):
     """exp(-c1 x + c2 x^2)."""
 
+    kind = "log"
     names = ("c1", "c2")
     label = "exponential with quadratic"
 
@@ -98,7 +95,7 @@ class QuadraticExponential(_LogLinear):
 
 
 @dataclass(frozen=True)
-class PolyLogExponential(_LogLinear):
+class PolyLogExponential(Background):
     """(1 - z)^c0 z^(c1 + c2 log z) with z = x / sqrt(s).
 
     Parameters
@@ -109,6 +106,7 @@ class PolyLogExponential(_LogLinear):
 
     sqrt_s: float = 13000.0
 
+    kind = "log"
     names = ("c0", "c1", "c2")
     label = "poly-log-exponential"
 
@@ -264,25 +262,6 @@ def make_shape(shapes: Mapping[str, Callable[..., S]], what: str, name: str, opt
         raise ConfigError(msg) from error
 
 
-@dataclass(frozen=True, eq=False)
-class Expectation:
-    """Expected bin contents of `rows` fits, and what their derivatives are made of.
-
-    Attributes
-    ----------
-    content : array of shape (rows, bins)
-        Expected events in each bin.
-    gradient : array of shape (rows, bins, parameters)
-        Derivatives of the content.
-    density : array of shape (rows, bins * nodes), or None
-        Weighted density at the nodes, where the content is not linear in the parameters.
-    """
-
-    content: Array
-    gradient: Array
-    density: Array | None
-
-
 class BackgroundTable:
     """A shape tabulated on bins.
 
@@ -321,12 +300,16 @@ class BackgroundTable:
             self._triangle = np.eye(self.parameters)
             self._functions = np.einsum("kq,kqp->kp", self._weights, values)
 
-    def expect(self, coefficients: Array) -> Expectation:
-        """Return expected contents and gradients for coefficients of shape (rows, parameters)."""
+    def expect(self, coefficients: Array) -> tuple[Array, Array, Bends]:
+        """Return contents and gradients for coefficients of shape (rows, parameters), and what gives the curvature.
+
+        Their shapes are (rows, bins) and (rows, bins, parameters). The latter takes a slope of shape (rows, bins) and
+        sums it times the contents' second derivatives over the bins: (rows, parameters, parameters), or (rows, 0, 0)
+        where these are all 0.
+        """
         if self.shape.kind == "linear":
-            content = coefficients @ self._functions.T
             gradient = np.broadcast_to(self._functions, (len(coefficients), *self._functions.shape))
-            return Expectation(content, gradient, None)
+            return coefficients @ self._functions.T, gradient, lambda slope: np.zeros((len(slope), 0, 0))
         with np.errstate(over="ignore"):
             density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
         nodes = density.reshape(len(coefficients), self.bins, -1)
@@ -334,7 +317,12 @@ class BackgroundTable:
         # one small matrix product a bin
         with np.errstate(invalid="ignore", over="ignore"):
             gradient = np.matmul(nodes.transpose(1, 0, 2), functions).transpose(1, 0, 2)
-        return Expectation(nodes.sum(axis=2), gradient, density)
+
+        def bends(slope: Array) -> Array:
+            weighted = density * np.repeat(slope, self._weights.shape[1], axis=1)
+            return np.asarray((weighted @ self._pairs).reshape(len(slope), self.parameters, self.parameters))
+
+        return nodes.sum(axis=2), gradient, bends
 
     def content(self, coefficients: Array) -> Array:
         """Return expected contents, shape (rows, bins)."""
@@ -342,13 +330,6 @@ class BackgroundTable:
             return np.asarray(coefficients @ self._functions.T)
         density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
         return np.asarray(density.reshape(len(coefficients), self.bins, -1).sum(axis=2))
-
-    def curvature(self, expectation: Expectation, slope: Array) -> Array:
-        """Sum over bins of slope, shape (rows, bins), times the content's second derivatives."""
-        if expectation.density is None:
-            return np.zeros((len(slope), 0, 0))
-        weighted = expectation.density * np.repeat(slope, self._weights.shape[1], axis=1)
-        return np.asarray((weighted @ self._pairs).reshape(len(slope), self.parameters, self.parameters))
 
     def start(self, counts: Array, used: NDArray[np.bool_]) -> Array:
         """Guess coefficients from contents of shape (rows, bins), by weighted least squares.
@@ -391,7 +372,7 @@ class BackgroundTable:
         jacobian = np.eye(self.parameters)
         if self.shape.kind == "log":
             # gradient of the yield with respect to the raw coefficients, whose first function is 1
-            content = self.expect(coefficients[None]).gradient[0].sum(axis=0) @ self._triangle
+            content = self.expect(coefficients[None])[1][0].sum(axis=0) @ self._triangle
             jacobian[0] = content
             return np.concatenate([content[:1], raw[1:]]), jacobian @ np.linalg.inv(self._triangle)
         # each coefficient over the yield; a polynomial's constant says nothing beyond the yield

@@ -1,136 +1,20 @@
 """Fits of many spectra at once, one a row: vectorised Newton steps on the exact binned cost.
 
-The fits of one spectrum in `colonnade.statistics.resonance.fits` are the first row of these. Each minimises one of
-three costs, which are of the size of a chi-squared:
-
-============ ========================================== =======================================
-name         cost of a bin (content n, sum w^2 v)       use it for
-============ ========================================== =======================================
-poisson      2 [mu - n + n ln(n / mu)]                  data, toys, expectation at a luminosity
-poisson_mc   n / v times the same                       weighted events, as many as simulated
-chi2         (n - mu)^2 / v                             weighted events
-============ ========================================== =======================================
-
-The first is Baker's and Cousins' likelihood ratio (NIM 221 (1984) 437), the second Bohm's and Zech's scaled
-Poisson (NIM A 748 (2014) 1), both as iminuit has them; the third is Cowan's (note "Error analysis with
-weighted events"). A bin with v = 0 has no weight in `chi2`: drop it here, or merge it first
-(`Spectrum.merged`). In `poisson_mc` it takes the median scale of the others; in `poisson` an empty bin counts
-as what it is.
+The fits of one spectrum in `colonnade.statistics.resonance.fits` are the first row of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.resonance.backgrounds import BackgroundTable
-from colonnade.statistics.resonance.newton import Minimum, minimise
+from colonnade.errors import FitError
+from colonnade.statistics.resonance.backgrounds import BackgroundTable, Bends
+from colonnade.statistics.resonance.newton import CostName, Costs, Minimum, Objective, Rows, minimise
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.intp]
-Bends = Callable[[Array], Array]
-CostName = Literal["poisson", "poisson_mc", "chi2"]
-
-
-class Costs:
-    """The cost of many spectra with the same bins.
-
-    Parameters
-    ----------
-    name
-        Which cost.
-    counts : array of shape (rows, bins)
-        Contents.
-    variances : array of shape (rows, bins), optional
-        Sums of squared weights; needed by `poisson_mc` and `chi2`.
-    used : array of shape (bins,), optional
-        Which bins count; all where left out.
-    """
-
-    def __init__(
-        self,
-        name: CostName,
-        counts: Array,
-        variances: Array | None = None,
-        used: NDArray[np.bool_] | None = None,
-    ) -> None:
-        costs = get_args(CostName)
-        if name not in costs:
-            msg = f"there is no cost {name!r}{nearest(name, costs)}; there are {', '.join(costs)}."
-            raise ConfigError(msg)
-        self.name = name
-        self.counts = counts
-        self.used = np.ones(counts.shape[1], dtype=np.bool_) if used is None else used
-        factor = np.broadcast_to(self.used.astype(np.float64), counts.shape)
-        if name != "poisson":
-            if variances is None:
-                msg = f"the cost {name} needs the sum of squared weights of each bin."
-                raise FitError(msg)
-            known = (variances > 0) & self.used
-            safe = np.where(known, variances, 1.0)
-            if name == "chi2":
-                factor = np.where(known, 1.0 / safe, 0.0)
-            else:
-                scale: Array = np.where(known, np.abs(counts) / safe, np.nan)
-                # as iminuit does: an empty bin is worth as much as the typical one
-                filled = known.any(axis=1)
-                typical = np.ones(len(counts))
-                typical[filled] = np.nanmedian(scale[filled], axis=1)
-                scale = np.where(np.isnan(scale), typical[:, None], scale)
-                factor = np.asarray(scale * self.used, dtype=np.float64)
-        self.factor = factor
-        self.bins_used = (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
-
-    def value(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
-        """Cost of each row, shape (rows,); infinite where an expectation is below 0."""
-        counts, factor = self.counts[rows], self.factor[rows]
-        if self.name == "chi2":
-            return np.asarray((factor * (counts - content) ** 2).sum(axis=1))
-        filled = counts > 0
-        safe = np.where(filled, counts, 1.0)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = content / safe - 1
-            likelihood = safe * (ratio - np.log1p(ratio))
-            rest = content - counts
-            if (counts < 0).any():
-                # the n ln n of a negative sum is left out, which keeps the right gradient
-                rest = np.where(counts < 0, rest - counts * np.log(content), rest)
-            each = np.where(filled, likelihood, rest)
-            inside = (content > 0) | ((content == 0) & (counts == 0)) | (factor == 0)
-            total = 2 * np.where(factor == 0, 0.0, factor * each).sum(axis=1)
-        return np.where(inside.all(axis=1) & np.isfinite(total), total, np.inf)
-
-    def slopes(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> tuple[Array, Array]:
-        """First and second derivative of each bin's cost by its expectation, both (rows, bins)."""
-        counts, factor = self.counts[rows], self.factor[rows]
-        if self.name == "chi2":
-            return 2 * factor * (content - counts), 2 * np.broadcast_to(factor, content.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(factor == 0, 0.0, counts / content)
-            first = 2 * factor * (1 - ratio)
-            second = 2 * factor * np.where(factor == 0, 0.0, ratio / content)
-        return first, second
-
-    def check_bins(self, parameters: int, label: str) -> None:
-        """Refuse bins that are too few for any row.
-
-        Raises
-        ------
-        FitError
-            If there are more parameters than bins.
-        """
-        bins = int(self.bins_used.max(initial=0))
-        if bins < parameters:
-            msg = (
-                f"{bins} fitted bins can't determine the {parameters} parameters of {label}; use narrower bins, a "
-                "wider range or a simpler shape."
-            )
-            raise FitError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,46 +97,11 @@ class BumpFits(SignalFits):
     both: BackgroundFits
 
 
-class Model(Protocol):
-    """Expected contents of the bins of many fits; parameters have the shape (rows, parameters)."""
-
-    def content(self, parameters: Array, rows: Rows) -> Array:
-        """Return the contents of rows, shape (rows, bins)."""
-
-    def expect(self, parameters: Array, rows: Rows) -> tuple[Array, Array, Bends]:
-        """Return contents, their gradient of shape (rows, bins, parameters), and what gives their curvature.
-
-        The latter takes a slope of shape (rows, bins), and sums it times the second derivatives over the bins: the
-        square block of the first parameters of which any derivative is not 0, shape (rows, some, some).
-        """
-
-
-class Objective:
-    """The cost of a model, with the exact derivatives that Newton's method needs."""
-
-    def __init__(self, model: Model, costs: Costs) -> None:
-        self._model, self._costs = model, costs
-
-    def value(self, parameters: Array, rows: Rows) -> Array:
-        """Return the cost of each row, shape (rows,)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._costs.value(self._model.content(parameters, rows), rows)
-
-    def derivatives(self, parameters: Array, rows: Rows) -> tuple[Array, Array]:
-        """Return gradients (rows, parameters) and Hessians (rows, parameters, parameters)."""
-        content, gradient, bends = self._model.expect(parameters, rows)
-        first, second = self._costs.slopes(content, rows)
-        hessian = np.matmul(gradient.transpose(0, 2, 1), gradient * second[..., None])
-        curvature = bends(first)
-        some = curvature.shape[-1]
-        hessian[:, :some, :some] += curvature
-        return np.matmul(first[:, None, :], gradient)[:, 0], hessian
-
-
-class _Background:
+class _Background(Objective):
     """A background shape and, where there is a template (rows, bins), a signal of free size as the last parameter."""
 
-    def __init__(self, table: BackgroundTable, template: Array | None = None) -> None:
+    def __init__(self, costs: Costs, table: BackgroundTable, template: Array | None = None) -> None:
+        super().__init__(costs)
         self._table, self._template = table, template
 
     def content(self, parameters: Array, rows: Rows) -> Array:
@@ -262,19 +111,19 @@ class _Background:
 
     def expect(self, parameters: Array, rows: Rows) -> tuple[Array, Array, Bends]:
         count = self._table.parameters
-        expected = self._table.expect(parameters[:, :count])
-        content, gradient = expected.content, expected.gradient
+        content, gradient, bends = self._table.expect(parameters[:, :count])
         if self._template is not None:
             template = self._template[rows]
             content = content + parameters[:, count:] * template
             gradient = np.concatenate([gradient, template[..., None]], axis=2)
-        return content, gradient, lambda slope: self._table.curvature(expected, slope)
+        return content, gradient, bends
 
 
-class _Signal:
+class _Signal(Objective):
     """A signal of free size on a background that is known: contents and templates of shape (rows, bins)."""
 
-    def __init__(self, background: Array, template: Array) -> None:
+    def __init__(self, costs: Costs, background: Array, template: Array) -> None:
+        super().__init__(costs)
         self._background, self._template = background, template
 
     def content(self, parameters: Array, rows: Rows) -> Array:
@@ -304,7 +153,7 @@ def fit_backgrounds(
     used : array of shape (bins,), optional
         Which bins are fitted: the sidebands, say. The shape is normalised on all bins.
     cost, variances
-        See the head of this module.
+        See `colonnade.statistics.resonance.newton`.
 
     Raises
     ------
@@ -314,7 +163,7 @@ def fit_backgrounds(
     costs = _costs(counts, cost, variances, used)
     _check_bins(table, costs, table.parameters)
     start = table.start(np.maximum(costs.counts, 0.0), costs.used)
-    found = minimise(Objective(_Background(table), costs), start, _limits(table, signal=False))
+    found = minimise(_Background(costs, table), start, _limits(table, signal=False))
     return _background(table, costs, found, found.converged)
 
 
@@ -351,7 +200,7 @@ def fit_signals(
         with np.errstate(divide="ignore"):
             reach = np.where(parts > 0, content / np.where(parts > 0, parts, 1.0), np.inf)
         lower = -reach.min(axis=1, keepdims=True) * (1 - 1e-12)
-    found = minimise(Objective(_Signal(content, parts), costs), np.zeros((len(parts), 1)), lower)
+    found = minimise(_Signal(costs, content, parts), np.zeros((len(parts), 1)), lower)
     converged = found.converged & good
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(2.0 / found.hessian[:, 0, 0])
@@ -398,7 +247,7 @@ def fit_bumps(
     guess = table.start(np.maximum(costs.counts, 0.0), costs.used)
     begin = np.where(alone.converged[:, None], alone.coefficients, guess)
     start = np.concatenate([begin, np.zeros((len(parts), 1))], axis=1)
-    found = minimise(Objective(_Background(table, parts), costs), start, _limits(table, signal=True))
+    found = minimise(_Background(costs, table, parts), start, _limits(table, signal=True))
     # the comparison needs both
     converged = found.converged & alone.converged
     both = _background(table, costs, found, converged)

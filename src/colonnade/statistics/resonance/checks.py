@@ -14,8 +14,9 @@ from scipy.special import fdtrc
 
 from colonnade.errors import FitError
 from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
-from colonnade.statistics.resonance.batch import CostName, fit_bumps
+from colonnade.statistics.resonance.batch import fit_bumps
 from colonnade.statistics.resonance.fits import fit_background
+from colonnade.statistics.resonance.newton import CostName
 from colonnade.statistics.resonance.results import Goodness, Numbers, Record, ShapeField
 from colonnade.statistics.resonance.signals import Signal
 from colonnade.statistics.resonance.spectrum import Spectrum

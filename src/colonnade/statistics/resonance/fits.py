@@ -11,21 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
+from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, Bends
 from colonnade.statistics.resonance.batch import (
     BackgroundFits,
-    Bends,
-    CostName,
-    Costs,
-    Objective,
-    Rows,
     SignalFits,
     covariance,
     fit_backgrounds,
     fit_bumps,
     fit_signals,
 )
-from colonnade.statistics.resonance.newton import minimise
+from colonnade.statistics.resonance.newton import CostName, Costs, Objective, Rows, minimise
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
     BumpFit,
@@ -103,7 +98,7 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
     limits = [(0.0, np.inf), (spectrum.low, spectrum.high), *signal.limits()]
     lower, upper = np.array(limits).T
     start = np.array([[float(spectrum.values.sum()), *signal.values]])
-    found = minimise(Objective(_Shape(signal, spectrum.edges), costs), start, lower, upper)
+    found = minimise(_Shape(costs, signal, spectrum.edges), start, lower, upper)
     values, spread = found.parameters[0], covariance(found, found.converged)[0]
     errors = np.sqrt(np.diag(spread))
     if not (found.converged[0] and np.all((errors[1:3] > 0) & (errors[1:3] < spectrum.high - spectrum.low))):
@@ -231,10 +226,11 @@ def _check_converged(spectrum: Spectrum, label: str, *, converged: bool) -> None
         raise FitError(msg)
 
 
-class _Shape:
+class _Shape(Objective):
     """A signal's yield and shape in one spectrum; derivatives of the bins by central differences of fourth order."""
 
-    def __init__(self, signal: Signal, edges: Array) -> None:
+    def __init__(self, costs: Costs, signal: Signal, edges: Array) -> None:
+        super().__init__(costs)
         self._signal, self._edges = signal, edges
 
     def _fractions(self, values: Array) -> Array:

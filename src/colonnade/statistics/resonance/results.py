@@ -23,7 +23,7 @@ from scipy.special import chdtrc, ndtr
 from colonnade.config import JsonData
 from colonnade.statistics.counting import signed_significance
 from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, background
-from colonnade.statistics.resonance.batch import CostName
+from colonnade.statistics.resonance.newton import CostName
 from colonnade.statistics.resonance.signals import Signal, signal_shape
 from colonnade.statistics.resonance.spectrum import Spectrum
 
@@ -203,10 +203,10 @@ class BackgroundFit(_Fit):
         A bin that the window cuts is shared out by width.
         """
         part = _overlap(self.spectrum.edges, window)
-        expectation = self.table.expect(self.coefficients[None])
-        slope = part @ expectation.gradient[0]
+        content, gradient, _ = self.table.expect(self.coefficients[None])
+        slope = part @ gradient[0]
         error = math.sqrt(max(float(slope @ self.coefficient_covariance @ slope), 0.0))
-        return Parameter(name="N_b", value=float(part @ expectation.content[0]), error=error)
+        return Parameter(name="N_b", value=float(part @ content[0]), error=error)
 
 
 class SignalShapeFit(_Fit):
