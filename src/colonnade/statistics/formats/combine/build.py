@@ -14,7 +14,7 @@ from math import inf, prod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, norm, poisson
 
 from colonnade.errors import ConfigError
 from colonnade.statistics.formats.combine.card import Card, Cell, Systematic
@@ -231,10 +231,7 @@ class _Build:
         """Tell whether a ``shape?`` is a log-normal here, as there is no template of it."""
         if not each.kind.endswith("?"):
             return False
-        return self.templates.counted(*cell) or self.templates.find(*cell, f"{self._name(each, cell)}Up") is None
-
-    def _name(self, each: Systematic, cell: Cell) -> str:
-        return each.templates.get(cell, each.name)
+        return self.templates.counted(*cell) or self.templates.find(*cell, f"{each.template(cell)}Up") is None
 
     def _yield_effect(self, each: Systematic, cell: Cell) -> list[Modifier]:
         name, effect = each.name, each.effects[cell]
@@ -310,7 +307,7 @@ class _Build:
         return modifiers
 
     def _shape(self, each: Systematic, cell: Cell, yields: Floats, region: float, mode: int) -> list[Modifier]:
-        name, scale = self._name(each, cell), each.number(cell)
+        name, scale = each.template(cell), each.number(cell)
         nominal = self.templates.get(*cell)
         sides = [self.templates.get(*cell, f"{name}{side}") for side in ("Up", "Down")]
         for side, word in zip(sides, ("Up", "Down"), strict=True):
@@ -420,12 +417,10 @@ def _poisson_interval(count: float) -> tuple[float, float]:
 
 def _poisson_range(count: float) -> tuple[float, float]:
     """Return the range of the mean of a sideband of gmN: where the count has a probability above 1e-12."""
-    from scipy.stats import poisson
-
     low = count + 1.0 if count > 0 else 0.0
     while low > 0 and poisson.pmf(count, low) > 1e-12:
         low *= 0.8
     high = count + 1.0
     while poisson.pmf(count, high) > 1e-12:
         high *= 1.2
-    return (low if low > 0 else 0.0), high
+    return low, high

@@ -54,6 +54,10 @@ class Systematic:
     effects: dict[Cell, Effect] = field(default_factory=dict)
     templates: dict[Cell, str] = field(default_factory=dict)
 
+    def template(self, cell: Cell) -> str:
+        """Return the name under which the templates of a cell are looked up."""
+        return self.templates.get(cell, self.name)
+
     def number(self, cell: Cell) -> float:
         """Return the one number of a cell; raises ConfigError where there are two."""
         effect = self.effects[cell]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
@@ -233,12 +234,13 @@ class _Body:
             raise ConfigError(msg)
 
     def _cells(self, name: str, kind: str, words: list[str]) -> None:
-        self._check_repeated(name, kind)
-        count = {"gmN": 1, "unif": 2}.get(kind, 0)
-        arguments = tuple(float(word) for word in words[:count])
-        if kind == "gmN":
-            arguments = (float(int(words[0])),)
-        cells = words[count:]
+        kinds = {kind, *(each.kind for each in self.card.systematics if each.name == name)}
+        if kinds >= {"lnN", "shape"}:
+            msg = f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either."
+            raise ConfigError(msg)
+        numbers = {"gmN": [int], "unif": [float, float]}.get(kind, [])
+        arguments = tuple(float(number(word)) for number, word in zip(numbers, words, strict=False))
+        cells = words[len(numbers) :]
         if len(cells) < len(self.card.rates):
             msg = f"the {kind} {name} has {len(cells)} entries for {len(self.card.rates)} columns."
             raise ConfigError(msg)
@@ -250,12 +252,6 @@ class _Body:
                 if kind == "gmN" and self.card.rates[cell] == 0:
                     self.card.rates[cell] = 1e-6
         self.card.systematics.append(found)
-
-    def _check_repeated(self, name: str, kind: str) -> None:
-        kinds = {each.kind for each in self.card.systematics if each.name == name}
-        if (kind == "lnN" and "shape" in kinds) or (kind == "shape" and "lnN" in kinds):
-            msg = f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either."
-            raise ConfigError(msg)
 
     def _param(self, name: str, words: list[str]) -> None:
         if len(words) < 2:
@@ -279,24 +275,17 @@ class _Body:
         if not 3 <= len(words) <= 4:
             msg = f"the rateParam {name} needs a bin, a process, and a value (and [range]), or a formula and names."
             raise ConfigError(msg)
-        where, which = words[:2]
-        if "*" in where or "*" in which:
-            cells = [cell for cell in self._all_cells() if _matches(cell, where, which)]
-        elif where not in self.card.bins or which not in self.card.processes:
-            msg = f"the rateParam {name} names the bin {where} and process {which}, which are not both there."
-            raise ConfigError(msg)
-        else:
-            cells = [(where, which)]
-        if not cells:
-            msg = f"the rateParam {name} matches no bin {where!r} with a process {which!r}."
+        bins, processes = (
+            [each for each in known if _matches(each, word)]
+            for known, word in zip((self.card.bins, self.card.processes), words, strict=False)
+        )
+        if not bins or not processes:
+            msg = f"the rateParam {name} names the bin {words[0]} and process {words[1]}, which are not both there."
             raise ConfigError(msg)
         self._create(name, words[2:])
-        for cell in cells:
+        for cell in ((channel, process) for process in processes for channel in bins):
             if cell in self.card.rates:
                 self.card.scaled.setdefault(cell, []).append(name)
-
-    def _all_cells(self) -> list[Cell]:
-        return [(channel, process) for process in self.card.processes for channel in self.card.bins]
 
     def _create(self, name: str, words: list[str]) -> None:
         """Create what a rateParam multiplies with: the first line of a name counts."""
@@ -349,13 +338,12 @@ class _Body:
         if "*" not in name and name not in self.card.bins:
             msg = f"autoMCStats names the bin {name}, which is not there{nearest(name, self.card.bins)}."
             raise ConfigError(msg)
-        for channel in self.card.bins:
-            if channel == name or ("*" in name and fnmatch.fnmatchcase(channel, name)):
-                self.card.statistics[channel] = setting
+        self.card.statistics |= {channel: setting for channel in self.card.bins if _matches(channel, name)}
 
 
-def _matches(cell: Cell, where: str, which: str) -> bool:
-    return fnmatch.fnmatchcase(cell[0], where) and fnmatch.fnmatchcase(cell[1], which)
+def _matches(name: str, word: str) -> bool:
+    """Tell whether a word means a bin or process: its name, or a pattern with an asterisk."""
+    return name == word or ("*" in word and fnmatch.fnmatchcase(name, word))
 
 
 def _range(word: str) -> tuple[float, float]:
@@ -415,10 +403,10 @@ def _drop_empty(card: Card, declared: int | None) -> None:
     if declared not in (None, count):
         msg = f"{card.path}: there are {count} systematic uncertainties, not {declared} (kmax); kmax * counts them."
         raise ConfigError(msg)
-    for each in card.systematics:
+    for each in card.systematics[:]:
         if not acts(each):
             _note(card, f"the {each.kind} {each.name} has no effect.")
-    card.systematics = [each for each in card.systematics if acts(each)]
+            card.systematics.remove(each)
 
 
 def _check_names(card: Card) -> None:
@@ -431,29 +419,21 @@ def _check_names(card: Card) -> None:
     if twice:
         msg = f"{card.path}: {min(twice)} is a systematic uncertainty and a rateParam; give one another name."
         raise ConfigError(msg)
-    _check_formulas(card.path, card.formulas, card.parameters | {"r"})
     known = card.parameters | set(card.formulas)
+    needed = {name: set(arguments) for name, (_, arguments) in card.formulas.items()}
+    for name, arguments in needed.items():
+        for stray in sorted(arguments - known - {"r"}):
+            hint = nearest(stray, sorted(known))
+            msg = f"{card.path}: the formula of {name} needs {stray}, which is no parameter{hint}."
+            raise ConfigError(msg)
+    try:
+        TopologicalSorter({name: arguments & set(needed) for name, arguments in needed.items()}).prepare()
+    except CycleError as error:
+        msg = f"{card.path}: the formula of {error.args[1][0]} needs itself in the end."
+        raise ConfigError(msg) from error
     for group, members in card.groups.items():
         missing = sorted(members - known)
         if missing:
             hint = nearest(missing[0], sorted(known))
             msg = f"{card.path}: the group {group} names {missing[0]}, which is no parameter{hint}."
             raise ConfigError(msg)
-
-
-def _check_formulas(path: Path, formulas: Mapping[str, tuple[str, tuple[str, ...]]], parameters: set[str]) -> None:
-    """See that each formula is one of parameters or of other formulas, in the end of parameters alone."""
-    settled = set(parameters)
-    waiting = dict(formulas)
-    while waiting:
-        ready = [name for name, (_, arguments) in waiting.items() if set(arguments) <= settled]
-        if not ready:
-            name, (_, arguments) = next(iter(waiting.items()))
-            stray = next(each for each in arguments if each not in settled)
-            msg = (
-                f"{path}: the formula of {name} needs {stray}, which is no parameter{nearest(stray, sorted(settled))}."
-            )
-            raise ConfigError(msg)
-        for name in ready:
-            settled.add(name)
-            del waiting[name]
