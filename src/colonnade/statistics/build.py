@@ -284,7 +284,11 @@ class Builder:
         for systematic in self._systematics_of_all:
             if (free or from_data) and systematic.name in self._luminosities:
                 continue
-            if from_data and systematic.variation is not None and not variations.keys() & both(systematic.variation):
+            if (
+                from_data
+                and systematic.variation is not None
+                and not variations.keys() & {f"{systematic.variation}_up", f"{systematic.variation}_down"}
+            ):
                 continue  # no simulation that was subtracted moves with it
             if matches(process, systematic.processes) and matches(channel, systematic.regions):
                 found = modifiers_of(
@@ -368,11 +372,6 @@ class Builder:
 
 def _staterror(channel: str, errors: Floats) -> Modifier:
     return Modifier("staterror", f"staterror_{channel}", errors=errors)
-
-
-def both(variation: str) -> set[str]:
-    """Return the names of a variation's sides."""
-    return {f"{variation}_up", f"{variation}_down"}
 
 
 def _abcd_modifiers(settings: Sequence[AbcdSettings], process: str, channel: str, bins: int) -> list[Modifier]:

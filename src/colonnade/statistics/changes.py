@@ -121,7 +121,8 @@ def _masked(model: Model, patterns: Sequence[str]) -> Model:
 
 def _kept(model: Model, parameter: Parameter, left: Sequence[Channel]) -> Parameter:
     """Return a parameter with the components that act on the channels which are left."""
-    users = [channel for channel in model.channels if _acts(parameter.name, channel)]
+    used = {channel.name for channel, _, modifier in model.uses() if parameter.name in modifier.parameters}
+    users = [channel for channel in model.channels if channel.name in used]
     # the statistical uncertainties of several channels may be one parameter, with a component for each of their bins
     each_bin = not parameter.scalar and parameter.size == sum(channel.bins for channel in users)
     if not each_bin:
@@ -135,10 +136,6 @@ def _kept(model: Model, parameter: Parameter, left: Sequence[Channel]) -> Parame
         if getattr(parameter, field)
     }
     return replace(parameter, **chosen)
-
-
-def _acts(name: str, channel: Channel) -> bool:
-    return any(name in modifier.parameters for sample in channel.samples for modifier in sample.modifiers)
 
 
 def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -> Model:

@@ -101,11 +101,9 @@ def contents_of(model: Model) -> Contents:
     for each in effects_of(model):
         effects.setdefault(each.parameter, []).append(each)
     used: dict[str, list[tuple[str, Modifier]]] = {}
-    for channel in model.channels:
-        for sample in channel.samples:
-            for modifier in sample.modifiers:
-                for name in modifier.parameters:
-                    used.setdefault(name, []).append((f"{sample.name} in {channel.name}", modifier))
+    for channel, sample, modifier in model.uses():
+        for name in modifier.parameters:
+            used.setdefault(name, []).append((f"{sample.name} in {channel.name}", modifier))
     parameters = []
     for one in model.parameters:
         mine = effects.get(one.name, [])

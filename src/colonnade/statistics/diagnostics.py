@@ -16,7 +16,7 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.fitting import FitResult, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import minimise
-from colonnade.statistics.model import Model
+from colonnade.statistics.model import Channel, Model
 from colonnade.statistics.newton import Flags
 from colonnade.statistics.results import (
     ChannelYields,
@@ -88,7 +88,6 @@ def diagnose(
     varying = [name for name in names if profiled.errors[_index(likelihood, name)] > 0]
     before = predict(likelihood, prefit(likelihood, poi=None if bounds is None or poi is None else 0.0))
     expected = predict(likelihood, after)
-    signals = _signals(model)
     return DiagnosisSummary(
         strength=1.0 if blinded else None,
         pulls=tuple(pulls(likelihood, result)),
@@ -102,7 +101,7 @@ def diagnose(
                 observed=numbers(model.observations[channel.name])
                 if observed is None or channel.name in observed
                 else None,
-                signal=signals.get(channel.name),
+                signal=_signal(model, channel),
                 prefit=before[channel.name],
                 postfit=expected[channel.name],
             )
@@ -257,14 +256,10 @@ def scan(
     return ScanCurve(name, best, error, numbers(values), numbers(2 * (nll - result.nll)))
 
 
-def _signals(model: Model) -> dict[str, SignalYields]:
-    """Return what each channel expects of signal with strength 1, before any fit."""
-    return {
-        channel.name: SignalYields(sample.name, numbers(sample.yields))
-        for channel in model.channels
-        for sample in channel.samples
-        if any(modifier.parameter == model.poi for modifier in sample.modifiers)
-    }
+def _signal(model: Model, channel: Channel) -> SignalYields | None:
+    """Return what a channel expects of signal with strength 1, before any fit."""
+    scaled = [sample for sample in channel.samples if any(each.parameter == model.poi for each in sample.modifiers)]
+    return SignalYields(scaled[-1].name, numbers(scaled[-1].yields)) if scaled else None
 
 
 def numbers(values: Iterable[float]) -> Numbers:

@@ -212,7 +212,7 @@ def _patchset(
             for key in ("observations", "measurements")
             if spec[key] != workspace[key]
         ]
-        values = [_plain(parameters[name].get(label, name)) for label in labels]
+        values = [parameters[name].get(label, name) for label in labels]
         patches.append({"metadata": {"name": _identifier(name), "values": values}, "patch": patch})
     return {
         "metadata": {
@@ -230,7 +230,3 @@ def _patchset(
 
 def _identifier(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_]", "_", name)
-
-
-def _plain(value: Any) -> float | str:
-    return value if isinstance(value, int | float) else str(value)

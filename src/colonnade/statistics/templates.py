@@ -17,6 +17,8 @@ from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSett
 
 Floats = NDArray[np.float64]
 NOMINAL = "nominal"
+# variation -> (values, variances), each of shape (bins,)
+_Cut = dict[str, tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ def channel_templates(
     signals = inputs.of_kind("signal") if signal is None else [signal]
     wanted = [*backgrounds, *signals, *inputs.of_kind("data")]
     region = channel.region or name
-    templates: dict[str, dict[str, tuple[Floats, Floats]]] = {}
+    templates: dict[str, _Cut] = {}
     edges: Floats = np.empty(0)
     for process in wanted:
         filled = by_process.get(process)
@@ -189,9 +191,11 @@ def channel_templates(
             continue
         edges, templates[process] = _cut(filled, channel, region, where)
         if inputs.eras and inputs.processes[process].kind != "data":
-            nominal = templates[process][NOMINAL][0]
-            made = _era_templates(inputs, settings, name, channel, region, process, nominal)
-            templates[process] |= {each: (values, templates[process][NOMINAL][1]) for each, values in made.items()}
+            nominal, variance = templates[process][NOMINAL]
+            found = {era: each.get(channel.histogram, {}).get(process) for era, each in inputs.eras.items()}
+            cuts = {era: _cut(each, channel, region, where)[1] for era, each in found.items() if each is not None}
+            made = _era_templates(inputs, settings, cuts, f"{process} in {name}", nominal)
+            templates[process] |= {each: (values, variance) for each, values in made.items()}
     if not backgrounds:
         msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."
         raise ConfigError(msg)
@@ -220,21 +224,13 @@ def channel_templates(
 
 
 def _era_templates(
-    inputs: Inputs,
-    settings: ModelSettings,
-    name: str,
-    channel: ChannelSettings,
-    region: str,
-    process: str,
-    nominal: Floats,
+    inputs: Inputs, settings: ModelSettings, cuts: Mapping[str, _Cut], what: str, nominal: Floats
 ) -> dict[str, Floats]:
     """Return the variations of a process that move one era's events."""
     of_eras = {}
-    for era, found in inputs.eras.items():
-        if process in found.get(channel.histogram, {}):
-            cut = _cut(found[channel.histogram][process], channel, region, f"The model's channel {name}")[1]
-            values = {each: contents for each, (contents, _) in cut.items()}
-            of_eras[era] = values | member_variations(settings.systematics, values, f"{process} in {name}, {era}")
+    for era, cut in cuts.items():
+        values = {each: contents for each, (contents, _) in cut.items()}
+        of_eras[era] = values | member_variations(settings.systematics, values, f"{what}, {era}")
     return era_variations(era_parts(settings, inputs.eras), of_eras, nominal)
 
 
@@ -275,9 +271,7 @@ def _chosen(
     return starts
 
 
-def _cut(
-    filled: Any, channel: ChannelSettings, region: str, where: str
-) -> tuple[Floats, dict[str, tuple[Floats, Floats]]]:
+def _cut(filled: Any, channel: ChannelSettings, region: str, where: str) -> tuple[Floats, _Cut]:
     if filled.ndim != 3:
         msg = (
             f"{where}: the histogram {channel.histogram} has {filled.ndim - 2} axes; a channel needs one with one axis."

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -276,33 +274,22 @@ class WilksCheck(Record):
         Its signed root.
     failed : int
         Toys whose fit did not converge.
+    distance, p : float
+        Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared, and the probability
+        of a larger one if Wilks' theorem holds.
     """
 
-    derived = ("toys", "distance", "p")
+    derived = ("toys",)
     q: Numbers
     z: Numbers
     failed: int
+    distance: float
+    p: float
 
     @property
     def toys(self) -> int:
         """Number of converged toys."""
         return len(self.q)
-
-    @property
-    def distance(self) -> float:
-        """Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared."""
-        return float(self._test.statistic)
-
-    @property
-    def p(self) -> float:
-        """Probability of a larger distance if Wilks' theorem holds."""
-        return float(self._test.pvalue)
-
-    @cached_property
-    def _test(self) -> Any:
-        from scipy.stats import kstest
-
-        return kstest(self.q, "chi2", args=(1,))
 
 
 def check_wilks(
@@ -321,9 +308,13 @@ def check_wilks(
     background, shape, signal, edges, rng, toys
         As for `closure`.
     """
+    from scipy.stats import kstest
+
     _, _, q, z = _fit_toys(background, 0.0, shape, signal, edges, rng=rng, toys=toys)
     good = np.isfinite(z)
-    return WilksCheck(q=q[good], z=z[good], failed=int((~good).sum()))
+    test = kstest(q[good], "chi2", args=(1,))
+    failed, distance, p = int((~good).sum()), float(test.statistic), float(test.pvalue)
+    return WilksCheck(q=q[good], z=z[good], failed=failed, distance=distance, p=p)
 
 
 def _fit_toys(

@@ -335,8 +335,15 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
     merged = background.merged()
     shapes = [shape, *(each.make() for each in fit.alternatives)]
     both = significances(background + alone, shape, signal, window=window)
-    recovered, wilks = _toys(fit, both.luminosity.background, float(alone.values.sum()), signal, rng)
-    sidebands, data = _data(spectra, fit, shape, signal, window, unblind=unblind)
+    # toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold
+    expected, injected, edges = both.luminosity.background.expected, float(alone.values.sum()), background.edges
+    toys = {"rng": rng, "toys": fit.toys}
+    recovered = closure(expected, injected, shape, signal, edges, **toys) if fit.toys else None
+    wilks = check_wilks(expected, shape, signal, edges, **toys) if fit.toys else None
+    names = spectra.processes("data")
+    data = spectra.of(names).between(*fit.range) if names else None
+    if data is not None and not data.values.any():
+        data = None  # a blinded signal region holds none
     return BumpSearch(
         region=fit.region,
         histogram=fit.histogram,
@@ -353,8 +360,8 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
         closure=recovered,
         wilks=wilks,
         spurious_signal=spurious_signal(background, shape, signal, [signal.mean]),
-        sidebands=sidebands,
-        data=data,
+        sidebands=None if data is None else fit_background(data, shape, blind=window),
+        data=None if data is None or not unblind else fit_bump(data, shape, signal, window=window),
     )
 
 
@@ -373,37 +380,3 @@ def _f_test(background: Spectrum, shapes: Sequence[Background]) -> FTest | None:
     )
     ladder = max((list(group) for _, group in groupby(polynomials, key=type)), key=len, default=[])
     return f_test(background, ladder, cost="chi2") if len(ladder) > 1 else None
-
-
-def _toys(
-    fit: BumpFitSettings, alone: BackgroundFit, injected: float, signal: Signal, rng: np.random.Generator
-) -> tuple[Closure | None, WilksCheck | None]:
-    """Toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold."""
-    if fit.toys == 0:
-        return None, None
-    shape, edges, expected = alone.shape, alone.spectrum.edges, alone.expected
-    return (
-        closure(expected, injected, shape, signal, edges, rng=rng, toys=fit.toys),
-        check_wilks(expected, shape, signal, edges, rng=rng, toys=fit.toys),
-    )
-
-
-def _data(
-    spectra: _Spectra,
-    fit: BumpFitSettings,
-    shape: Background,
-    signal: Signal,
-    window: tuple[float, float],
-    *,
-    unblind: bool,
-) -> tuple[BackgroundFit | None, BumpFit | None]:
-    """Fit the data's sidebands, and unblinded all of them; None without data."""
-    names = spectra.processes("data")
-    if not names:
-        return None, None
-    data = spectra.of(names).between(*fit.range)
-    if not data.values.any():
-        return None, None  # a blinded signal region holds none
-    return fit_background(data, shape, blind=window), (
-        fit_bump(data, shape, signal, window=window) if unblind else None
-    )
