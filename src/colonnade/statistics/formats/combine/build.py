@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import inf, prod
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,22 +92,7 @@ class _Build:
                 self.acting.setdefault(cell, []).append(systematic)
         written = {name: Formula(text, arguments) for name, (text, arguments) in card.formulas.items()}
         self.formulas = {name: each.substituted(written) for name, each in written.items()}
-        for name, each in card.free.items():
-            self.overrides[name] = {
-                "constraint": "none",
-                "inits": [each.value],
-                "bounds": [each.bounds or (-inf, inf)],
-                "fixed": each.constant,
-            }
-        for name, (mean, below, above, bounds) in card.measured.items():
-            self.overrides[name] = {
-                "constraint": "normal",
-                "inits": [mean],
-                "auxdata": [mean],
-                "sigmas": [above],
-                "below": [below],
-                "bounds": [bounds or (mean - 4 * below, mean + 4 * above)],
-            }
+        self.overrides |= {name: dict(each) for name, each in (card.free | card.measured).items()}
         for name in card.frozen:
             self.overrides.setdefault(name, {})["fixed"] = True
 

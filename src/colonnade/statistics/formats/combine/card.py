@@ -67,25 +67,6 @@ class Systematic:
         return effect
 
 
-@dataclass(frozen=True, slots=True)
-class FreeParameter:
-    """A parameter that a rateParam or extArg line creates.
-
-    Attributes
-    ----------
-    value : float
-        Where it begins.
-    bounds : pair of float, optional
-        Its range; without one it is free.
-    constant : bool
-        Whether it stays at its value.
-    """
-
-    value: float
-    bounds: tuple[float, float] | None = None
-    constant: bool = False
-
-
 @dataclass(slots=True)
 class Card:
     """What the lines of one datacard, or of several combined, say.
@@ -106,10 +87,8 @@ class Card:
         Bin (or ``*``) to process (or ``*``) to where its templates lie; None where they are none (FAKE).
     systematics : list of Systematic
         In the card's order.
-    measured : dict
-        Lines ``param``: mean, widths below and above it, and the range, if any.
-    free : dict
-        Parameters of rateParam and extArg lines.
+    measured, free : dict
+        Parameters of lines ``param``, and of rateParam and extArg lines: what `make_model` is to be told of each.
     formulas : dict
         Functions of parameters: the expression and the names of its arguments.
     scaled : dict
@@ -131,8 +110,8 @@ class Card:
     signals: set[str] = field(default_factory=set)
     shapes: dict[str, dict[str, Shape | None]] = field(default_factory=dict)
     systematics: list[Systematic] = field(default_factory=list)
-    measured: dict[str, tuple[float, float, float, tuple[float, float] | None]] = field(default_factory=dict)
-    free: dict[str, FreeParameter] = field(default_factory=dict)
+    measured: dict[str, dict[str, object]] = field(default_factory=dict)
+    free: dict[str, dict[str, object]] = field(default_factory=dict)
     formulas: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     scaled: dict[Cell, list[str]] = field(default_factory=dict)
     statistics: dict[str, tuple[float, bool, int]] = field(default_factory=dict)

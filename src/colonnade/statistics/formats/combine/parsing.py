@@ -8,6 +8,7 @@ uncertainty, known by its second word. `read_card` checks what that parser check
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.inputs import read_file
-from colonnade.statistics.formats.combine.card import Card, Cell, Effect, FreeParameter, Shape, Systematic, edit
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Shape, Systematic, edit
 
 _ASYMMETRIC = ("lnN", "lnU")
 _CELLS = (*_ASYMMETRIC, "gmN", "gmM", "trG", "unif")
@@ -25,6 +26,7 @@ _SILENT = {
     "flatParam": "says only that it is unconstrained",
     "discrete": "chooses among pdfs of a RooFit workspace; it has no effect on templates",
 }
+_EVERYWHERE = (-math.inf, math.inf)
 _WHOLE = re.compile(r"-?[0-9]+")
 
 
@@ -262,14 +264,21 @@ class _Body:
             if low[0] != "-" or high[0] != "+":
                 msg = f"the two widths of the param {name} are written as -x/+y, not {words[1]}."
                 raise ConfigError(msg)
-            widths = float(low[1:]), float(high[1:])
+            below, above = float(low[1:]), float(high[1:])
         else:
-            widths = float(words[1]), float(words[1])
-        if not min(widths) > 0:
+            below = above = float(words[1])
+        if not min(below, above) > 0:
             msg = f"the param {name} has the width {words[1]}, which is not above 0."
             raise ConfigError(msg)
-        bounds = _range(words[2]) if len(words) == 3 else None
-        self.card.measured[name] = (float(words[0]), *widths, bounds)
+        mean = float(words[0])
+        self.card.measured[name] = {
+            "constraint": "normal",
+            "inits": [mean],
+            "auxdata": [mean],
+            "sigmas": [above],
+            "below": [below],
+            "bounds": [_range(words[2]) if len(words) == 3 else (mean - 4 * below, mean + 4 * above)],
+        }
 
     def _rateParam(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
         if not 3 <= len(words) <= 4:
@@ -298,11 +307,11 @@ class _Body:
             self.card.formulas[name] = (words[0], tuple(words[1].split(",")))
             return
         value = float(words[0])
-        bounds = _range(words[1]) if len(words) == 2 else None
-        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+        low, high = _range(words[1]) if len(words) == 2 else _EVERYWHERE
+        if not low <= value <= high:
             msg = f"the rateParam {name} begins at {value:g}, outside its range {words[1]}."
             raise ConfigError(msg)
-        self.card.free[name] = FreeParameter(value, bounds)
+        self.card.free[name] = {"constraint": "none", "inits": [value], "bounds": [(low, high)], "fixed": False}
 
     def _extArg(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
         if ":" in words[-1]:
@@ -311,8 +320,9 @@ class _Body:
         if name in self.card.free:
             return
         constant = len(words) > 1 and words[1].strip("[]") == "const"
-        bounds = _range(words[1]) if len(words) > 1 and not constant else None
-        self.card.free[name] = FreeParameter(float(words[0]), bounds, constant)
+        bounds = _range(words[1]) if len(words) > 1 and not constant else _EVERYWHERE
+        inits = [float(words[0])]
+        self.card.free[name] = {"constraint": "none", "inits": inits, "bounds": [bounds], "fixed": constant}
 
     def _group(self, name: str, words: list[str]) -> None:
         if not words or words[0] not in ("=", "+="):
