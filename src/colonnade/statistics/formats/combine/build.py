@@ -90,8 +90,7 @@ class _Build:
         for systematic in card.systematics:
             for cell in systematic.effects:
                 self.acting.setdefault(cell, []).append(systematic)
-        written = {name: Formula(text, arguments) for name, (text, arguments) in card.formulas.items()}
-        self.formulas = {name: each.substituted(written) for name, each in written.items()}
+        self.formulas = {name: each.substituted(card.formulas) for name, each in card.formulas.items()}
         self.overrides |= {name: dict(each) for name, each in (card.free | card.measured).items()}
         for name in card.frozen:
             self.overrides.setdefault(name, {})["fixed"] = True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.statistics.formula import Formula
 
 Value = TypeVar("Value")
 Cell = tuple[str, str]  # a bin and a process
@@ -89,8 +90,8 @@ class Card:
         In the card's order.
     measured, free : dict
         Parameters of lines ``param``, and of rateParam and extArg lines: what `make_model` is to be told of each.
-    formulas : dict
-        Functions of parameters: the expression and the names of its arguments.
+    formulas : dict of str to Formula
+        Functions of parameters, and of other functions.
     scaled : dict
         Cells to the names of the parameters and formulas that multiply their yields.
     statistics : dict
@@ -112,7 +113,7 @@ class Card:
     systematics: list[Systematic] = field(default_factory=list)
     measured: dict[str, dict[str, object]] = field(default_factory=dict)
     free: dict[str, dict[str, object]] = field(default_factory=dict)
-    formulas: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    formulas: dict[str, Formula] = field(default_factory=dict)
     scaled: dict[Cell, list[str]] = field(default_factory=dict)
     statistics: dict[str, tuple[float, bool, int]] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
@@ -351,10 +352,7 @@ def _rename_everywhere(card: Card, old: str, new: str) -> None:
         each.name = new
     if old in card.measured:
         card.measured[new] = card.measured.pop(old)
-        card.formulas = {
-            name: (text, tuple(new if argument == old else argument for argument in names))
-            for name, (text, names) in card.formulas.items()
-        }
+        card.formulas = {name: formula.renamed({old: new}) for name, formula in card.formulas.items()}
 
 
 def _check_kind(each: Systematic) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.inputs import read_file
 from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Shape, Systematic, edit
+from colonnade.statistics.formula import Formula
 
 _ASYMMETRIC = ("lnN", "lnU")
 _CELLS = (*_ASYMMETRIC, "gmN", "gmM", "trG", "unif")
@@ -304,7 +305,7 @@ class _Body:
         if name in self.card.free or name in self.card.formulas:
             return
         if len(words) == 2 and "[" not in words[1]:
-            self.card.formulas[name] = (words[0], tuple(words[1].split(",")))
+            self.card.formulas[name] = Formula(words[0], tuple(words[1].split(",")))
             return
         value = float(words[0])
         low, high = _range(words[1]) if len(words) == 2 else _EVERYWHERE
@@ -430,7 +431,7 @@ def _check_names(card: Card) -> None:
         msg = f"{card.path}: {min(twice)} is a systematic uncertainty and a rateParam; give one another name."
         raise ConfigError(msg)
     known = card.parameters | set(card.formulas)
-    needed = {name: set(arguments) for name, (_, arguments) in card.formulas.items()}
+    needed = {name: set(formula.parameters) for name, formula in card.formulas.items()}
     for name, arguments in needed.items():
         for stray in sorted(arguments - known - {"r"}):
             hint = nearest(stray, sorted(known))
