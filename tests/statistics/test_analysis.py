@@ -293,9 +293,6 @@ def test_one_sided_variations_are_mirrored_and_told():
     nominal = np.array([40.0, 30.0, 20.0, 10.0])
     np.testing.assert_allclose(shape.down - nominal, nominal - shape.up, atol=1e-9)
     assert {each.kind for each in result.decisions} >= {"symmetrised", "pruned"}
-    none = [systematics[0] | {"symmetrise": "none"}]
-    with pytest.raises(ConfigError, match="has no shift_down"):
-        built(small_inputs(changes, ("shift_up",)), small_settings(systematics=none))
 
 
 def test_the_mean_of_both_sides():

@@ -140,14 +140,6 @@ class _Variation:
             raise ConfigError(msg)
         given = np.maximum(given, 0.0)
         if up is None or down is None:
-            if self.systematic.symmetrise == "none":
-                missing = "up" if up is None else "down"
-                msg = (
-                    f"The systematic {self.systematic.name}: {self.where} has no {variation}_{missing}; "
-                    "fill it, or "
-                    "choose another `symmetrise` than none."
-                )
-                raise ConfigError(msg)
             self.note("symmetrised", "only one side was filled; the other mirrors its shape and yield")
             mirrored = _mirror(given, self.nominal)
             return (mirrored, given) if up is None else (given, mirrored)

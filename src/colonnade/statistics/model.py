@@ -239,7 +239,7 @@ class Model:
 
 # what a parameter is unless its measurement says otherwise: initial value, bounds, constraint (pyhf's
 # defaults)
-_DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
+DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
     "normfactor": (1.0, (0.0, 10.0), "none"),
     "formula": (1.0, (0.0, 10.0), "none"),
     "shapefactor": (1.0, (0.0, 10.0), "none"),
@@ -367,7 +367,7 @@ def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], 
         msg = f"{source}: the parameter {name} is used as {' and as '.join(sorted(kinds))}; give one another name."
         raise ConfigError(msg)
     kind = used[0][2].kind
-    init, bounds, constraint = _DEFAULTS[kind]
+    init, bounds, constraint = DEFAULTS[kind]
     auxdata: tuple[float, ...] = (init,)
     widths: tuple[float, ...] = (1.0,)
     fixed: tuple[bool, ...] = (False,)

@@ -97,9 +97,9 @@ class SystematicSettings(Settings):
         1/up.
     size : float, optional
         Relative uncertainty of each bin of a `shapesys`.
-    symmetrise : {'one-sided', 'mean', 'none'}
-        `one-sided` mirrors a variation that has only an up template, and complains of nothing else; `mean`
-        makes every variation symmetric with the mean of both sides; `none` takes both sides as they are.
+    symmetrise : {'one-sided', 'mean'}
+        `one-sided` mirrors a variation that has only one side, and takes both sides as they are; `mean` makes every
+        variation symmetric with the mean of both sides.
     smooth : bool
         Smooth the ratio of a `histosys` template to the nominal one (353QH, twice).
     split : bool
@@ -128,7 +128,7 @@ class SystematicSettings(Settings):
     up: Positive | None = None
     down: Positive | None = None
     size: Positive | None = None
-    symmetrise: Literal["one-sided", "mean", "none"] = "one-sided"
+    symmetrise: Literal["one-sided", "mean"] = "one-sided"
     smooth: bool = False
     split: bool = True
     combine: Literal["hessian", "asymmetric_hessian", "replicas", "envelope"] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.faults import translated
-from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample, make_model
+from colonnade.statistics.model import DEFAULTS, Channel, Kind, Model, Modifier, Parameter, Sample, make_model
 
 _VERSION = "1.0.0"
 
@@ -77,20 +77,13 @@ def _modifier_spec(modifier: Modifier) -> dict[str, Any]:
     return {"name": modifier.parameter, "type": modifier.kind, "data": data}
 
 
-def _parameter_spec(parameter: Parameter, kind: str) -> dict[str, Any]:
+def _parameter_spec(parameter: Parameter, kind: Kind) -> dict[str, Any]:
     """Only what differs from pyhf's own defaults, so that a plain model stays a plain workspace."""
-    scalar = kind in ("normfactor", "normsys", "histosys", "lumi")
-    init = 0.0 if kind in ("normsys", "histosys") else 1.0
+    init, bounds, _ = DEFAULTS[kind]
     spec: dict[str, Any] = {"name": parameter.name}
-    bounds = {
-        "normsys": (-5.0, 5.0),
-        "histosys": (-5.0, 5.0),
-        "normfactor": (0.0, 10.0),
-        "shapefactor": (0.0, 10.0),
-    }
     if kind == "lumi" or any(value != init for value in parameter.inits):
         spec["inits"] = list(parameter.inits)
-    if kind == "lumi" or any(pair != bounds.get(kind, (1e-10, 10.0)) for pair in parameter.bounds):
+    if kind == "lumi" or any(pair != bounds for pair in parameter.bounds):
         spec["bounds"] = [list(pair) for pair in parameter.bounds]
     if kind == "lumi" or (kind in ("normsys", "histosys", "staterror") and any(v != init for v in parameter.auxdata)):
         spec["auxdata"] = list(parameter.auxdata)
@@ -98,7 +91,7 @@ def _parameter_spec(parameter: Parameter, kind: str) -> dict[str, Any]:
         spec["sigmas"] = list(parameter.widths)
     if kind == "shapesys" and parameter.auxdata != parameter.widths:
         spec["auxdata"] = list(parameter.auxdata)
-    if scalar and any(parameter.fixed):
+    if parameter.scalar and any(parameter.fixed):
         spec["fixed"] = True
     return spec
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample, make_model
+from colonnade.statistics.model import Channel, Floats, Kind, Model, Modifier, Parameter, Sample, make_model
 from colonnade.statistics.workspace import to_workspace
 
 # how the likelihood of a conversion differs, and where it is the same -> of which parameters or processes
@@ -45,9 +45,9 @@ def unused(name: str, taken: Container[str]) -> str:
     return name
 
 
-def kinds_of(model: Model) -> dict[str, set[str]]:
+def kinds_of(model: Model) -> dict[str, set[Kind]]:
     """Return the kinds of modifiers that each parameter drives."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[Kind]] = {}
     for _, _, modifier in model.uses():
         for name in modifier.parameters:
             found.setdefault(name, set()).add(modifier.kind)
@@ -172,7 +172,7 @@ def _refuse(modifier: Modifier, parameters: Mapping[str, Parameter], where: str)
         raise ConfigError(msg)
 
 
-def _settings(parameter: Parameter, kinds: set[str], differences: Differences) -> dict[str, object]:
+def _settings(parameter: Parameter, kinds: set[Kind], differences: Differences) -> dict[str, object]:
     measured = kinds == {"normfactor"} and _is_measured(parameter)
     if measured:
         mean, width = parameter.auxdata[0], parameter.widths[0]

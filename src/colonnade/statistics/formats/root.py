@@ -20,7 +20,7 @@ from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
 from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
-from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
+from colonnade.statistics.model import DEFAULTS, Channel, Floats, Kind, Model, Modifier, Parameter, Sample
 from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 
 _SAME = 1e-9
@@ -297,7 +297,7 @@ def to_xml(model: Model, path: Path, differences: Differences) -> None:
             temporary.write_text(top.replace(f"{place}/", ""), encoding="utf-8")
 
 
-def _tell_lost(each: Parameter, kinds: set[str], differences: Differences) -> None:
+def _tell_lost(each: Parameter, kinds: set[Kind], differences: Differences) -> None:
     """Refuse what the format has no words for, and tell what is lost of a parameter."""
     kind = min(kinds)
     if (kind == "lumi") != (each.name == "lumi"):
@@ -306,8 +306,7 @@ def _tell_lost(each: Parameter, kinds: set[str], differences: Differences) -> No
     if each.below or (kind == "lumi" and each.auxdata != (1.0,)) or (kind, each.constraint) == ("staterror", "poisson"):
         msg = f"HistFactory XML can't say how {each.name} was measured."
         raise ConfigError(msg)
-    defaults = {"normsys": (-5.0, 5.0), "histosys": (-5.0, 5.0), "lumi": (0.0, 10.0), "shapefactor": (0.0, 10.0)}
-    if kind != "normfactor" and any(pair != defaults.get(kind, (1e-10, 10.0)) for pair in each.bounds):
+    if kind != "normfactor" and any(pair != DEFAULTS[kind][1] for pair in each.bounds):
         tell(differences, each.name, "its range is lost, as only those of normfactors are in the XML")
     if kind == "staterror":
         tell(differences, each.name, "is called staterror_CHANNEL when it is read back, as the XML has no name")

@@ -337,9 +337,10 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
     both = significances(background + alone, shape, signal, window=window)
     # toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold
     expected, injected, edges = both.luminosity.background.expected, float(alone.values.sum()), background.edges
-    toys = {"rng": rng, "toys": fit.toys}
-    recovered = closure(expected, injected, shape, signal, edges, **toys) if fit.toys else None
-    wilks = check_wilks(expected, shape, signal, edges, **toys) if fit.toys else None
+    recovered = wilks = None
+    if fit.toys:
+        recovered = closure(expected, injected, shape, signal, edges, rng=rng, toys=fit.toys)
+        wilks = check_wilks(expected, shape, signal, edges, rng=rng, toys=fit.toys)
     names = spectra.processes("data")
     data = spectra.of(names).between(*fit.range) if names else None
     if data is not None and not data.values.any():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -27,6 +27,8 @@ _SILENT = {
     "flatParam": "says only that it is unconstrained",
     "discrete": "chooses among pdfs of a RooFit workspace; it has no effect on templates",
 }
+# what stands between the kind and the cells of a line
+_NUMBERS: Mapping[str, tuple[Callable[[str], float], ...]] = {"gmN": (int,), "unif": (float, float)}
 _EVERYWHERE = (-math.inf, math.inf)
 _WHOLE = re.compile(r"-?[0-9]+")
 
@@ -241,7 +243,7 @@ class _Body:
         if kinds >= {"lnN", "shape"}:
             msg = f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either."
             raise ConfigError(msg)
-        numbers = {"gmN": [int], "unif": [float, float]}.get(kind, [])
+        numbers = _NUMBERS.get(kind, ())
         arguments = tuple(float(number(word)) for number, word in zip(numbers, words, strict=False))
         cells = words[len(numbers) :]
         if len(cells) < len(self.card.rates):
