@@ -506,6 +506,13 @@ def test_workspaces_that_are_wrong(tmp_path, spec, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_with_a_slash_is_no_xml(random_workspace, tmp_path):
+    model = from_workspace(random_workspace(0)).renamed({}, samples={"two": "WW/WZ"})
+    with pytest.raises(ConfigError, match="name WW/WZ, as a slash"):
+        export_model(model, tmp_path, "x", ("xml",))
+    assert not list(tmp_path.iterdir())
+
+
 def test_hs3_where_pyhf_is_expected(random_workspace, tmp_path):
     path = tmp_path / "model.json"
     path.write_text(json.dumps(to_hs3(from_workspace(random_workspace(0)))))

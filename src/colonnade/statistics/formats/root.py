@@ -269,12 +269,17 @@ def to_xml(model: Model, path: Path, differences: Differences) -> None:
     Raises
     ------
     ConfigError
-        If the luminosity is not called lumi, or its error is not that of a measurement of 1 in all.
+        If a name has a slash, the luminosity is not called lumi, or its error is not that of a measurement of 1 in all.
     OutputError
         If a file can't be written.
     """
     from pyhf.writexml import writexml
 
+    names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
+    for name in (*names, *(sample.name for channel in model.channels for sample in channel.samples)):
+        if "/" in name:
+            msg = f"HistFactory XML can't have the name {name}, as a slash parts the folders of its ROOT file."
+            raise ConfigError(msg)
     kinds = kinds_of(model)
     for each in model.parameters:
         _tell_lost(each, kinds[each.name], differences)
