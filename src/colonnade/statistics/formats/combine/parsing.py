@@ -442,7 +442,8 @@ def _check_names(card: Card) -> None:
     try:
         TopologicalSorter({name: arguments & set(needed) for name, arguments in needed.items()}).prepare()
     except CycleError as error:
-        msg = f"{card.path}: the formula of {error.args[1][0]} needs itself in the end."
+        other, one = error.args[1][-2:]  # each is needed by the next
+        msg = f"{card.path}: the formula of {one} needs {other}, and in the end itself."
         raise ConfigError(msg) from error
     for group, members in card.groups.items():
         missing = sorted(members - known)
