@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,11 +75,11 @@ def _column(column):
 
 def test_a_processor_whose_features_drifted_is_refused(mini, model):
     card = model.card
-    renamed = card.model_copy(update={"event": (card.event[0].model_copy(update={"name": "mett"}), card.event[1])})
+    renamed = card.model_copy(update={"event": (replace(card.event[0], name="mett"), card.event[1])})
     drifted = Classifier(model.path, model.digest, renamed)
     with pytest.raises(MissingColumnError, match=r"needs the observable mett .GeV., .*did you mean met"):
         scored_run(mini, drifted)
-    other = card.model_copy(update={"event": (card.event[0].model_copy(update={"unit": "MeV"}), card.event[1])})
+    other = card.model_copy(update={"event": (replace(card.event[0], unit="MeV"), card.event[1])})
     with pytest.raises(ConfigError, match="met in 'MeV', but the processor gives it in 'GeV'"):
         scored_run(mini, Classifier(model.path, model.digest, other))
 

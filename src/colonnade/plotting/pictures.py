@@ -21,7 +21,7 @@ from colonnade.plotting.settings import (
     region_title,
     with_unit,
 )
-from colonnade.plotting.stack import Panel, StackPlot, stack_of
+from colonnade.plotting.stack import Panel, StackPlot, components, stack_of
 from colonnade.plotting.style import Floats, Picture, Plot, path_part
 from colonnade.statistics.results import Point
 from colonnade.training.results import CalibrationBin, ScoreDistributions, SignalEvaluation
@@ -124,10 +124,10 @@ def yields_picture(run: Run) -> Iterator[Picture]:
     plot = StackPlot(
         edges=np.arange(count + 1.0),
         bins=tuple(region_title(each.region, run.plots) for each in tables),
-        backgrounds=_components(run, run.backgrounds, events),
+        backgrounds=components(run.processes, run.backgrounds, events),
         down=np.asarray([np.hypot(each.error, each.down) if each else 0.0 for each in totals]),
         up=np.asarray([np.hypot(each.error, each.up) if each else 0.0 for each in totals]),
-        signals=_components(run, run.signals, events),
+        signals=components(run.processes, run.signals, events),
         data=data if seen else None,
         panel="ratio" if seen else "none",
         scale=run.plots.scale,
@@ -135,15 +135,6 @@ def yields_picture(run: Run) -> Iterator[Picture]:
         caption=run.caption(data=seen),
     )
     yield Picture("yields", "yields", f"Events in each of {count} regions, by process", plot)
-
-
-def _components(run: Run, names: Sequence[str], values: Mapping[str, Any]) -> tuple[Component, ...]:
-    """Return what is drawn of some processes: of those that have values, in each bin."""
-    return tuple(
-        Component(run.processes[name].title, np.asarray(values[name]), run.processes[name].colour)
-        for name in names
-        if name in values
-    )
 
 
 def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
@@ -161,10 +152,10 @@ def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
         plot = StackPlot(
             edges=np.arange(len(cuts) + 1.0),
             bins=tuple(literal(cut) for cut in cuts),
-            backgrounds=_components(run, run.backgrounds, left),
+            backgrounds=components(run.processes, run.backgrounds, left),
             down=errors,
             up=errors,
-            signals=_components(run, run.signals, left),
+            signals=components(run.processes, run.signals, left),
             scale="log",
             rotate=True,
             caption=run.caption(title, data=False),

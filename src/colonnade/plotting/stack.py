@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -350,6 +350,17 @@ def _ratio_range(ratio: Floats) -> tuple[float, float]:
     return _RATIO_RANGES[-1]
 
 
+def components(
+    processes: Mapping[str, Process], names: Iterable[str], values: Mapping[str, Any]
+) -> tuple[Component, ...]:
+    """Return what is drawn of some processes: of those that have values, in each bin."""
+    return tuple(
+        Component(processes[name].title, np.asarray(values[name]), processes[name].colour)
+        for name in names
+        if name in values
+    )
+
+
 def stack_of(
     histograms: Mapping[str, Histogram],
     region: str,
@@ -396,20 +407,13 @@ def stack_of(
         return None
     axis = next(each for each in histograms.values() if region in each.regions).axes[0]
     zeros = np.zeros_like(main.values)
-    lines = tuple(
-        Component(processes[name].title, found[name].values, processes[name].colour)
-        for name in signals
-        if name in found and np.any(found[name].values)
-    )
+    values = {name: part.values for name, part in found.items()}
+    lines = components(processes, signals, {name: each for name, each in values.items() if np.any(each)})
     weighted = data is not None and not np.allclose(data.values, data.variances)
     stack = StackPlot(
         edges=axis.edges,
         bins=axis.bins,
-        backgrounds=tuple(
-            Component(processes[name].title, found[name].values, processes[name].colour)
-            for name in backgrounds
-            if name in found
-        ),
+        backgrounds=components(processes, backgrounds, values),
         down=total.total_down if total else zeros,
         up=total.total_up if total else zeros,
         signals=lines,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from colonnade.training.results import EVALUATION_SUFFIX, Evaluation, RocCurve, 
 from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.trainer import SILENT, TrainingProgress
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
+from colonnade.versions import installed
 
 _PACKAGES = ("colonnade", "numpy", "torch", "xgboost-cpu", "onnx", "onnxscript", "onnxmltools", "onnxruntime")
 # how many events at most the slow parts of an evaluation use
@@ -344,12 +344,7 @@ def _summary(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def _training_card(model: Model, sample: Sample) -> TrainingCard:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = installed(_PACKAGES) | {"python": platform.python_version()}
     hyperparameters: dict[str, Any] = {"network": {"kind": type(model.network).__name__, **asdict(model.network)}}  # type: ignore[arg-type]  # a dataclass, as OwnNetwork asks for
     if not isinstance(model.network, Trees):
         hyperparameters["optimisation"] = asdict(model.optimisation)
