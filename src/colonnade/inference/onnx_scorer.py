@@ -19,12 +19,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, EventError, nearest
@@ -57,16 +57,12 @@ class OnnxInput(Settings):
     features_first: bool = Field(default=False, description="the graph takes [N, F, P] instead of [N, P, F]")
 
 
-def _features_alone(given: Any) -> Any:
-    return {"features": given} if isinstance(given, list | tuple) else given
-
-
 class ScorerSettings(Settings):
     """A model that others trained, and what it takes and gives."""
 
     onnx: str | None = Field(default=None, description="the ONNX file")
     xgboost: str | None = Field(default=None, description="or the JSON file of boosted trees, as xgboost saves it")
-    inputs: dict[str, Annotated[OnnxInput, BeforeValidator(_features_alone)]] = Field(
+    inputs: dict[str, tuple[str, ...] | OnnxInput] = Field(
         min_length=1, description="input of the graph -> observables"
     )
     outputs: dict[str, str] = Field(
@@ -89,9 +85,14 @@ class ScorerSettings(Settings):
         """The model's file."""
         return self.onnx or self.xgboost or ""
 
+    def input(self, name: str) -> OnnxInput:
+        """Return what an input of the graph takes."""
+        given = self.inputs[name]
+        return given if isinstance(given, OnnxInput) else OnnxInput(features=given)
+
     def features(self) -> list[str]:
         """List the observables that the model needs."""
-        return [feature for given in self.inputs.values() for feature in given.features]
+        return [feature for name in self.inputs for feature in self.input(name).features]
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class OnnxScorer(OnnxModel):
         """Lay out what the graph takes."""
         graph = {each.name: each for each in self._session().get_inputs()}
         columns = {
-            name: [column_of(str(self.path), feature, observables) for feature in self.settings.inputs[name].features]
+            name: [column_of(str(self.path), feature, observables) for feature in self.settings.input(name).features]
             for name in graph
         }
         rows = {name: columns[name] for name, each in graph.items() if len(each.shape) < _OBJECTS_RANK}
@@ -212,7 +213,7 @@ class OnnxScorer(OnnxModel):
         fixed: dict[str, NDArray[Any]] = {}
         objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
         for name, each in graph.items():
-            declared, dtype = self.settings.inputs[name], _TYPES[each.type]
+            declared, dtype = self.settings.input(name), _TYPES[each.type]
             if name in rows:
                 matrix = self._matrix(name, columns[name], candidates).astype(dtype)
                 fixed[name] = matrix[:, 0] if len(each.shape) == 1 else matrix
@@ -235,7 +236,7 @@ class OnnxScorer(OnnxModel):
 
     def _matrix(self, name: str, columns: Sequence[Any], counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Stack features as [R, F]: list entries one below the other, values of the event repeated for each."""
-        features = self.settings.inputs[name].features
+        features = self.settings.input(name).features
         values = [flat_feature(feature, column, counts) for feature, column in zip(features, columns, strict=True)]
         lengths = dict(zip(features, map(len, values), strict=True))
         same_length(f"The features of the input {name} of {self.path}", lengths)
@@ -261,7 +262,7 @@ class OnnxScorer(OnnxModel):
         for name, (values, counts) in rows.objects.items():
             chosen = values[ranges((np.cumsum(counts) - counts)[here], counts[here])]
             shaped = chosen.reshape(len(here), -1 if len(here) else 0, values.shape[1])
-            feed[name] = shaped.swapaxes(1, 2) if self.settings.inputs[name].features_first else shaped
+            feed[name] = shaped.swapaxes(1, 2) if self.settings.input(name).features_first else shaped
         return feed
 
     def _take(self, tensor: str, column: int | None, values: Any, count: int) -> NDArray[Any]:
@@ -288,7 +289,7 @@ class OnnxScorer(OnnxModel):
             if each.type not in _TYPES:
                 msg = f"The input {name} of {self.path} is of the type {each.type}, not a tensor of numbers."
                 raise ConfigError(msg)
-            declared = self.settings.inputs[name]
+            declared = self.settings.input(name)
             places, width = _sizes(each, declared)
             fits = 1 <= len(each.shape) <= _OBJECTS_RANK and not isinstance(each.shape[0], int)
             if not fits or (isinstance(width, int) and width != len(declared.features)):
