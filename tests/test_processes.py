@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from colonnade.leftovers import claim, claim_folder, sweep
-from colonnade.output import replacing
+from colonnade.output import claim, claim_folder, replacing, sweep
 from colonnade.store import Store
 
 POOL = """
@@ -37,7 +36,7 @@ if __name__ == "__main__":
 HOLDER = """
 import sys, time
 from pathlib import Path
-from colonnade.leftovers import claim, claim_folder
+from colonnade.output import claim, claim_folder
 
 claim(Path(sys.argv[1]), ".part.", ".json")
 with claim_folder("colonnade-test-", Path(sys.argv[1])):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from colonnade.errors import OutputError
-from colonnade.leftovers import claim, held_alone, sweep
+from colonnade.output import claim, held_alone, sweep
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,6 @@ def test_makes_what_is_missing_then_leaves_it(manifest: Path, capfd: pytest.Capt
     captured = capfd.readouterr()
     assert "made" in captured.out
     assert "30" in captured.out
-    assert "30/30" in captured.err
     assert "PYTHIA" not in captured.out
     assert "FastJet" not in captured.out
     with uproot.open(manifest.parent / "data/zll.root") as file:

@@ -466,7 +466,6 @@ def test_every_part_that_an_event_passes_through_counts_in_the_key():
         "inputs",
         "terminal",
         "store",
-        "leftovers",
         "processes",
         "faults",
         "errors",

@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 from helpers.closure_table import command as closure_command
 
-from colonnade.cli.export import export as export_command
 from colonnade.cli.fit import fit as fit_command
 from colonnade.cli.likelihoods import limit as limit_command
+from colonnade.cli.models import export as export_command
 from colonnade.errors import ConfigError, InputError
 from colonnade.histograms import write_zip
 from colonnade.statistics import from_workspace, upper_limits

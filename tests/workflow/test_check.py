@@ -12,8 +12,7 @@ from helpers.search import WORKFLOW, colonnade_does, make_search
 from colonnade.errors import ConfigError
 from colonnade.manifest import load_manifest
 from colonnade.workflow import load_workflow
-from colonnade.workflow.analysis import make_processor
-from colonnade.workflow.check import check_names
+from colonnade.workflow.analysis import check_names, make_processor
 
 CHANNELS = WORKFLOW["model"]["channels"]
 

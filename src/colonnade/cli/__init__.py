@@ -19,7 +19,7 @@ from colonnade.errors import ColonnadeError
 COMMANDS = {
     "run": ("workflows", "Run a workflow: events to histograms, fit, plots and report."),
     "compare-coffea": ("workflows", "Compare a coffea processor's result with coffea's own."),
-    "samples": ("samples", "Make the simulated samples that the manifest describes."),
+    "samples": ("datasets", "Make the simulated samples that the manifest describes."),
     "datasets": ("datasets", "Check the manifest's datasets, or add one."),
     "inspect": ("inspect", "Show what a file holds, column by column."),
     "columns": ("workflows", "Write the training columns of an analysis."),
@@ -31,11 +31,11 @@ COMMANDS = {
     "systematics": ("likelihoods", "Show what each uncertainty of a model does."),
     "limit": ("likelihoods", "Set limits with any likelihood."),
     "combine": ("likelihoods", "Combine the likelihoods of several searches."),
-    "export": ("export", "Write a likelihood in another format."),
+    "export": ("models", "Write a likelihood in another format."),
     "plot": ("results", "Draw what a run left."),
     "report": ("results", "Write the HTML page of a run."),
     "cache": ("results", "Show or clear what is kept of earlier runs."),
-    "new": ("new", "Write a runnable skeleton of an analysis."),
+    "new": ("workflows", "Write a runnable skeleton of an analysis."),
 }
 
 #: letters of a sentence, which may quote what is in a file

@@ -1,7 +1,8 @@
-"""`colonnade datasets`: check what the manifest names, or add to it."""
+"""`colonnade datasets` checks what the manifest names and adds to it; `colonnade samples` makes simulated samples."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -280,3 +281,74 @@ def _parameters(words: tuple[str, ...]) -> dict[str, float | str]:
         except ValueError:
             parameters[key] = value
     return parameters
+
+
+@click.command("samples")
+@click.argument("names", nargs=-1)
+@_manifest
+@click.option("--workflow", type=FILE, help="Make what this workflow reads, of its own manifest.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
+@click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
+@click.option("--force", is_flag=True, help="Make again what is up to date; overwrite files made elsewhere.")
+def samples(
+    names: tuple[str, ...],
+    manifest: Path,
+    workflow: Path | None,
+    workers: int | None,
+    events: int | None,
+    *,
+    force: bool,
+) -> None:
+    """Make the simulated datasets NAMES (names or globs; by default all) that are missing.
+
+    A file whose settings have not changed is left as it is. The same seed gives the same events with any number
+    of workers.
+    """
+    from colonnade.execution.progress import RichProgress, counted
+    from colonnade.manifest import load_manifest
+    from colonnade.samples import make_samples
+    from colonnade.terminal import Terminal
+
+    if workflow is not None:
+        from colonnade.workflow import load_workflow
+
+        read = load_workflow(workflow)
+        manifest, names = read.manifest, names or read.settings.datasets
+    loaded = load_manifest(manifest)
+    wanted = loaded.select(names or "*")
+    total = sum(events or d.metadata.generate.events for d in wanted if d.metadata.generate is not None)
+    # on stderr, as Pythia and fastjet print to stdout, which is closed to them while they work
+    progress = RichProgress(Terminal(stderr=True))
+    shown, made_events = counted(progress, "events"), 0
+
+    def advance(_name: str, count: int) -> None:
+        nonlocal made_events
+        made_events += count
+        shown(made_events, total)
+
+    try:
+        made = make_samples(
+            loaded,
+            [dataset.name for dataset in wanted],
+            workers=workers or os.cpu_count() or 1,
+            events=events,
+            force=force,
+            progress=advance,
+        )
+    finally:
+        progress.end()
+    _report(made)
+
+
+def _report(made: list[Any]) -> None:
+    columns = ("dataset", "events", "sum of weights", "made σ [pb]", "stated σ [pb]", "file")
+    rows = []
+    for one in made:
+        metadata, note = one.dataset.metadata, one.provenance
+        section = (metadata.xsec_pb or 0.0) * metadata.k_factor * metadata.filter_efficiency
+        numbers = (f"{note.events:,}", f"{note.sumw:,.6g}", f"{note.cross_section_pb:.4g}", f"{section:.4g}")
+        rows.append((one.dataset.name, *numbers, "up to date" if one.skipped else "made"))
+    print_table("Simulated samples", columns, rows, left=("dataset", "file"))
+    # pseudo-data are counted, so that a filter's efficiency means nothing
+    for warning in filter(None, (one.warning for one in made if one.dataset.metadata.kind != "data")):
+        say(f"Note: {warning}.")

@@ -1,4 +1,4 @@
-"""What commands on likelihoods share: which model is meant, and what is changed in it."""
+"""`colonnade export`, and what all commands on likelihoods share: which model is meant, and what is changed in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from colonnade.cli.common import FILE
+from colonnade.cli.common import FILE, FOLDER, print_notes
 from colonnade.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -201,3 +201,43 @@ def _range(name: str, text: str) -> tuple[float, float]:
         msg = f"--range {name}={text}: write NAME=LOW,HIGH."
         raise ConfigError(msg)
     return _number(name, low), _number(name, high)
+
+
+@click.command("export")
+@model_options
+@click.option(
+    "--format",
+    "forms",
+    multiple=True,
+    type=click.Choice(["pyhf", "combine", "hs3", "root", "xml"]),
+    help="Only this format (repeatable); by default all.",
+)
+@click.option(
+    "--output",
+    type=FOLDER,
+    help="Where the files go; by default TARGET/export of a run, or the folder of a file.",
+)
+def export(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None, **which: Any) -> None:
+    """Write TARGET, a run's folder or a file that holds a model, as pyhf, Combine, HS3, ROOT with cabinetry, and XML.
+
+    Several datacards, as LABEL=CARD, are combined. A format that can't say what the model holds is left out with the
+    reason, unless it is asked for.
+    """
+    from colonnade.statistics.formats import FORMATS, export_model
+    from colonnade.terminal import Terminal
+
+    target = read_target(targets, **which)
+    folder = output or (target.place / "export" if target.place.is_dir() else target.place.parent)
+    console = Terminal()
+    print_notes(console, target.model.notes)
+    for form in forms or FORMATS:
+        try:
+            (export,) = export_model(target.model, folder, target.name, (form,))
+        except ConfigError as error:
+            if forms:
+                raise
+            console.print(f"{form:<8} not written: {error}", soft_wrap=True)
+            continue
+        console.print(f"{export.form:<8} {export.path}", soft_wrap=True)
+        for how, names in export.differences.items():
+            console.print(f"         {', '.join(names)}: {how}")

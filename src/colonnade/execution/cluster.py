@@ -27,7 +27,7 @@ from colonnade.execution.pools import Done, WorkersLostError
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import BatchSettings, ExecutorSettings
 from colonnade.execution.work import Job, Task, pack, process, version_difference
-from colonnade.leftovers import claim_folder
+from colonnade.output import claim_folder
 from colonnade.processes import undisturbed, worker_processes
 
 _CONFIG = {

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from colonnade.leftovers import claim_folder
+from colonnade.output import claim_folder
 
 
 @dataclass(frozen=True)

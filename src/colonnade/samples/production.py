@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from colonnade.errors import ColonnadeError, ConfigError, InputError
-from colonnade.leftovers import claim_folder
 from colonnade.manifest import Dataset, Generate, Manifest
-from colonnade.output import replacing
+from colonnade.output import claim_folder, replacing
 from colonnade.processes import processes_of, undisturbed
 from colonnade.samples.detector import simulate
 from colonnade.samples.generator import BASE, Generator, require_extra

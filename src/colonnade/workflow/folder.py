@@ -227,8 +227,10 @@ def about_run(
     earlier: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what provenance.json says of a run before it is done."""
-    from colonnade.workflow.analysis import one_of  # brings coffea, which a run that is only read does without
-    from colonnade.workflow.check import parts_of
+    from colonnade.workflow.analysis import (
+        one_of,  # brings coffea, which a run that is only read does without
+        parts_of,
+    )
 
     settings = workflow.settings
 

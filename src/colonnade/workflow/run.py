@@ -26,8 +26,16 @@ from colonnade.plotting.run import Run
 from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.terminal import Terminal
-from colonnade.workflow.analysis import coffea_files, load_datasets, make_coffea_processor, make_processor, one_of
-from colonnade.workflow.check import check_histograms, check_names, kinds_of
+from colonnade.workflow.analysis import (
+    check_histograms,
+    check_names,
+    coffea_files,
+    kinds_of,
+    load_datasets,
+    make_coffea_processor,
+    make_processor,
+    one_of,
+)
 from colonnade.workflow.folder import (
     about_run,
     histogram_digest,

@@ -29,8 +29,7 @@ from typing import Any
 from rich.console import Console
 
 from colonnade.errors import ConfigError, InputError, OutputError
-from colonnade.leftovers import sweep
-from colonnade.output import write_json
+from colonnade.output import sweep, write_json
 from colonnade.processes import processes_of, undisturbed
 from colonnade.versions import code_digest, digest, environment, file_digest
 from colonnade.workflow.folder import read_provenance
