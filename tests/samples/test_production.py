@@ -65,9 +65,8 @@ def content_of(path: Path) -> dict[str, bytes]:
 def fake_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of numbers without Pythia, where only what happens to them matters."""
 
-    def make_block(generate: Generate, name: str, number: int, size: int, beat: Any) -> Block:
+    def make_block(generate: Generate, name: str, number: int, size: int) -> Block:
         rng = np.random.default_rng((generate.seed, number))
-        beat(size)
         jets = Collection(np.full(size, 2), {"pt": rng.random(2 * size)})
         met = Collection(None, {"pt": rng.random(size)})
         first = number * production.BLOCK + 1

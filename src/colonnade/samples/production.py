@@ -7,17 +7,17 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 
-from colonnade.errors import ColonnadeError, ConfigError, InputError
+from colonnade.errors import ConfigError, InputError
 from colonnade.manifest import Dataset, Generate, Manifest
-from colonnade.output import claim_folder, replacing
+from colonnade.output import replacing
 from colonnade.processes import processes_of, undisturbed
 from colonnade.samples.detector import simulate
 from colonnade.samples.generator import BASE, Generator, require_extra
@@ -175,97 +175,43 @@ def _existing(plan: _Plan, *, force: bool) -> Made | None:
 def _make(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Made]:
     if not plans:
         return
-    with _blocks(plans, workers, progress) as blocks:
+    with _blocks(plans, workers) as blocks:
         for plan in plans:
             note = {
                 "fingerprint": plan.fingerprint,
                 "generate": plan.generate.model_dump(mode="json") | {"base": list(BASE)},
                 "versions": _versions(),
             }
-            own = (next(blocks) for _ in plan.blocks)
             with replacing(plan.path) as temporary:
-                provenance = write_ntuple(temporary, own, note)
+                provenance = write_ntuple(temporary, _taken(plan, blocks, progress), note)
             yield Made(plan.dataset, plan.path, provenance, skipped=False)
 
 
+def _taken(plan: _Plan, blocks: Iterator[Block], progress: Progress) -> Iterator[Block]:
+    """Give the blocks of one plan, and say of each that its events are made."""
+    for _, size in plan.blocks:
+        yield next(blocks)
+        progress(plan.dataset.name, size)
+
+
 @contextmanager
-def _blocks(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Iterator[Block]]:
+def _blocks(plans: list[_Plan], workers: int) -> Iterator[Iterator[Block]]:
     """Give every block of every plan, in order, made here or by worker processes."""
-    tasks = [(plan, number, size) for plan in plans for number, size in plan.blocks]
+    tasks = [(plan.generate, plan.dataset.name, number, size) for plan in plans for number, size in plan.blocks]
     if workers == 1:
-        yield (
-            make_block(plan.generate, plan.dataset.name, number, size, _beat(progress, plan.dataset.name))
-            for plan, number, size in tasks
-        )
+        yield starmap(make_block, tasks)
         return
-    with claim_folder("colonnade-samples-") as pulse, processes_of(min(workers, len(tasks))) as pool:
+    with processes_of(min(workers, len(tasks))) as pool:
+        with undisturbed():
+            futures = [pool.submit(make_block, *task) for task in tasks]
         try:
-            with undisturbed():
-                futures = [
-                    pool.submit(_remote_block, plan.generate, plan.dataset.name, number, size, pulse)
-                    for plan, number, size in tasks
-                ]
-            yield _in_order(futures, _Watch(pulse, progress))
-        finally:
-            # the workers look for this folder between batches, and stop when it is gone
-            (pulse / "alive").unlink(missing_ok=True)
+            yield (futures.pop(0).result() for _ in tasks)
+        except BrokenProcessPool as error:
+            msg = "A worker process died, perhaps for want of memory; try fewer --workers."
+            raise InputError(msg) from error
 
 
-def _beat(progress: Progress, name: str) -> Callable[[int], None]:
-    return lambda events: progress(name, events)
-
-
-def _in_order(futures: list[Future[Block]], watch: _Watch) -> Iterator[Block]:
-    for future in futures:
-        while True:
-            try:
-                block = future.result(timeout=0.2)
-            except TimeoutError:
-                watch.look()
-                continue
-            except BrokenProcessPool as error:
-                msg = "A worker process died, perhaps for want of memory; try fewer --workers."
-                raise InputError(msg) from error
-            watch.look()
-            yield block
-            break
-
-
-class _Watch:
-    """Reads how far the workers are: each block has a file that grows by a byte an event batch."""
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        (folder / "alive").touch()
-        self._folder, self._progress = folder, progress
-        self._seen: dict[str, int] = {}
-
-    def look(self) -> None:
-        for path in self._folder.glob("*.beat"):
-            events = sum(int(line) for line in path.read_text().split("\n")[:-1])
-            new = events - self._seen.get(path.name, 0)
-            if new:
-                self._seen[path.name] = events
-                self._progress(path.name.rsplit(".", 2)[0], new)
-
-
-class _StoppedError(ColonnadeError):
-    """The parent process does not want the block any more."""
-
-
-def _remote_block(generate: Generate, name: str, number: int, size: int, pulse: Path) -> Block:
-    """Make a block in a worker process."""
-
-    def beat(events: int) -> None:
-        if not (pulse / "alive").exists():
-            msg = "stopped"
-            raise _StoppedError(msg)
-        with (pulse / f"{name}.{number}.beat").open("a") as file:
-            file.write(f"{events}\n")
-
-    return make_block(generate, name, number, size, beat)
-
-
-def make_block(generate: Generate, name: str, number: int, size: int, beat: Callable[[int], None]) -> Block:
+def make_block(generate: Generate, name: str, number: int, size: int) -> Block:
     """Make one block of a dataset; the same for the same settings, whoever makes it.
 
     Parameters
@@ -276,8 +222,6 @@ def make_block(generate: Generate, name: str, number: int, size: int, beat: Call
         The dataset's, for messages.
     number, size
         Which block, and how many events it holds.
-    beat
-        Called with the number of events of each batch that is done.
     """
     # two independent streams of this dataset's seed and this block (numpy's SeedSequence)
     for_pythia, for_detector = np.random.SeedSequence((generate.seed, number)).spawn(2)
@@ -289,6 +233,5 @@ def make_block(generate: Generate, name: str, number: int, size: int, beat: Call
         signs = np.where(rng.random(len(batch)) < generate.negative_weights, -1.0, 1.0)
         weights.append(batch.weights * signs)
         parts.append(simulate(batch, generate.content, rng))
-        beat(len(batch))
     kept, seen = generator.filtered
     return Block(number, number * BLOCK + 1, np.concatenate(weights), join(parts), generator.cross_section, kept, seen)
