@@ -13,8 +13,8 @@ import pytest
 from colonnade.manifest import Generate
 from colonnade.samples.detector import Collection
 from colonnade.samples.generator import Batch, Generator
-from colonnade.samples.ntuple import join
 from colonnade.samples.particles import Particles
+from colonnade.samples.production import join
 
 pytest.importorskip("pythia8mc", reason="the extra 'samples' is not installed")
 pytest.importorskip("fastjet", reason="the extra 'samples' is not installed")

@@ -14,8 +14,8 @@ from scipy import stats
 from colonnade.samples import response
 from colonnade.samples.detector import Seen, missing_momentum, simulate
 from colonnade.samples.generator import Batch
-from colonnade.samples.ntuple import join
 from colonnade.samples.particles import Particles, classify, pairs_within_events
+from colonnade.samples.production import join
 
 vector.register_awkward()
 See = Callable[..., dict[str, ak.Array]]

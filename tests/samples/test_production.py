@@ -20,7 +20,7 @@ from colonnade.samples import generator as generator_module
 from colonnade.samples import make_samples, production
 from colonnade.samples.detector import Collection
 from colonnade.samples.generator import Generator
-from colonnade.samples.ntuple import Block, read_provenance
+from colonnade.samples.production import Block, read_provenance
 
 ZLL = ["WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 60", "23:onMode = off", "23:onIfAny = 11 13"]
 WW = ["WeakDoubleBoson:ffbar2WW = on", "24:onMode = off", "24:onIfAny = 11 13"]
