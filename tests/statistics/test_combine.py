@@ -451,6 +451,14 @@ def test_templates_that_are_no_longer_cut_off_are_told(folder):
     assert told == [["bkg"]]
 
 
+def test_a_group_may_name_what_acts_on_nothing_here(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(card("ln_a lnN 1.1 1.1", "free flatParam", "pdf discrete", "g group = ln_a free pdf"))
+    model = read_model(path)
+    assert model.groups["g"] == ("ln_a",)
+    assert sum("free" in note or "pdf" in note for note in model.notes) == 2
+
+
 def test_kmax_counts_what_has_no_effect(tmp_path):
     path = tmp_path / "card.txt"
     path.write_text(card("a lnN 1.1 1.2", "none lnN 1.0 -").replace("kmax *", "kmax 2"))

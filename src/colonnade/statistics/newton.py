@@ -271,8 +271,10 @@ def _onto_corners(
     wide = squares[columns].T[:, None, :] * jacobian
     matrix = jacobian @ np.swapaxes(wide, 1, 2)
     index = np.arange(len(rows))
-    matrix[:, index, index] += (local**2 * squares[own] + ~meant).T + 1e-12
-    pull = np.linalg.solve(matrix, np.where(meant, -known.rate[rows], 0.0).T[:, :, None])[:, :, 0]
+    matrix[:, index, index] += (local**2 * squares[own] + ~meant).T
+    # bins that nothing moves, or the same parameter all of them, have no solution: the nearest is taken
+    inverse = np.linalg.pinv(matrix, rcond=1e-10, hermitian=True)
+    pull = (inverse @ np.where(meant, -known.rate[rows], 0.0).T[:, :, None])[:, :, 0]
     result = trial.copy()
     result[columns] += (np.swapaxes(wide, 1, 2) @ pull[:, :, None])[:, :, 0].T
     result[own[own >= 0]] += (squares[own] * local * pull.T)[own >= 0]
@@ -311,16 +313,13 @@ def _eliminated(
     # nor has one that was let go from there any curvature
     cornered = resting | (known.empty & (np.abs(known.rate) < CORNER))
     smooth = replace(known, weight=np.where(cornered, 0.0, known.weight))
-    matrix, between, stiff, pull = reduced(likelihood, smooth, moving, damping)
+    hard = np.where(resting, _STIFF, 0.0)
+    matrix, between, stiff, pull = reduced(likelihood, smooth, moving, damping, hard)
     if bent:
         matrix = _convex(matrix, moving[columns].T, damping)
     # a corner is as stiff in any case
-    hard = np.where(resting, _STIFF, 0.0)
-    lever = hard[own] * local
-    stiff = stiff + lever * local
-    between = between + known.jacobian[:, own] * lever.T[:, :, None]
     pull = pull + other[own] * local
-    hard[own] -= lever**2 / stiff
+    hard[own] -= (hard[own] * local) ** 2 / stiff
     rows = np.flatnonzero(np.any(resting | (other != 0), axis=1))
     on_corners = known.jacobian[:, rows]
     turned = np.swapaxes(on_corners, 1, 2)
@@ -336,9 +335,12 @@ def _eliminated(
 
 
 def reduced(
-    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats
+    likelihood: Likelihood, known: Derivatives, moving: Flags, damping: Floats, hard: Floats | None = None
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the Hessian of the columns with the bins' own parameters eliminated, and what the elimination needs.
+
+    `hard` (bins, batch) is a further curvature of bins that rest on their corners. Its part along the bins alone, which
+    is as stiff, is left away from the Hessian of the columns.
 
     Returns
     -------
@@ -356,7 +358,14 @@ def reduced(
     matrix = np.swapaxes(jacobian, 1, 2) @ (jacobian * weight.T[:, :, None]) + known.second
     between = jacobian[:, own] * (weight[own] * local).T[:, :, None]
     between += known.cross[:, own] * moving[mine].T[:, :, None]
-    matrix -= np.swapaxes(between, 1, 2) @ (between / stiff.T[:, :, None])
+    lever = np.zeros_like(local) if hard is None else hard[own] * local
+    stiff = stiff + lever * local
+    turned, along = np.swapaxes(between, 1, 2), jacobian[:, own] * lever.T[:, :, None]
+    matrix -= turned @ (between / stiff.T[:, :, None])
+    if lever.any():
+        mixed = turned @ (along / stiff.T[:, :, None])
+        matrix -= mixed + np.swapaxes(mixed, 1, 2)
+    between = between + along
     index = np.arange(len(columns))
     matrix[:, index, index] += known.diagonal[columns].T + 1e-12
     return matrix, between, stiff, pull

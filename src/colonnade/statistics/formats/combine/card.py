@@ -98,6 +98,8 @@ class Card:
         Bins to the threshold, whether signal counts for it, and the mode of autoMCStats.
     groups : dict
         Groups of parameters, by name.
+    idle : set of str
+        Names of flatParam and discrete lines, which act on nothing here.
     frozen : set of str
         Parameters that an edit freezes.
     notes : list of str
@@ -117,6 +119,7 @@ class Card:
     scaled: dict[Cell, list[str]] = field(default_factory=dict)
     statistics: dict[str, tuple[float, bool, int]] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 

@@ -228,6 +228,7 @@ class _Body:
             edit(self.card, words)
             return
         if kind in _SILENT:
+            self.card.idle.add(name)
             _note(self.card, f"the {kind} {name} {_SILENT[kind]}.")
         elif kind in ("group", "autoMCStats", "rateParam", "extArg", "param"):
             getattr(self, f"_{kind}")(name, words)
@@ -446,7 +447,7 @@ def _check_names(card: Card) -> None:
         msg = f"{card.path}: the formula of {one} needs {other}, and in the end itself."
         raise ConfigError(msg) from error
     for group, members in card.groups.items():
-        missing = sorted(members - known)
+        missing = sorted(members - known - card.idle)
         if missing:
             hint = nearest(missing[0], sorted(known))
             msg = f"{card.path}: the group {group} names {missing[0]}, which is no parameter{hint}."
