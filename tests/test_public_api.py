@@ -22,7 +22,7 @@ PUBLIC = {
         "nearest",
     ],
     "colonnade.config": ["JsonData", "Settings", "finite", "parse_settings", "read_json", "read_yaml"],
-    "colonnade.output": ["replacing", "write_json"],
+    "colonnade.output": ["claim", "claim_folder", "held_alone", "replacing", "sweep", "write_json"],
     "colonnade.workflow": ["Workflow", "load_run", "load_workflow", "run_workflow"],
 }
 
