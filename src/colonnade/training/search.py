@@ -149,15 +149,6 @@ def _sample(columns: Path, model: Model, name: str) -> Sample:
 
 def _run_trial(name: str, columns: Path, significance: Significance, background_error: float, model: Model) -> Trial:
     """Train and judge one trial, on one thread; one that diverges is a result too, without numbers."""
-    try:
-        return _trained_trial(name, columns, significance, background_error, model)
-    except FitError as error:
-        return Trial({}, 0, (), str(error))
-
-
-def _trained_trial(
-    name: str, columns: Path, significance: Significance, background_error: float, model: Model
-) -> Trial:
     from colonnade.training.export import model_scores
 
     sample = _sample(columns, model.what_is_read(), name)
@@ -166,7 +157,10 @@ def _trained_trial(
         import torch
 
         torch.set_num_threads(1)
-    fitted, rounds = fit_part(model, sample, 0, 1000 * model.seed)
+    try:
+        fitted, rounds = fit_part(model, sample, 0, 1000 * model.seed)
+    except FitError as error:
+        return Trial({}, 0, (), str(error))
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:  # noqa: ARG001 - the shape of a Score
         return model_scores(fitted, inputs)

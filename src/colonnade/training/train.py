@@ -138,42 +138,25 @@ def fit_fold(
     progress: TrainingProgress = SILENT,
 ) -> Any:
     """Train the networks or trees of one fold; parameters as in `train_model`."""
-    fits = [
-        _fit_member(name, model, sample, fold, member, work, device, threads, progress)
-        for member in range(model.members)
-    ]
+    fits: list[Any] = []
+    for member in range(model.members):
+        seed = 1000 * model.seed + 100 * member + fold
+        key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
+        what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
+        if model.members > 1:
+            what += f", {member + 1} of {model.members}"
+        stem = work / (f"fold{fold}" if member == 0 else f"fold{fold}_{member}")
+        options: dict[str, Any] = {"checkpoint": stem, "key": key, "device": device, "threads": threads}
+        progress.begin(what, model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs)
+        try:
+            fits.append(fit_part(model, sample, fold, seed, told=progress.round, **options)[0])
+        finally:
+            progress.end()
     if len(fits) == 1:
         return fits[0]
     from colonnade.training.networks import Members
 
     return Members(fits).eval()
-
-
-def _fit_member(
-    name: str,
-    model: Model,
-    sample: Sample,
-    fold: int,
-    member: int,
-    work: Path,
-    device: str,
-    threads: int,
-    progress: TrainingProgress,
-) -> Any:
-    seed = 1000 * model.seed + 100 * member + fold
-    key = hashlib.sha256(json.dumps([repr(model), sample.digest, fold, seed, device]).encode()).hexdigest()
-    what = f"{name}, fold {fold + 1} of {model.folds}" if model.folds > 1 else name
-    if model.members > 1:
-        what += f", {member + 1} of {model.members}"
-    stem = work / (f"fold{fold}" if member == 0 else f"fold{fold}_{member}")
-    progress.begin(what, model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs)
-    try:
-        fitted, _ = fit_part(
-            model, sample, fold, seed, checkpoint=stem, key=key, device=device, threads=threads, told=progress.round
-        )
-        return fitted
-    finally:
-        progress.end()
 
 
 def fit_part(
@@ -218,14 +201,12 @@ def fit_part(
         common["checkpoint"] = None if checkpoint is None else checkpoint.with_suffix(".json")
         trees = fit_trees(model, sample, split, weigher(model), threads=threads, progress=told, **common)
         return trees, trees.num_boosted_rounds()
-    from colonnade.training.networks import Epoch, fit_network
+    from colonnade.training.networks import fit_network
 
-    def progress(epoch: Epoch) -> None:
-        told(epoch.number, epoch.loss, epoch.validation)
-
+    common["progress"] = lambda epoch: told(epoch.number, epoch.loss, epoch.validation)
     if checkpoint is not None:
         common |= {"checkpoint": checkpoint.with_suffix(".pt"), "folder": checkpoint.parent.parent}
-    fitted = fit_network(model, sample, split, weigher(model), progress=progress, **common)
+    fitted = fit_network(model, sample, split, weigher(model), **common)
     return fitted.network, len(fitted.history)
 
 
