@@ -31,6 +31,8 @@ from colonnade.statistics.model import Channel, Model, Modifier, Sample
 _CUT = 1e-9
 # widths that a shape is followed to see whether it drives a sample below 0
 _DRIVEN = 5.0
+# by this part of the yield, or of its logarithm, is an effect larger to one side
+_BENT = 0.25
 # errors of single bins above this part of the yield, and above this many events, can take most of a bin away
 _LOOSE, _LOST = 0.4, 0.3
 
@@ -79,9 +81,10 @@ def lay_out(model: Model) -> Layout:
 def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]) -> Iterator[int]:
     """Yield the parameters along which a fit may have several minima.
 
-    Those whose effect on some sample is the same upwards and downwards, or to one side only, by more than a tenth;
-    shapes that take most of a bin away, and factors of less than a half; free factors that stand beside another one;
-    and errors of single bins that can take most of the bin away, beside a free factor or another such error.
+    Those whose effect on some sample is the same upwards and downwards, to one side only by more than a tenth, or to
+    one side larger by more than a quarter; shapes that can take a bin away within their range, and factors of less than
+    a half; free factors that stand beside another one; and errors of single bins that can take most of the bin away,
+    beside a free factor or another such error.
     """
     size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
@@ -102,9 +105,11 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
                 total = np.abs(up) + np.abs(down)
                 even = total.any() and np.all(np.abs(up - down) <= 1e-3 * total.max())
                 one_side = (up * down >= 0) & (np.maximum(np.abs(up), np.abs(down)) > 0.1 * np.abs(nominal))
-                least = 0.2 if each.kind == "histosys" else 0.5
+                uneven = up + down if each.kind == "histosys" else np.log(np.maximum(np.abs(each.up * each.down), _CUT))
+                bent = np.abs(uneven) > _BENT * np.abs(nominal)
+                least = 1 - 1 / _DRIVEN if each.kind == "histosys" else 0.5
                 large = np.any(np.minimum(each.up, each.down) < least * nominal)
-                if even or one_side.any() or large:
+                if even or one_side.any() or bent.any() or large:
                     yield offset[each.parameter]
 
 
