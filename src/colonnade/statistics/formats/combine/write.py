@@ -282,7 +282,7 @@ def _write_shapes(
                     errors = np.hypot(errors, modifier.errors)
             where = f"{channel.name}/{sample.name}"
             file[where] = histogram(channel, sample.yields, errors)
-            for name in shapes & set(found):
+            for name in sorted(shapes & set(found)):
                 each = found[name]
                 sides = (("Up", each.up, each.shape_up), ("Down", each.down, each.shape_down))
                 for side, factor, shape in sides:
