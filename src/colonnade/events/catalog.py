@@ -254,16 +254,15 @@ class Catalog:
 
     def members(self, group: str) -> tuple[str, ...]:
         """Return the fields of a group of the whole file, sorted; of the events themselves, if it has no name."""
-        if not group:
-            return self.fields
-        if group not in self._members:
-            own = (name for name in self.known.difference(self.fields) if name.startswith(f"{group}_"))
-            self._members[group] = tuple(sorted(name.removeprefix(f"{group}_") for name in own))
-        return self._members[group]
+        return tuple(self._members.get(group, ())) if group else self.fields
 
     @functools.cached_property
-    def _members(self) -> dict[str, tuple[str, ...]]:
-        return {}
+    def _members(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in sorted(self.known.difference(self.fields)):
+            group, _, field = name.partition("_")
+            found.setdefault(group, []).append(field)
+        return found
 
     def part(self, names: Sequence[str]) -> Catalog:
         """Return the same of some columns, with all that their groups need."""

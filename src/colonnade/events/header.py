@@ -10,9 +10,11 @@ notes on the file format, https://root.cern/doc/master/classTFile.html
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import struct
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -76,6 +78,17 @@ class UnknownLayoutError(Exception):
     """A header has something that is not known here; uproot may know it."""
 
 
+@contextlib.contextmanager
+def _checked() -> Iterator[None]:
+    """Turn what reading past an end raises into one error."""
+    try:
+        yield
+    except DamagedError:
+        raise
+    except (struct.error, ValueError, IndexError) as error:
+        raise UnknownLayoutError from error
+
+
 @dataclasses.dataclass(frozen=True)
 class Key:
     """Where an object lies in a file, and of which class it is."""
@@ -119,11 +132,11 @@ def read_identity(fetch: Fetch) -> tuple[str, int]:
     UnknownLayoutError
         If it does not begin as a ROOT file does.
     """
-    identity, size, _, _ = _file(bytes(fetch([(0, _LARGE_FILE.size)])[0]))
+    identity, size, _ = _file(bytes(fetch([(0, _LARGE_FILE.size)])[0]))
     return identity, size
 
 
-def _file(start: bytes) -> tuple[str, int, int, int]:
+def _file(start: bytes) -> tuple[str, int, int]:
     """Return a file's identity and size, and where its directory's record is."""
     if len(start) < _LARGE_FILE.size or not start.startswith(b"root"):
         raise UnknownLayoutError
@@ -132,7 +145,7 @@ def _file(start: bytes) -> tuple[str, int, int, int]:
     begin, end, named = fields[2], fields[3], fields[7]
     if not 0 < begin < end or not 0 <= named < end:
         raise UnknownLayoutError
-    return f"{uuid.UUID(bytes=fields[-1])}:{end}", end, begin, begin + named
+    return f"{uuid.UUID(bytes=fields[-1])}:{end}", end, begin + named
 
 
 def read_directory(fetch: Fetch) -> Directory:
@@ -143,9 +156,9 @@ def read_directory(fetch: Fetch) -> Directory:
     UnknownLayoutError
         If something in them is not as expected.
     """
-    try:
+    with _checked():
         start = bytes(fetch([(0, _FIRST)])[0])
-        identity, size, _, record = _file(start)
+        identity, size, record = _file(start)
         if record + _LARGE_DIRECTORY.size > len(start):
             start = bytes(fetch([(0, record + _LARGE_DIRECTORY.size)])[0])
         keys: dict[str, Key] = {}
@@ -169,8 +182,6 @@ def read_directory(fetch: Fetch) -> Directory:
             begins = [key.seek + key.keylen for key in below]
             contents = fetch([(begin, begin + _LARGE_DIRECTORY.size) for begin in begins])
             folders = [(f"{key.name}/", bytes(content)) for key, content in zip(below, contents, strict=True)]
-    except (struct.error, ValueError, IndexError) as error:
-        raise UnknownLayoutError from error
     raise UnknownLayoutError
 
 
@@ -438,18 +449,6 @@ class TreeHeader:
         if not 0 <= count <= end - position:
             raise UnknownLayoutError
         return end, count, position + _PAIR.size
-
-
-class _checked:  # noqa: N801 - a context manager
-    """Turn what reading past an end raises into one error."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """End."""
-        if isinstance(error, (struct.error, ValueError, IndexError)) and not isinstance(error, DamagedError):
-            raise UnknownLayoutError from error
 
 
 def _plain(

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import awkward as ak
 
 from colonnade.errors import ColonnadeError, InputError, MissingColumnError
-from colonnade.events.assemble import (
+from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
+from colonnade.events.catalog import ingredients
+from colonnade.events.chunk import (
+    EntryRange,
     Plan,
     build_plan,
     make_events,
 )
-from colonnade.events.behaviors import NoSuchColumnError, UnlearnedColumnError, missing_sentence
-from colonnade.events.catalog import ingredients
-from colonnade.events.chunk import EntryRange
 from colonnade.events.files import Handle, forget_handle, open_handle, open_known
 from colonnade.events.kept import KeptColumns, KnownPlaces
 from colonnade.events.paths import is_remote

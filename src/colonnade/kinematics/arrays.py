@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import loops
-from colonnade.kinematics.layouts import LAYOUT, bare, change_class
-from colonnade.kinematics.views import EventNumbers, Integers, Missing, View, view
+from colonnade.kinematics.layouts import LAYOUT, Integers, Missing, bare, change_class
+from colonnade.kinematics.views import EventNumbers, View, view
 
 
 class Columns:

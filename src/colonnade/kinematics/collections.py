@@ -13,10 +13,8 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError
 from colonnade.kinematics import loops
 from colonnade.kinematics.arrays import Columns, objects, stored_first, those, unwrap, wrap
-from colonnade.kinematics.views import Jagged, View, flat, jagged, view
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from colonnade.kinematics.layouts import Integers
+from colonnade.kinematics.views import Floats, Jagged, View, flat, jagged, view
 
 
 def per_object(event_value: Any, collection: Any) -> ak.Array:

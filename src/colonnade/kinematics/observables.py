@@ -8,15 +8,13 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import ConfigError
 from colonnade.kinematics import loops
 from colonnade.kinematics.arrays import Columns, records, same_lists, unwrap
-from colonnade.kinematics.views import Missing, View, joined, same_column, view
+from colonnade.kinematics.layouts import Integers, Missing
+from colonnade.kinematics.views import Floats, View, joined, same_column, view
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 _TRANSVERSE = ("pt", "phi", "mass")
 
 

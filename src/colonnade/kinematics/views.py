@@ -16,11 +16,9 @@ import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.kinematics import loops
-from colonnade.kinematics.layouts import LAYOUT, buffer, look, read_only, to_numpy
+from colonnade.kinematics.layouts import LAYOUT, Integers, Missing, buffer, look, read_only, to_numpy
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Missing = npt.NDArray[np.bool_] | None
 _CLASSES: dict[tuple[Any, ...], tuple[type, Any]] = {}
 _MASSIVE = frozenset({"mass", "m", "M", "tau", "energy", "e", "E", "t"})
 
@@ -65,26 +63,6 @@ class View:
     kept
         The columns that were gathered so far.
     """
-
-    __slots__ = (
-        "_cartesian",
-        "_composed",
-        "_content",
-        "_contents",
-        "_members",
-        "_name",
-        "_new",
-        "_parent",
-        "_wide",
-        "attrs",
-        "behavior",
-        "index",
-        "kept",
-        "kind",
-        "missing",
-        "offsets",
-        "size",
-    )
 
     def __init__(
         self,
