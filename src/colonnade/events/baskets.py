@@ -83,8 +83,8 @@ class PlainBranch:
     ----------
     name
         The branch.
-    stored, native
-        Type of the numbers in the file and in memory.
+    stored
+        Type of the numbers in the file.
     jagged
         Whether there is any number of them per event.
     starts
@@ -101,13 +101,17 @@ class PlainBranch:
 
     name: str
     stored: np.dtype[Any]
-    native: np.dtype[Any]
     jagged: bool
     starts: npt.NDArray[np.int64]
     ranges: tuple[tuple[int, int], ...]
     embedded: dict[int, _Basket] = dataclasses.field(default_factory=dict)
     counter: str | None = None
     kept: list[tuple[int, _Basket]] = dataclasses.field(default_factory=list)
+
+    @property
+    def native(self) -> np.dtype[Any]:
+        """Type of the numbers in memory."""
+        return self.stored.newbyteorder("=")
 
     def overlapping(self, start: int, stop: int) -> range:
         """Return the baskets that hold events of a range."""
@@ -125,7 +129,7 @@ def plain_branch(branch: Any) -> PlainBranch | None:
     numbers = interpretation.content if jagged else interpretation
     if type(numbers) is not uproot.AsDtype or numbers.from_dtype.shape or numbers.from_dtype.names:
         return None
-    if len(branch.entry_offsets) != branch.num_baskets + 1:
+    if len(branch.entry_offsets) != branch.num_baskets + 1 or numbers.to_dtype != numbers.from_dtype.newbyteorder("="):
         return None
     count = branch.num_baskets - len(branch.embedded_baskets)
     seeks = branch.member("fBasketSeek")[:count].tolist()
@@ -133,7 +137,6 @@ def plain_branch(branch: Any) -> PlainBranch | None:
     return PlainBranch(
         name=branch.name,
         stored=numbers.from_dtype,
-        native=numbers.to_dtype.newbyteorder("="),
         jagged=jagged,
         starts=np.asarray(branch.entry_offsets, dtype=np.int64),
         ranges=tuple((seek, seek + size) for seek, size in zip(seeks, sizes, strict=True)),
@@ -299,7 +302,7 @@ def keep_freed_memory() -> None:
 
 def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[Any]:
     """Join the baskets' values in native byte order."""
-    if len(pieces) == 1 and pieces[0].flags.writeable and branch.native.itemsize == branch.stored.itemsize:
+    if len(pieces) == 1 and pieces[0].flags.writeable:
         # a basket's own memory, which nobody else holds
         whole = pieces[0].view(branch.native)
         if branch.stored != branch.native:

@@ -35,14 +35,6 @@ class UnlearnedColumnError(MissingColumnError):
         UnlearnedColumnError.raised += 1
 
 
-@functools.lru_cache(maxsize=1)
-def _classes() -> tuple[dict[Any, Any], dict[str, str]]:
-    """Return coffea's behavior of NanoAOD, and the record of each collection."""
-    from coffea.nanoevents.methods import nanoaod
-
-    return nanoaod.behavior, nano_schema().mixins
-
-
 class _Uncut:
     """All events of an entry range, as coffea's cross references ask for them."""
 
@@ -55,7 +47,9 @@ class _Uncut:
 
 
 def _array(layout: Any, uncut: _Uncut | None) -> ak.Array:
-    behavior = dict(_classes()[0])  # systematics add to it
+    from coffea.nanoevents.methods import nanoaod
+
+    behavior = dict(nanoaod.behavior)  # systematics add to it
     return ak.Array(layout, behavior=behavior, attrs={} if uncut is None else {"@events_factory": uncut})
 
 
@@ -138,16 +132,9 @@ def answer(array: ak.Array, name: str) -> Any:
     AttributeError, ValueError, TypeError
         As coffea does, if it can't work it out of the columns that there are.
     """
-    group = array.layout.purelist_parameter("group")
-    behavior, records = _classes()
-    if group is None:
-        record = _sum_name(array.layout)
-    else:
-        record = records.get(group, "NanoCollection") if group else "NanoEvents"
-    kind = behavior.get(("*", record))
-    if kind is None or not hasattr(kind, name):
-        return NotImplemented
     seen = coffea_view(array)
+    if not hasattr(type(seen), name):
+        return NotImplemented
     found = getattr(seen, name)
     return _method(array, seen, found) if inspect.ismethod(found) else found
 

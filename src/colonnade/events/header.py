@@ -471,7 +471,6 @@ def _plain(
     return PlainBranch(
         name=name,
         stored=dtype,
-        native=dtype.newbyteorder("="),
         jagged=counter is not None,
         starts=first,
         ranges=tuple((seek, seek + size) for seek, size in places),

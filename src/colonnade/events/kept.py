@@ -35,6 +35,8 @@ _MAGIC = b"column 1"
 _KINDS = "biuf"
 #: bytes of places on disk, above which the least recently used go
 _LIMIT = 2 * 10**9
+#: what is kept of a branch
+_OF_BRANCH = ("name", "stored", "jagged", "starts", "ranges", "counter")
 _LIBRARIES = ("awkward", "numpy", "pyarrow", "uproot")
 
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
@@ -167,25 +169,22 @@ class KnownPlaces:
     """
 
     folder: Path
+    store: Store = dataclasses.field(init=False)
 
-    @functools.cached_property
-    def _files(self) -> Store:
-        return Store(self.folder, _LIMIT, ".places")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder}
+    def __post_init__(self) -> None:
+        self.store = Store(self.folder, _LIMIT, ".places")
 
     def get(self, source: SourceFile, columns: Sequence[str]) -> Places | None:
         """Return the places of a file's columns; None where they are not known, or damaged."""
         key = _places_key(source, columns)
         try:
-            digest, _, text = self._files.path(key).read_bytes().partition(b"\n")
+            digest, _, text = self.store.path(key).read_bytes().partition(b"\n")
             if hashlib.blake2b(text, digest_size=16).hexdigest().encode() != digest:
-                self._files.drop(key)
+                self.store.drop(key)
                 return None
         except OSError:
             return None
-        self._files.use(key)
+        self.store.use(key)
         content = json.loads(text)
         groups = {group["name"]: Group(**_tuples(group)) for group in content["groups"]}
         catalog = Catalog(
@@ -203,11 +202,11 @@ class KnownPlaces:
             "columns": [dataclasses.asdict(column) for column in places.catalog.columns.values()],
             "groups": [dataclasses.asdict(group) for group in places.catalog.groups.values()],
             "others": places.catalog.others,
-            "branches": [_plain(branch) for branch in places.branches.values()],
+            "branches": [{name: getattr(branch, name) for name in _OF_BRANCH} for branch in places.branches.values()],
         }
-        text = json.dumps(content).encode()
+        text = json.dumps(content, default=_as_json).encode()
         digest = hashlib.blake2b(text, digest_size=16).hexdigest().encode()
-        self._files.put(_places_key(source, columns), digest + b"\n", text)
+        self.store.put(_places_key(source, columns), digest + b"\n", text)
 
 
 def _places_key(source: SourceFile, columns: Sequence[str]) -> str:
@@ -220,25 +219,11 @@ def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
-def _plain(branch: PlainBranch) -> dict[str, Any]:
-    return {
-        "name": branch.name,
-        "stored": branch.stored.str,
-        "jagged": branch.jagged,
-        "starts": branch.starts.tolist(),
-        "ranges": branch.ranges,
-        "counter": branch.counter,
-    }
+def _as_json(value: Any) -> Any:
+    return value.str if isinstance(value, np.dtype) else value.tolist()
 
 
 def _branch(fields: dict[str, Any]) -> PlainBranch:
-    stored = np.dtype(fields["stored"])
-    return PlainBranch(
-        name=fields["name"],
-        stored=stored,
-        native=stored.newbyteorder("="),
-        jagged=fields["jagged"],
-        starts=np.asarray(fields["starts"], dtype=np.int64),
-        ranges=tuple((start, stop) for start, stop in fields["ranges"]),
-        counter=fields["counter"],
-    )
+    stored, starts = np.dtype(fields["stored"]), np.asarray(fields["starts"], dtype=np.int64)
+    ranges = tuple((start, stop) for start, stop in fields["ranges"])
+    return PlainBranch(**{**fields, "stored": stored, "starts": starts, "ranges": ranges})

@@ -13,7 +13,6 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import uproot
 from coffea import nanoevents
 from coffea.nanoevents.mapping import UprootSourceMapping
 from coffea.nanoevents.mapping.base import Accessed
@@ -25,7 +24,7 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.events.chunk import EntryRange
 from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
-from colonnade.events.reading import branches_of, open_source
+from colonnade.events.reading import branches_of, known_metadata, open_source
 from colonnade.events.root import TTreeReader
 from colonnade.events.source import Raw, SourceFile
 from colonnade.faults import translated
@@ -115,15 +114,7 @@ def read_nanoevents(
         If its server does not answer at the moment.
     """
     handle = open_source(source)
-    uuid = source.identity.partition(":")[0]
-    known = {
-        **metadata,
-        "filename": source.path,
-        "treename": source.tree,
-        "entrystart": start,
-        "entrystop": stop,
-        "fileuuid": uuid,
-    }
+    known = known_metadata(source, start, stop, metadata)
     template = handle.plans.get(schema)
     if template is None:
         template = handle.plans[schema] = _template(handle, schema)
@@ -133,7 +124,7 @@ def read_nanoevents(
     mapping = (_Shared if shared else _Branches)(
         handle, start, stop, read, branches, touched, issubclass(schema, nanoevents.NanoAODSchema)
     )
-    key = tuple_to_key((uuid, source.tree, f"{start}-{stop}"))
+    key = tuple_to_key((known["fileuuid"], source.tree, f"{start}-{stop}"))
     return nanoevents.NanoEventsFactory(_WithMetadata(template, known), mapping, key, mode="virtual").events()
 
 
@@ -217,7 +208,7 @@ class _Branches(UprootSourceMapping):  # type: ignore[misc]  # coffea has no typ
         touched: list[Any] | None,
         counted: bool,
     ) -> None:
-        file = _uproot_file(handle)
+        file = handle.reader.file.uproot
         opener = TrivialUprootOpener({str(file.file.uuid): handle.path})
         super().__init__(opener, start, stop, cache={}, access_log=touched, file_handle=file, virtual=True)
         self._names = frozenset(handle.reader.names)
@@ -291,33 +282,25 @@ class _Shared(_Branches):
         return (lambda: read_only(np.asarray(make()))) if callable(make) else read_only(make)
 
 
-def _uproot_file(handle: Handle) -> Any:
-    file = handle.reader.file
-    return uproot.open(handle.path) if file is None else file.uproot
-
-
 def _template(handle: Handle, schema: type) -> Any:
     """Return what all chunks of a file share: the schema of its tree, or how coffea itself makes events of it."""
     where = f"{handle.path}, tree {handle.tree}"
-    kind = lenient(schema)
+    kind, factory = lenient(schema), nanoevents.NanoEventsFactory
     with translated(f"{where} can't be read by {schema.__name__}", remote=is_remote(handle.path)):
-        if not handle.tree:
-            return functools.partial(
-                _coffea_events,
-                functools.partial(nanoevents.NanoEventsFactory.from_parquet, handle.path, schemaclass=kind),
-            )
-        make = functools.partial(
-            nanoevents.NanoEventsFactory.from_root, _uproot_file(handle), treepath=handle.tree, schemaclass=kind
-        )
-        if issubclass(schema, nanoevents.EDM4HEPSchema | nanoevents.FCCSchema):  # as coffea itself reads such files
-            make = functools.partial(make, iteritems_options={"filter_name": "/^(?!.*(PARAMETERS|_.*Map))/"})
+        if handle.tree:
+            file = handle.reader.file.uproot
+            make = functools.partial(factory.from_root, file, treepath=handle.tree, schemaclass=kind)
+            if issubclass(schema, nanoevents.EDM4HEPSchema | nanoevents.FCCSchema):  # as coffea itself reads such files
+                make = functools.partial(make, iteritems_options={"filter_name": "/^(?!.*(PARAMETERS|_.*Map))/"})
+        else:
+            make = functools.partial(factory.from_parquet, handle.path, schemaclass=kind)
         if not isinstance(handle.reader, TTreeReader):
             return functools.partial(_coffea_events, make)
         with warnings.catch_warnings():
             # of what a file lacks its analysis will say so, if it asks for it
             warnings.simplefilter("ignore")
-            factory = make(mode="virtual", entry_start=0, entry_stop=0)
-        return factory.__getstate__()["schema"]
+            made = make(mode="virtual", entry_start=0, entry_stop=0)
+        return made.__getstate__()["schema"]
 
 
 def _coffea_events(

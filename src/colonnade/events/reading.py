@@ -293,8 +293,9 @@ def _plan(handle: Handle, columns: tuple[str, ...] | None, metadata: Mapping[str
     return plan
 
 
-def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
-    known = {
+def known_metadata(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``events.metadata`` of an entry range gives."""
+    return {
         **metadata,
         "filename": source.path,
         "treename": source.tree,
@@ -302,6 +303,10 @@ def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any
         "entrystart": start,
         "entrystop": stop,
     }
+
+
+def _attrs(source: SourceFile, start: int, stop: int, metadata: Mapping[str, Any], handle: Handle) -> dict[str, Any]:
+    known = known_metadata(source, start, stop, metadata)
     # what starts with @ stays behind when events are pickled
     return {"metadata": known, "@catalog": handle.catalog, "@title": functools.partial(_title, handle)}
 
