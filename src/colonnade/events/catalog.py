@@ -139,9 +139,14 @@ def ingredients(name: str, made: Mapping[str, tuple[str, ...]]) -> set[str]:
     return found
 
 
-_AZIMUTHS = (frozenset({"pt", "phi"}), frozenset({"px", "py"}))
-_LONGITUDES = (frozenset({"eta"}), frozenset({"pz"}))
-_TEMPORALS = (frozenset({"mass"}), frozenset({"energy"}))
+#: The vector that a record with certain coordinates is, and no others: azimuth, longitude and time.
+_VECTORS = {
+    frozenset(f"{azimuth} {longitude} {temporal}".split()): f"Momentum{2 + bool(longitude) + bool(temporal)}D"
+    for azimuth in ("pt phi", "px py")
+    for longitude in ("", "eta", "pz")
+    for temporal in ("", "mass", "energy")
+    if longitude or not temporal
+}
 #: The counter and a typical column of a collection's objects.
 Objects = tuple[str | None, str | None]
 #: Every field name that vector takes for a coordinate.
@@ -448,13 +453,5 @@ class _Builder:
 
 def _vector(fields: set[str]) -> tuple[str | None, tuple[str, ...]]:
     """Tell which vector a record is by its fields; none where they are ambiguous, as for a vertex."""
-    held = fields & COORDINATES
-    for azimuth in _AZIMUTHS:
-        if held == azimuth:
-            return "Momentum2D", tuple(sorted(held))
-        for longitude in _LONGITUDES:
-            if held == azimuth | longitude:
-                return "Momentum3D", tuple(sorted(held))
-            if any(held == azimuth | longitude | temporal for temporal in _TEMPORALS):
-                return "Momentum4D", tuple(sorted(held))
-    return None, ()
+    held = frozenset(fields & COORDINATES)
+    return _VECTORS.get(held), tuple(sorted(held)) if held in _VECTORS else ()

@@ -167,15 +167,12 @@ def _runs(handle: Handle, chunk: EntryRange, start: int, stop: int) -> dict[str,
         lists = {name for name, values in content.items() if values.ndim > 1}
         plain = {name: values for name, values in content.items() if name not in {f"n{each}" for each in lists}}
         return {name: values for name, values in plain.items() if _is_plain(values.layout)}
+    sums = {"genEventCount": np.array([chunk.length], dtype=np.int64)}
     column = chunk.catalog.columns.get("genWeight")
-    if column is None:
-        return {"genEventCount": ak.Array(np.array([chunk.length], dtype=np.int64))}
-    weights = np.asarray(chunk.values(column), dtype=np.float64)
-    sums = {"genEventSumw": weights.sum(), "genEventSumw2": np.square(weights).sum()}
-    return {
-        "genEventCount": ak.Array(np.array([chunk.length], dtype=np.int64)),
-        **{name: ak.Array(np.array([value])) for name, value in sums.items()},
-    }
+    if column is not None:
+        weights = np.asarray(chunk.values(column), dtype=np.float64)
+        sums |= {"genEventSumw": np.array([weights.sum()]), "genEventSumw2": np.array([np.square(weights).sum()])}
+    return {name: ak.Array(value) for name, value in sums.items()}
 
 
 def _share(values: npt.NDArray[Any], start: int, stop: int, entries: int) -> npt.NDArray[Any]:
