@@ -21,7 +21,7 @@ from typing import Any
 import boost_histogram as bh
 import numpy as np
 
-from colonnade.errors import EventError, InputError
+from colonnade.errors import EventError
 from colonnade.histograms import storage
 from colonnade.inputs import open_archive
 from colonnade.output import replacing
@@ -165,18 +165,11 @@ def load(folder: Path | str, era: str | None = None) -> Any:
     path = path / _FILE if path.is_dir() else path
     if path.name != _FILE or not path.is_file():
         return storage.load(folder, era)
-    try:
-        with open_archive(path) as archive:
-            names = archive.namelist()
-            tree = json.loads(archive.read("accumulator.json"))
-            count = sum(name.removesuffix(".npy").isdigit() for name in names)
-            arrays = [np.load(io.BytesIO(archive.read(f"{number}.npy")), allow_pickle=False) for number in range(count)]
-            count = sum(name.startswith("histogram") and name.endswith(".json") for name in names)
-            histograms = [storage.read_histogram(archive, f"histogram{number}") for number in range(count)]
+    with open_archive(path, "an accumulator") as archive:
+        names = archive.namelist()
+        tree = json.loads(archive.read("accumulator.json"))
+        count = sum(name.removesuffix(".npy").isdigit() for name in names)
+        arrays = [np.load(io.BytesIO(archive.read(f"{number}.npy")), allow_pickle=False) for number in range(count)]
+        count = sum(name.startswith("histogram") and name.endswith(".json") for name in names)
+        histograms = [storage.read_histogram(archive, f"histogram{number}") for number in range(count)]
         return put_together(Parts(tree, arrays, histograms))
-    except InputError:
-        raise
-    # a flipped bit makes the libraries beneath raise nearly anything
-    except Exception as error:
-        msg = f"{path} can't be read as an accumulator ({error}); run the workflow again to write it anew."
-        raise InputError(msg) from error

@@ -62,7 +62,7 @@ def finite(content: Any) -> Any:
     """Return plain data with infinite numbers as the word ``inf``, as JSON has no numbers for them."""
     if isinstance(content, dict):
         return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, list):
+    if isinstance(content, list | tuple):
         return [finite(value) for value in content]
     return str(content) if isinstance(content, float) and not math.isfinite(content) else content
 
@@ -84,10 +84,7 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         msg = f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})."
         raise ConfigError(msg) from error
-    except _DuplicateKeyError as error:
-        msg = f"{path}: the key {error} is written twice in one object; keep one."
-        raise ConfigError(msg) from error
-    except (ValueError, RecursionError) as error:  # a whole number of thousands of digits, or deep nesting
+    except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, or deep nesting
         msg = f"{path}: not valid JSON ({str(error).partition(';')[0]})."
         raise ConfigError(msg) from error
 
@@ -108,11 +105,8 @@ def read_yaml(path: Path) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         msg = f"{path}{where}: not valid YAML ({error.problem})."
         raise ConfigError(msg) from error
-    except (yaml.YAMLError, ValueError) as error:  # the latter: a date or number that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date or number that is none, or deep nesting
         msg = f"{path}: not valid YAML ({str(error).splitlines()[0]})."
-        raise ConfigError(msg) from error
-    except RecursionError as error:
-        msg = f"{path}: it is nested too deeply."
         raise ConfigError(msg) from error
 
 
@@ -167,7 +161,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     location = [part for part in problem["loc"] if not str(part).startswith("function-")]
     path = ".".join(str(part) for part in location) or "the top level"
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
+        top: Any = model.model_fields["root"].annotation if issubclass(model, RootModel) else model
+        known = _fields_at(top, location[:-1])
         allowed = f"; allowed: {', '.join(sorted(known))}" if known else ""
         return f"{path}: unknown key{nearest(str(location[-1]), known)}{allowed}"
     if problem["type"] == "missing":
@@ -200,15 +195,12 @@ def _fields_at(annotation: Any, location: list[Any]) -> list[str]:
     return []
 
 
-class _DuplicateKeyError(ValueError):
-    pass
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for key, value in pairs:
         if key in seen:
-            raise _DuplicateKeyError(repr(key))
+            msg = f"the key {key!r} is written twice in one object"
+            raise ValueError(msg)
         seen[key] = value
     return seen
 

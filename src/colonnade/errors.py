@@ -78,10 +78,9 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     """
     # of a file's thousands of names, those that begin or end alike
     names = sorted(heapq.nlargest(_COMPARED, set(known), key=lambda name: _shared(word, name)))
-    close = difflib.get_close_matches(word, names, n=count, cutoff=0.6)
     folded = {name.casefold(): name for name in names}
-    if not close:
-        close = [folded[match] for match in difflib.get_close_matches(word.casefold(), folded, n=count, cutoff=0.6)]
+    close = difflib.get_close_matches(word, names, n=count, cutoff=0.6)
+    close = close or [folded[each] for each in difflib.get_close_matches(word.casefold(), folded, n=count, cutoff=0.6)]
     if not close:
         close = [name for name in names if len(word) > 2 and word.casefold() in name.casefold()][:count]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 __all__ = ["check_nesting", "open_archive", "read_file", "require_file"]
 
+import contextlib
 import gzip
 import io
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from colonnade.errors import ColonnadeError, InputError
+from colonnade.faults import translated
 
 #: bytes of a text, a model or an archive, packed and unpacked
 LARGEST = 1 << 31
@@ -71,24 +74,33 @@ def read_file(path: Path | str, kind: type[ColonnadeError] = InputError, largest
     return content
 
 
-def open_archive(path: Path | str, largest: int = LARGEST) -> zipfile.ZipFile:
-    """Open a ZIP archive whose members, as it says itself, unpack to no more than `largest` bytes.
+@contextlib.contextmanager
+def open_archive(path: Path | str, what: str, largest: int = LARGEST) -> Iterator[zipfile.ZipFile]:
+    """Give a ZIP archive that a run left, whose members, as it says itself, unpack to no more than `largest` bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it holds, for messages.
+    largest
+        Bytes.
 
     Raises
     ------
     InputError
-        If it is no file, or unpacks to more.
-    zipfile.BadZipFile
-        If it is no archive.
+        If it is no such archive, unpacks to more, or can't be read in the block: a flipped bit makes the libraries
+        beneath raise nearly anything.
     """
     require_file(path)
-    archive = zipfile.ZipFile(path)
-    size = sum(member.file_size for member in archive.infolist())
-    if size > largest:
-        archive.close()
-        msg = f"{path} would unpack to {size:,} bytes, and {largest:,} at most are read; make it again."
-        raise InputError(msg)
-    return archive
+    again = "run the workflow again to write it anew"
+    with translated(f"{path} can't be read as {what} ({again})"), zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > largest:
+            msg = f"{path} would unpack to {size:,} bytes, and {largest:,} at most are read; make it again."
+            raise InputError(msg)
+        yield archive
 
 
 def check_nesting(content: bytes, what: str, kind: type[ColonnadeError] = InputError) -> None:

@@ -95,8 +95,8 @@ def sweep(where: Path, prefix: str, suffix: str = "") -> None:
 
 
 @contextlib.contextmanager
-def held_alone(path: Path, flags: int = os.O_NOFOLLOW | os.O_NONBLOCK) -> Iterator[None]:
-    """Hold a file's lock; the flags are further ones to open it with.
+def held_alone(path: Path, flags: int = os.O_NOFOLLOW | os.O_NONBLOCK) -> Iterator[int]:
+    """Hold a file's lock, and give its handle; the flags are further ones to open it with.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def held_alone(path: Path, flags: int = os.O_NOFOLLOW | os.O_NONBLOCK) -> Iterat
     handle = os.open(path, os.O_RDWR | flags, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

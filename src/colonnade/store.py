@@ -17,12 +17,11 @@ from colonnade.output import claim, held_alone, sweep
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What there is: how many files, of how many bytes, and when the oldest and newest were last used."""
+    """What there is: how many files, of how many bytes, and when the oldest was last used."""
 
     entries: int
     size: int
     oldest: float | None
-    newest: float | None
 
 
 @dataclass
@@ -62,8 +61,8 @@ class Store:
                 ignore.write_text("*\n", encoding="utf-8")
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
-            for branch in self._branches():
-                sweep(Path(branch.path), ".", ".part")
+            for branch in self.folder.glob("??"):
+                sweep(branch, ".", ".part")
         except OSError as error:
             msg = f"{self.folder} can't be written ({error.strerror or error}), so no result is kept there."
             raise OutputError(msg) from error
@@ -128,9 +127,8 @@ class Store:
     def report(self) -> StoreReport:
         """Return what there is."""
         statuses = [status for _, status in self._entries()]
-        times = [status.st_mtime for status in statuses]
-        size = sum(status.st_size for status in statuses)
-        return StoreReport(len(statuses), size, min(times, default=None), max(times, default=None))
+        oldest = min((status.st_mtime for status in statuses), default=None)
+        return StoreReport(len(statuses), sum(status.st_size for status in statuses), oldest)
 
     def clear(self) -> int:
         """Remove every file; return how many there were."""
@@ -143,22 +141,7 @@ class Store:
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Give every file with its status."""
-        for branch in self._branches():
-            for entry in self._scan(Path(branch.path)):
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(f"??/*{self.suffix}"):
                 with contextlib.suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    if entry.name.endswith(self.suffix):
-                        yield Path(entry.path), status
-
-    def _branches(self) -> Iterator[os.DirEntry[str]]:
-        for branch in self._scan(self.folder):
-            if len(branch.name) == 2 and branch.is_dir(follow_symlinks=False):
-                yield branch
-
-    @staticmethod
-    def _scan(folder: Path) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(folder) as entries:
-                return list(entries)
-        except OSError:
-            return []
+                    yield path, path.lstat()

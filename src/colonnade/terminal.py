@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Terminal", "visible"]
+__all__ = ["Terminal", "print_table", "visible"]
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 #: controls but tab and newline, what turns the direction of writing, and what has no place in a text
@@ -34,3 +36,33 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Render a text, as `rich.console.Console.render_str`."""
         return super().render_str(visible(text), **options)
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    left: Collection[str] | None = None,
+    console: Console | None = None,
+) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    title, columns
+        Its heading and those of the columns.
+    rows
+        Cells: text as it is, or what rich draws.
+    left
+        The columns of words; the others are of numbers, at the right. By default the first is of words.
+    console
+        Where it is printed; by default the terminal.
+    """
+    table = Table(title=title, title_justify="left")
+    words = columns[:1] if left is None else left
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    (console or Terminal()).print(table)

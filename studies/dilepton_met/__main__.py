@@ -47,7 +47,7 @@ def command(
     console = Console()
     models = load_models(MODELS)
     if columns is None:
-        workflow = load_workflow(ROOT / "workflows" / "dilepton_met.yaml").override(workers=workers)
+        workflow = load_workflow(ROOT / "workflows" / "dilepton_met.yaml", workers=workers)
         columns = workflow.root / "columns" / workflow.name
         make_columns(workflow, tuple(models.values()), columns, console)
     if grids:

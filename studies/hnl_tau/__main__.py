@@ -30,7 +30,7 @@ def command(name: str, size: str, columns: Path | None, device: str, threads: in
     from colonnade.training.trainer import choose_device, use_threads
 
     run_mass_scan(
-        load_workflow(ROOT / "workflows" / "hnl_tau.yaml").override(workers=workers),
+        load_workflow(ROOT / "workflows" / "hnl_tau.yaml", workers=workers),
         load_models(ROOT / "models" / "hnl_tau.py") | MODELS,
         name,
         SCANS[name],

@@ -31,7 +31,7 @@ def command(
     from colonnade.training.trainer import choose_device, use_threads
 
     run_study(
-        load_workflow(ROOT / "workflows" / "monojet.yaml").override(workers=workers),
+        load_workflow(ROOT / "workflows" / "monojet.yaml", workers=workers),
         ROOT / "models" / "monojet.py",
         name,
         STUDIES[name],

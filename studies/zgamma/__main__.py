@@ -38,7 +38,7 @@ def command(
 
     Interrupted, it goes on where it was when called again.
     """
-    loaded = load_workflow(workflow).override(workers=workers)
+    loaded = load_workflow(workflow, workers=workers)
     study = parse_settings(StudySettings, read_yaml(settings), str(settings))
     if experiments is not None:
         study = study.model_copy(update={"experiments": experiments})

@@ -34,11 +34,16 @@ def run(*words: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_makes_what_is_missing_then_leaves_it(manifest: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("samples", "zll", "--events", "30", "--workers", "1") == 0
+def test_makes_what_is_missing_then_leaves_it(
+    manifest: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as terminal:
+        terminal.setenv("FORCE_COLOR", "1")  # as on a terminal, where the progress is shown
+        assert run("samples", "zll", "--events", "30", "--workers", "1") == 0
     captured = capfd.readouterr()
     assert "made" in captured.out
     assert "30" in captured.out
+    assert "30 of 30" in captured.err
     assert "PYTHIA" not in captured.out
     assert "FastJet" not in captured.out
     with uproot.open(manifest.parent / "data/zll.root") as file:

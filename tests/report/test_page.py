@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from helpers import made_run
 from helpers.made_run import reported
-from PIL import Image as Pillow
 
 from colonnade.cli import main
 from colonnade.plotting import PlotSettings
@@ -20,7 +19,6 @@ from colonnade.plotting.draw import draw_all
 from colonnade.plotting.lines import Line, LinePlot
 from colonnade.plotting.style import Picture
 from colonnade.report import PageSection, read_images, write_page
-from colonnade.report import page as page_module
 from colonnade.report.sections import SECTIONS
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -329,15 +327,6 @@ def test_a_run_of_data_alone(own_run):
     words = report(own_run).text
     assert "no signal region" in words
     assert "blinded" not in words
-
-
-def test_large_pictures_are_made_smaller(drawn_run, monkeypatch):
-    whole = sum(path.stat().st_size for path in (drawn_run / "plots").rglob("*.png"))
-    monkeypatch.setattr(page_module, "_BUDGET", whole / 4)
-    small = read_images(drawn_run / "plots")
-    with Pillow.open(drawn_run / "plots/yields.png") as picture:
-        full = picture.width
-    assert next(image for image in small if image.kind == "yields").width == round(full / 2)
 
 
 def test_a_page_of_ones_own(tmp_path):

@@ -254,7 +254,7 @@ def test_one_setting_of_an_era_is_changed_on_the_command_line(copied: Path) -> N
     path = change(copied, eras={int(era): each for era, each in ERAS.items()})  # as YAML reads them
     workflow = load_workflow(path, ["eras.2016.luminosity=3.5"])
     assert workflow.luminosities == {"2016": 3.5, "2017": 2.25}
-    assert workflow.luminosity == 5.75
+    assert workflow.settings.luminosity == 5.75
     assert workflow.of_era("2016").settings.corrections == {"sf": "2016.json"}
 
 

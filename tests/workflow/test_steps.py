@@ -49,7 +49,7 @@ def a_run(histograms: str, model: str | None, plots: str | None) -> list[Step]:
 def does(folder: Path, made: list[Step]) -> None:
     with OutputFolder.opened(folder, QUIET) as opened:
         opened.begin({"name": "run"}, made)
-        opened.do_all(made)
+        opened.do(*made)
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -5,25 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
-from colonnade.cli.common import FILE, print_table, say
+from colonnade.cli.common import FILE, manifest_option, say
 from colonnade.errors import ColonnadeError, ConfigError, InputError
+from colonnade.terminal import Terminal, print_table, visible
 
 _ENDINGS = (".root", ".parquet", ".parq", ".csv")
 _LISTS = (".txt", ".list", ".lst", ".lis")
-
-_manifest = click.option(
-    "--manifest",
-    type=FILE,
-    default=Path("datasets.json"),
-    show_default=True,
-    help="The file that names the datasets.",
-)
 
 
 @click.group("datasets")
@@ -31,25 +24,12 @@ def datasets() -> None:
     """Check the manifest's datasets, or add one."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One file of a dataset, as the table shows it."""
-
-    dataset: str
-    file: str
-    tree: str = ""
-    entries: str = ""
-    schema: str = ""
-    size: str = ""
-    problem: str = ""
-
-
 _COLUMNS = ("dataset", "file", "tree", "entries", "schema", "size", "problem")
 
 
 @datasets.command("check")
 @click.argument("names", nargs=-1)
-@_manifest
+@manifest_option
 @click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True, help="Files at once.")
 @click.option("--events", is_flag=True, help="Look for events that are there twice, too.")
 def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool) -> None:
@@ -61,9 +41,10 @@ def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool)
 
     loaded = load_manifest(manifest)
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(_look_at, _jobs(loaded.select(names or "*"))))
-    print_table("Datasets", _COLUMNS, map(_cells, rows), left=set(_COLUMNS) - {"entries", "size"})
-    bad = sum(bool(row.problem) for row in rows)
+        rows = list(pool.map(lambda job: _look_at(*job), _jobs(loaded.select(names or "*"))))
+    cells = ((*row, Text(visible(problem), "red") if problem else Text("ok", "green")) for *row, problem in rows)
+    print_table("Datasets", _COLUMNS, cells, left=set(_COLUMNS) - {"entries", "size"})
+    bad = sum(bool(problem) for *_, problem in rows)
     if bad:
         msg = f"{bad} of {len(rows)} files can't be used; the table says why."
         raise InputError(msg)
@@ -74,7 +55,6 @@ def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool)
 def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
     from colonnade.execution import ExecutorSettings, RichProgress
     from colonnade.execution.skimming import find_duplicates
-    from colonnade.terminal import Terminal
 
     executor = ExecutorSettings(kind="futures", workers=workers)
     found = find_duplicates(datasets, executor=executor, progress=RichProgress(Terminal()))
@@ -85,46 +65,35 @@ def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
     say(f"{found.events:,} events, none of them twice")
 
 
-def _jobs(datasets: Iterable[Any]) -> Iterable[tuple[Any, str, str | None] | _Row]:
-    """Give every file to open; a dataset whose glob finds none is a row at once."""
+def _jobs(datasets: Iterable[Any]) -> Iterator[tuple[Any, str, str | None, str]]:
+    """Give every file to open, with its tree; of a dataset whose glob finds none the glob, and what is wrong."""
     for dataset in datasets:
         try:
             for path, tree in dataset.expand():
-                yield dataset, path, tree
+                yield dataset, path, tree, ""
         except ColonnadeError as error:
-            yield _Row(dataset.name, ", ".join(dataset.files), problem=str(error))
+            yield dataset, ", ".join(dataset.files), None, str(error)
 
 
-def _look_at(job: tuple[Any, str, str | None] | _Row) -> _Row:
+def _look_at(dataset: Any, path: str, tree: str | None, problem: str) -> tuple[str, ...]:
+    """Return the row of a file: the cells of `_COLUMNS`, the last of them empty where nothing is wrong."""
     from colonnade.events import inspect_file
 
-    if isinstance(job, _Row):
-        return job
-    dataset, path, tree = job
-    shown = _short(path, dataset.folder)
-    if "://" not in path and not Path(path).exists():
+    inside = "://" not in path and Path(path).is_relative_to(dataset.folder)
+    shown = str(Path(path).relative_to(dataset.folder)) if inside else path
+    if not problem and "://" not in path and not Path(path).exists():
         remedy = f"run: colonnade samples {dataset.name}" if dataset.metadata.generate else "no such file"
-        return _Row(dataset.name, shown, tree or "", problem=f"missing; {remedy}")
-    try:
-        source = inspect_file(path, tree, dataset.metadata.schema)
-    except ColonnadeError as error:
-        return _Row(dataset.name, shown, tree or "", problem=str(error))
-    problem = "" if source.entries else "no events"
+        problem = f"missing; {remedy}"
+    if not problem:
+        try:
+            source = inspect_file(path, tree, dataset.metadata.schema)
+        except ColonnadeError as error:
+            problem = str(error)
+    if problem:
+        return dataset.name, shown, tree or "", "", "", "", problem
     size = f"{source.size / 1e6:,.2f} MB"
-    return _Row(dataset.name, shown, source.tree, f"{source.entries:,}", source.schema, size, problem)
-
-
-def _short(path: str, folder: Path) -> str:
-    return path if "://" in path or not Path(path).is_relative_to(folder) else str(Path(path).relative_to(folder))
-
-
-def _cells(row: _Row) -> list[Any]:
-    from rich.text import Text
-
-    from colonnade.terminal import visible
-
-    *cells, problem = astuple(row)
-    return [*cells, Text(visible(problem), "red") if problem else Text("ok", "green")]
+    about = (source.tree, f"{source.entries:,}", source.schema, size)
+    return dataset.name, shown, *about, "" if source.entries else "no events"
 
 
 def _sum(text: str) -> float | str:
@@ -134,7 +103,7 @@ def _sum(text: str) -> float | str:
 @datasets.command("add")
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True)
-@_manifest
+@manifest_option
 @click.option("--process", help="Datasets of one process are added; by default NAME.")
 @click.option("--kind", type=click.Choice(["data", "background", "signal"]), required=True)
 @click.option("--xsec-pb", type=float, help="Cross-section in pb, for what is simulated.")
@@ -285,7 +254,7 @@ def _parameters(words: tuple[str, ...]) -> dict[str, float | str]:
 
 @click.command("samples")
 @click.argument("names", nargs=-1)
-@_manifest
+@manifest_option
 @click.option("--workflow", type=FILE, help="Make what this workflow reads, of its own manifest.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each core.")
 @click.option("--events", type=click.IntRange(min=1), help="Events of each dataset, instead of the manifest's.")
@@ -304,10 +273,9 @@ def samples(
     A file whose settings have not changed is left as it is. The same seed gives the same events with any number
     of workers.
     """
-    from colonnade.execution.progress import RichProgress, counted
+    from colonnade.execution import RichProgress
     from colonnade.manifest import load_manifest
     from colonnade.samples import make_samples
-    from colonnade.terminal import Terminal
 
     if workflow is not None:
         from colonnade.workflow import load_workflow
@@ -319,13 +287,7 @@ def samples(
     total = sum(events or d.metadata.generate.events for d in wanted if d.metadata.generate is not None)
     # on stderr, as Pythia and fastjet print to stdout, which is closed to them while they work
     progress = RichProgress(Terminal(stderr=True))
-    shown, made_events = counted(progress, "events"), 0
-
-    def advance(_name: str, count: int) -> None:
-        nonlocal made_events
-        made_events += count
-        shown(made_events, total)
-
+    progress.begin("events", total)
     try:
         made = make_samples(
             loaded,
@@ -333,7 +295,7 @@ def samples(
             workers=workers or os.cpu_count() or 1,
             events=events,
             force=force,
-            progress=advance,
+            progress=lambda _, made_now: progress.advance(made_now),
         )
     finally:
         progress.end()

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FOLDER, print_json, print_notes, print_table
+from colonnade.cli.common import FOLDER, print_json, print_notes
 from colonnade.cli.models import model_options, read_target, run_folder
 from colonnade.report.text import measured, plus_minus
+from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from colonnade.statistics.likelihood import Likelihood
     from colonnade.statistics.model import Model
-    from colonnade.statistics.results import ChannelYields, DiagnosisSummary, FitSummary
+    from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 
 _VIEWS = ("pulls", "ranking", "correlations", "goodness", "yields")
 
@@ -43,32 +43,30 @@ def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None,
     change its model. A model may be a pyhf workspace, HS3, a Combine datacard (several, as LABEL=CARD, are combined),
     HistFactory XML or a cabinetry configuration; it is fitted to its own data.
     """
-    from colonnade.terminal import Terminal
-
+    console = Terminal(quiet=as_json)
     views = {name: options.pop(name) for name in _VIEWS}
     folder = run_folder(targets, **options)
     if folder is not None and not any(options[name] for name in ("freeze", "values", "ranges", "mask")):
+        from colonnade.workflow.folder import print_points
         from colonnade.workflow.run import fit_step
         from colonnade.workflow.steps import OutputFolder
 
-        quiet = Terminal(quiet=as_json)
-        with OutputFolder.reopened(folder, quiet) as opened:
-            step = fit_step(opened.about, opened.keys("histograms"), quiet, reference=options["signal"], scans=scans)
-            result = opened.redo(step)
-        content, diagnostics = result.summary.to_json(), result.summary.diagnostics
-        if not as_json:
-            print_points(result.summary)
+        with OutputFolder.reopened(folder, console) as opened:
+            step = fit_step(opened.about, opened.keys("histograms"), console, reference=options["signal"], scans=scans)
+            summary = opened.redo(step).summary
+        content, diagnostics = summary.to_json(), summary.diagnostics
+        print_points(console, summary)
+        print_notes(console, dict.fromkeys(note.text for point in summary.points for note in point.notes))
     else:
         folder = None
-        content, diagnostics = _fit_model(read_target(targets, **options).model, scans, quiet=as_json)
-    console = Terminal()
+        content, diagnostics = _fit_model(read_target(targets, **options).model, scans, console)
+    asked = [view for view in _VIEWS if views[view]]
     if as_json:
         print_json(content)
     else:
-        _print_views(console, diagnostics, [view for view in _VIEWS if views[view]], scans)
-    asked = {view for view in _VIEWS if views[view]} | ({"scan"} if scans else set())
-    written = _draw(folder, diagnostics, asked, plots)
-    if written and not as_json:
+        _print_views(console, diagnostics, asked, scans)
+    written = _draw(folder, diagnostics, {*asked, "scan"} if scans else {*asked}, plots)
+    if written:
         console.print(f"{len(written)} pictures in {written[0].parent}", soft_wrap=True)
 
 
@@ -90,7 +88,7 @@ def _draw(folder: Path | None, found: DiagnosisSummary, asked: set[str], plots: 
     return draw_all(pictures, where, run.plots, index=False)
 
 
-def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[dict[str, Any], DiagnosisSummary]:
+def _fit_model(model: Model, scans: tuple[str, ...], console: Console) -> tuple[dict[str, Any], DiagnosisSummary]:
     from colonnade.statistics import Likelihood, discovery, fit
     from colonnade.statistics.diagnostics import diagnose
 
@@ -109,25 +107,16 @@ def _fit_model(model: Model, scans: tuple[str, ...], *, quiet: bool) -> tuple[di
         test = discovery(likelihood)
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
     content["notes"] = [*model.notes, *(each.text for each in found.notes)]
-    if not quiet:
-        _print_fit(likelihood, content)
-    return content, diagnostics
-
-
-def _print_fit(likelihood: Likelihood, content: dict[str, Any]) -> None:
-    from colonnade.terminal import Terminal
-
-    console = Terminal()
-    shape = f"{len(likelihood.model.channels)} channels, {likelihood.bins} bins, {len(likelihood.labels)} parameters"
-    rows = [
-        (each["name"], value, error or "constant")
-        for each in content["parameters"]
-        for value, error in [measured(each["bestfit"], each["error"])]
-    ]
-    print_table(f"Best fit: {shape}", ("parameter", "best fit", "error"), rows)
+    shape = f"{len(model.channels)} channels, {likelihood.bins} bins, {len(found.labels)} parameters"
+    rows = []
+    for label, *numbers in zip(found.labels, found.values, found.errors, strict=True):
+        value, error = measured(*numbers)
+        rows.append((label, value, error or "constant"))
+    print_table(f"Best fit: {shape}", ("parameter", "best fit", "error"), rows, console=console)
     if "significance" in content:
         console.print(f"significance {content['significance']['observed']:.3f}")
     print_notes(console, content["notes"])
+    return content, diagnostics
 
 
 def _print_views(console: Console, found: DiagnosisSummary, views: Sequence[str], scans: Sequence[str]) -> None:
@@ -190,27 +179,3 @@ def _print_yields(found: Mapping[str, ChannelYields]) -> None:
             if any(value for value, _ in pairs):
                 rows.append((f"  {sample}", "", *(plus_minus(*pair) for pair in pairs)))
     print_table("Expected events", ("region", "observed", "before the fit", "after the fit"), rows)
-
-
-def print_points(result: FitSummary) -> None:
-    """Print a table of the signal points."""
-    from colonnade.terminal import Terminal
-
-    level = f"{100 * result.level:g} %"
-    state = "expected only" if result.blinded else "expected and observed"
-    columns = ["signal", "Z exp.", "limit exp.", "-1 sigma", "+1 sigma"]
-    if not result.blinded:
-        columns += ["Z obs.", "limit obs.", "mu"]
-    if any(point.limit.toys is not None for point in result.points):
-        columns.append("by toys")
-    rows = []
-    for point in result.points:
-        z, mu, toys, limit = point.significance, point.mu_hat, point.limit.toys, point.limit.asymptotic or point.limit
-        row = [point.signal, f"{z.expected:.2f}", *(f"{limit.expected[index]:.3g}" for index in (2, 1, 3))]
-        if z.observed is not None and limit.observed is not None and mu is not None:
-            row += [f"{z.observed:.2f}", f"{limit.observed:.3g}", f"{mu.value:.2f} ± {mu.error:.2f}"]
-        if toys is not None:
-            row.append(f"{toys.median:.3g} ± {toys.expected_errors[2]:.1g}")
-        rows.append(row)
-    print_table(f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}", columns, rows)
-    print_notes(Terminal(), dict.fromkeys(note.text for point in result.points for note in point.notes))

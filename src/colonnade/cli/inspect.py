@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FILE, print_json, print_notes, print_table, say
+from colonnade.cli.common import FILE, print_json, print_notes, say
 from colonnade.config import read_json
 from colonnade.errors import ColonnadeError
+from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
     from colonnade.statistics.contents import Contents
@@ -20,20 +21,8 @@ if TYPE_CHECKING:
 _GEV = frozenset({"pt", "mass", "energy", "px", "py", "pz", "sumEt", "et", "sumPt"})
 _RADIAN = frozenset({"phi"})
 _VALUES = 3
+_COLUMNS = ("column", "type", "unit", "values", "minimum", "maximum", "problem")
 _MODELS = (".json", ".txt", ".card", ".xml", ".yml", ".yaml")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Summary:
-    """One column: its type, its unit where the schema knows it, its first values and its range."""
-
-    column: str
-    type: str = ""
-    unit: str = ""
-    values: list[Any] = dataclasses.field(default_factory=list)
-    minimum: float | None = None
-    maximum: float | None = None
-    problem: str = ""
 
 
 @click.command("inspect")
@@ -86,13 +75,14 @@ def inspect(
     found = list(_summaries(plain, chosen, min(entries, source.entries)))
     if as_json:
         about = {"file": file, "tree": source.tree, "entries": source.entries, "schema": source.schema}
-        about |= {"sumw": source.sumw, "notes": source.notes, "columns": [dataclasses.asdict(one) for one in found]}
+        about |= {"sumw": source.sumw, "notes": source.notes, "columns": found}
         print_json(about)
     else:
         _print(source, found)
 
 
-def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
+def _summaries(source: Any, names: list[str], stop: int) -> Iterator[dict[str, Any]]:
+    """Describe each column: its type, its unit where the schema knows it, its first values and its range."""
     import awkward as ak
     import numpy as np
 
@@ -105,7 +95,7 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
             inside = field and group in ak.fields(events) and field in ak.fields(events[group])
             values = events[group][field] if inside else events[name]
         except ColonnadeError as error:
-            yield _Summary(name, problem=str(error))
+            yield dict(zip(_COLUMNS, (name, "", "", [], None, None, str(error)), strict=True))
             continue
         kind = str(ak.type(values)).partition(" * ")[2]
         flat = values
@@ -117,10 +107,11 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[_Summary]:
             numbers = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
         unit = "GeV" if field in _GEV else "rad" if field in _RADIAN else ""
         low, high = (numbers.min().item(), numbers.max().item()) if len(numbers) else (None, None)
-        yield _Summary(name, kind, unit, ak.to_list(values[:_VALUES]), low, high)
+        found = (name, kind, unit, ak.to_list(values[:_VALUES]), low, high, "")
+        yield dict(zip(_COLUMNS, found, strict=True))
 
 
-def _print(source: Any, found: list[_Summary]) -> None:
+def _print(source: Any, found: list[dict[str, Any]]) -> None:
     tree = f", tree {source.tree}" if source.tree else ""
     size = f"{source.size / 1e6:,.2f} MB"
     say(f"{source.path}{tree}: {source.entries:,} entries, schema {source.schema}, {size}")
@@ -129,8 +120,9 @@ def _print(source: Any, found: list[_Summary]) -> None:
     columns = ("column", "type", "unit", "first values", "from", "to")
     rows = []
     for one in found:
-        values = one.problem or ", ".join(_short(value) for value in one.values)
-        rows.append((one.column, one.type, one.unit, values, _short(one.minimum), _short(one.maximum)))
+        name, kind, unit, values, *span, problem = one.values()
+        said = problem or ", ".join(_short(value) for value in values)
+        rows.append((name, kind, unit, said, *map(_short, span)))
     print_table("", columns, rows, left=columns)
 
 
@@ -184,7 +176,6 @@ def _show_patches(content: Any, path: Path, names: tuple[str, ...], *, as_json: 
 
 
 def _print_model(found: Contents) -> None:
-    from colonnade.terminal import Terminal
 
     channels = ("channel", "bins", "observed", "process", "expected")
     rows: list[tuple[str, ...]] = []

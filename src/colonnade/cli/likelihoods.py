@@ -1,4 +1,4 @@
-"""Commands on models of any kind beside `fit` and `export`: `limit`, `combine` and `systematics`."""
+"""Commands on models of any kind beside `fit`: `limit`, `combine` and `systematics`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, print_json, print_notes, print_table
+from colonnade.cli.common import FILE, FOLDER, print_json, print_notes
 from colonnade.cli.models import labelled_paths, model_options, read_target
 from colonnade.errors import ConfigError
+from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
     from colonnade.statistics.limits import UpperLimits
     from colonnade.statistics.model import Model
     from colonnade.statistics.results import Effect
     from colonnade.statistics.toys import ToyLimits
+
+
+# what `limit --json` says of pseudo-experiments
+_BY_TOYS = ("expected", "expected_errors", "observed", "observed_error")
 
 
 @click.command("limit")
@@ -41,14 +46,10 @@ if TYPE_CHECKING:
 def limit(
     targets: tuple[str, ...],
     *,
-    level: float,
-    method: str,
-    toys: int,
-    seed: int,
     keep: Path | None,
     blind: bool,
     as_json: bool,
-    **which: Any,
+    **options: Any,
 ) -> None:
     """Set upper limits on the signal strength of TARGET.
 
@@ -59,42 +60,28 @@ def limit(
     from colonnade.statistics import Likelihood
     from colonnade.statistics.settings import LimitSettings
     from colonnade.statistics.toys import find_limits
-    from colonnade.terminal import Terminal
 
-    model = read_target(targets, **which).model
+    settings = LimitSettings(**{name: options.pop(name) for name in ("level", "method", "toys", "seed")})
+    model = read_target(targets, **options).model
     if not as_json:
         print_notes(Terminal(), model.notes)
     likelihood = Likelihood(model)
-    settings = LimitSettings(level=level, method=method, toys=toys, seed=seed)  # type: ignore[arg-type]  # a click choice
     progress = RichProgress(Terminal(stderr=True, quiet=as_json))
-    try:
-        limits, found, rests = find_limits(
-            likelihood, settings, observed=not blind, folder=keep, report=counted(progress, "pseudo-experiments")
-        )
-    finally:
-        progress.end()
+    with counted(progress, "pseudo-experiments") as report:
+        limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep, report=report)
     notes = [each.text for each in rests]
     if as_json:
-        print_json(_limits_content(limits, found) | {"notes": [*model.notes, *notes]})
+        print_json(
+            {
+                "level": limits.level,
+                "asymptotic": {"expected": limits.expected, "observed": limits.observed},
+                "toys": found and {name: getattr(found, name) for name in _BY_TOYS},
+                "notes": [*model.notes, *notes],
+            }
+        )
     else:
         _print_limits(model.poi, limits, found)
         print_notes(Terminal(), notes)
-
-
-def _limits_content(limits: UpperLimits, toys: ToyLimits | None) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "level": limits.level,
-        "asymptotic": {"expected": list(limits.expected), "observed": limits.observed},
-        "toys": None,
-    }
-    if toys is not None:
-        content["toys"] = {
-            "expected": list(toys.expected),
-            "expected_errors": list(toys.expected_errors),
-            "observed": toys.observed,
-            "observed_error": toys.observed_error,
-        }
-    return content
 
 
 def _print_limits(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
@@ -135,7 +122,6 @@ def combine(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     """
     from colonnade.statistics.changes import combine_models
     from colonnade.statistics.formats.exporting import write_model
-    from colonnade.terminal import Terminal
 
     if len(targets) < 2:
         msg = f"{targets[0]} alone is no combination; give at least two runs or models."
@@ -191,24 +177,20 @@ def systematics(
 
 
 def _print_effects(effects: Sequence[Effect]) -> None:
-    from rich.table import Table
-
-    from colonnade.terminal import Terminal
-
     console = Terminal()
     if not effects:
         console.print("The model has no uncertainties.")
+    columns = ("process", "uncertainty", "group", "yield", "bins", "remarks")
     for region in dict.fromkeys(each.channel for each in effects):
         mine = [each for each in effects if each.channel == region]
-        table = Table(title=region, title_justify="left")
-        for name in ("process", "uncertainty", "group", "yield", "bins", "remarks"):
-            table.add_column(name, justify="right" if name in ("yield", "bins") else "left", overflow="fold")
-        for process in dict.fromkeys(each.process for each in mine):
-            rows = sorted((each for each in mine if each.process == process), key=lambda each: -each.size)
-            for place, each in enumerate(rows):
-                words = [process if place == 0 else "", each.parameter, each.group, each.yield_text, each.bins_text]
-                table.add_row(*words, ", ".join(each.remarks), end_section=place == len(rows) - 1)
-        console.print(table)
+        processes = list(dict.fromkeys(each.process for each in mine))
+        rows: list[tuple[str, ...]] = []
+        above = ""
+        for each in sorted(mine, key=lambda each: (processes.index(each.process), -each.size)):
+            words = ("" if each.process == above else each.process, each.parameter, each.group)
+            rows.append((*words, each.yield_text, each.bins_text, ", ".join(each.remarks)))
+            above = each.process
+        print_table(region, columns, rows, left=set(columns) - {"yield", "bins"}, console=console)
         for note, where in _notes_of(mine).items():
             console.print(f"  {note} ({where})")
 

@@ -6,20 +6,20 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, print_notes
+from colonnade.cli.common import FILE, FOLDER, print_notes, together
 from colonnade.errors import ConfigError
+from colonnade.terminal import Terminal
 
 if TYPE_CHECKING:
     from colonnade.statistics.model import Model
     from colonnade.statistics.templates import Decision
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+#: which model is meant; `read_target` takes them
+model_options = together(
     click.argument("targets", metavar="TARGET...", nargs=-1, required=True),
     click.option("--signal", metavar="NAME", help="Which signal point of a run; by default its first."),
     click.option("--patchset", type=FILE, help="Patches for a workspace."),
@@ -50,13 +50,6 @@ class Target:
     place: Path
     name: str
     decisions: tuple[Decision, ...] = ()
-
-
-def model_options(command: F) -> F:
-    """Give a command the arguments that say which model is meant; `read_target` takes them."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def read_target(
@@ -224,7 +217,6 @@ def export(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None
     reason, unless it is asked for.
     """
     from colonnade.statistics.formats import FORMATS, export_model
-    from colonnade.terminal import Terminal
 
     target = read_target(targets, **which)
     folder = output or (target.place / "export" if target.place.is_dir() else target.place.parent)

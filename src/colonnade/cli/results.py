@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from colonnade.cli.common import FILE, FOLDER, say
+from colonnade.terminal import Terminal
 
 
 @click.command("plot")
@@ -19,15 +20,7 @@ from colonnade.cli.common import FILE, FOLDER, say
 @click.option("--signals", multiple=True, metavar="NAME", help="Overlay these signals (names or globs; repeatable).")
 @click.option("--formats", type=click.Choice(["png", "pdf"]), multiple=True, help="Instead of both (repeatable).")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that draw; by default one for each core.")
-def plot(
-    directory: Path,
-    era: str | None,
-    histograms: tuple[str, ...],
-    regions: tuple[str, ...],
-    signals: tuple[str, ...],
-    formats: tuple[str, ...],
-    workers: int | None,
-) -> None:
+def plot(directory: Path, workers: int | None, **chosen: Any) -> None:
     """Draw what a run left in DIRECTORY, into its plots/.
 
     Without options, as the run's workflow says. Pictures that are not chosen are removed: the folder, and the page that
@@ -35,18 +28,10 @@ def plot(
     """
     import os
 
-    from colonnade.terminal import Terminal
     from colonnade.workflow.folder import load_run
     from colonnade.workflow.run import plots_step
     from colonnade.workflow.steps import OutputFolder
 
-    chosen: dict[str, Any] = {
-        "era": era,
-        "histograms": histograms,
-        "regions": regions,
-        "signals": signals,
-        "formats": formats,
-    }
     run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
     workers = workers or len(os.sched_getaffinity(0))
     console = Terminal()
@@ -63,7 +48,6 @@ def report(directory: Path, era: str | None) -> None:
 
     Pictures are those of `colonnade plot`; without them the page has its tables alone.
     """
-    from colonnade.terminal import Terminal
     from colonnade.workflow.folder import load_run
     from colonnade.workflow.run import report_step
     from colonnade.workflow.steps import OutputFolder
@@ -118,7 +102,6 @@ def cache(folder: Path | None, *, clear: bool) -> None:
 
     from colonnade.errors import InputError
     from colonnade.execution.cache import CacheSettings, ResultCache
-    from colonnade.terminal import Terminal
 
     name = CacheSettings().folder
     here = Path.cwd()

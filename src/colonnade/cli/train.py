@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, print_table
+from colonnade.cli.common import FILE, FOLDER
+from colonnade.errors import ConfigError, nearest
+from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
     from colonnade.training import Model
     from colonnade.training.results import SearchResult
@@ -50,9 +50,7 @@ def train(
 
     Interrupted, it goes on where it was when called again.
     """
-    from colonnade.errors import ConfigError, nearest
     from colonnade.statistics import asimov_significance
-    from colonnade.terminal import Terminal
     from colonnade.training import load_models
     from colonnade.training.sample import read_sample
     from colonnade.training.train import train_model
@@ -67,7 +65,7 @@ def train(
         raise ConfigError(msg)
     path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
     if columns is None:
-        loaded = load_workflow(path).override(executor=executor, workers=workers)
+        loaded = load_workflow(path, executor=executor, workers=workers)
         columns = loaded.root / "columns" / loaded.name
         make_columns(loaded, tuple(models.values()), columns, console)
     if search is not None:
@@ -99,9 +97,7 @@ def _search(
 ) -> None:
     import fnmatch
 
-    from rich.progress import Progress
-
-    from colonnade.errors import ConfigError, nearest
+    from colonnade.execution.progress import RichProgress, counted
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_searches
     from colonnade.training.search import run_search
@@ -115,8 +111,7 @@ def _search(
     for name in names:
         search = searches[name]
         folder = columns / "searches" / f"{path.stem}_{name}"
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"search {name}", total=None)
+        with counted(RichProgress(console), "trainings") as advance:
             result = run_search(
                 path.stem,
                 search,
@@ -125,13 +120,9 @@ def _search(
                 folder,
                 significance=asimov_significance,
                 workers=workers,
-                progress=functools.partial(_advance, bar, task),
+                progress=advance,
             )
         _print_search(console, result, folder)
-
-
-def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
-    bar.update(task, completed=done, total=total)
 
 
 def _print_search(console: Console, result: SearchResult, folder: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from colonnade.cli.common import FILE, FOLDER, changed_workflow, run_options
+from colonnade.cli.common import FILE, FOLDER, run_options
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
+from colonnade.terminal import Terminal
 
 
 @click.command("run")
@@ -25,9 +26,9 @@ def run(workflow: Path, output: Path | None, *, resume: bool, **how: Any) -> Non
 
     Exits with 3 if more events were lost than the workflow allows; what could be made is there and says so.
     """
-    from colonnade.workflow import run_workflow
+    from colonnade.workflow import load_workflow, run_workflow
 
-    run_workflow(changed_workflow(workflow, **how), output, resume=resume)
+    run_workflow(load_workflow(workflow, **how), output, resume=resume)
 
 
 @click.command("columns")
@@ -41,11 +42,11 @@ def run(workflow: Path, output: Path | None, *, resume: bool, **how: Any) -> Non
 @run_options
 def columns(workflow: Path, model: Path | None, output: Path | None, **how: Any) -> None:
     """Write the observables, weights and regions that WORKFLOW's processor computes, one row an event."""
-    from colonnade.terminal import Terminal
     from colonnade.training import load_models
+    from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_columns
 
-    loaded = changed_workflow(workflow, **how)
+    loaded = load_workflow(workflow, **how)
     own = loaded.root / "models" / f"{loaded.name}.py"
     declared = model or (own if own.is_file() else None)
     models = load_models(declared).values() if declared is not None else ()
@@ -61,10 +62,10 @@ def dump(workflow: Path, output: Path | None, **how: Any) -> None:
 
     Interrupted, it goes on where it was when called again.
     """
-    from colonnade.terminal import Terminal
+    from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_dump
 
-    loaded = changed_workflow(workflow, **how)
+    loaded = load_workflow(workflow, **how)
     make_dump(loaded, output or loaded.root / "dumps" / loaded.name, Terminal())
 
 
@@ -77,10 +78,10 @@ def skim(workflow: Path, output: Path | None, **how: Any) -> None:
 
     Interrupted, it goes on where it was when called again.
     """
-    from colonnade.terminal import Terminal
+    from colonnade.workflow import load_workflow
     from colonnade.workflow.columns import make_skim
 
-    loaded = changed_workflow(workflow, **how)
+    loaded = load_workflow(workflow, **how)
     make_skim(loaded, output or loaded.root / "skims" / loaded.name, Terminal())
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from rich.console import Console
@@ -29,8 +30,9 @@ class Progress(Protocol):
         """Close the stage."""
 
 
-def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
-    """Return a function of what is done and of all there is to do, which reports to a progress.
+@contextlib.contextmanager
+def counted(progress: Progress, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function of what is done and of all there is to do, which reports to a progress until the block ends.
 
     Where less is done than before, another stage begins.
     """
@@ -44,7 +46,10 @@ def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
         progress.advance(done - last)
         last = done
 
-    return advance
+    try:
+        yield advance
+    finally:
+        progress.end()
 
 
 class RichProgress:

@@ -195,7 +195,7 @@ class _Run:
 
     def plan(self, datasets: Sequence[Dataset], chunk_size: int, schema: str | None) -> Plan:
         """Open the files."""
-        try:
+        with counted(self.progress, "files") as advance:
             plan = make_plan(
                 datasets,
                 chunk_size,
@@ -203,10 +203,8 @@ class _Run:
                 retries=self.settings.retries,
                 patience=self.settings.patience,
                 memory=None if self.cache is None else self.cache.folder,
-                advance=counted(self.progress, "files"),
+                advance=advance,
             )
-        finally:
-            self.progress.end()
         for dataset in plan.datasets:
             self._tell(dataset)
             if dataset.metadata.kind != "data" and self.schema is None:

@@ -122,20 +122,12 @@ def load(folder: Path | str, era: str | None = None) -> dict[str, dict[str, hist
         msg = f"{path} does not exist; give the output folder of a finished run."
         raise InputError(msg)
     histograms: dict[str, dict[str, hist.Hist]] = {}
-    try:
-        with open_archive(path) as archive:
-            index = json.loads(archive.read("index.json"))
-            for number, entry in enumerate(index):
-                if entry.get("era") != era:
-                    continue
+    with open_archive(path, "histograms") as archive:
+        index = json.loads(archive.read("index.json"))
+        for number, entry in enumerate(index):
+            if entry.get("era") == era:
                 read = hist.Hist(read_histogram(archive, str(number)))
                 histograms.setdefault(entry["histogram"], {})[entry["process"]] = read
-    except InputError:
-        raise
-    # a flipped bit makes the libraries beneath raise nearly anything
-    except Exception as error:
-        msg = f"{path} can't be read as histograms ({error}); run the workflow again to write it anew."
-        raise InputError(msg) from error
     if era is not None and not histograms:
         eras = dict.fromkeys(entry["era"] for entry in index if "era" in entry)
         known = f"it has: {', '.join(eras)}" if eras else "its run declares no eras"

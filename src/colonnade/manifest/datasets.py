@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import Field, ValidationInfo, create_model, field_validator
+from pydantic import Field, RootModel, ValidationInfo, field_validator
 
 from colonnade.config import Settings, parse_settings, read_json
 from colonnade.errors import ConfigError, InputError, nearest
@@ -242,7 +242,6 @@ def _parse(content: Any, path: Path) -> Manifest:
         raise ConfigError(msg)
     for name in content:
         _check_name(name, path)
-    fields: dict[str, Any] = {f"entry{index}": (_Entry, Field(alias=name)) for index, name in enumerate(content)}
     prepared = {}
     content = dict(content)
     for name, each in content.items():
@@ -250,12 +249,11 @@ def _parse(content: Any, path: Path) -> Manifest:
             where = f"{path}: {name}.files"
             trees, prepared[name] = files_of(each["files"] or {}, each.get("treename"), where)
             content[name] = {**{key: each[key] for key in each if key not in _OF_COFFEA}, "files": trees}
-    # one model with a field for each dataset, so that an error's path starts with the dataset's name
-    entries = parse_settings(create_model("_Entries", __base__=Settings, **fields), content, str(path))
-    datasets: dict[str, Dataset] = {}
-    for attribute, name in zip(fields, content, strict=True):
-        entry: _Entry = getattr(entries, attribute)
-        datasets[name] = Dataset(name, entry.files, entry.metadata, path.absolute().parent, prepared=prepared[name])
+    folder = path.absolute().parent
+    datasets = {
+        name: Dataset(name, entry.files, entry.metadata, folder, prepared=prepared[name])
+        for name, entry in parse_settings(RootModel[dict[str, _Entry]], content, str(path)).root.items()
+    }
     _check_agreement(datasets.values(), path)
     return Manifest(path, datasets)
 

@@ -65,7 +65,8 @@ def strata_of(datasets: Iterable[Described]) -> dict[str, dict[str, Any]]:
             for quantity in quantities
         }
         reached = {name: _reached(box, edges) for name, box in boxes.items()}
-        missing = sorted(set(range(_count(edges))) - set(itertools.chain(*reached.values())))
+        count = math.prod(len(bounds) - 1 for bounds in edges.values())
+        missing = sorted(set(range(count)) - set(itertools.chain(*reached.values())))
         if missing:
             where = stratum_name(missing[0], edges)
             msg = f"No dataset of the process {group[0].metadata.process} holds {where}; between others there is a gap."
@@ -89,10 +90,6 @@ def _reached(box: Box, edges: Mapping[str, list[float]]) -> list[int]:
         inside.append([place for place, (a, b) in enumerate(itertools.pairwise(bounds)) if low <= a and b <= high])
     shape = [len(bounds) - 1 for bounds in edges.values()]
     return [int(np.ravel_multi_index(places, shape)) for places in itertools.product(*inside)]
-
-
-def _count(edges: Mapping[str, list[float]]) -> int:
-    return math.prod(len(bounds) - 1 for bounds in edges.values())
 
 
 def stratum_name(number: int, edges: Mapping[str, list[float]]) -> str:

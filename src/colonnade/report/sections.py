@@ -202,34 +202,24 @@ def provenance(content: Content) -> Mapping[str, Any] | None:
     origin = content.run.provenance
     if not origin:
         return None
-    environment = origin.get("environment")
-    environment = environment if isinstance(environment, dict) else {}
-    packages = environment.get("packages")
-    steps = origin.get("steps")
+    environment = origin.get("environment") or {}
     simple = {
         key: value
         for key, value in origin.items()
         if key not in _SHOWN and isinstance(value, str | int | float | bool) and value != ""
     }
     rest = {key: value for key, value in origin.items() if key not in _SHOWN and key not in simple and value}
+    steps = origin.get("steps") or {}
     return {
-        "command": str(origin.get("command", "")),
+        "command": origin.get("command", ""),
         "simple": simple,
-        "python": str(environment.get("python", "")),
-        "platform": str(environment.get("platform", "")),
-        "packages": {str(key): str(value) for key, value in packages.items()} if isinstance(packages, dict) else {},
-        "steps": _steps(steps) if isinstance(steps, dict) else [],
+        "python": environment.get("python", ""),
+        "platform": environment.get("platform", ""),
+        "packages": environment.get("packages") or {},
+        "steps": [(name, f"{fixed(step['seconds'], 1)} s") for name, step in steps.items() if "seconds" in step],
         "config": _yaml(origin.get("config")),
         "rest": [(key, _yaml(value)) for key, value in rest.items()],
     }
-
-
-def _steps(steps: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (str(name), f"{fixed(float(step['seconds']), 1)} s")
-        for name, step in steps.items()
-        if isinstance(step, dict) and isinstance(step.get("seconds"), int | float)
-    ]
 
 
 def _yaml(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from html.entities import html5
 
 from markupsafe import Markup, escape
@@ -21,7 +22,8 @@ _SYMBOLS = {
 }  # fmt: skip
 _ACCENTS = {"bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "hat": "\u0302", "vec": "\u20d7", "dot": "\u0307"}
 _UPRIGHT = ("mathrm", "text", "rm", "mathregular", "operatorname")
-_TOKEN = re.compile(r"\\([A-Za-z]+|.)|([_^{}])|([A-Za-z]+)|(\s+)|(.)")
+# a command, a word, white space, or one letter
+_TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[A-Za-z]+|\s+|.")
 
 
 def digits_of(error: float) -> int:
@@ -156,56 +158,45 @@ def from_latex(text: str) -> Markup:
 
 
 def _math(text: str) -> Markup:
-    tokens = [match.groups() for match in _TOKEN.finditer(text)]
-    made, _ = _sequence(tokens, 0, upright=False, inside=False)
+    return _sequence(deque(_TOKEN.findall(text)), upright=False, inside=False)
+
+
+def _sequence(tokens: deque[str], *, upright: bool, inside: bool) -> Markup:
+    """Turn tokens into HTML, up to the end of the group or of all."""
+    made = Markup("")
+    while tokens:
+        if tokens[0] != "}":
+            made += _piece(tokens, upright=upright)
+            continue
+        tokens.popleft()
+        if inside:
+            break
     return made
 
 
-def _sequence(tokens: list[tuple[str | None, ...]], place: int, *, upright: bool, inside: bool) -> tuple[Markup, int]:
-    made = Markup("")
-    while place < len(tokens):
-        if tokens[place][1] == "}":
-            if inside:
-                return made, place + 1
-            place += 1
-            continue
-        piece, place = _piece(tokens, place, upright=upright)
-        made += piece
-    return made, place
-
-
-def _piece(  # noqa: PLR0911 - one for each kind of token
-    tokens: list[tuple[str | None, ...]], place: int, *, upright: bool
-) -> tuple[Markup, int]:
-    """Turn one token, and the group it applies to, into HTML."""
-    if place >= len(tokens):
-        return Markup(""), place
-    command, sign, word, space, other = tokens[place]
-    place += 1
-    if sign == "{":
-        return _sequence(tokens, place, upright=upright, inside=True)
-    if sign in ("_", "^"):
-        inner, place = _argument(tokens, place, upright=upright)
-        return Markup("<{0}>{1}</{0}>").format("sub" if sign == "_" else "sup", inner), place
+def _piece(tokens: deque[str], *, upright: bool) -> Markup:
+    """Turn the next token, and the group it applies to, into HTML."""
+    part = tokens.popleft() if tokens else ""
+    command = part[1:] if part.startswith("\\") else ""
+    if part == "{":
+        return _sequence(tokens, upright=upright, inside=True)
+    if part in ("_", "^"):
+        return Markup("<{0}>{1}</{0}>").format("sub" if part == "_" else "sup", _argument(tokens, upright=upright))
     if command in _UPRIGHT:
-        return _piece(tokens, place, upright=True)
+        return _piece(tokens, upright=True)
     if command in _ACCENTS:
-        inner, place = _argument(tokens, place, upright=True)
-        return Markup("<i>{}{}</i>").format(inner, _ACCENTS[command]), place
-    if command is not None:
-        return escape(_SYMBOLS.get(command, html5.get(f"{command};", command))), place
-    if word is not None:
-        return (escape(word) if upright else Markup("<i>{}</i>").format(word)), place
-    if space is not None:
-        return escape(" " if upright else ""), place
-    return escape("′" if other == "'" else "−" if other == "-" else other or ""), place
+        return Markup("<i>{}{}</i>").format(_argument(tokens, upright=True), _ACCENTS[command])
+    if part.isascii() and part.isalpha():
+        return escape(part) if upright else Markup("<i>{}</i>").format(part)
+    plain = {"'": "′", "-": "−", "}": ""}.get(part, part)
+    if part.isspace():
+        plain = " " if upright else ""
+    return escape(_SYMBOLS.get(command, html5.get(f"{command};", command)) if command else plain)
 
 
-def _argument(tokens: list[tuple[str | None, ...]], place: int, *, upright: bool) -> tuple[Markup, int]:
+def _argument(tokens: deque[str], *, upright: bool) -> Markup:
     """Return what an index or accent applies to: a group, or the next letter alone."""
-    if place < len(tokens) and tokens[place][2] is not None and len(tokens[place][2] or "") > 1:
-        letters = tokens[place][2] or ""
-        first = escape(letters[0]) if upright else Markup("<i>{}</i>").format(letters[0])
-        tokens[place] = (None, None, letters[1:], None, None)
-        return first, place
-    return _piece(tokens, place, upright=upright)
+    if tokens and tokens[0].isascii() and tokens[0].isalpha():
+        word = tokens.popleft()
+        tokens.extendleft(filter(None, (word[1:], word[0])))
+    return _piece(tokens, upright=upright)

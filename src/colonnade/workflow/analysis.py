@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import hist
 import numpy as np
 from coffea.processor import ProcessorABC
+from rich.console import Console
 
 from colonnade.errors import ConfigError, nearest
+from colonnade.execution import ResultCache, RichProgress
 from colonnade.execution.data_driven import check_data_driven
 from colonnade.histograms import Histogram
 from colonnade.inference import ScorerSettings
@@ -180,6 +182,20 @@ def load_datasets(workflow: Workflow) -> list[Dataset]:
     return datasets
 
 
+def run_options(workflow: Workflow, console: Console, declared: Sequence[Histogram] = ()) -> dict[str, Any]:
+    """Return how a workflow runs over its datasets, as `colonnade.execution.run_datasets` takes it."""
+    settings = workflow.settings
+    return {
+        "cache": ResultCache.of(settings.cache, workflow.root, declared),
+        "luminosity": workflow.luminosities,
+        "executor": settings.executor,
+        "chunk_size": settings.chunk_size,
+        "schema": settings.tree_schema,
+        "allow_loss": settings.allow_loss,
+        "progress": RichProgress(console),
+    }
+
+
 def _converted(path: Path, settings: ScorerSettings) -> bytes:
     """Convert xgboost's trees to ONNX, in which the event loop scores."""
     try:
@@ -239,9 +255,6 @@ def _line_in(error: BaseException, path: Path) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f", line {line}," if line else ""
-
-
-_SIDES = ("up", "down")
 
 
 def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:
@@ -351,23 +364,18 @@ def _build_with_made_up_content(
     from colonnade.statistics.step import make_inputs
 
     found = found or {}
+    shifts = list(Shift.every(processor.shifts))
+    every = {shift.variation for shift in shifts}
     variations = [name for names in found.values() for name in names]
     if not found:  # those of weights may be any that the model asks for
-        asked = [systematic.variation for systematic in model.systematics if systematic.variation is not None]
-        shifts = list(Shift.every(processor.shifts))
-        weights = dict.fromkeys(name for name in asked if name not in {shift.source for shift in shifts})
-        variations = [shift.variation for shift in shifts]
-        variations += [f"{name}_{side}" for name in weights for side in ("up", "down")]
-    variations = list(
-        dict.fromkeys([*variations, *(each.metadata.varies for each in datasets if each.metadata.varies)])
-    )
+        asked = {each.variation: None for each in model.systematics if each.variation is not None}
+        weights = [name for name in asked if name not in {shift.source for shift in shifts}]
+        variations = [*(shift.variation for shift in shifts), *_sides(weights)]
+    variations += [each.metadata.varies for each in datasets if each.metadata.varies]
+    variations += _sides(f"{name}_transfer" for name in workflow.settings.data_driven)
+    variations = list(dict.fromkeys(variations))
     kinds = kinds_of(workflow, processor, datasets) | dict.fromkeys(workflow.settings.data_driven, "background")
-    variations = [
-        *variations,
-        *(f"{name}_transfer_{side}" for name in workflow.settings.data_driven for side in _SIDES),
-    ]
     made = {}
-    every = {shift.variation for shift in Shift.every(processor.shifts)}
     unfilled = {
         process: every - {shift.variation for shift in Shift.every(processor.shifts, process, data=kind == "data")}
         for process, kind in kinds.items()
@@ -387,7 +395,7 @@ def _build_with_made_up_content(
         made,
         kinds=kinds,
         points={dataset.metadata.process: {"parameters": dict(dataset.metadata.signal)} for dataset in datasets},
-        luminosity=workflow.luminosity,
+        luminosity=workflow.settings.luminosity or 0.0,  # the settings see to it that a model has one
         unblind=workflow.settings.unblind,
         signal_regions=[name for name, region in processor.regions.items() if region.signal],
         eras=dict.fromkeys(workflow.settings.eras, made),
@@ -397,6 +405,10 @@ def _build_with_made_up_content(
     own = any(channel.depends_on_signal() for channel in model.channels.values())
     for signal in builder.signals if own else builder.signals[:1]:
         builder.build(signal)
+
+
+def _sides(names: Iterable[str]) -> list[str]:
+    return [f"{name}_{side}" for name in names for side in ("up", "down")]
 
 
 def _made_up(histogram: Histogram, regions: Sequence[str], variations: Sequence[str]) -> hist.Hist:

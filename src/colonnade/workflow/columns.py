@@ -13,7 +13,6 @@ from rich.console import Console
 
 from colonnade.errors import ConfigError
 from colonnade.events.writing import Skim
-from colonnade.execution import ResultCache, RichProgress
 from colonnade.execution.cache import stamp
 from colonnade.execution.identity import UnidentifiedError, identify
 from colonnade.execution.project import collect_code
@@ -21,7 +20,7 @@ from colonnade.execution.skimming import SkimResult, write_skims
 from colonnade.manifest import Dataset
 from colonnade.processor import Shift
 from colonnade.versions import digest, environment
-from colonnade.workflow.analysis import load_datasets, make_processor, one_of
+from colonnade.workflow.analysis import load_datasets, make_processor, one_of, run_options
 from colonnade.workflow.settings import Workflow
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def make_skim(workflow: Workflow, folder: Path, console: Console) -> SkimResult:
         folder,
         wanted=Skim(skim.columns, skim.layout, settings.tree_schema),
         regions=skim.regions,
-        **_options(workflow, processor, console),
+        **run_options(workflow, console, one_of(processor).histograms),
     )
     for name, events in skimmed.events.items():
         expected = skimmed.ledger.datasets[name].events_processed
@@ -179,22 +178,8 @@ def _written(
             "environment": environment(),
         },
         **wanted,
-        **_options(workflow, processor, console),
+        **run_options(workflow, console, one_of(processor).histograms),
     )
     rows = sum(process.events for process in card.processes.values())
     console.print(f"  columns     {rows:,} events of {len(card.processes)} processes in {folder}", highlight=False)
     return card
-
-
-def _options(workflow: Workflow, processor: Any, console: Console) -> dict[str, Any]:
-    """Return how the workflow runs over its datasets."""
-    settings = workflow.settings
-    return {
-        "cache": ResultCache.of(settings.cache, workflow.root, one_of(processor).histograms),
-        "luminosity": workflow.luminosities,
-        "executor": settings.executor,
-        "chunk_size": settings.chunk_size,
-        "schema": settings.tree_schema,
-        "allow_loss": settings.allow_loss,
-        "progress": RichProgress(console),
-    }

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from hist import Hist
 from pydantic import BaseModel, RootModel
 from rich.console import Console
-from rich.table import Table
 
 from colonnade.config import parse_settings, read_json
 from colonnade.errors import ConfigError, InputError
 from colonnade.execution import Ledger, Result
 from colonnade.histograms import load
+from colonnade.manifest import Dataset
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import PlotSettings
 from colonnade.statistics.results import FitSummary
 from colonnade.statistics.settings import ModelSettings
+from colonnade.terminal import print_table
 from colonnade.training.results import Evaluation
+from colonnade.versions import digest, environment, file_digest
 
 if TYPE_CHECKING:
     from colonnade.statistics.resonance import Bumps
     from colonnade.workflow.settings import Workflow
-import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-
-import numpy as np
-from hist import Hist
-
-from colonnade.manifest import Dataset
-from colonnade.versions import digest, environment, file_digest
 
 T = TypeVar("T")
 
@@ -77,7 +74,8 @@ def load_run(directory: Path | str, result: Result | None = None) -> Run:
     if not any((directory / name).is_file() for name in ("provenance.json", "ledger.json")):
         msg = f"{directory} holds neither provenance.json nor ledger.json; give the output folder of a run."
         raise InputError(msg)
-    provenance = {"title": directory.resolve().name, **(_json(directory / "provenance.json") or {})}
+    written = _read(directory / "provenance.json", lambda content, _: content)
+    provenance = {"title": directory.resolve().name, **(written or {})}
     config = provenance.get("config") or {}
     result = result or _result(directory, config.get("eras") or ())
     model = config.get("model")
@@ -130,33 +128,20 @@ def _bumps(content: Any, source: str) -> Bumps:
 
 def _read(path: Path, parse: Callable[[Any, str], T]) -> T | None:
     """Return what a parser makes of a JSON file's content and the file's name; None where there is no file."""
-    content = _json(path)
-    if content is None:
-        return None
-    try:
-        return parse(content, str(path))
-    except ConfigError as error:
-        raise _outdated(error) from error
-
-
-def _outdated(error: ConfigError) -> InputError:
-    return InputError(f"{str(error).rstrip('.')}; run the workflow again to write the file anew.")
-
-
-def _json(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return read_json(path)
+        return parse(read_json(path), str(path))
     except ConfigError as error:
-        raise _outdated(error) from error
+        msg = f"{str(error).rstrip('.')}; run the workflow again to write the file anew."
+        raise InputError(msg) from error
 
 
 def print_summary(console: Console, directory: Path, result: Result) -> None:
     """Print what came out, what was lost, and where everything is."""
-    fit = directory / "fit.json"
-    if fit.exists():
-        console.print(_limits(json.loads(fit.read_text(encoding="utf-8"))))
+    fit = _read(directory / "fit.json", FitSummary.from_json)
+    if fit is not None:
+        print_points(console, fit)
     lost = result.ledger.lost
     if lost:
         events = sum(entry.events_expected - entry.events_processed for entry in result.ledger.datasets.values())
@@ -170,29 +155,26 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
     console.print(f"Open:   {directory / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def _limits(fit: dict[str, object]) -> Table:
-    table = Table(title="Signal points", title_justify="left", header_style="bold")
-    table.add_column("signal")
-    table.add_column("expected Z", justify="right")
-    table.add_column("expected limit on mu", justify="right")
-    table.add_column("68 % band", justify="right")
-    observed = not fit["blinded"]
-    if observed:
-        table.add_column("observed limit", justify="right")
-    points = fit["points"]
-    assert isinstance(points, list)  # noqa: S101 - for the type checker
-    for point in points:
-        limits = point["limit"]["expected"]
-        row = [
-            point["signal"],
-            f"{point['significance']['expected']:.2f}",
-            f"{limits[2]:.3g}",
-            f"{limits[1]:.3g} to {limits[3]:.3g}",
-        ]
-        if observed:
-            row.append(f"{point['limit']['observed']:.3g}")
-        table.add_row(*row)
-    return table
+def print_points(console: Console, result: FitSummary) -> None:
+    """Print a table of the signal points."""
+    level = f"{100 * result.level:g} %"
+    state = "expected only" if result.blinded else "expected and observed"
+    columns = ["signal", "Z exp.", "limit exp.", "-1 sigma", "+1 sigma"]
+    if not result.blinded:
+        columns += ["Z obs.", "limit obs.", "mu"]
+    if any(point.limit.toys is not None for point in result.points):
+        columns.append("by toys")
+    rows = []
+    for point in result.points:
+        z, mu, toys, limit = point.significance, point.mu_hat, point.limit.toys, point.limit.asymptotic or point.limit
+        row = [point.signal, f"{z.expected:.2f}", *(f"{limit.expected[index]:.3g}" for index in (2, 1, 3))]
+        if z.observed is not None and limit.observed is not None and mu is not None:
+            row += [f"{z.observed:.2f}", f"{limit.observed:.3g}", f"{mu.value:.2f} ± {mu.error:.2f}"]
+        if toys is not None:
+            row.append(f"{toys.median:.3g} ± {toys.expected_errors[2]:.1g}")
+        rows.append(row)
+    title = f"{result.luminosity:g} fb⁻¹, {state}; upper limits on mu at {level}"
+    print_table(title, columns, rows, console=console)
 
 
 def histogram_digest(histograms: Mapping[str, Mapping[str, Hist]]) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from colonnade.accumulators import write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
-from colonnade.execution import Ledger, Result, ResultCache, RichProgress, StoppedError, run_datasets
+from colonnade.execution import Ledger, Result, RichProgress, StoppedError, run_datasets
 from colonnade.execution.data_driven import with_data_driven
 from colonnade.execution.progress import counted
 from colonnade.histograms import load, write_root, write_zip
@@ -23,7 +23,7 @@ from colonnade.manifest import Dataset
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
-from colonnade.serialisation import take_apart
+from colonnade.serialisation import encode
 from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import (
@@ -35,6 +35,7 @@ from colonnade.workflow.analysis import (
     make_coffea_processor,
     make_processor,
     one_of,
+    run_options,
 )
 from colonnade.workflow.folder import (
     about_run,
@@ -100,7 +101,7 @@ def run_workflow(
         about["histograms_sha256"] = histogram_digest(result.histograms)
         steps = _steps(workflow, about, result, console)
         folder.begin(about, steps)
-        folder.do_all(steps)
+        folder.do(*steps)
         folder.about["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         folder.redo(report_step(lambda path: load_run(path, result)))
         print_summary(console, directory, result)
@@ -172,31 +173,20 @@ def _processor(workflow: Workflow) -> Any:
 def _result_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset], console: Console) -> Result:
     settings, coffea = workflow.settings, workflow.coffea
     model = () if settings.model is None else settings.model.systematics
-    special: dict[str, Any] = {
-        "schema": settings.tree_schema,
-        "to_nominal": {
-            name for each in model if each.normalise == "nominal" for name in (each.variation, each.alpha_s) if name
-        },
-        "check": lambda variations: check_names(workflow, processor, datasets, variations),
-    }
+    options = run_options(workflow, console)
     if coffea is not None:
-        special = {
+        options |= {
             "schema": coffea.nano_schema,
             "files": coffea_files(workflow, coffea),
             "axes": coffea.axes,
             "check": lambda histograms: check_histograms(workflow, histograms),
         }
-    result = run_datasets(
-        processor,
-        datasets,
-        luminosity=workflow.luminosities if settings.eras else settings.luminosity,
-        executor=settings.executor,
-        chunk_size=settings.chunk_size,
-        allow_loss=settings.allow_loss,
-        cache=ResultCache.of(settings.cache, workflow.root),
-        progress=RichProgress(console),
-        **special,
-    )
+    else:
+        options["to_nominal"] = {
+            name for each in model if each.normalise == "nominal" for name in (each.variation, each.alpha_s) if name
+        }
+        options["check"] = lambda variations: check_names(workflow, processor, datasets, variations)
+    result = run_datasets(processor, datasets, **options)
     regions = one_of(processor).regions if workflow.coffea is None else {}
     return with_data_driven(
         result,
@@ -250,14 +240,11 @@ def _histograms(result: Result) -> Step:
 
 
 def _accumulator(value: Any) -> Step:
-    parts = take_apart(value)
-    arrays = [hashlib.sha256(array.tobytes()).hexdigest() for array in parts.arrays]
-    filled = [[str(each), hashlib.sha256(each.view(flow=True).tobytes()).hexdigest()] for each in parts.histograms]
     return Step(
         "accumulator",
         ("accumulator.zip",),
         lambda path: write_accumulator(value, path / "accumulator.zip"),
-        settings=[parts.tree, arrays, filled],
+        settings=hashlib.sha256(encode(value)).hexdigest(),
         rooms=("accumulators",),
     )
 
@@ -293,11 +280,8 @@ def fit_step(
     from colonnade.statistics import refit
 
     def run(path: Path) -> Any:
-        progress = RichProgress(console)
-        try:
-            return refit(path, reference=reference, scans=scans, report=counted(progress, "pseudo-experiments"))
-        finally:
-            progress.end()
+        with counted(RichProgress(console), "pseudo-experiments") as report:
+            return refit(path, reference=reference, scans=scans, report=report)
 
     return Step(
         "fit",
@@ -382,13 +366,10 @@ def plots_step(
     from colonnade.plotting.draw import draw_all, pictures_of
 
     def draw(path: Path) -> None:
-        progress = RichProgress(console)
-        try:
-            run = run_of(path).with_plots(**dict(plots))
+        run = run_of(path).with_plots(**dict(plots))
+        with counted(RichProgress(console), "plots") as report:
             # what a coffea processor returns may be no picture
-            draw_all(pictures_of(run), path / "plots", run.plots, workers, counted(progress, "plots"))
-        finally:
-            progress.end()
+            draw_all(pictures_of(run), path / "plots", run.plots, workers, report)
 
     content = [plots.model_dump(mode="json"), about["title"], about["config"]["model"], _meaning(about)]
     return Step("plots", ("plots",), draw, settings=content, after=after, rooms=("plotting",))

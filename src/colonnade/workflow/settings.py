@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -35,17 +36,26 @@ class CoffeaSettings(Settings):
     nano_schema: str = Field(default="NanoAODSchema", alias="schema", description="a schema of coffea")
 
 
-class EraSettings(Settings):
+class _OfProcessor(Settings):
+    """What a processor is made with."""
+
+    parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
+    corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
+    files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
+    scorers: dict[str, str | ScorerSettings] = Field(
+        default={},
+        description="observable -> what makes it of the others: an .onnx file that colonnade trained, or a model that "
+        "others trained with its inputs and outputs",
+    )
+
+
+_PER_ERA = tuple(_OfProcessor.model_fields)
+
+
+class EraSettings(_OfProcessor):
     """What is particular to one era; every era gives the same names, and what all share stands outside of them."""
 
     luminosity: float = Field(gt=0, description="fb^-1, to which the era's simulation is scaled")
-    parameters: dict[str, Any] = Field(default={}, description="further keyword arguments of the processor")
-    corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
-    files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
-    scorers: dict[str, str | ScorerSettings] = Field(default={}, description="observable -> what makes it")
-
-
-_PER_ERA = ("parameters", "corrections", "files", "scorers")
 
 
 class DumpSettings(Settings):
@@ -75,7 +85,7 @@ _Processor = Annotated[
 ]
 
 
-class WorkflowSettings(Settings):
+class WorkflowSettings(_OfProcessor):
     """One analysis, from data to result. Paths are relative to the project's folder, that of the manifest."""
 
     title: str = Field(default="", description="one line for the report's head")
@@ -83,14 +93,6 @@ class WorkflowSettings(Settings):
     datasets: tuple[str, ...] = Field(default=("*",), description="names or globs of the manifest's datasets")
     processor: _Processor = Field(
         description="processors/name.py, or processors/name.py:Class; or {coffea: FILE.py:Class}"
-    )
-    parameters: dict[str, Any] = Field(default={}, description="keyword arguments of the processor")
-    corrections: dict[str, str] = Field(default={}, description="name -> correctionlib file")
-    files: dict[str, str] = Field(default={}, description="name -> another file that the processor reads")
-    scorers: dict[str, str | ScorerSettings] = Field(
-        default={},
-        description="observable -> what makes it of the others: an .onnx file that colonnade trained, or a model that "
-        "others trained with its inputs and outputs",
     )
     tree_schema: str | None = Field(default=None, alias="schema", description="instead of detecting it")
     luminosity: float | None = Field(
@@ -171,21 +173,14 @@ class Workflow:
         return self.root / self.settings.manifest
 
     @property
-    def luminosity(self) -> float:
-        """Luminosity in fb^-1, where the workflow must give one."""
-        assert self.settings.luminosity is not None  # noqa: S101 - the settings see to it
-        return self.settings.luminosity
-
-    @property
     def coffea(self) -> CoffeaSettings | None:
         """What is said of a coffea processor, if the workflow runs one."""
         return None if isinstance(self.settings.processor, str) else self.settings.processor
 
     @property
-    def luminosities(self) -> float | dict[str, float]:
-        """Luminosity in fb^-1, of each era where there are several."""
-        eras = {name: era.luminosity for name, era in self.settings.eras.items()}
-        return eras or self.luminosity
+    def luminosities(self) -> float | dict[str, float] | None:
+        """Luminosity in fb^-1, of each era where there are several; None where a coffea processor needs none."""
+        return {name: era.luminosity for name, era in self.settings.eras.items()} or self.settings.luminosity
 
     def of_era(self, name: str) -> Workflow:
         """Return the workflow with what an era has of its own in place of what all share."""
@@ -198,27 +193,16 @@ class Workflow:
         """The file of each scorer, relative to the project's folder."""
         return {name: each if isinstance(each, str) else each.path for name, each in self.settings.scorers.items()}
 
-    def override(
-        self,
-        *,
-        executor: str | None = None,
-        workers: int | None = None,
-        scheduler: str | None = None,
-        datasets: tuple[str, ...] = (),
-    ) -> Workflow:
-        """Return the workflow with what the command line says in place of what the file says."""
-        given = {"kind": executor, "workers": workers, "scheduler": scheduler}
-        changes = {key: value for key, value in given.items() if value is not None}
-        updates: dict[str, Any] = {}
-        if changes:
-            merged = {**self.settings.executor.model_dump(mode="json"), **changes}
-            updates["executor"] = parse_settings(ExecutorSettings, merged, "the command line")
-        if datasets:
-            updates["datasets"] = datasets
-        return replace(self, settings=self.settings.model_copy(update=updates)) if updates else self
 
-
-def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
+def load_workflow(
+    path: Path,
+    changes: Sequence[str] = (),
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    datasets: Sequence[str] = (),
+) -> Workflow:
     """Read and validate a workflow.
 
     The project's folder is the nearest one, from the workflow's own upwards, that holds the manifest.
@@ -230,6 +214,8 @@ def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
         joined key by key, and what the including file says goes before what a file that it includes says.
     changes
         What to change in it, as `key.key=value`, the value written as in the file.
+    executor, workers, scheduler, datasets
+        Instead of what it says of the datasets and of the executor: kind, worker processes, address of a scheduler.
 
     Raises
     ------
@@ -239,6 +225,10 @@ def load_workflow(path: Path, changes: Sequence[str] = ()) -> Workflow:
     """
     path = path.resolve()
     content = _content(path)
+    given = {"kind": executor, "workers": workers, "scheduler": scheduler}
+    changes = [*changes, *(f"executor.{key}={json.dumps(each)}" for key, each in given.items() if each is not None)]
+    if datasets:
+        changes.append(f"datasets={json.dumps(list(datasets))}")
     for change in changes:
         _change(content, change)
     _sum_luminosities(content)

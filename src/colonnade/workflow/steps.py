@@ -11,14 +11,13 @@ are true at every moment at which a process may be killed.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shlex
 import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from typing import Any
 from rich.console import Console
 
 from colonnade.errors import ConfigError, InputError, OutputError
-from colonnade.output import sweep, write_json
+from colonnade.output import held_alone, sweep, write_json
 from colonnade.processes import processes_of, undisturbed
 from colonnade.versions import code_digest, digest, environment, file_digest
 from colonnade.workflow.folder import read_provenance
@@ -42,6 +41,8 @@ _OUTPUTS = (
 # where steps keep what they go on with after an interruption; each file there has its own key
 _WORK = ("toys",)
 _LOCK = ".lock"
+# what a file system without locks answers
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PROVENANCE = "provenance.json"
 
 
@@ -123,7 +124,8 @@ class OutputFolder:
             if found and not (path / _PROVENANCE).exists():
                 msg = f"{path / found[0]} was made by no run; move it away or name another folder with --output."
                 raise ConfigError(msg)
-            _sweep(path)
+            for name in (*_OUTPUTS, _PROVENANCE):  # what processes that were killed left half-written
+                sweep(path, f".{Path(name).stem}.", Path(name).suffix)
             yield cls(path, console)
 
     @classmethod
@@ -163,21 +165,16 @@ class OutputFolder:
         self.about = {**about, **self._run, "finished": None, "steps": kept}
         self.save()
 
-    def do_all(self, steps: Iterable[Step]) -> None:
-        """Do steps in order, those that may run beside others beside them."""
+    def do(self, *steps: Step) -> None:
+        """Do steps in order unless they are done, those that may run beside others beside them."""
         with ExitStack() as stack:
             for step in steps:
-                if step.beside and not self._has(step):
+                if self._has(step):
+                    self._console.print(f"  {step.name:<11} unchanged", highlight=False)
+                elif step.beside:
                     stack.enter_context(self._beside(step))
                 else:
-                    self.do(step)
-
-    def do(self, step: Step) -> None:
-        """Do a step unless it is done."""
-        if self._has(step):
-            self._console.print(f"  {step.name:<11} unchanged", highlight=False)
-        else:
-            self.redo(step)
+                    self.redo(step)
 
     def redo(self, step: Step) -> Any:
         """Do a step, and return what it returns."""
@@ -211,8 +208,7 @@ class OutputFolder:
 
     @property
     def _records(self) -> dict[str, Any]:
-        records = self.about.setdefault("steps", {})
-        assert isinstance(records, dict)  # noqa: S101 - for the type checker
+        records: dict[str, Any] = self.about.setdefault("steps", {})
         return records
 
     def _has(self, step: Step) -> bool:
@@ -253,43 +249,26 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    """Remove the hidden files that processes which were killed left half-written."""
-    for name in (*_OUTPUTS, _PROVENANCE):
-        sweep(path, f".{Path(name).stem}.", Path(name).suffix)
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a folder's lock, which ends with the process however that ends."""
     lock = path / _LOCK
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        while True:
-            handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-            _acquire(handle, path)
-            if lock.exists() and os.path.samestat(lock.stat(), os.fstat(handle)):
-                break
-            os.close(handle)  # the run that held it has just removed it
-        os.truncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    except OSError as error:
-        msg = f"{path} can't be written: {error.strerror or error}."
-        raise OutputError(msg) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context(held_alone(lock, os.O_CREAT))
+            while not lock.exists() or not os.path.samestat(lock.stat(), os.fstat(handle)):
+                # the run that held it has just removed it
+                handle = stack.enter_context(held_alone(lock, os.O_CREAT))
+            stack.callback(lock.unlink, missing_ok=True)
+            os.truncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except BlockingIOError as error:
+            holder = lock.read_text(errors="replace") or "another process"
+            msg = f"Another run works in {path} ({holder}); wait until it ends, or name another folder with --output."
+            raise OutputError(msg) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                msg = f"{path} can't be written: {error.strerror or error}."
+                raise OutputError(msg) from error
         yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _acquire(handle: int, path: Path) -> None:
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return  # a file system without locks
-        holder = os.read(handle, 200).decode(errors="replace") or "another process"
-        os.close(handle)
-        msg = f"Another run works in {path} ({holder}); wait until it ends, or name another folder with --output."
-        raise OutputError(msg) from error
