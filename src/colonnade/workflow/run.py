@@ -23,7 +23,7 @@ from colonnade.manifest import Dataset
 from colonnade.output import write_json
 from colonnade.plotting import PlotSettings
 from colonnade.plotting.run import Run
-from colonnade.serialisation import encode
+from colonnade.serialisation import take_apart
 from colonnade.statistics.resonance.search import BumpSettings
 from colonnade.terminal import Terminal
 from colonnade.workflow.analysis import (
@@ -240,11 +240,14 @@ def _histograms(result: Result) -> Step:
 
 
 def _accumulator(value: Any) -> Step:
+    parts = take_apart(value)
+    arrays = [hashlib.sha256(array.tobytes()).hexdigest() for array in parts.arrays]
+    filled = [[str(each), hashlib.sha256(each.view(flow=True).tobytes()).hexdigest()] for each in parts.histograms]
     return Step(
         "accumulator",
         ("accumulator.zip",),
         lambda path: write_accumulator(value, path / "accumulator.zip"),
-        settings=hashlib.sha256(encode(value)).hexdigest(),
+        settings=[parts.tree, arrays, filled],
         rooms=("accumulators",),
     )
 

@@ -61,6 +61,12 @@ class SyncReport:
         return self.first is None and not self.only_mine and not self.only_theirs
 
 
+@dataclass(frozen=True)
+class _Side:
+    keys: npt.NDArray[np.void]
+    columns: Mapping[str, ak.Array]
+
+
 def synchronise(
     mine: Path, theirs: Path, *, relative: float = 1e-6, absolute: float = 0.0, tree: str | None = None
 ) -> SyncReport:
@@ -81,31 +87,30 @@ def synchronise(
     InputError
         If a file can't be read, does not identify its events, or holds one twice; or if no quantity is on both sides.
     """
-    (my_keys, mine_in), (their_keys, theirs_in) = _read(mine, tree), _read(theirs, tree)
-    common, here, there = np.intersect1d(my_keys, their_keys, assume_unique=True, return_indices=True)
-    shared = [name for name in mine_in if name in theirs_in]
+    one, other = _read(mine, tree), _read(theirs, tree)
+    common, here, there = np.intersect1d(one.keys, other.keys, assume_unique=True, return_indices=True)
+    shared = [name for name in one.columns if name in other.columns]
     if not shared:
-        msg = f"{mine} and {theirs} have no quantity of one name; theirs are {', '.join(list(theirs_in)[:8])}."
+        msg = f"{mine} and {theirs} have no quantity of one name; theirs are {', '.join(list(other.columns)[:8])}."
         raise InputError(msg)
     counts: dict[str, int] = {}
     first: Difference | None = None
     for name in shared:
-        values, against = mine_in[name][here], theirs_in[name][there]
+        values, against = one.columns[name][here], other.columns[name][there]
         differs = np.flatnonzero(_differ(values, against, relative, absolute))
         counts[name] = len(differs)
         if len(differs) and (first is None or _key(common[differs[0]]) < first.event):
             place = differs[0]
             first = Difference(_key(common[place]), name, _shown(values[place]), _shown(against[place]))
-    left_out = sorted(mine_in.keys() ^ theirs_in.keys())
+    left_out = sorted(set(one.columns) ^ set(other.columns))
     only_mine, only_theirs = (
         [_key(key) for key in np.sort(np.setdiff1d(*keys, assume_unique=True))]
-        for keys in ((my_keys, their_keys), (their_keys, my_keys))
+        for keys in ((one.keys, other.keys), (other.keys, one.keys))
     )
     return SyncReport(len(common), only_mine, only_theirs, first, counts, left_out)
 
 
-def _read(path: Path, tree: str | None) -> tuple[npt.NDArray[np.void], dict[str, ak.Array]]:
-    """Return the identities of a file's events and its other columns."""
+def _read(path: Path, tree: str | None) -> _Side:
     source = inspect_file(str(path), tree, "flat")
     missing = [name for name in IDENTITY if name not in source.columns]
     if missing:
@@ -125,7 +130,7 @@ def _read(path: Path, tree: str | None) -> tuple[npt.NDArray[np.void], dict[str,
     if len(twice):
         msg = f"{path} holds the event {shown(_key(twice[0]))} twice ({len(keys) - len(found):,} such events)."
         raise InputError(msg)
-    return keys, columns
+    return _Side(keys, columns)
 
 
 def _key(key: Any) -> _Key:
