@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from colonnade.errors import InputError, LossError
 from colonnade.events import SourceFile
-from colonnade.execution.ledger import Ledger, Loss, effective_sumw, make_entry
+from colonnade.execution.ledger import Ledger, Loss, Outcome, effective_sumw, entry_of
 from colonnade.execution.plan import DatasetPlan, FilePlan, split
 from colonnade.manifest import Metadata
 
@@ -75,13 +75,17 @@ def test_equal_weights_give_the_share_of_the_events(entries: list[int], each: fl
         assert effective_sumw(dataset, losses, 0.0) == pytest.approx(each * processed, rel=1e-9, abs=1e-9)
 
 
+def outcome(events: int, *losses: Loss) -> Outcome:
+    return Outcome({"events": events, "sumw": 1.0}, losses)
+
+
 def test_events_must_add_up() -> None:
     with pytest.raises(InputError, match="are not the 30 expected"):
-        make_entry(plan([(10, None), (20, None)]), [Loss("/f0.root", 0, 5, "")], 20, 1.0)
+        entry_of(plan([(10, None), (20, None)]), outcome(20, Loss("/f0.root", 0, 5, "")))
 
 
 def test_losses_above_what_is_allowed_end_the_run() -> None:
-    lossy = make_entry(plan([(10, None), (20, None)]), [Loss("/f0.root", 0, 3, "It is damaged.")], 27, 1.0)
+    lossy = entry_of(plan([(10, None), (20, None)]), outcome(27, Loss("/f0.root", 0, 3, "It is damaged.")))
     assert Ledger(0.2, {"zll": lossy}).check() is None
     for allowed in (0.0, 0.05):
         with pytest.raises(LossError, match=r"3 events \(10\.000%\).*f0\.root: It is damaged") as caught:

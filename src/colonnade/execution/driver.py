@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from colonnade.errors import ColonnadeError, EventError
-from colonnade.execution.ledger import Loss
+from colonnade.execution.ledger import Loss, Outcome
 from colonnade.execution.merging import GROUP, Addition, MergeTree
 from colonnade.execution.plan import DatasetPlan
 from colonnade.execution.pools import Done, Pool
@@ -50,24 +50,6 @@ class Assignment:
     plan: DatasetPlan
     layouts: Mapping[int, int]
     keys: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one dataset: its merged result (None: nothing) and what is lost."""
-
-    result: Any
-    losses: tuple[Loss, ...] = ()
-
-    @property
-    def events(self) -> int:
-        """Events in the result."""
-        return 0 if self.result is None else int(self.result["events"])
-
-    @property
-    def sumw(self) -> float:
-        """Sum of their generator weights."""
-        return 0.0 if self.result is None else float(self.result["sumw"])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from colonnade.config import JsonData
 from colonnade.errors import ColonnadeError, InputError, LossError
@@ -16,8 +16,7 @@ from colonnade.manifest.strata import stratum_name
 from colonnade.output import write_json
 
 if TYPE_CHECKING:
-    from colonnade.execution.driver import Outcome
-    from colonnade.execution.plan import DatasetPlan, FilePlan, Plan
+    from colonnade.execution.plan import DatasetPlan, FilePlan
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,25 @@ class Ledger(JsonData):
         )
         raise LossError(msg)
 
+    def require_events(self) -> None:
+        """Refuse a dataset without a processed event: nothing can stand for its process.
+
+        Raises
+        ------
+        StoppedError
+            Naming the dataset and its first loss; it has this ledger.
+        """
+        for name, entry in self.datasets.items():
+            if not entry.events_processed:
+                reason = next(loss.reason for loss in entry.lost if loss.stop is not None).rstrip(".")
+                msg = (
+                    f"Dataset {name}: no event could be processed ({reason}); mend its files and run again with "
+                    "--resume, or leave the dataset out."
+                )
+                stopped = StoppedError(msg)
+                stopped.ledger = self
+                raise stopped
+
     def write(self, path: Path) -> None:
         """Write `ledger.json`, whole or not at all.
 
@@ -171,63 +189,26 @@ class StoppedError(ColonnadeError):
     ledger: Ledger | None = None
 
 
-def make_entry(plan: DatasetPlan, losses: Sequence[Loss], events: int, sumw_processed: float) -> DatasetLedger:
-    """Close one dataset's account.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one dataset: its merged result (None: nothing) and what is lost."""
 
-    Parameters
-    ----------
-    plan
-        What was expected.
-    losses
-        Chunks that are not in the result, in order.
-    events
-        Events in the result.
-    sumw_processed
-        Sum of their weights.
+    result: Any
+    losses: tuple[Loss, ...] = ()
 
-    Raises
-    ------
-    InputError
-        If the processed and the lost events do not add up to the expected ones, or the dataset can't be
-        normalised.
-    """
-    about = plan.metadata
-    lost_here = sum(loss.stop - loss.start for loss in losses if loss.stop is not None)
-    if events + lost_here != plan.events:
-        msg = (
-            f"Dataset {plan.name}: {events} events processed and {lost_here} lost are not the {plan.events} expected; "
-            "this is an error of colonnade, please report it."
-        )
-        raise InputError(msg)
-    unopened = [Loss(file.path, 0, None, file.problem) for file in plan.files if file.source is None]
-    expected = plan.events + round(_mean_entries(plan.files) * len(unopened))
-    share = events / expected if expected else 0.0
-    if about.kind == "data":
-        sumw = 1.0
-    elif about.weighted_to is not None:
-        sumw = share
-    else:
-        sumw = effective_sumw(plan, losses, sumw_processed)
-    missing = None
-    if about.kind == "data" and about.luminosity is not None:
-        missing = about.luminosity * (1 - share) if expected else 0.0
-    return DatasetLedger(
-        process=about.process,
-        kind=about.kind,
-        files=tuple(file.path for file in plan.files),
-        events_expected=expected,
-        events_processed=events,
-        sumw_processed=sumw_processed,
-        sumw=sumw,
-        luminosity_lost=missing,
-        lost=(*unopened, *losses),
-        era=about.era,
-        varies=about.varies,
-    )
+    @property
+    def events(self) -> int:
+        """Events in the result."""
+        return 0 if self.result is None else int(self.result["events"])
+
+    @property
+    def sumw(self) -> float:
+        """Sum of their generator weights."""
+        return 0.0 if self.result is None else float(self.result["sumw"])
 
 
 def entry_of(plan: DatasetPlan, outcome: Outcome, to_nominal: Collection[str] = ()) -> DatasetLedger:
-    """Close the account of a dataset of which something is in the result, with its processes, strata and variations.
+    """Close a dataset's account, with its processes, strata and variations.
 
     Parameters
     ----------
@@ -241,45 +222,61 @@ def entry_of(plan: DatasetPlan, outcome: Outcome, to_nominal: Collection[str] = 
     Raises
     ------
     InputError
-        If it can't be normalised.
+        If the processed and the lost events do not add up to the expected ones, or the dataset can't be
+        normalised.
     """
-    entry, result = make_entry(plan, outcome.losses, outcome.events, outcome.sumw), outcome.result or {}
+    about, events, losses, result = plan.metadata, outcome.events, outcome.losses, outcome.result or {}
+    lost_here = sum(loss.stop - loss.start for loss in losses if loss.stop is not None)
+    if events + lost_here != plan.events:
+        msg = (
+            f"Dataset {plan.name}: {events} events processed and {lost_here} lost are not the {plan.events} expected; "
+            "this is an error of colonnade, please report it."
+        )
+        raise InputError(msg)
+    unopened = [Loss(file.path, 0, None, file.problem) for file in plan.files if file.source is None]
+    expected = plan.events + round(_mean_entries(plan.files) * len(unopened))
+    share = events / expected if expected else 0.0
+    if not events:
+        sumw = 0.0
+    elif about.kind == "data":
+        sumw = 1.0
+    elif about.weighted_to is not None:
+        sumw = share
+    else:
+        sumw = effective_sumw(plan, losses, outcome.sumw)
+    missing = None
+    if about.kind == "data" and about.luminosity is not None:
+        missing = about.luminosity * (1 - share) if expected else 0.0
     pieces = pieces_of(result)
     split, generator = (fold({}, *(each.get(key, {}) for each in pieces)) for key in ("split", "generator"))
-    process = plan.metadata.process
-    return replace(
-        entry,
-        parts={f"{process}_{part}" if part else process: (int(n), float(sumw)) for part, (n, sumw) in split.items()},
+    entry = DatasetLedger(
+        process=about.process,
+        kind=about.kind,
+        files=tuple(file.path for file in plan.files),
+        events_expected=expected,
+        events_processed=events,
+        sumw_processed=outcome.sumw,
+        sumw=sumw,
+        luminosity_lost=missing,
+        lost=(*unopened, *losses),
+        era=about.era,
+        varies=about.varies,
+        parts={
+            f"{about.process}_{part}" if part else about.process: (int(n), float(total))
+            for part, (n, total) in split.items()
+        },
         strata={
             stratum_name(int(number), plan.extra["strata"]["edges"]): (int(each["events"]), float(each["sumw"]))
             for number, each in result.get("strata", {}).items()
         },
-        generator=generator_ratios(plan, entry, generator, to_nominal),
     )
+    return replace(entry, generator=generator_ratios(plan, entry, generator, to_nominal))
 
 
-def nothing_left(plan: Plan, empty: DatasetPlan, outcomes: Mapping[str, Outcome], allow_loss: float) -> StoppedError:
-    """Return the error for a dataset without a processed event: nothing can stand for its process."""
-    entries = {}
-    for dataset in plan.datasets:
-        outcome = outcomes[dataset.name]
-        entries[dataset.name] = (
-            lost_entry(dataset, outcome.losses[0].reason) if outcome.result is None else entry_of(dataset, outcome)
-        )
-    reason = outcomes[empty.name].losses[0].reason.rstrip(".")
-    msg = (
-        f"Dataset {empty.name}: no event could be processed ({reason}); mend its files and run again with --resume, "
-        "or leave the dataset out."
-    )
-    stopped = StoppedError(msg)
-    stopped.ledger = Ledger(allow_loss, entries)
-    return stopped
-
-
-def lost_entry(plan: DatasetPlan, reason: str) -> DatasetLedger:
-    """Return the account of a dataset of which nothing is in the result, as the run was stopped."""
+def lost_outcome(plan: DatasetPlan, reason: str) -> Outcome:
+    """Return that nothing of a dataset is in the result, as the run was stopped."""
     lost = [Loss(file.path, 0, file.entries, reason) for file in plan.files if file.source is not None]
-    return replace(make_entry(plan, lost, 0, 0.0), sumw=0.0)
+    return Outcome(None, tuple(lost))
 
 
 def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: float) -> float:

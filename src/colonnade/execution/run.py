@@ -17,15 +17,15 @@ from colonnade.execution.coffea_processor import (
     is_coffea_processor,
     standard_histograms,
 )
-from colonnade.execution.driver import Assignment, Outcome, drive
+from colonnade.execution.driver import Assignment, drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.learning import Learner
 from colonnade.execution.ledger import (
     Ledger,
+    Outcome,
     effective_sumw,
     entry_of,
-    lost_entry,
-    nothing_left,
+    lost_outcome,
     require_sum,
     require_unit_weights,
 )
@@ -137,15 +137,13 @@ def run_datasets(
         outcomes = run.outcomes(plan, assignments, columns)
     except WorkersLostError as error:
         reason = str(error)
-        lost = {dataset.name: lost_entry(dataset, reason) for dataset in plan.datasets}
+        lost = {dataset.name: entry_of(dataset, lost_outcome(dataset, reason)) for dataset in plan.datasets}
         stopped = WorkersLostError(f"{reason} {run.what_is_safe(assignments)}")
         stopped.ledger = Ledger(allow_loss, lost)
         raise stopped from error
-    for dataset in plan.datasets:
-        if outcomes[dataset.name].result is None:
-            raise nothing_left(plan, dataset, outcomes, allow_loss)
     entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan.datasets}
     ledger = Ledger(allow_loss, entries)
+    ledger.require_events()
     results = {name: outcome.result for name, outcome in outcomes.items()}
     _tell(results, progress)
     histograms, cutflow, eras, accumulator = run.collected(plan, results, ledger, luminosity)
