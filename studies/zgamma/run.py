@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from colonnade.execution import RichProgress
+from colonnade.execution import Progress
 from colonnade.plotting.draw import draw_all
 from colonnade.plotting.settings import PlotSettings
 from colonnade.training import load_models
@@ -56,7 +56,7 @@ def run_study(
     columns = workflow.root / "columns" / workflow.name
     make_columns(workflow, tuple(models.values()), columns, console, also=(settings.observable,))
     sample = read_study_sample(columns, settings, [feature.name for feature in model.event])
-    progress = RichProgress(console)
+    progress = Progress(console)
     done = -1
 
     def advance(now: int, total: int) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError
-from colonnade.execution import ExecutorSettings, ResultCache, RichProgress, StoppedError, run_datasets
+from colonnade.execution import ExecutorSettings, Progress, ResultCache, StoppedError, run_datasets
 from colonnade.histograms import write_root, write_zip
 from colonnade.manifest import Dataset, Metadata
 from colonnade.output import write_json
@@ -46,7 +46,7 @@ def run(config: dict[str, Any]) -> None:
             chunk_size=config["chunk_size"],
             allow_loss=config.get("allow_loss", 0.0),
             cache=ResultCache(Path(config["cache"])) if config["cache"] else None,
-            progress=RichProgress(Console()),
+            progress=Progress(Console()),
         )
     except StoppedError as error:
         if error.ledger is not None:

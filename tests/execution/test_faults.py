@@ -15,6 +15,7 @@ from colonnade.execution import driver as driver_module
 from colonnade.execution.work import ChunkError
 from colonnade.faults import TransientInputError, is_transient
 from colonnade.manifest import Dataset
+from colonnade.terminal import Terminal
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -132,5 +133,5 @@ def test_losses_are_told_when_they_happen(
         def end(self) -> None: ...
 
     Flaky(monkeypatch, InputError("zll_0.root is damaged."), times=99)
-    run(pairs, simulated(sizes=(300,)), progress=Telling())
+    run(pairs, simulated(sizes=(300,)), progress=Telling(Terminal(quiet=True)))
     assert any("entries 100-200" in line and "damaged" in line for line in lines)

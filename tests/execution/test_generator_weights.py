@@ -13,7 +13,8 @@ from hist.axis import Regular
 from colonnade import Histogram, Objects, Processor, Region
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, InputError
-from colonnade.execution import ResultCache, generator_sums, run_datasets
+from colonnade.execution import ResultCache, run_datasets
+from colonnade.execution.ledger import _of_file
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
 from colonnade.statistics.eras import combined, member_variations
@@ -328,4 +329,4 @@ def test_a_runs_tree_that_can_not_be_read_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "damaged.root"
     path.write_bytes(b"no root file" + bytes(100))
     with pytest.raises(InputError, match=r"damaged\.root, tree Runs, can't be read"):
-        generator_sums._of_file(str(path), ["LHEPdfSumw"])
+        _of_file(str(path), ["LHEPdfSumw"])

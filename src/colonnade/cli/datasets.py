@@ -53,11 +53,11 @@ def check(names: tuple[str, ...], manifest: Path, workers: int, *, events: bool)
 
 
 def _look_for_duplicates(datasets: list[Any], workers: int) -> None:
-    from colonnade.execution import ExecutorSettings, RichProgress
+    from colonnade.execution import ExecutorSettings, Progress
     from colonnade.execution.skimming import find_duplicates
 
     executor = ExecutorSettings(kind="futures", workers=workers)
-    found = find_duplicates(datasets, executor=executor, progress=RichProgress(Terminal()))
+    found = find_duplicates(datasets, executor=executor, progress=Progress(Terminal()))
     for twice in found.first:
         places = " and ".join(f"{name}, {path}" for name, path in twice.places)
         say(f"{':'.join(map(str, twice.event))} in {places}")

@@ -56,7 +56,7 @@ def limit(
     TARGET is a pyhf workspace, HS3, a Combine datacard, HistFactory XML, a cabinetry configuration or the output folder
     of a run. Several datacards, as LABEL=CARD, are combined.
     """
-    from colonnade.execution.progress import RichProgress, counted
+    from colonnade.execution.progress import Progress, counted
     from colonnade.statistics import Likelihood
     from colonnade.statistics.settings import LimitSettings
     from colonnade.statistics.toys import find_limits
@@ -66,7 +66,7 @@ def limit(
     if not as_json:
         print_notes(Terminal(), model.notes)
     likelihood = Likelihood(model)
-    progress = RichProgress(Terminal(stderr=True, quiet=as_json))
+    progress = Progress(Terminal(stderr=True, quiet=as_json))
     with counted(progress, "pseudo-experiments") as report:
         limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep, report=report)
     notes = [each.text for each in rests]

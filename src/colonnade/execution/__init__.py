@@ -15,7 +15,6 @@ __all__ = [
     "Progress",
     "Result",
     "ResultCache",
-    "RichProgress",
     "StoppedError",
     "run_datasets",
 ]
@@ -27,7 +26,7 @@ from colonnade.lazy import lazy
 if TYPE_CHECKING:
     from colonnade.execution.cache import CacheSettings, ResultCache
     from colonnade.execution.ledger import DatasetLedger, Ledger, Loss, StoppedError
-    from colonnade.execution.progress import NO_PROGRESS, Progress, RichProgress
+    from colonnade.execution.progress import NO_PROGRESS, Progress
     from colonnade.execution.result import Result
     from colonnade.execution.run import run_datasets
     from colonnade.execution.settings import ExecutorSettings
@@ -36,7 +35,7 @@ __getattr__ = lazy(
     __name__,
     cache=("CacheSettings", "ResultCache"),
     ledger=("DatasetLedger", "Ledger", "Loss", "StoppedError"),
-    progress=("NO_PROGRESS", "Progress", "RichProgress"),
+    progress=("NO_PROGRESS", "Progress"),
     result=("Result",),
     run=("run_datasets",),
     settings=("ExecutorSettings",),

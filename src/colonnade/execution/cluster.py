@@ -70,8 +70,6 @@ def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
     if settings.scheduler is not None:
         return _connect(settings)
     if settings.batch is not None:
-        from colonnade.execution.cluster import start_jobs
-
         with contextlib.ExitStack() as stack:
             stack.enter_context(_quiet_client())
             cluster, belongings = start_jobs(settings.kind, settings.batch)

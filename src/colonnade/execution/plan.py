@@ -313,6 +313,45 @@ def _require_weight(dataset: Dataset, files: Sequence[FilePlan]) -> None:
             raise InputError(msg)
 
 
+def require_unit_weights(plan: DatasetPlan) -> None:
+    """Refuse simulated events with generator weights of which the manifest says that each counts once.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    weighted = [file for file in plan.files if file.source is not None and "genWeight" in file.source.columns]
+    if plan.metadata.weight == "1" and weighted:
+        msg = (
+            f"Dataset {plan.name}: {weighted[0].path} has generator weights (genWeight), by which events count, but "
+            'the manifest says that each event counts once ("weight": "1"); leave "weight" away.'
+        )
+        raise InputError(msg)
+
+
+def require_sum(plan: DatasetPlan) -> None:
+    """Refuse simulated events that may be what a skim left, where nothing tells the sum of what was generated.
+
+    Events without generator weights each count once, as the manifest says, and stand for themselves.
+
+    Raises
+    ------
+    InputError
+        Naming the dataset, and what to write into the manifest.
+    """
+    sources = [file.source for file in plan.files if file.source is not None]
+    told = plan.metadata.sumw is not None or any(each.sumw is not None for each in sources)
+    if told or plan.metadata.weight == "1" or not any("genWeight" in each.columns for each in sources):
+        return
+    msg = (
+        f"Dataset {plan.name}: neither Runs trees of its files nor the manifest tell the sum of the weights of all "
+        'generated events, by which the sample is normalised; give it in the manifest ("sumw": 1.5e6), or say that '
+        'the files hold all of these events ("sumw": "events").'
+    )
+    raise InputError(msg)
+
+
 def _require_triggers(dataset: Dataset, files: Sequence[FilePlan], before: Mapping[str, str]) -> None:
     """Refuse data that can't be told from another dataset's; one file of many may lack a trigger that began later."""
     columns = [file.source.columns for file in files if file.source is not None]

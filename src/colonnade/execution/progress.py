@@ -5,29 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from colonnade.terminal import Terminal
-
-
-class Progress(Protocol):
-    """What a run reports to."""
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Start a stage of so many steps (files, events)."""
-
-    def advance(self, count: int, lost: int = 0) -> None:
-        """Report steps done, and steps lost."""
-
-    def end(self) -> None:
-        """Close the stage."""
 
 
 @contextlib.contextmanager
@@ -52,8 +35,8 @@ def counted(progress: Progress, what: str) -> Iterator[Callable[[int, int], None
         progress.end()
 
 
-class RichProgress:
-    """A bar on a terminal; in a log file, a line each `every` seconds at most.
+class Progress:
+    """What a run reports to: a bar on a terminal; in a log file, a line each `every` seconds at most.
 
     Parameters
     ----------
@@ -124,4 +107,22 @@ class RichProgress:
         self._bars = None
 
 
-NO_PROGRESS: Progress = RichProgress(Terminal(quiet=True, force_terminal=False))
+NO_PROGRESS = Progress(Terminal(quiet=True, force_terminal=False))
+
+
+def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """Return a function of what is done and of all there is to do, which reports to a progress.
+
+    Where less is done than before, another stage begins.
+    """
+    last = -1
+
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        if not 0 <= last <= done:
+            progress.begin(what, total)
+            last = 0
+        progress.advance(done - last)
+        last = done
+
+    return advance

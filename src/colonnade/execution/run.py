@@ -26,11 +26,9 @@ from colonnade.execution.ledger import (
     effective_sumw,
     entry_of,
     lost_outcome,
-    require_sum,
-    require_unit_weights,
 )
 from colonnade.execution.merging import fold, pieces_of
-from colonnade.execution.plan import DatasetPlan, Plan, make_plan
+from colonnade.execution.plan import DatasetPlan, Plan, make_plan, require_sum, require_unit_weights
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress, counted
 from colonnade.execution.project import ProjectCode, collect_code

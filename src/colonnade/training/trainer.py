@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from colonnade.errors import ConfigError, FitError
-from colonnade.execution.progress import RichProgress
+from colonnade.execution.progress import Progress
 from colonnade.output import replacing
 from colonnade.terminal import Terminal
 
@@ -231,7 +231,7 @@ class TrainingProgress:
     """
 
     def __init__(self, console: Console) -> None:
-        self._bar = RichProgress(console)
+        self._bar = Progress(console)
         self._what, self._last, self._best = "", "", math.inf
 
     def begin(self, what: str, rounds: int) -> None:

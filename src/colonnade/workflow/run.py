@@ -15,7 +15,7 @@ from rich.console import Console
 from colonnade.accumulators import write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
-from colonnade.execution import Ledger, Result, RichProgress, StoppedError, run_datasets
+from colonnade.execution import Ledger, Result, Progress, StoppedError, run_datasets
 from colonnade.execution.data_driven import with_data_driven
 from colonnade.execution.progress import counted
 from colonnade.histograms import load, write_root, write_zip
@@ -283,7 +283,7 @@ def fit_step(
     from colonnade.statistics import refit
 
     def run(path: Path) -> Any:
-        with counted(RichProgress(console), "pseudo-experiments") as report:
+        with counted(Progress(console), "pseudo-experiments") as report:
             return refit(path, reference=reference, scans=scans, report=report)
 
     return Step(
@@ -370,7 +370,7 @@ def plots_step(
 
     def draw(path: Path) -> None:
         run = run_of(path).with_plots(**dict(plots))
-        with counted(RichProgress(console), "plots") as report:
+        with counted(Progress(console), "plots") as report:
             # what a coffea processor returns may be no picture
             draw_all(pictures_of(run), path / "plots", run.plots, workers, report)
 
