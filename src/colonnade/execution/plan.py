@@ -202,11 +202,10 @@ def make_plan(
         before = triggers_before(dataset, names.values())
         _require_triggers(dataset, found[name], before)
         chunks = _chunks(found[name], chunk_size)
-        extra = (
-            _extra(dataset)
-            | ({"strata": strata[name]} if name in strata else {})
-            | ({"triggers_before": list(before)} if before else {})
-        )
+        # absolute, as a path relative to the manifest means nothing on a worker
+        mask = dataset.luminosity_mask
+        told = {"luminosity_mask": mask and str(mask), "strata": strata.get(name), "triggers_before": list(before)}
+        extra = {key: value for key, value in told.items() if value}
         plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, extra, dataset.given))
     return Plan(plans)
 
@@ -399,9 +398,3 @@ def _prepared(file: FilePlan, dataset: Dataset) -> FilePlan:
         msg = f"Dataset {dataset.name}: the steps of {file.path} go beyond its {source.entries} entries."
         raise InputError(msg)
     return replace(file, steps=steps)
-
-
-def _extra(dataset: Dataset) -> dict[str, Any]:
-    """Return metadata with an absolute path, as one relative to the manifest means nothing on a worker."""
-    mask = dataset.luminosity_mask
-    return {} if mask is None else {"luminosity_mask": str(mask)}

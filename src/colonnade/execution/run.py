@@ -125,7 +125,7 @@ def run_datasets(
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
     run.look_up(plan, files)
-    if run.processes_here():
+    if run.missing_chunks and run.settings.kind != "iterative" and run.settings.here:
         worker_processes()  # get ready while columns are learned
     assignments, columns = run.learn(plan)
     if len(assignments) == len(plan.datasets):
@@ -170,6 +170,7 @@ class _Run:
     kept_events: int = 0
     missing_chunks: int = 0
     declared: frozenset[str] = frozenset()
+    learner: Learner = field(init=False)
 
     def __post_init__(self) -> None:
         if self.cache is not None:
@@ -266,6 +267,14 @@ class _Run:
 
     def learn(self, plan: Plan) -> tuple[list[Assignment], tuple[tuple[str, ...], ...]]:
         """Find what is to be done and the columns of each layout; see `Learner.learn`."""
+        self.learner = Learner(
+            self.processor,
+            self.settings,
+            self.schema,
+            places=None if self.cache is None else self.cache.places,
+            declared=self.declared,
+            alone=self.missing_chunks == 1,
+        )
         found = self.learner.learn(plan, self.kept, self.keys)
         if self.learner.undeclared is not None and self.cache is not None:
             opened = self.learner.undeclared
@@ -275,26 +284,14 @@ class _Run:
             self.cache = None
         return found
 
-    @cached_property
-    def learner(self) -> Learner:
-        """What learns the columns, once it is known what is kept."""
-        return Learner(
-            self.processor,
-            self.settings,
-            self.schema,
-            places=None if self.cache is None else self.cache.places,
-            declared=self.declared,
-            alone=self.missing_chunks == 1,
-        )
-
     def check_first(self, plan: Plan, check: Callable[[Any], None] | None) -> None:
         """Check what the events on which columns were learned show of the result."""
         learned = self.learner
+        shown: Any = learned.variations
         if learned.accumulator is not None:
-            histograms, _ = standard_histograms(learned.accumulator.value, self.axes, _processes(plan))
-            (check or (lambda _: None))(histograms)
-        elif check is not None and learned.variations:
-            check(learned.variations)
+            shown, _ = standard_histograms(learned.accumulator.value, self.axes, _processes(plan))
+        if check is not None and (shown or learned.accumulator is not None):
+            check(shown)
 
     def collected(
         self,
@@ -370,10 +367,6 @@ class _Run:
             if name not in self.kept and outcome.result is not None and not outcome.losses:
                 self.cache.put(merged_key(self.keys[name]), outcome.result)
         self.cache.trim()
-
-    def processes_here(self) -> bool:
-        """Tell whether processes of this machine are to work."""
-        return bool(self.missing_chunks) and self.settings.kind != "iterative" and self.settings.here
 
     def _open(self) -> Pool:
         """Start who works; for results that are all kept, this process will do."""
