@@ -273,7 +273,7 @@ def samples(
     A file whose settings have not changed is left as it is. The same seed gives the same events with any number
     of workers.
     """
-    from colonnade.execution import RichProgress
+    from colonnade.execution import Progress
     from colonnade.manifest import load_manifest
     from colonnade.samples import make_samples
 
@@ -286,7 +286,7 @@ def samples(
     wanted = loaded.select(names or "*")
     total = sum(events or d.metadata.generate.events for d in wanted if d.metadata.generate is not None)
     # on stderr, as Pythia and fastjet print to stdout, which is closed to them while they work
-    progress = RichProgress(Terminal(stderr=True))
+    progress = Progress(Terminal(stderr=True))
     progress.begin("events", total)
     try:
         made = make_samples(

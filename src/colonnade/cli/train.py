@@ -97,7 +97,7 @@ def _search(
 ) -> None:
     import fnmatch
 
-    from colonnade.execution.progress import RichProgress, counted
+    from colonnade.execution.progress import Progress, counted
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_searches
     from colonnade.training.search import run_search
@@ -111,7 +111,7 @@ def _search(
     for name in names:
         search = searches[name]
         folder = columns / "searches" / f"{path.stem}_{name}"
-        with counted(RichProgress(console), "trainings") as advance:
+        with counted(Progress(console), "trainings") as advance:
             result = run_search(
                 path.stem,
                 search,

@@ -18,7 +18,7 @@ from coffea.processor import ProcessorABC
 from rich.console import Console
 
 from colonnade.errors import ConfigError, nearest
-from colonnade.execution import ResultCache, RichProgress
+from colonnade.execution import Progress, ResultCache
 from colonnade.execution.data_driven import check_data_driven
 from colonnade.histograms import Histogram
 from colonnade.inference import ScorerSettings
@@ -192,7 +192,7 @@ def run_options(workflow: Workflow, console: Console, declared: Sequence[Histogr
         "chunk_size": settings.chunk_size,
         "schema": settings.tree_schema,
         "allow_loss": settings.allow_loss,
-        "progress": RichProgress(console),
+        "progress": Progress(console),
     }
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from colonnade.accumulators import write_accumulator
 from colonnade.config import read_json
 from colonnade.errors import ConfigError
-from colonnade.execution import Ledger, Result, Progress, StoppedError, run_datasets
+from colonnade.execution import Ledger, Progress, Result, StoppedError, run_datasets
 from colonnade.execution.data_driven import with_data_driven
 from colonnade.execution.progress import counted
 from colonnade.histograms import load, write_root, write_zip
