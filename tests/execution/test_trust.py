@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
-import sys
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,16 +176,17 @@ def test_the_search_finds_what_it_is_for() -> None:
     assert names == ["pickle.loads", "eval"]
 
 
-def test_code_that_travels_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_travels_is_placed_privately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    code = ProjectCode((SourceModule("travelled_module", "/nowhere/travelled_module.py", b"X = 3\n", False),))
-    install(code)
+    visitors = project_module._Visitors()
+    monkeypatch.setattr(project_module, "_visitors", visitors)
+    install(ProjectCode((SourceModule("travelled_module", "/nowhere/travelled_module.py", b"X = 3\n", False),)))
     try:
         import travelled_module  # type: ignore[import-not-found]
 
         assert travelled_module.X == 3
-        assert not list(tmp_path.iterdir())
+        folder = Path(travelled_module.__file__).parent
+        assert folder.parent == tmp_path
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     finally:
-        finder = project_module._finders.pop(code.digest)
-        sys.meta_path.remove(finder)
-        finder.set_aside()
+        visitors._set_aside()

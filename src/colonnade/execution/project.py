@@ -8,6 +8,7 @@ editing a file during a run changes nothing in it.
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from colonnade.output import claim_folder
 
 
 @dataclass(frozen=True)
@@ -180,57 +183,89 @@ def text_of(node: ast.AST) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
-    """Finds and loads the modules that came along with a job, and finds the namespaces they lie in."""
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that came along with a job, and the namespaces they lie in."""
 
-    def __init__(self, code: ProjectCode) -> None:
-        self._modules = {module.name: module for module in code.modules}
-        #: what was loaded, while another job's modules are in place
-        self.aside: dict[str, ModuleType] = {}
+    def __init__(self, files: dict[str, tuple[str, bool]]) -> None:
+        self._files = files
+
+    def names(self) -> set[str]:
+        """Return the names of the modules and of the namespaces above them."""
+        parts = [name.split(".") for name in self._files]
+        return {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return how a module is loaded."""
+        """Return where a module's text lies here."""
         del path, target
-        if fullname in self._modules:
-            location = self.get_filename(fullname)
-            places = [str(Path(location).parent)] if self.is_package(fullname) else None
-            return importlib.util.spec_from_file_location(
-                fullname, location, loader=self, submodule_search_locations=places
-            )
-        inside = [module for name, module in self._modules.items() if name.startswith(f"{fullname}.")]
+        if fullname in self._files:
+            location, is_package = self._files[fullname]
+            places = [str(Path(location).parent)] if is_package else None
+            return importlib.util.spec_from_file_location(fullname, location, submodule_search_locations=places)
+        inside = [name for name in self._files if name.startswith(f"{fullname}.")]
         if not inside:
             return None
         spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
-        spec.submodule_search_locations = sorted({str(Path(module.path).parent) for module in inside})
+        spec.submodule_search_locations = sorted({str(Path(self._files[name][0]).parent) for name in inside})
         return spec
 
-    def is_package(self, fullname: str) -> bool:
-        """Whether a module is an ``__init__.py``."""
-        return self._modules[fullname].is_package
 
-    def get_source(self, fullname: str) -> str:
-        """Return the text that came along."""
-        return importlib.util.decode_source(self._modules[fullname].text)
+class _Visitors:
+    """The modules that came along to this process: which are in place, and what was loaded of the others."""
 
-    def get_filename(self, fullname: str) -> str:
-        """Return the file of a module; where that holds another text here, or is not here, the name of no file."""
-        module = self._modules[fullname]
-        with contextlib.suppress(OSError):
-            if Path(module.path).read_bytes() == module.text:
-                return module.path
-        return f"{module.path} (sent)"
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._active = ""
+        self._finder: _Finder | None = None
+        self._loaded: dict[str, dict[str, ModuleType]] = {}
+        self._files: dict[str, dict[str, tuple[str, bool]]] = {}
 
-    def set_aside(self) -> None:
-        """Take the modules out of the way, keeping them for the next task of their job."""
-        parts = [name.split(".") for name in self._modules]
-        names = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
-        self.aside = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    def install(self, code: ProjectCode) -> None:
+        digest = code.digest
+        with self._lock:
+            if digest == self._active:
+                return
+            if digest not in self._files:
+                self._files[digest] = self._place(code)
+            self._set_aside()
+            sys.modules.update(self._loaded.get(digest, {}))
+            self._finder, self._active = _Finder(self._files[digest]), digest
+            sys.meta_path.insert(0, self._finder)
+
+    def _set_aside(self) -> None:
+        """Take the active modules out of the way, keeping them for the next task of their job."""
+        if self._finder is None:
+            return
+        sys.meta_path.remove(self._finder)
+        names = self._finder.names()
+        self._loaded[self._active] = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+
+    def _place(self, code: ProjectCode) -> dict[str, tuple[str, bool]]:
+        """Return where each text lies on this machine; what is not here already goes to a private folder."""
+        files = {}
+        folder: Path | None = None
+        for module in code.modules:
+            location = Path(module.path)
+            try:
+                here = location.read_bytes() == module.text
+            except OSError:
+                here = False
+            if not here:
+                if folder is None:
+                    folder = _belongings.enter_context(claim_folder("colonnade-code-"))
+                location = folder.joinpath(*module.name.split("."))
+                location = location / "__init__.py" if module.is_package else location.with_suffix(".py")
+                location.parent.mkdir(parents=True, exist_ok=True)
+                location.write_bytes(module.text)
+            files[module.name] = str(location), module.is_package
+        return files
 
 
-_lock = threading.RLock()
-_finders: dict[str, _Finder] = {}
+_visitors = _Visitors()
+#: what goes when this process ends
+_belongings = contextlib.ExitStack()
+atexit.register(_belongings.close)
 
 
 def install(code: ProjectCode) -> None:
@@ -239,18 +274,8 @@ def install(code: ProjectCode) -> None:
     Two jobs on one worker may bring different texts under one name; the modules of the job at work are in
     place, so a worker with several threads should not serve two runs at once.
     """
-    if not code.modules:
-        return
-    with _lock:
-        finder = _finders.setdefault(code.digest, _Finder(code))
-        active = next((each for each in sys.meta_path if isinstance(each, _Finder)), None)
-        if active is finder:
-            return
-        if active is not None:
-            sys.meta_path.remove(active)
-            active.set_aside()
-        sys.modules.update(finder.aside)
-        sys.meta_path.insert(0, finder)
+    if code.modules:
+        _visitors.install(code)
 
 
 # code, compiled code, and what the system tells of itself
