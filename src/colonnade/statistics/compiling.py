@@ -94,7 +94,7 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
             if len(factors) > 1:
                 for name in factors:
                     yield from range(offset[name], offset[name] + size[name])
-            loose = list(_loose_bins(channel, sample, offset, span))
+            loose = [parameter for parameter, _ in _loose_bins(channel, sample, offset, span)]
             if factors or sum(each.kind in ("staterror", "shapesys") for each in sample.modifiers) > 1:
                 yield from loose
             for each in sample.modifiers:
@@ -115,44 +115,57 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
 
 def _turning(
     model: Model, offset: dict[str, int], span: dict[tuple[str, str], int]
-) -> Iterator[tuple[Ints, Ints, Floats]]:
+) -> Iterator[tuple[Ints, Ints, Floats, Floats]]:
     """Yield factors that can grow with the shapes, and their sides, that drive a sample which these multiply below 0.
 
-    The factors are free ones and those of single bins whose errors are large. Once with every shape to the side where
-    it takes away most, once to the other side where that also does.
+    With the sides are the widths to that side at which the first bin of the sample vanishes. The factors are free ones,
+    and those of single bins that fall below 0 and whose errors are large. Once with every shape to the side where it
+    takes away most, once to the other side where that also does.
     """
     size = {each.name: each.size for each in model.parameters}
     free = {each.name for each in model.parameters if each.constraint == "none"}
-    sides: dict[tuple[int, ...], dict[int, tuple[float, float]]] = {}
+    found: dict[tuple[tuple[int, int], ...], dict[int, tuple[Floats, Floats]]] = {}
     for channel in model.channels:
         for sample in channel.samples:
             names = dict.fromkeys(name for each in sample.modifiers for name in each.parameters if name in free)
-            factors = [offset[name] + index for name in names for index in range(size[name])]
+            factors = [(offset[name] + index, -1) for name in names for index in range(size[name])]
             factors += _loose_bins(channel, sample, offset, span)
             for each in sample.modifiers:
                 if each.kind == "histosys" and factors:
-                    taken = (_DRIVEN * np.minimum(side - sample.yields, 0.0) for side in (each.up, each.down))
-                    up, down = (float(np.min(sample.yields + side, initial=0.0, where=side < 0)) for side in taken)
-                    if min(up, down) < 0:
-                        sides.setdefault(tuple(factors), {})[offset[each.parameter]] = (up, down)
-    for places, found in sides.items():
-        shapes = np.array(list(found), dtype=np.intp)
-        lowest = np.array([1.0 if up <= down else -1.0 for up, down in found.values()])
-        yield np.array(places, dtype=np.intp), shapes, lowest
-        both = np.array([max(pair) < 0 for pair in found.values()])
-        if both.any():
-            yield np.array(places, dtype=np.intp), shapes, np.where(both, -lowest, lowest)
+                    taken = np.minimum(np.array([each.up, each.down]) - sample.yields, 0.0)
+                    ends = np.where(taken < 0, sample.yields + _DRIVEN * taken, 0.0)
+                    if ends.min() < 0:
+                        shapes = found.setdefault(tuple(factors), {})
+                        shapes[offset[each.parameter]] = (ends, _vanishing(sample.yields, taken))
+    for places, by_shape in found.items():
+        least = np.array([ends.min(axis=1) for ends, _ in by_shape.values()])
+        lowest, both = np.argmin(least, axis=1), np.all(least < 0, axis=1)
+        for sides in (lowest, np.where(both, 1 - lowest, lowest)) if both.any() else (lowest,):
+            chosen = list(zip(sides, by_shape.values(), strict=True))
+            falling = {int(place) for side, (ends, _) in chosen for place in np.flatnonzero(ends[side] < 0)}
+            yield (
+                np.array([factor for factor, place in places if place < 0 or place in falling], dtype=np.intp),
+                np.array(list(by_shape), dtype=np.intp),
+                1.0 - 2.0 * sides,
+                np.array([widths[side] for side, (_, widths) in chosen]),
+            )
+
+
+def _vanishing(yields: Floats, taken: Floats) -> Floats:
+    """Return how many widths to either side take the first bin of a sample away, no more than a shape is followed."""
+    widths = np.divide(yields, -taken, out=np.full_like(taken, _DRIVEN), where=(taken < 0) & (yields > 0))
+    return np.asarray(np.min(widths, axis=1, initial=_DRIVEN))
 
 
 def _loose_bins(
     channel: Channel, sample: Sample, offset: dict[str, int], span: dict[tuple[str, str], int]
-) -> Iterator[int]:
-    """Yield the parameters of single bins whose errors can take most of the bin away."""
+) -> Iterator[tuple[int, int]]:
+    """Yield the parameters of single bins whose errors can take most of the bin away, with the bins."""
     for each in sample.modifiers:
         if each.kind in ("staterror", "shapesys"):
             loose = each.errors > np.maximum(_LOOSE * np.abs(sample.yields), _LOST)
             first = offset[each.parameter] + span.get((each.parameter, channel.name), 0)
-            yield from (first + int(place) for place in np.flatnonzero(loose))
+            yield from ((first + int(place), int(place)) for place in np.flatnonzero(loose))
 
 
 def _constraints(model: Model, offset: dict[str, int]) -> Constraints:

@@ -190,4 +190,4 @@ class Layout:
     jacobian: Jacobian
     second: Second
     folded: Ints
-    turning: tuple[tuple[Ints, Ints, Floats], ...]
+    turning: tuple[tuple[Ints, Ints, Floats, Floats], ...]

@@ -94,8 +94,8 @@ class Likelihood:
     folded : numpy.ndarray
         The parameters along which a fit may have several minima: it begins at several of their values.
     turning : tuple of tuple
-        Free factors, shapes that can drive what these multiply below 0, and to which side each of the shapes does: a
-        fit begins at these too.
+        Free factors, shapes that can drive what these multiply below 0, to which side each of the shapes does, and the
+        widths at which it takes a bin away: a fit begins at these too.
     products : numpy.ndarray
         Pairs of parameters that are factors of one bin, shape (pairs, 2).
     """

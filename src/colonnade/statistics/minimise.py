@@ -254,37 +254,39 @@ def _led(
 ) -> list[tuple[Floats, Flags]]:
     """Return starting points from which some parameters move first, and which these are, shape (parameters, batch).
 
-    Free factors are at several sizes, one of several is 0, or a parameter along which there may be several minima is
-    far off, and all the rest follows; or factors are large, and shapes, which move first, have driven what these
-    multiply below 0.
+    Free factors are at several sizes, one of them is 0 or large, or a parameter along which there may be several minima
+    is far off, or where it takes a bin away, and all the rest follows; or factors are large, and shapes, which move
+    first, have driven what these multiply below 0.
     """
     result = []
     loose = free & likelihood.loose[:, None]
     if loose.any():
         result += [(start, free & ~loose) for start in starts[-_many(likelihood) :][: len(_SIZES)]]
     factors = np.flatnonzero(loose.any(axis=1))
-    alone = [(factor, 0.0) for factor in factors[:_ALONE] if len(factors) > 1]
+    alone = [(factor, size) for factor in factors[:_ALONE] for size in (0.0, _LARGE[0])]
     folded = likelihood.folded[~likelihood.loose[likelihood.folded]][:_ALONE]
-    turning = [shape for _, shapes, _ in likelihood.turning for shape in shapes][:_ALONE]
-    for shape in dict.fromkeys([*folded, *turning]):
-        alone += [(shape, likelihood.inits[shape] + side * likelihood.spread[shape]) for side in (-_END, _END)]
+    turning = [pair for _, *found in likelihood.turning for pair in zip(*found, strict=True)]
+    widths = [(shape, side * width) for shape, side, width in turning[: 2 * _ALONE]]
+    for shape in dict.fromkeys([*folded, *(shape for shape, _, _ in turning[:_ALONE])]):
+        widths += [(shape, -_END), (shape, _END)]
+    alone += [(shape, likelihood.inits[shape] + width * likelihood.spread[shape]) for shape, width in widths]
     for index, value in alone:
         moving, start = free.copy(), begin.copy()
         moving[index] = False
         start[index] = value
         result.append((np.where(free, np.clip(start, *bounds), begin), moving))
-    for factors, shapes, sides in likelihood.turning[: _many(likelihood)]:
+    for factors, shapes, sides, _ in likelihood.turning[: _many(likelihood)]:
         moving = free & np.isin(np.arange(len(free)), shapes)[:, None]
-        width = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
+        far = likelihood.spread[shapes] * min(_FAR, 2 * _FAR / np.sqrt(len(shapes)))
         # what is measured is only large where nothing else can be
-        widths = 0.0 if likelihood.loose[factors].any() else _WIDTHS
-        measured = np.minimum(_LARGE[0], likelihood.inits + widths * likelihood.spread)[factors]
+        above = 0.0 if likelihood.loose[factors].any() else _WIDTHS
+        measured = np.minimum(_LARGE[0], likelihood.inits + above * likelihood.spread)[factors]
         # within their ranges, factors may be at one size only
         sizes = np.unique([np.minimum(large, bounds[1][factors, 0]) for large in _LARGE], axis=0)
         for size in sizes:
             start = begin.copy()
             start[factors] = np.where(likelihood.loose[factors], size, measured)[:, None]
-            start[shapes] = (likelihood.inits[shapes] + sides * width)[:, None]
+            start[shapes] = (likelihood.inits[shapes] + sides * far)[:, None]
             result.append((np.where(free, np.clip(start, *bounds), begin), moving))
     return result
 
