@@ -270,8 +270,12 @@ def _led(
     for shape in dict.fromkeys([*folded, *(shape for shape, _, _ in turning[:_ALONE])]):
         widths += [(shape, -_END), (shape, _END)]
     alone += [(shape, likelihood.inits[shape] + width * likelihood.spread[shape]) for shape, width in widths]
+    # where the likelihood is even in a parameter, a fit that begins in the middle stays there
+    even = np.setdiff1d(likelihood.folded[likelihood.inits[likelihood.folded] == 0], np.flatnonzero(likelihood.loose))
+    off = begin.copy()
+    off[even] += _LEFT * likelihood.spread[even, None] * (np.abs(begin[even]) < _LEFT)
     for index, value in alone:
-        moving, start = free.copy(), begin.copy()
+        moving, start = free.copy(), off.copy()
         moving[index] = False
         start[index] = value
         result.append((np.where(free, np.clip(start, *bounds), begin), moving))
@@ -284,7 +288,7 @@ def _led(
         # within their ranges, factors may be at one size only
         sizes = np.unique([np.minimum(large, bounds[1][factors, 0]) for large in _LARGE], axis=0)
         for size in sizes:
-            start = begin.copy()
+            start = off.copy()
             start[factors] = np.where(likelihood.loose[factors], size, measured)[:, None]
             start[shapes] = (likelihood.inits[shapes] + sides * far)[:, None]
             result.append((np.where(free, np.clip(start, *bounds), begin), moving))

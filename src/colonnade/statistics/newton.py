@@ -307,30 +307,43 @@ def _eliminated(
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
+    ends = (limits[0][mine], limits[1][mine])
     slope, resting = corners
-    local = np.where(moving[mine], known.local[own], 0.0)
     other = slope - known.slope
     # nor has one that was let go from there any curvature
     cornered = resting | (known.empty & (np.abs(known.rate) < CORNER))
     smooth = replace(known, weight=np.where(cornered, 0.0, known.weight))
-    hard = np.where(resting, _STIFF, 0.0)
-    matrix, between, stiff, pull = reduced(likelihood, smooth, moving, damping, hard)
-    if bent:
-        matrix = _convex(matrix, moving[columns].T, damping)
-    # a corner is as stiff in any case
-    pull = pull + other[own] * local
-    hard[own] -= (hard[own] * local) ** 2 / stiff
     rows = np.flatnonzero(np.any(resting | (other != 0), axis=1))
     on_corners = known.jacobian[:, rows]
     turned = np.swapaxes(on_corners, 1, 2)
-    matrix = matrix + turned @ (on_corners * hard[rows].T[:, :, None])
     gradient = known.gradient[columns] + (turned @ other[rows].T[:, :, None])[:, :, 0].T
-    gradient = gradient - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
-    change = _solve(matrix, gradient, moving[columns], (limits[0][columns], limits[1][columns]))
+    free, put = moving[mine], np.zeros_like(ends[0])
     step = np.zeros_like(known.gradient)
-    step[columns] = change
-    moved = (between @ change.T[:, :, None])[:, :, 0].T
-    step[mine] = np.where(moving[mine], np.clip(-(pull + moved) / stiff, limits[0][mine], limits[1][mine]), 0.0)
+    for _ in range(2):
+        here = moving.copy()
+        here[mine] = free
+        hard = np.where(resting, _STIFF, 0.0)
+        matrix, between, stiff, pull = reduced(likelihood, smooth, here, damping, hard)
+        if bent:
+            matrix = _convex(matrix, moving[columns].T, damping)
+        # a corner is as stiff in any case
+        local = np.where(free, known.local[own], 0.0)
+        pull = pull + other[own] * local
+        hard[own] -= (hard[own] * local) ** 2 / stiff
+        matrix = matrix + turned @ (on_corners * hard[rows].T[:, :, None])
+        reached = gradient - ((pull / stiff).T[:, None, :] @ between)[:, 0, :].T
+        change = _solve(matrix, reached, moving[columns], (limits[0][columns], limits[1][columns]))
+        step[columns] = change
+        moved = (between @ change.T[:, :, None])[:, :, 0].T
+        wanted = np.where(free, -(pull + moved) / stiff, put)
+        step[mine] = np.clip(wanted, *ends)
+        # a bin that rests must know that its own parameter is at an end of its range
+        over = free & resting[own] & (step[mine] != wanted)
+        if not over.any():
+            break
+        put = np.where(over, step[mine], 0.0)
+        gradient = gradient + (between.swapaxes(1, 2) @ put.T[:, :, None])[:, :, 0].T
+        free = free & ~over
     return step
 
 
