@@ -211,6 +211,6 @@ def test_the_workflow_has_the_benchmarks_systematics_and_as_many_pseudo_data_as_
     assert len(set(seeds)) == len(seeds) == 14
     for name in ("tt", "single_top_t", "single_top_s", "single_top_tw", "wjets"):
         made, data = datasets[f"agc_{name}"], datasets[f"agc_data_{name}"]
-        expected = 1000 * workflow.luminosity * made.xsec_pb * made.k_factor * made.filter_efficiency
+        expected = 1000 * workflow.settings.luminosity * made.xsec_pb * made.k_factor * made.filter_efficiency
         assert data.generate.events == round(expected)
         assert data.generate.settings == made.generate.settings
