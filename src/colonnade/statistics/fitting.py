@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from colonnade.errors import FitError
 from colonnade.statistics.counts import CORNER, FLOOR
 from colonnade.statistics.likelihood import Likelihood
-from colonnade.statistics.minimise import lowest_of, minimise
+from colonnade.statistics.minimise import lowest_of, may_have_several, minimise
 from colonnade.statistics.newton import Flags, Minimum
 from colonnade.statistics.results import Note
 
@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 # the least curvature of the scaled likelihood that differences of gradients tell from none
 _CURVED = 1e-7
+# strengths at which fits are tried where there may be several minima
+_STRENGTHS = np.array([0.3, 1.0, 10.0])
 # of how many free parameters the matrix of covariances is computed
 _MOST = 3000
 
@@ -322,7 +324,9 @@ def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, le
     """Fit all parameters to one data set, the parameter of interest from `least` upwards without end.
 
     The bounds of a workspace's signal strength are a fit's convenience: the best fit may lie beyond. It begins where
-    the fit without signal ended, with `poi` for its strength, and again without signal if it ended above that.
+    the fit without signal ended, with `poi` for its strength, and again without signal if it ended above that. Where
+    there may be several minima, it also begins at the best of the fits at some strengths, with which the others may
+    have to change.
 
     Raises
     ------
@@ -337,6 +341,11 @@ def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, le
     found = minimise(likelihood, data, start=start, lower=lower, upper=upper)
     if found.nll[0] > null.nll[0]:
         found = lowest_of(found, minimise(likelihood, data, start=null.values, lower=lower, upper=upper))
+    if may_have_several(likelihood):
+        strengths = np.maximum(_STRENGTHS, least)
+        held = fit_at(likelihood, strengths, data, null.values)
+        best = held.values[:, [int(np.argmin(held.nll))]]
+        found = lowest_of(found, minimise(likelihood, data, start=best, lower=lower, upper=upper))
     return found
 
 

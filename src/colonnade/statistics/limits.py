@@ -22,6 +22,8 @@ _LARGEST, _SMALLEST = 1e7, 1e-12
 _ROUNDS = 60
 # a last step of this relative size, from so small a value, leaves an error of about its square
 _STEP, _NEARLY = 2e-3, 0.05
+# a fit at one signal strength is better than the best one by this part of it
+_BELOW = 1e-7
 # so close to a root, relative, a function is on either side of 0
 _NEAR = 1e-4
 # a bracket of this relative size tells a root, where a function has a step or a corner
@@ -115,8 +117,7 @@ class _Scan:
 
     def data(self, poi: Floats) -> _Roots:
         """Evaluate on the data; 0 below the fitted signal strength."""
-        least = 0.0 if self.free is None else float(self.free.nll[0])
-        result = self._evaluate("data", self.seen, poi, least)
+        result = self._evaluate("data", self.seen, poi, 0.0 if self.free is None else float(self.free.nll[0]))
         below = poi <= self.best
         return _Roots(np.where(below, 0.0, result.roots), np.where(below, 0.0, result.slopes))
 
@@ -129,6 +130,15 @@ class _Scan:
             found = lowest_of(found, fit_at(self.likelihood, poi, data, self.background[:, None]))
         self._last[name] = found.values
         self.fits += len(poi)
+        place = int(np.argmin(found.nll))
+        if name == "data" and self.free is not None and found.nll[place] < least - _BELOW * (1 + least):
+            # a strength at which the fit is better than the best one shows where that should have ended
+            here = Minimum(found.values[:, [place]], found.nll[[place]], found.converged[[place]])
+            self.free = free_fit(
+                self.likelihood, data, here, float(poi[place]), max(0.0, self.likelihood.lower[self.poi])
+            )
+            self.fits += 1
+            least = float(self.free.nll[0])
         slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(poi))))[self.poi]
         roots = np.sqrt(np.maximum(0.0, 2 * (found.nll - least)))
         return _Roots(roots, np.divide(slope, roots, out=np.zeros_like(slope), where=roots > 0))

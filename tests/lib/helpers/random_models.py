@@ -358,7 +358,9 @@ def compare(seed: int, starts: int = 20) -> Comparison:
     bounded[mu] = max(bounded[mu], least_signal)
     free_bounded = min(least(data, begin, lower={mu: least_signal}) for begin in (theta, bounded))
     if math.isfinite(test.q0):
-        q0 = max(0.0, 2 * (nothing - (up if test.mu_hat > 0 else nothing)))
+        # without a fitted signal q0 is 0 only if no signal fits better, or a negative one does
+        best = up if test.mu_hat > 0 else free_bounded if free_bounded <= up + 1e-6 else nothing
+        q0 = max(0.0, 2 * (nothing - best))
         result.close("q0", test.q0, q0, 1e-3 * (1 + q0))
     asimov = np.concatenate([oracle.expected(theta), np.zeros(len(oracle.aux))])
     asimov[: oracle.bins] = np.where(asimov[: oracle.bins] > 1e-7, asimov[: oracle.bins], 0.0)
