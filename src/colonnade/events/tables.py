@@ -58,11 +58,20 @@ class ParquetReader(Reader):
         return raw.offsets is not None, form
 
     def _has_nulls(self, name: str) -> bool:
-        """Tell whether a column with one value per event lacks some."""
+        """Tell whether a column with one value per event lacks some.
+
+        Raises
+        ------
+        ValueError
+            If the parts of the column are not of its type, where pyarrow would end the process at its statistics.
+        """
         metadata = self._file.metadata
         for number in range(metadata.num_columns):
             if metadata.num_row_groups and metadata.row_group(0).column(number).path_in_schema == name:
-                groups = (metadata.row_group(group).column(number) for group in range(metadata.num_row_groups))
+                groups = [metadata.row_group(group).column(number) for group in range(metadata.num_row_groups)]
+                if any(group.physical_type != metadata.schema.column(number).physical_type for group in groups):
+                    msg = f"the column {name} is of another type than the file says"
+                    raise ValueError(msg)
                 return any(group.statistics is None or group.statistics.null_count for group in groups)
         return False
 
