@@ -25,8 +25,8 @@ import numpy as np
 
 from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.output import replacing, write_json
+from colonnade.statistics.look_elsewhere import Calibration
 from studies.zgamma.block import BlockResult, run_block
-from studies.zgamma.look_elsewhere import Calibration
 from studies.zgamma.sampling import Sampler
 from studies.zgamma.settings import PseudoExperimentSettings
 

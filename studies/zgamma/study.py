@@ -16,12 +16,12 @@ from scipy.stats import kstest, norm
 
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
+from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, Interval
 from colonnade.statistics.resonance import CostName, Spectrum, f_test, fit_background
 from colonnade.training.declaration import Dense, Model
 from studies.zgamma.block import Scan, examine_experiment
 from studies.zgamma.engine import PseudoExperiments, identity, run_pseudo_experiments
 from studies.zgamma.ensemble import EnsembleSettings
-from studies.zgamma.look_elsewhere import Calibration, GrossVitells, Interval
 from studies.zgamma.ranking import rank_features
 from studies.zgamma.sampling import Sample, Sampler, compare_columns, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings, StudySettings

@@ -17,7 +17,6 @@ from studies.zgamma.block import run_block, scan_counts
 from studies.zgamma.engine import load_pseudo_experiments, progress_bar, run_pseudo_experiments
 from studies.zgamma.ensemble import EnsembleSettings
 from studies.zgamma.figures import pictures as study_pictures
-from studies.zgamma.look_elsewhere import Calibration
 from studies.zgamma.ranking import rank_features
 from studies.zgamma.sampling import Sample, compare_columns, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings
@@ -32,6 +31,7 @@ from studies.zgamma.study import (
 
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, EventError, FitError, InputError, OutputError
+from colonnade.statistics.look_elsewhere import Calibration
 from colonnade.statistics.resonance import Exponential
 from colonnade.statistics.resonance.search import BackgroundSettings
 from colonnade.training import Dense, Feature, Model, Optimisation, load_models

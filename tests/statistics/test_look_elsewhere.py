@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from studies.zgamma.look_elsewhere import Calibration, GrossVitells, probability, upcrossings
 
 from colonnade.errors import FitError
+from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, probability, upcrossings
 from colonnade.statistics.resonance import (
     BackgroundTable,
     Exponential,

@@ -1,6 +1,6 @@
 """From a local to a global significance: what an excess is worth that was looked for in many places.
 
-The places may be windows of a histogram, masses, or cuts as in the pseudo-experiments. Each scan
+The places may be windows of a histogram, masses (both in `scans`) or cuts (the pseudo-experiments). Each scan
 gives one local significance a place; the largest is what a search reports, and its distribution without signal
 gives the global p-value: from toys (`Calibration`), or extrapolated from the number of upcrossings
 (`GrossVitells`).
