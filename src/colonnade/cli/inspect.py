@@ -112,9 +112,10 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[dict[str, A
 
 
 def _print(source: Any, found: list[dict[str, Any]]) -> None:
-    tree = f", tree {source.tree}" if source.tree else ""
+    from colonnade.events.source import named
+
     size = f"{source.size / 1e6:,.2f} MB"
-    say(f"{source.path}{tree}: {source.entries:,} entries, schema {source.schema}, {size}")
+    say(f"{named(source.path, source.tree)}: {source.entries:,} entries, schema {source.schema}, {size}")
     for note in source.notes:
         say(note)
     columns = ("column", "type", "unit", "first values", "from", "to")

@@ -18,6 +18,7 @@ from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumAr
 
 from colonnade.errors import MissingColumnError, nearest
 from colonnade.events.catalog import COORDINATES, nano_schema
+from colonnade.events.source import named
 from colonnade.kinematics.layouts import of_held_fields, run_original
 
 
@@ -282,11 +283,8 @@ def _in_place_of_records(layout: Any, made: Callable[[int], Any]) -> Any:
 def missing_sentence(metadata: Mapping[str, Any], column: str, known: Collection[str]) -> str:
     """Say that a file does not have a column, and which come near."""
     dataset = f"Dataset {metadata['dataset']}, " if metadata.get("dataset") else ""
-    tree = f", tree {metadata['treename']}" if metadata.get("treename") else ""
-    return (
-        f"{dataset}{metadata.get('filename')}{tree}: there is no column {column}{nearest(column, known)}, "
-        "which the analysis asks for."
-    )
+    where = named(str(metadata.get("filename")), metadata.get("treename"))
+    return f"{dataset}{where}: there is no column {column}{nearest(column, known)}, which the analysis asks for."
 
 
 class Events(_Columns, ak.Array):  # type: ignore[misc]  # awkward and vector come without types

@@ -26,7 +26,7 @@ from colonnade.events.files import Handle
 from colonnade.events.paths import is_remote
 from colonnade.events.reading import branches_of, known_metadata, open_source
 from colonnade.events.root import TTreeReader
-from colonnade.events.source import Raw, SourceFile
+from colonnade.events.source import Raw, SourceFile, named
 from colonnade.faults import translated
 from colonnade.kinematics.layouts import read_only
 
@@ -284,7 +284,7 @@ class _Shared(_Branches):
 
 def _template(handle: Handle, schema: type) -> Any:
     """Return what all chunks of a file share: the schema of its tree, or how coffea itself makes events of it."""
-    where = f"{handle.path}, tree {handle.tree}"
+    where = named(handle.path, handle.tree)
     kind, factory = lenient(schema), nanoevents.NanoEventsFactory
     with translated(f"{where} can't be read by {schema.__name__}", remote=is_remote(handle.path)):
         if handle.tree:

@@ -22,7 +22,7 @@ from colonnade.events.files import Handle, forget_handle, open_handle, open_know
 from colonnade.events.kept import KeptColumns, KnownPlaces
 from colonnade.events.paths import is_remote
 from colonnade.events.schemas import find_schema
-from colonnade.events.source import Raw, SourceFile
+from colonnade.events.source import Raw, SourceFile, named
 from colonnade.faults import is_transient, translated
 
 T = TypeVar("T")
@@ -287,7 +287,7 @@ def _plan(handle: Handle, columns: tuple[str, ...] | None, metadata: Mapping[str
         for name in columns or ():
             if name not in handle.catalog.columns:
                 raise MissingColumnError(missing_sentence(metadata, name, handle.catalog.known))
-        with translated(f"{handle.path}, tree {handle.tree} can't be read", remote=is_remote(handle.path)):
+        with translated(f"{named(handle.path, handle.tree)} can't be read", remote=is_remote(handle.path)):
             handle.plans[columns] = build_plan(handle.catalog, handle.reader, columns)
     plan: Plan = handle.plans[columns]
     return plan
@@ -371,4 +371,4 @@ def _chunk(
 
 
 def _place(source: SourceFile, start: int, stop: int) -> str:
-    return f"{source.path}, tree {source.tree}, entries {start} to {stop}"
+    return f"{named(source.path, source.tree)}, entries {start} to {stop}"

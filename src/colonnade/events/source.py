@@ -14,6 +14,17 @@ import numpy.typing as npt
 _COLUMNS: dict[frozenset[str], frozenset[str]] = {}
 
 
+def named(path: str, tree: str | None) -> str:
+    """Return what a sentence calls a file and its tree; a table has none.
+
+    Examples
+    --------
+    >>> named("a.root", "Events"), named("a.parquet", "")
+    ('a.root, tree Events', 'a.parquet')
+    """
+    return f"{path}, tree {tree}" if tree else path
+
+
 @dataclasses.dataclass(frozen=True)
 class SourceFile:
     """One tree of one file: where it is, what it holds, and how to tell it from any other.

@@ -123,5 +123,7 @@ def outcome(read: Callable[[Path], Any], path: Path, seconds: float = 60.0) -> t
     except ColonnadeError as error:
         sentence = str(error)
         assert sentence.strip(), "an error without words"
+        assert "tree , " not in sentence, f"a tree without a name: {sentence}"
+        assert "tree  " not in sentence, f"a tree without a name: {sentence}"
         assert len(sentence) < 20_000, f"a sentence of {len(sentence)} letters"
         return "refused", sentence
