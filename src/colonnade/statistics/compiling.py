@@ -32,7 +32,7 @@ _CUT = 1e-9
 # widths that a shape is followed to see whether it drives a sample below 0
 _DRIVEN = 5.0
 # by this part of the yield, or of its logarithm, is an effect larger to one side
-_BENT = 0.25
+_UNEVEN = 0.25
 # errors of single bins above this part of the yield, and above this many events, can take most of a bin away
 _LOOSE, _LOST = 0.4, 0.3
 
@@ -106,10 +106,10 @@ def _folded(model: Model, offset: dict[str, int], span: dict[tuple[str, str], in
                 even = total.any() and np.all(np.abs(up - down) <= 1e-3 * total.max())
                 one_side = (up * down >= 0) & (np.maximum(np.abs(up), np.abs(down)) > 0.1 * np.abs(nominal))
                 uneven = up + down if each.kind == "histosys" else np.log(np.maximum(np.abs(each.up * each.down), _CUT))
-                bent = np.abs(uneven) > _BENT * np.abs(nominal)
+                larger = np.abs(uneven) > _UNEVEN * np.abs(nominal)
                 least = 1 - 1 / _DRIVEN if each.kind == "histosys" else 0.5
                 large = np.any(np.minimum(each.up, each.down) < least * nominal)
-                if even or one_side.any() or bent.any() or large:
+                if even or one_side.any() or larger.any() or large:
                     yield offset[each.parameter]
 
 

@@ -23,7 +23,7 @@ _ROUNDS = 60
 # a last step of this relative size, from so small a value, leaves an error of about its square
 _STEP, _NEARLY = 2e-3, 0.05
 # a fit at one signal strength is better than the best one by this part of it
-_BELOW = 1e-7
+_BETTER = 1e-7
 # so close to a root, relative, a function is on either side of 0
 _NEAR = 1e-4
 # a bracket of this relative size tells a root, where a function has a step or a corner
@@ -113,15 +113,29 @@ class _Scan:
 
     def asimov(self, poi: Floats) -> _Roots:
         """Evaluate on the Asimov data, which their own parameters describe perfectly: the free fit's value is 0."""
-        return self._evaluate("asimov", self.expected, poi, 0.0)
+        return self._roots(self.expected, self._fits("asimov", self.expected, poi), 0.0)
 
     def data(self, poi: Floats) -> _Roots:
         """Evaluate on the data; 0 below the fitted signal strength."""
-        result = self._evaluate("data", self.seen, poi, 0.0 if self.free is None else float(self.free.nll[0]))
+        found, least = self._fits("data", self.seen, poi), 0.0
+        if self.free is not None:
+            self._improve(self.free, found)
+            least = float(self.free.nll[0])
+        result = self._roots(self.seen, found, least)
         below = poi <= self.best
         return _Roots(np.where(below, 0.0, result.roots), np.where(below, 0.0, result.slopes))
 
-    def _evaluate(self, name: str, data: Floats, poi: Floats, least: float) -> _Roots:
+    def _improve(self, free: Minimum, found: Minimum) -> None:
+        """Take a better free fit, where a fit at some signal strength shows that there is one."""
+        place = int(np.argmin(found.nll))
+        if found.nll[place] < free.nll[0] - _BETTER * (1 + free.nll[0]):
+            here = Minimum(found.values[:, [place]], found.nll[[place]], found.converged[[place]])
+            strength, least = float(found.values[self.poi, place]), max(0.0, self.likelihood.lower[self.poi])
+            self.free = free_fit(self.likelihood, self.seen, here, strength, least)
+            self.fits += 1
+
+    def _fits(self, name: str, data: Floats, poi: Floats) -> Minimum:
+        """Fit at signal strengths, from where the last ones ended."""
         start = self._last.get(name)
         if start is None or start.shape[1] != len(poi):
             start = self.background[:, None] if start is None else start[:, :1]
@@ -130,16 +144,10 @@ class _Scan:
             found = lowest_of(found, fit_at(self.likelihood, poi, data, self.background[:, None]))
         self._last[name] = found.values
         self.fits += len(poi)
-        place = int(np.argmin(found.nll))
-        if name == "data" and self.free is not None and found.nll[place] < least - _BELOW * (1 + least):
-            # a strength at which the fit is better than the best one shows where that should have ended
-            here = Minimum(found.values[:, [place]], found.nll[[place]], found.converged[[place]])
-            self.free = free_fit(
-                self.likelihood, data, here, float(poi[place]), max(0.0, self.likelihood.lower[self.poi])
-            )
-            self.fits += 1
-            least = float(self.free.nll[0])
-        slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(poi))))[self.poi]
+        return found
+
+    def _roots(self, data: Floats, found: Minimum, least: float) -> _Roots:
+        slope = self.likelihood.gradient(found.values, np.broadcast_to(data, (len(data), len(found.nll))))[self.poi]
         roots = np.sqrt(np.maximum(0.0, 2 * (found.nll - least)))
         return _Roots(roots, np.divide(slope, roots, out=np.zeros_like(slope), where=roots > 0))
 
