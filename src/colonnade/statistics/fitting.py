@@ -339,13 +339,15 @@ def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, le
     start = null.values.copy()
     start[index] = poi
     found = minimise(likelihood, data, start=start, lower=lower, upper=upper)
-    if found.nll[0] > null.nll[0]:
+    if lowest_of(found, null) is not found:  # by more than rounding
         found = lowest_of(found, minimise(likelihood, data, start=null.values, lower=lower, upper=upper))
     if may_have_several(likelihood):
         strengths = np.maximum(_STRENGTHS, least)
         held = fit_at(likelihood, strengths, data, null.values)
         best = held.values[:, [int(np.argmin(held.nll))]]
-        found = lowest_of(found, minimise(likelihood, data, start=best, lower=lower, upper=upper))
+        # these began at several points already
+        again = minimise(likelihood, data, start=best, lower=lower, upper=upper, several=False)
+        found = lowest_of(found, again)
     return found
 
 

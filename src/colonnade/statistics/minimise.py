@@ -87,7 +87,7 @@ def minimise(
     if batch == 0 or not free.any():
         return Minimum(theta, likelihood.nll(theta, data) if batch else np.zeros(0), np.ones(batch, dtype=bool))
     found = _from(likelihood, data, theta, free, (low, high))
-    if several:
+    if several and may_have_several(likelihood):
         others = [np.where(free, start, theta) for start in _other_starts(likelihood, found.values, theta, (low, high))]
         starts = [*((each, free) for each in others), *_led(likelihood, others, theta, free, (low, high))]
         found = lowest_of(found, _best_of(likelihood, data, starts, free, (low, high), found))
@@ -192,8 +192,6 @@ def _other_starts(
     fewer parameters there are, the more there are of them.
     """
     folded, loose = likelihood.folded, likelihood.loose & ~likelihood.fixed
-    if not may_have_several(likelihood):
-        return []
     inits, spread = likelihood.inits[:, None], likelihood.spread[:, None]
     mirrored = reached.copy()
     mirrored[folded] = 2 * inits[folded] - reached[folded]
