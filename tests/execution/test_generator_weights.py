@@ -14,7 +14,7 @@ from colonnade import Histogram, Objects, Processor, Region
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, InputError
 from colonnade.execution import ResultCache, run_datasets
-from colonnade.execution.ledger import _of_file
+from colonnade.execution.generator_sums import _of_file
 from colonnade.manifest import Dataset, Metadata
 from colonnade.processor import members, up_down
 from colonnade.statistics.eras import combined, member_variations

@@ -303,7 +303,8 @@ def _eliminated(
 
     With the Hessian [[A, B], [B^T, D]], D the diagonal block of the bins' own parameters (gradient h), the others' step
     (gradient g) solves (A - B D^-1 B^T) x = -(g - B D^-1 h). `corners` are the slopes of all bins and which of them
-    rest on their corners, each (bins, batch).
+    rest on their corners, each (bins, batch). Where the own parameter of a bin that rests would leave its range, it is
+    put at the end of it, and the others' step is solved for again.
     """
     own = np.flatnonzero(likelihood.local >= 0)
     mine, columns = likelihood.local[own], likelihood.columns
