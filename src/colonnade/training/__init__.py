@@ -17,9 +17,8 @@ from colonnade.training.declaration import (
     Search,
     SetNetwork,
     Trees,
-    load_models,
-    load_searches,
 )
+from colonnade.training.model_files import load_models, load_searches
 
 __all__ = [
     "Collection",
