@@ -354,8 +354,7 @@ def compare(seed: int, starts: int = 20) -> Comparison:
     up = min(least(data, begin, lower={mu: lowest}) for begin in (theta, ours))
     test = discovery(likelihood)
     least_signal = max(0.0, float(likelihood.lower[mu]))
-    bounded = ours.copy()
-    bounded[mu] = max(bounded[mu], least_signal)
+    bounded = free_fit(likelihood, data[:, None], null, 1.0, least_signal).values[:, 0]
     free_bounded = min(least(data, begin, lower={mu: least_signal}) for begin in (theta, bounded))
     if math.isfinite(test.q0):
         # without a fitted signal q0 is 0 only if no signal fits better, or a negative one does
