@@ -352,3 +352,16 @@ def _combine(model: Model) -> Translation:
         return label, value
 
     return translate
+
+
+def spec_of_one_bin():
+    """Return a workspace of one bin: signal, background, one normalisation."""
+    signal = {"name": "signal", "data": [10.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    shapesys = {"name": "uncorrelated", "type": "shapesys", "data": [7.0]}
+    background = {"name": "background", "data": [50.0], "modifiers": [shapesys]}
+    return {
+        "channels": [{"name": "singlechannel", "samples": [signal, background]}],
+        "observations": [{"name": "singlechannel", "data": [55.0]}],
+        "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
