@@ -9,12 +9,11 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import Component, LimitPlot, Line, LinePlot, PlanePlot, RowPlot
+from colonnade.plotting.lines import Component, Line, LinePlot, PlanePlot, RowPlot
 from colonnade.plotting.settings import Caption
 from colonnade.plotting.stack import StackPlot
 
 X = np.array([130.0, 400, 1000])
-EXPECTED = np.outer([0.1, 0.5, 4.0], [0.5, 0.7, 1.0, 1.4, 2.0])
 
 
 def heights(collection):
@@ -22,26 +21,16 @@ def heights(collection):
     return sorted({round(float(y), 9) for y in points[:, 1]})
 
 
-def test_limit_band():
-    figure = LimitPlot(X, EXPECTED, r"$m_{Z'}$ [GeV]", theory=np.ones(3)).figure()
-    axes = figure.axes[0]
+def test_a_band_alone_is_opaque_and_in_the_legend():
+    band = Line("band", X, None, np.array([1.0, 2, 3]), np.array([4.0, 5, 6]), "#85d1fb")
+    wider = Line("wider", X, None, np.array([0.5, 1, 2]), np.array([7.0, 8, 9]), "#ffdf7f")
+    axes = LinePlot((band, wider), "m", "y", scale="log").figure().axes[0]
     inner, outer = axes.findobj(FillBetweenPolyCollection)
-    assert heights(outer) == sorted([*EXPECTED[:, 0], *EXPECTED[:, 4]])
-    assert heights(inner) == sorted(round(each, 9) for each in [*EXPECTED[:, 1], *EXPECTED[:, 3]])
-    assert any(np.array_equal(line.get_ydata(), EXPECTED[:, 2]) for line in axes.lines)
-    assert axes.get_yscale() == "log"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels[0] == "Expected"
-    assert "Observed" not in labels
-
-
-def test_observed_limits_and_a_single_point():
-    figure = LimitPlot(X[:1], EXPECTED[:1], "m", observed=np.array([0.2])).figure()
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels[0] == "Observed"
-    low, high = figure.axes[0].get_xlim()
-    assert low < 130 < high
-    figure.canvas.draw()
+    assert heights(inner) == [1, 2, 3, 4, 5, 6]
+    assert heights(outer) == [0.5, 1, 2, 7, 8, 9]
+    assert inner.get_zorder() > outer.get_zorder()
+    assert inner.get_alpha() == 1
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["band", "wider"]
 
 
 def test_lines_with_points():

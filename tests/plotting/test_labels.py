@@ -21,10 +21,10 @@ from colonnade.workflow.folder import load_run
 
 
 def test_titles_and_colours(blinded_run):
-    titled = {"ww": ProcessStyle(title="Diboson", colour="#123456")}
+    titled = {"ww": ProcessStyle(title=r"$WW$", colour="#123456")}
     found = load_run(blinded_run).with_plots(processes=titled).processes
-    assert found["ttbar"].title == r"$t\bar{t}$"
-    assert (found["ww"].title, found["ww"].colour) == ("Diboson", "#123456")
+    assert found["ttbar"].title == "ttbar"
+    assert (found["ww"].title, found["ww"].colour) == (r"$WW$", "#123456")
     assert found["DH_mZp130"].title == "DH, $m_{Z'}$ = 130 GeV"
     assert found["data"].kind == "data"
     backgrounds = [each.colour for each in found.values() if each.kind == "background" and each.name != "ww"]

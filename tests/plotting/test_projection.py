@@ -13,28 +13,31 @@ from hypothesis import strategies as st
 
 from colonnade.config import parse_settings
 from colonnade.execution import Ledger, Result
+from colonnade.plotting.pictures import stack_of
 from colonnade.plotting.projection import Histogram, axis_of, model_uncertainties, project
 from colonnade.plotting.run import Run
-from colonnade.plotting.settings import Process
-from colonnade.plotting.stack import stack_of
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
 
 numbers = st.floats(-50, 200, allow_nan=False)
 
 
-def filled(contents, variances=None, regions=("SR",), edges=(0, 1, 2, 4)):
+def histogram(contents, variances=None, regions=("SR",), edges=(0, 1, 2, 4)):
     """Contents: variation to numbers, underflow and overflow included."""
-    histogram = hist.Hist(
+    made = hist.Hist(
         hist.axis.StrCategory(list(regions), name="region", overflow=False),
         hist.axis.StrCategory(list(contents), name="variation", overflow=False),
         hist.axis.Variable(list(edges), name="x", label="x [GeV]"),
         storage=hist.storage.Weight(),
     )
-    view = histogram.view(flow=True)
+    view = made.view(flow=True)
     for place, values in enumerate(contents.values()):
         view.value[:, place] = values
         view.variance[:, place] = np.abs(values) if variances is None else variances
-    return Histogram.of(histogram)
+    return made
+
+
+def filled(contents, **options):
+    return Histogram.of(histogram(contents, **options))
 
 
 def naive_band(parts, bins):
@@ -120,13 +123,11 @@ def test_members_are_combined_in_the_band():
     assert whole == pytest.approx(np.hypot(np.linalg.norm(np.array(members) - nominal), (up - down) / 2))
 
 
-def test_flow_is_told_or_folded():
-    part = {"a": filled({"nominal": [5, 1, 2, 3, 7]})}
-    apart = project(part, ["a"], "SR")
-    assert (apart.values.tolist(), apart.below, apart.above) == ([1, 2, 3], 5, 7)
-    folded = project(part, ["a"], "SR", overflow=True)
-    assert folded.values.tolist() == [6, 2, 10]
-    assert folded.variances.tolist() == [6, 2, 10]
+def test_flow_is_outside():
+    apart = project(
+        {"a": filled({"nominal": [5, 1, 2, 3, 7]}), "b": filled({"nominal": [1, 0, 0, 0, 0]})}, ["a", "b"], "SR"
+    )
+    assert (apart.values.tolist(), apart.outside) == ([1, 2, 3], 13)
 
 
 def test_a_region_that_no_process_has():
@@ -149,45 +150,43 @@ def test_axes(axis, edges, unit, bins):
     assert (found.unit, found.bins) == (unit, bins)
 
 
-def named(**kinds):
-    return {name: Process(name, kind, name, "#000000") for name, kind in kinds.items()}
+def run_of(parts, blinded=False, **kinds):
+    """A run of one histogram, x."""
+    result = Result({"x": parts}, {}, Ledger(0.0, {}))
+    return Run("", result, kinds, blinded=blinded, signal_regions=("SR",))
 
 
 def test_blinded_data_are_not_in_the_stack():
     parts = {
-        "a": filled({"nominal": [0, 9, 0, 0, 0]}),
-        "data": filled({"nominal": [0, 4, 0, 0, 0]}),
+        "a": histogram({"nominal": [0, 9, 0, 0, 0]}),
+        "data": histogram({"nominal": [0, 4, 0, 0, 0]}),
     }
-    known = named(a="background", data="data")
-    shown, _ = stack_of(parts, "SR", known, ["a"], [])
+    shown = stack_of(run_of(parts, a="background", data="data"), "x", "SR")
     assert shown.data.tolist() == [4, 0, 0]
     assert shown.data_variances is None
-    hidden, _ = stack_of(parts, "SR", known, ["a"], [], hidden=True)
-    assert hidden.data is None
+    assert stack_of(run_of(parts, blinded=True, a="background", data="data"), "x", "SR").data is None
 
 
 def test_zero_seen_is_not_blinded():
-    parts = {"a": filled({"nominal": [0, 9, 0, 0, 0]}), "data": filled({"nominal": [0, 0, 0, 0, 0]})}
-    known = named(a="background", data="data")
-    assert stack_of(parts, "SR", known, ["a"], [], hidden=True)[0].data is None
-    assert stack_of(parts, "SR", known, ["a"], [])[0].data.tolist() == [0, 0, 0]
+    parts = {"a": histogram({"nominal": [0, 9, 0, 0, 0]}), "data": histogram({"nominal": [0, 0, 0, 0, 0]})}
+    assert stack_of(run_of(parts, blinded=True, a="background", data="data"), "x", "SR").data is None
+    assert stack_of(run_of(parts, a="background", data="data"), "x", "SR").data.tolist() == [0, 0, 0]
 
 
 def test_data_alone_and_nothing_at_all():
-    known = named(data="data")
-    alone, projection = stack_of({"data": filled({"nominal": [2, 1, 1, 1, 0]})}, "SR", known, [], [])
+    alone = stack_of(run_of({"data": histogram({"nominal": [2, 1, 1, 1, 0]})}, data="data"), "x", "SR")
     assert alone.backgrounds == ()
-    assert projection.below == 2
-    empty = {"a": filled({"nominal": [0, 0, 0, 0, 0]})}
-    assert stack_of(empty, "SR", named(a="background"), ["a"], []) is None
+    assert alone.note == "not shown: 40 %"
+    empty = {"a": histogram({"nominal": [0, 0, 0, 0, 0]})}
+    assert stack_of(run_of(empty, a="background"), "x", "SR") is None
 
 
 def test_significance_of_each_bin():
     parts = {
-        "b": filled({"nominal": [0, 100, 50, 0, 0]}, variances=0),
-        "s": filled({"nominal": [0, 10, 0, 5, 0]}, variances=0),
+        "b": histogram({"nominal": [0, 100, 50, 0, 0]}, variances=0),
+        "s": histogram({"nominal": [0, 10, 0, 5, 0]}, variances=0),
     }
-    shown, _ = stack_of(parts, "SR", named(b="background", s="signal"), ["b"], ["s"])
+    shown = stack_of(run_of(parts, b="background", s="signal"), "x", "SR")
     (found,) = shown.significances
     # ../data/README: Z(10, 100, 0); no background in the last bin
     assert found[0] == pytest.approx(0.9839916447569)

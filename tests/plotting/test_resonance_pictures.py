@@ -51,6 +51,11 @@ def test_bump_fits_of_a_run(bumps):
     plot, both = pictures["bumps/cuts_luminosity"].plot, bumps.fits["cuts"].both.luminosity
     assert plot.curves[0].y == pytest.approx(both.background.expected + both.expected_signal)
     assert plot.shaded == (140.0, 160.0)
+    shown = {stem.removeprefix("bumps/cuts_"): each.plot for stem, each in pictures.items()}
+    for name in kinds[:5]:
+        of_data = name == "data"
+        assert shown[name].points == ("Data" if of_data else "Simulation")
+        assert (shown[name].caption.status == "Simulation") != of_data
     assert f"Z = {both.z_wilks:.3g}" in pictures["bumps/cuts_luminosity"].alt
     for picture in pictures.values():
         picture.plot.figure()

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import io
-import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_mixed import MixedModeRenderer
-from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextToPath
 from PIL import Image
 
-from colonnade.errors import ConfigError, InputError, OutputError
+from colonnade.errors import ConfigError, OutputError
 from colonnade.output import replacing, write_json
 from colonnade.plotting.fit_pictures import bump_pictures, fit_pictures
 from colonnade.plotting.pictures import (
@@ -74,18 +66,12 @@ def draw_run(
 
     Raises
     ------
-    InputError
-        If there is nothing to draw.
     ConfigError
         If the settings name something that the run does not have, or a label is not valid LaTeX.
     OutputError
         If a file can't be written.
     """
-    pictures = pictures_of(run)
-    if not pictures:
-        msg = f"{run.title} has nothing to draw: no filled histogram, no cutflow and no fit."
-        raise InputError(msg)
-    return draw_all(pictures, folder, run.plots, workers, progress)
+    return draw_all(pictures_of(run), folder, run.plots, workers, progress)
 
 
 def draw_all(
@@ -102,14 +88,18 @@ def draw_all(
     With an index the folder is one of their own: its index.json lists them, and what an earlier one listed is removed.
     The other arguments and the errors are those of `draw_run`.
     """
+    for entry in read_index(folder) if index else ():
+        for kind in ("png", "pdf"):
+            entry["path"].with_suffix(f".{kind}").unlink(missing_ok=True)
     written: list[Path] = []
     for number, paths in enumerate(_draw_all(pictures, folder, settings, workers), start=1):
         written += paths
         if progress is not None:
             progress(number, len(pictures))
     if index:
-        _remove_stale(folder, written)
-        write_json(folder / _INDEX, {"pictures": [_entry(picture, settings) for picture in pictures]})
+        keys = ("stem", "kind", "region", "histogram", "alt")
+        entries = [{key: getattr(each, key) for key in keys} | {"era": settings.era} for each in pictures]
+        write_json(folder / _INDEX, {"pictures": entries})
     return written
 
 
@@ -149,39 +139,33 @@ def _chosen(run: Run) -> Iterator[Picture]:
 
 
 def read_index(folder: Path) -> list[dict[str, Any]]:
-    """Return what the index of a folder of pictures lists, less what is no longer there.
+    """Return what the index of a folder of pictures lists; nothing, where there is no index or it is not one of ours.
 
     Returns
     -------
     list of dict
-        With ``path`` (of the PNG), ``kind``, ``alt``, ``region`` and ``histogram``.
+        With ``path`` (of the PNG, which is below the folder, if it was drawn), ``kind``, ``alt``, ``region``,
+        ``histogram`` and ``era``.
     """
-    entries = [{**entry, "path": folder / f"{entry['stem']}.png"} for entry in _listed(folder)]
-    return [entry for entry in entries if entry["path"].is_file()]
-
-
-def _listed(folder: Path) -> list[dict[str, Any]]:
-    """Return what the index of a folder lists below it; nothing, where there is no index or it is not one of ours."""
     try:
         entries = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["pictures"]
-        stems = [Path(entry["stem"]) for entry in entries]
+        found = [{**entry, "path": folder / f"{entry['stem']}.png"} for entry in entries]
+        return [each for each in found if each["path"].resolve().is_relative_to(folder.resolve())]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    below = (not stem.is_absolute() and ".." not in stem.parts for stem in stems)
-    return list(itertools.compress(entries, below))
 
 
 def _draw_all(pictures: Sequence[Picture], target: Path, settings: PlotSettings, workers: int) -> Iterator[list[Path]]:
-    save = partial(save_picture, folder=target, settings=settings)
+    draw = partial(_save_picture, folder=target, settings=settings)
     # a worker takes a second to start, the time of two or three figures
     workers = min(workers, len(pictures) // 6)
     if workers < 2:
-        yield from map(save, pictures)
+        yield from map(draw, pictures)
         return
     with processes_of(workers, _start) as pool:
         try:
             with undisturbed():
-                drawn = pool.map(save, pictures, chunksize=4)
+                drawn = pool.map(draw, pictures, chunksize=4)
             yield from drawn
         except BrokenProcessPool as error:
             msg = f"A process that draws pictures in {target} was killed, perhaps for memory; try fewer workers."
@@ -195,38 +179,8 @@ def _start() -> None:
     gc.set_threshold(20_000)
 
 
-def _entry(picture: Picture, settings: PlotSettings) -> dict[str, Any]:
-    return {
-        "stem": picture.stem,
-        "kind": picture.kind,
-        "region": picture.region,
-        "histogram": picture.histogram,
-        "alt": picture.alt,
-        **({} if settings.era is None else {"era": settings.era}),
-    }
-
-
-def _remove_stale(target: Path, written: Iterable[Path]) -> None:
-    """Remove the pictures that an earlier drawing listed and this one did not make; nothing else."""
-    keep = set(written)
-    for entry in _listed(target):
-        for kind in ("png", "pdf"):
-            path = target / f"{entry['stem']}.{kind}"
-            if path not in keep:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-
-
-def save_picture(picture: Picture, folder: Path, settings: PlotSettings) -> list[Path]:
-    """Draw a picture and save it below a folder; this is what a worker process does.
-
-    Raises
-    ------
-    OutputError
-        If a file can't be written.
-    ConfigError
-        If a label is not valid LaTeX.
-    """
+def _save_picture(picture: Picture, folder: Path, settings: PlotSettings) -> list[Path]:
+    """Draw a picture and save it below a folder; this is what a worker process does."""
     return save(picture.plot.figure(), folder / picture.stem, settings.formats, settings.resolution)
 
 
@@ -243,39 +197,27 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf"), re
         If a label is not valid LaTeX (as far as matplotlib knows it).
     """
     paths = []
-    with style():
-        for kind in formats:
-            path = stem.with_name(f"{stem.name}.{kind}")
-            content = _png(figure, resolution) if kind == "png" else _pdf(figure)
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-            paths.append(path)
+    try:
+        with style():
+            for kind in formats:
+                path = stem.with_name(f"{stem.name}.{kind}")
+                content = _png(figure, resolution) if kind == "png" else _pdf(figure)
+                with replacing(path) as temporary:
+                    temporary.write_bytes(content)
+                paths.append(path)
+    except ValueError as error:
+        if "Parse" not in str(error):
+            raise
+        text = re.split(r"\n\s*\^", str(error).strip())[0].replace("\n", " ")
+        msg = f"A label can't be drawn, as its LaTeX is wrong: {text!r}; correct the title or label."
+        raise ConfigError(msg) from error
     return paths
 
 
-@functools.cache
-def _formulas() -> TextToPath:
-    """Return what lays out formulas, the same for all pictures, as it remembers those it has met.
-
-    matplotlib makes one for each picture, and laying out a dozen formulas takes a third of a picture's time.
-    """
-    return TextToPath()
-
-
-class _Pdf(RendererPdf):  # type: ignore[misc]  # matplotlib's back ends have no types
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._text2path = _formulas()
-
-
 def _png(figure: Figure, resolution: int) -> bytes:
-    figure.set_dpi(resolution)
-    agg = FigureCanvasAgg(figure)
-    agg.get_renderer().mathtext_parser = _formulas().mathtext_parser
-    with _readable_errors():
-        agg.draw()
-    pixels = np.asarray(agg.buffer_rgba())
-    picture = Image.fromarray(pixels).convert("RGB")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=resolution, pil_kwargs={"compress_level": 0})
+    picture = Image.open(stream).convert("RGB")
     palette = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     stream = io.BytesIO()
     palette.save(stream, "png", compress_level=6)
@@ -284,25 +226,6 @@ def _png(figure: Figure, resolution: int) -> bytes:
 
 def _pdf(figure: Figure) -> bytes:
     stream = io.BytesIO()
-    figure.set_dpi(72)  # a point
-    width, height = (float(size) for size in figure.get_size_inches())
-    with closing(PdfFile(stream, metadata={"Creator": None, "Producer": None, "CreationDate": None})) as file:
-        file.newPage(width, height)
-        renderer = MixedModeRenderer(figure, width, height, 150, _Pdf(file, 150, height, width))
-        with _readable_errors():
-            figure.draw(renderer)
-        renderer.finalize()
-        file.finalize()
+    nameless = {"Creator": None, "Producer": None, "CreationDate": None}
+    figure.savefig(stream, format="pdf", dpi=150, metadata=nameless)
     return stream.getvalue()
-
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        if "Parse" not in str(error):
-            raise
-        text = re.split(r"\n\s*\^", str(error).strip())[0].replace("\n", " ")
-        msg = f"A label can't be drawn, as its LaTeX is wrong: {text!r}; correct the title or label."
-        raise ConfigError(msg) from error

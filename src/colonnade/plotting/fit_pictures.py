@@ -238,47 +238,40 @@ def bump_pictures(run: Run) -> Iterator[Picture]:
     if run.bumps is None:
         return
     for name, fit in run.bumps.fits.items():
-        yield from _fits(run, name, fit, run.bumps.luminosity)
         stem = f"bumps/{path_part(name)}"
+        for kind, found, alt, words in _fits(fit, run.bumps.luminosity):
+            if found is not None:
+                data = kind == "data"
+                plot = _plot(found, "Data" if data else "Simulation", run.caption(*words, data=data))
+                yield Picture(f"{stem}_{kind}", "fit", f"{alt} of {name}", plot)
         if fit.closure is not None:
             yield _closure(run, stem, name, fit.closure)
         if fit.wilks is not None:
             yield _wilks(run, stem, name, fit.wilks)
 
 
-def _fits(run: Run, name: str, fit: BumpSearch, luminosity: float) -> Iterator[Picture]:
-    stem = f"bumps/{path_part(name)}"
+_Fit = BackgroundFit | SignalShapeFit | BumpFit
+
+
+def _fits(fit: BumpSearch, luminosity: float) -> Iterator[tuple[str, _Fit | None, str, tuple[str, ...]]]:
+    """Give the kind of each fit, the fit, what it is, and the words of its caption."""
+    alone, region = fit.background_only, fit.region
     if fit.signal_only is not None:
-        _, mean, width = fit.signal_only.parameters[:3]
-        caption = _caption(
-            run, f"{fit.signal}, {fit.region}",
-            f"mean {mean.value:.1f} ± {mean.error:.1f}, width {width.value:.1f} ± {width.error:.1f} GeV",
-        )  # fmt: skip
-        yield Picture(f"{stem}_signal", "fit", f"signal fit of {name}", _plot(fit.signal_only, caption))
-    alone = fit.background_only
-    caption = _caption(
-        run, f"background, {fit.region}",
-        f"{alone.label}, $\\chi^2$/ndf {alone.goodness.chi2:.1f}/{alone.goodness.ndf}",
-    )  # fmt: skip
-    yield Picture(f"{stem}_background", "fit", f"background fit of {name}", _plot(alone, caption))
-    kinds = {
-        "mc_statistics": (fit.both.mc_statistics, "by MC statistics"),
-        "luminosity": (fit.both.luminosity, f"at {luminosity:.4g} fb$^{{-1}}$"),
-    }
-    for kind, (both, words) in kinds.items():
-        size = both.n_signal_total
-        caption = _caption(
-            run, f"{fit.region}: Z = {both.z_wilks:.2f} {words}", f"$N_s$ = {size.value:.4g} ± {size.error:.2g}"
-        )
-        alt = f"signal and background fit of {name}, {kind}: Z = {both.z_wilks:.3g}"
-        yield Picture(f"{stem}_{kind}", "fit", alt, _plot(both, caption))
-    seen = fit.data or fit.sidebands
-    if seen is not None:
-        caption = _caption(run, f"data, {fit.region}")
-        yield Picture(f"{stem}_data", "fit", f"fit of {name} to data", _plot(seen, caption))
+        mean, width = (f"{each.value:.1f} ± {each.error:.1f}" for each in fit.signal_only.parameters[1:3])
+        yield "signal", fit.signal_only, "signal fit", (f"{fit.signal}, {region}", f"mean {mean}, width {width} GeV")
+    goodness = f"{alone.label}, $\\chi^2$/ndf {alone.goodness.chi2:.1f}/{alone.goodness.ndf}"
+    yield "background", alone, "background fit", (f"background, {region}", goodness)
+    for kind, both, how in (
+        ("mc_statistics", fit.both.mc_statistics, "by MC statistics"),
+        ("luminosity", fit.both.luminosity, f"at {luminosity:.4g} fb$^{{-1}}$"),
+    ):
+        size = f"$N_s$ = {both.n_signal_total.value:.4g} ± {both.n_signal_total.error:.2g}"
+        alt = f"signal and background fit, {kind}, Z = {both.z_wilks:.3g},"
+        yield kind, both, alt, (f"{region}: Z = {both.z_wilks:.2f} {how}", size)
+    yield "data", fit.data or fit.sidebands, "fit to data", (f"data, {region}",)
 
 
-def _plot(fit: BackgroundFit | SignalShapeFit | BumpFit, caption: Caption) -> FitPlot:
+def _plot(fit: _Fit, points: str, caption: Caption) -> FitPlot:
     """Draw the contents of a spectrum with what was fitted to it, and the pulls."""
     spectrum = fit.spectrum
     errors = np.sqrt(np.maximum(spectrum.values if fit.cost == "poisson" else spectrum.variances, 0.0))
@@ -292,7 +285,9 @@ def _plot(fit: BackgroundFit | SignalShapeFit | BumpFit, caption: Caption) -> Fi
             Line("Background", x, fit.background.expected, dash="dashed"),
             Line("Background only (H₀)", x, fit.background_only.expected, dash="dotted"),
         )
-    return FitPlot(spectrum.edges, spectrum.values, errors, curves, fit.pulls, "Mass", shaded=shaded, caption=caption)
+    return FitPlot(
+        spectrum.edges, spectrum.values, errors, curves, fit.pulls, "Mass", "GeV", shaded, points, caption=caption
+    )  # fmt: skip
 
 
 def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
@@ -300,10 +295,8 @@ def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
     pulls = found.pulls
     counts, _ = np.histogram(pulls, edges)
     normal = len(pulls) * 0.25 * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
-    caption = _caption(
-        run, f"{found.injected:.3g} signal events in each toy",
-        f"mean {found.mean:.3f} ± {found.mean_error:.3f}, width {found.width:.3f} ± {found.width_error:.3f}",
-    )  # fmt: skip
+    sizes = f"mean {found.mean:.3f} ± {found.mean_error:.3f}, width {found.width:.3f} ± {found.width_error:.3f}"
+    caption = run.caption(f"{found.injected:.3g} signal events in each toy", sizes, data=False)
     plot = StepPlot(
         edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
         (Line("Normal", x, normal),), caption=caption,
@@ -321,11 +314,6 @@ def _wilks(run: Run, stem: str, name: str, found: WilksCheck) -> Picture:
         Step("Toys", np.maximum(counts, 0.1), filled=True),
         Step("$\\chi^2$, one degree of freedom", expected),
     )
-    caption = _caption(run, "toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)")
+    caption = run.caption("toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)", data=False)
     plot = StepPlot(edges, steps, "$q$", "Toys", scale="log", caption=caption)
     return Picture(f"{stem}_wilks", "wilks", f"test statistic of {found.toys} toys of {name} without signal", plot)
-
-
-def _caption(run: Run, *words: str) -> Caption:
-    base = run.caption("", data=False)
-    return Caption(base.experiment, base.status, base.energy, None, words)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from colonnade.plotting.settings import BACKGROUND_COLOURS, INNER, MARKERS, OUTER, SIGNAL_COLOURS
+from colonnade.plotting.settings import BACKGROUND_COLOURS, MARKERS, SIGNAL_COLOURS
 from colonnade.plotting.style import Floats, Plot, canvas, finish, rows_with_names, ticks
 
 _COLOURS = (
@@ -50,10 +50,12 @@ class Line:
     ----------
     title : str
         Its name in the legend; empty for none.
-    x, y : numpy.ndarray
+    x : numpy.ndarray
         Shape (points,).
+    y : numpy.ndarray, optional
+        Shape (points,); without it there is the band alone, opaque and named in the legend.
     low, high : numpy.ndarray, optional
-        A band about it, shape (points,).
+        A band, shape (points,).
     colour : str
         As matplotlib understands it; empty for the next of the palette.
     dash : str
@@ -64,7 +66,7 @@ class Line:
 
     title: str
     x: Floats
-    y: Floats
+    y: Floats | None
     low: Floats | None = None
     high: Floats | None = None
     colour: str = ""
@@ -105,7 +107,8 @@ class LinePlot(Plot):
             if low < level < high:
                 axes.axhline(level, color="#777777", linewidth=0.8, linestyle=_DASHES["dotted"], zorder=0)
         x = np.concatenate([line.x for line in self.lines])
-        _set_x_range(axes, x, margin=any(line.marker for line in self.lines))
+        beside = 0.03 * (np.ptp(x) or abs(x[0]) or 1.0) if any(line.marker for line in self.lines) else 0.0
+        axes.set_xlim(x.min() - beside, x.max() + beside)
         axes.set_xlabel(self.label)
         axes.set_ylabel(self.quantity)
         ticks(axes)
@@ -241,28 +244,26 @@ class StepPlot(Plot):
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Line]) -> list[Artist]:
-    """Draw curves with their bands; of many, only the first and the last are named in the legend."""
+    """Draw curves with their bands, the first on top; of many, only the first and the last are named in the legend."""
     handles: list[Artist] = []
     for index, line in enumerate(curves):
         colour = line.colour or _COLOURS[index % len(_COLOURS)]
+        below = 0.01 * index
         if line.low is not None and line.high is not None:
-            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0, zorder=1)
-        look: dict[str, Any] = {"linestyle": _DASHES.get(line.dash, line.dash), "marker": line.marker or None}
+            look: dict[str, Any] = {"color": colour, "linewidth": 0, "zorder": 1 - below, "label": line.title}
+            band = axes.fill_between(line.x, line.low, line.high, alpha=1 if line.y is None else 0.2, **look)
+            handles += [band] if line.y is None else []
+        if line.y is None:
+            continue
+        look = {"linestyle": _DASHES.get(line.dash, line.dash), "marker": line.marker or None}
         if line.dash == "none":
             look["markerfacecolor"] = "white"
         drawn = axes.plot(
-            line.x, line.y, color=colour, linewidth=1.6, markersize=5.5, zorder=2.5, label=line.title, **look
+            line.x, line.y, color=colour, linewidth=1.6, markersize=5.5, zorder=2.5 - below, label=line.title, **look
         )
         if line.title and (line.marker or len(curves) <= _MOST_TITLES or index in (0, len(curves) - 1)):
             handles += drawn
     return handles
-
-
-def _set_x_range(axes: Axes, x: Floats, *, margin: bool) -> None:
-    """Show all of some places, with room beside them for what is drawn at the outermost."""
-    low, high = float(x.min()), float(x.max())
-    beside = 0.03 * ((high - low) or abs(low) or 1.0) if margin else 0.0
-    axes.set_xlim(low - beside, high + beside)
 
 
 @dataclass(frozen=True)
@@ -358,65 +359,4 @@ class PlanePlot(Plot):
         axes.set_ylabel(self.y_label)
         words = [self.caption.experiment, self.caption.status, *self.caption.text()]
         axes.set_title("   ".join(word for word in words if word), loc="left", fontsize=10)
-        ticks(axes)
-
-
-@dataclass(frozen=True)
-class LimitPlot(Plot):
-    """Upper limits of one model against one parameter, at n points in increasing order.
-
-    Drawn are the expected limits with their bands of one and two standard deviations, and the observed ones.
-
-    Attributes
-    ----------
-    x : numpy.ndarray
-        Shape (n,): the parameter.
-    expected : numpy.ndarray
-        Shape (n, 5): the expected limit at -2, -1, 0, +1 and +2 standard deviations.
-    label : str
-        Of the parameter, with its unit.
-    observed : numpy.ndarray, optional
-        Shape (n,): the observed limit; NaN where there is none.
-    theory : numpy.ndarray, optional
-        Shape (n,): what the model predicts, in the limit's unit.
-    theory_title : str
-        Its name in the legend.
-    quantity : str
-        What is limited, with its unit.
-    """
-
-    x: Floats
-    expected: Floats
-    label: str
-    observed: Floats | None = None
-    theory: Floats | None = None
-    theory_title: str = "Prediction"
-    quantity: str = "95 % CL upper limit on $\\mu$"
-
-    def draw(self, axes: Axes) -> None:
-        """Draw bands, limits and prediction on a logarithmic axis."""
-        x, expected, theory = self.x, self.expected, self.theory
-        if len(x) == 1:  # a single point gets a short bar: a band without width can't be seen
-            reach = 0.02 * abs(float(x[0])) or 0.02
-            x, expected = np.asarray([x[0] - reach, x[0] + reach]), np.repeat(expected, 2, axis=0)
-            theory = None if theory is None else np.repeat(theory, 2)
-        axes.plot(x, expected[:, 2], color="black", linestyle=(0, (4, 2)), zorder=3)
-        open_points: dict[str, Any] = {"color": "black", "markerfacecolor": "white", "markersize": 4.5}
-        handles: list[Artist] = []
-        if self.observed is not None and np.isfinite(self.observed).any():
-            handles += axes.plot(self.x, self.observed, "o-", color="black", markersize=5, zorder=4, label="Observed")
-        axes.plot(self.x, self.expected[:, 2], "o", zorder=3, **open_points)
-        handles += axes.plot([], [], marker="o", linestyle=(0, (4, 2)), label="Expected", **open_points)
-        for low, high, colour, words in ((1, 3, INNER, "± 1 std. deviation"), (0, 4, OUTER, "± 2 std. deviations")):
-            handles.append(
-                axes.fill_between(
-                    x, expected[:, low], expected[:, high], color=colour, linewidth=0, zorder=1 + 0.1 * low, label=words
-                )
-            )
-        if theory is not None:
-            handles += axes.plot(x, theory, color=SIGNAL_COLOURS[0], linewidth=2, zorder=2, label=self.theory_title)
-        _set_x_range(axes, np.asarray(x), margin=True)
-        finish(axes, self.caption, handles, logarithmic=True)
-        axes.set_xlabel(self.label)
-        axes.set_ylabel(self.quantity)
         ticks(axes)

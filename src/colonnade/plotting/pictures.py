@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.lines import Component, LimitPlot, Line, LinePlot, PlanePlot, RowPlot, Step, StepPlot
+from colonnade.plotting.lines import Component, Line, LinePlot, PlanePlot, RowPlot, Step, StepPlot
 from colonnade.plotting.projection import Projection, project
 from colonnade.plotting.run import CutRow, Expected, Run, merged_cutflow
 from colonnade.plotting.settings import (
     BACKGROUND_COLOURS,
+    INNER,
     MARKERS,
+    OUTER,
     SIGNAL_COLOURS,
     SIGNAL_DASHES,
     literal,
     parameter_label,
+    parameter_value,
     region_title,
     with_unit,
 )
-from colonnade.plotting.stack import Panel, StackPlot, components, stack_of
+from colonnade.plotting.stack import StackPlot, components
 from colonnade.plotting.style import Floats, Picture, Plot, path_part
 from colonnade.statistics.results import Point
 from colonnade.training.results import CalibrationBin, ScoreDistributions, SignalEvaluation
@@ -29,82 +31,92 @@ from colonnade.training.results import CalibrationBin, ScoreDistributions, Signa
 # rates below this are of a few events
 _LEAST_RATE = 1e-5
 _MOST_FEATURES = 20
-_SIGNALS = ("#000000", "#7a21dd", "#bd1f01")  # none of them a background's
+# a smaller share of events outside the axis is not worth a note
+_LEAST_OUTSIDE = 0.005
 _COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
 
 
 def histogram_pictures(run: Run, name: str, region: str) -> Iterator[Picture]:
     """Yield the picture of one histogram in one region: of one axis a stack, of two a plane, else none."""
-    histograms = run.histograms[name]
-    having = [each for each in histograms.values() if region in each.regions]
-    if not having:
+    histograms = {process: each for process, each in run.histograms[name].items() if region in each.regions}
+    if not histograms:
         return
-    axes = having[0].axes
+    axes = next(iter(histograms.values())).axes
     stem = f"{path_part(region)}/{path_part(name)}"
-    title = region_title(region, run.plots)
     if len(axes) == 1:
-        found = stack_of(
-            histograms, region, run.processes, run.backgrounds, run.signals_of(name),
-            of_model=run.of_model, overflow=run.plots.overflow, hidden=run.hides_data(region),
-        )  # fmt: skip
-        if found is None:
-            return
-        stack, projection = found
-        axis = axes[0]
-        plot = replace(
-            stack,
-            label=axis.label,
-            unit=axis.unit,
-            panel=_panel(run, stack),
-            scale=run.plots.scales.get(name, run.plots.scale),
-            signal_scale=run.plots.signal_scale,
-            note=_outside(projection, run.plots.overflow),
-            rotate=len("".join(axis.bins)) > 60,
-            caption=run.caption(title, data=stack.data is not None),
-        )
-        yield Picture(stem, "histogram", _describe(name, region, stack), plot, region, name)
+        stack = stack_of(run, name, region)
+        if stack is not None:
+            yield Picture(stem, "histogram", _describe(name, region, stack), stack, region, name)
     elif len(axes) == 2:
-        shown = run.backgrounds or list(histograms)
-        total = project(histograms, shown, region)
+        total = project(histograms, run.backgrounds or list(histograms), region)
         if total is None or not np.any(total.values):
             return
         across, up = axes
         alt = f"{name} in region {region}, in two dimensions: {total.values.sum():.4g} events"
         plane = PlanePlot(
             total.values, across.edges, up.edges, with_unit(across.label, across.unit), with_unit(up.label, up.unit),
-            caption=run.caption(title, data=not run.backgrounds),
+            caption=run.caption(region_title(region, run.plots), data=not run.backgrounds),
         )  # fmt: skip
         yield Picture(stem, "histogram", alt, plane, region, name)
 
 
-def _panel(run: Run, stack: StackPlot) -> Panel:
-    if run.plots.panel != "auto":
-        return run.plots.panel
-    return "significance" if stack.data is None else "ratio"
+def stack_of(run: Run, name: str, region: str) -> StackPlot | None:
+    """Return what one histogram of one axis shows in one region; None where there is nothing to draw."""
+    histograms, plots = run.histograms[name], run.plots
+    total = project(histograms, run.backgrounds, region, run.of_model)
+    data = project(histograms, () if run.hides_data(region) else run.of_kind("data"), region)
+    signals = run.signals_of(name)
+    parts = {each: project(histograms, [each], region) for each in (*run.backgrounds, *signals)}
+    values = {each: part.values for each, part in parts.items() if part is not None}
+    filled = {each for each, found in values.items() if np.any(found)}
+    # how much lies outside is said of the prediction, without one of the data
+    main = total or data or next((part for part in parts.values() if part is not None), None)
+    if main is None or not (filled or data):
+        return None
+    axis = next(each for each in histograms.values() if region in each.regions).axes[0]
+    lines = components(run.processes, [each for each in signals if each in filled], values)
+    weighted = data is not None and not np.allclose(data.values, data.variances)
+    everything = float(main.values.sum()) + main.outside
+    outside = main.outside / everything if everything > 0 else 0.0
+    return StackPlot(
+        edges=axis.edges,
+        bins=axis.bins,
+        backgrounds=components(run.processes, run.backgrounds, values),
+        down=total.total_down if total else np.zeros_like(main.values),
+        up=total.total_up if total else np.zeros_like(main.values),
+        signals=lines,
+        data=data.values if data else None,
+        data_variances=data.variances if data and weighted else None,
+        significances=tuple(_expected_significance(line.values, total) for line in lines),
+        label=axis.label,
+        unit=axis.unit,
+        panel=("ratio" if data else "significance") if plots.panel == "auto" else plots.panel,
+        scale=plots.scales.get(name, plots.scale),
+        signal_scale=plots.signal_scale,
+        note=f"not shown: {100 * outside:.2g} %" if outside > _LEAST_OUTSIDE else "",
+        rotate=len("".join(axis.bins)) > 60,
+        caption=run.caption(region_title(region, plots), data=data is not None),
+    )
+
+
+def _expected_significance(signal: Floats, total: Projection | None) -> Floats:
+    """Return the expected significance of each bin; NaN where there is no background to compare with."""
+    from colonnade.statistics import asimov_significance
+
+    result = np.full(signal.shape, np.nan)
+    if total is not None:
+        good = total.values > 0
+        result[good] = asimov_significance(np.maximum(signal[good], 0), total.values[good], total.total_up[good])
+    return result
 
 
 def _describe(name: str, region: str, stack: StackPlot) -> str:
-    words = [f"{name} in region {region}"]
+    words = []
     if stack.backgrounds:
         words.append(f"{float(stack.total.sum()):.4g} events expected")
     if stack.data is not None:
         words.append(f"{float(np.nansum(stack.data)):.6g} observed")
-    return f"{words[0]}: {', '.join(words[1:])}" if len(words) > 1 else words[0]
-
-
-def _outside(projection: Projection, overflow: bool) -> str:
-    """Say how much lies outside the axis, where it matters."""
-    total = float(projection.values.sum()) + (0 if overflow else projection.below + projection.above)
-    if total <= 0:
-        return ""
-    words = [
-        f"{100 * part / total:.2g} % {side}"
-        for part, side in ((projection.below, "below"), (projection.above, "above"))
-        if part / total > 0.005
-    ]
-    if not words:
-        return ""
-    return f"outer bins include {', '.join(words)}" if overflow else f"not shown: {', '.join(words)}"
+    return ": ".join(filter(None, (f"{name} in region {region}", ", ".join(words))))
 
 
 def yields_picture(run: Run) -> Iterator[Picture]:
@@ -212,7 +224,7 @@ def significance_pictures(run: Run) -> Iterator[Picture]:
         lines.append(Line(model, x, expected, colour=colour, dash=dash, marker=marker))
         if observed is not None:
             lines.append(Line(f"{model}, observed", x, observed, colour=colour, dash="none", marker=marker))
-    values = np.concatenate([line.y for line in lines if line.dash != "none"])
+    values = np.concatenate([line.y for line in lines if line.y is not None and line.dash != "none"])
     positive = values[values > 0]
     wide = positive.size > 1 and float(positive.max() / positive.min()) > 30
     seen = any(line.dash == "none" for line in lines)
@@ -234,11 +246,22 @@ def limit_pictures(run: Run) -> Iterator[Picture]:
         expected = np.asarray([point.limit.expected for *_, point in points]) * scale[:, None]
         observed = _known([point.limit.observed for *_, point in points])
         what = r"\sigma" if physical else r"\mu"
-        plot = LimitPlot(
-            np.asarray([x for x, *_ in points]), expected, _x_label({key for _, key, _ in points}),
-            None if observed is None else observed * scale, scale,
-            r"Predicted $\sigma$" if physical else r"$\mu$ = 1",
-            f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""),
+        x = np.asarray([x for x, *_ in points])
+        wide = x
+        if len(x) == 1:  # a single point gets a short bar: a band without width can't be seen
+            wide = x + (0.02 * abs(x[0]) or 0.02) * np.array([-1.0, 1.0])
+            expected, scale = (np.repeat(each, 2, axis=0) for each in (expected, scale))
+        lines = [
+            Line("Expected", wide, expected[:, 2], colour="black", dash="dashed"),
+            Line("± 1 std. deviation", wide, None, expected[:, 1], expected[:, 3], INNER),
+            Line("± 2 std. deviations", wide, None, expected[:, 0], expected[:, 4], OUTER),
+            Line(r"Predicted $\sigma$" if physical else r"$\mu$ = 1", wide, scale, colour=SIGNAL_COLOURS[0]),
+        ]
+        if observed is not None:
+            lines.insert(0, Line("Observed", x, observed * scale[: len(x)], colour="black", marker="o"))
+        plot = LinePlot(
+            tuple(lines), _x_label({key for _, key, _ in points}),
+            f"{100 * level:g} % CL upper limit on ${what}$" + (" [pb]" if physical else ""), scale="log",
             caption=run.caption(model, data=observed is not None),
         )  # fmt: skip
         alt = f"Upper limits on {model} at {level:.0%} confidence level"
@@ -269,10 +292,7 @@ def points_by_model(run: Run) -> dict[str, list[tuple[float, str, Point]]]:
             if signal.name not in known:
                 continue
             key, *others = signal.shown or ("",)
-            words = [signal.model_title]
-            for other in others:
-                symbol, unit = parameter_label(other)
-                words.append(f"{symbol} = {signal.parameters[other]:g} {unit}".rstrip())
+            words = [signal.model_title, *(parameter_value(other, signal.parameters[other]) for other in others)]
             x = signal.parameters[key] if key else float(number)
             groups.setdefault(", ".join(words), []).append((x, key, known[signal.name]))
     return groups
@@ -293,8 +313,7 @@ def classifier_pictures(run: Run) -> Iterator[Picture]:
             yield _roc(run, name, title, group)
             yield _significance(run, name, title, group, evaluation.background_error)
         for title, group in _by_hypothesis(points).items():
-            yield _unscaled(run, name, title, group)
-            yield _scaled(run, name, title, group)
+            yield _shapes(run, name, title, group)
         yield _calibration(run, name, evaluation.calibration)
         yield _importance(run, name, evaluation.importance)
 
@@ -351,7 +370,7 @@ def _significance(run: Run, name: str, title: str, points: Sequence[SignalEvalua
     )  # fmt: skip
 
 
-def _unscaled(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
+def _shapes(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
     """Shapes: test events as lines, training events as points."""
     edges = np.asarray(points[0].distributions.edges, dtype=np.float64)
     centers = 0.5 * (edges[1:] + edges[:-1])
@@ -368,25 +387,6 @@ def _unscaled(run: Run, name: str, title: str, points: Sequence[SignalEvaluation
         StepPlot(
             edges, tuple(steps), name, curves=tuple(curves), scale="log",
             caption=run.caption(f"{name}, {title}", "dotted: training events", data=False),
-        ),
-    )  # fmt: skip
-
-
-def _scaled(run: Run, name: str, title: str, points: Sequence[SignalEvaluation]) -> Picture:
-    edges = np.asarray(points[0].distributions.edges, dtype=np.float64)
-    scores = points[0].distributions
-    total = np.asarray(scores.background.scaled, dtype=np.float64)
-    steps = [Step("Background", total, colour="#717581", filled=True)]
-    for process, values in scores.processes.items():
-        known = run.process(process)
-        steps.append(Step(known.title, np.asarray(values, dtype=np.float64), colour=known.colour))
-    for place, point in enumerate(points):
-        own = np.asarray(point.distributions.signal.scaled, dtype=np.float64)
-        steps.append(Step(_title(run, point), own, colour=_SIGNALS[place % len(_SIGNALS)]))
-    return _picture(
-        name, f"scaled_{title}", f"scores of {name} for {title}, scaled to the luminosity",
-        StepPlot(
-            edges, tuple(steps), name, "Events", scale="log", caption=run.caption(f"{name}, {title}", data=False)
         ),
     )  # fmt: skip
 

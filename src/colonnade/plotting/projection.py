@@ -78,6 +78,12 @@ class Histogram:
         """Shape (regions, bins with flow...): events without any variation."""
         return np.asarray(self.values[:, self.variations.index("nominal")])
 
+    def inside(self, contents: Floats) -> Floats:
+        """Return the contents of one region, shape (variations, bins with flow...), without the flow."""
+        sizes = zip(self.axes, contents.shape[1:], strict=True)
+        bins = (slice(int(axis.flow[0]), size - int(axis.flow[1])) for axis, size in sizes)
+        return contents[(slice(None), *bins)]
+
     def by_era(
         self,
         process: str,
@@ -163,16 +169,15 @@ class Projection:
         Shape (n,): events, and the square of their statistical error.
     up, down : numpy.ndarray
         Shape (n,): systematic variations, added in quadrature; both 0 or more.
-    below, above : float
-        Events outside the axis.
+    outside : float
+        Events in no bin.
     """
 
     values: Floats
     variances: Floats
     up: Floats
     down: Floats
-    below: float = 0.0
-    above: float = 0.0
+    outside: float
 
     @property
     def total_up(self) -> Floats:
@@ -217,7 +222,6 @@ def project(
     names: Sequence[str],
     region: str,
     of_model: Sequence[SystematicSettings] = (),
-    overflow: bool = False,
 ) -> Projection | None:
     r"""Add processes in one region, with their variations.
 
@@ -240,8 +244,6 @@ def project(
         The region.
     of_model
         What the model says beyond the variations.
-    overflow
-        Whether what lies outside the axis is added to its outer bins (of one-dimensional histograms).
 
     Returns
     -------
@@ -251,20 +253,18 @@ def project(
     chosen = [name for name in names if name in histograms and region in histograms[name].regions]
     if not chosen:
         return None
-    axes = histograms[chosen[0]].axes
     nominal: dict[str, Floats] = {}
     variances: list[Floats] = []
-    outside = np.zeros(2)
+    outside = 0.0
     shifts: dict[str, dict[str, Floats]] = {}
     for name in chosen:
         histogram = histograms[name]
         place, variations = histogram.regions.index(region), histogram.variations
-        values, beyond = _inside(histogram.values[place], axes, overflow)
-        errors, _ = _inside(histogram.variances[place], axes, overflow)
+        values, errors = (histogram.inside(each[place]) for each in (histogram.values, histogram.variances))
         central = variations.index("nominal")
         nominal[name] = values[central]
         variances.append(errors[central])
-        outside += beyond[:, central]
+        outside += float(histogram.values[place, central].sum() - values[central].sum())
         for variation, varied in _combined(dict(zip(variations, values, strict=True)), name, region, of_model).items():
             source, direction = _source(variation)
             if direction:
@@ -288,9 +288,7 @@ def project(
             deltas = np.concatenate([deltas, -deltas])
         up += np.maximum(deltas.max(axis=0), 0) ** 2
         down += np.minimum(deltas.min(axis=0), 0) ** 2
-    return Projection(
-        total, np.sum(variances, axis=0), np.sqrt(up), np.sqrt(down), float(outside[0]), float(outside[1])
-    )
+    return Projection(total, np.sum(variances, axis=0), np.sqrt(up), np.sqrt(down), outside)
 
 
 def _combined(
@@ -307,28 +305,3 @@ def _source(variation: str) -> tuple[str, str]:
     """Split the name of a variation into source and direction; the nominal one has no direction."""
     parsed = re.fullmatch(r"(.+?)_?(up|down|Up|Down)", variation)
     return (parsed[1], parsed[2].casefold()) if parsed is not None else (variation, "")
-
-
-def _inside(values: Floats, axes: Sequence[Axis], overflow: bool) -> tuple[Floats, Floats]:
-    """Drop the flow bins of all but the first axis (the variations), or fold them into the outer bins.
-
-    Returns
-    -------
-    inside
-        Shape (variations, n, ...).
-    outside
-        Shape (2, variations): what was below and above the axis, of one-dimensional histograms.
-    """
-    inner = values
-    outside = np.zeros((2, len(values)))
-    for number, axis in enumerate(axes, start=1):
-        first, last = int(axis.flow[0]), inner.shape[number] - int(axis.flow[1])
-        inner = inner[(slice(None),) * number + (slice(first, last),)]
-        if len(axes) == 1:
-            outside[0], outside[1] = values[:, :first].sum(axis=1), values[:, last:].sum(axis=1)
-            # names have no neighbours to be added to
-            if overflow and not axis.bins:
-                inner = inner.copy()
-                inner[:, 0] += outside[0]
-                inner[:, -1] += outside[1]
-    return inner, outside

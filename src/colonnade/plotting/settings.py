@@ -23,26 +23,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 SIGNAL_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (5, 1.4, 1.2, 1.4)), (0, (1.4, 1.3)))
 
 
-# names that the field writes in one way; a workflow may say otherwise. Formulas only where letters won't do: they
-# take long to draw
-_TITLES = {
-    "data": "Data",
-    "zll": r"$Z/\gamma^{*}\to\ell\ell$",
-    "zee": r"$Z/\gamma^{*}\to ee$",
-    "zmumu": r"$Z/\gamma^{*}\to\mu\mu$",
-    "ztautau": r"$Z/\gamma^{*}\to\tau\tau$",
-    "zjets": "Z+jets",
-    "wjets": "W+jets",
-    "ttbar": r"$t\bar{t}$",
-    "tt": r"$t\bar{t}$",
-    "singletop": "Single top",
-    "ww": "WW",
-    "wz": "WZ",
-    "zz": "ZZ",
-    "gammajets": "γ+jets",
-    "qcd": "Multijet",
-    "diboson": "Diboson",
-}
 _FLAVOURS = {"mm": "μμ", "em": "eμ", "me": "μe"}
 
 
@@ -87,7 +67,6 @@ class PlotSettings(Settings):
     panel: Literal["auto", "ratio", "significance", "none"] = Field(
         default="auto", description="auto: data over prediction; without data, significance by bin"
     )
-    overflow: bool = Field(default=False, description="add what lies outside the axis to the outer bins")
     formats: tuple[Literal["png", "pdf"], ...] = Field(default=("png", "pdf"), min_length=1)
     resolution: int = Field(default=150, ge=50, le=600, description="dots per inch of the PNG")
 
@@ -199,7 +178,7 @@ def processes(
             colour = SIGNAL_COLOURS[ranks[name] % len(SIGNAL_COLOURS)]
         elif not style.colour and kind == "background":
             colour = BACKGROUND_COLOURS[backgrounds.index(name) % len(BACKGROUND_COLOURS)]
-        title = _visible(style.title) or _TITLES.get(name.casefold(), "")
+        title = _visible(style.title)
         if not title:
             title = _signal_title(points[name]) if name in points else literal(name)
         found[name] = Process(name, kind, title, colour)
@@ -255,11 +234,8 @@ def _first(parameters: Mapping[str, float], keys: Sequence[str]) -> dict[str, fl
 
 
 def _signal_title(signal: Signal) -> str:
-    parts = [literal(signal.model)]
-    for key in signal.shown:
-        symbol, unit = parameter_label(key)
-        parts.append(f"{symbol} = {signal.parameters[key]:g} {unit}".rstrip())
-    return ", ".join(parts) if len(parts) > 1 else literal(signal.name)
+    parts = [parameter_value(key, signal.parameters[key]) for key in signal.shown]
+    return ", ".join([literal(signal.model), *parts]) if parts else literal(signal.name)
 
 
 def parameter_label(key: str) -> tuple[str, str]:
@@ -279,6 +255,12 @@ def parameter_label(key: str) -> tuple[str, str]:
     elif len(particle) > 2:
         particle = rf"\mathrm{{{particle}}}"
     return f"$m_{{{particle}}}$", "GeV"
+
+
+def parameter_value(key: str, value: float) -> str:
+    """Return a signal's parameter with its value, as titles have it."""
+    symbol, unit = parameter_label(key)
+    return f"{symbol} = {value:g} {unit}".rstrip()
 
 
 def with_unit(label: str, unit: str) -> str:

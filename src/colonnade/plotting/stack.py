@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,10 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
 from colonnade.plotting.lines import Component
-from colonnade.plotting.projection import Histogram, Projection, project
 from colonnade.plotting.settings import SIGNAL_DASHES, Process
 from colonnade.plotting.style import Floats, Plot, canvas, place_legend, ticks
-from colonnade.statistics.settings import SystematicSettings
 
 Panel = Literal["ratio", "uncertainty", "significance", "none"]
 Scale = Literal["auto", "linear", "log"]
@@ -359,77 +357,3 @@ def components(
         for name in names
         if name in values
     )
-
-
-def stack_of(
-    histograms: Mapping[str, Histogram],
-    region: str,
-    processes: Mapping[str, Process],
-    backgrounds: Sequence[str],
-    signals: Sequence[str],
-    *,
-    of_model: Sequence[SystematicSettings] = (),
-    overflow: bool = False,
-    hidden: bool = False,
-) -> tuple[StackPlot, Projection] | None:
-    """Collect what one stacked figure shows.
-
-    Parameters
-    ----------
-    histograms
-        Process to histogram.
-    region
-        The region.
-    processes
-        All processes.
-    backgrounds
-        From the bottom of the stack to its top.
-    signals
-        Those to overlay.
-    of_model, overflow
-        See `project`.
-    hidden
-        Whether the region's data are blinded.
-
-    Returns
-    -------
-    tuple or None
-        The stack, and the projection it comes from (of the data, where there is no background); None where
-        there is nothing to draw.
-    """
-    total = project(histograms, backgrounds, region, of_model, overflow)
-    observed = [name for name, each in processes.items() if each.kind == "data" and not hidden]
-    data = project(histograms, observed, region, (), overflow)
-    parts = {name: project(histograms, [name], region, (), overflow) for name in (*backgrounds, *signals)}
-    found = {name: part for name, part in parts.items() if part is not None}
-    main = total or data or next(iter(found.values()), None)
-    if main is None or not (np.any(main.values) or any(np.any(part.values) for part in found.values()) or data):
-        return None
-    axis = next(each for each in histograms.values() if region in each.regions).axes[0]
-    zeros = np.zeros_like(main.values)
-    values = {name: part.values for name, part in found.items()}
-    lines = components(processes, signals, {name: each for name, each in values.items() if np.any(each)})
-    weighted = data is not None and not np.allclose(data.values, data.variances)
-    stack = StackPlot(
-        edges=axis.edges,
-        bins=axis.bins,
-        backgrounds=components(processes, backgrounds, values),
-        down=total.total_down if total else zeros,
-        up=total.total_up if total else zeros,
-        signals=lines,
-        data=data.values if data else None,
-        data_variances=data.variances if data and weighted else None,
-        significances=tuple(_significance(line.values, total) for line in lines),
-    )
-    return stack, main
-
-
-def _significance(signal: Floats, total: Projection | None) -> Floats:
-    """Return the expected significance of each bin; NaN where there is no background to compare with."""
-    from colonnade.statistics import asimov_significance
-
-    result = np.full(signal.shape, np.nan)
-    if total is not None:
-        good = total.values > 0
-        result[good] = asimov_significance(np.maximum(signal[good], 0), total.values[good], total.total_up[good])
-    return result

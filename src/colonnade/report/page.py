@@ -158,7 +158,7 @@ def read_images(plots: Path, era: str | None = None) -> tuple[Image, ...]:
     """Read the pictures of one era, or of the sum, that the index of a folder lists."""
     images = []
     for entry in read_index(plots):
-        if entry.get("era") == era:
+        if entry.get("era") == era and entry["path"].is_file():
             content = entry["path"].read_bytes()
             width, height = struct.unpack(">II", content[16:24])  # where each PNG says so
             uri = "data:image/png;base64," + base64.b64encode(content).decode()

@@ -298,7 +298,10 @@ def make_provenance(unblind=False):
             "luminosity": 139.0,
             "unblind": unblind,
             "allow_loss": 0.0,
-            "plots": {"models": {"DH": "Dark Higgs", "LV": "Light vector", "EFT": "Effective theory"}},
+            "plots": {
+                "models": {"DH": "Dark Higgs", "LV": "Light vector", "EFT": "Effective theory"},
+                "processes": {"ttbar": {"title": r"$t\bar{t}$"}},
+            },
             "model": {
                 "channels": {"SR3_mm": {"histogram": "mll"}},
                 "luminosity_uncertainty": 0.017,
