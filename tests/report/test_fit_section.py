@@ -69,7 +69,7 @@ def test_every_picture_of_a_fit(found, tmp_path):
     stack = pictures["fit/postfit_SR"].plot
     assert stack.data.tolist() == [95.0, 55.0]
     np.testing.assert_allclose(stack.before, [90.0, 30.0])  # without signal
-    assert [each.title for each in stack.backgrounds] == ["top", "ZZ", "signal, fitted"]
+    assert [each.title for each in stack.backgrounds] == ["top", "zz", "signal, fitted"]
     np.testing.assert_allclose(stack.total.sum(), found.yields["SR"].postfit.total)
     assert not any("signal" in each.title for each in pictures["fit/postfit_CR"].plot.backgrounds)
     chosen = list(fit_pictures(found, run, {"pulls", "scan"}))
