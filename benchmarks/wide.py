@@ -113,7 +113,7 @@ def opening(path: Path, rounds: int) -> None:
     def ours() -> None:
         forget_handle(str(path))
         handle = open_handle(str(path))
-        if handle.reader.places(handle.catalog.part(COLUMNS).sources) is None:  # type: ignore[attr-defined]
+        if not handle.reader.places(handle.catalog.part(COLUMNS).sources):  # type: ignore[attr-defined]
             sys.exit("wide: a column is left to uproot; no ratio is printed.")
 
     def uproots() -> None:

@@ -14,7 +14,7 @@ import uproot
 
 from colonnade.errors import InputError
 from colonnade.events import baskets, inspect_file, read_events
-from colonnade.events.baskets import plain_branch
+from colonnade.events.root import RootFile, TTreeReader
 
 COMPRESSIONS = [None, uproot.ZLIB(1), uproot.LZ4(4), uproot.LZMA(1), uproot.ZSTD(5)]
 
@@ -34,15 +34,15 @@ def test_every_compression(rewrite: Callable[..., str], compression: object, thr
 
 
 def test_what_is_read_here_and_what_is_left_to_uproot(made: str, shared_data: Path) -> None:
-    tree = uproot.open(made)["Events"]
+    tree = TTreeReader(RootFile(made), "Events")
     for name, jagged in (("Muon_pt", True), ("Muon_tightId", True), ("event", False), ("nMuon", False)):
-        branch = plain_branch(tree[name])
-        assert branch is not None
+        (branch,) = tree.places([name])
         assert branch.jagged == jagged
-    flat = uproot.open(shared_data / "atlas_open_data" / "data_A.4lep.root")["mini"]
-    assert plain_branch(flat["lep_n"]) is not None
+    flat = TTreeReader(RootFile(str(shared_data / "nanoaod" / "nano_dy.root")), "Events")
+    assert flat.places(["nMuon"])
+    flat = TTreeReader(RootFile(str(shared_data / "atlas_open_data" / "data_A.4lep.root")), "mini")
     # a vector has a header in front of each event's values
-    assert plain_branch(flat["lep_pt"]) is None
+    assert not flat.places(["lep_pt"])
 
 
 def test_a_basket_of_several_blocks(tmp_path: Path) -> None:
@@ -60,9 +60,7 @@ def test_a_basket_of_several_blocks(tmp_path: Path) -> None:
 def test_baskets_inside_the_trees_own_record(shared_data: Path) -> None:
     source = inspect_file(str(shared_data / "atlas_open_data" / "data_B.4lep.root"))
     tree = uproot.open(source.path)["mini"]
-    branch = plain_branch(tree["met_et"])
-    assert branch is not None
-    assert len(branch.embedded) == 1
+    assert len(tree["met_et"].embedded_baskets) == 1
     expected = tree["met_et"].array(entry_start=3, entry_stop=150) / np.float32(1000)
     for _ in range(2):
         assert ak.all(read_events(source, 3, 150, ("MET_pt",), {}).MET.pt == expected)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ import uproot
 from colonnade.errors import ColonnadeError
 from colonnade.events import inspect_file, read_events
 from colonnade.events import root as trees
-from colonnade.events.header import TreeHeader, UnknownLayoutError, read_directory, unpack_key
+from colonnade.events.header import TreeHeader, UnknownLayoutError, unpack_key
 from colonnade.events.root import RootFile, TTreeReader
 from colonnade.events.uproot_inside import unpack
 from colonnade.faults import TransientInputError
@@ -72,25 +71,21 @@ def test_every_branch_of_every_real_file(shared_data: Path, file: str) -> None:
 
 def test_a_wide_file_is_opened_without_uproot(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any, **__: Any) -> None:
-        pytest.fail("uproot opened the file")
+        pytest.fail("uproot opened the tree")
 
     monkeypatch.setattr(trees.uproot, "open", refused)
+    monkeypatch.setattr(trees.uproot.reading.ReadOnlyKey, "get", refused)
     source = inspect_file(str(shared_data / "nanoaod" / "nano_dy.root"))
     events = read_events(source, 0, source.entries, ("Muon_pt", "Jet_pt", "genWeight", "HLT_IsoMu24"), {})
     assert len(events.Muon.pt) == 40
     assert sum(events.genWeight) == pytest.approx(578762.435546875)
 
 
-def _fetch(path: str) -> Callable[[list[tuple[int, int]]], list[bytes]]:
-    descriptor = os.open(path, os.O_RDONLY)
-    return lambda ranges: [os.pread(descriptor, stop - start, start) for start, stop in ranges]
-
-
 @functools.cache
 def _content(path: str) -> tuple[bytes, int]:
-    fetch = _fetch(path)
-    key = read_directory(fetch).keys["Events"]
-    return unpack_key(key, fetch([(key.seek, key.seek + key.nbytes)])[0]), key.keylen
+    file = RootFile(path)
+    key = file.directory.key("Events")
+    return unpack_key(key, file.fetch([(key.fSeekKey, key.fSeekKey + key.fNbytes)])[0]), key.fKeylen
 
 
 def test_every_cut_of_a_header_is_noticed(made: str) -> None:

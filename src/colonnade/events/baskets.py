@@ -23,8 +23,8 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import uproot
 
+from colonnade.events.source import overlapping
 from colonnade.events.uproot_inside import DamagedError, unpack
 
 #: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle
@@ -75,7 +75,11 @@ class _Basket:
         return stops
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+#: Of each branch the basket that the last entry range ended in, and its number: the next range will begin there.
+Kept = dict[str, tuple[int, _Basket]]
+
+
+@dataclasses.dataclass(frozen=True)
 class PlainBranch:
     """A branch with one number per event, or any number of them per event.
 
@@ -84,77 +88,36 @@ class PlainBranch:
     name
         The branch.
     stored
-        Type of the numbers in the file.
+        Type of the numbers in the file, as NumPy writes it.
     jagged
         Whether there is any number of them per event.
     starts
         The first event of each basket, and after the last one the number of events.
     ranges
         Where each basket starts and stops in the file.
-    embedded
-        The baskets after those, which small or unfinished files keep in the tree's own record, by number.
     counter
         The branch that says how many values each event has, where the tree's header names one.
-    kept
-        The basket that the last entry range ended in, as the next one will begin there.
     """
 
     name: str
-    stored: np.dtype[Any]
+    stored: str
     jagged: bool
-    starts: npt.NDArray[np.int64]
+    starts: tuple[int, ...]
     ranges: tuple[tuple[int, int], ...]
-    embedded: dict[int, _Basket] = dataclasses.field(default_factory=dict)
     counter: str | None = None
-    kept: list[tuple[int, _Basket]] = dataclasses.field(default_factory=list)
 
     @property
     def native(self) -> np.dtype[Any]:
         """Type of the numbers in memory."""
-        return self.stored.newbyteorder("=")
+        return np.dtype(self.stored).newbyteorder("=")
 
     def overlapping(self, start: int, stop: int) -> range:
         """Return the baskets that hold events of a range."""
-        first = int(np.searchsorted(self.starts, start, side="right")) - 1
-        last = int(np.searchsorted(self.starts, stop, side="left"))
-        return range(max(first, 0), min(last, len(self.ranges) + len(self.embedded)))
-
-
-def plain_branch(branch: Any) -> PlainBranch | None:
-    """Return what is needed to read a branch here, or None if it is left to uproot."""
-    interpretation = branch.interpretation
-    jagged = isinstance(interpretation, uproot.AsJagged)
-    if jagged and interpretation.header_bytes:
-        return None
-    numbers = interpretation.content if jagged else interpretation
-    if type(numbers) is not uproot.AsDtype or numbers.from_dtype.shape or numbers.from_dtype.names:
-        return None
-    if len(branch.entry_offsets) != branch.num_baskets + 1 or numbers.to_dtype != numbers.from_dtype.newbyteorder("="):
-        return None
-    count = branch.num_baskets - len(branch.embedded_baskets)
-    seeks = branch.member("fBasketSeek")[:count].tolist()
-    sizes = [branch.basket_compressed_bytes(number) for number in range(count)]
-    return PlainBranch(
-        name=branch.name,
-        stored=numbers.from_dtype,
-        jagged=jagged,
-        starts=np.asarray(branch.entry_offsets, dtype=np.int64),
-        ranges=tuple((seek, seek + size) for seek, size in zip(seeks, sizes, strict=True)),
-        embedded={n: _embedded(branch.basket(n)) for n in range(count, branch.num_baskets)},
-    )
-
-
-def _embedded(basket: Any) -> _Basket:
-    """Return a basket that uproot has unpacked."""
-    starts = None if basket.byte_offsets is None else np.asarray(basket.byte_offsets)[:-1]
-    data = np.array(basket.data, np.uint8)
-    # it stays for the next reading, so it is not to be turned into native byte order in place
-    data.flags.writeable = False
-    return _Basket(data, len(data), 0, basket.num_entries, starts)
+        return range(*overlapping(self.starts, start, stop))
 
 
 def read_branch(
-    branch: PlainBranch, start: int, stop: int, take: Callable[[int], _Basket], *, with_offsets: bool
+    branch: PlainBranch, start: int, stop: int, take: Callable[[int], _Basket], kept: Kept, *, with_offsets: bool
 ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[Any]] | None:
     """Unpack an entry range of a branch.
 
@@ -166,6 +129,8 @@ def read_branch(
         The entry range.
     take
         Gives a basket by its number.
+    kept
+        The basket that the entry range ends in is left there, as the next range will begin in it.
     with_offsets
         Whether the caller needs to know where each event's values start.
 
@@ -182,18 +147,18 @@ def read_branch(
     """
     pieces: list[Bytes] = []
     offsets = np.zeros(stop - start + 1, np.int64) if branch.jagged and with_offsets else None
-    size = branch.stored.itemsize
+    size = branch.native.itemsize
     values = 0
     for number in branch.overlapping(start, stop):
         basket = take(number)
         if branch.jagged and basket.byte_starts is None and basket.events:
             return None
-        first = int(branch.starts[number])
+        first = branch.starts[number]
         low, high = max(start - first, 0), min(stop - first, basket.events)
-        if high < basket.events and number not in branch.embedded:
+        if high < basket.events:
             # it stays, so it is not to be turned into native byte order in place
             basket.data.flags.writeable = False
-            branch.kept[:] = [(number, basket)]
+            kept[branch.name] = number, basket
         if branch.jagged:
             begin, end = basket.position(low), basket.position(high)
         else:
@@ -231,7 +196,7 @@ def _key_name(raw: Any, version: int) -> bytes:
 def _unpack(branch: PlainBranch, number: int, raw: Any, others: Collection[str]) -> _Basket:
     """Read a basket's key and unpack its data."""
     begin, end = branch.ranges[number]
-    expected = int(branch.starts[number + 1] - branch.starts[number])
+    expected = branch.starts[number + 1] - branch.starts[number]
     if len(raw) != end - begin or len(raw) < _KEY.size:
         _contradiction(branch, number)
     nbytes, version, objlen, _, keylen, _ = _KEY.unpack_from(raw, 0)
@@ -261,7 +226,7 @@ def _unpack(branch: PlainBranch, number: int, raw: Any, others: Collection[str])
         if len(words) != 4 * (events + 1):
             _contradiction(branch, number)
         byte_starts = words.view(">i4")[1:]
-    elif not branch.jagged and border != events * branch.stored.itemsize:
+    elif not branch.jagged and border != events * branch.native.itemsize:
         _contradiction(branch, number)
     return _Basket(data, border, keylen, events, byte_starts)
 
@@ -305,7 +270,7 @@ def _join(branch: PlainBranch, pieces: list[Bytes], values: int) -> npt.NDArray[
     if len(pieces) == 1 and pieces[0].flags.writeable:
         # a basket's own memory, which nobody else holds
         whole = pieces[0].view(branch.native)
-        if branch.stored != branch.native:
+        if np.dtype(branch.stored) != branch.native:
             whole.byteswap(inplace=True)
         return whole
     output = np.empty(values, branch.native)
@@ -331,6 +296,7 @@ def read_branches(
     start: int,
     stop: int,
     fetch: Fetch,
+    kept: Kept,
     executor: Executor | None = None,
     others: Collection[str] = (),
 ) -> list[Any]:
@@ -338,7 +304,7 @@ def read_branches(
 
     A basket that says it is of one of the `others` is not where the header says, and refused.
     """
-    known = [branch.embedded | dict(branch.kept) for branch, _ in branches]
+    known = [dict([kept[branch.name]]) if branch.name in kept else {} for branch, _ in branches]
     missing = [
         [number for number in branch.overlapping(start, stop) if number not in here]
         for (branch, _), here in zip(branches, known, strict=True)
@@ -353,7 +319,7 @@ def read_branches(
         def take(number: int) -> _Basket:
             return known[index][number] if number in known[index] else _unpack(branch, number, raws[number], others)
 
-        return read_branch(branch, start, stop, take, with_offsets=with_offsets)
+        return read_branch(branch, start, stop, take, kept, with_offsets=with_offsets)
 
     if executor is None:
         return [unpack(index) for index in range(len(branches))]

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import struct
 import threading
 import uuid
 from collections.abc import Hashable, Iterator, Sequence
@@ -19,7 +18,7 @@ from colonnade.errors import InputError, nearest
 from colonnade.events.catalog import Catalog, build_catalog, prefixed
 from colonnade.events.kept import KnownPlaces, Places
 from colonnade.events.paths import forget_connection, is_remote, local_path
-from colonnade.events.root import RNTupleReader, RootFile, TTreeReader
+from colonnade.events.root import RootFile, TTreeReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
 from colonnade.events.source import Reader, SourceFile
 from colonnade.events.tables import CsvReader, ParquetReader, is_csv
@@ -29,11 +28,6 @@ from colonnade.inputs import require_file
 _OPEN_FILES = 8
 #: Events that show which columns belong together, where the file does not say it.
 _SAMPLE = 1000
-#: How a ROOT file starts: "root", fVersion, fBEGIN, fEND (4 bytes, or 8 from version 1000000 on).
-_HEADER = struct.Struct(">4siiq")
-_LARGE = 1_000_000
-_BEGIN = 100
-
 _Stamp = tuple[int, ...] | None
 
 
@@ -142,7 +136,7 @@ def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -
         if isinstance(handle.reader, TTreeReader) and all(name in handle.catalog.columns for name in columns):
             catalog = handle.catalog.part(columns)
             branches = handle.reader.places(catalog.sources)
-            if branches is not None:
+            if branches:
                 known.put(source, columns, Places(catalog, branches))
     _keep(handle, *key, tuple(columns))
     return handle
@@ -174,7 +168,7 @@ def _open(path: str, tree: str | None, schema: str | None, weight: str | None) -
         with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
             reader = ParquetReader(path)
     else:
-        reader, name, notes = _open_root(path, tree, schema)
+        reader, name, notes = _open_root(path, stamp, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
     with translated(f"{path} can't be read", remote=is_remote(path)):
         lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
@@ -242,24 +236,14 @@ def _check_local(path: str) -> None:
             siblings = [entry.name for entry in place.parent.iterdir()] if place.parent.is_dir() else []
             msg = f"{path} does not exist{nearest(place.name, siblings)}."
             raise InputError(msg)
-    size = require_file(place)
-    with translated(f"{path} can't be opened"), place.open("rb") as file:
-        start = file.read(_HEADER.size)
-    if not size:
+    if not require_file(place):
         msg = f"{path} is empty (0 bytes); copy or make it again."
         raise InputError(msg)
+    with translated(f"{path} can't be opened"), place.open("rb") as file:
+        start = file.read(8)
     if not start.startswith((b"root", b"PAR1")) and not is_csv(path):
-        msg = f"{path} is neither a ROOT nor a parquet file, nor is it called .csv: it starts with {start[:8]!r}."
+        msg = f"{path} is neither a ROOT nor a parquet file, nor is it called .csv: it starts with {start!r}."
         raise InputError(msg)
-    if start.startswith(b"root") and len(start) == _HEADER.size:
-        _, version, begin, end = _HEADER.unpack(start)
-        if begin != _BEGIN:
-            msg = f"{path} is no ROOT file, though it starts with 'root'."
-            raise InputError(msg)
-        end = end if version >= _LARGE else end >> 32
-        if size < end:
-            msg = f"{path} is cut short: it has {size} of {end} bytes; copy or make it again."
-            raise InputError(msg)
 
 
 def _is_parquet(path: str) -> bool:
@@ -269,15 +253,16 @@ def _is_parquet(path: str) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _open_root(path: str, tree: str | None, schema: str | None) -> tuple[Reader, str, tuple[str, ...]]:
+def _open_root(path: str, stamp: _Stamp, tree: str | None, schema: str | None) -> tuple[Reader, str, tuple[str, ...]]:
     with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
         file = RootFile(path)
+        if stamp is not None and stamp[1] < file.size:
+            msg = f"{path} is cut short: it has {stamp[1]} of {file.size} bytes; copy or make it again."
+            raise InputError(msg)
         name = _choose(path, tree, schema, list(file.kinds))
-        several = file.directory is not None and name in file.directory.several
+        several = [key.rpartition(";")[0] for key in file.directory.iterkeys()].count(name) > 1
         notes = (f"{path} holds several trees named {name} (cycles); the newest is read.",) if several else ()
-        if file.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple"):
-            return RNTupleReader(file, name), name, notes
-        return TTreeReader(file, name), name, notes
+        return file.reader(name), name, notes
 
 
 def _choose(path: str, tree: str | None, schema: str | None, trees: list[str]) -> str:

@@ -1,41 +1,24 @@
-"""Reading the header of a ROOT file and of a wide TTree: every branch's name, and the rest of those that are wanted.
+"""Reading the header of a wide TTree: every branch's name, and the rest of those that are wanted.
 
 A TTree's header holds, for each of its branches, some six hundred bytes of names, types and places of baskets. Every
 object in it begins with the number of its bytes, so that a branch which nobody asks for can be passed over once its
 name is known. What is not known here (another class, another version, an object within an object) is left to uproot.
 
-Sources: ROOT's reference guide, classes TFile, TKey, TTree, TBranch and TLeaf, https://root.cern/doc/master/, and its
+Sources: ROOT's reference guide, classes TTree, TBranch and TLeaf, https://root.cern/doc/master/, and its
 notes on the file format, https://root.cern/doc/master/classTFile.html
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import struct
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from colonnade.events.baskets import Fetch, PlainBranch, decompress
+from colonnade.events.baskets import PlainBranch, decompress
 from colonnade.events.uproot_inside import DamagedError
-
-#: One request gets the file's header and, nearly always, the record of its outermost directory behind it.
-_FIRST = 2048
-#: fSeekFree, fNbytesFree, nfree, fNbytesName, fUnits, fCompress, fSeekInfo, fNbytesInfo, the UUID's version, the UUID
-_SMALL_FILE = struct.Struct(">4siiiiiiiBiii2x16s")
-_LARGE_FILE = struct.Struct(">4siiqqiiiBiqi2x16s")
-_LARGE = 1_000_000
-#: fVersion, fDatimeC, fDatimeM, fNbytesKeys, fNbytesName, fSeekDir, fSeekParent, fSeekKeys
-_SMALL_DIRECTORY = struct.Struct(">hIIiiiii")
-_LARGE_DIRECTORY = struct.Struct(">hIIiiqqq")
-#: fNbytes, fVersion, fObjlen, fDatime, fKeylen, fCycle, fSeekKey, fSeekPdir
-_SMALL_KEY = struct.Struct(">ihiIhhii")
-_LARGE_KEY = struct.Struct(">ihiIhhqq")
-_LARGE_VERSION = 1000
-_DEPTH = 8
 
 #: What stands between a TTree's bases and its branches, by its version; where it counts its ranges of clusters.
 _TREES = {
@@ -89,149 +72,21 @@ def _checked() -> Iterator[None]:
         raise UnknownLayoutError from error
 
 
-@dataclasses.dataclass(frozen=True)
-class Key:
-    """Where an object lies in a file, and of which class it is."""
-
-    name: str
-    kind: str
-    cycle: int
-    seek: int
-    nbytes: int
-    objlen: int
-    keylen: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Directory:
-    """What a file's header and its directories tell.
-
-    Attributes
-    ----------
-    identity
-        The file's UUID and its size.
-    size
-        In bytes.
-    keys
-        The newest object of each name (``folder/name`` in a folder).
-    several
-        The names that more than one object has.
-    """
-
-    identity: str
-    size: int
-    keys: dict[str, Key]
-    several: frozenset[str]
-
-
-def read_identity(fetch: Fetch) -> tuple[str, int]:
-    """Return a file's UUID with its size, and its size, in one request.
-
-    Raises
-    ------
-    UnknownLayoutError
-        If it does not begin as a ROOT file does.
-    """
-    identity, size, _ = _file(bytes(fetch([(0, _LARGE_FILE.size)])[0]))
-    return identity, size
-
-
-def _file(start: bytes) -> tuple[str, int, int]:
-    """Return a file's identity and size, and where its directory's record is."""
-    if len(start) < _LARGE_FILE.size or not start.startswith(b"root"):
-        raise UnknownLayoutError
-    version = _SMALL_FILE.unpack_from(start)[1]
-    fields = (_LARGE_FILE if version >= _LARGE else _SMALL_FILE).unpack_from(start)
-    begin, end, named = fields[2], fields[3], fields[7]
-    if not 0 < begin < end or not 0 <= named < end:
-        raise UnknownLayoutError
-    return f"{uuid.UUID(bytes=fields[-1])}:{end}", end, begin + named
-
-
-def read_directory(fetch: Fetch) -> Directory:
-    """Read a file's header and its list of keys: two requests, and two more for each level of folders.
-
-    Raises
-    ------
-    UnknownLayoutError
-        If something in them is not as expected.
-    """
-    with _checked():
-        start = bytes(fetch([(0, _FIRST)])[0])
-        identity, size, record = _file(start)
-        if record + _LARGE_DIRECTORY.size > len(start):
-            start = bytes(fetch([(0, record + _LARGE_DIRECTORY.size)])[0])
-        keys: dict[str, Key] = {}
-        several: set[str] = set()
-        folders = [("", start[record:])]
-        for _ in range(_DEPTH):
-            places = [_keys_place(content, size) for _, content in folders]
-            lists = fetch([place for place in places if place is not None])
-            names = [name for (name, _), place in zip(folders, places, strict=True) if place is not None]
-            found = [
-                key for name, content in zip(names, lists, strict=True) for key in _keys(bytes(content), name, size)
-            ]
-            below = [key for key in found if key.kind.startswith("TDirectory")]
-            for key in found:
-                other = keys.setdefault(key.name, key)
-                if other is not key:
-                    several.add(key.name)
-                    keys[key.name] = max(key, other, key=lambda one: one.cycle)
-            if not below:
-                return Directory(identity, size, keys, frozenset(several))
-            begins = [key.seek + key.keylen for key in below]
-            contents = fetch([(begin, begin + _LARGE_DIRECTORY.size) for begin in begins])
-            folders = [(f"{key.name}/", bytes(content)) for key, content in zip(below, contents, strict=True)]
-    raise UnknownLayoutError
-
-
-def _keys_place(record: bytes, size: int) -> tuple[int, int] | None:
-    """Return where a directory's keys are listed; None where it has none."""
-    version = int.from_bytes(record[:2], "big", signed=True)
-    fields = (_LARGE_DIRECTORY if version > _LARGE_VERSION else _SMALL_DIRECTORY).unpack_from(record)
-    nbytes, seek = fields[3], fields[7]
-    if not nbytes:
-        return None
-    if nbytes < 0 or not 0 < seek < seek + nbytes <= size:
-        raise UnknownLayoutError
-    return seek, seek + nbytes
-
-
-def _keys(content: bytes, folder: str, size: int) -> list[Key]:
-    position = _SMALL_KEY.unpack_from(content)[4]
-    (count,) = struct.unpack_from(">i", content, position)
-    position += 4
-    if not 0 <= count * _SMALL_KEY.size <= len(content):
-        raise UnknownLayoutError
-    found = []
-    for _ in range(count):
-        version = int.from_bytes(content[position + 4 : position + 6], "big", signed=True)
-        layout = _LARGE_KEY if version > _LARGE_VERSION else _SMALL_KEY
-        nbytes, _, objlen, _, keylen, cycle, seek, _ = layout.unpack_from(content, position)
-        kind, after = _text(content, position + layout.size)
-        name, after = _text(content, after)
-        _, position = _text(content, after)
-        if min(nbytes, objlen, keylen) < 0 or keylen > nbytes or not 0 < seek <= seek + nbytes <= size:
-            raise UnknownLayoutError
-        found.append(Key(folder + name, kind, cycle, seek, nbytes, objlen, keylen))
-    return found
-
-
-def unpack_key(key: Key, raw: Any) -> bytes:
-    """Return an object's bytes from those of its record in the file.
+def unpack_key(key: Any, raw: Any) -> bytes:
+    """Return an object's bytes from those of its record in the file; the key is uproot's.
 
     Raises
     ------
     DamagedError
         If the record is not what its key says.
     """
-    if len(raw) != key.nbytes or _SMALL_KEY.unpack_from(raw)[0] != key.nbytes:
-        msg = f"the record of {key.name} is not where the file's list of keys says"
+    if len(raw) != key.fNbytes or int.from_bytes(raw[:4], "big") != key.fNbytes:
+        msg = f"the record of {key.fName} is not where the file's list of keys says"
         raise DamagedError(msg)
-    body = memoryview(raw)[key.keylen :]
-    if len(body) == key.objlen:
+    body = memoryview(raw)[key.fKeylen :]
+    if len(body) == key.fObjlen:
         return bytes(body)
-    return bytes(decompress(key.name, body, key.objlen))
+    return bytes(decompress(key.fName, body, key.fObjlen))
 
 
 def _text(content: bytes, position: int) -> tuple[str, int]:
@@ -460,8 +315,8 @@ def _plain(
     count = min(int(empty[0]) if len(empty) else len(seeks), written)
     if not 0 <= count < len(starts):
         return None
-    first = starts[: count + 1].astype(np.int64)
-    if first[0] or first[-1] != entries or np.any(np.diff(first) < 0):
+    first = starts[: count + 1].tolist()
+    if first[0] or first[-1] != entries or first != sorted(first):
         return None
     if np.any(sizes[:count] <= 0) or np.any(seeks[:count] <= 0):
         msg = f"the places of the baskets of {name} can't be right, so the file is damaged; copy or make it again"
@@ -470,9 +325,9 @@ def _plain(
     places = zip(seeks[:count].tolist(), sizes[:count].tolist(), strict=True)
     return PlainBranch(
         name=name,
-        stored=dtype,
+        stored=dtype.str,
         jagged=counter is not None,
-        starts=first,
+        starts=tuple(first),
         ranges=tuple((seek, seek + size) for seek, size in places),
         counter=counter,
     )

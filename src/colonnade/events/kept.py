@@ -13,19 +13,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import mmap
 import os
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from colonnade.events.baskets import PlainBranch
-from colonnade.events.catalog import Catalog, Column, Group
+from colonnade.events.catalog import Catalog
 from colonnade.events.source import Raw, SourceFile
 from colonnade.store import Store
 
@@ -35,8 +34,6 @@ _MAGIC = b"column 1"
 _KINDS = "biuf"
 #: bytes of places on disk, above which the least recently used go
 _LIMIT = 2 * 10**9
-#: what is kept of a branch
-_OF_BRANCH = ("name", "stored", "jagged", "starts", "ranges", "counter")
 _LIBRARIES = ("awkward", "numpy", "pyarrow", "uproot")
 
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
@@ -155,7 +152,12 @@ class Places:
     """
 
     catalog: Catalog
-    branches: Mapping[str, PlainBranch]
+    branches: tuple[PlainBranch, ...]
+
+
+@functools.cache
+def _as_json() -> TypeAdapter[Places]:
+    return TypeAdapter(Places)
 
 
 @dataclasses.dataclass
@@ -185,26 +187,15 @@ class KnownPlaces:
         except OSError:
             return None
         self.store.use(key)
-        content = json.loads(text)
-        groups = {group["name"]: Group(**_tuples(group)) for group in content["groups"]}
-        catalog = Catalog(
-            source.schema,
-            {column["name"]: Column(**_tuples(column)) for column in content["columns"]},
-            groups,
-            more=source.columns | frozenset(content["others"]),
-            others=tuple(content["others"]),
-        )
-        return Places(catalog, {branch["name"]: _branch(branch) for branch in content["branches"]})
+        places = _as_json().validate_json(text)
+        names = source.columns | frozenset(places.catalog.others)
+        return dataclasses.replace(places, catalog=dataclasses.replace(places.catalog, more=names))
 
     def put(self, source: SourceFile, columns: Sequence[str], places: Places) -> None:
         """Keep the places of a file's columns."""
-        content = {
-            "columns": [dataclasses.asdict(column) for column in places.catalog.columns.values()],
-            "groups": [dataclasses.asdict(group) for group in places.catalog.groups.values()],
-            "others": places.catalog.others,
-            "branches": [{name: getattr(branch, name) for name in _OF_BRANCH} for branch in places.branches.values()],
-        }
-        text = json.dumps(content, default=_as_json).encode()
+        # the names of all other columns are known of the file
+        catalog = dataclasses.replace(places.catalog, more=frozenset())
+        text = _as_json().dump_json(dataclasses.replace(places, catalog=catalog))
         digest = hashlib.blake2b(text, digest_size=16).hexdigest().encode()
         self.store.put(_places_key(source, columns), digest + b"\n", text)
 
@@ -212,18 +203,3 @@ class KnownPlaces:
 def _places_key(source: SourceFile, columns: Sequence[str]) -> str:
     words = (reading_code(), source.identity, source.size, source.tree, source.schema, source.weight, *columns)
     return hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=20).hexdigest()
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields of a dataclass with tuples where JSON has lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-
-
-def _as_json(value: Any) -> Any:
-    return value.str if isinstance(value, np.dtype) else value.tolist()
-
-
-def _branch(fields: dict[str, Any]) -> PlainBranch:
-    stored, starts = np.dtype(fields["stored"]), np.asarray(fields["starts"], dtype=np.int64)
-    ranges = tuple((start, stop) for start, stop in fields["ranges"])
-    return PlainBranch(**{**fields, "stored": stored, "starts": starts, "ranges": ranges})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-import dataclasses
 import os
+import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -16,13 +15,17 @@ import numpy as np
 import uproot
 
 from colonnade.errors import InputError
-from colonnade.events.baskets import PlainBranch, keep_freed_memory, plain_branch, read_branches
-from colonnade.events.header import Directory, TreeHeader, UnknownLayoutError, read_directory, read_identity, unpack_key
+from colonnade.events.baskets import Fetch, Kept, PlainBranch, keep_freed_memory, read_branches
+from colonnade.events.header import TreeHeader, UnknownLayoutError, unpack_key
 from colonnade.events.paths import fetch_remote, is_remote, local_path, storage_options
-from colonnade.events.source import Raw, Reader, split_form, to_raw
+from colonnade.events.source import Raw, Reader, overlapping, split_form, to_raw
 from colonnade.events.uproot_inside import check_pages, tell_childless
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
+#: One request gets the file's header and, nearly always, the record of its outermost directory behind it.
+_FIRST = 2048
+#: How the key of a form ends whose values are the lengths of lists.
+_COUNTS = "-cardinality"
 T = TypeVar("T")
 
 
@@ -45,6 +48,22 @@ class _Kept:
         # found there from now on, before this descriptor is
         found = owner.__dict__[self._compute.__name__] = self._compute(owner)
         return found
+
+
+class _Ranges(threading.local):
+    """What uproot asks of a file-like object, by requests of ranges; each thread has a position of its own."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._position = 0
+
+    def seek(self, position: int) -> None:
+        """Go to where the next bytes are read."""
+        self._position = position
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes."""
+        return bytes(self._fetch([(self._position, self._position + size)])[0])
 
 
 class RootFile:
@@ -72,12 +91,14 @@ class RootFile:
         return fetch_remote(self.path, ranges)
 
     @kept
-    def directory(self) -> Directory | None:
-        """Give the file's objects; None if only uproot can list them."""
-        try:
-            return read_directory(self.fetch)
-        except UnknownLayoutError:
-            return None
+    def _header(self) -> Any:
+        """Give the file's header as uproot reads it, in one request with the record of its outermost directory."""
+        return uproot.ReadOnlyFile(_Ranges(self.fetch), array_cache=None, use_threads=False, begin_chunk_size=_FIRST)
+
+    @kept
+    def directory(self) -> Any:
+        """Give the file's list of objects, as uproot reads it."""
+        return self._header.root_directory
 
     @kept
     def uproot(self) -> Any:
@@ -86,62 +107,49 @@ class RootFile:
 
     @kept
     def kinds(self) -> dict[str, str]:
-        """Give the class of each tree."""
-        if self.directory is None:
-            found = dict(self.uproot.classnames(cycle=False))
-        else:
-            found = {name: key.kind for name, key in self.directory.keys.items()}
-        return {name: kind for name, kind in found.items() if kind.startswith(_TREES)}
-
-    @kept
-    def _identity(self) -> tuple[str, int]:
-        try:
-            # of the header alone, where the list of objects is not needed
-            known = self.directory if "directory" in self.__dict__ else None
-            return read_identity(self.fetch) if known is None else (known.identity, known.size)
-        except UnknownLayoutError:
-            size = int(self.uproot.file.fEND)
-            return f"{self.uproot.file.uuid}:{size}", size
+        """Give the class of each tree, by its name (``folder/name`` in a folder)."""
+        return {name: kind for name, kind in self.directory.iterclassnames(cycle=False) if kind.startswith(_TREES)}
 
     @property
     def identity(self) -> str:
         """Tells this content from any other: the file's UUID and size."""
-        return self._identity[0]
+        return f"{self._header.uuid}:{self.size}"
 
     @property
     def size(self) -> int:
         """In bytes, as the file's header says it."""
-        return self._identity[1]
+        return int(self._header.fEND)
 
     def header(self, name: str) -> TreeHeader | None:
         """Read the header of a tree; None if that is left to uproot."""
-        key = self.directory.keys.get(name) if self.directory is not None else None
-        if key is None or not key.kind.startswith("TTree"):
+        key = self.directory.key(name)
+        if not key.fClassName.startswith("TTree"):
             return None
         if name not in self._records:
-            assert self.directory is not None  # noqa: S101 - it gave the key
             # the Runs tree comes with the first one, so that it costs a server no request of its own
-            keys = [key, *(other for place, other in self.directory.keys.items() if place == "Runs" != name)]
-            records = self.fetch([(one.seek, one.seek + one.nbytes) for one in keys])
-            self._records.update(zip((one.name for one in keys), records, strict=True))
+            keys = {name: key} | ({"Runs": self.directory.key("Runs")} if "Runs" in self.kinds else {})
+            places = [(one.fSeekKey, one.fSeekKey + one.fNbytes) for one in keys.values()]
+            if any(not 0 < begin < end <= self.size for begin, end in places):
+                return None
+            self._records.update(zip(keys, self.fetch(places), strict=True))
         try:
-            return TreeHeader(unpack_key(key, self._records.pop(name)), key.keylen)
+            return TreeHeader(unpack_key(key, self._records.pop(name)), key.fKeylen)
         except UnknownLayoutError:
             return None
 
+    def reader(self, name: str) -> Reader:
+        """Open a tree, or an RNTuple."""
+        rntuple = self.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple")
+        return RNTupleReader(self, name) if rntuple else TTreeReader(self, name)
+
     @kept
-    def runs(self) -> TTreeReader | None:
+    def runs(self) -> Reader | None:
         """Give the ``Runs`` tree, if there is one."""
-        return TTreeReader(self, "Runs") if self.kinds.get("Runs", "").startswith("TTree") else None
+        return self.reader("Runs") if "Runs" in self.kinds else None
 
     def total(self, name: str) -> float | None:
         """Sum a branch of the ``Runs`` tree; None where there is none."""
-        if "Runs" not in self.kinds:
-            return None
-        if self.runs is None:
-            runs = self.uproot["Runs"]
-            return float(np.sum(runs[name].array(library="np"), dtype=np.float64)) if name in runs.keys() else None  # noqa: SIM118
-        if name not in self.runs.names:
+        if self.runs is None or name not in self.runs.names:
             return None
         raw = self.runs.read([name], 0, self.runs.entries)[name]
         return float(np.sum(np.asarray(raw.content), dtype=np.float64))
@@ -160,15 +168,16 @@ class TTreeReader(Reader):
         The branches that are wanted, where they are known already: then the tree is not looked at.
     """
 
-    def __init__(self, file: RootFile, name: str, known: Mapping[str, PlainBranch] | None = None) -> None:
+    def __init__(self, file: RootFile, name: str, known: Sequence[PlainBranch] = ()) -> None:
         keep_freed_memory()
         self.file = file
         self._name = name
-        self._plain: dict[str, PlainBranch | None] = dict(known or {})
+        self._plain: dict[str, PlainBranch | None] = {branch.name: branch for branch in known}
+        self._kept: Kept = {}
         self._header = None if known else file.header(name)
         if known:
-            self.entries = int(next(iter(known.values())).starts[-1])
-            self.names: tuple[str, ...] = tuple(known)
+            self.entries = known[0].starts[-1]
+            self.names: tuple[str, ...] = tuple(self._plain)
         elif self._header is None:
             self.entries = int(self._tree.num_entries)
             self.names = tuple(self._branches)
@@ -231,9 +240,9 @@ class TTreeReader(Reader):
         raws: dict[str, Raw] = {}
         found = {name: branch for name in names if (branch := self._find(name)) is not None}
         for name, branch in found.items():
-            self._require(name, int(branch.starts[-1]))
+            self._require(name, branch.starts[-1])
         plain = [(branch, name not in without_offsets) for name, branch in found.items()]
-        results = read_branches(plain, start, stop, self.file.fetch, executor, self._present)
+        results = read_branches(plain, start, stop, self.file.fetch, self._kept, executor, self._present)
         for name, result in zip(found, results, strict=True):
             if result is not None:
                 raws[name] = Raw(*result)
@@ -242,24 +251,15 @@ class TTreeReader(Reader):
             raws.update(self._read_others(others, start, stop, executor))
         return raws
 
-    def places(self, names: Collection[str]) -> dict[str, PlainBranch] | None:
-        """Return where the baskets of branches are; None if some of them are left to uproot."""
-        found = {name: branch for name in names if (branch := self._find(name)) is not None and not branch.embedded}
-        alike = all(int(branch.starts[-1]) == self.entries for branch in found.values())
-        return (
-            {name: dataclasses.replace(branch, kept=[]) for name, branch in found.items()}
-            if (found and alike and len(found) == len(names))
-            else None
-        )
+    def places(self, names: Collection[str]) -> tuple[PlainBranch, ...]:
+        """Return where the baskets of branches are; of none if some of them are left to uproot."""
+        found = tuple(branch for name in names if (branch := self._find(name)) is not None)
+        whole = len(found) == len(names) and all(branch.starts[-1] == self.entries for branch in found)
+        return found if whole else ()
 
     def _find(self, name: str) -> PlainBranch | None:
         if name not in self._plain:
-            plain = None if self._header is None else self._header.branch(name)
-            if plain is None:
-                # of what uproot can't interpret it will say so when it is read
-                with contextlib.suppress(Exception):
-                    plain = plain_branch(self._branches[name])
-            self._plain[name] = plain
+            self._plain[name] = None if self._header is None else self._header.branch(name)
         return self._plain[name]
 
     def _require(self, name: str, entries: int) -> None:
@@ -282,18 +282,6 @@ class TTreeReader(Reader):
         return raws
 
 
-@dataclasses.dataclass(frozen=True)
-class _Plain:
-    """A field with one number per event, or any number of them per event."""
-
-    #: the RNTuple column with the values, or with the offsets whose differences are the values
-    values: int
-    #: the RNTuple column with the offsets, if there is any number of values
-    offsets: int | None
-    #: whether the values are the lengths of lists
-    cardinality: bool
-
-
 class RNTupleReader(Reader):
     """An RNTuple of an open ROOT file.
 
@@ -306,7 +294,7 @@ class RNTupleReader(Reader):
 
     Notes
     -----
-    Clusters are unpacked as a whole: those of the last entry range are kept for the next one in them.
+    Clusters are unpacked as a whole: what was read of the last ones is kept for the next entry range in them.
     """
 
     def __init__(self, file: RootFile, name: str) -> None:
@@ -320,87 +308,41 @@ class RNTupleReader(Reader):
         self._fields = {
             field.name.replace(":", "."): field for field in ntuple.fields if not field.name.startswith("_")
         }
-        self._plain: dict[str, _Plain | None] = {}
-        self._starts = np.array(
-            [cluster.num_first_entry for cluster in ntuple.cluster_summaries] + [ntuple.num_entries], np.int64
-        )
-        self._kept: tuple[tuple[int, int], dict[int, Any]] = ((0, 0), {})
+        starts = [cluster.num_first_entry for cluster in ntuple.cluster_summaries]
+        self._starts = [*starts, ntuple.num_entries]
+        self._last: tuple[Any, Any] = (None, None)
         self.entries = int(ntuple.num_entries)
         self.names: tuple[str, ...] = tuple(self._fields)
         self.size, self.identity = file.size, file.identity
 
     def form(self, name: str) -> tuple[bool, Any]:
         """Return whether a field is jagged, and the awkward form of its values."""
-        return split_form(self._ntuple.field_form(self._fields[name].field_id, [name]))
+        return split_form(self._form(name))
+
+    def _form(self, name: str) -> Any:
+        return self._ntuple.field_form(self._fields[name].field_id, [name])
 
     def counter(self, name: str, supposed: str | None = None) -> str | None:  # noqa: ARG002 - no name tells it
         """Return the RNTuple column with the offsets of a field's lists, or whose differences are its values."""
-        plain = self._find(name)
-        if plain is None:
-            return None
-        number = plain.values if plain.cardinality else plain.offsets
-        return None if number is None else f"column {number}"
+        form = self._form(name)
+        key: str = form.form_key
+        counts = isinstance(form, ak.forms.ListOffsetForm) or key.endswith(_COUNTS)
+        return key.removesuffix(_COUNTS) if counts else None
 
     def read(self, names: Sequence[str], start: int, stop: int, **_: Any) -> Mapping[str, Raw]:
         """Read fields of an entry range in one call."""
-        raws = {}
-        others = []
-        for name in names:
-            plain = self._find(name)
-            if plain is None:
-                others.append(name)
-            else:
-                raws[name] = self._read_plain(plain, start, stop)
-        if others:
-            wanted = {self._fields[name].field_id for name in others}
-            arrays = self._ntuple.arrays(
-                filter_field=lambda field: field.field_id in wanted, entry_start=start, entry_stop=stop
+        first, last = overlapping(self._starts, start, stop)
+        key = (tuple(names), first, last)
+        if self._last[0] != key:
+            wanted = {self._fields[name].field_id for name in names}
+            self._last = (
+                key,
+                self._ntuple.arrays(
+                    filter_field=lambda field: field.field_id in wanted,
+                    entry_start=self._starts[first],
+                    entry_stop=self._starts[last],
+                ),
             )
-            raws.update((name, to_raw(arrays.layout.content(self._fields[name].name))) for name in others)
-        return raws
-
-    def _find(self, name: str) -> _Plain | None:
-        if name not in self._plain:
-            form = self._ntuple.field_form(self._fields[name].field_id, [name])
-            self._plain[name] = _plain(form, self._ntuple)
-        return self._plain[name]
-
-    def _read_plain(self, plain: _Plain, start: int, stop: int) -> Raw:
-        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
-        last = max(int(np.searchsorted(self._starts, stop, side="left")), first)
-        last = min(last, len(self._starts) - 1)
-        low, high = start - int(self._starts[first]), stop - int(self._starts[first])
-        if plain.offsets is None and not plain.cardinality:
-            return Raw(None, self._column(plain.values, first, last)[low:high])
-        number = plain.values if plain.offsets is None else plain.offsets
-        offsets = self._column(number, first, last)[low : high + 1].astype(np.int64)
-        if plain.offsets is None:
-            return Raw(None, np.diff(offsets))
-        values = self._column(plain.values, first, last)
-        return Raw(offsets - offsets[0], values[offsets[0] : offsets[-1]])
-
-    def _column(self, number: int, first: int, last: int) -> Any:
-        """Return a column of whole clusters; of offsets one more than there are entries."""
-        if self._kept[0] != (first, last):
-            self._kept = (first, last), {}
-        kept = self._kept[1]
-        if number not in kept:
-            kept[number] = self._ntuple.read_cluster_range(number, first, last)
-        return kept[number]
-
-
-def _plain(form: Any, ntuple: Any) -> _Plain | None:
-    """Return where a field's numbers are, or None if it is left to uproot."""
-    offsets = None
-    if isinstance(form, ak.forms.ListOffsetForm):
-        offsets, form = form.form_key, form.content
-    if not isinstance(form, ak.forms.NumpyForm) or form.inner_shape or form.parameter("__array__"):
-        return None
-    keys = [key.split("-") for key in (offsets, form.form_key) if key is not None]
-    if any(key[0] != "column" or key[2:] not in ([], ["cardinality"]) for key in keys):
-        return None
-    numbers = [int(key[1]) for key in keys]
-    # a column that was added after the first entries begins with zeros that uproot fills in
-    if any(ntuple.column_records[number].first_element_index for number in numbers):
-        return None
-    return _Plain(numbers[-1], numbers[0] if offsets is not None else None, len(keys[-1]) == 3)
+        before = self._starts[first]
+        layout = self._last[1].layout[start - before : stop - before]
+        return {name: to_raw(layout.content(self._fields[name].name)) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -151,6 +152,25 @@ class Reader:
     def total(self, name: str) -> float | None:
         """Return the sum of a column of the file's ``Runs`` tree; None where there is none."""
         return None if self.file is None else self.file.total(name)
+
+
+def overlapping(starts: Sequence[int], start: int, stop: int) -> tuple[int, int]:
+    """Return the first and, exclusive, the last of several parts of a table that hold an entry range.
+
+    Parameters
+    ----------
+    starts
+        The first entry of each part, and after the last one the number of entries.
+    start, stop
+        The entry range, stop exclusive.
+
+    Examples
+    --------
+    >>> overlapping([0, 10, 20, 30], 10, 21)
+    (1, 3)
+    """
+    first = max(bisect.bisect_right(starts, start) - 1, 0)
+    return first, min(max(bisect.bisect_left(starts, stop), first), len(starts) - 1)
 
 
 def split_form(form: Any) -> tuple[bool, Any]:

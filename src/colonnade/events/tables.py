@@ -9,6 +9,7 @@ folds can tell events apart.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from colonnade.errors import EventError, InputError
 from colonnade.events.paths import is_remote, storage_options
-from colonnade.events.source import Raw, Reader, to_raw
+from colonnade.events.source import Raw, Reader, overlapping, to_raw
 
 
 class ParquetReader(Reader):
@@ -40,7 +41,8 @@ class ParquetReader(Reader):
         self.entries = int(metadata.num_rows)
         self._schema = self._file.schema_arrow
         self.names: tuple[str, ...] = tuple(self._schema.names)
-        self._starts = np.cumsum([0] + [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+        rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self._starts = list(itertools.accumulate(rows, initial=0))
         self.size, self.identity = _identity(path, metadata)
         # a row group is decoded as a whole: keep the last ones for the next entry range in them
         self._last: tuple[Any, Any] = (None, None)
@@ -77,15 +79,14 @@ class ParquetReader(Reader):
 
     def read(self, names: Sequence[str], start: int, stop: int, **_: Any) -> Mapping[str, Raw]:
         """Read columns of an entry range in one call."""
-        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
-        last = int(np.searchsorted(self._starts, stop, side="left"))
+        first, last = overlapping(self._starts, start, stop)
         key = (tuple(names), first, last)
         if self._last[0] != key:
             # one column at a time afterwards, but read and decoded together
             # an error in one of pyarrow's threads may end the process: it reads on this one
             groups = list(range(first, last))
             self._last = key, self._file.read_row_groups(groups, columns=list(names), use_threads=False)
-        table, before = self._last[1], int(self._starts[first])
+        table, before = self._last[1], self._starts[first]
         return {name: _raw(table.column(name), start - before, stop - before) for name in names}
 
 
