@@ -1,8 +1,8 @@
 """What a coffea processor returns: added by coffea's rules, and written and read without pickle.
 
 An accumulator is nested dictionaries, lists and sets of numbers, arrays, histograms and objects that add. It is taken
-apart into plain data, arrays and histograms, which any tool can read: `accumulator.json` says where each of them
-belongs, arrays are `.npy` files, and histograms are in uhi's serialisation.
+apart into plain data and arrays, which any tool can read: `accumulator.json` says where each of them belongs, arrays
+are `.npy` files, and histograms are in uhi's serialisation.
 """
 
 from __future__ import annotations
@@ -136,8 +136,6 @@ def write_accumulator(value: Any, path: Path | str) -> None:
             stream = io.BytesIO()
             np.save(stream, array, allow_pickle=False)
             storage.write_member(archive, f"{number}.npy", stream.getvalue())
-        for number, histogram in enumerate(parts.histograms):
-            storage.write_histogram(archive, f"histogram{number}", histogram)
 
 
 def load(folder: Path | str, era: str | None = None) -> Any:
@@ -166,10 +164,7 @@ def load(folder: Path | str, era: str | None = None) -> Any:
     if path.name != _FILE or not path.is_file():
         return storage.load(folder, era)
     with open_archive(path, "an accumulator") as archive:
-        names = archive.namelist()
         tree = json.loads(archive.read("accumulator.json"))
-        count = sum(name.removesuffix(".npy").isdigit() for name in names)
-        arrays = [np.load(io.BytesIO(archive.read(f"{number}.npy")), allow_pickle=False) for number in range(count)]
-        count = sum(name.startswith("histogram") and name.endswith(".json") for name in names)
-        histograms = [storage.read_histogram(archive, f"histogram{number}") for number in range(count)]
-        return put_together(Parts(tree, arrays, histograms))
+        places = range(len(archive.namelist()) - 1)
+        arrays = [np.load(io.BytesIO(archive.read(f"{place}.npy")), allow_pickle=False) for place in places]
+        return put_together(Parts(tree, arrays))

@@ -1,4 +1,6 @@
-"""Nested results taken apart into plain data, arrays and histograms, and put together again; without pickle.
+"""Nested results taken apart into plain data and arrays, and put together again; without pickle.
+
+A histogram is the nested dictionaries and arrays of uhi's serialisation.
 
 As bytes, a result is a line of text that names the format, a digest of what follows, the length of a JSON text, that
 text, and the arrays, one after the other. The JSON text is the result taken apart, with the type and shape of each
@@ -25,9 +27,9 @@ import cramjam
 import numpy as np
 
 from colonnade.errors import EventError, InputError
-from colonnade.histograms import Histogram, HistogramSet
+from colonnade.histograms import Histogram, HistogramSet, storage
 
-_MAGIC = b"colonnade result 2\n"
+_MAGIC = b"colonnade result 3\n"
 _DIGEST = 32
 _MARK = "@"
 # modules that may be imported to restore an object of theirs; others must be there already
@@ -42,18 +44,17 @@ class Parts:
     Attributes
     ----------
     tree
-        Plain data for JSON, in which arrays and histograms are replaced by their numbers.
-    arrays, histograms
+        Plain data for JSON, in which arrays are replaced by their numbers.
+    arrays
         What was replaced.
     """
 
     tree: Any
     arrays: list[np.ndarray[Any, Any]]
-    histograms: list[Any]
 
 
 def take_apart(value: Any) -> Parts:
-    """Take an accumulator apart into plain data, arrays and histograms.
+    """Take an accumulator apart into plain data and arrays.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def take_apart(value: Any) -> Parts:
         If it holds anything else, naming the key.
     """
     writer = _Writer()
-    return Parts(writer.write(value, ()), writer.arrays, writer.histograms)
+    return Parts(writer.write(value, ()), writer.arrays)
 
 
 def put_together(parts: Parts, declared: Sequence[Histogram] = ()) -> Any:
@@ -92,7 +93,6 @@ class _Writer:
 
     def __init__(self) -> None:
         self.arrays: list[np.ndarray[Any, Any]] = []
-        self.histograms: list[bh.Histogram] = []
 
     def write(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
@@ -154,8 +154,7 @@ class _Writer:
         kind = _name(type(value))
         if _named(kind) is not type(value):
             self._refuse(value, path)
-        self.histograms.append(value.copy())
-        node: dict[str, Any] = {_MARK: "histogram", "class": kind, "number": len(self.histograms) - 1}
+        node = {_MARK: "histogram", "class": kind, "content": self.write(value._to_uhi_(), path)}
         view = np.asarray(value.view(flow=True))
         names = view.dtype.names or ()
         if len(names) > 2:
@@ -170,11 +169,9 @@ class _Writer:
         node: dict[str, Any] = {_MARK: "object", "class": _name(kind)}
         if isinstance(value, MutableMapping | list | set | frozenset | tuple):
             node["items"] = self._items(value, path)
-        state = {**getattr(value, "__dict__", {})}
-        for base in kind.__mro__:
-            slots = getattr(base, "__slots__", ())
-            names = (slots,) if isinstance(slots, str) else slots
-            state |= {name: getattr(value, name) for name in names if hasattr(value, name) and name != "__dict__"}
+        found: Any = object.__getstate__(value)
+        own, slots = found if isinstance(found, tuple) else (found, None)
+        state = {**(own or {}), **(slots or {})}
         if hasattr(value, "default_factory"):
             factory = state.pop("default_factory", value.default_factory)
             node["factory"] = self.write(factory, path) if isinstance(factory, type | functools.partial) else None
@@ -225,9 +222,11 @@ class _Reader:
         return ak.from_buffers(ak.forms.from_dict(node["form"]), node["length"], buffers)
 
     def _histogram(self, node: Any) -> Any:
-        read = self._parts.histograms[node["number"]]
-        if isinstance(read, dict):
-            read = _required(node["class"])(read)
+        kind = _required(node["class"])
+        if not issubclass(kind, bh.Histogram):
+            msg = f"{node['class']} is no histogram, so it is not restored."
+            raise InputError(msg)
+        read = kind(storage.checked(self.read(node["content"])))
         if "sums" in node:
             view = np.asarray(read.view(flow=True))
             for name, sums in zip(view.dtype.names or (), self._parts.arrays[node["sums"]], strict=True):
@@ -330,13 +329,11 @@ def encode(result: Any) -> bytes:
     """
     try:
         parts = take_apart(result)
-        # in uhi's form, whose arrays join the others
-        histograms = take_apart([histogram._to_uhi_() for histogram in parts.histograms])
     except EventError as error:
         raise TypeError(str(error)) from error
-    arrays = [np.ascontiguousarray(array) for array in (*parts.arrays, *histograms.arrays)]
+    arrays = [np.ascontiguousarray(array) for array in parts.arrays]
     shapes = [[np.lib.format.dtype_to_descr(array.dtype), array.shape] for array in arrays]
-    skeleton = json.dumps([parts.tree, histograms.tree, len(parts.arrays), shapes]).encode()
+    skeleton = json.dumps([parts.tree, shapes]).encode()
     blocks = [len(skeleton).to_bytes(8, "little"), skeleton, *(array.tobytes() for array in arrays)]
     body = bytes(cramjam.zstd.compress(b"".join(blocks), level=1))
     return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body
@@ -364,7 +361,7 @@ def decode(blob: bytes, declared: Sequence[Histogram] = ()) -> Any:
         raise DamagedError(msg)
     plain = memoryview(bytes(cramjam.zstd.decompress(body)))
     place = 8 + int.from_bytes(plain[:8], "little")
-    tree, histograms, count, shapes = json.loads(bytes(plain[8:place]))
+    tree, shapes = json.loads(bytes(plain[8:place]))
     arrays = []
     for description, shape in shapes:
         described = [tuple(field) for field in description] if isinstance(description, list) else description
@@ -372,7 +369,6 @@ def decode(blob: bytes, declared: Sequence[Histogram] = ()) -> Any:
         arrays.append(np.frombuffer(plain, dtype, math.prod(shape), place).reshape(shape).copy())
         place += arrays[-1].nbytes
     try:
-        filled = put_together(Parts(histograms, arrays[count:], []))
-        return put_together(Parts(tree, arrays[:count], filled), declared)
+        return put_together(Parts(tree, arrays), declared)
     except InputError as error:
         raise DamagedError(str(error)) from error

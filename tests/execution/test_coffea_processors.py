@@ -101,8 +101,7 @@ def assert_same(one: Any, other: Any, place: str = "") -> None:
 
 def bits(accumulator: Any) -> Any:
     parts = take_apart(accumulator)
-    histograms = [(str(each.axes), each.view(flow=True).tobytes()) for each in parts.histograms]
-    return parts.tree, [array.tobytes() for array in parts.arrays], histograms
+    return parts.tree, [array.tobytes() for array in parts.arrays]
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)

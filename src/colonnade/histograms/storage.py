@@ -77,19 +77,24 @@ def write_member(archive: zipfile.ZipFile, name: str, content: str | bytes) -> N
 
 
 def read_histogram(archive: zipfile.ZipFile, name: str) -> Any:
-    """Return a histogram of an archive in uhi's serialisation.
+    """Return a histogram of an archive in uhi's serialisation; raises what `checked` does."""
+    from uhi.io import zip as uhi_zip
+
+    return checked(uhi_zip.read(archive, name))
+
+
+def checked(content: Any) -> Any:
+    """Return a histogram in uhi's serialisation as it is.
 
     Raises
     ------
     ValueError
         If its axes have more bins than it has contents: their memory would be taken before that is found.
     """
-    from uhi.io import zip as uhi_zip
-
-    content = uhi_zip.read(archive, name)
     stored = max(np.size(each) for each in content["storage"].values())
     axes = content["axes"]
-    bins = math.prod(int(axis["bins"]) if "bins" in axis else len(axis.get("categories", ())) or 1 for axis in axes)
+    # an axis that grows may have no category yet
+    bins = math.prod(int(axis["bins"]) if "bins" in axis else len(axis.get("categories", "1")) for axis in axes)
     if bins > stored:
         msg = f"its axes have {bins:,} bins, and it holds {stored:,}"
         raise ValueError(msg)
