@@ -192,31 +192,28 @@ def _names(histogram: Any) -> list[str]:
 def _split(histogram: Any, axes: Mapping[str, str]) -> Iterator[tuple[str, hist.Hist]]:
     """Give each process of a histogram."""
     names = _names(histogram)
-    roles: dict[str, int | None] = {}
+    places: list[int | None] = []
     for role, usual in AXES.items():
         wanted = [axes[role]] if role in axes else usual
-        roles[role] = next((names.index(name) for name in wanted if name in names), None)
-        place = roles[role]
+        place = next((names.index(name) for name in wanted if name in names), None)
         if place is not None and not isinstance(histogram.axes[place], bh.axis.StrCategory | bh.axis.IntCategory):
             if role in axes:
                 msg = f"axes.{role} = {axes[role]!r}: this axis has no categories."
                 raise ConfigError(msg)
-            roles[role] = None
+            place = None
+        places.append(place)
+    labels = {
+        role: [_ALL[role]] if place is None else [str(label) for label in histogram.axes[place]]
+        for role, place in zip(AXES, places, strict=True)
+    }
     values = histogram.values(flow=True)
     variances = histogram.variances(flow=True)
     content = np.stack([values, np.abs(values) if variances is None else variances], axis=-1)
-    others = [axis for place, axis in enumerate(histogram.axes) if place not in roles.values()]
-    labels = {}
-    present = [place for place in roles.values() if place is not None]
+    present = [place for place in places if place is not None]
     content = np.moveaxis(content, present, range(len(present)))
-    for position, (role, place) in enumerate(roles.items()):
-        before = (slice(None),) * position
-        if place is None:
-            labels[role] = [_ALL[role]]
-            content = content[(*before, np.newaxis)]
-        else:
-            labels[role] = [str(label) for label in histogram.axes[place]]
-            content = content[(*before, slice(len(labels[role])))]  # without what is in no category
+    content = np.expand_dims(content, [position for position, place in enumerate(places) if place is None])
+    content = content[tuple(slice(len(each)) for each in labels.values())]  # without what is in no category
+    others = [axis for place, axis in enumerate(histogram.axes) if place not in present]
     for place, process in enumerate(labels["process"]):
         part = content[place]
         filled = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import hist
@@ -138,53 +138,65 @@ def _extended(
             say(f"{note[:-1]}{era and f' ({era[4:]})'}.")
 
     for process, one in wanted.items():
+        of_data = one.source == "data"
         for histogram, by_process in histograms.items():
-            estimate = _Estimate(process, one, f"{histogram}{era}", by_process, kinds, blinded, once)
-            if estimate.sources:
+            names = list(by_process)
+            data = [name for name in names if kinds.get(name) == "data"]
+            sources = data if of_data else fnmatch.filter(names, one.source)
+            minus = {name for pattern in one.minus for name in fnmatch.filter(names, pattern)}
+            others = [name for name in names if of_data and kinds.get(name) == "background" and name not in minus]
+            signs = [(by_process[name], 1.0) for name in sources]
+            signs += [(by_process[name], -1.0) for name in names if name in minus]
+            left = {name: by_process[name] for name in others}
+            if sources:
+                estimate = _Estimate(process, one, f"{histogram}{era}", signs, left, blinded if of_data else (), once)
                 made[histogram][process] = estimate.make()
     return made
 
 
+@dataclass(frozen=True)
 class _Estimate:
-    """One background in one histogram."""
+    """One background in one histogram.
 
-    def __init__(
-        self,
-        process: str,
-        settings: DataDrivenSettings,
-        histogram: str,
-        by_process: Mapping[str, hist.Hist],
-        kinds: Mapping[str, str],
-        blinded: Collection[str],
-        say: Callable[[str, str], None],
-    ) -> None:
-        self.process, self.settings, self.histogram, self.say = process, settings, histogram, say
-        self.blinded = blinded if settings.source == "data" else ()
-        of_data = settings.source == "data"
-        self.sources = [
-            filled
-            for name, filled in by_process.items()
-            if (kinds.get(name) == "data" if of_data else fnmatch.fnmatchcase(name, settings.source))
-        ]
-        matched = {name for name in by_process for pattern in settings.minus if fnmatch.fnmatchcase(name, pattern)}
-        self.minus = [by_process[name] for name in by_process if name in matched]
-        self.others = {
-            name: filled
-            for name, filled in by_process.items()
-            if name not in matched and kinds.get(name) == "background" and of_data
-        }
-        both = [*self.sources, *self.minus]
-        self.variations = list(dict.fromkeys(name for filled in both for name in filled.axes["variation"]))
+    Attributes
+    ----------
+    process, settings
+        The background, and how it is made.
+    histogram
+        Its name, for messages.
+    parts
+        What it is made of, and what is subtracted, with a negative sign.
+    others
+        Backgrounds that are not subtracted from data.
+    blinded
+        Regions that are not looked at.
+    say
+        Is told a note, once for each key.
+    """
+
+    process: str
+    settings: DataDrivenSettings
+    histogram: str
+    parts: Sequence[tuple[hist.Hist, float]]
+    others: Mapping[str, hist.Hist]
+    blinded: Collection[str]
+    say: Callable[[str, str], None]
+
+    @property
+    def regions(self) -> list[str]:
+        return list(self.parts[0][0].axes["region"])
+
+    @property
+    def variations(self) -> list[str]:
+        return list(dict.fromkeys(name for filled, _ in self.parts for name in filled.axes["variation"]))
 
     def make(self) -> hist.Hist:
-        like = self.sources[0]
-        self.regions = list(like.axes["region"])
         extra = [f"{self.process}_transfer_{word}" for word in ("up", "down")] if self.settings.method == "abcd" else []
         axes = (
             hist.axis.StrCategory(self.regions, name="region", overflow=False),
             hist.axis.StrCategory([*self.variations, *extra], name="variation", overflow=False),
         )
-        made = hist.Hist(*axes, *like.axes[2:], storage=hist.storage.Weight())
+        made = hist.Hist(*axes, *self.parts[0][0].axes[2:], storage=hist.storage.Weight())
         view = made.view(flow=True)
         for target in self.settings.regions:
             sources = self.settings.sources(target)
@@ -211,9 +223,8 @@ class _Estimate:
 
     def _content(self, region: str) -> _Content:
         """Return what is left of a region for each variation; what does not vary counts with its nominal content."""
-        parts = [(filled, 1.0) for filled in self.sources] + [(filled, -1.0) for filled in self.minus]
         values = variances = np.zeros(())
-        for filled, sign in parts:
+        for filled, sign in self.parts:
             known = list(filled.axes["variation"])
             places = [known.index(name if name in known else "nominal") for name in self.variations]
             view = filled.view(flow=True)[list(filled.axes["region"]).index(region)][places]
@@ -226,10 +237,8 @@ class _Estimate:
             note = f"data_driven.{self.process}: the yield in {region} is negative ({left:.4g}); it is kept."
             self.say(note, f"{self.process} {region} negative")
         for name, filled in self.others.items():
-            regions = list(filled.axes["region"])
-            expected = (
-                float(filled.view(flow=True)[regions.index(region)]["value"][0].sum()) if region in regions else 0.0
-            )
+            here = region in filled.axes["region"]
+            expected = filled[{"region": region, "variation": "nominal"}].sum(flow=True).value if here else 0.0
             if expected:
                 note = (
                     f"data_driven.{self.process}: the process {name} is in {region}, too ({expected:.4g} expected), "

@@ -12,7 +12,6 @@ import atexit
 import contextlib
 import functools
 import hashlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
@@ -20,7 +19,7 @@ import site
 import sys
 import sysconfig
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from colonnade.output import claim_folder
+from colonnade.versions import digest
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,18 @@ class SourceModule:
         """Digest of what the text does: comments, docstrings and layout do not count."""
         return hashlib.sha256(ast.dump(self.nodes[0]).encode()).hexdigest()
 
+    @property
+    def place(self) -> str:
+        """Its path below the folder that it is imported from."""
+        words = self.name.replace(".", "/")
+        return f"{words}/__init__.py" if self.is_package else f"{words}.py"
+
+    def is_here(self) -> bool:
+        """Whether this machine has the same text in the same place."""
+        with contextlib.suppress(OSError):
+            return self.path.endswith(f"/{self.place}") and Path(self.path).read_bytes() == self.text
+        return False
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "nodes"}
 
@@ -80,11 +92,7 @@ class ProjectCode:
     @functools.cached_property
     def digest(self) -> str:
         """Digest of the exact text."""
-        total = hashlib.sha256()
-        for module in self.modules:
-            total.update(f"{module.name}\0{module.path}\0{len(module.text)}\0".encode())
-            total.update(module.text)
-        return total.hexdigest()
+        return digest([[module.name, module.path, module.text.hex()] for module in self.modules])
 
     def meanings(self) -> dict[str, str]:
         """Return the digest of what each module does."""
@@ -105,6 +113,8 @@ def collect_code(processor: Any) -> ProjectCode:
         if name in seen or name == "__main__":
             continue
         seen.add(name)
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
         source = _source(name)
         if source is not None:
             found[name] = source
@@ -154,7 +164,7 @@ def installed_folders() -> list[Path]:
 
 
 def _imported_names(source: SourceModule) -> list[str]:
-    """Return the full names of all that a module's text imports anywhere, and their parents."""
+    """Return the full names of all that a module's text imports anywhere."""
     package = source.name if source.is_package else source.name.rpartition(".")[0]
     names: list[str] = []
     for node in source.nodes:
@@ -169,8 +179,7 @@ def _imported_names(source: SourceModule) -> list[str]:
             names.extend(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
             names.extend(text for argument in node.args[:1] if (text := text_of(argument)))
-    parents = [name[:place] for name in names for place, letter in enumerate(name) if letter == "."]
-    return [name for name in (*names, *parents) if name]
+    return [name for name in names if name]
 
 
 def called(node: ast.Call) -> str:
@@ -183,83 +192,46 @@ def text_of(node: ast.AST) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules that came along with a job, and the namespaces they lie in."""
-
-    def __init__(self, files: dict[str, tuple[str, bool]]) -> None:
-        self._files = files
-
-    def names(self) -> set[str]:
-        """Return the names of the modules and of the namespaces above them."""
-        parts = [name.split(".") for name in self._files]
-        return {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Return where a module's text lies here."""
-        del path, target
-        if fullname in self._files:
-            location, is_package = self._files[fullname]
-            places = [str(Path(location).parent)] if is_package else None
-            return importlib.util.spec_from_file_location(fullname, location, submodule_search_locations=places)
-        inside = [name for name in self._files if name.startswith(f"{fullname}.")]
-        if not inside:
-            return None
-        spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
-        spec.submodule_search_locations = sorted({str(Path(self._files[name][0]).parent) for name in inside})
-        return spec
-
-
 class _Visitors:
     """The modules that came along to this process: which are in place, and what was loaded of the others."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._active = ""
-        self._finder: _Finder | None = None
+        self._active = ProjectCode()
         self._loaded: dict[str, dict[str, ModuleType]] = {}
-        self._files: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._folders: dict[str, list[str]] = {}
 
     def install(self, code: ProjectCode) -> None:
-        digest = code.digest
         with self._lock:
-            if digest == self._active:
+            if code.digest == self._active.digest:
                 return
-            if digest not in self._files:
-                self._files[digest] = self._place(code)
             self._set_aside()
-            sys.modules.update(self._loaded.get(digest, {}))
-            self._finder, self._active = _Finder(self._files[digest]), digest
-            sys.meta_path.insert(0, self._finder)
+            self._active = code
+            if code.digest not in self._folders:
+                self._folders[code.digest] = _place(code)
+            sys.path[:0] = self._folders[code.digest]
+            sys.modules.update(self._loaded.get(code.digest, {}))
+            importlib.invalidate_caches()
 
     def _set_aside(self) -> None:
         """Take the active modules out of the way, keeping them for the next task of their job."""
-        if self._finder is None:
-            return
-        sys.meta_path.remove(self._finder)
-        names = self._finder.names()
-        self._loaded[self._active] = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        for folder in self._folders.get(self._active.digest, ()):
+            sys.path.remove(folder)
+        parts = [module.name.split(".") for module in self._active.modules]
+        names = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
+        self._loaded[self._active.digest] = {name: sys.modules.pop(name) for name in names if name in sys.modules}
 
-    def _place(self, code: ProjectCode) -> dict[str, tuple[str, bool]]:
-        """Return where each text lies on this machine; what is not here already goes to a private folder."""
-        files = {}
-        folder: Path | None = None
-        for module in code.modules:
-            location = Path(module.path)
-            try:
-                here = location.read_bytes() == module.text
-            except OSError:
-                here = False
-            if not here:
-                if folder is None:
-                    folder = _belongings.enter_context(claim_folder("colonnade-code-"))
-                location = folder.joinpath(*module.name.split("."))
-                location = location / "__init__.py" if module.is_package else location.with_suffix(".py")
-                location.parent.mkdir(parents=True, exist_ok=True)
-                location.write_bytes(module.text)
-            files[module.name] = str(location), module.is_package
-        return files
+
+def _place(code: ProjectCode) -> list[str]:
+    """Return the folders that modules are imported from: theirs, if each is here as it was, else a private one."""
+    if all(module.is_here() for module in code.modules):
+        return sorted({module.path.removesuffix(f"/{module.place}") for module in code.modules})
+    folder = _belongings.enter_context(claim_folder("colonnade-code-"))
+    for module in code.modules:
+        location = folder / module.place
+        location.parent.mkdir(parents=True, exist_ok=True)
+        location.write_bytes(module.text)
+    return [str(folder)]
 
 
 _visitors = _Visitors()

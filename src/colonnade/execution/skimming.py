@@ -30,7 +30,7 @@ from colonnade.execution.cache import ResultCache, stamp
 from colonnade.execution.ledger import DatasetLedger, Ledger
 from colonnade.execution.run import run_datasets
 from colonnade.kinematics.collections import mixed
-from colonnade.manifest import Dataset, load_manifest
+from colonnade.manifest import Dataset
 from colonnade.output import write_json
 from colonnade.processor.corrections import countable
 from colonnade.processor.pieces import Chunk
@@ -204,7 +204,6 @@ def write_skims(
     write_json(folder / "datasets.json", entries)
     result.ledger.write(folder / "ledger.json")
     _remove_others(folder, parts)
-    load_manifest(folder / "datasets.json")
     result.ledger.check()
     events = {name: sum(part[2] for part in files) for name, files in parts.parts.items()}
     left_out = sorted({column for files in parts.parts.values() for part in files for column in part[4]})
@@ -220,15 +219,13 @@ def _skimming(processor: Any, folder: Path, regions: Sequence[str], wanted: Skim
 
 def _check_apart(dataset: Dataset, folder: Path) -> None:
     place = os.path.realpath(folder)
-    for path, _ in dataset.expand():
-        if "://" not in path and Path(os.path.realpath(path)).is_relative_to(place):
+    paths = [path for path, _ in dataset.expand() if "://" not in path]
+    for path in (*paths, dataset.folder / "datasets.json"):
+        if Path(os.path.realpath(path)).is_relative_to(place):
             msg = (
                 f"Dataset {dataset.name}: a skim in {folder} would be written over its own input {path}; name another."
             )
             raise ConfigError(msg)
-    if Path(os.path.realpath(dataset.folder)) == Path(place):
-        msg = f"Dataset {dataset.name}: the skim in {folder} would replace the manifest it is read from; name another."
-        raise ConfigError(msg)
 
 
 def _entry(dataset: Dataset, parts: ChunkFiles, ledger: Ledger, folder: Path) -> dict[str, Any]:
