@@ -14,15 +14,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from typing import Any
 
-_WORKER = {
-    # one thread a worker: as many workers as cores share them without getting in each other's way
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    # one heap, not one for each thread that ever was, each with what it once needed
-    "MALLOC_ARENA_MAX": "1",
-}
 _PRELOADED = ["colonnade.execution.preload"]
 
 
@@ -34,7 +25,7 @@ def worker_processes() -> Any:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    with _environment(**_WORKER), undisturbed():
+    with undisturbed():
         forkserver.ensure_running()
     return context
 
@@ -51,21 +42,6 @@ def follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, name="colonnade-parent", daemon=True).start()
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set environment variables that processes started in the block inherit."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

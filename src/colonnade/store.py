@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Store", "StoreReport"]
+__all__ = ["Store"]
 
 import contextlib
 import os
@@ -13,15 +13,6 @@ from pathlib import Path
 
 from colonnade.errors import OutputError
 from colonnade.output import claim, held_alone, sweep
-
-
-@dataclass(frozen=True)
-class StoreReport:
-    """What there is: how many files, of how many bytes, and when the oldest was last used."""
-
-    entries: int
-    size: int
-    oldest: float | None
 
 
 @dataclass
@@ -124,20 +115,16 @@ class Store:
                 removed += status.st_size
         return removed
 
-    def report(self) -> StoreReport:
-        """Return what there is."""
-        statuses = [status for _, status in self._entries()]
-        oldest = min((status.st_mtime for status in statuses), default=None)
-        return StoreReport(len(statuses), sum(status.st_size for status in statuses), oldest)
+    def report(self) -> tuple[int, int]:
+        """Return how many files there are, and how many bytes they have."""
+        sizes = [status.st_size for _, status in self._entries()]
+        return len(sizes), sum(sizes)
 
-    def clear(self) -> int:
-        """Remove every file; return how many there were."""
-        count = 0
+    def clear(self) -> None:
+        """Remove every file."""
         for path, _ in self._entries():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 path.unlink()
-                count += 1
-        return count
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Give every file with its status."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ["code_digest", "digest", "environment", "file_digest", "installed"]
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -32,12 +33,8 @@ def installed(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """Return the versions of Python (without its patch) and of the packages that are installed."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in names:
-        try:
-            text = importlib.metadata.distribution(name).read_text("METADATA") or ""
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        # its head is read here: parsing all of it as a message, with the package's description, takes longer
-        found[name] = next(line[8:].strip() for line in text.splitlines() if line.startswith("Version:"))
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found
 
 

@@ -98,8 +98,6 @@ def sync(mine: Path, theirs: Path, tolerance: float, tree: str | None) -> None:
 @click.option("--clear", is_flag=True, help="Remove all that is kept.")
 def cache(folder: Path | None, *, clear: bool) -> None:
     """Show how many results and columns are kept, or remove them; the next run makes again what it needs."""
-    from datetime import datetime
-
     from colonnade.errors import InputError
     from colonnade.execution.cache import CacheSettings, ResultCache
 
@@ -111,13 +109,8 @@ def cache(folder: Path | None, *, clear: bool) -> None:
         raise InputError(msg)
     cache = ResultCache(found)
     console = Terminal(soft_wrap=True)
+    kept = cache.reports()
     if clear:
-        removed = cache.clear()
-        console.print(f"{found}: removed {removed['results']:,} results, {removed['columns']:,} columns.")
-        return
-    for what, report in cache.reports().items():
-        line = f"{found}: {report.entries:,} {what}, {report.size / 1e6:,.1f} MB"
-        if report.oldest is not None:
-            used = datetime.fromtimestamp(report.oldest).astimezone()
-            line += f", the oldest last used {used:%Y-%m-%d %H:%M}"
-        console.print(f"{line}.")
+        cache.clear()
+    for what, (entries, size) in kept.items():
+        console.print(f"{found}: {'removed ' if clear else ''}{entries:,} {what}, {size / 1e6:,.1f} MB.")

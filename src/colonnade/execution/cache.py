@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -21,7 +19,8 @@ from colonnade.events import KeptColumns, KnownPlaces, SourceFile
 from colonnade.histograms import Histogram
 from colonnade.output import replacing
 from colonnade.serialisation import DamagedError, decode, encode
-from colonnade.store import Store, StoreReport
+from colonnade.store import Store
+from colonnade.versions import digest
 
 _COLUMNS = "columns"
 _PLACES = "places"
@@ -124,21 +123,23 @@ class ResultCache:
         """Remove the least recently used results and columns above their limits; return how many bytes went."""
         return self.store.trim() + (self.columns.store.trim() if self.columns is not None else 0)
 
-    def reports(self) -> dict[str, StoreReport]:
-        """Return what is kept: results, and columns."""
+    def reports(self) -> dict[str, tuple[int, int]]:
+        """Return how many results and columns are kept, and how many bytes they have."""
         return {"results": self.store.report(), "columns": self._kept_columns().report()}
 
-    def clear(self) -> dict[str, int]:
-        """Remove all that is kept, and what is known of files; return how many results and columns there were."""
+    def clear(self) -> None:
+        """Remove all that is kept, and what is known of files."""
         for name in ("files", _PLACES):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        return {"results": self.store.clear(), "columns": self._kept_columns().clear()}
+        self.store.clear()
+        self._kept_columns().clear()
 
     def _kept_columns(self) -> Store:
         return KeptColumns(self.folder / _COLUMNS, 0).store  # this run's settings may not use what another one kept
 
 
-_FORMAT = 2
+# of what is noted about files
+_FORMAT = 3
 
 
 def stamp(path: str) -> list[Any] | None:
@@ -173,65 +174,40 @@ class KnownFiles:
     """
 
     def __init__(self, folder: Path | None, dataset: tuple[str, ...]) -> None:
-        name = hashlib.blake2b("\0".join(dataset).encode(), digest_size=16).hexdigest()
-        self._path = None if folder is None else folder / "files" / f"{name}.json"
-        self._records: dict[str, list[Any]] = {}
-        self._columns: list[frozenset[str]] = []
+        self._path = None if folder is None else folder / "files" / digest(_FORMAT, *dataset)
+        self._records: dict[str, Sequence[Any]] = {}
+        self._columns: list[list[str]] = []
         self._changed = False
-        self._load()
+        if self._path is not None:
+            with contextlib.suppress(OSError, DamagedError):  # it is made anew
+                self._columns, self._records = json.loads(decode(self._path.read_bytes()))
+        self._sets = [frozenset(columns) for columns in self._columns]
 
     def get(self, path: str, asked: Sequence[str | None], seen: list[Any] | None) -> SourceFile | None:
         """Return what is known of a file, opened as it is asked for (tree, schema, weight), with this stamp still."""
-        record = self._records.get(_key(path, asked))
-        if record is None or seen is None or record[0] != seen:
+        stamped, columns, notes, about = self._records.get(_key(path, asked), (None, 0, (), {}))
+        if seen is None or stamped != seen:
             return None
-        _, found_tree, entries, found_schema, identity, size, columns, sumw, weight, notes = record
-        return SourceFile(
-            path, found_tree, entries, found_schema, identity, size, self._columns[columns], sumw, weight, tuple(notes)
-        )
+        return SourceFile(**about, columns=self._sets[columns], notes=tuple(notes))
 
     def put(self, source: SourceFile, asked: Sequence[str | None], seen: list[Any] | None) -> None:
         """Note what opening a file told."""
         if seen is None or self._path is None:
             return
-        if source.columns not in self._columns:
-            self._columns.append(source.columns)
-        fields = dataclasses.astuple(source)[1:-4]
-        columns = self._columns.index(source.columns)
-        record = [seen, *fields, columns, source.sumw, source.weight, list(source.notes)]
+        if source.columns not in self._sets:
+            self._sets.append(source.columns)
+            self._columns.append(sorted(source.columns))
+        about = {name: value for name, value in vars(source).items() if name not in ("columns", "notes")}
+        record = [seen, self._sets.index(source.columns), source.notes, about]
         self._records[_key(source.path, asked)] = record
         self._changed = True
 
     def save(self) -> None:
         """Keep it, whole or not at all; where that is not possible, the next run opens the files again."""
-        if self._path is None or not self._changed:
-            return
-        content = {
-            "format": _FORMAT,
-            "columns": [sorted(columns) for columns in self._columns],
-            "files": self._records,
-        }
-        text = json.dumps(content)
-        with contextlib.suppress(OutputError), replacing(self._path) as temporary:
-            temporary.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
-
-    def _load(self) -> None:
-        if self._path is None:
-            return
-        try:
-            digest, _, text = self._path.read_text(encoding="utf-8").partition("\n")
-        except (OSError, ValueError):
-            return
-        if digest != _digest(text):  # damaged: it is made anew
-            return
-        content = json.loads(text)
-        if content["format"] == _FORMAT:
-            self._columns = [frozenset(columns) for columns in content["columns"]]
-            self._records = content["files"]
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        if self._path is not None and self._changed:
+            content = encode(json.dumps([self._columns, self._records]))
+            with contextlib.suppress(OutputError), replacing(self._path) as temporary:
+                temporary.write_bytes(content)
 
 
 def _key(path: str, asked: Sequence[str | None]) -> str:

@@ -9,8 +9,18 @@ from __future__ import annotations
 
 __all__: list[str] = []
 
+import ctypes
 import importlib
+import os
 import signal
+
+# one thread a worker: as many workers as cores share them without getting in each other's way
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"
+_M_ARENA_MAX = -8
+if hasattr(ctypes.CDLL(None), "mallopt"):
+    # one heap, not one for each thread that ever was, each with what it once needed
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _compile() -> None:
