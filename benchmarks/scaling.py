@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,24 @@ from distributed import Client, LocalCluster
 from colonnade.events import SourceFile
 from colonnade.execution import ResultCache
 from colonnade.execution.cluster import DaskPool
-from colonnade.execution.driver import Assignment, drive
+from colonnade.execution.driver import drive
 from colonnade.execution.identity import chunk_key
-from colonnade.execution.ledger import Ledger, Loss, make_entry
+from colonnade.execution.ledger import Ledger, Loss, Outcome, entry_of
 from colonnade.execution.merging import add
-from colonnade.execution.plan import Plan, make_plan
+from colonnade.execution.plan import Chunk, DatasetPlan, Plan, make_plan
 from colonnade.execution.pools import Done
 from colonnade.execution.progress import NO_PROGRESS
-from colonnade.execution.work import Task
 from colonnade.manifest import Dataset, Metadata
 
 ENTRIES = 100_000  # of a file: 10^10 events in 10^5 files
-COLUMNS = frozenset(f"Collection{number}_property{number % 17}" for number in range(1500))  # as many as NanoAOD has
+COLUMNS = frozenset(
+    {"genWeight", *(f"Collection{number}_property{number % 17}" for number in range(1500))}
+)  # as NanoAOD
 
 
-def inspect(path: str, tree: str | None, schema: str | None) -> SourceFile:  # noqa: ARG001 - the planner's shape
+def inspect(path: str, *_: str | None) -> SourceFile:
     """Make up what opening a file tells."""
-    return SourceFile(path, "Events", ENTRIES, "nanoaod", f"uuid-of-{path}", 2_000_000_000, COLUMNS, 1e9, ())
+    return SourceFile(path, "Events", ENTRIES, "nanoaod", f"uuid-of-{path}", 2_000_000_000, COLUMNS, 1e9)
 
 
 def datasets(folder: Path, files: int, count: int = 20) -> list[Dataset]:
@@ -56,19 +58,13 @@ def datasets(folder: Path, files: int, count: int = 20) -> list[Dataset]:
 class Simulated:
     """So many workers that do nothing; their results are one number."""
 
-    name = "simulated"
-
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.ended: deque[Done] = deque()
 
-    def begin(self, *_: Any) -> list[str]:
-        """Take in nothing."""
-        return []
-
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """End at once."""
-        self.ended.append(Done(tag, nothing(*tasks)))
+        self.ended.append(Done(tag, nothing(*chunks)))
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Add numbers."""
@@ -84,9 +80,6 @@ class Simulated:
         """Return the number."""
         return handle
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def timed(what: str, act: Callable[[], Any]) -> Any:
     """Print how long something takes, and the memory's peak after it."""
@@ -101,50 +94,48 @@ def timed(what: str, act: Callable[[], Any]) -> Any:
 class Empty(DaskPool):
     """Dask workers that do nothing."""
 
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """Send a task without an event in it."""
-        self._submit(tag, "chunk", -self._count, nothing, *tasks)
+        self._submit(tag, "chunk", -self._count, nothing, *chunks)
 
 
-def nothing(*tasks: Task) -> dict[str, float]:
+def nothing(*chunks: Chunk) -> dict[str, float]:
     """Return as little as a result can be."""
-    return {"events": sum(task.stop - task.start for task in tasks), "sumw": 1.0}
+    return {"events": sum(chunk.events for chunk in chunks), "sumw": 1.0}
 
 
-def scheduler(assignments: Sequence[Assignment]) -> None:
+def scheduler(work: Sequence[DatasetPlan]) -> None:
     """Send chunks that take no time, and their additions, through Dask's scheduler to 2,000 threads."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1000, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
-        drive(Empty(client, local=True), assignments, retries=0, progress=NO_PROGRESS)
+        drive(Empty(client, local=True), work, retries=0, progress=NO_PROGRESS)
 
 
 def measure(folder: Path, files: int) -> None:
     """Plan, drive, and write the ledger."""
     wanted = datasets(folder, files)
     memory = folder / "cache"
-    plan: Plan = timed(f"planning {files:,} files that are known", lambda: make_plan(wanted, ENTRIES, memory=memory))
-    assert plan.chunks == files
-    keys = timed(
-        "keys of all chunks", lambda: [[chunk_key("d", d, chunk) for chunk in d.chunks] for d in plan.datasets]
-    )
+    plan = timed(f"planning {files:,} files that are known", lambda: make_plan(wanted, ENTRIES, memory=memory))
+    assert sum(len(dataset.chunks) for dataset in plan) == files
+    work = timed("keys of all chunks", lambda: with_keys(plan))
     cache = ResultCache(memory)
     cache.prepare()
     timed("asking the cache what is kept (nothing)", cache.present)
-    assignments = given(plan, keys)
     outcomes = timed(
-        f"driving {plan.chunks:,} chunks on 2,000 simulated workers",
-        lambda: drive(Simulated(2000), assignments, retries=3, progress=NO_PROGRESS),
+        f"driving {sum(len(dataset.chunks) for dataset in plan):,} chunks on 2,000 simulated workers",
+        lambda: drive(Simulated(2000), work, retries=3, progress=NO_PROGRESS),
     )
     entries = {}
-    for dataset, outcome in zip(plan.datasets, outcomes, strict=True):
+    for dataset, outcome in zip(plan, outcomes, strict=True):
         losses = [
-            Loss(dataset.files[chunk.file].path, chunk.start, chunk.stop, "The server did not answer (tried 4 times).")
+            Loss(chunk.source.path, chunk.start, chunk.stop, "The server did not answer (tried 4 times).")
             for chunk in dataset.chunks[::100]
         ]
         lost = sum(loss.stop - loss.start for loss in losses if loss.stop)
-        entries[dataset.name] = make_entry(dataset, losses, outcome.events - lost, outcome.sumw)
+        result = {"events": outcome.events - lost, "sumw": outcome.sumw}
+        entries[dataset.name] = entry_of(dataset, Outcome(result, tuple(losses)))
     ledger = Ledger(0.1, entries)
     timed("writing the ledger, one file in a hundred lost", lambda: ledger.write(folder / "ledger.json"))
     print(f"{'the ledger':<58} {(folder / 'ledger.json').stat().st_size / 1e6:8.1f} MB")
@@ -152,11 +143,11 @@ def measure(folder: Path, files: int) -> None:
     print(f"{'what is known of the files, on disk':<58} {size / 1e6:8.1f} MB")
 
 
-def given(plan: Plan, keys: Sequence[Sequence[str]]) -> list[Assignment]:
+def with_keys(plan: Plan) -> list[DatasetPlan]:
     """Return the work of a plan."""
     return [
-        Assignment(dataset, dict.fromkeys(range(len(dataset.files)), 0), mine)
-        for dataset, mine in zip(plan.datasets, keys, strict=True)
+        replace(dataset, chunks=[replace(chunk, key=chunk_key("d", chunk)) for chunk in dataset.chunks])
+        for dataset in plan
     ]
 
 
@@ -181,8 +172,7 @@ def main() -> None:
         words = [sys.executable, __file__, "--files", str(options.files), "--measure", name]
         subprocess.run(words, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603 - this script
         few = make_plan(datasets(folder, options.chunks), ENTRIES, memory=folder / "cache", inspect=inspect)
-        work = given(few, [["" for _ in dataset.chunks] for dataset in few.datasets])
-        timed(f"{options.chunks:,} chunks through Dask's scheduler, 2,000 threads", lambda: scheduler(work))
+        timed(f"{options.chunks:,} chunks through Dask's scheduler, 2,000 threads", lambda: scheduler(few))
     print(json.dumps({"cores": os.cpu_count()}))
 
 

@@ -143,8 +143,9 @@ def planning(count: int) -> None:
 
     before = _all_processes()
     plan = make_plan([dataset], 100_000, advance=advance)
-    if plan.chunks != count or len(used) != 1:
-        sys.exit(f"wide: {plan.chunks} chunks of {count} files; no time is printed.")
+    chunks = sum(len(dataset.chunks) for dataset in plan)
+    if chunks != count or len(used) != 1:
+        sys.exit(f"wide: {chunks} chunks of {count} files; no time is printed.")
     each = (used[0] - before) / count
     what = f"planning {count:,} files of {BRANCHES:,} branches, processor time of each"
     report(what, f"{each * 1e3:.0f} ms", f"{each * 1e3:.0f} ms", "<= 50 ms", holds=each <= 0.05)

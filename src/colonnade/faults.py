@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["TransientInputError", "back_off", "chain", "is_transient", "reason", "sentence", "translated", "within"]
+__all__ = [
+    "TransientInputError", "back_off", "chain", "is_transient", "persistently", "reason", "sentence", "translated",
+    "within",
+]  # fmt: skip
 
 import contextlib
 import errno
@@ -215,3 +218,26 @@ def within(seconds: float, what: str, act: Callable[[], T], stop: threading.Even
         msg = f"{what} gave no answer within {seconds:g} s."
         raise TransientInputError(msg)
     return outcome[0]
+
+
+def persistently(
+    seconds: float, what: str, act: Callable[[], T], retries: int, stop: threading.Event | None = None
+) -> T:
+    """Return what a function returns within some seconds, trying again after an error that may pass.
+
+    Parameters
+    ----------
+    seconds, what, act, stop
+        As `within` takes them.
+    retries
+        How often it is tried again; what it raises then is raised.
+    """
+    stop = stop or threading.Event()
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return within(seconds, what, act, stop)
+        except (ColonnadeError, OSError) as error:
+            if attempt > retries or not is_transient(error) or stop.wait(back_off(attempt)):
+                raise

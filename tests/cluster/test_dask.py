@@ -114,7 +114,7 @@ def certificates(folder: Path) -> dict[str, str]:
     return {name: str(folder / f"{name}.pem") for name in ("ca", "cert", "key")}
 
 
-def test_a_cluster_of_processes_with_tls(lab: Any, tell: Tell, tmp_path: Path) -> None:
+def test_a_cluster_of_processes_with_tls(lab: Any, tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.simulate()
     clean = lab.clean()
     folder = tmp_path / "elsewhere"
@@ -127,8 +127,9 @@ def test_a_cluster_of_processes_with_tls(lab: Any, tell: Tell, tmp_path: Path) -
         cluster.scheduler()
         for _ in range(2):
             cluster.worker()
-        tls = {"ca": made["ca"], "certificate": made["cert"], "key": made["key"]}
-        outcome = lab.run("dask", executor={"scheduler": cluster.address, "tls": tls})
+        for name, file in (("CA_FILE", "ca"), ("CLIENT__CERT", "cert"), ("CLIENT__KEY", "key")):
+            monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", made[file])
+        outcome = lab.run("dask", executor={"scheduler": cluster.address})
         assert outcome.code == 0, outcome.said
         assert outcome.bits == clean
         refused = lab.run("dask", cache=False, executor={"scheduler": cluster.address.replace("tls", "tcp")})

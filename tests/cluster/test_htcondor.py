@@ -57,9 +57,8 @@ def test_workers_are_htcondor_jobs(lab: Any, tell: Tell, tmp_path: Path, monkeyp
     batch = {
         "jobs": 1,
         "memory": "1GB",
-        "interface": "lo",
         "folder": str(tmp_path / "batch"),
-        "directives": ["+MaxRuntime = 7200"],
+        "options": {"interface": "lo", "job_extra_directives": {"+MaxRuntime": "7200"}},
     }
     lab.at(100)
     process = lab.start("htcondor", None, executor={"batch": batch})

@@ -126,11 +126,13 @@ def test_workers_are_slurm_jobs(
         "jobs": 2,
         "cores": 1,
         "memory": "1GB",
-        "walltime": "00:10:00",
-        "queue": "short",
-        "interface": "lo",
         "folder": str(lab.root / "batch"),
-        "directives": ["--mem=0"],
+        "options": {
+            "walltime": "00:10:00",
+            "queue": "short",
+            "interface": "lo",
+            "job_extra_directives": ["--mem=0"],
+        },
     }
     lab.at(100)
     process = lab.start("slurm", None, executor={"batch": batch})

@@ -1,5 +1,6 @@
 """A cluster on this machine answers its owner alone."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -22,13 +23,11 @@ for address in (sys.argv[1], sys.argv[1].replace("tls://", "tcp://")):
 
 
 def test_a_stranger_is_refused():
-    pool = open_cluster(ExecutorSettings(kind="dask", workers=1), 1)
-    try:
+    with contextlib.ExitStack() as stack:
+        pool = open_cluster(ExecutorSettings(kind="dask", workers=1), 1, stack)
         address = pool._client.scheduler.address
         assert address.startswith("tls://127.0.0.1")
         command = [sys.executable, "-c", STRANGER, address]
         done = subprocess.run(command, timeout=120, check=False, cwd="/", capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert pool._client.submit(sum, [1, 2]).result(30) == 3
-    finally:
-        pool.close()

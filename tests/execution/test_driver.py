@@ -7,7 +7,6 @@ import operator
 import time
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 
 from colonnade.errors import EventError
 from colonnade.events import SourceFile
-from colonnade.execution.driver import Assignment, drive
+from colonnade.execution.driver import drive
 from colonnade.execution.merging import GROUP, fold
 from colonnade.execution.plan import Chunk, DatasetPlan, FilePlan
 from colonnade.execution.pools import Done
@@ -27,7 +26,6 @@ from colonnade.manifest import Metadata
 class SlowAdder:
     """A pool that is done with a chunk at once, and adds only when it has no chunk to do."""
 
-    name = "slow"
     workers = 3
 
     def __init__(self) -> None:
@@ -58,17 +56,14 @@ class SlowAdder:
         return handle
 
 
-def plans(datasets: int, chunks: int) -> list[Assignment]:
+def plans(datasets: int, chunks: int) -> list[DatasetPlan]:
     source = SourceFile("a.root", "Events", 10 * chunks, "NanoAOD", "identity", 1, frozenset(), 1.0)
     return [
-        Assignment(
-            DatasetPlan(
-                f"d{number}",
-                Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"),
-                [FilePlan(str(Path("a.root")), source)],
-                [Chunk(index, 0, 10 * index, 10 * index + 10) for index in range(chunks)],
-            ),
-            {0: 0},
+        DatasetPlan(
+            f"d{number}",
+            Metadata(process="zll", kind="background", xsec_pb=1.0, sumw="events"),
+            [FilePlan(source.path, source)],
+            [Chunk(f"d{number}", source, 10 * index, 10 * index + 10) for index in range(chunks)],
         )
         for number in range(datasets)
     ]
@@ -92,7 +87,6 @@ def test_results_do_not_pile_up(datasets: int, chunks: int) -> None:
 class Failing:
     """A pool that adds at once, in which some chunks fail: `faults` holds the errors of each, one a try."""
 
-    name = "failing"
     workers = 1
 
     def __init__(self, values: list[float], faults: dict[int, list[BaseException]]) -> None:

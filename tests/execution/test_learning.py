@@ -70,7 +70,7 @@ def test_a_server_that_does_not_answer_at_once_is_asked_again(
         return learn(source, *more)
 
     monkeypatch.setattr(learning, "learn_columns", hesitant)
-    monkeypatch.setattr(learning, "back_off", lambda _: 0.0)
+    monkeypatch.setattr("colonnade.faults.back_off", lambda _: 0.0)
     assert not run(pairs, [simulated()]).ledger.lost
     assert asked == ["zll_0.root"] * 3
 

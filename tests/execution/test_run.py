@@ -135,7 +135,7 @@ def test_a_missing_column_is_found_before_any_worker_starts(
     pairs: Any, simulated: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs.analysis.write_text(pairs.analysis.read_text().replace("events.Muon", "events.Moun"))
-    monkeypatch.setattr("colonnade.execution.run._Run._open", lambda _: pytest.fail("a worker was started"))
+    monkeypatch.setattr("colonnade.execution.run._Run._open", lambda *_: pytest.fail("a worker was started"))
     with pytest.raises(MissingColumnError, match="did you mean Muon"):
         run(pairs, [simulated(sizes=(50,))])
 

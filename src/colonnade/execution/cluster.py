@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import queue
+import os
 import shutil
 import time
 import uuid
@@ -23,10 +23,11 @@ from distributed.security import Security
 from colonnade import versions
 from colonnade.errors import ConfigError
 from colonnade.execution.merging import fold
-from colonnade.execution.pools import Done, WorkersLostError
+from colonnade.execution.plan import Chunk
+from colonnade.execution.pools import Done, Pool, WorkersLostError
 from colonnade.execution.project import ProjectCode
 from colonnade.execution.settings import BatchSettings, ExecutorSettings
-from colonnade.execution.work import Job, Task, pack, process, version_difference
+from colonnade.execution.work import Job, pack, process, version_difference
 from colonnade.output import claim_folder
 from colonnade.processes import undisturbed, worker_processes
 
@@ -54,54 +55,60 @@ _WITHOUT_WORKERS = 120.0
 _ASK_EVERY = 2.0
 
 
-def open_cluster(settings: ExecutorSettings, workers: int) -> DaskPool:
+def open_cluster(settings: ExecutorSettings, workers: int, stack: contextlib.ExitStack) -> DaskPool:
     """Start a cluster, or connect to the one that the settings name.
 
     A cluster on this machine listens on loopback only, has no dashboard, and spills to a private folder
     that goes with it. It is reached, as one of batch jobs is, through TLS with certificates made for the run.
+
+    Parameters
+    ----------
+    settings
+        What is asked for.
+    workers
+        Processes of a cluster on this machine.
+    stack
+        Ends what is started.
 
     Raises
     ------
     WorkersLostError
         If the scheduler can't be reached.
     ConfigError
-        If certificates or the batch system's commands are missing.
+        If the batch system's commands are missing.
     """
+    if not settings.here:
+        stack.enter_context(_quiet_client())
     if settings.scheduler is not None:
-        return _connect(settings)
-    if settings.batch is not None:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_quiet_client())
-            cluster, belongings = start_jobs(settings.kind, settings.batch)
-            stack.push(belongings)
-            stack.callback(_quietly, cluster.close, timeout=30)
-            client = Client(cluster, set_as_default=False)
-            return DaskPool(client, stack.pop_all(), patient=True)
-    return _start(settings, workers)
-
-
-def _start(settings: ExecutorSettings, workers: int) -> DaskPool:
-    worker_processes()
-    with contextlib.ExitStack() as stack:
-        # for as long as the cluster lives: a worker that dies is started anew with it
-        stack.enter_context(dask.config.set(_CONFIG))
-        folder = stack.enter_context(claim_folder("colonnade-dask-"))
+        client = _connect(settings.scheduler)
+    else:
         with undisturbed():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address=None,
-                local_directory=str(folder),
-                memory_limit=settings.memory or "auto",
-                silence_logs=logging.CRITICAL,
-                # whoever else works on this machine could otherwise send it code
-                security=Security.temporary(),
-            )
-            stack.callback(_quietly, cluster.close, timeout=10)
+            if settings.batch is not None:
+                cluster = start_jobs(settings.kind, settings.batch, stack)
+            else:
+                cluster = _start(settings, workers, stack)
+            stack.callback(_quietly, cluster.close, timeout=10 if settings.here else 30)
             client = Client(cluster, set_as_default=False)
-        return DaskPool(client, stack.pop_all(), local=True)
+    stack.callback(_quietly, client.close, timeout=5)
+    return DaskPool(client, local=settings.here, patient=settings.batch is not None)
+
+
+def _start(settings: ExecutorSettings, workers: int, stack: contextlib.ExitStack) -> LocalCluster:
+    worker_processes()
+    # for as long as the cluster lives: a worker that dies is started anew with it
+    stack.enter_context(dask.config.set(_CONFIG))
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address=None,
+        local_directory=str(stack.enter_context(claim_folder("colonnade-dask-"))),
+        memory_limit=settings.memory or "auto",
+        silence_logs=logging.CRITICAL,
+        # whoever else works on this machine could otherwise send it code
+        security=Security.temporary(),
+    )
 
 
 def _quietly(end: Callable[..., object], **arguments: Any) -> None:
@@ -110,31 +117,13 @@ def _quietly(end: Callable[..., object], **arguments: Any) -> None:
         end(**arguments)
 
 
-def _connect(settings: ExecutorSettings) -> DaskPool:
-    address = settings.scheduler
-    security = None
-    if settings.tls is not None:
-        paths = settings.tls.model_dump()
-        for name, path in paths.items():
-            if not Path(path).is_file():
-                msg = f"executor.tls.{name} = {path!r}: there is no such file."
-                raise ConfigError(msg)
-        security = Security(
-            tls_ca_file=paths["ca"],
-            tls_client_cert=paths["certificate"],
-            tls_client_key=paths["key"],
-            require_encryption=True,
-        )
-    belongings = contextlib.ExitStack()
-    belongings.enter_context(_quiet_client())
+def _connect(address: str) -> Client:
     try:
-        client = Client(address, set_as_default=False, timeout="20s", security=security)
+        return Client(address, set_as_default=False, timeout="20s")
     except (OSError, ValueError, TimeoutError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        belongings.close()
         msg = f"The Dask scheduler {address} can't be reached ({reason}); start it, or correct the address."
         raise WorkersLostError(msg) from error
-    return DaskPool(client, belongings)
 
 
 @contextlib.contextmanager
@@ -152,57 +141,43 @@ def _quiet_client() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class DaskPool:
+class DaskPool(Pool):
     """Workers of a Dask cluster. Results stay on the workers and are added there.
 
     Parameters
     ----------
     client
         Connected to the scheduler.
-    belongings
-        What ends with the pool.
     local
         Whether the workers are of this machine and this installation, so that there is nothing to check.
     patient
         Whether to wait for workers without end, as for jobs in a queue.
     """
 
-    name = "dask"
-
-    def __init__(
-        self,
-        client: Client,
-        belongings: contextlib.ExitStack | None = None,
-        *,
-        local: bool = False,
-        patient: bool = False,
-    ) -> None:
+    def __init__(self, client: Client, *, local: bool = False, patient: bool = False) -> None:
+        super().__init__(0)
         self._client = client
-        self._belongings = belongings or contextlib.ExitStack()
         self._local = local
         self._patient = patient
         self._job: Future | None = None
-        self._tags: dict[str, tuple[Hashable, Future]] = {}
-        self._finished: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._run = uuid.uuid4().hex[:8]
         self._count = 0
         self._seen_workers = time.monotonic()
-        self._known_threads: Mapping[str, int] = {}
         self._asked = 0.0
 
     @property
     def workers(self) -> int:
         """Threads of all workers."""
-        return max(1, sum(self._threads().values()))
+        return max(1, self._threads())
 
-    def _threads(self) -> Mapping[str, int]:
+    def _threads(self) -> int:
         # asked now and then, as workers come and go; each time would be the scheduler's main work
         now = time.monotonic()
-        if now - self._asked > _ASK_EVERY or not self._known_threads:
+        if now - self._asked > _ASK_EVERY or not self._workers:
             with self._connection():
-                self._known_threads = self._client.nthreads()
+                self._workers = sum(self._client.nthreads().values())
             self._asked = now
-        return self._known_threads
+        return self._workers
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job, and send it along with the first task of each worker."""
@@ -218,11 +193,10 @@ class DaskPool:
         return notes
 
     def _wait_for_workers(self) -> None:
-        address = self._client.scheduler.address if self._client.scheduler else "at its address"
         try:
             self._client.wait_for_workers(1, timeout=None if self._patient else _WITHOUT_WORKERS)
         except TimeoutError as error:
-            msg = f"The Dask scheduler {address} has no workers; start some and run again."
+            msg = f"The Dask scheduler {self._client.scheduler.address} has no workers; start some and run again."
             raise WorkersLostError(msg) from error
 
     def _refuse_other_versions(self) -> None:
@@ -246,15 +220,15 @@ class DaskPool:
     def _all_see(self, folder: Path) -> bool:
         token = folder / f".seen-{self._run}"
         try:
-            token.write_text(self._run, encoding="utf-8")
-            return all(self._client.run(_reads, str(token), self._run).values())
+            token.touch()
+            return all(self._client.run(os.path.exists, str(token)).values())
         finally:
             token.unlink(missing_ok=True)
 
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """Have some chunks done by a worker."""
         # in the order of the plan, so that neighbours can be added: Dask by itself knows none for tasks of one moment
-        self._submit(tag, "chunk", -self._count, process, self._job, *tasks)
+        self._submit(tag, "chunk", -self._count, process, self._job, *chunks)
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Have results added where they are."""
@@ -266,22 +240,17 @@ class DaskPool:
         key = f"colonnade-{what}-{self._run}-{self._count}"
         with self._connection():
             future = self._client.submit(function, *arguments, key=key, priority=priority, pure=False)
-        self._tags[key] = tag, future
-        future.add_done_callback(lambda ended: self._finished.put(ended.key))
+        self._follow(tag, future)
 
     def completed(self, timeout: float) -> list[Done]:
         """Wait for workers."""
-        ended = []
-        with contextlib.suppress(queue.Empty):
-            ended.append(self._done(self._finished.get(timeout=timeout)))
-            while True:
-                ended.append(self._done(self._finished.get_nowait()))
+        ended = super().completed(timeout)
         if not ended:
             self._check()
         return ended
 
-    def _done(self, key: str) -> Done:
-        tag, future = self._tags.pop(key)
+    def _done(self, future: Future) -> Done:
+        tag = self._tags.pop(future)
         if future.status == "finished":
             return Done(tag, future)
         if future.status == "error":
@@ -315,29 +284,14 @@ class DaskPool:
                 raise
             raise WorkersLostError(_GONE) from error
 
-    def close(self) -> None:
-        """Leave the cluster, and end it where it is ours."""
-        self._tags.clear()
-        self._job = None
-        _quietly(self._client.close, timeout=5)
-        self._belongings.close()
-
 
 _GONE = "The Dask scheduler has gone, or the connection to it is lost."
 
 
-def _reads(path: str, expected: str) -> bool:
-    try:
-        return Path(path).read_text(encoding="utf-8") == expected
-    except OSError:
-        return False
+_SYSTEMS = {"slurm": ("sbatch", "SLURMCluster"), "htcondor": ("condor_submit", "HTCondorCluster")}
 
 
-_COMMANDS = {"slurm": "sbatch", "htcondor": "condor_submit"}
-_CLUSTERS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
-
-
-def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, contextlib.ExitStack]:
+def start_jobs(kind: str, batch: BatchSettings, stack: contextlib.ExitStack) -> Any:
     """Submit jobs whose workers connect to a scheduler in this process, through TLS.
 
     Parameters
@@ -346,13 +300,13 @@ def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, contextlib.ExitSta
         `slurm` or `htcondor`.
     batch
         What a job is.
+    stack
+        Takes in what is to be closed when the cluster has ended: a private folder for logs and certificates.
 
     Returns
     -------
-    cluster
+    object
         A cluster of dask-jobqueue.
-    belongings
-        What is to be closed when the cluster has ended: a private folder for logs and certificates.
 
     Raises
     ------
@@ -364,46 +318,35 @@ def start_jobs(kind: str, batch: BatchSettings) -> tuple[Any, contextlib.ExitSta
     except ImportError as error:
         msg = f"kind: {kind} needs dask-jobqueue: pip install 'colonnade[cluster]'."
         raise ConfigError(msg) from error
-    if shutil.which(_COMMANDS[kind]) is None:
-        msg = f"kind: {kind} needs the command {_COMMANDS[kind]}, which is not here; run where jobs can be submitted."
+    command, name = _SYSTEMS[kind]
+    if shutil.which(command) is None:
+        msg = f"kind: {kind} needs the command {command}, which is not here; run where jobs can be submitted."
         raise ConfigError(msg)
     shared = Path(batch.folder).absolute()
     shared.mkdir(parents=True, exist_ok=True)
-    belongings = contextlib.ExitStack()
-    folder = str(belongings.enter_context(claim_folder("batch-", shared)))
+    folder = str(stack.enter_context(claim_folder("batch-", shared)))
     try:
-        cluster = getattr(jobqueue, _CLUSTERS[kind])(**_arguments(kind, batch, folder))
+        cluster = getattr(jobqueue, name)(**_arguments(kind, batch, folder))
         cluster.scale(jobs=batch.jobs)
     except Exception as error:
-        belongings.close()
         msg = f"kind: {kind}: the jobs can't be submitted ({' '.join(str(error).split())[:200]})."
         raise ConfigError(msg) from error
-    return cluster, belongings
+    return cluster
 
 
 def _arguments(kind: str, batch: BatchSettings, folder: str) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
+    alone = [f"export {name}=1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")]
+    return {
         "cores": batch.cores,
         "processes": batch.cores,
         "memory": batch.memory,
-        "interface": batch.interface,
-        "job_extra_directives": list(batch.directives),
-        "job_script_prologue": [
-            *(f"export {name}=1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")),
-            *batch.prologue,
-        ],
+        **({"disk": "1GB"} if kind == "htcondor" else {}),
+        **batch.options,
+        "job_script_prologue": [*alone, *batch.options.get("job_script_prologue", ())],
         "log_directory": folder,
         "shared_temp_directory": folder,
         "security": True,
         "protocol": "tls://",
         "scheduler_options": {"dashboard": False, "dashboard_address": None},
         "worker_extra_args": ["--no-dashboard"],
-    }
-    if kind == "slurm":
-        return {**arguments, "queue": batch.queue, "account": batch.account, "walltime": batch.walltime}
-    lines = (line.partition("=") for line in batch.directives)
-    return {
-        **arguments,
-        "disk": batch.disk,
-        "job_extra_directives": {name.strip(): of.strip() for name, _, of in lines},
     }

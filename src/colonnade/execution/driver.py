@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,7 @@ from colonnade.execution.merging import GROUP, Addition, MergeTree
 from colonnade.execution.plan import DatasetPlan
 from colonnade.execution.pools import Done, Pool
 from colonnade.execution.progress import Progress
-from colonnade.execution.work import ChunkError, Task
+from colonnade.execution.work import ChunkError
 from colonnade.faults import back_off, sentence
 
 # how often a dataset's sum may be made anew when workers that held parts of it are lost
@@ -34,25 +34,6 @@ _MANY = 50.0
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One dataset to be done.
-
-    Attributes
-    ----------
-    plan
-        Its files and chunks.
-    layouts
-        For each file, the index into the job's columns.
-    keys
-        What each chunk's result is kept under; empty where nothing is kept.
-    """
-
-    plan: DatasetPlan
-    layouts: Mapping[int, int]
-    keys: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class _Item:
     """Chunks of a dataset on their way through a pool: one, or a group; `turn` counts the restarts of its sum."""
 
@@ -61,7 +42,7 @@ class _Item:
     turn: int
 
     def singly(self) -> list[_Item]:
-        return [_Item(self.dataset, range(chunk, chunk + 1), self.turn) for chunk in self.chunks]
+        return [replace(self, chunks=range(chunk, chunk + 1)) for chunk in self.chunks]
 
 
 @dataclass(frozen=True)
@@ -77,58 +58,29 @@ class _Step:
 class _DatasetWork:
     """One dataset in the making."""
 
-    assignment: Assignment
-    tree: MergeTree = field(init=False)
+    plan: DatasetPlan
     turn: int = 0
     lost: dict[int, str] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.tree = MergeTree(self.chunks)
-        # a task needs no list of the thousand columns that its file has
-        self.sources = [
-            None if file.source is None else replace(file.source, columns=frozenset(), notes=())
-            for file in self.assignment.plan.files
-        ]
-
-    @property
-    def chunks(self) -> int:
-        return len(self.assignment.plan.chunks)
-
-    def restart(self) -> None:
-        self.tree = MergeTree(self.chunks)
-        self.turn += 1
-        self.lost.clear()
+        self.tree = MergeTree(len(self.plan.chunks))
 
     def groups(self, place: int) -> list[_Item]:
-        return [
-            _Item(place, range(first, min(first + GROUP, self.chunks)), self.turn)
-            for first in range(0, self.chunks, GROUP)
-        ]
-
-    def task(self, number: int) -> Task:
-        chunk = self.assignment.plan.chunks[number]
-        source = self.sources[chunk.file]
-        assert source is not None  # noqa: S101 - chunks are made of files that were opened
-        key = self.assignment.keys[number] if self.assignment.keys else ""
-        layout = self.assignment.layouts[chunk.file]
-        return Task(self.assignment.plan.name, source, chunk.start, chunk.stop, layout, key)
+        count = len(self.plan.chunks)
+        return [_Item(place, range(first, min(first + GROUP, count)), self.turn) for first in range(0, count, GROUP)]
 
     def outcome(self, result: Any) -> Outcome:
-        losses = []
-        for number in sorted(self.lost):
-            chunk = self.assignment.plan.chunks[number]
-            path = self.assignment.plan.files[chunk.file].path
-            losses.append(Loss(path, chunk.start, chunk.stop, self.lost[number]))
-        return Outcome(result, tuple(losses))
+        lost = [(self.plan.chunks[number], reason) for number, reason in sorted(self.lost.items())]
+        return Outcome(result, tuple(Loss(each.source.path, each.start, each.stop, reason) for each, reason in lost))
 
 
 class _Driver:
     """The state of one run."""
 
-    def __init__(self, pool: Pool, assignments: Sequence[Assignment], retries: int, progress: Progress) -> None:
+    def __init__(self, pool: Pool, plans: Sequence[DatasetPlan], retries: int, progress: Progress) -> None:
         self.pool, self.retries, self.progress = pool, retries, progress
-        self.work = [_DatasetWork(assignment) for assignment in assignments]
+        self.work = [_DatasetWork(plan) for plan in plans]
         self.queue: deque[_Item] = deque()
         self.queued = 0  # chunks in the queue
         for place, work in enumerate(self.work):
@@ -200,7 +152,7 @@ class _Driver:
         work = self.work[item.dataset]
         if item.turn == work.turn:
             self.flying.add(item)
-            self.pool.process(item, [work.task(chunk) for chunk in item.chunks])
+            self.pool.process(item, [work.plan.chunks[chunk] for chunk in item.chunks])
         elif item is self.alone:
             self.alone = None
 
@@ -219,7 +171,7 @@ class _Driver:
         for chunk in item.chunks:
             if chunk not in work.shown:
                 work.shown.add(chunk)
-                self.progress.advance(work.assignment.plan.chunks[chunk].events)
+                self.progress.advance(work.plan.chunks[chunk].events)
         if len(item.chunks) == 1:
             additions = work.tree.offer(item.chunks.start, done.handle)
         else:
@@ -263,14 +215,12 @@ class _Driver:
 
     def _lose(self, dataset: int, number: int, reason: str) -> None:
         work = self.work[dataset]
-        plan = work.assignment.plan
-        chunk = plan.chunks[number]
+        chunk = work.plan.chunks[number]
         work.lost[number] = reason
         if number not in work.shown:
             work.shown.add(number)
             self.progress.advance(0, lost=chunk.events)
-            where = f"dataset {plan.name}, {plan.files[chunk.file].path}, entries {chunk.start}-{chunk.stop}"
-            self.progress.say(f"Lost: {where}: {reason}")
+            self.progress.say(f"Lost: {chunk.where}: {reason}")
         self._add(dataset, work.tree.skip(number))
 
     def _add(self, dataset: int, additions: Sequence[Addition]) -> None:
@@ -298,9 +248,9 @@ class _Driver:
         """
         work = self.work[dataset]
         if work.turn >= _RESTARTS:
-            msg = f"Dataset {work.assignment.plan.name}: its results can't be added: {sentence(error)}"
+            msg = f"Dataset {work.plan.name}: its results can't be added: {sentence(error)}"
             raise EventError(msg) from error
-        work.restart()
+        self.work[dataset] = work = replace(work, turn=work.turn + 1, lost={})
         self._enqueue(work.groups(dataset))
 
     def _gather(self) -> None:
@@ -325,15 +275,15 @@ def _fault(error: BaseException, *, died: bool) -> ChunkError:
     return ChunkError(sentence(error), transient=True, of_input=True)
 
 
-def drive(pool: Pool, assignments: Sequence[Assignment], *, retries: int, progress: Progress) -> list[Outcome]:
+def drive(pool: Pool, plans: Sequence[DatasetPlan], *, retries: int, progress: Progress) -> list[Outcome]:
     """Have every chunk of the datasets processed and added.
 
     Parameters
     ----------
     pool
         Who works; it has taken in the job.
-    assignments
-        What to do.
+    plans
+        What to do; each chunk with the layout of its columns, and its key where results are kept.
     retries
         How often a chunk is tried again after an error that may pass.
     progress
@@ -349,4 +299,4 @@ def drive(pool: Pool, assignments: Sequence[Assignment], *, retries: int, progre
     EventError
         If the analysis fails, or returns what does not add.
     """
-    return _Driver(pool, assignments, retries, progress).run()
+    return _Driver(pool, plans, retries, progress).run()

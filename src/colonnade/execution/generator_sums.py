@@ -112,7 +112,7 @@ def generator_ratios(
 
 def _of_runs(plan: DatasetPlan, columns: Sequence[str]) -> dict[str, list[float]]:
     """Return the sums of weights of a dataset's files, each over the nominal one."""
-    paths = [file.source.path for file in plan.files if file.source is not None]
+    paths = [source.path for source in plan.opened]
     with ThreadPoolExecutor(min(8, max(len(paths), 1))) as threads:
         found = list(threads.map(lambda path: _of_file(path, columns), paths))
     total = math.fsum(nominal for nominal, _ in found)

@@ -109,17 +109,16 @@ def dataset_key(analysis: AnalysisIdentity, dataset: DatasetPlan) -> str:
     return digest([analysis.digest, about, None if mask is None else _file(Path(mask))])
 
 
-def chunk_key(dataset: str, plan: DatasetPlan, chunk: Chunk) -> str:
-    """Return the hash of all that a chunk's result depends on; where the file lies does not count."""
-    source = plan.files[chunk.file].source
-    assert source is not None  # noqa: S101 - chunks are made of files that were opened
+def chunk_key(dataset: str, chunk: Chunk) -> str:
+    """Return the hash of all that a chunk's result depends on, its dataset's among it; where the file lies does not."""
+    source = chunk.source
     text = f"{dataset}|{source.identity}|{source.size}|{source.tree}|{source.schema}|{chunk.start}|{chunk.stop}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def merged_key(keys: Iterable[str]) -> str:
-    """Return the hash of a dataset's sum: of its chunks, in order."""
-    return digest(GROUP, FAN_IN, *keys)
+def merged_key(chunks: Iterable[Chunk]) -> str:
+    """Return the hash of a dataset's sum: of the keys of its chunks, in order."""
+    return digest(GROUP, FAN_IN, *(chunk.key for chunk in chunks))
 
 
 def _declared(kind: type) -> list[Any]:
@@ -135,21 +134,17 @@ def _declared(kind: type) -> list[Any]:
 
 def _named_files(kind: type, code: ProjectCode) -> dict[str, str]:
     """Return the digest of each file that a class names in a variable, or a module of the analysis anywhere."""
-    found = {}
-    for base in kind.__mro__:
-        for name, value in list(vars(base).items()):
-            if isinstance(value, str | Path) and not name.startswith("__"):
-                content = _text_or_file(value)
-                if isinstance(content, list):
-                    found[f"{base.__module__}.{base.__qualname__}.{name}"] = content[1]
+    named = {
+        f"{base.__module__}.{base.__qualname__}.{name}": value
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, str | Path) and not name.startswith("__")
+    }
     for module in code.modules:
-        texts = {text for node in module.nodes if (text := text_of(node))}
-        for text in texts:  # relative to where the run is, or to the module
-            for place in (text, str(Path(module.path).parent / text)):
-                content = _text_or_file(place)
-                if isinstance(content, list):
-                    found[f"{module.name}: {text}"] = content[1]
-    return found
+        for text in {text for node in module.nodes if (text := text_of(node))}:
+            named[f"{module.name}: {text}"] = text  # relative to where the run is, or to the module
+            named[f"{module.name}/{text}"] = Path(module.path).parent / text
+    return {name: found for name, value in named.items() if (found := _file_named(value)) is not None}
 
 
 def _variables(code: ProjectCode) -> dict[str, Any]:
@@ -179,22 +174,15 @@ def _environment(code: ProjectCode) -> dict[str, str | None]:
     """Return the environment variables that the modules read."""
     found: dict[str, str | None] = {}
     for module in code.modules:
-        read = set()
-        mentioned = 0
-        for node in module.nodes:
-            imports = isinstance(node, ast.Call) and called(node) in ("import_module", "__import__")
-            if imports and not _first_text(node):
-                msg = f"{module.path} imports a module by a name made at run time"
-                raise UnidentifiedError(msg)
-            if _last(node) in ("environ", "getenv"):
-                mentioned += 1
-            key = _variable_read(node)
-            if key is not None:
-                read.add((key, node.lineno, node.col_offset))  # type: ignore[attr-defined]  # an expression
-        if len(read) != mentioned:
+        calls = [node for node in module.nodes if isinstance(node, ast.Call)]
+        if any(called(node) in ("import_module", "__import__") and not _first_text(node) for node in calls):
+            msg = f"{module.path} imports a module by a name made at run time"
+            raise UnidentifiedError(msg)
+        read = [key for node in module.nodes if (key := _variable_read(node)) is not None]
+        if len(read) != sum(_last(node) in ("environ", "getenv") for node in module.nodes):
             msg = f"{module.path} reads environment variables by names made at run time"
             raise UnidentifiedError(msg)
-        found |= {key: os.environ.get(key) for key, *_ in read}
+        found |= {key: os.environ.get(key) for key in read}
     return found
 
 
@@ -229,18 +217,19 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | Path):
-        return _text_or_file(value)
+        found = _file_named(value)
+        return str(value) if found is None else ["file", found]
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         return _container(value)
     return _pickled(value)
 
 
-def _text_or_file(value: str | Path) -> Any:
+def _file_named(value: str | Path) -> str | None:
+    """Return the digest of the file that a path names; None where it names none."""
     try:
-        is_file = Path(value).is_file()
+        return _file(Path(value)) if Path(value).is_file() else None
     except (OSError, ValueError):  # too long, or with a NUL: no path
-        is_file = False
-    return ["file", _file(Path(value))] if is_file else str(value)
+        return None
 
 
 def _container(value: Any) -> Any:

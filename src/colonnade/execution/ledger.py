@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -291,7 +292,7 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     shared over the files in proportion to their `Runs` sums, else to their entries; a file that could not
     be opened takes what the manifest's sum leaves, where all others have a `Runs` sum, else an average
     share. Without either, or where the manifest says that the files hold all events, S is the sum of the weights of
-    the processed events; see `require_sum`.
+    the processed events; see `require_known_weights`.
 
     Parameters
     ----------
@@ -309,7 +310,7 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
     """
     opened = [file for file in plan.files if file.source is not None]
     shares = _processed_shares(opened, losses)
-    runs = [file.source.sumw for file in opened if file.source is not None]
+    runs = [source.sumw for source in plan.opened]
     known = [value for value in runs if value is not None]
     total = plan.metadata.sumw
     if total == "events" or (total is None and not known):
@@ -331,19 +332,21 @@ def effective_sumw(plan: DatasetPlan, losses: Sequence[Loss], sumw_processed: fl
         of_opened = total if len(opened) == len(plan.files) else math.fsum(known)
         scale = of_opened / math.fsum(known) if math.fsum(known) else 1.0
         return scale * math.fsum(value * share for value, share in zip(known, shares, strict=True))
-    entries = [file.source.entries for file in opened if file.source is not None]
+    entries = [source.entries for source in plan.opened]
     everything = sum(entries) + _mean_entries(plan.files) * (len(plan.files) - len(opened))
     return total * math.fsum(count * share for count, share in zip(entries, shares, strict=True)) / everything
 
 
 def _processed_shares(files: Sequence[FilePlan], losses: Sequence[Loss]) -> list[float]:
     """Return, for each file, the share of its entries that is in the result; 1 for a file without entries."""
-    lost: dict[str, int] = {}
+    lost: Counter[str] = Counter()
     for loss in losses:
-        lost[loss.file] = lost.get(loss.file, 0) + (loss.stop or 0) - loss.start
-    sources = {file.path: file.source.entries for file in files if file.source is not None}
-    left = {file.path: sources[file.path] - file.entries for file in files if file.source is not None}
-    return [1 - (left[path] + lost.get(path, 0)) / count if count else 1.0 for path, count in sources.items()]
+        lost[loss.file] += (loss.stop or 0) - loss.start
+    return [
+        1 - (source.entries - file.entries + lost[file.path]) / source.entries if source.entries else 1.0
+        for file in files
+        if (source := file.source) is not None
+    ]
 
 
 def _mean_entries(files: Sequence[FilePlan]) -> float:

@@ -48,7 +48,7 @@ def add(total: Any, part: Any) -> Any:
     """Add one chunk result to another, in place where the type allows it.
 
     Histograms (whatever has `+=`), arrays and numbers add; dictionaries add key by key, a key that one side
-    lacks counting as nothing; lists and tuples add element by element; texts, truths and None must agree.
+    lacks counting as nothing; texts, truths and None must agree.
 
     Raises
     ------
@@ -69,8 +69,6 @@ def add(total: Any, part: Any) -> Any:
             return total
     elif isinstance(total, int | float | np.number) and isinstance(part, int | float | np.number):
         return total + part
-    elif isinstance(total, list | tuple) and type(total) is type(part) and len(total) == len(part):
-        return type(total)(add(one, other) for one, other in zip(total, part, strict=True))
     msg = (
         f"Two chunks of one dataset returned {_short(total)} and {_short(part)}, which don't add; "
         "the processor must return the same keys, texts and shapes for every chunk."

@@ -18,7 +18,7 @@ from colonnade.errors import ColonnadeError, InputError, nearest
 from colonnade.events import SourceFile, inspect_file
 from colonnade.events.paths import checksum
 from colonnade.execution.cache import KnownFiles, stamp
-from colonnade.faults import TransientInputError, back_off, is_transient, sentence, within
+from colonnade.faults import TransientInputError, persistently, sentence, within
 from colonnade.manifest import Dataset, Metadata, triggers_before
 from colonnade.manifest.strata import strata_of
 from colonnade.processes import processes_of, undisturbed, worker_processes
@@ -32,27 +32,38 @@ _MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A range of entries of one file, the unit of work.
+    """A range of entries of one file, the unit of work, as a worker needs it.
 
     Attributes
     ----------
-    index
-        Its place among the dataset's chunks, which fixes the order of adding.
-    file
-        Index into the dataset's files.
+    dataset
+        Name of the dataset.
+    source
+        The file, without the list of its columns, which may be a thousand.
     start, stop
         Entries, `stop` excluded.
+    key
+        What the result is kept under; empty: it is not kept.
+    layout
+        Index into the job's columns.
     """
 
-    index: int
-    file: int
+    dataset: str
+    source: SourceFile
     start: int
     stop: int
+    key: str = ""
+    layout: int = 0
 
     @property
     def events(self) -> int:
         """Number of events."""
         return self.stop - self.start
+
+    @property
+    def where(self) -> str:
+        """Dataset, file and entries, for messages."""
+        return f"dataset {self.dataset}, {self.source.path}, entries {self.start}-{self.stop}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,11 @@ class DatasetPlan:
         """Events in the files that could be opened."""
         return sum(file.entries for file in self.files if file.source is not None)
 
+    @property
+    def opened(self) -> list[SourceFile]:
+        """What opening told of the files that could be opened."""
+        return [file.source for file in self.files if file.source is not None]
+
     def event_metadata(self) -> dict[str, Any]:
         """Return what `events.metadata` tells the analysis about the dataset, in plain types."""
         if self.given is not None:
@@ -96,21 +112,8 @@ class DatasetPlan:
         return {**plain, **self.extra, "dataset": self.name}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Every dataset of a run."""
-
-    datasets: Sequence[DatasetPlan]
-
-    @property
-    def events(self) -> int:
-        """Events in the files that could be opened."""
-        return sum(dataset.events for dataset in self.datasets)
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks."""
-        return sum(len(dataset.chunks) for dataset in self.datasets)
+#: every dataset of a run
+Plan = Sequence[DatasetPlan]
 
 
 def split(entries: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -148,7 +151,7 @@ def make_plan(
     memory: Path | None = None,
     inspect: Inspect = inspect_file,
     advance: Callable[[int, int], None] | None = None,
-) -> Plan:
+) -> list[DatasetPlan]:
     """Open every file once, in parallel, and split each into chunks.
 
     A file that can't be opened becomes part of the plan with its problem, to be written to the ledger; a
@@ -197,17 +200,18 @@ def make_plan(
     strata = strata_of(names.values())
     plans = []
     for name, dataset in names.items():
-        _require_events(dataset, found[name])
-        _require_weight(dataset, found[name])
         before = triggers_before(dataset, names.values())
-        _require_triggers(dataset, found[name], before)
-        chunks = _chunks(found[name], chunk_size)
+        chunks = list(_chunks(name, found[name], chunk_size))
         # absolute, as a path relative to the manifest means nothing on a worker
         mask = dataset.luminosity_mask
         told = {"luminosity_mask": mask and str(mask), "strata": strata.get(name), "triggers_before": list(before)}
         extra = {key: value for key, value in told.items() if value}
-        plans.append(DatasetPlan(name, dataset.metadata, found[name], chunks, extra, dataset.given))
-    return Plan(plans)
+        plan = DatasetPlan(name, dataset.metadata, found[name], chunks, extra, dataset.given)
+        _require_events(plan)
+        _require_weight(plan)
+        _require_triggers(plan, before)
+        plans.append(plan)
+    return plans
 
 
 def _seen(
@@ -221,9 +225,8 @@ def _seen(
         stack.callback(stop.set)
         # a thread each for what waits for disks and servers, in portions, as a look at a file takes
         # microseconds
-        looks = functools.partial(_stamps, patience=patience, stop=stop)
-        stamps = itertools.chain.from_iterable(threads.map(looks, _batched(wanted)))
-        marked = list(zip(wanted, stamps, strict=True))
+        looks = threads.map(lambda items: [_stamp(item.path, patience, stop) for item in items], _batched(wanted))
+        marked = list(zip(wanted, itertools.chain.from_iterable(looks), strict=True))
         sources = [known[item.dataset.name].get(item.path, item.asked, mark) for item, mark in marked]
         unknown = [item for item, source in zip(wanted, sources, strict=True) if source is None]
         opener: Executor = threads
@@ -232,10 +235,9 @@ def _seen(
             opener = stack.enter_context(processes_of(_CORES, context=worker_processes()))
         else:
             look = functools.partial(look, stop=stop)
-        portion = 1 if opener is threads else 8
         parts = zip(*((item.path, *item.asked) for item in unknown), strict=True)
         with undisturbed():
-            opened = opener.map(look, *parts, chunksize=portion) if unknown else iter(())
+            opened = opener.map(look, *parts, chunksize=8)
         for (item, mark), source in zip(marked, sources, strict=True):
             if source is not None:
                 yield item, FilePlan(item.path, source)
@@ -249,10 +251,6 @@ def _seen(
 def _batched(wanted: Sequence[_Wanted]) -> Iterator[Sequence[_Wanted]]:
     size = max(1, min(100, len(wanted) // (4 * _THREADS)))
     return (wanted[start : start + size] for start in range(0, len(wanted), size))
-
-
-def _stamps(items: Sequence[_Wanted], *, patience: float, stop: threading.Event) -> list[list[Any] | None]:
-    return [_stamp(item.path, patience, stop) for item in items]
 
 
 def _stamp(path: str, patience: float, stop: threading.Event) -> list[Any] | None:
@@ -275,101 +273,86 @@ def _opened(
     retries: int,
     stop: threading.Event | None = None,
 ) -> FilePlan:
-    stop = stop or threading.Event()
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return FilePlan(path, within(patience, path, lambda: inspect(path, tree, schema, weight), stop))
-        except (ColonnadeError, OSError) as error:
-            if attempt > retries or not is_transient(error) or stop.wait(back_off(attempt)):
-                return FilePlan(path, None, sentence(error))
+    try:
+        source = persistently(patience, path, lambda: inspect(path, tree, schema, weight), retries, stop)
+    except (ColonnadeError, OSError) as error:
+        return FilePlan(path, None, sentence(error))
+    return FilePlan(path, source)
 
 
-def _require_events(dataset: Dataset, files: Sequence[FilePlan]) -> None:
-    problems = [file.problem for file in files if file.source is None]
-    if len(problems) == len(files):
+def _require_events(plan: DatasetPlan) -> None:
+    problems = [file.problem for file in plan.files if file.source is None]
+    if len(problems) == len(plan.files):
         more = f" ({len(problems) - 1} more of its files can't be read either)" if len(problems) > 1 else ""
-        msg = f"Dataset {dataset.name}: {problems[0]}{more}"
+        msg = f"Dataset {plan.name}: {problems[0]}{more}"
         raise InputError(msg)
-    if not problems and not any(file.entries for file in files if file.source is not None):
-        msg = f"Dataset {dataset.name} has no events: {files[0].path}{' and others' if len(files) > 1 else ''}."
+    if not problems and not plan.events:
+        more = " and others" if len(plan.files) > 1 else ""
+        msg = f"Dataset {plan.name} has no events: {plan.files[0].path}{more}."
         raise InputError(msg)
 
 
-def _require_weight(dataset: Dataset, files: Sequence[FilePlan]) -> None:
+def _require_weight(plan: DatasetPlan) -> None:
     """Refuse to count simulated events whose weights can't be found, unless they are worth a luminosity as they are."""
-    about = dataset.metadata
+    about = plan.metadata
     if about.kind == "data" or about.weight is not None or about.weighted_to is not None:
         return
-    for file in files:
-        if file.source is not None and file.source.entries and "genWeight" not in file.source.columns:
+    for source in plan.opened:
+        if source.entries and "genWeight" not in source.columns:
             msg = (
-                f"Dataset {dataset.name}: {file.path} has no generator weight (genWeight), so what its events stand "
+                f"Dataset {plan.name}: {source.path} has no generator weight (genWeight), so what its events stand "
                 'for is not known; name the column in the manifest ("weight": "EventWeight"), or say that each event '
                 'counts once ("weight": "1").'
             )
             raise InputError(msg)
 
 
-def require_unit_weights(plan: DatasetPlan) -> None:
-    """Refuse simulated events with generator weights of which the manifest says that each counts once.
+def require_known_weights(plan: DatasetPlan) -> None:
+    """Refuse simulated events of which it is not known what they stand for.
 
-    Raises
-    ------
-    InputError
-        Naming the file.
-    """
-    weighted = [file for file in plan.files if file.source is not None and "genWeight" in file.source.columns]
-    if plan.metadata.weight == "1" and weighted:
-        msg = (
-            f"Dataset {plan.name}: {weighted[0].path} has generator weights (genWeight), by which events count, but "
-            'the manifest says that each event counts once ("weight": "1"); leave "weight" away.'
-        )
-        raise InputError(msg)
-
-
-def require_sum(plan: DatasetPlan) -> None:
-    """Refuse simulated events that may be what a skim left, where nothing tells the sum of what was generated.
-
-    Events without generator weights each count once, as the manifest says, and stand for themselves.
+    These are events with generator weights of which the manifest says that each counts once, and such that may be what
+    a skim left, where nothing tells the sum of what was generated. Events without generator weights each count once,
+    as the manifest says, and stand for themselves.
 
     Raises
     ------
     InputError
         Naming the dataset, and what to write into the manifest.
     """
-    sources = [file.source for file in plan.files if file.source is not None]
-    told = plan.metadata.sumw is not None or any(each.sumw is not None for each in sources)
-    if told or plan.metadata.weight == "1" or not any("genWeight" in each.columns for each in sources):
-        return
-    msg = (
-        f"Dataset {plan.name}: neither Runs trees of its files nor the manifest tell the sum of the weights of all "
-        'generated events, by which the sample is normalised; give it in the manifest ("sumw": 1.5e6), or say that '
-        'the files hold all of these events ("sumw": "events").'
-    )
-    raise InputError(msg)
+    about, weighted = plan.metadata, [source for source in plan.opened if "genWeight" in source.columns]
+    if about.weight == "1" and weighted:
+        msg = (
+            f"Dataset {plan.name}: {weighted[0].path} has generator weights (genWeight), by which events count, but "
+            'the manifest says that each event counts once ("weight": "1"); leave "weight" away.'
+        )
+        raise InputError(msg)
+    told = about.sumw is not None or about.weighted_to is not None or any(each.sumw is not None for each in plan.opened)
+    if weighted and not told:
+        msg = (
+            f"Dataset {plan.name}: neither Runs trees of its files nor the manifest tell the sum of the weights of all "
+            'generated events, by which the sample is normalised; give it in the manifest ("sumw": 1.5e6), or say that '
+            'the files hold all of these events ("sumw": "events").'
+        )
+        raise InputError(msg)
 
 
-def _require_triggers(dataset: Dataset, files: Sequence[FilePlan], before: Mapping[str, str]) -> None:
+def _require_triggers(plan: DatasetPlan, before: Mapping[str, str]) -> None:
     """Refuse data that can't be told from another dataset's; one file of many may lack a trigger that began later."""
-    columns = [file.source.columns for file in files if file.source is not None]
-    known: frozenset[str] = frozenset().union(*columns)
-    for trigger in (*dataset.metadata.triggers, *before):
+    known: frozenset[str] = frozenset().union(*(source.columns for source in plan.opened))
+    for trigger in (*plan.metadata.triggers, *before):
         if trigger not in known:
             of = f", of which the dataset {before[trigger]} takes events first" if trigger in before else ""
-            msg = f"Dataset {dataset.name}: none of its files has the trigger {trigger}{of}{nearest(trigger, known)}."
+            msg = f"Dataset {plan.name}: none of its files has the trigger {trigger}{of}{nearest(trigger, known)}."
             raise InputError(msg)
 
 
-def _chunks(files: Sequence[FilePlan], chunk_size: int) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    for number, file in enumerate(files):
+def _chunks(dataset: str, files: Sequence[FilePlan], chunk_size: int) -> Iterator[Chunk]:
+    for file in files:
         if file.source is not None:
-            for first, last in ((0, file.entries),) if file.steps is None else file.steps:
+            source = replace(file.source, columns=frozenset(), notes=())
+            for first, last in file.steps or ((0, file.entries),):
                 for start, stop in split(last - first, chunk_size):
-                    chunks.append(Chunk(len(chunks), number, first + start, first + stop))
-    return chunks
+                    yield Chunk(dataset, source, first + start, first + stop)
 
 
 def _prepared(file: FilePlan, dataset: Dataset) -> FilePlan:
@@ -391,10 +374,12 @@ def _prepared(file: FilePlan, dataset: Dataset) -> FilePlan:
     if "steps" not in about:
         return file
     steps = tuple(sorted((int(start), int(stop)) for start, stop in about["steps"]))
-    if any(start >= stop for start, stop in steps) or any(a[1] > b[0] for a, b in itertools.pairwise(steps)):
-        msg = f"Dataset {dataset.name}: the steps of {file.path} overlap or are empty; prepare the fileset again."
-        raise InputError(msg)
-    if not steps or steps[0][0] < 0 or steps[-1][1] > source.entries:
-        msg = f"Dataset {dataset.name}: the steps of {file.path} go beyond its {source.entries} entries."
+    apart = all(one[1] <= other[0] for one, other in itertools.pairwise(steps))
+    inside = all(0 <= start < stop <= source.entries for start, stop in steps)
+    if not (steps and apart and inside):
+        msg = (
+            f"Dataset {dataset.name}: the steps of {file.path} overlap, are empty or go beyond its {source.entries} "
+            "entries; prepare the fileset again."
+        )
         raise InputError(msg)
     return replace(file, steps=steps)

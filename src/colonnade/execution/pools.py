@@ -7,22 +7,23 @@ pool passes handles on and never looks into them, so one way of driving serves a
 
 from __future__ import annotations
 
+import abc
 import contextlib
+import functools
 import queue
-import threading
 from collections import deque
-from collections.abc import Hashable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from colonnade.errors import ColonnadeError
 from colonnade.execution.ledger import StoppedError
 from colonnade.execution.merging import add
+from colonnade.execution.plan import Chunk
 from colonnade.execution.project import ProjectCode
-from colonnade.execution.work import Job, Task, pack, process
-from colonnade.processes import follow_parent, undisturbed, worker_processes
+from colonnade.execution.work import Job, pack, process
+from colonnade.processes import processes_of, undisturbed, worker_processes
 
 
 class WorkersLostError(StoppedError):
@@ -38,183 +39,132 @@ class Done:
     error: BaseException | None = None
 
 
-class Pool(Protocol):
-    """The shape of the three."""
+class Pool(abc.ABC):
+    """Follows what is handed in until it has ended; results come to this process, and are added in it, in place."""
 
-    name: str
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._tags: dict[Any, Hashable] = {}
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     @property
     def workers(self) -> int:
         """How many tasks can run at once."""
+        return self._workers
 
+    @abc.abstractmethod
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in what all tasks share; return what the user should know."""
 
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    @abc.abstractmethod
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """Start some neighbouring chunks, to be done together."""
 
     def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
         """Start adding what the handles stand for; the parts, and the total, are given up."""
+        handles = list(parts) if total is None else [total, *parts]
+        self._act(tag, functools.partial(functools.reduce, add, handles))
 
     def completed(self, timeout: float) -> list[Done]:
         """Wait for something to end, and return all that has."""
+        done = []
+        with contextlib.suppress(queue.Empty):
+            done.append(self._done(self._ended.get(timeout=timeout)))
+            while True:
+                done.append(self._done(self._ended.get_nowait()))
+        return done
 
     def fetch(self, handle: Any) -> Any:
         """Return what a handle stands for."""
-
-    def close(self) -> None:
-        """End all work and remove what was made for it."""
-
-
-class _HerePool:
-    """A pool whose results come to this process, and are added in it, in place."""
-
-    def __init__(self) -> None:
-        self._ended: deque[Done] = deque()
-
-    def fold(self, tag: Hashable, total: Any, parts: Sequence[Any]) -> None:
-        rest = list(parts)
-        total = rest.pop(0) if total is None else total
-        try:
-            for part in rest:
-                total = add(total, part)
-            self._ended.append(Done(tag, total))
-        except ColonnadeError as error:
-            self._ended.append(Done(tag, error=error))
-
-    def fetch(self, handle: Any) -> Any:
         return handle
 
-    def _take(self) -> list[Done]:
-        ended = list(self._ended)
-        self._ended.clear()
-        return ended
+    def _act(self, tag: Hashable, action: Callable[[], Any]) -> None:
+        """Do something in this process."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(action())
+        except Exception as error:
+            future.set_exception(error)
+        self._follow(tag, future)
+
+    def _follow(self, tag: Hashable, future: Any) -> None:
+        self._tags[future] = tag
+        future.add_done_callback(self._ended.put)
+
+    def _done(self, future: Any) -> Done:
+        tag, error = self._tags.pop(future), future.exception()
+        return Done(tag, None if error else future.result(), error)
 
 
-class InlinePool(_HerePool):
+class InlinePool(Pool):
     """The calling process, one task after the other."""
-
-    name = "iterative"
-    workers = 1
 
     def __init__(self) -> None:
         super().__init__()
-        self._job: Job | None = None
-        self._tasks: deque[tuple[Hashable, Sequence[Task]]] = deque()
+        self._waiting: deque[tuple[Hashable, Sequence[Chunk]]] = deque()
 
-    def begin(self, job: Job, code: ProjectCode) -> list[str]:  # noqa: ARG002 - the pools' shape
-        """Take in the job; this process has its code."""
+    def begin(self, job: Job, code: ProjectCode) -> list[str]:  # noqa: ARG002 - this process has the code
+        """Take in the job."""
         self._job = job
         return []
 
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """Queue some chunks."""
-        self._tasks.append((tag, tasks))
+        self._waiting.append((tag, chunks))
 
     def completed(self, timeout: float) -> list[Done]:
         """Do what is next."""
-        if not self._ended and self._tasks and self._job is not None:
-            tag, tasks = self._tasks.popleft()
-            try:
-                self._ended.append(Done(tag, process(self._job, *tasks)))
-            except Exception as error:
-                self._ended.append(Done(tag, error=error))
-        elif not self._ended:
-            threading.Event().wait(timeout)
-        return self._take()
-
-    def close(self) -> None:
-        """Forget the tasks."""
-        self._tasks.clear()
+        if self._ended.empty() and self._waiting:
+            tag, chunks = self._waiting.popleft()
+            self._act(tag, functools.partial(process, self._job, *chunks))
+        return super().completed(timeout)
 
 
-class ProcessPool(_HerePool):
+class ProcessPool(Pool):
     """Processes of this machine.
 
-    When a process dies, all that was in flight comes back as `BrokenProcessPool` and new processes are
-    started. As nobody can tell which task killed it, the driver tries those again one at a time.
+    When a process dies, all that was in flight comes back as `BrokenProcessPool`, and the next task starts new
+    processes. As nobody can tell which task killed it, the driver tries those again one at a time.
+
+    Parameters
+    ----------
+    workers
+        How many.
+    stack
+        Ends the processes, those at work too where the run fails.
     """
 
-    name = "futures"
-
-    def __init__(self, workers: int) -> None:
-        super().__init__()
-        self.workers = workers
-        self._blob = b""
-        self._pool: ProcessPoolExecutor | None = None
-        self._running: dict[Future[Any], Hashable] = {}
-        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+    def __init__(self, workers: int, stack: contextlib.ExitStack) -> None:
+        super().__init__(workers)
+        self._stack = stack
 
     def begin(self, job: Job, code: ProjectCode) -> list[str]:
         """Take in the job and start the processes."""
         self._blob = pack(job, code)
-        self._pool = self._started()
+        self._start()
         return []
 
-    def _started(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            max_workers=self.workers,
-            mp_context=worker_processes(),
-            initializer=_start_worker,
-            initargs=(self._blob,),
-        )
+    def _start(self) -> None:
+        take_in = functools.partial(_take_in, self._blob)
+        self._pool = self._stack.enter_context(processes_of(self.workers, take_in, worker_processes()))
 
-    def process(self, tag: Hashable, tasks: Sequence[Task]) -> None:
+    def process(self, tag: Hashable, chunks: Sequence[Chunk]) -> None:
         """Hand some chunks to a process."""
-        if self._pool is None:
-            self._pool = self._started()
-        try:
-            with undisturbed():  # a process whose start is interrupted would say so itself
-                future = self._pool.submit(_process_here, tasks)
-                self._running[future] = tag
-        except BrokenProcessPool as error:
-            self._ended.append(Done(tag, error=error))
-            self._renew()
-            return
-        future.add_done_callback(self._finished.put)
-
-    def completed(self, timeout: float) -> list[Done]:
-        """Wait for processes, or take what was added here."""
-        with contextlib.suppress(queue.Empty):
-            self._take_in(self._finished.get(timeout=0 if self._ended else timeout))
-            while True:
-                self._take_in(self._finished.get_nowait())
-        return self._take()
-
-    def _take_in(self, future: Future[Any]) -> None:
-        tag = self._running.pop(future, None)
-        if tag is None:
-            return
-        error = future.exception()
-        if isinstance(error, BrokenProcessPool):
-            self._renew()
-        self._ended.append(Done(tag, None if error else future.result(), error))
-
-    def _renew(self) -> None:
-        """Forget a broken pool; the next task starts a new one."""
-        if self._pool is not None and getattr(self._pool, "_broken", False):
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
-
-    def close(self) -> None:
-        """End the processes, at work or not."""
-        if self._pool is not None:
-            processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - no public way to end them
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            if self._running:
-                for worker in processes:
-                    worker.terminate()
-            self._pool = None
-        self._running.clear()
+        with undisturbed():  # a process whose start is interrupted would say so itself
+            try:
+                future = self._pool.submit(_process_here, chunks)
+            except BrokenProcessPool:
+                self._start()
+                future = self._pool.submit(_process_here, chunks)
+            self._follow(tag, future)
 
 
 _jobs: list[bytes] = []
 
 
-def _start_worker(blob: bytes) -> None:
-    follow_parent()
+def _take_in(blob: bytes) -> None:
     _jobs[:] = [blob]
 
 
-def _process_here(tasks: Sequence[Task]) -> Any:
-    return process(_jobs[0], *tasks)
+def _process_here(chunks: Sequence[Chunk]) -> Any:
+    return process(_jobs[0], *chunks)

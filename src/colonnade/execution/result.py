@@ -114,7 +114,7 @@ def collect(
     """
     scaled: dict[str, dict[str, Any]] = {}
     cutflow: dict[str, Mapping[str, Sequence[CutflowRow]]] = {}
-    for dataset in plan.datasets:
+    for dataset in plan:
         process = dataset.metadata.process
         ratios = {name: each.ratio for name, each in ledger.datasets[dataset.name].generator.items()}
         pieces = _pieces(plan, dataset, results[dataset.name], ledger, luminosity)
@@ -128,11 +128,11 @@ def collect(
         cutflow[dataset.name] = _cutflow(pieces)
     # what is dumped or skimmed has no variations
     varies = all(isinstance(filled, HistogramSet) for each in scaled.values() for filled in each.values())
-    for name, samples in alternatives_of(plan.datasets).items() if varies else ():
+    for name, samples in alternatives_of(plan).items() if varies else ():
         for variation, sample in samples.items():
             other = scaled.pop(sample)
             scaled[name] = {part: filled.varied(variation, other[part]) for part, filled in scaled[name].items()}
-    nominal = [dataset for dataset in plan.datasets if dataset.name in scaled]
+    nominal = [dataset for dataset in plan if dataset.name in scaled]
     eras = {
         era: _by_process([dataset for dataset in nominal if dataset.metadata.era == era], scaled)
         for era in (luminosity if isinstance(luminosity, Mapping) else ())
@@ -141,14 +141,18 @@ def collect(
 
 
 def _pieces(
-    plan: Plan, dataset: DatasetPlan, result: Any, ledger: Ledger, luminosity: float | Mapping[str, float]
+    plan: Plan,
+    dataset: DatasetPlan,
+    result: Any,
+    ledger: Ledger,
+    luminosity: float | Mapping[str, float],
 ) -> list[tuple[float, Any]]:
     """Return the results that a dataset is made of, one or those of strata, each with its factor."""
     about = dataset.metadata
     own = luminosity[str(about.era)] if isinstance(luminosity, Mapping) else luminosity
     if "strata" not in result:
         return [(normalisation(about, own, ledger.datasets[dataset.name].sumw), result)]
-    group = [each for each in plan.datasets if _group(each) == _group(dataset)]
+    group = [each for each in plan if _group(each) == _group(dataset)]
     strata = {each.name: each.extra["strata"] for each in group}
     sums = {each.name: ledger.datasets[each.name].sumw for each in group}
     factors = joint_factors(group, strata, sums, own)[dataset.name]

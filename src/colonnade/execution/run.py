@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from colonnade.execution.coffea_processor import (
     is_coffea_processor,
     standard_histograms,
 )
-from colonnade.execution.driver import Assignment, drive
+from colonnade.execution.driver import drive
 from colonnade.execution.identity import UnidentifiedError, chunk_key, dataset_key, identify, merged_key
 from colonnade.execution.learning import Learner
 from colonnade.execution.ledger import (
@@ -28,7 +29,7 @@ from colonnade.execution.ledger import (
     lost_outcome,
 )
 from colonnade.execution.merging import fold, pieces_of
-from colonnade.execution.plan import DatasetPlan, Plan, make_plan, require_sum, require_unit_weights
+from colonnade.execution.plan import DatasetPlan, Plan, make_plan, require_known_weights
 from colonnade.execution.pools import InlinePool, Pool, ProcessPool, WorkersLostError
 from colonnade.execution.progress import NO_PROGRESS, Progress, counted
 from colonnade.execution.project import ProjectCode, collect_code
@@ -124,22 +125,22 @@ def run_datasets(
         check_eras(datasets, luminosity if isinstance(luminosity, Mapping) else ())
     started = time.monotonic()
     plan = run.plan(datasets, chunk_size, None if isinstance(schema, type) else schema)
-    run.look_up(plan, files)
+    plan = run.look_up(plan, files)
     if run.missing_chunks and run.settings.kind != "iterative" and run.settings.here:
         worker_processes()  # get ready while columns are learned
-    assignments, columns = run.learn(plan)
-    if len(assignments) == len(plan.datasets):
+    work = run.learn(plan)
+    if len(work) == len(plan):
         run.check_first(plan, check)
     planned = time.monotonic()
     try:
-        outcomes = run.outcomes(plan, assignments, columns)
+        outcomes = run.outcomes(work)
     except WorkersLostError as error:
         reason = str(error)
-        lost = {dataset.name: entry_of(dataset, lost_outcome(dataset, reason)) for dataset in plan.datasets}
-        stopped = WorkersLostError(f"{reason} {run.what_is_safe(assignments)}")
+        lost = {dataset.name: entry_of(dataset, lost_outcome(dataset, reason)) for dataset in plan}
+        stopped = WorkersLostError(f"{reason} {run.what_is_safe(work)}")
         stopped.ledger = Ledger(allow_loss, lost)
         raise stopped from error
-    entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan.datasets}
+    entries = {dataset.name: entry_of(dataset, outcomes[dataset.name], to_nominal) for dataset in plan}
     ledger = Ledger(allow_loss, entries)
     ledger.require_events()
     results = {name: outcome.result for name, outcome in outcomes.items()}
@@ -165,12 +166,12 @@ class _Run:
     progress: Progress
     axes: Mapping[str, str]
     schema: type | None = None
-    keys: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     kept_events: int = 0
     missing_chunks: int = 0
     declared: frozenset[str] = frozenset()
     learner: Learner = field(init=False)
+    job: Job = field(init=False)
 
     def __post_init__(self) -> None:
         if self.cache is not None:
@@ -202,87 +203,86 @@ class _Run:
                 memory=None if self.cache is None else self.cache.folder,
                 advance=advance,
             )
-        for dataset in plan.datasets:
+        for dataset in plan:
             self._tell(dataset)
-            if dataset.metadata.kind != "data" and self.schema is None:
-                require_unit_weights(dataset)
-            if dataset.metadata.kind != "data" and dataset.metadata.weighted_to is None:
-                effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
+            if dataset.metadata.kind != "data":
+                if dataset.metadata.weighted_to is None:
+                    effective_sumw(dataset, (), 0.0)  # what can't be normalised is refused before the work
                 if self.schema is None:  # a coffea processor scales by itself
-                    require_sum(dataset)
+                    require_known_weights(dataset)
         return plan
 
     def _tell(self, dataset: DatasetPlan) -> None:
         """Say what was noticed of a dataset's files; what is true of many of them, once."""
         notes: dict[str, list[str]] = {}
+        firsts: dict[str, str] = {}
         for file in dataset.files:
             if file.source is None:
                 self.progress.say(f"Lost: dataset {dataset.name}, {file.problem}")
                 continue
-            for note in file.source.notes:
+            said = [*file.source.notes]
+            first = firsts.setdefault(file.source.identity.partition(":")[0], file.path)
+            if first != file.path:
+                said.append(f"{file.path} is a copy of {first}, as they have one UUID; the events count twice.")
+            for note in said:
                 notes.setdefault(note.replace(file.path, ""), []).append(note)
-        firsts: dict[str, str] = {}
-        for file in dataset.files:
-            if file.source is not None:
-                first = firsts.setdefault(file.source.identity.partition(":")[0], file.path)
-                if first != file.path:
-                    self.progress.say(
-                        f"Note: dataset {dataset.name}, {file.path} is a copy of {first}, as they have one UUID; the "
-                        "events count twice."
-                    )
         for same in notes.values():
             more = f" The same holds for {len(same) - 1:,} more of its files." if len(same) > 1 else ""
             self.progress.say(f"Note: dataset {dataset.name}, {same[0]}{more}")
 
-    def look_up(self, plan: Plan, files: Collection[Path]) -> None:
-        """Find what is kept of earlier runs."""
-        self.missing_chunks = plan.chunks
+    def look_up(self, plan: Plan, files: Collection[Path]) -> Plan:
+        """Find what is kept of earlier runs; return the plan whose chunks have keys, where results can be kept."""
+        self.missing_chunks = sum(len(dataset.chunks) for dataset in plan)
         if self.cache is None:
-            return
+            return plan
         each = self.processor if isinstance(self.processor, Mapping) else {None: self.processor}
         try:
             identities = {era: identify(one, self.code, files, self.schema) for era, one in each.items()}
         except UnidentifiedError as error:
             self.progress.say(f"Note: no result is kept, as {error}.")
             self.cache = None
-            return
-        masks = [dataset.event_metadata().get("luminosity_mask") for dataset in plan.datasets]
+            return plan
+        masks = [dataset.event_metadata().get("luminosity_mask") for dataset in plan]
         known = {str(Path(mask).resolve()) for mask in masks if mask is not None}
         self.declared = frozenset(known.union(*(identity.files for identity in identities.values())))
         declared = () if is_coffea_processor(self.example) else tuple(self.example.histograms)
         self.cache = replace(self.cache, declared=declared)
         present = self.cache.present()
-        for dataset in plan.datasets:
+        datasets = []
+        for dataset in plan:
             base = dataset_key(identities.get(dataset.metadata.era) or identities[None], dataset)
-            self.keys[dataset.name] = keys = [chunk_key(base, dataset, chunk) for chunk in dataset.chunks]
-            whole = self.cache.get(merged_key(keys)) if keys else None
+            chunks = [replace(chunk, key=chunk_key(base, chunk)) for chunk in dataset.chunks]
+            datasets.append(replace(dataset, chunks=chunks))
+            whole = self.cache.get(merged_key(chunks)) if chunks else None
             if whole is not None:
                 self.kept[dataset.name] = whole
-                self.missing_chunks -= len(keys)
-                self.kept_events += dataset.events
-                continue
-            here = [chunk for chunk, key in zip(dataset.chunks, keys, strict=True) if key in present]
+            here = [chunk for chunk in chunks if whole is not None or chunk.key in present]
             self.missing_chunks -= len(here)
             self.kept_events += sum(chunk.events for chunk in here)
+        return datasets
 
-    def learn(self, plan: Plan) -> tuple[list[Assignment], tuple[tuple[str, ...], ...]]:
-        """Find what is to be done and the columns of each layout; see `Learner.learn`."""
-        self.learner = Learner(
+    def learn(self, plan: Plan) -> Plan:
+        """Find what is to be done, and the columns of each layout; see `Learner.learn`."""
+        job = Job(
             self.processor,
-            self.settings,
+            {dataset.name: dataset.event_metadata() for dataset in plan},
+            (),
+            self.cache,
+            self.settings.patience,
+            self.settings.threads_of(self.missing_chunks),
+            self.declared,
             self.schema,
-            places=None if self.cache is None else self.cache.places,
-            declared=self.declared,
-            alone=self.missing_chunks == 1,
         )
-        found = self.learner.learn(plan, self.kept, self.keys)
+        self.learner = Learner(job, self.settings, alone=self.missing_chunks == 1)
+        work, columns = self.learner.learn(plan, self.kept)
         if self.learner.undeclared is not None and self.cache is not None:
             opened = self.learner.undeclared
             self.progress.say(
                 f"Note: no result is kept, as the analysis opens {opened}; declare it under `files` of the workflow."
             )
             self.cache = None
-        return found
+        self.job = replace(job, columns=columns, cache=self.cache)
+        return work
 
     def check_first(self, plan: Plan, check: Callable[[Any], None] | None) -> None:
         """Check what the events on which columns were learned show of the result."""
@@ -303,81 +303,59 @@ class _Run:
         """Return histograms, cutflow, histograms by era and accumulator of the whole run."""
         if self.schema is None:
             return *collect(plan, results, ledger, luminosity or 0.0), None
-        accumulator = finished(self.processor, [results[dataset.name]["accumulator"] for dataset in plan.datasets])
+        accumulator = finished(self.processor, [results[dataset.name]["accumulator"] for dataset in plan])
         histograms, notes = standard_histograms(accumulator, self.axes, _processes(plan))
         for note in notes:
             self.progress.say(f"Note: {note}")
         return histograms, {}, {}, accumulator
 
-    def outcomes(
-        self, plan: Plan, assignments: list[Assignment], columns: tuple[tuple[str, ...], ...]
-    ) -> dict[str, Outcome]:
-        """Do what is not kept, and keep it."""
+    def outcomes(self, work: Plan) -> dict[str, Outcome]:
+        """Do what is not kept, and keep each dataset's sum, so that an unchanged run reads one result a dataset."""
         found = {name: Outcome(result) for name, result in self.kept.items()}
-        if assignments:
-            metadata = {dataset.name: dataset.event_metadata() for dataset in plan.datasets}
-            job = Job(
-                self.processor,
-                metadata,
-                columns,
-                self.cache,
-                self.settings.patience,
-                self.settings.threads_of(self.missing_chunks),
-                self.declared,
-                self.schema,
-                self.learner.ready,
-            )
-            done = self._drive(assignments, job)
-            found |= {assignment.plan.name: outcome for assignment, outcome in zip(assignments, done, strict=True)}
-            self._keep(found)
+        for dataset, outcome in zip(work, self._drive(work) if work else (), strict=True):
+            found[dataset.name] = outcome
+            if self.cache is not None and outcome.result is not None and not outcome.losses:
+                self.cache.put(merged_key(dataset.chunks), outcome.result)
+        if self.cache is not None and work:
+            self.cache.trim()
         return found
 
-    def _drive(self, assignments: list[Assignment], job: Job) -> list[Outcome]:
-        pool = self._open()
-        try:
-            for note in pool.begin(job, ProjectCode() if isinstance(pool, InlinePool) else self.code):
-                self.progress.say(f"Note: {note}")
-            self.progress.begin("events", sum(assignment.plan.events for assignment in assignments))
-            return drive(pool, assignments, retries=self.settings.retries, progress=self.progress)
-        except KeyboardInterrupt:
-            self.progress.end()
-            self.progress.say(f"Stopping. {self.what_is_safe(assignments)}")
-            raise
-        finally:
-            self.progress.end()
-            pool.close()
+    def _drive(self, work: Plan) -> list[Outcome]:
+        with contextlib.ExitStack() as stack:
+            pool = self._open(stack)
+            try:
+                for note in pool.begin(self.job, ProjectCode() if isinstance(pool, InlinePool) else self.code):
+                    self.progress.say(f"Note: {note}")
+                self.progress.begin("events", sum(dataset.events for dataset in work))
+                return drive(pool, work, retries=self.settings.retries, progress=self.progress)
+            except KeyboardInterrupt:
+                self.progress.end()
+                self.progress.say(f"Stopping. {self.what_is_safe(work)}")
+                raise
+            finally:
+                self.progress.end()
 
-    def what_is_safe(self, assignments: list[Assignment]) -> str:
+    def what_is_safe(self, work: Plan) -> str:
         """Say what a run that stops here leaves, and how to go on."""
         if self.cache is None:
             return "Nothing is kept, as the run has no cache; run it again."
         present = self.cache.present()
-        total = sum(len(assignment.keys) for assignment in assignments)
-        safe = sum(key in present for assignment in assignments for key in assignment.keys)
+        safe = [chunk.key in present for dataset in work for chunk in dataset.chunks]
         return (
-            f"The results of {safe:,} of {total:,} chunks are safe in {self.cache.folder}; "
+            f"The results of {sum(safe):,} of {len(safe):,} chunks are safe in {self.cache.folder}; "
             "the same command with --resume does the rest."
         )
 
-    def _keep(self, outcomes: dict[str, Outcome]) -> None:
-        """Keep each dataset's sum, so that an unchanged run reads one result a dataset."""
-        if self.cache is None:
-            return
-        for name, outcome in outcomes.items():
-            if name not in self.kept and outcome.result is not None and not outcome.losses:
-                self.cache.put(merged_key(self.keys[name]), outcome.result)
-        self.cache.trim()
-
-    def _open(self) -> Pool:
+    def _open(self, stack: contextlib.ExitStack) -> Pool:
         """Start who works; for results that are all kept, this process will do."""
         settings, workers = self.settings, self.settings.workers_of(self.missing_chunks)
         if settings.kind == "iterative" or not self.missing_chunks:
             return InlinePool()
         if settings.kind == "futures":
-            return ProcessPool(workers)
+            return ProcessPool(workers, stack)
         from colonnade.execution.cluster import open_cluster
 
-        return open_cluster(settings, workers)
+        return open_cluster(settings, workers, stack)
 
 
 def _tell(results: Mapping[str, Any], progress: Progress) -> None:
@@ -396,4 +374,4 @@ def _tell(results: Mapping[str, Any], progress: Progress) -> None:
 
 
 def _processes(plan: Plan) -> dict[str, str]:
-    return {dataset.name: dataset.metadata.process for dataset in plan.datasets}
+    return {dataset.name: dataset.metadata.process for dataset in plan}

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-
-
-class TLSSettings(Settings):
-    """Certificates for a Dask scheduler that asks for them, as paths of PEM files.
-
-    Attributes
-    ----------
-    ca
-        The authority that signed the scheduler's certificate.
-    certificate, key
-        What this client shows.
-    """
-
-    ca: str
-    certificate: str
-    key: str
 
 
 class BatchSettings(Settings):
@@ -37,34 +22,18 @@ class BatchSettings(Settings):
         Worker processes of a job.
     memory
         Of a job, such as `8GB`.
-    walltime
-        Of Slurm, such as `02:00:00`; jobs that end are replaced.
-    queue, account
-        Of Slurm.
-    interface
-        The network interface through which jobs reach this machine, such as `ib0`.
-    directives
-        Further lines of the job's head, such as `--constraint=haswell` for Slurm and `+MaxRuntime = 7200` for
-        HTCondor.
-    prologue
-        Shell lines that each job starts with, such as `source /path/to/activate`.
-    disk
-        What HTCondor reserves for a job.
     folder
         A folder that jobs see too, for their logs and the certificates of the run.
+    options
+        Whatever else the class of dask-jobqueue takes, by its names: ``queue``, ``account``, ``walltime``,
+        ``interface``, ``disk``, ``job_extra_directives``, ``job_script_prologue`` and so on.
     """
 
     jobs: int = Field(ge=1, le=10_000)
     cores: int = Field(default=1, ge=1)
     memory: str = "2GB"
-    walltime: str | None = None
-    queue: str | None = None
-    account: str | None = None
-    interface: str | None = None
-    directives: tuple[str, ...] = ()
-    prologue: tuple[str, ...] = ()
-    disk: str = "1GB"
     folder: str = ".colonnade"
+    options: Mapping[str, Any] = {}
 
 
 class ExecutorSettings(Settings):
@@ -79,9 +48,8 @@ class ExecutorSettings(Settings):
     workers
         Processes on this machine; None: one for each core this process may use.
     scheduler
-        Address of a running Dask scheduler, such as `tcp://10.0.0.1:8786`.
-    tls
-        Certificates, for a scheduler at `tls://...`.
+        Address of a running Dask scheduler, such as `tcp://10.0.0.1:8786`. For one at `tls://...` the certificates
+        are those of Dask's own configuration (``distributed.comm.tls``).
     batch
         The jobs of a batch system.
     retries
@@ -98,8 +66,7 @@ class ExecutorSettings(Settings):
     kind: Literal["dask", "futures", "iterative", "slurm", "htcondor"] = "dask"
     workers: int | None = Field(default=None, ge=1, le=10_000)
     scheduler: str | None = None
-    tls: TLSSettings | None = None
-    batch: BatchSettings | None = Field(default=None, validate_default=True)
+    batch: BatchSettings | None = None
     retries: int = Field(default=3, ge=0, le=100)
     patience: float = Field(default=300.0, gt=0)
     memory: str | None = None
@@ -122,39 +89,20 @@ class ExecutorSettings(Settings):
             return 1
         return max(1, _cores() // (1 if self.kind == "iterative" else self.workers_of(chunks)))
 
-    @field_validator("batch")
-    @classmethod
-    def _of_a_batch_system(cls, value: BatchSettings | None, info: ValidationInfo) -> BatchSettings | None:
-        kind = info.data.get("kind")
-        if kind in {"slurm", "htcondor"} and value is None:
-            msg = f"kind: {kind} needs to know the jobs, such as batch: {{jobs: 10, cores: 4, memory: 8GB}}"
-            raise ValueError(msg)
-        if kind in {"dask", "futures", "iterative"} and value is not None:
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> ExecutorSettings:
+        of_a_batch_system = self.kind in {"slurm", "htcondor"}
+        msg = ""
+        if of_a_batch_system and self.batch is None:
+            msg = f"kind: {self.kind} needs to know the jobs, such as batch: {{jobs: 10, cores: 4, memory: 8GB}}"
+        elif self.batch is not None and not of_a_batch_system:
             msg = "only kind: slurm and kind: htcondor have batch jobs"
-            raise ValueError(msg)
-        if kind == "htcondor" and value is not None:
-            _refuse_what_htcondor_lacks(value)
-        return value
-
-    @field_validator("scheduler")
-    @classmethod
-    def _of_dask(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("kind") not in {"dask", None}:
+        elif self.scheduler is not None and self.kind != "dask":
             msg = "only kind: dask has a scheduler"
+        if msg:
             raise ValueError(msg)
-        return value
+        return self
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _refuse_what_htcondor_lacks(batch: BatchSettings) -> None:
-    for name in ("walltime", "queue", "account"):
-        if getattr(batch, name) is not None:
-            msg = f"HTCondor knows no {name}; say what your site uses instead in directives, as 'NAME = VALUE'"
-            raise ValueError(msg)
-    for line in batch.directives:
-        if "=" not in line or line.startswith("-"):
-            msg = f"a directive of HTCondor is 'NAME = VALUE', not {line!r}"
-            raise ValueError(msg)

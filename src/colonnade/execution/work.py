@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import platform
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import cloudpickle
 
 from colonnade.errors import ColonnadeError, EventError, InputError, MissingColumnError
-from colonnade.events import SourceFile, read_events, use_events
+from colonnade.events import read_events, use_events
 from colonnade.events.behaviors import UnlearnedColumnError
 from colonnade.events.nanoevents import read_nanoevents
 from colonnade.execution.cache import ResultCache
 from colonnade.execution.coffea_processor import process_events
 from colonnade.execution.merging import add
+from colonnade.execution.plan import Chunk
 from colonnade.execution.project import ProjectCode, install, undeclared, watched
 from colonnade.faults import TransientInputError, chain, is_transient, sentence, within
 from colonnade.versions import installed
@@ -90,37 +92,6 @@ def processor_of(processor: Any, metadata: Mapping[str, Any]) -> Any:
     return processor[metadata["era"]] if isinstance(processor, Mapping) else processor
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One chunk, as a worker needs it.
-
-    Attributes
-    ----------
-    dataset
-        Name of the dataset.
-    source
-        The file.
-    start, stop
-        Entries, `stop` excluded.
-    layout
-        Index into the job's columns.
-    key
-        What the result is kept under; empty: it is not kept.
-    """
-
-    dataset: str
-    source: SourceFile
-    start: int
-    stop: int
-    layout: int
-    key: str = ""
-
-    @property
-    def where(self) -> str:
-        """Dataset, file and entries, for messages."""
-        return f"dataset {self.dataset}, {self.source.path}, entries {self.start}-{self.stop}"
-
-
 def pack(job: Job, code: ProjectCode) -> bytes:
     """Serialise a job for workers of this run, with the text of the analysis's own modules.
 
@@ -136,19 +107,14 @@ def pack(job: Job, code: ProjectCode) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(blob: bytes) -> tuple[ProjectCode, bytes]:
+def _opened(blob: bytes) -> tuple[ProjectCode, Job]:
     code, wanted, inside = cloudpickle.loads(blob)
     difference = version_difference(wanted, installed())
     if difference:
         msg = f"A worker on {platform.node()} {difference}"
         raise ChunkError(msg, transient=False, of_input=False)
-    return code, inside
-
-
-@functools.lru_cache(maxsize=4)
-def _loaded(inside: bytes) -> Job:
-    job: Job = cloudpickle.loads(inside)
-    return job
+    install(code)
+    return code, cloudpickle.loads(inside)
 
 
 def unpack(blob: bytes) -> Job:
@@ -159,9 +125,9 @@ def unpack(blob: bytes) -> Job:
     ChunkError
         If the worker has other versions of what can change a number.
     """
-    code, inside = _opened(blob)
-    install(code)
-    return _loaded(inside)
+    code, job = _opened(blob)
+    install(code)  # another job may have been at work
+    return job
 
 
 def version_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
@@ -183,15 +149,15 @@ def version_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> s
     )
 
 
-def process(job: Job | bytes, *tasks: Task) -> Any:
+def process(job: Job | bytes, *chunks: Chunk) -> Any:
     """Return the result of a chunk, or the sum of those of some neighbours, added from left to right.
 
     Parameters
     ----------
     job
         What all chunks share.
-    tasks
-        The chunks, at least one.
+    chunks
+        At least one.
 
     Raises
     ------
@@ -201,9 +167,9 @@ def process(job: Job | bytes, *tasks: Task) -> Any:
     if isinstance(job, bytes):
         job = unpack(job)
     total = None
-    for place, task in enumerate(tasks):
+    for place, chunk in enumerate(chunks):
         try:
-            result = _result(job, task)
+            result = _result(job, chunk)
             total = add(total, result) if place else result
         except ChunkError as error:
             error.place = place
@@ -213,61 +179,58 @@ def process(job: Job | bytes, *tasks: Task) -> Any:
     return total
 
 
-def _result(job: Job, task: Task) -> Any:
+def _result(job: Job, chunk: Chunk) -> Any:
     """Return a chunk's result: kept from earlier, or by reading and processing its events."""
-    kept = job.cache.get(task.key) if job.cache is not None and task.key else None
+    kept = job.cache.get(chunk.key) if job.cache is not None and chunk.key else None
     if kept is not None:
         return kept
-    result = job.ready.pop((task.dataset, task.source.path, task.start), None) or _processed(job, task)
-    if job.cache is not None and task.key:
-        job.cache.put(task.key, result)
+    result = job.ready.pop((chunk.dataset, chunk.source.path, chunk.start), None) or _processed(job, chunk)
+    if job.cache is not None and chunk.key:
+        job.cache.put(chunk.key, result)
     return result
 
 
-def _processed(job: Job, task: Task) -> Any:
+def _processed(job: Job, chunk: Chunk) -> Any:
     try:
-        return _checked(_used(job, task), task)
+        return _checked(_used(job, chunk)[chunk.dataset], chunk)
     except MissingColumnError as error:
         # other events may ask for it too: without it, the analysis is not the one that was meant
-        raise ChunkError(_located(error, task), transient=False, of_input=False) from error
+        raise ChunkError(_located(error, chunk), transient=False, of_input=False) from error
     except (InputError, TransientInputError) as error:
         raise ChunkError(sentence(error), transient=is_transient(error), of_input=True) from error
     except ColonnadeError as error:
-        raise ChunkError(_located(error, task), transient=False, of_input=False) from error
+        raise ChunkError(_located(error, chunk), transient=False, of_input=False) from error
     except (OSError, MemoryError) as error:
-        reason = f"{task.source.path}, entries {task.start}-{task.stop}: {sentence(error)}."
+        reason = f"{chunk.source.path}, entries {chunk.start}-{chunk.stop}: {sentence(error)}."
         raise ChunkError(reason, transient=is_transient(error), of_input=True) from error
     except Exception as error:
-        failed = analysis_failed(error, processor_of(job.processor, job.metadata[task.dataset]), task.where)
+        failed = analysis_failed(error, processor_of(job.processor, job.metadata[chunk.dataset]), chunk.where)
         raise ChunkError(failed, transient=False, of_input=False) from error
 
 
-def _located(error: ColonnadeError, task: Task) -> str:
+def _located(error: ColonnadeError, chunk: Chunk) -> str:
     reason = sentence(error)
-    where = "" if task.source.path in reason else f" ({task.where})"
+    where = "" if chunk.source.path in reason else f" ({chunk.where})"
     return f"{reason.rstrip('.')}{where}."
 
 
-def _used(job: Job, task: Task) -> Any:
+def _used(job: Job, chunk: Chunk) -> Any:
     """Read a chunk and return what the analysis makes of it."""
-    columns, metadata = job.columns[task.layout], job.metadata[task.dataset]
+    columns, metadata = job.columns[chunk.layout], job.metadata[chunk.dataset]
     processor = processor_of(job.processor, metadata)
 
     def read() -> Any:
-        place = (task.source, task.start, task.stop, columns, metadata)
+        place = (chunk.source, chunk.start, chunk.stop, columns, metadata)
         if job.schema is not None:
             return read_nanoevents(*place, job.schema, threads=job.threads)
         kept, places = (None, None) if job.cache is None else (job.cache.columns, job.cache.places)
         return read_events(*place, threads=job.threads, kept=kept, places=places)
 
-    events = within(job.patience, f"{task.source.path}, entries {task.start}-{task.stop},", read)
-    if len(events) != task.stop - task.start:
-        msg = f"{task.source.path} gave {len(events)} events for the entries {task.start}-{task.stop}."
-        raise InputError(msg)
+    events = within(job.patience, f"{chunk.source.path}, entries {chunk.start}-{chunk.stop},", read)
     unlearned = UnlearnedColumnError.raised
     try:
         with watched() as opened:
-            result = process_events(processor, events, task.dataset)
+            result = process_events(processor, events, chunk.dataset)
         _require_learned(unlearned)
     except MemoryError:
         raise
@@ -276,9 +239,9 @@ def _used(job: Job, task: Task) -> Any:
             raise
         # These events may lead the analysis to a column that those it was learned on did not, which shows in
         # many ways. Whether that is so, events that read each column when it is touched will tell.
-        process = functools.partial(process_events, processor, dataset=task.dataset)
-        return use_events(process, task.source, task.start, task.stop, None, metadata, threads=job.threads)
-    others = undeclared(opened, {*job.files, task.source.path}) if job.cache is not None and task.key else []
+        process = functools.partial(process_events, processor, dataset=chunk.dataset)
+        return use_events(process, chunk.source, chunk.start, chunk.stop, None, metadata, threads=job.threads)
+    others = undeclared(opened, {*job.files, chunk.source.path}) if job.cache is not None and chunk.key else []
     if others:
         msg = f"The analysis opens {others[0]}, which its kept results do not depend on; declare it under `files`."
         raise EventError(msg)
@@ -302,32 +265,21 @@ def _require_learned(before: int) -> None:
         raise UnlearnedColumnError(msg)
 
 
-def _checked(output: Any, task: Task) -> Any:
-    """Refuse a result that would make the sum wrong without anyone noticing."""
-    if not isinstance(output, Mapping) or set(output) != {task.dataset}:
-        keys = sorted(map(str, output)) if isinstance(output, Mapping) else type(output).__name__
-        msg = f"process() must return {{{task.dataset!r}: ...}} for {task.where}, not {keys}."
-        raise EventError(msg)
-    result = output[task.dataset]
-    events = result.get("events")
-    if events != task.stop - task.start:
-        msg = f"process() counted {events} events in {task.where}, where there are {task.stop - task.start}."
-        raise EventError(msg)
-    if not math.isfinite(result.get("sumw", math.nan)):
-        msg = f"The sum of weights is {result.get('sumw')} in {task.where}; the generator weights hold such values."
+def _checked(result: Any, chunk: Chunk) -> Any:
+    """Refuse a sum of weights that is not a number; that no event is missing the ledger sees."""
+    if not math.isfinite(result["sumw"]):
+        msg = f"The sum of weights is {result['sumw']} in {chunk.where}; the generator weights hold such values."
         raise EventError(msg)
     return result
 
 
 def analysis_failed(error: Exception, processor: Any, where: str) -> str:
     """Return one sentence on an error that an analysis did not foresee, with the line of the analysis."""
-    trace, line = error.__traceback__, ""
+    line = ""
     modules = {
         base.__module__ for base in type(processor).__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORKS
     }
-    while trace is not None:
-        frame = trace.tb_frame
+    for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_globals.get("__name__") in modules:
-            line = f" at {frame.f_code.co_filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
+            line = f" at {frame.f_code.co_filename}:{number}"
     return f"The analysis {type(processor).__name__} failed{line} on {where}: {sentence(error)}."

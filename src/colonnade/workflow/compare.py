@@ -83,10 +83,9 @@ def _by_coffea(workflow: Workflow) -> tuple[Any, dict[str, str]]:
     assert workflow.coffea is not None  # noqa: S101 - its caller has looked
     plan = make_plan(load_datasets(workflow), workflow.settings.chunk_size)
     items = []
-    for dataset in plan.datasets:
+    for dataset in plan:
         for chunk in dataset.chunks:
-            source = dataset.files[chunk.file].source
-            assert source is not None  # noqa: S101 - chunks are made of files that were opened
+            source = chunk.source
             name = source.identity.partition(":")[0]
             identity = uuid.UUID(name).bytes if name.count("-") == 4 else b""
             place = (source.path, source.tree, chunk.start, chunk.stop, identity)
@@ -103,7 +102,7 @@ def _by_coffea(workflow: Workflow) -> tuple[Any, dict[str, str]]:
                 f"Nothing can be compared, as coffea's own Runner fails on {workflow.coffea.coffea}: {sentence(error)}."
             )
             raise EventError(msg) from error
-    return made, {dataset.name: dataset.metadata.process for dataset in plan.datasets}
+    return made, {dataset.name: dataset.metadata.process for dataset in plan}
 
 
 class _Seeded(ProcessorABC):  # type: ignore[misc]  # coffea has no types
