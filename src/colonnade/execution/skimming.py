@@ -220,7 +220,7 @@ def _skimming(processor: Any, folder: Path, regions: Sequence[str], wanted: Skim
 def _check_apart(dataset: Dataset, folder: Path) -> None:
     place = os.path.realpath(folder)
     paths = [path for path, _ in dataset.expand() if "://" not in path]
-    for path in (*paths, dataset.folder / "datasets.json"):
+    for path in (*paths, str(dataset.folder / "datasets.json")):
         if Path(os.path.realpath(path)).is_relative_to(place):
             msg = (
                 f"Dataset {dataset.name}: a skim in {folder} would be written over its own input {path}; name another."
