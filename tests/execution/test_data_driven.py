@@ -139,3 +139,11 @@ def test_an_empty_d_is_one_sentence():
 def test_wrong_settings_are_one_sentence(settings, message):
     with pytest.raises(ConfigError, match=message):
         check_data_driven({"qcd": parse_settings(DataDrivenSettings, settings, "test")}, REGIONS, KINDS)
+
+
+def test_a_background_needs_data_and_a_name_of_its_own():
+    settings = parse_settings(DataDrivenSettings, {"regions": {"A": "B"}}, "test")
+    with pytest.raises(ConfigError, match="there is a process of that name in the manifest"):
+        check_data_driven({"tt": settings}, REGIONS, KINDS)
+    with pytest.raises(ConfigError, match="made of data, but the manifest has none"):
+        check_data_driven({"qcd": settings}, REGIONS, {"tt": "background"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -190,3 +191,11 @@ def test_an_interruption_ends_the_processes_that_open_files(
     for child in multiprocessing.active_children():
         child.join(30)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("steps", [[], [[0, 100], [50, 250]], [[10, 10]], [[-5, 20]], [[0, 251]]])
+def test_steps_that_a_file_can_not_have_are_refused(tmp_path: Path, steps: list[list[int]]) -> None:
+    files = Files(tmp_path, 1)
+    dataset = dataclasses.replace(files.dataset(), prepared={"f0.root": {"steps": steps}})
+    with pytest.raises(InputError, match=r"the steps of .*f0\.root overlap, are empty or go beyond its 250 entries"):
+        make_plan([dataset], 100, inspect=files.inspect)
