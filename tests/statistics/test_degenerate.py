@@ -213,8 +213,9 @@ def test_few_background_events_are_few_however_large_the_limit():
     assert limits.expected[2] + 3 > 5
     assert expects_few(likelihood, limits, 5.0)
     assert not expects_few(likelihood, limits, 2.0)
-    _, toys, notes = find_limits(likelihood, LimitSettings(toys=100))
-    assert toys is not None
+    limit, notes = find_limits(likelihood, LimitSettings(toys=100))
+    assert limit.method == "toys"
+    assert limit.asymptotic.expected == limits.expected
     assert [note.kind for note in notes] == ["toys"]
 
 

@@ -14,10 +14,8 @@ from colonnade.errors import ConfigError
 from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
-    from colonnade.statistics.limits import UpperLimits
     from colonnade.statistics.model import Model
-    from colonnade.statistics.results import Effect
-    from colonnade.statistics.toys import ToyLimits
+    from colonnade.statistics.results import Band, Effect, ToyBand
 
 
 # what `limit --json` says of pseudo-experiments
@@ -68,23 +66,24 @@ def limit(
     likelihood = Likelihood(model)
     progress = Progress(Terminal(stderr=True, quiet=as_json))
     with counted(progress, "pseudo-experiments") as report:
-        limits, found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep, report=report)
+        found, rests = find_limits(likelihood, settings, observed=not blind, folder=keep, report=report)
+    formulas = found.asymptotic or found
     notes = [each.text for each in rests]
     if as_json:
         print_json(
             {
-                "level": limits.level,
-                "asymptotic": {"expected": limits.expected, "observed": limits.observed},
-                "toys": found and {name: getattr(found, name) for name in _BY_TOYS},
+                "level": settings.level,
+                "asymptotic": {"expected": formulas.expected, "observed": formulas.observed},
+                "toys": found.toys and {name: getattr(found.toys, name) for name in _BY_TOYS},
                 "notes": [*model.notes, *notes],
             }
         )
     else:
-        _print_limits(model.poi, limits, found)
+        _print_limits(f"{model.poi} at {100 * settings.level:g} %", formulas, found.toys)
         print_notes(Terminal(), notes)
 
 
-def _print_limits(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None:
+def _print_limits(what: str, limits: Band, toys: ToyBand | None) -> None:
     columns = ["", "asymptotic"] + ([] if toys is None else ["pseudo-experiments"])
     rows = []
     for index, sigma in enumerate(range(-2, 3)):
@@ -95,7 +94,7 @@ def _print_limits(poi: str, limits: UpperLimits, toys: ToyLimits | None) -> None
         rows.append(["observed", f"{limits.observed:.5g}"])
         if toys is not None:
             rows[-1].append(f"{toys.observed:.4g} ± {toys.observed_error:.1g}")
-    print_table(f"Upper limits on {poi} at {100 * limits.level:g} % (CLs)", columns, rows)
+    print_table(f"Upper limits on {what} (CLs)", columns, rows)
 
 
 @click.command("combine")

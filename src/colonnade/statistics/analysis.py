@@ -12,28 +12,25 @@ import numpy as np
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.build import Builder, BuiltModel
 from colonnade.statistics.counting import asimov_significance, significance
-from colonnade.statistics.diagnostics import carried_over, diagnose, numbers
+from colonnade.statistics.diagnostics import carried_over, diagnose
 from colonnade.statistics.effects import effects_of
 from colonnade.statistics.fitting import FitResult, discovery, expected_discovery, fit, poi_index, signal_bounds
 from colonnade.statistics.likelihood import Floats, Likelihood
-from colonnade.statistics.limits import UpperLimits, upper_limits
+from colonnade.statistics.limits import upper_limits
 from colonnade.statistics.model import Model, make_model
 from colonnade.statistics.results import (
-    Band,
     CountingResult,
     DiagnosisSummary,
     FitSummary,
     GroupedDecision,
-    Limit,
     Measured,
     Parameter,
     Point,
     Significance,
-    ToyBand,
 )
 from colonnade.statistics.settings import ModelSettings
 from colonnade.statistics.templates import NOMINAL, Decision, Inputs
-from colonnade.statistics.toys import Report, ToyLimits, find_limits
+from colonnade.statistics.toys import Report, find_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,7 @@ def _point(
     likelihood = Likelihood(built.model)
     try:
         expected = expected_discovery(likelihood)
-        limits, toys, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder, report=report)
+        limit, notes = find_limits(likelihood, settings.limit, observed=seen, folder=folder, report=report)
         observed, mu_hat = None, None
         if seen:
             observed = discovery(likelihood).z
@@ -181,20 +178,8 @@ def _point(
         msg = f"The signal {built.signal}: {error}"
         raise FitError(msg) from error
     significance = Significance(expected.z, observed)
-    limit = _limit(limits, toys)
     parameters = dict(process.parameters)
     return Point(built.signal, parameters, significance, limit, mu_hat, process.cross_section_pb, notes)
-
-
-def _limit(limits: UpperLimits, toys: ToyLimits | None) -> Limit:
-    """Return the limits that hold, and, where there are both, those of the formulas and of pseudo-experiments."""
-    formulas = Band(numbers(limits.expected), limits.observed)
-    if toys is None:
-        return Limit(formulas.expected, formulas.observed)
-    band = ToyBand(
-        numbers(toys.expected), toys.observed, numbers(toys.expected_errors), toys.observed_error, toys.tests[0].toys
-    )
-    return Limit(band.expected, band.observed, "toys", formulas, band)
 
 
 def _background_fit(likelihood: Likelihood) -> FitResult:

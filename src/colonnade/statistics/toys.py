@@ -9,7 +9,7 @@ where it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from colonnade.statistics.fitting import fit_at, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.limits import SIGMAS, UpperLimits, upper_limits
 from colonnade.statistics.minimise import minimise
-from colonnade.statistics.results import Note
+from colonnade.statistics.results import Band, Limit, Note, ToyBand
 from colonnade.statistics.settings import LimitSettings
 
 Report = Callable[[int, int], None]
@@ -39,49 +39,14 @@ class ToyTest:
 
     Attributes
     ----------
-    poi : float
-        The signal strength.
-    observed, observed_error : float or None
-        CLs of the data and its Monte Carlo error; none where only the expectation was asked for.
-    expected, expected_errors : tuple of float
-        CLs of the background's quantiles at -2, -1, 0, +1, +2 standard deviations, and their Monte Carlo errors.
-    toys : int
-        Pseudo-experiments of each hypothesis.
-    failed : int
-        Fits that did not converge and were left out.
+    cls : tuple of float
+        Of the background's quantiles at -2, -1, 0, +1, +2 standard deviations; then of the data, where wanted.
+    errors : tuple of float
+        Their Monte Carlo errors.
     """
 
-    poi: float
-    observed: float | None
-    observed_error: float | None
-    expected: tuple[float, ...]
-    expected_errors: tuple[float, ...]
-    toys: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToyLimits:
-    """Upper limits from pseudo-experiments, beside the asymptotic ones.
-
-    Attributes
-    ----------
-    observed, observed_error : float or None
-        And its Monte Carlo error; none where only the expectation was asked for.
-    expected, expected_errors : tuple of float
-        At -2, -1, 0, +1, +2 standard deviations.
-    asymptotic : UpperLimits
-        What the formulas say.
-    tests : tuple of ToyTest
-        The tested signal strengths.
-    """
-
-    observed: float | None
-    observed_error: float | None
-    expected: tuple[float, ...]
-    expected_errors: tuple[float, ...]
-    asymptotic: UpperLimits
-    tests: tuple[ToyTest, ...]
+    cls: tuple[float, ...]
+    errors: tuple[float, ...]
 
 
 def find_limits(
@@ -91,12 +56,12 @@ def find_limits(
     observed: bool = True,
     folder: Path | None = None,
     report: Report | None = None,
-) -> tuple[UpperLimits, ToyLimits | None, tuple[Note, ...]]:
+) -> tuple[Limit, tuple[Note, ...]]:
     """Set limits by the asymptotic formulas and, if asked for or where these are in doubt, by pseudo-experiments.
 
     Returns
     -------
-    UpperLimits, ToyLimits or None, tuple of Note
+    Limit, tuple of Note
         And what they rest on.
 
     Raises
@@ -106,28 +71,19 @@ def find_limits(
     OutputError
         If a batch of pseudo-experiments can't be kept in the folder.
     """
-    formulas = upper_limits(likelihood, level=settings.level, observed=observed)
-    doubtful = settings.method == "auto" and expects_few(likelihood, formulas, settings.few)
+    found = upper_limits(likelihood, level=settings.level, observed=observed)
+    doubtful = settings.method == "auto" and expects_few(likelihood, found, settings.few)
     if settings.method != "toys" and not doubtful:
-        return formulas, None, formulas.notes
-    found = toy_limits(
-        likelihood,
-        level=settings.level,
-        toys=settings.toys,
-        seed=settings.seed,
-        observed=observed,
-        folder=folder,
-        report=report,
-        asymptotic=formulas,
-    )
-    notes = formulas.notes
+        return Limit(found.expected, found.observed), found.notes
+    band = toy_limits(likelihood, found, toys=settings.toys, seed=settings.seed, folder=folder, report=report)
+    notes = found.notes
     if doubtful:
         text = (
             f"Fewer than {settings.few:g} background events are expected where the sensitivity is, too few for the "
             "asymptotic formulas: the limits by pseudo-experiments hold."
         )
         notes = (*notes, Note("toys", likelihood.model.poi, text))
-    return formulas, found, notes
+    return Limit(band.expected, band.observed, "toys", Band(found.expected, found.observed), band), notes
 
 
 def expects_few(likelihood: Likelihood, limits: UpperLimits, few: float) -> bool:
@@ -154,7 +110,6 @@ def toy_test(
     *,
     toys: int = 2000,
     seed: int = 1,
-    data: Floats | None = None,
     observed: bool = True,
     folder: Path | None = None,
     advance: Callable[[int], None] | None = None,
@@ -171,10 +126,8 @@ def toy_test(
         Pseudo-experiments of each hypothesis.
     seed
         The same seed gives the same pseudo-experiments, resumed or not.
-    data
-        Main and auxiliary data; without them the observed ones.
     observed
-        Whether CLs of the data is wanted.
+        Whether CLs of the observed data is wanted.
     folder
         Where finished batches are kept.
     advance
@@ -187,7 +140,7 @@ def toy_test(
     OutputError
         If a batch can't be written.
     """
-    seen = (likelihood.observed if data is None else data)[:, None]
+    seen = likelihood.observed[:, None]
     signal = fit_at(likelihood, np.array([poi]), seen).values[:, 0]
     background = fit_at(likelihood, np.zeros(1), seen).values[:, 0]
     q_signal = _statistics(likelihood, poi, signal, toys, (seed, 0), folder, advance)
@@ -196,26 +149,16 @@ def toy_test(
     if failed > 0.01 * 2 * toys:
         msg = (
             f"{failed} of {2 * toys} fits to pseudo-experiments at a signal strength of {poi:.4g} did not converge, "
-            "too "
-            "many to leave out; look at the fit of the model first."
+            "too many to leave out; look at the fit of the model first."
         )
         raise FitError(msg)
     q_signal, q_background = np.sort(q_signal[~np.isnan(q_signal)]), np.sort(q_background[~np.isnan(q_background)])
     # +2 standard deviations of the background is a large excess, so a small statistic
     thresholds = np.quantile(q_background, norm.cdf(-np.array(SIGMAS, dtype=float)), method="inverted_cdf")
-    expected = [_cls(q_signal, q_background, float(q)) for q in thresholds]
-    mine: tuple[float, float] | tuple[None, None] = (None, None)
     if observed:
-        mine = _cls(q_signal, q_background, float(_q_tilde(likelihood, poi, seen, signal)[0]))
-    return ToyTest(
-        poi,
-        mine[0],
-        mine[1],
-        tuple(each[0] for each in expected),
-        tuple(each[1] for each in expected),
-        toys,
-        failed,
-    )
+        thresholds = np.append(thresholds, _q_tilde(likelihood, poi, seen, signal))
+    cls, errors = zip(*(_cls(q_signal, q_background, float(q)) for q in thresholds), strict=True)
+    return ToyTest(cls, errors)
 
 
 def _cls(q_signal: Floats, q_background: Floats, q: float) -> tuple[float, float]:
@@ -297,16 +240,13 @@ def _q_tilde(likelihood: Likelihood, poi: float, data: Floats, start: Floats) ->
 
 def toy_limits(
     likelihood: Likelihood,
+    asymptotic: UpperLimits,
     *,
-    level: float = 0.95,
     toys: int = 2000,
     seed: int = 1,
-    data: Floats | None = None,
-    observed: bool = True,
     folder: Path | None = None,
     report: Report | None = None,
-    asymptotic: UpperLimits | None = None,
-) -> ToyLimits:
+) -> ToyBand:
     """Return upper limits from pseudo-experiments, with their Monte Carlo errors.
 
     Signal strengths over the asymptotic band are tested, and the band widened until CLs crosses one minus the level
@@ -315,29 +255,23 @@ def toy_limits(
 
     Parameters
     ----------
-    likelihood, toys, seed, data, folder
+    likelihood, toys, seed, folder
         As in `toy_test`.
-    level
-        Confidence level.
-    observed
-        Whether the observed limit is wanted.
+    asymptotic
+        What the formulas say: of the same level, and with the observed limit if that is wanted.
     report
         Called after each batch with how many pseudo-experiments are done, and how many are foreseen.
-    asymptotic
-        What the formulas say, if it is known.
 
     Raises
     ------
     FitError
         If a fit fails, or no signal strength tested is excluded.
     """
-    if asymptotic is None:
-        asymptotic = upper_limits(likelihood, data, level=level, observed=observed)
+    observed = asymptotic.observed is not None
     known = [each for each in (*asymptotic.expected, asymptotic.observed) if each is not None and np.isfinite(each)]
     low, high = _BELOW * min(known), _ABOVE * max(known)
     tests: dict[float, ToyTest] = {}
-    near = len(_NEAR) * (len(SIGMAS) + observed)
-    done, foreseen = 0, 2 * toys * (_POINTS + near)
+    done, foreseen = 0, 2 * toys * (_POINTS + len(_NEAR) * (len(SIGMAS) + observed))
 
     def advance(count: int) -> None:
         nonlocal done
@@ -345,71 +279,50 @@ def toy_limits(
         if report is not None:
             report(done, max(done, foreseen))
 
-    def test(strengths: list[float]) -> None:
-        for poi in strengths:
+    def test(strengths: Iterable[float]) -> None:
+        for poi in dict.fromkeys(strengths):
             if poi not in tests:
                 tests[poi] = toy_test(
-                    likelihood,
-                    poi,
-                    toys=toys,
-                    seed=seed,
-                    data=data,
-                    observed=observed,
-                    folder=folder,
-                    advance=advance,
+                    likelihood, poi, toys=toys, seed=seed, observed=observed, folder=folder, advance=advance
                 )
 
     strengths = np.geomspace(low, high, _POINTS).tolist()
-    alpha = 1 - level
+    alpha = 1 - asymptotic.level
     for _ in range(8):
         test(strengths)
-        too_high = max(_all(tests[max(tests)])) > alpha
-        too_low = min(_all(tests[min(tests)])) < alpha
+        too_high = max(tests[max(tests)].cls) > alpha
+        too_low = min(tests[min(tests)].cls) < alpha
         strengths = [*([max(tests) * 1.5] if too_high else []), *([min(tests) / 1.5] if too_low else [])]
         if not strengths:
             break
     else:
         msg = "The limits from pseudo-experiments lie far from the asymptotic ones, and were not found near them."
         raise FitError(msg)
-    crossings = _crossings(tests, alpha, observed=observed)
-    test([near * limit for limit, _ in crossings for near in _NEAR])
-    found = _crossings(tests, alpha, observed=observed, near=[limit for limit, _ in crossings])
-    mine = found[len(SIGMAS)] if observed else (None, None)
-    return ToyLimits(
-        mine[0],
-        mine[1],
-        tuple(limit for limit, _ in found[: len(SIGMAS)]),
-        tuple(error for _, error in found[: len(SIGMAS)]),
-        asymptotic,
-        tuple(tests[poi] for poi in sorted(tests)),
-    )
-
-
-def _all(test: ToyTest) -> list[float]:
-    return [*test.expected, *([] if test.observed is None else [test.observed])]
+    crossings, _ = _crossings(tests, alpha, 1 / toys)
+    test(near * limit for limit in crossings for near in _NEAR)
+    limits, errors = _crossings(tests, alpha, 1 / toys, near=crossings)
+    last = (limits[-1], errors[-1]) if observed else (None, None)
+    count = len(SIGMAS)
+    return ToyBand(limits[:count], last[0], errors[:count], last[1], toys)
 
 
 def _crossings(
-    tests: dict[float, ToyTest], alpha: float, *, observed: bool, near: list[float] | None = None
-) -> list[tuple[float, float]]:
-    """Return where CLs crosses alpha and with what error: the five expected ones, and the observed one if wanted."""
-    ordered = [tests[poi] for poi in sorted(tests)]
-    series = [([t.expected[i] for t in ordered], [t.expected_errors[i] for t in ordered]) for i in range(len(SIGMAS))]
-    if observed:
-        values = [t.observed for t in ordered if t.observed is not None]
-        series.append((values, [t.observed_error for t in ordered if t.observed_error is not None]))
+    tests: Mapping[float, ToyTest], alpha: float, least: float, *, near: tuple[float, ...] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return where each CLs of the tests crosses alpha, and with what errors; `least` is the smallest CLs taken."""
     poi = np.array(sorted(tests))
-    floor = 1 / ordered[0].toys
+    cls, errors = (np.array([getattr(tests[each], name) for each in sorted(tests)]).T for name in ("cls", "errors"))
     found = []
-    for index, (values, errors) in enumerate(series):
-        cls = np.maximum(np.array(values), floor)
+    for index, values in enumerate(cls):
         if near is None:  # between the two strengths where it crosses
-            after = int(np.argmax(np.array(values) <= alpha))
+            after = int(np.argmax(values <= alpha))
             chosen = np.array([max(after - 1, 0), max(after, 1)])
         else:
             chosen = np.flatnonzero(np.abs(np.log(poi / near[index])) < np.log(1.12))
-        found.append(_crossing(poi[chosen], np.log(cls[chosen]), np.array(errors)[chosen] / cls[chosen], alpha))
-    return found
+        taken = np.maximum(values[chosen], least)
+        found.append(_crossing(poi[chosen], np.log(taken), errors[index, chosen] / taken, alpha))
+    limits, spreads = zip(*found, strict=True)
+    return limits, spreads
 
 
 def _crossing(x: Floats, log_cls: Floats, sigma: Floats, alpha: float) -> tuple[float, float]:
