@@ -13,7 +13,7 @@ from colonnade.statistics.build import Builder
 from colonnade.statistics.formats.exporting import FORMATS, export_model
 from colonnade.statistics.formats.reading import read_model
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.step import make_inputs
+from colonnade.statistics.templates import Inputs, Process
 
 KINDS = {"data": "data", "qcd": "background", "tt": "background", "S": "signal"}
 # data - tt is qcd; the first bins of A and B
@@ -38,15 +38,8 @@ def inputs_of(data=DATA, bins=2, unblind=True):
     ratio = sum(qcd["C"]) / sum(qcd["D"])
     qcd["A"] = [each * ratio for each in qcd["B"]]
     histograms = {"x": {"data": filled(data), "qcd": filled(qcd, 9.0), "tt": filled(TT), "S": filled(SIGNAL)}}
-    return make_inputs(
-        histograms,
-        kinds=KINDS,
-        points={},
-        luminosity=1.0,
-        unblind=unblind,
-        signal_regions=["A"],
-        data_driven=["qcd"],
-    )
+    processes = {name: Process(kind, data_driven=name == "qcd") for name, kind in KINDS.items()}
+    return Inputs(histograms, processes, 1.0, frozenset({"A"}), unblind)
 
 
 def settings_of(**changes):

@@ -9,7 +9,6 @@ from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, FitError, InputError
 from colonnade.histograms import write_zip
 from colonnade.statistics import Likelihood, from_workspace, refit, upper_limits
-from colonnade.statistics import make_inputs as inputs_of
 from colonnade.statistics.analysis import analyse
 from colonnade.statistics.build import Builder
 from colonnade.statistics.results import FitSummary
@@ -127,8 +126,8 @@ def test_a_run_can_be_fitted_again(make_inputs, search_settings, tmp_path):
     channels = {key: each.model_copy(update={"rebin": 6}) for key, each in search_settings.channels.items()}
     settings = search_settings.model_copy(update={"channels": channels})
     kinds = {name: each.kind for name, each in inputs.processes.items()}
-    points = {"DH_mZp130": {"parameters": {"m_Zprime": 130}, "cross_section_pb": 0.3}}
-    same = inputs_of(inputs.histograms, kinds=kinds, points=points, luminosity=139.0, signal_regions=())
+    points = {"DH_mZp130": Process("signal", {"m_Zprime": 130}, 0.3)}
+    same = Inputs(inputs.histograms, inputs.processes | points, 139.0)
     first = analyse(same, settings)
     write_analysis(first, tmp_path)
     before = json.loads((tmp_path / "fit.json").read_text())
@@ -234,13 +233,11 @@ def test_empty_bins_are_merged_and_told():
     sample = channel(result.model, "SR").samples[1]
     assert sample.yields.tolist() == [30.0]
     assert channel(result.model, "SR").edges == (0.0, 4.0)
-    assert any(each.kind == "merged bins" and each.where == "SR" for each in result.decisions)
+    assert any(each.kind == "merged bins" and each.where == ("SR",) for each in result.decisions)
     changes = {("background", "SR", "nominal"): [10.0, 0.0, 0.0, 5.0]}
     result = built(small_inputs(changes), small_settings())
     assert channel(result.model, "SR").samples[1].yields.tolist() == [10.0, 5.0]
     assert channel(result.model, "SR").edges == (0.0, 3.0, 4.0)
-    with pytest.raises(ConfigError, match="between 1 and 2"):
-        built(small_inputs(changes), small_settings(empty_bins="error"))
     with pytest.raises(ConfigError, match="too few for a likelihood"):
         built(small_inputs({("background", "SR", "nominal"): [0.0] * 4}), small_settings())
 

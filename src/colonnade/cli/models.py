@@ -16,7 +16,7 @@ from colonnade.terminal import Terminal
 
 if TYPE_CHECKING:
     from colonnade.statistics.model import Model
-    from colonnade.statistics.templates import Decision
+    from colonnade.statistics.results import Decision
 
 #: which model is meant; `read_target` takes them
 model_options = together(

@@ -6,9 +6,11 @@ __all__ = [
     "Discovery",
     "FitResult",
     "HypothesisTest",
+    "Inputs",
     "Likelihood",
     "Model",
     "ModelSettings",
+    "Process",
     "UpperLimits",
     "asimov_significance",
     "discovery",
@@ -16,7 +18,6 @@ __all__ = [
     "fit",
     "from_workspace",
     "hypothesis_test",
-    "make_inputs",
     "refit",
     "significance",
     "to_workspace",
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from colonnade.statistics.limits import HypothesisTest, UpperLimits, hypothesis_test, upper_limits
     from colonnade.statistics.model import Model
     from colonnade.statistics.settings import ModelSettings
-    from colonnade.statistics.step import make_inputs, refit
+    from colonnade.statistics.step import refit
+    from colonnade.statistics.templates import Inputs, Process
     from colonnade.statistics.workspace import from_workspace, to_workspace
 
 __getattr__ = lazy(
@@ -45,6 +47,7 @@ __getattr__ = lazy(
     limits=("HypothesisTest", "UpperLimits", "hypothesis_test", "upper_limits"),
     model=("Model",),
     settings=("ModelSettings",),
-    step=("make_inputs", "refit"),
+    step=("refit",),
+    templates=("Inputs", "Process"),
     workspace=("from_workspace", "to_workspace"),
 )

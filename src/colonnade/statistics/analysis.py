@@ -20,16 +20,16 @@ from colonnade.statistics.limits import upper_limits
 from colonnade.statistics.model import Model, make_model
 from colonnade.statistics.results import (
     CountingResult,
+    Decision,
     DiagnosisSummary,
     FitSummary,
-    GroupedDecision,
     Measured,
     Parameter,
     Point,
     Significance,
 )
 from colonnade.statistics.settings import ModelSettings
-from colonnade.statistics.templates import NOMINAL, Decision, Inputs
+from colonnade.statistics.templates import NOMINAL, Inputs
 from colonnade.statistics.toys import Report, find_limits
 
 
@@ -124,12 +124,13 @@ def analyse(
     return AnalysisResult(summary, models, fitted)
 
 
-def _grouped(decisions: Iterable[Decision]) -> tuple[GroupedDecision, ...]:
+def _grouped(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     """Tell the same decision about many places once."""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    places: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for each in decisions:
-        places.setdefault((each.kind, each.subject, each.what), []).append(each.where)
-    return tuple(GroupedDecision(*which, tuple(where)) for which, where in places.items())
+        which = each.kind, each.subject, each.what
+        places[which] = (*places.get(which, ()), *each.where)
+    return tuple(Decision(*which, where) for which, where in places.items())
 
 
 def point_model(builder: Builder, signal: str) -> BuiltModel:
@@ -259,8 +260,8 @@ def prepared(built: BuiltModel) -> BuiltModel:
     note = Decision(
         "asimov data",
         "",
-        ", ".join(channel.name for channel in model.channels if channel.name not in built.observed),
         f"the background fitted to {', '.join(sorted(built.observed))} stands for data",
+        (", ".join(channel.name for channel in model.channels if channel.name not in built.observed),),
     )
     return replace(built, model=model.with_observations(observations), decisions=(*built.decisions, note))
 

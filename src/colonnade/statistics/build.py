@@ -11,7 +11,7 @@ bins, s is a factor of each of them (a shapefactor).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,16 +21,9 @@ from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.effects import modifiers_of
 from colonnade.statistics.eras import era_parts
 from colonnade.statistics.model import Channel, Model, Modifier, Sample, make_model
-from colonnade.statistics.settings import AbcdSettings, ModelSettings, NormalisationSettings, SystematicSettings
-from colonnade.statistics.templates import (
-    NOMINAL,
-    Decision,
-    Inputs,
-    Templates,
-    channel_templates,
-    matches,
-    matching,
-)
+from colonnade.statistics.results import Decision
+from colonnade.statistics.settings import AbcdSettings, ModelSettings, NormalisationSettings
+from colonnade.statistics.templates import NOMINAL, Inputs, Templates, channel_templates, matches, matching
 
 Floats = NDArray[np.float64]
 LUMINOSITY = "lumi"
@@ -147,10 +140,9 @@ class Builder:
             self.settings.poi,
             overrides=overrides,
             measurement="colonnade",
-            groups=self._groups(channels),
             source=f"The model of {signal}",
         )
-        return BuiltModel(signal, model, observed, tuple(decisions))
+        return BuiltModel(signal, replace(model, groups=self._groups(model)), observed, tuple(decisions))
 
     def _prepared(self, signal: str) -> list[_Prepared]:
         """Prepare all channels for a signal point; those that no signal changes are made once."""
@@ -165,22 +157,14 @@ class Builder:
             channels.append(self._kept[name])
         return channels
 
-    def _groups(self, channels: list[Channel]) -> dict[str, tuple[str, ...]]:
+    def _groups(self, model: Model) -> dict[str, tuple[str, ...]]:
         """Group the parameters: those of the settings, then luminosity, statistics and free normalisations."""
-        kinds = {
-            modifier.parameter: modifier.kind
-            for channel in channels
-            for sample in channel.samples
-            for modifier in sample.modifiers
-        }
-        groups: dict[str, list[str]] = {}
-        for name, kind in kinds.items():
-            if name == self.settings.poi:
-                continue
+        groups: dict[str, tuple[str, ...]] = {}
+        for name, kind in {modifier.parameter: modifier.kind for _, _, modifier in model.uses()}.items():
             group = _GROUPS.get(kind) or self._group_of.get(name, "")
-            if group:
-                groups.setdefault(group, []).append(name)
-        return {group: tuple(names) for group, names in groups.items()}
+            if group and name != model.poi:
+                groups[group] = (*groups.get(group, ()), name)
+        return groups
 
     # ---- checking
 
@@ -208,10 +192,10 @@ class Builder:
         what = f"The normalisation {normalisation.name}"
         chosen = matching(normalisation.processes, backgrounds, what)
         matching(normalisation.regions, names, what)
-        by_channel = {each.templates.channel: each.templates.by_process for each in prepared}
+        by_channel = {each.templates.channel: each.templates.values for each in prepared}
         for region in matching(normalisation.control, names, f"{what}, control"):
             held = by_channel[region].keys() & chosen
-            if not any(by_channel[region][process][NOMINAL][0].sum() > 0 for process in held):
+            if not any(by_channel[region][process][NOMINAL].sum() > 0 for process in held):
                 msg = f"{what}: its control region {region} holds no {' or '.join(chosen)}, so can't determine it."
                 raise ConfigError(msg)
 
@@ -219,109 +203,88 @@ class Builder:
 
     def _background_samples(self, templates: Templates, decisions: list[Decision]) -> tuple[Sample, ...]:
         samples = []
-        for process in templates.by_process:
+        for process in templates.values:
             if self.inputs.processes[process].kind != "background":
                 continue
             sample = self._sample(templates, process, decisions, signal=False)
             if sample.yields.any():
                 samples.append(sample)
             else:
-                decisions.append(Decision("left out", process, templates.channel, "no events were selected"))
+                decisions.append(Decision("left out", process, "no events were selected", (templates.channel,)))
         return self._with_statistics(templates, samples, decisions)
 
     def _sample(self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool) -> Sample:
-        channel = templates.channel
-        by_variation = templates.by_process.get(process)
-        if by_variation is None:
-            zeros = np.zeros(len(templates.edges) - 1)
-            by_variation = {NOMINAL: (zeros, zeros)}
-        values = by_variation[NOMINAL][0]
+        channel, settings = templates.channel, self.settings
+        variations = templates.values.get(process, {NOMINAL: np.zeros(len(templates.edges) - 1)})
+        values = variations[NOMINAL]
         negative = values < 0
         if negative.any():
             what = (
                 f"{int(negative.sum())} bins of {len(values)} were below 0 (in all {values[negative].sum():.3g} "
                 "events) and are taken as 0; their statistical uncertainty is kept"
             )
-            decisions.append(Decision("negative bin", process, channel, what))
-        nominal = np.where(negative, 0.0, values)
-        modifiers: list[Modifier] = []
-        free = [
-            each
-            for each in self.settings.normalisations
-            if not signal and matches(process, each.processes) and matches(channel, each.regions)
-        ]
-        if signal:
-            modifiers.append(Modifier("normfactor", self.settings.poi))
-        modifiers += [Modifier("normfactor", each.name) for each in free]
-        tied = [] if signal else _abcd_modifiers(self.settings.abcd, process, channel, len(values))
+            decisions.append(Decision("negative bin", process, what, (channel,)))
+        variations = {name: np.where(negative, 0.0, each) for name, each in variations.items()}
+        nominal = variations[NOMINAL]
+        tied = [] if signal else _abcd_modifiers(settings.abcd, process, channel, len(values))
         if tied:
             return Sample(process, nominal, tuple(tied))
-        from_data = self.inputs.processes[process].data_driven
-        if self.settings.luminosity_uncertainty and not free and not from_data:
+        free = [
+            Modifier("normfactor", each.name)
+            for each in settings.normalisations
+            if not signal and matches(process, each.processes) and matches(channel, each.regions)
+        ]
+        modifiers = [Modifier("normfactor", settings.poi)] if signal else [*free]
+        steady = bool(free) or self.inputs.processes[process].data_driven
+        if settings.luminosity_uncertainty and not steady:
             modifiers.append(Modifier("lumi", LUMINOSITY))
         if nominal.any():
-            variations = {name: np.where(negative, 0.0, each[0]) for name, each in by_variation.items()}
-            modifiers += self._systematics(
-                channel, process, nominal, variations, by_variation, decisions, free=bool(free)
-            )
-        if signal and self.settings.statistical.enabled and self.settings.statistical.signal and nominal.any():
-            modifiers.append(_staterror(channel, np.sqrt(by_variation[NOMINAL][1])))
+            modifiers += self._systematics(templates, process, variations, decisions, steady=steady)
+            if signal and settings.statistical.enabled and settings.statistical.signal:
+                modifiers.append(_staterror(channel, np.sqrt(templates.variances[process][NOMINAL])))
         return Sample(process, nominal, tuple(modifiers))
 
     def _systematics(
         self,
-        channel: str,
+        templates: Templates,
         process: str,
-        nominal: Floats,
         variations: Mapping[str, Floats],
-        templates: Mapping[str, tuple[Floats, Floats]],
         decisions: list[Decision],
         *,
-        free: bool,
+        steady: bool,
     ) -> list[Modifier]:
-        from_data = self.inputs.processes[process].data_driven
+        """Return what the systematic uncertainties do to a process; `steady` is what no luminosity scales."""
+        channel, known = templates.channel, self.inputs.processes[process]
         modifiers = []
         for systematic in self._systematics_of_all:
-            if (free or from_data) and systematic.name in self._luminosities:
+            if not (matches(process, systematic.processes) and matches(channel, systematic.regions)):
                 continue
-            if (
-                from_data
-                and systematic.variation is not None
-                and not variations.keys() & {f"{systematic.variation}_up", f"{systematic.variation}_down"}
-            ):
+            if steady and systematic.name in self._luminosities:
+                continue
+            sides = [f"{systematic.variation}_{side}" for side in ("up", "down")]
+            if known.data_driven and systematic.variation is not None and not variations.keys() & sides:
                 continue  # no simulation that was subtracted moves with it
-            if matches(process, systematic.processes) and matches(channel, systematic.regions):
-                found = modifiers_of(
-                    systematic,
-                    channel,
-                    process,
-                    nominal,
-                    variations,
-                    pruning=self.settings.pruning,
-                    decisions=decisions,
-                )
-                self._group_of.update((each.parameter, systematic.group) for each in found if systematic.group)
-                if found:
-                    doubts = self._doubts(systematic, process, templates)
-                    where = f"{process} in {channel}"
-                    decisions += [Decision("statistics", found[0].parameter, where, doubt) for doubt in doubts]
-                modifiers += found
+            found = modifiers_of(systematic, channel, process, variations, self.settings.pruning, decisions)
+            if found and systematic.group:
+                self._group_of.update((each.parameter, systematic.group) for each in found)
+            for name in sides if found else ():
+                if name in known.alternatives & variations.keys():
+                    self._doubt(templates, process, name, found[0].parameter, decisions)
+            modifiers += found
         return modifiers
 
-    def _doubts(
-        self, systematic: SystematicSettings, process: str, templates: Mapping[str, tuple[Floats, Floats]]
-    ) -> Iterator[str]:
+    def _doubt(self, templates: Templates, process: str, name: str, parameter: str, decisions: list[Decision]) -> None:
         """Say where the statistical error of an alternative sample is larger than what it changes."""
-        total, variance = (float(each.sum()) for each in templates[NOMINAL])
-        for name in (f"{systematic.variation}_up", f"{systematic.variation}_down"):
-            if name in self.inputs.processes[process].alternatives and name in templates:
-                value, own = (float(each.sum()) for each in templates[name])
-                effect, error = abs(value / total - 1), float(np.sqrt(variance + own)) / total
-                if error > effect:
-                    yield (
-                        f"the alternative sample {name} changes the yield by {effect:.2%}, less than the statistical "
-                        f"error of {error:.2%}"
-                    )
+        values, variances = templates.values[process], templates.variances[process]
+        total = float(values[NOMINAL].sum())
+        effect = abs(float(values[name].sum()) / total - 1)
+        error = float(np.sqrt(float(variances[NOMINAL].sum()) + float(variances[name].sum()))) / total
+        if error > effect:
+            what = (
+                f"the alternative sample {name} changes the yield by {effect:.2%}, less than the statistical "
+                f"error of {error:.2%}"
+            )
+            decisions.append(Decision("statistics", parameter, what, (f"{process} in {templates.channel}",)))
 
     def _with_statistics(
         self, templates: Templates, samples: list[Sample], decisions: list[Decision]
@@ -332,14 +295,14 @@ class Builder:
         own = [each for each in samples if not _abcd_modifiers(abcd, each.name, channel, 1)]
         if not self.settings.statistical.enabled or not own:
             return tuple(samples)
-        variances = {sample.name: templates.by_process[sample.name][NOMINAL][1] for sample in own}
+        variances = {sample.name: templates.variances[sample.name][NOMINAL] for sample in own}
         total = np.sum([sample.yields for sample in own], axis=0)
         relative = np.sqrt(np.sum(list(variances.values()), axis=0)) / np.where(total > 0, total, 1.0)
         threshold = self.settings.statistical.threshold
         small = relative < threshold
         if small.any():
             what = f"{int(small.sum())} bins of {len(small)} have less than {threshold:g} relative uncertainty"
-            decisions.append(Decision("pruned", "statistics", channel, what))
+            decisions.append(Decision("pruned", "statistics", what, (channel,)))
         tied = [each for each in samples if each.name not in variances]
         if not small.all():
             errors = {name: np.where(small, 0.0, np.sqrt(each)) for name, each in variances.items()}
@@ -357,16 +320,15 @@ class Builder:
         for templates, channel in zip(prepared, channels, strict=True):
             region = self.settings.channels[channel.name].region or channel.name
             blind = region in self.inputs.signal_regions and not self.inputs.unblind
-            seen = [templates.by_process[name][NOMINAL][0] for name in data if name in templates.by_process]
+            seen = [templates.values[name][NOMINAL] for name in data if name in templates.values]
             if seen and not blind:
                 observations[channel.name] = np.sum(seen, axis=0)
                 observed.add(channel.name)
                 continue
             observations[channel.name] = np.sum([sample.yields for sample in channel.samples[1:]], axis=0)
             reason = "its data are blinded" if seen else "there are no data"
-            decisions.append(
-                Decision("asimov data", "", channel.name, f"the predicted background stands for data, as {reason}")
-            )
+            what = f"the predicted background stands for data, as {reason}"
+            decisions.append(Decision("asimov data", "", what, (channel.name,)))
         return observations, frozenset(observed)
 
 
@@ -408,7 +370,7 @@ def _check_abcd(settings: Sequence[AbcdSettings], templates: Mapping[str, Templa
             msg = f"{what}: the channels {each.channels[0]} and {each.channels[1]} must have the same bins."
             raise ConfigError(msg)
         for channel in each.channels[1:]:
-            content = templates[channel].by_process.get(each.process)
-            if content is None or content[NOMINAL][0].sum() <= 0:
+            content = templates[channel].values.get(each.process)
+            if content is None or content[NOMINAL].sum() <= 0:
                 msg = f"{what}: no events of it are left in the channel {channel}, so A = B C / D says nothing."
                 raise ConfigError(msg)

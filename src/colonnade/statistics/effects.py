@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.model import Model, Modifier, Sample
-from colonnade.statistics.results import Effect
+from colonnade.statistics.results import Decision, Effect
 from colonnade.statistics.settings import PruningSettings, SystematicSettings
-from colonnade.statistics.templates import Decision
+from colonnade.statistics.templates import NOMINAL
 
 Floats = NDArray[np.float64]
 Kind = Literal["normalisation", "shape", "both", "bins", "pruned"]
@@ -29,9 +29,7 @@ def modifiers_of(
     systematic: SystematicSettings,
     channel: str,
     process: str,
-    nominal: Floats,
     variations: Mapping[str, Floats],
-    *,
     pruning: PruningSettings,
     decisions: list[Decision],
 ) -> list[Modifier]:
@@ -43,10 +41,8 @@ def modifiers_of(
         Its settings.
     channel, process
         Where.
-    nominal
-        The nominal template, no bin negative and not all zero.
     variations
-        The process's templates by variation name.
+        The process's templates by variation name; the nominal one has no negative bin and is not all zero.
     pruning
         Effects smaller than this are left out.
     decisions
@@ -61,22 +57,19 @@ def modifiers_of(
     if systematic.decorrelate != "none":
         name = f"{name}_{channel if systematic.decorrelate == 'channel' else process}"
     if systematic.type == "shapesys":
-        size = systematic.size or 0.0
-        return [Modifier("shapesys", f"{name}_{channel}_{process}", errors=size * nominal)]
+        errors = (systematic.size or 0.0) * variations[NOMINAL]
+        return [Modifier("shapesys", f"{name}_{channel}_{process}", errors=errors)]
     if systematic.up is not None:
-        return [_stated(name, systematic)]
-    effect = _Variation(systematic, name, f"{process} in {channel}", nominal, variations, pruning, decisions)
+        up, down = systematic.up, systematic.down or 1 / systematic.up
+        return [_normsys(name, *(_mean(up, down) if systematic.symmetrise == "mean" else (up, down)))]
+    effect = _Variation(systematic, name, f"{process} in {channel}", variations, pruning, decisions)
     return effect.modifiers()
 
 
-def _stated(name: str, systematic: SystematicSettings) -> Modifier:
-    """Return the normsys of factors written in the settings."""
-    up = systematic.up or 1.0
-    down = systematic.down or 1 / up
-    if systematic.symmetrise == "mean":
-        up = float(np.sqrt(up / down))
-        down = 1 / up
-    return _normsys(name, up, down)
+def _mean(up: float, down: float) -> tuple[float, float]:
+    """Return the factors of the mean effect of both sides."""
+    mean = float(np.sqrt(up / down))
+    return mean, 1 / mean
 
 
 def _normsys(name: str, up: float, down: float) -> Modifier:
@@ -90,39 +83,38 @@ class _Variation:
     systematic: SystematicSettings
     name: str
     where: str
-    nominal: Floats
     variations: Mapping[str, Floats]
     pruning: PruningSettings
     decisions: list[Decision]
 
+    @property
+    def nominal(self) -> Floats:
+        return self.variations[NOMINAL]
+
     def note(self, kind: str, what: str) -> None:
-        decision = Decision(kind, self.name, self.where, what)
+        decision = Decision(kind, self.name, what, (self.where,))
         if decision not in self.decisions:
             self.decisions.append(decision)
 
     def modifiers(self) -> list[Modifier]:
-        systematic, nominal = self.systematic, self.nominal
+        nominal, symmetric = self.nominal, self.systematic.symmetrise == "mean"
         sides = self._both_sides()
-        norms = [self._ratio(side) for side in sides]
-        if systematic.symmetrise == "mean":
-            mean = float(np.sqrt(norms[0] / norms[1]))
-            norms = [mean, 1 / mean]
-        if systematic.type == "normsys" or len(nominal) == 1:
-            return self._normalisation(norms)
+        up, down = (self._ratio(side) for side in sides)
+        if symmetric:
+            up, down = _mean(up, down)
+        if self.systematic.type == "normsys" or len(nominal) == 1:
+            return self._normalisation(up, down)
         shapes = [self._shape(side) for side in sides]
-        if systematic.symmetrise == "mean":
+        if symmetric:
             half = (shapes[0] - shapes[1]) / 2
             shapes = [np.maximum(nominal + half, 0), np.maximum(nominal - half, 0)]
-        shape = Modifier("histosys", self.name, shapes[0], shapes[1], interpolation="code4p")
+        kept = self._normalisation(up, down)
         threshold = self.pruning.shape
-        if not systematic.split:
-            threshold = min(threshold, self.pruning.normalisation)
-        kept = self._normalisation(norms) if systematic.split else []
-        change = np.maximum(np.abs(shape.up - nominal), np.abs(shape.down - nominal))
+        change = np.maximum(*(np.abs(each - nominal) for each in shapes))
         if np.all(change <= threshold * nominal + 1e-12 * nominal.sum()):
             self.note("pruned", f"the shape effect is below {threshold:g} of every bin")
             return kept
-        return [*kept, shape]
+        return [*kept, Modifier("histosys", self.name, *shapes, interpolation="code4p")]
 
     def _both_sides(self) -> tuple[Floats, Floats]:
         variation = self.systematic.variation
@@ -131,7 +123,7 @@ class _Variation:
         if given is None:
             known = {each.removesuffix("_up").removesuffix("_down") for each in self.variations}
             # less those that are made of eras
-            filled = sorted(each for each in known - {"nominal"} if "@" not in each)
+            filled = sorted(each for each in known - {NOMINAL} if "@" not in each)
             listed = f"; filled: {', '.join(filled)}" if filled else "; none was filled"
             msg = (
                 f"The systematic {self.systematic.name}: the variation {variation!r} of {self.where} was not "
@@ -154,8 +146,7 @@ class _Variation:
             return _LEAST
         return ratio
 
-    def _normalisation(self, norms: list[float]) -> list[Modifier]:
-        up, down = norms
+    def _normalisation(self, up: float, down: float) -> list[Modifier]:
         threshold = self.pruning.normalisation
         if max(abs(up - 1), abs(down - 1)) < threshold:
             self.note("pruned", f"the normalisation effect is below {threshold:g}")
@@ -165,17 +156,15 @@ class _Variation:
         return [_normsys(self.name, up, down)]
 
     def _shape(self, template: Floats) -> Floats:
-        nominal, shape = self.nominal, template
-        total = template.sum()
-        if self.systematic.split:
-            shape = template * nominal.sum() / total if total > 0 else nominal
+        nominal, total = self.nominal, template.sum()
+        shape = template * nominal.sum() / total if total > 0 else nominal
         if self.systematic.smooth:
             if len(nominal) < 3:
                 self.note("smoothed", "not smoothed, as there are fewer than three bins")
                 return shape
             self.note("smoothed", "the ratio to the nominal template was smoothed (353QH, twice)")
             shape = _smoothed(shape, nominal)
-            if self.systematic.split and shape.sum() > 0:
+            if shape.sum() > 0:
                 shape = shape * nominal.sum() / shape.sum()
         return np.asarray(shape)
 
@@ -218,7 +207,8 @@ def effects_of(model: Model, decisions: Iterable[Decision] = ()) -> tuple[Effect
     groups = {name: group for group, names in reversed(list(model.groups.items())) for name in names}
     told: dict[str, dict[str, list[Decision]]] = {}
     for decision in decisions:
-        told.setdefault(decision.where, {}).setdefault(decision.subject, []).append(decision)
+        for where in decision.where:
+            told.setdefault(where, {}).setdefault(decision.subject, []).append(decision)
     found = []
     for channel in model.channels:
         for sample in channel.samples:
@@ -228,18 +218,19 @@ def effects_of(model: Model, decisions: Iterable[Decision] = ()) -> tuple[Effect
                     modifiers.setdefault(modifier.parameter, []).append(modifier)
             notes = told.get(f"{sample.name} in {channel.name}", {})
             for name in dict.fromkeys((*modifiers, *notes)):
-                effect = _filled(
-                    Effect(name, channel.name, sample.name, groups.get(name, "")), model, sample, modifiers
-                )
-                found.append(_noted(effect, notes.get(name, [])))
+                effect = Effect(name, channel.name, sample.name, groups.get(name, ""))
+                effect = _filled(effect, model, sample, modifiers.get(name, []))
+                mine = notes.get(name, [])
+                mirrored = any(each.kind == "symmetrised" and "mirrors" in each.what for each in mine)
+                texts = tuple(f"{each.kind}: {each.what}" for each in mine)
+                found.append(replace(effect, notes=texts, sides="mirrored" if mirrored else effect.sides))
     return tuple(found)
 
 
-def _filled(blank: Effect, model: Model, sample: Sample, modifiers: Mapping[str, list[Modifier]]) -> Effect:
+def _filled(blank: Effect, model: Model, sample: Sample, mine: Sequence[Modifier]) -> Effect:
     """Fill in what the modifiers of a parameter do to a sample."""
     nominal = sample.yields
     total = float(nominal.sum())
-    mine = modifiers.get(blank.parameter, [])
     if not mine or total <= 0:
         return blank
     if all(each.kind in _BINS for each in mine):
@@ -247,15 +238,13 @@ def _filled(blank: Effect, model: Model, sample: Sample, modifiers: Mapping[str,
         size = float(np.sqrt(np.sum(errors**2))) / total
         largest = float(np.max(errors[nominal > 0] / nominal[nominal > 0], initial=0.0))
         return replace(blank, kind="bins", up=size, down=-size, shape=largest)
-    up, down = (_template(model, nominal, mine, side) for side in (1, -1))
-    changes = [float(each.sum()) / total - 1 for each in (up, down)]
-    shape = max(_shape_change(each, nominal) for each in (up, down))
-    moves = max(map(abs, changes)) > _NOTHING
+    templates = [_template(model, nominal, mine, side) for side in (1, -1)]
+    up, down = (float(each.sum()) / total - 1 for each in templates)
+    shape = max(_shape_change(each, nominal) for each in templates)
+    moves = max(abs(up), abs(down)) > _NOTHING
     kind: Kind = "both" if moves and shape > _NOTHING else "shape" if shape > _NOTHING else "normalisation"
-    one_sided = moves and min(map(abs, changes)) > _NOTHING and changes[0] * changes[1] > 0
-    return replace(
-        blank, kind=kind, up=changes[0], down=changes[1], shape=shape, sides="one-sided" if one_sided else "both"
-    )
+    one_sided = min(abs(up), abs(down)) > _NOTHING and up * down > 0
+    return replace(blank, kind=kind, up=up, down=down, shape=shape, sides="one-sided" if one_sided else "both")
 
 
 def _template(model: Model, nominal: Floats, modifiers: Iterable[Modifier], side: Literal[1, -1]) -> Floats:
@@ -276,9 +265,3 @@ def _shape_change(template: Floats, nominal: Floats) -> float:
     expected = nominal * (template.sum() / nominal.sum())
     some = expected > 0
     return float(np.max(np.abs(template[some] / expected[some] - 1), initial=0.0))
-
-
-def _noted(effect: Effect, told: Iterable[Decision]) -> Effect:
-    notes = tuple(f"{each.kind}: {each.what}" for each in told)
-    mirrored = any(each.kind == "symmetrised" and "mirrors" in each.what for each in told)
-    return replace(effect, notes=notes, sides="mirrored" if mirrored else effect.sides)

@@ -155,8 +155,20 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupedDecision:
-    """The same decision about several places, told once; see `Decision`."""
+class Decision:
+    """Something that was done to the models without being asked for by name; every one is in the report.
+
+    Attributes
+    ----------
+    kind : str
+        `merged bins`, `negative bin`, `symmetrised`, `smoothed`, `pruned`, `left out`, `asimov data`...
+    subject : str
+        The uncertainty or process it is about, or nothing.
+    what : str
+        What was done and why; the same words for the same decision, so that they can be told together.
+    where : tuple of str
+        Channels, each with its process where the subject is an uncertainty.
+    """
 
     kind: str
     subject: str
@@ -414,7 +426,7 @@ class FitSummary(JsonData):
         Of its fit.
     systematics : tuple of Effect
         What each uncertainty does.
-    decisions : tuple of GroupedDecision
+    decisions : tuple of Decision
         What building the models did.
     """
 
@@ -428,4 +440,4 @@ class FitSummary(JsonData):
     reference: str
     diagnostics: DiagnosisSummary
     systematics: tuple[Effect, ...]
-    decisions: tuple[GroupedDecision, ...]
+    decisions: tuple[Decision, ...]

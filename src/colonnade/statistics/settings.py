@@ -102,8 +102,6 @@ class SystematicSettings(Settings):
         variation symmetric with the mean of both sides.
     smooth : bool
         Smooth the ratio of a `histosys` template to the nominal one (353QH, twice).
-    split : bool
-        Model the normalisation of a `histosys` by a normsys of the same name, and its shape by the rest.
     combine : {'hessian', 'asymmetric_hessian', 'replicas', 'envelope'}, optional
         The variation has members, `VARIATION_0` and so on, which become its up and down; see `members`.
     alpha_s : str, optional
@@ -130,7 +128,6 @@ class SystematicSettings(Settings):
     size: Positive | None = None
     symmetrise: Literal["one-sided", "mean"] = "one-sided"
     smooth: bool = False
-    split: bool = True
     combine: Literal["hessian", "asymmetric_hessian", "replicas", "envelope"] | None = None
     alpha_s: str | None = None
     normalise: Literal["own", "nominal"] = "own"
@@ -318,9 +315,6 @@ class ModelSettings(Settings):
         Backgrounds made of data whose yields the fit finds with A = B C / D.
     counting : mapping of str to CountingSettings
         Regions whose total yields are compared by the significance of `colonnade.statistics.significance`.
-    empty_bins : {'merge', 'error'}
-        What happens to a bin without background: merged into its lower neighbour (the first into its upper),
-        or refused.
     """
 
     channels: Annotated[Mapping[str, ChannelSettings], Field(min_length=1)]
@@ -335,7 +329,6 @@ class ModelSettings(Settings):
     pruning: PruningSettings = PruningSettings()
     limit: LimitSettings = LimitSettings()
     counting: Mapping[str, CountingSettings] = {}
-    empty_bins: Literal["merge", "error"] = "merge"
 
     @model_validator(mode="after")
     def _one_way_of_each_variation(self) -> ModelSettings:

@@ -20,75 +20,34 @@ from colonnade.statistics.toys import Report
 from colonnade.statistics.workspace import to_workspace
 
 
-def make_inputs(
-    histograms: Mapping[str, Mapping[str, Any]],
-    *,
-    kinds: Mapping[str, str],
-    points: Mapping[str, Mapping[str, Any]],
-    luminosity: float,
-    signal_regions: Collection[str],
-    unblind: bool = False,
-    eras: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
-    alternatives: Mapping[str, Collection[str]] | None = None,
-    data_driven: Collection[str] = (),
-) -> Inputs:
-    """Put together a run's histograms and what they mean.
+def processes_of(datasets: Iterable[Mapping[str, Any]], data_driven: Collection[str] = ()) -> dict[str, Process]:
+    """Return what the model needs to know of the processes, from what provenance.json says of datasets.
+
+    The cross-section is that of a whole process: what is part of another, or of one in strata, has none.
 
     Parameters
     ----------
-    histograms
-        `histograms[name][process]`, scaled to the luminosity.
-    kinds
-        Process -> data, background or signal.
-    points
-        Signal process -> its `parameters` and `cross_section_pb`.
-    luminosity
-        In fb^-1.
-    signal_regions
-        The regions that blinding is about.
-    unblind
-        Whether data may be used in signal regions.
-    eras
-        `eras[era][name][process]`, what the histograms are the sums of, where there are eras.
-    alternatives
-        Process -> its variations that alternative samples stand for.
+    datasets
+        Their entries.
     data_driven
         The processes that are made of data.
-    """
-    processes = {
-        name: Process(
-            kind,  # type: ignore[arg-type]  # the manifest has checked it
-            dict(points.get(name, {}).get("parameters", {})),
-            points.get(name, {}).get("cross_section_pb"),
-            frozenset((alternatives or {}).get(name, ())),
-            name in data_driven,
-        )
-        for name, kind in kinds.items()
-    }
-    return Inputs(histograms, processes, luminosity, frozenset(signal_regions), unblind, eras or {})
-
-
-def meaning_of(datasets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return `kinds`, `points` and `alternatives` of `make_inputs` from what provenance.json says of datasets.
-
-    The cross-section is that of a whole process: what is part of another, or of one in strata, has none.
     """
     datasets = list(datasets)
     alternatives: dict[str, set[str]] = {}
     for each in datasets:
         if each.get("varies"):
             alternatives.setdefault(each["process"], set()).add(each["varies"])
-    points = {}
+    processes: dict[str, Process] = {}
     for each in datasets:
-        if "part_of" in each:
-            alternatives[each["process"]] = alternatives.get(each["part_of"], set())
-        if each["kind"] == "signal" and "varies" not in each:
-            whole = each.get("xsec_pb") is not None and "part_of" not in each and "stitch" not in each
-            factors = each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0)
-            size = each["xsec_pb"] * factors if whole else None
-            points[each["process"]] = {"parameters": each.get("signal", {}), "cross_section_pb": size}
-    kinds = {each["process"]: each["kind"] for each in datasets}
-    return {"kinds": kinds, "points": points, "alternatives": alternatives}
+        name = each["process"]
+        if "varies" in each and name in processes:
+            continue
+        size = None
+        if each["kind"] == "signal" and not {"part_of", "stitch"} & each.keys() and each.get("xsec_pb") is not None:
+            size = each["xsec_pb"] * each.get("k_factor", 1.0) * each.get("filter_efficiency", 1.0)
+        varied = frozenset(alternatives.get(each.get("part_of", name), ()))
+        processes[name] = Process(each["kind"], each.get("signal", {}), size, varied, name in data_driven)
+    return processes
 
 
 def refit(
@@ -149,14 +108,13 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
     if model is None:
         msg = f"{path}: the workflow of this run has no `model`, so there is nothing to fit."
         raise ConfigError(msg)
-    inputs = make_inputs(
+    inputs = Inputs(
         load(directory),
-        **meaning_of(datasets),
-        luminosity=luminosity,
-        unblind=bool(config.get("unblind", False)),
-        signal_regions=signal_regions,
-        eras={era: load(directory, era) for era in config.get("eras") or ()},
-        data_driven=config.get("data_driven") or (),
+        processes_of(datasets, config.get("data_driven") or ()),
+        luminosity,
+        frozenset(signal_regions),
+        bool(config.get("unblind", False)),
+        {era: load(directory, era) for era in config.get("eras") or ()},
     )
     return inputs, parse_settings(ModelSettings, model, f"{path}: config.model")
 
@@ -202,11 +160,11 @@ def _patchset(
         spec = to_workspace(built.model)
         patch = []
         for index, (mine, theirs) in enumerate(zip(spec["channels"], workspace["channels"], strict=True)):
-            if mine["samples"][1:] != theirs["samples"][1:]:
-                # a channel of the point's own, such as one in the score under its hypothesis
-                patch.append({"op": "replace", "path": f"/channels/{index}", "value": mine})
-                continue
-            patch.append({"op": "replace", "path": f"/channels/{index}/samples/0", "value": mine["samples"][0]})
+            path, value = f"/channels/{index}", mine
+            # else it is a channel of the point's own, such as one in the score under its hypothesis
+            if mine["samples"][1:] == theirs["samples"][1:]:
+                path, value = f"{path}/samples/0", mine["samples"][0]
+            patch.append({"op": "replace", "path": path, "value": value})
         patch += [
             {"op": "replace", "path": f"/{key}", "value": spec[key]}
             for key in ("observations", "measurements")

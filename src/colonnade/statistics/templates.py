@@ -6,41 +6,18 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.eras import era_parts, era_variations, member_variations
+from colonnade.statistics.results import Decision
 from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
 
 Floats = NDArray[np.float64]
 NOMINAL = "nominal"
-# variation -> (values, variances), each of shape (bins,)
-_Cut = dict[str, tuple[Floats, Floats]]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Something that was done to the model without being asked for by name; every one is in the report.
-
-    Attributes
-    ----------
-    kind : str
-        `merged bins`, `negative bin`, `symmetrised`, `smoothed`, `pruned`, `left out`, `asimov data`...
-    subject : str
-        The uncertainty or process it is about, or nothing.
-    where : str
-        Channel, and process where the subject is an uncertainty.
-    what : str
-        What was done and why; the same words for the same decision, so that they can be told together.
-    """
-
-    kind: str
-    subject: str
-    where: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +39,7 @@ class Process:
         Whether it is made of data, so that no luminosity scales it.
     """
 
-    kind: Literal["data", "background", "signal"]
+    kind: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     cross_section_pb: float | None = None
     alternatives: frozenset[str] = frozenset()
@@ -105,7 +82,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The templates of one channel: process -> variation -> (values, variances), each of shape (bins,).
+    """The templates of one channel.
 
     Attributes
     ----------
@@ -113,13 +90,15 @@ class Templates:
         Its name.
     edges : tuple of float
         Edges of the bins.
-    by_process : mapping
-        The templates.
+    values, variances : mapping
+        Process -> variation -> events of each bin, and the squares of their statistical errors, where the variation was
+        filled.
     """
 
     channel: str
     edges: tuple[float, ...]
-    by_process: Mapping[str, Mapping[str, tuple[Floats, Floats]]]
+    values: Mapping[str, Mapping[str, Floats]]
+    variances: Mapping[str, Mapping[str, Floats]]
 
 
 def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[str]:
@@ -181,57 +160,46 @@ def channel_templates(
     signals = inputs.of_kind("signal") if signal is None else [signal]
     wanted = [*backgrounds, *signals, *inputs.of_kind("data")]
     region = channel.region or name
-    templates: dict[str, _Cut] = {}
+    values: dict[str, dict[str, Floats]] = {}
+    variances: dict[str, dict[str, Floats]] = {}
     edges: Floats = np.empty(0)
+    parts = era_parts(settings, inputs.eras)
     for process in wanted:
         filled = by_process.get(process)
-        if filled is None:
+        seen = inputs.processes[process].kind == "data"
+        if filled is None or (seen and region not in list(filled.axes["region"])):
             continue
-        if inputs.processes[process].kind == "data" and region not in list(filled.axes["region"]):
-            continue
-        edges, templates[process] = _cut(filled, channel, region, where)
-        if inputs.eras and inputs.processes[process].kind != "data":
-            nominal, variance = templates[process][NOMINAL]
+        edges, values[process], variances[process] = _cut(filled, channel, region, where)
+        if parts and not seen:
             found = {era: each.get(channel.histogram, {}).get(process) for era, each in inputs.eras.items()}
-            cuts = {era: _cut(each, channel, region, where)[1] for era, each in found.items() if each is not None}
-            made = _era_templates(inputs, settings, cuts, f"{process} in {name}", nominal)
-            templates[process] |= {each: (values, variance) for each, values in made.items()}
+            of_eras = {era: _cut(each, channel, region, where)[1] for era, each in found.items() if each is not None}
+            for era, each in of_eras.items():
+                each.update(member_variations(settings.systematics, each, f"{process} in {name}, {era}"))
+            values[process] |= era_variations(parts, of_eras, values[process][NOMINAL])
     if not backgrounds:
         msg = f"{where} has no background; add one to the manifest or to the channel's `processes`."
         raise ConfigError(msg)
-    total = np.sum([templates[process][NOMINAL] for process in backgrounds], axis=0)
+    total = np.sum([values[process][NOMINAL] for process in backgrounds], axis=0)
     if channel.bins is not None:
-        expected = templates.get(signal or "", {}).get(NOMINAL)
-        starts = _chosen(channel.bins, edges, expected, total, f"{where}, signal {signal}")
+        error = np.sum([variances[process][NOMINAL] for process in backgrounds], axis=0)
+        none = {NOMINAL: np.zeros_like(total)}
+        expected = tuple(each.get(signal or "", none)[NOMINAL] for each in (values, variances))
+        starts = _chosen(channel.bins, edges, expected, (total, error), f"{where}, signal {signal}")
         inner = ", ".join(f"{edges[start]:g}" for start in starts[1:]) or "none"
         what = f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {inner}"
-        decisions.append(Decision("chosen bins", "", f"{name}, {signal}", what))
+        decisions.append(Decision("chosen bins", "", what, (f"{name}, {signal}",)))
     else:
-        starts = _merged(total[0], settings, where, edges, decisions, name)
-    merged = {
-        process: {
-            variation: (np.add.reduceat(values, starts), np.add.reduceat(variances, starts))
-            for variation, (values, variances) in by_variation.items()
+        starts = _merged(total, where, edges, decisions, name)
+    merged, errors = (
+        {
+            process: {variation: np.add.reduceat(each, starts) for variation, each in by_variation.items()}
+            for process, by_variation in contents.items()
         }
-        for process, by_variation in templates.items()
-    }
+        for contents in (values, variances)
+    )
     for process, by_variation in merged.items():
-        values = {variation: each for variation, (each, _) in by_variation.items()}
-        made = member_variations(settings.systematics, values, f"{process} in {name}")
-        by_variation |= {variation: (each, by_variation[NOMINAL][1]) for variation, each in made.items()}
-    bounds = (*edges[starts].tolist(), float(edges[-1]))
-    return Templates(name, bounds, merged)
-
-
-def _era_templates(
-    inputs: Inputs, settings: ModelSettings, cuts: Mapping[str, _Cut], what: str, nominal: Floats
-) -> dict[str, Floats]:
-    """Return the variations of a process that move one era's events."""
-    of_eras = {}
-    for era, cut in cuts.items():
-        values = {each: contents for each, (contents, _) in cut.items()}
-        of_eras[era] = values | member_variations(settings.systematics, values, f"{what}, {era}")
-    return era_variations(era_parts(settings, inputs.eras), of_eras, nominal)
+        by_variation.update(member_variations(settings.systematics, by_variation, f"{process} in {name}"))
+    return Templates(name, (*edges[starts].tolist(), float(edges[-1])), merged, errors)
 
 
 def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: str) -> ChannelSettings:
@@ -250,13 +218,12 @@ def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: st
 
 
 def _chosen(
-    bins: ChosenBins, edges: Floats, signal: tuple[Floats, Floats] | None, background: Floats, where: str
+    bins: ChosenBins, edges: Floats, signal: Sequence[Floats], background: Sequence[Floats], where: str
 ) -> list[int]:
-    """Return where the bins begin that the statistical error allows."""
+    """Return where the bins begin that the statistical error allows, of values and variances."""
     from colonnade.statistics.binning import Sample, equal_signal, right_to_left  # compiles when first used
 
-    expected = (np.zeros(len(edges) - 1),) * 2 if signal is None else signal
-    fine = [Sample(edges[:-1], values, variances) for values, variances in (expected, background)]
+    fine = [Sample(edges[:-1], values, variances) for values, variances in (signal, background)]
     try:
         if bins.method == "right_to_left":
             found = right_to_left(*fine, error=bins.error, rest="apart")
@@ -271,7 +238,10 @@ def _chosen(
     return starts
 
 
-def _cut(filled: Any, channel: ChannelSettings, region: str, where: str) -> tuple[Floats, _Cut]:
+def _cut(
+    filled: Any, channel: ChannelSettings, region: str, where: str
+) -> tuple[Floats, dict[str, Floats], dict[str, Floats]]:
+    """Return the edges of a channel, and its events and their variances by variation."""
     if filled.ndim != 3:
         msg = (
             f"{where}: the histogram {channel.histogram} has {filled.ndim - 2} axes; a channel needs one with one axis."
@@ -289,16 +259,17 @@ def _cut(filled: Any, channel: ChannelSettings, region: str, where: str) -> tupl
     view = filled.view(flow=True)[regions.index(region)]
     low, high = int(axis.traits.underflow), int(axis.traits.overflow)
     bounds = _bounds(fine, channel, where)
-    result = {}
-    for index, variation in enumerate(filled.axes["variation"]):
-        result[variation] = tuple(
-            _rebinned(np.asarray(each[index], dtype=np.float64), low, high, bounds, flow=channel.flow is not False)
-            for each in (view["value"], view["variance"])
-        )
-        if not all(np.all(np.isfinite(each)) for each in result[variation]):
-            msg = f"{where}: the histogram {channel.histogram} holds a number that is not finite."
-            raise ConfigError(msg)
-    return fine[bounds], result  # type: ignore[return-value]  # a pair by construction
+    values, variances = (
+        {
+            variation: _rebinned(np.asarray(part[index], dtype=np.float64), low, high, bounds, flow=channel.flow)
+            for index, variation in enumerate(filled.axes["variation"])
+        }
+        for part in (view["value"], view["variance"])
+    )
+    if not all(np.all(np.isfinite(each)) for part in (values, variances) for each in part.values()):
+        msg = f"{where}: the histogram {channel.histogram} holds a number that is not finite."
+        raise ConfigError(msg)
+    return fine[bounds], values, variances
 
 
 def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.intp]:
@@ -329,35 +300,20 @@ def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.in
     return np.arange(0, bins + 1, step)
 
 
-def _rebinned(values: Floats, low: int, high: int, bounds: NDArray[np.intp], *, flow: bool) -> Floats:
+def _rebinned(values: Floats, low: int, high: int, bounds: NDArray[np.intp], *, flow: bool | None) -> Floats:
     size = len(values) - low - high
     inside = values[low : low + size]
     result = np.add.reduceat(inside[: bounds[-1]], bounds[:-1])
-    if flow:
+    if flow is not False:
         result[0] += inside[: bounds[0]].sum() + (values[0] if low else 0.0)
         result[-1] += inside[bounds[-1] :].sum() + (values[-1] if high else 0.0)
     return np.asarray(result)
 
 
-def _merged(
-    total: Floats,
-    settings: ModelSettings,
-    where: str,
-    edges: Floats,
-    decisions: list[Decision],
-    name: str,
-) -> list[int]:
+def _merged(total: Floats, where: str, edges: Floats, decisions: list[Decision], name: str) -> list[int]:
     """Merge bins without background into their lower neighbour, the first into its upper; return where each begins."""
     if total.sum() <= 0:
         msg = f"{where} expects {total.sum():.3g} background events in all, too few for a likelihood; leave it out."
-        raise ConfigError(msg)
-    empty = np.flatnonzero(total <= 0)
-    if len(empty) and settings.empty_bins == "error":
-        first = empty[0]
-        msg = (
-            f"{where} expects {total[first]:.3g} background events between {edges[first]:g} and {edges[first + 1]:g}; "
-            "use wider bins, or `empty_bins: merge`."
-        )
         raise ConfigError(msg)
     starts = list(range(len(total)))
     for position in reversed(range(1, len(starts))):
@@ -371,5 +327,5 @@ def _merged(
                 f"{stop - start} bins became one, {edges[start]:g} to {edges[stop]:g}, as one of them expects no "
                 "background events"
             )
-            decisions.append(Decision("merged bins", "", name, what))
+            decisions.append(Decision("merged bins", "", what, (name,)))
     return starts

@@ -361,7 +361,7 @@ def _build_with_made_up_content(
 ) -> None:
     """Build the model from histograms that hold the same number everywhere: what is missing is told as in earnest."""
     from colonnade.statistics.build import Builder
-    from colonnade.statistics.step import make_inputs
+    from colonnade.statistics.templates import Inputs, Process
 
     found = found or {}
     shifts = list(Shift.every(processor.shifts))
@@ -391,15 +391,18 @@ def _build_with_made_up_content(
         }
         contents = {each: _made_up(histogram, regions, each) for each in set(names.values())}
         made[histogram.name] = {process: contents[each] for process, each in names.items()}
-    inputs = make_inputs(
+    signals = {dataset.metadata.process: dict(dataset.metadata.signal) for dataset in datasets}
+    settings = workflow.settings
+    inputs = Inputs(
         made,
-        kinds=kinds,
-        points={dataset.metadata.process: {"parameters": dict(dataset.metadata.signal)} for dataset in datasets},
-        luminosity=workflow.settings.luminosity or 0.0,  # the settings see to it that a model has one
-        unblind=workflow.settings.unblind,
-        signal_regions=[name for name, region in processor.regions.items() if region.signal],
-        eras=dict.fromkeys(workflow.settings.eras, made),
-        data_driven=workflow.settings.data_driven,
+        {
+            name: Process(kind, signals.get(name, {}), data_driven=name in settings.data_driven)
+            for name, kind in kinds.items()
+        },
+        luminosity=settings.luminosity or 0.0,  # the settings see to it that a model has one
+        signal_regions=frozenset(name for name, region in processor.regions.items() if region.signal),
+        unblind=settings.unblind,
+        eras=dict.fromkeys(settings.eras, made),
     )
     builder = Builder(inputs, model)
     own = any(channel.depends_on_signal() for channel in model.channels.values())
