@@ -95,11 +95,9 @@ def _fit_model(model: Model, scans: tuple[str, ...], console: Console) -> tuple[
     likelihood = Likelihood(model)
     found = fit(likelihood)
     diagnostics = diagnose(likelihood, found, scans=scans)
+    fitted = list(zip(found.labels, map(float, found.values), map(float, found.errors), strict=True))
     content: dict[str, Any] = {
-        "parameters": [
-            {"name": label, "bestfit": float(value), "error": float(error)}
-            for label, value, error in zip(found.labels, found.values, found.errors, strict=True)
-        ],
+        "parameters": [{"name": label, "bestfit": value, "error": error} for label, value, error in fitted],
         "nll": found.nll,
         "diagnostics": diagnostics.to_json(),
     }
@@ -108,10 +106,8 @@ def _fit_model(model: Model, scans: tuple[str, ...], console: Console) -> tuple[
         content["significance"] = {"observed": test.z, "mu_hat": test.mu_hat}
     content["notes"] = [*model.notes, *(each.text for each in found.notes)]
     shape = f"{len(model.channels)} channels, {likelihood.bins} bins, {len(found.labels)} parameters"
-    rows = []
-    for label, *numbers in zip(found.labels, found.values, found.errors, strict=True):
-        value, error = measured(*numbers)
-        rows.append((label, value, error or "constant"))
+    rows = [(label, *measured(value, error)) for label, value, error in fitted]
+    rows = [(label, value, error or "constant") for label, value, error in rows]
     print_table(f"Best fit: {shape}", ("parameter", "best fit", "error"), rows, console=console)
     if "significance" in content:
         console.print(f"significance {content['significance']['observed']:.3f}")
@@ -136,33 +132,25 @@ def _print_view(view: str, found: DiagnosisSummary) -> None:
         rows = [(each.name, f"{each.pull:+.3f}", f"{each.constraint:.3f}") for each in found.pulls]
         print_table("Pulls, and errors after the fit over those before", ("parameter", "pull", "error"), rows)
     elif view == "ranking":
-        held = {each.name for each in found.pulls}
-        impacts: list[tuple[str, ...]] = [
-            (
-                each.name,
-                *(f"{getattr(each, key):+.3g}" if each.name in held else "–" for key in ("prefit_up", "prefit_down")),
-                *(f"{getattr(each, key):+.3g}" for key in ("postfit_up", "postfit_down")),
-            )
-            for each in found.ranking
-        ]
+        constrained = {each.name for each in found.pulls}
+        impacts = []
+        for each in found.ranking:
+            prior, fitted = (each.prefit_up, each.prefit_down), (each.postfit_up, each.postfit_down)
+            before = [f"{change:+.3g}" if each.name in constrained else "–" for change in prior]
+            impacts.append((each.name, *before, *(f"{change:+.3g}" for change in fitted)))
         columns = ("parameter", "prior up", "prior down", "fitted up", "fitted down")
         print_table("Impact on the signal strength", columns, impacts)
     elif view == "correlations":
-        names = found.correlations.parameters
-        pairs = [
-            (abs(value), (names[i], names[j], f"{value:+.3f}"))
-            for i, line in enumerate(found.correlations.matrix)
-            for j, value in enumerate(line)
-            if j < i
-        ]
-        rows = [row for _, row in sorted(pairs, reverse=True)[:30]]
+        names, matrix = found.correlations.parameters, found.correlations.matrix
+        pairs = [(matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i)]
+        largest = sorted(pairs, key=lambda pair: abs(pair[0]), reverse=True)[:30]
+        rows = [(one, other, f"{value:+.3f}") for value, one, other in largest]
         print_table("The largest correlations", ("parameter", "parameter", "correlation"), rows)
     elif view == "goodness":
         goodness = found.goodness
         text = "no data to compare with, or no degrees of freedom"
         if goodness is not None:
-            text = f"{goodness.statistic:.2f} for {goodness.degrees} degrees of freedom"
-            text += f", p = {goodness.p_value:.4f}"
+            text = f"{goodness.statistic:.2f} for {goodness.degrees} degrees of freedom, p = {goodness.p_value:.4f}"
         click.echo(f"goodness of fit: {text}")
     else:
         _print_yields(found.yields)

@@ -194,7 +194,7 @@ def _background_fit(likelihood: Likelihood) -> FitResult:
 def _counting(inputs: Inputs, settings: ModelSettings, signals: list[str]) -> Iterator[CountingResult]:
     """Yield the significance of each signal in each counting region."""
     for region, counting in settings.counting.items():
-        filled = {name: by for name, by in inputs.histograms.items() if _regions(by) & {region}}
+        filled = {name: by for name, by in inputs.histograms.items() if region in _regions(by)}
         name = counting.histogram or next(iter(filled), None)
         if name not in filled:
             known = sorted(set().union(*map(_regions, inputs.histograms.values())))

@@ -57,13 +57,8 @@ class BuiltModel:
     decisions: tuple[Decision, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A channel's templates, its background samples, and what was decided about them."""
-
-    templates: Templates
-    backgrounds: tuple[Sample, ...]
-    decisions: tuple[Decision, ...]
+# a channel's templates and the samples of its backgrounds
+_Prepared = tuple[Templates, tuple[Sample, ...]]
 
 
 class Builder:
@@ -114,15 +109,15 @@ class Builder:
             msg = f"The model has no signal {signal!r}{nearest(signal, self.signals)}."
             raise ConfigError(msg)
         prepared = self._prepared(signal)
-        decisions = [decision for each in prepared for decision in each.decisions]
+        decisions = [decision for templates, _ in prepared for decision in templates.decisions]
         channels = []
-        for each in prepared:
-            sample = self._sample(each.templates, signal, decisions, signal=True)
-            channels.append(Channel(each.templates.channel, (sample, *each.backgrounds), each.templates.edges))
+        for templates, backgrounds in prepared:
+            sample = self._sample(replace(templates, decisions=decisions), signal, signal=True)
+            channels.append(Channel(templates.channel, (sample, *backgrounds), templates.edges))
         if not any(channel.samples[0].yields.any() for channel in channels):
             msg = f"The signal {signal} has no events in any channel of the model; add a channel it reaches."
             raise ConfigError(msg)
-        observations, observed = self._observations([each.templates for each in prepared], channels, decisions)
+        observations, observed = self._observations([templates for templates, _ in prepared], channels, decisions)
         relative = self.settings.luminosity_uncertainty
         overrides: dict[str, dict[str, object]] = {
             each.name: {"bounds": [each.bounds]} for each in self.settings.normalisations
@@ -150,10 +145,8 @@ class Builder:
         for name, settings in self.settings.channels.items():
             own = signal if settings.depends_on_signal() else None
             if own is not None or name not in self._kept:
-                decisions: list[Decision] = []
-                templates = channel_templates(self.inputs, self.settings, name, decisions, own)
-                backgrounds = self._background_samples(templates, decisions)
-                self._kept[name] = _Prepared(templates, backgrounds, tuple(decisions))
+                templates = channel_templates(self.inputs, self.settings, name, own)
+                self._kept[name] = templates, self._background_samples(templates)
             channels.append(self._kept[name])
         return channels
 
@@ -182,7 +175,7 @@ class Builder:
                 msg = f"{what} has the name of another parameter of the model; call it otherwise."
                 raise ConfigError(msg)
         prepared = self._prepared(self.signals[0])
-        _check_abcd(self.settings.abcd, {each.templates.channel: each.templates for each in prepared}, self.inputs)
+        _check_abcd(self.settings.abcd, {templates.channel: templates for templates, _ in prepared}, self.inputs)
         for each in self.settings.normalisations:
             self._check_normalisation(each, names, backgrounds, prepared)
 
@@ -192,7 +185,7 @@ class Builder:
         what = f"The normalisation {normalisation.name}"
         chosen = matching(normalisation.processes, backgrounds, what)
         matching(normalisation.regions, names, what)
-        by_channel = {each.templates.channel: each.templates.values for each in prepared}
+        by_channel = {templates.channel: templates.values for templates, _ in prepared}
         for region in matching(normalisation.control, names, f"{what}, control"):
             held = by_channel[region].keys() & chosen
             if not any(by_channel[region][process][NOMINAL].sum() > 0 for process in held):
@@ -201,19 +194,21 @@ class Builder:
 
     # ---- samples
 
-    def _background_samples(self, templates: Templates, decisions: list[Decision]) -> tuple[Sample, ...]:
+    def _background_samples(self, templates: Templates) -> tuple[Sample, ...]:
         samples = []
         for process in templates.values:
             if self.inputs.processes[process].kind != "background":
                 continue
-            sample = self._sample(templates, process, decisions, signal=False)
+            sample = self._sample(templates, process, signal=False)
             if sample.yields.any():
                 samples.append(sample)
             else:
-                decisions.append(Decision("left out", process, "no events were selected", (templates.channel,)))
-        return self._with_statistics(templates, samples, decisions)
+                templates.decisions.append(
+                    Decision("left out", process, "no events were selected", (templates.channel,))
+                )
+        return self._with_statistics(templates, samples)
 
-    def _sample(self, templates: Templates, process: str, decisions: list[Decision], *, signal: bool) -> Sample:
+    def _sample(self, templates: Templates, process: str, *, signal: bool) -> Sample:
         channel, settings = templates.channel, self.settings
         variations = templates.values.get(process, {NOMINAL: np.zeros(len(templates.edges) - 1)})
         values = variations[NOMINAL]
@@ -223,7 +218,7 @@ class Builder:
                 f"{int(negative.sum())} bins of {len(values)} were below 0 (in all {values[negative].sum():.3g} "
                 "events) and are taken as 0; their statistical uncertainty is kept"
             )
-            decisions.append(Decision("negative bin", process, what, (channel,)))
+            templates.decisions.append(Decision("negative bin", process, what, (channel,)))
         variations = {name: np.where(negative, 0.0, each) for name, each in variations.items()}
         nominal = variations[NOMINAL]
         tied = [] if signal else _abcd_modifiers(settings.abcd, process, channel, len(values))
@@ -239,19 +234,13 @@ class Builder:
         if settings.luminosity_uncertainty and not steady:
             modifiers.append(Modifier("lumi", LUMINOSITY))
         if nominal.any():
-            modifiers += self._systematics(templates, process, variations, decisions, steady=steady)
+            modifiers += self._systematics(templates, process, variations, steady=steady)
             if signal and settings.statistical.enabled and settings.statistical.signal:
                 modifiers.append(_staterror(channel, np.sqrt(templates.variances[process][NOMINAL])))
         return Sample(process, nominal, tuple(modifiers))
 
     def _systematics(
-        self,
-        templates: Templates,
-        process: str,
-        variations: Mapping[str, Floats],
-        decisions: list[Decision],
-        *,
-        steady: bool,
+        self, templates: Templates, process: str, variations: Mapping[str, Floats], *, steady: bool
     ) -> list[Modifier]:
         """Return what the systematic uncertainties do to a process; `steady` is what no luminosity scales."""
         channel, known = templates.channel, self.inputs.processes[process]
@@ -264,16 +253,16 @@ class Builder:
             sides = [f"{systematic.variation}_{side}" for side in ("up", "down")]
             if known.data_driven and systematic.variation is not None and not variations.keys() & sides:
                 continue  # no simulation that was subtracted moves with it
-            found = modifiers_of(systematic, channel, process, variations, self.settings.pruning, decisions)
+            found = modifiers_of(systematic, channel, process, variations, self.settings.pruning, templates.decisions)
             if found and systematic.group:
                 self._group_of.update((each.parameter, systematic.group) for each in found)
             for name in sides if found else ():
                 if name in known.alternatives & variations.keys():
-                    self._doubt(templates, process, name, found[0].parameter, decisions)
+                    self._doubt(templates, process, name, found[0].parameter)
             modifiers += found
         return modifiers
 
-    def _doubt(self, templates: Templates, process: str, name: str, parameter: str, decisions: list[Decision]) -> None:
+    def _doubt(self, templates: Templates, process: str, name: str, parameter: str) -> None:
         """Say where the statistical error of an alternative sample is larger than what it changes."""
         values, variances = templates.values[process], templates.variances[process]
         total = float(values[NOMINAL].sum())
@@ -284,11 +273,9 @@ class Builder:
                 f"the alternative sample {name} changes the yield by {effect:.2%}, less than the statistical "
                 f"error of {error:.2%}"
             )
-            decisions.append(Decision("statistics", parameter, what, (f"{process} in {templates.channel}",)))
+            templates.decisions.append(Decision("statistics", parameter, what, (f"{process} in {templates.channel}",)))
 
-    def _with_statistics(
-        self, templates: Templates, samples: list[Sample], decisions: list[Decision]
-    ) -> tuple[Sample, ...]:
+    def _with_statistics(self, templates: Templates, samples: list[Sample]) -> tuple[Sample, ...]:
         """Give the backgrounds of a channel their common statistical uncertainty, bin by bin."""
         # of what is tied by A = B C / D the data of the channels are the statistics
         abcd, channel = self.settings.abcd, templates.channel
@@ -302,7 +289,7 @@ class Builder:
         small = relative < threshold
         if small.any():
             what = f"{int(small.sum())} bins of {len(small)} have less than {threshold:g} relative uncertainty"
-            decisions.append(Decision("pruned", "statistics", what, (channel,)))
+            templates.decisions.append(Decision("pruned", "statistics", what, (channel,)))
         tied = [each for each in samples if each.name not in variances]
         if not small.all():
             errors = {name: np.where(small, 0.0, np.sqrt(each)) for name, each in variances.items()}

@@ -17,7 +17,7 @@ from colonnade.statistics.fitting import FitResult, fit, poi_index
 from colonnade.statistics.likelihood import Floats, Likelihood
 from colonnade.statistics.minimise import minimise
 from colonnade.statistics.model import Channel, Model
-from colonnade.statistics.newton import Flags
+from colonnade.statistics.newton import Flags, Minimum
 from colonnade.statistics.results import (
     ChannelYields,
     Correlations,
@@ -31,15 +31,19 @@ from colonnade.statistics.results import (
     Yields,
 )
 
+# lower and upper ones of all parameters
+Bounds = tuple[Floats, Floats]
 # a correlation below this is not worth a line in the table
 _CORRELATED = 0.1
+# where the likelihood along a parameter is profiled
+_POINTS = 31
 
 
 def diagnose(
     likelihood: Likelihood,
     result: FitResult,
     *,
-    bounds: tuple[Floats, Floats] | None = None,
+    bounds: Bounds | None = None,
     scans: Sequence[str] = (),
     observed: Collection[str] | None = None,
     control: tuple[Likelihood, FitResult] | None = None,
@@ -131,11 +135,7 @@ def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
 
 
 def ranking(
-    likelihood: Likelihood,
-    result: FitResult,
-    data: Floats | None = None,
-    *,
-    bounds: tuple[Floats, Floats] | None = None,
+    likelihood: Likelihood, result: FitResult, data: Floats | None = None, *, bounds: Bounds | None = None
 ) -> list[Impact]:
     """Return every parameter's impact on the parameter of interest, the largest first.
 
@@ -158,17 +158,15 @@ def ranking(
     """
     poi = poi_index(likelihood)
     lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
-    seen = (likelihood.observed if data is None else data)[:, None]
     _, width = priors(likelihood)
     chosen = [index for index in range(len(likelihood.labels)) if index != poi and result.errors[index] > 0]
-    shifts = [(index, sign * size[index]) for size in (width, result.errors) for sign in (1, -1) for index in chosen]
-    start = np.repeat(result.values[:, None], len(shifts), axis=1)
-    fixed = np.repeat(likelihood.fixed[:, None], len(shifts), axis=1)
-    for column, (index, shift) in enumerate(shifts):
-        start[index, column] = np.clip(start[index, column] + shift, lower[index], upper[index])
-        fixed[index, column] = True
-    data_of_all = np.broadcast_to(seen, (len(seen), len(shifts)))
-    found = minimise(likelihood, data_of_all, start=start, fixed=fixed, lower=lower, upper=upper)
+    held = [
+        (index, np.clip(result.values[index] + sign * size[index], lower[index], upper[index]))
+        for size in (width, result.errors)
+        for sign in (1, -1)
+        for index in chosen
+    ]
+    found = _refitted(likelihood, result, held, data, bounds)
     change = (found.values[poi] - result.values[poi]).reshape(4, len(chosen))
     impacts = [
         Impact(
@@ -178,6 +176,23 @@ def ranking(
         for column, index in enumerate(chosen)
     ]
     return sorted(impacts, key=lambda impact: impact.size, reverse=True)
+
+
+def _refitted(
+    likelihood: Likelihood,
+    result: FitResult,
+    held: Sequence[tuple[int, float]],
+    data: Floats | None,
+    bounds: Bounds | None,
+) -> Minimum:
+    """Fit again, each time with one parameter held at a value, from where a fit ended."""
+    lower, upper = (likelihood.lower, likelihood.upper) if bounds is None else bounds
+    seen = (likelihood.observed if data is None else data)[:, None]
+    start, fixed = (np.repeat(each[:, None], len(held), axis=1) for each in (result.values, likelihood.fixed))
+    for column, (index, value) in enumerate(held):
+        start[index, column], fixed[index, column] = value, True
+    repeated = np.broadcast_to(seen, (len(seen), len(held)))
+    return minimise(likelihood, repeated, start=start, fixed=fixed, lower=lower, upper=upper)
 
 
 def goodness_of_fit(likelihood: Likelihood, result: FitResult, *, fixed: Flags | None = None) -> Goodness:
@@ -211,9 +226,8 @@ def scan(
     name: str,
     *,
     values: Floats | None = None,
-    points: int = 31,
     data: Floats | None = None,
-    bounds: tuple[Floats, Floats] | None = None,
+    bounds: Bounds | None = None,
 ) -> ScanCurve:
     """Profile the likelihood along a parameter.
 
@@ -224,9 +238,7 @@ def scan(
     name
         The parameter's label.
     values
-        Where; without them `points` values within two and a half errors of the best fit.
-    points
-        How many.
+        Where; without them 31 values within two and a half errors of the best fit.
     data
         What was fitted; without it the observed data.
     bounds
@@ -244,15 +256,8 @@ def scan(
     best, error = float(result.values[index]), float(result.errors[index])
     if values is None:
         low = max(best - 2.5 * error, float(lower[index]))
-        high = min(best + 2.5 * error, float(upper[index]))
-        values = np.linspace(low, high, points)
-    seen = likelihood.observed if data is None else data
-    begin = np.repeat(result.values[:, None], len(values), axis=1)
-    begin[index] = values
-    fixed = likelihood.fixed.copy()
-    fixed[index] = True
-    repeated = np.broadcast_to(seen[:, None], (len(seen), len(values)))
-    nll = minimise(likelihood, repeated, start=begin, fixed=fixed, lower=lower, upper=upper).nll
+        values = np.linspace(low, min(best + 2.5 * error, float(upper[index])), _POINTS)
+    nll = _refitted(likelihood, result, [(index, value) for value in values], data, bounds).nll
     return ScanCurve(name, best, error, numbers(values), numbers(2 * (nll - result.nll)))
 
 
@@ -275,16 +280,13 @@ def priors(likelihood: Likelihood) -> tuple[Floats, Floats]:
     centre, width = likelihood.inits.copy(), np.zeros(len(likelihood.labels))
     place = 0
     for each in likelihood.model.parameters:
-        for index in range(each.size):
-            if each.constraint == "normal":
-                centre[place + index], width[place + index] = each.auxdata[index], each.widths[index]
-            elif each.constraint == "poisson":
-                scale = each.widths[index]
-                centre[place + index] = each.auxdata[index] / scale
-                width[place + index] = np.sqrt(max(each.auxdata[index], 1.0)) / scale
-            if each.fixed[index]:
-                width[place + index] = 0.0
-        place += each.size
+        mine, place = slice(place, place + each.size), place + each.size
+        auxdata, widths = np.array(each.auxdata), np.array(each.widths)
+        if each.constraint == "normal":
+            centre[mine], width[mine] = auxdata, widths
+        elif each.constraint == "poisson":
+            centre[mine], width[mine] = auxdata / widths, np.sqrt(np.maximum(auxdata, 1.0)) / widths
+    width[likelihood.fixed] = 0.0
     return centre, width
 
 

@@ -104,17 +104,17 @@ class _Variation:
             up, down = _mean(up, down)
         if self.systematic.type == "normsys" or len(nominal) == 1:
             return self._normalisation(up, down)
-        shapes = [self._shape(side) for side in sides]
+        above, below = (self._shape(side) for side in sides)
         if symmetric:
-            half = (shapes[0] - shapes[1]) / 2
-            shapes = [np.maximum(nominal + half, 0), np.maximum(nominal - half, 0)]
+            half = (above - below) / 2
+            above, below = np.maximum(nominal + half, 0), np.maximum(nominal - half, 0)
         kept = self._normalisation(up, down)
         threshold = self.pruning.shape
-        change = np.maximum(*(np.abs(each - nominal) for each in shapes))
+        change = np.maximum(np.abs(above - nominal), np.abs(below - nominal))
         if np.all(change <= threshold * nominal + 1e-12 * nominal.sum()):
             self.note("pruned", f"the shape effect is below {threshold:g} of every bin")
             return kept
-        return [*kept, Modifier("histosys", self.name, *shapes, interpolation="code4p")]
+        return [*kept, Modifier("histosys", self.name, above, below, interpolation="code4p")]
 
     def _both_sides(self) -> tuple[Floats, Floats]:
         variation = self.systematic.variation

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,10 +202,7 @@ class Model:
 
     def uses(self) -> Iterator[tuple[Channel, Sample, Modifier]]:
         """Yield every modifier with where it acts."""
-        for channel in self.channels:
-            for sample in channel.samples:
-                for modifier in sample.modifiers:
-                    yield channel, sample, modifier
+        yield from _uses(self.channels)
 
     def renamed(
         self,
@@ -237,6 +234,13 @@ class Model:
         )
 
 
+def _uses(channels: Iterable[Channel]) -> Iterator[tuple[Channel, Sample, Modifier]]:
+    for channel in channels:
+        for sample in channel.samples:
+            for modifier in sample.modifiers:
+                yield channel, sample, modifier
+
+
 # what a parameter is unless its measurement says otherwise: initial value, bounds, constraint (pyhf's
 # defaults)
 DEFAULTS: dict[Kind, tuple[float, tuple[float, float], Constraint]] = {
@@ -258,7 +262,7 @@ def make_model(
     observations: Mapping[str, Floats],
     poi: str,
     *,
-    overrides: Mapping[str, Mapping[str, object]] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
     measurement: str = "measurement",
     source: str = "The model",
     groups: Mapping[str, tuple[str, ...]] | None = None,
@@ -284,75 +288,69 @@ def make_model(
     """
     channels = tuple(channels)
     _check_sizes(channels, source)
-    parameters = _parameters(channels, dict(overrides or {}), source)
+    parameters = _parameters(channels, overrides or {}, source)
     if poi:
-        scalars = [each.name for each in parameters if each.scalar]
-        if poi in {each.name for each in parameters if not each.scalar}:
-            msg = f"{source}: {poi} has a value for each bin, so it can't be the one of interest; name a normfactor."
+        scalar = {each.name: each.scalar for each in parameters}
+        if poi not in scalar:
+            msg = f"{source}: no modifier defines the parameter of interest {poi!r}{nearest(poi, scalar)}."
             raise ConfigError(msg)
-        if poi not in scalars:
-            msg = f"{source}: no modifier defines the parameter of interest {poi!r}{nearest(poi, scalars)}."
+        if not scalar[poi]:
+            msg = f"{source}: {poi} has a value for each bin, so it can't be the one of interest; name a normfactor."
             raise ConfigError(msg)
     events: dict[str, Floats] = {}
     for channel in channels:
         if channel.name not in observations:
             msg = f"{source}: the channel {channel.name} has no observed events; add them to the observations."
             raise ConfigError(msg)
-        seen = np.asarray(observations[channel.name], dtype=np.float64)
-        if len(seen) != channel.bins:
-            msg = f"{source}: {channel.name} has {channel.bins} bins but {len(seen)} observed counts."
+        seen = events[channel.name] = np.asarray(observations[channel.name], dtype=np.float64)
+        _check_values(seen, channel.bins, f"{source}: the observed events of the channel {channel.name}")
+        if np.any(seen < 0):
+            msg = f"{source}: the channel {channel.name} has an observed count that is negative."
             raise ConfigError(msg)
-        if not np.all(seen >= 0) or not np.all(np.isfinite(seen)):
-            msg = f"{source}: the channel {channel.name} has an observed count that is negative or not a number."
-            raise ConfigError(msg)
-        events[channel.name] = seen
     return Model(channels, parameters, poi, events, measurement, dict(groups or {}), notes)
 
 
 def _check_sizes(channels: tuple[Channel, ...], source: str) -> None:
     names = [channel.name for channel in channels]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        msg = f"{source}: there are two channels named {twice}."
-        raise ConfigError(msg)
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"{source}: there are two channels named {name}."
+            raise ConfigError(msg)
     for channel in channels:
         for sample in channel.samples:
             where = f"{source}: the sample {sample.name} of channel {channel.name}"
-            if len(sample.yields) != channel.bins:
-                msg = f"{where} has {len(sample.yields)} bins, not {channel.bins}."
-                raise ConfigError(msg)
-            if not np.all(np.isfinite(sample.yields)):
-                msg = f"{where} has a yield that is not a number."
-                raise ConfigError(msg)
+            _check_values(sample.yields, channel.bins, where)
             for modifier in sample.modifiers:
                 _check_modifier(modifier, channel.bins, where)
 
 
-def _check_modifier(modifier: Modifier, bins: int, where: str) -> None:
-    values = np.concatenate([modifier.up, modifier.down, modifier.errors])
+def _check_values(values: Floats, bins: int, what: str) -> None:
+    if len(values) != bins:
+        msg = f"{what}: {len(values)} values for {bins} bins."
+        raise ConfigError(msg)
     if not np.all(np.isfinite(values)):
-        msg = f"{where}: the {modifier.kind} {modifier.parameter} has a value that is not a number."
+        msg = f"{what}: a value is not a number."
         raise ConfigError(msg)
-    expected = {"normsys": (1, 1, 0), "histosys": (bins, bins, 0)}.get(
-        modifier.kind, (0, 0, bins if modifier.kind in ("shapesys", "staterror", "mcstat") else 0)
-    )
-    if (len(modifier.up), len(modifier.down), len(modifier.errors)) != expected:
-        msg = f"{where}: the {modifier.kind} {modifier.parameter} does not have {bins} bins."
-        raise ConfigError(msg)
-    if modifier.kind == "normsys" and not np.all(values > 0):
-        msg = f"{where}: the normsys {modifier.parameter} has a factor that is not above 0."
+
+
+def _check_modifier(modifier: Modifier, bins: int, where: str) -> None:
+    what = f"{where}: the {modifier.kind} {modifier.parameter}"
+    sides = {"normsys": 1, "histosys": bins}.get(modifier.kind, 0)
+    for side in (modifier.up, modifier.down):
+        _check_values(side, sides, what)
+    _check_values(modifier.errors, bins if modifier.kind in ("shapesys", "staterror", "mcstat") else 0, what)
+    if modifier.kind == "normsys" and not (modifier.up[0] > 0 and modifier.down[0] > 0):
+        msg = f"{what} has a factor that is not above 0."
         raise ConfigError(msg)
 
 
 def _parameters(
-    channels: tuple[Channel, ...], overrides: dict[str, Mapping[str, object]], source: str
+    channels: tuple[Channel, ...], overrides: Mapping[str, Mapping[str, Any]], source: str
 ) -> tuple[Parameter, ...]:
     users: dict[str, list[tuple[Channel, Sample, Modifier]]] = {}
-    for channel in channels:
-        for sample in channel.samples:
-            for modifier in sample.modifiers:
-                for name in modifier.parameters:
-                    users.setdefault(name, []).append((channel, sample, modifier))
+    for use in _uses(channels):
+        for name in use[2].parameters:
+            users.setdefault(name, []).append(use)
     return tuple(
         _overridden(_default_parameter(name, used, source), overrides.get(name, {}), source)
         for name, used in users.items()
@@ -368,32 +366,27 @@ def _default_parameter(name: str, used: list[tuple[Channel, Sample, Modifier]], 
         raise ConfigError(msg)
     kind = used[0][2].kind
     init, bounds, constraint = DEFAULTS[kind]
-    auxdata: tuple[float, ...] = (init,)
     widths: tuple[float, ...] = (1.0,)
     fixed: tuple[bool, ...] = (False,)
-    if kind in _SCALAR:
-        size = 1
-    elif kind == "shapefactor":
+    if kind == "shapefactor":
         sizes = {channel.bins for channel, _, _ in used}
         if len(sizes) > 1:
             msg = f"{source}: the shapefactor {name} is shared by channels of different numbers of bins."
             raise ConfigError(msg)
-        size = sizes.pop()
+        fixed *= sizes.pop()
     elif kind == "shapesys":
         if len(used) > 1:
             msg = f"{source}: the shapesys {name} is on more than one sample; give each its own name."
             raise ConfigError(msg)
         widths, fixed = _shapesys(used[0][1].yields, used[0][2].errors)
-        auxdata, size = widths, len(widths)
-    else:
+    elif kind in ("staterror", "mcstat"):
         widths, fixed = _bin_errors(used, relative=kind == "staterror")
         if kind == "mcstat":
-            widths = (1.0,) * len(widths)
-        auxdata, size = (init,) * len(widths), len(widths)
+            widths = (1.0,) * len(fixed)
+    size = len(fixed)
+    auxdata = widths if kind == "shapesys" else (init,) * size
     if constraint == "none":
         auxdata, widths = (), ()
-    if len(fixed) != size:
-        fixed = (False,) * size
     return Parameter(name, (init,) * size, (bounds,) * size, fixed, constraint, auxdata, widths, scalar=kind in _SCALAR)
 
 
@@ -419,9 +412,10 @@ def _bin_errors(
     return tuple(np.where(fixed, 1.0, errors).tolist()), tuple(fixed.tolist())
 
 
-def _overridden(parameter: Parameter, config: Mapping[str, object], source: str) -> Parameter:
-    changed: dict[str, object] = {}
+def _overridden(parameter: Parameter, config: Mapping[str, Any], source: str) -> Parameter:
+    changed: dict[str, Any] = {}
     for key, value in config.items():
+        target = "widths" if key in ("sigmas", "factors") else key
         if key == "name":
             continue
         if key == "fixed":
@@ -433,10 +427,6 @@ def _overridden(parameter: Parameter, config: Mapping[str, object], source: str)
             if value == "none":
                 changed |= {"auxdata": (), "widths": ()}
             continue
-        target = "widths" if key in ("sigmas", "factors") else key
-        if target not in ("inits", "bounds", "auxdata", "widths", "below") or not isinstance(value, list | tuple):
-            msg = f"{source}: the parameter {parameter.name} has the unknown setting {key}."
-            raise ConfigError(msg)
         if target in ("auxdata", "widths", "below") and parameter.constraint == "none" and "constraint" not in config:
             msg = f"{source}: the parameter {parameter.name} is free, so it can't have {key}."
             raise ConfigError(msg)
@@ -446,4 +436,4 @@ def _overridden(parameter: Parameter, config: Mapping[str, object], source: str)
         changed[target] = tuple(
             (float(each[0]), float(each[1])) if target == "bounds" else float(each) for each in value
         )
-    return replace(parameter, **changed)  # type: ignore[arg-type]  # the keys were checked just above
+    return replace(parameter, **changed)

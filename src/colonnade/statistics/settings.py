@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -64,9 +65,7 @@ class ChannelSettings(Settings):
         if sum(given is not None for given in (self.rebin, self.edges, self.bins)) > 1:
             msg = "give one of rebin, edges and bins"
             raise ValueError(msg)
-        if self.edges is not None and (
-            len(self.edges) < 2 or any(b <= a for a, b in zip(self.edges, self.edges[1:], strict=False))
-        ):
+        if self.edges is not None and (len(self.edges) < 2 or any(high <= low for low, high in pairwise(self.edges))):
             msg = "edges must be at least two increasing numbers"
             raise ValueError(msg)
         return self
@@ -137,31 +136,31 @@ class SystematicSettings(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> SystematicSettings:
-        wanted = {
-            "histosys": ("`variation`", self.variation is not None),
-            "normsys": ("either `up` (and `down`) or `variation`", (self.variation is None) != (self.up is None)),
+        up, variation = self.up is not None, self.variation is not None
+        needs = {
+            "histosys": ("`variation`", variation),
+            "normsys": ("either `up` (and `down`) or `variation`", variation != up),
             "shapesys": ("`size`", self.size is not None),
         }
-        what, given = wanted[self.type]
+        what, given = needs[self.type]
+        owners = {"up": "normsys", "down": "normsys", "size": "shapesys", "smooth": "histosys"}
+        faults = [
+            f"`{option}` belongs to a {kind}, and {self.name} is a {self.type}"
+            for option, kind in owners.items()
+            if self.type != kind and getattr(self, option)
+        ]
         if not given:
-            msg = f"the {self.type} {self.name} needs {what}"
-            raise ValueError(msg)
-        for option, kind in (("up", "normsys"), ("down", "normsys"), ("size", "shapesys"), ("smooth", "histosys")):
-            if self.type != kind and getattr(self, option):
-                msg = f"`{option}` belongs to a {kind}, and {self.name} is a {self.type}"
-                raise ValueError(msg)
+            faults.insert(0, f"the {self.type} {self.name} needs {what}")
         if self.by_era and self.type == "shapesys":
-            msg = f"the shapesys {self.name} has a parameter for each bin, so eras can't have their own"
-            raise ValueError(msg)
+            faults.append(f"the shapesys {self.name} has a parameter for each bin, so eras can't have their own")
         if self.decorrelate == "era" and self.correlation < 1:
-            msg = f"{self.name} has decorrelate: era, which is correlation: 0; give one of both"
-            raise ValueError(msg)
+            faults.append(f"{self.name} has decorrelate: era, which is correlation: 0; give one of both")
         if self.combine is None and self.alpha_s is not None:
-            msg = f"`alpha_s` of {self.name} is added to members, so it needs `combine`"
-            raise ValueError(msg)
-        if self.variation is None and (self.combine is not None or self.normalise != "own"):
-            msg = f"`combine` and `normalise` of {self.name} are of a variation; give its name"
-            raise ValueError(msg)
+            faults.append(f"`alpha_s` of {self.name} is added to members, so it needs `combine`")
+        if not variation and (self.combine is not None or self.normalise != "own"):
+            faults.append(f"`combine` and `normalise` of {self.name} are of a variation; give its name")
+        if faults:
+            raise ValueError(faults[0])
         return self
 
     @property
@@ -331,7 +330,7 @@ class ModelSettings(Settings):
     counting: Mapping[str, CountingSettings] = {}
 
     @model_validator(mode="after")
-    def _one_way_of_each_variation(self) -> ModelSettings:
+    def _unambiguous(self) -> ModelSettings:
         known: dict[str | None, SystematicSettings] = {}
         for each in self.systematics:
             first = known.setdefault(each.variation, each)
@@ -339,10 +338,6 @@ class ModelSettings(Settings):
             if each.variation is not None and len(set(ways)) > 1:
                 msg = f"{first.name} and {each.name} take {each.variation} with another combine, alpha_s or normalise"
                 raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _one_luminosity(self) -> ModelSettings:
         if self.luminosity_uncertainty and self.luminosity_uncertainties:
             msg = "give one of luminosity_uncertainty and luminosity_uncertainties"
             raise ValueError(msg)

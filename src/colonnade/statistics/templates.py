@@ -93,12 +93,15 @@ class Templates:
     values, variances : mapping
         Process -> variation -> events of each bin, and the squares of their statistical errors, where the variation was
         filled.
+    decisions : list of Decision
+        What was done to them; who makes samples of them adds what is done then.
     """
 
     channel: str
     edges: tuple[float, ...]
     values: Mapping[str, Mapping[str, Floats]]
     variances: Mapping[str, Mapping[str, Floats]]
+    decisions: list[Decision]
 
 
 def matching(patterns: Sequence[str], known: Iterable[str], what: str) -> list[str]:
@@ -123,9 +126,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def channel_templates(
-    inputs: Inputs, settings: ModelSettings, name: str, decisions: list[Decision], signal: str | None = None
-) -> Templates:
+def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, signal: str | None = None) -> Templates:
     """Cut a channel's templates out of the histograms: region, binning, flow, empty bins.
 
     Parameters
@@ -134,8 +135,6 @@ def channel_templates(
         The histograms and the model.
     name
         The channel's.
-    decisions
-        What is done to bins is added here.
     signal
         The signal point, where the channel's histogram or bins depend on it.
 
@@ -160,6 +159,7 @@ def channel_templates(
     signals = inputs.of_kind("signal") if signal is None else [signal]
     wanted = [*backgrounds, *signals, *inputs.of_kind("data")]
     region = channel.region or name
+    decisions: list[Decision] = []
     values: dict[str, dict[str, Floats]] = {}
     variances: dict[str, dict[str, Floats]] = {}
     edges: Floats = np.empty(0)
@@ -199,7 +199,7 @@ def channel_templates(
     )
     for process, by_variation in merged.items():
         by_variation.update(member_variations(settings.systematics, by_variation, f"{process} in {name}"))
-    return Templates(name, (*edges[starts].tolist(), float(edges[-1])), merged, errors)
+    return Templates(name, (*edges[starts].tolist(), float(edges[-1])), merged, errors, decisions)
 
 
 def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: str) -> ChannelSettings:
