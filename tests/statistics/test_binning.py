@@ -8,9 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from colonnade.errors import FitError
-from colonnade.statistics.binning import Sample, equal_signal, right_to_left
-
-METHODS = [equal_signal, right_to_left]
+from colonnade.statistics.binning import Sample, right_to_left
 
 
 def fill(edges: list[float], sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -39,10 +37,9 @@ def draw(seed: int, n_signal: int, n_background: int, negative: float, ties: boo
     st.integers(1, 3000),
     st.sampled_from([0.0, 0.1, 0.3]),
     st.booleans(),
-    st.sampled_from(METHODS),
     st.sampled_from([0.05, 0.15, 0.5]),
 )
-def test_every_bin_satisfies_the_bound(seed, n_signal, n_background, negative, ties, method, error) -> None:
+def test_every_bin_satisfies_the_bound(seed, n_signal, n_background, negative, ties, error) -> None:
     signal, background = draw(seed, n_signal, n_background, negative, ties)
     possible = all(
         sample.weights.sum() > 0 and np.sqrt(sample.variances.sum()) < error * sample.weights.sum()
@@ -50,9 +47,9 @@ def test_every_bin_satisfies_the_bound(seed, n_signal, n_background, negative, t
     )
     if not possible:
         with pytest.raises(FitError, match="allow a larger error"):
-            method(signal, background, error=error)
+            right_to_left(signal, background, error=error)
         return
-    edges = method(signal, background, error=error)
+    edges = right_to_left(signal, background, error=error)
     assert edges == sorted(set(edges))
     for sample in (signal, background):
         contents, variances = fill(edges, sample)
@@ -91,21 +88,12 @@ def test_right_to_left_against_its_description(ties: bool) -> None:
     assert right_to_left(signal, background) == brute_force(signal, background, 0.15)
 
 
-def test_equal_signal_is_equal() -> None:
-    signal, background = draw(3, 20_000, 20_000, 0.0, ties=False)
-    edges = equal_signal(signal, background)
-    contents, _ = fill(edges, signal)
-    assert len(edges) > 4
-    assert np.ptp(contents) < 4  # a few events of weight about 1
-
-
 def test_background_above_the_highest_signal_is_kept() -> None:
     rng = np.random.default_rng(1)
     signal, background = Sample.of(rng.uniform(0, 0.5, 2000)), Sample.of(rng.uniform(0, 1, 2000))
-    for method in METHODS:
-        contents, _ = fill(method(signal, background), background)
-        assert contents.sum() == 2000
-        assert contents[-1] >= (background.scores > 0.5).sum()
+    contents, _ = fill(right_to_left(signal, background), background)
+    assert contents.sum() == 2000
+    assert contents[-1] >= (background.scores > 0.5).sum()
 
 
 def test_a_fine_histogram_gives_edges_of_its_own_and_nearly_those_of_the_scores() -> None:
@@ -115,25 +103,23 @@ def test_a_fine_histogram_gives_edges_of_its_own_and_nearly_those_of_the_scores(
         contents, edges = np.histogram(sample.scores, np.linspace(0, 1, 1001), weights=sample.weights)
         squares, _ = np.histogram(sample.scores, edges, weights=sample.variances)
         fine.append(Sample(edges[:-1], contents, squares))
-    for method in METHODS:
-        from_bins, from_scores = method(*fine), method(signal, background)
-        assert set(np.round(np.array(from_bins) * 1000, 9)) <= set(range(1001))
-        assert len(from_bins) == pytest.approx(len(from_scores), abs=max(2, 0.1 * len(from_scores)))
-        assert fill(from_bins, fine[0])[0].sum() == pytest.approx(signal.weights.sum())
+    from_bins, from_scores = right_to_left(*fine), right_to_left(signal, background)
+    assert set(np.round(np.array(from_bins) * 1000, 9)) <= set(range(1001))
+    assert len(from_bins) == pytest.approx(len(from_scores), abs=max(2, 0.1 * len(from_scores)))
+    assert fill(from_bins, fine[0])[0].sum() == pytest.approx(signal.weights.sum())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_impossible_input_is_an_error(method) -> None:
+def test_impossible_input_is_an_error() -> None:
     good = Sample.of(np.linspace(0, 1, 1000))
     none = Sample.of([])
     with pytest.raises(FitError, match="without signal and background"):
-        method(none, good)
+        right_to_left(none, good)
     with pytest.raises(FitError, match="all events together hold signal"):
-        method(Sample.of([0.5]), good)
+        right_to_left(Sample.of([0.5]), good)
     with pytest.raises(FitError, match="all events together hold signal"):
-        method(Sample.of(good.scores, -good.weights), good)
+        right_to_left(Sample.of(good.scores, -good.weights), good)
     with pytest.raises(FitError, match="above 0"):
-        method(good, good, error=0.0)
+        right_to_left(good, good, error=0.0)
     with pytest.raises(FitError, match="not a number"):
         Sample.of([np.nan])
     with pytest.raises(FitError, match="equal length"):

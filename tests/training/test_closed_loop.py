@@ -120,7 +120,7 @@ scorers: {score: models/mini_trees.onnx}
 model:
   channels:
     low: {histogram: met, rebin: 20}
-    high: {histogram: score, bins: {method: right_to_left, error: 0.3}}
+    high: {histogram: score, bins: {error: 0.3}}
 plots: {histograms: [score], regions: [high], formats: [png]}
 """
     (mini / "workflows" / "scored.yaml").write_text(workflow)

@@ -1,13 +1,10 @@
 """Bins chosen by the statistical error of the simulation in them.
 
-Two methods, from raw scores or from the contents of fine bins:
+From the highest score down, each bin is as narrow as the errors allow and with more signal than the one above it; from
+raw scores or from the contents of fine bins.
 
-- `equal_signal`: as many bins of equal signal as the errors allow;
-- `right_to_left`: from the highest score down, each bin as narrow as the errors allow and with more signal
-  than the one above it.
-
-Both return the inner edges, increasing; n edges make n + 1 bins, of which the outermost are open, so that no event is
-ever outside. A score on an edge belongs above it.
+What is returned are the inner edges, increasing; n edges make n + 1 bins, of which the outermost are open, so that no
+event is ever outside. A score on an edge belongs above it.
 """
 
 from __future__ import annotations
@@ -60,37 +57,6 @@ class Sample:
             msg = "bins can't be chosen: a score or weight is not a number."
             raise FitError(msg)
         return cls(x, w, w**2)
-
-
-def equal_signal(signal: Sample, background: Sample, *, error: float = 0.15, start: int = 30) -> list[float]:
-    """Choose as many bins of (nearly) equal signal as the errors allow, at most `start`.
-
-    Parameters
-    ----------
-    signal, background
-        What is expected.
-    error
-        Largest relative statistical error of a bin's signal and of its background.
-    start
-        The number of bins to begin with; fewer are tried until every bin satisfies the bound and holds positive
-        signal and background.
-
-    Raises
-    ------
-    FitError
-        If not even a single bin satisfies the bound.
-    """
-    cells = _cells(signal, background, error)
-    total = cells.sums[-1, 0]
-    # with negative weights the running sum may fall again: the first crossing counts
-    running = np.maximum.accumulate(cells.sums[1:, 0])
-    for bins in range(start, 0, -1):
-        wanted = total * np.arange(1, bins) / bins
-        cuts = np.unique(np.searchsorted(running, wanted * (1 - 1e-12)) + 1)
-        cuts = cuts[(cuts > 0) & (cuts < len(cells.scores))]
-        if len(cuts) == bins - 1 and cells.satisfied(cuts):
-            return cells.edges(cuts)
-    raise FitError(cells.impossible())
 
 
 def right_to_left(

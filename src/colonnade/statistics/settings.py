@@ -18,13 +18,10 @@ class ChosenBins(Settings):
 
     Attributes
     ----------
-    method : {'right_to_left', 'equal_signal'}
-        How.
     error : float
         Largest relative statistical error of the signal and of the background in each bin.
     """
 
-    method: Literal["right_to_left", "equal_signal"] = "right_to_left"
     error: Positive = 0.15
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.eras import era_parts, era_variations, member_variations
 from colonnade.statistics.results import Decision
-from colonnade.statistics.settings import ChannelSettings, ChosenBins, ModelSettings
+from colonnade.statistics.settings import ChannelSettings, ModelSettings
 
 Floats = NDArray[np.float64]
 NOMINAL = "nominal"
@@ -184,7 +184,7 @@ def channel_templates(inputs: Inputs, settings: ModelSettings, name: str, signal
         error = np.sum([variances[process][NOMINAL] for process in backgrounds], axis=0)
         none = {NOMINAL: np.zeros_like(total)}
         expected = tuple(each.get(signal or "", none)[NOMINAL] for each in (values, variances))
-        starts = _chosen(channel.bins, edges, expected, (total, error), f"{where}, signal {signal}")
+        starts = _chosen(channel.bins.error, edges, expected, (total, error), f"{where}, signal {signal}")
         inner = ", ".join(f"{edges[start]:g}" for start in starts[1:]) or "none"
         what = f"inner edges of {channel.histogram} chosen by statistical error ({channel.bins.error:g}): {inner}"
         decisions.append(Decision("chosen bins", "", what, (f"{name}, {signal}",)))
@@ -218,20 +218,17 @@ def _for_signal(channel: ChannelSettings, inputs: Inputs, signal: str, where: st
 
 
 def _chosen(
-    bins: ChosenBins, edges: Floats, signal: Sequence[Floats], background: Sequence[Floats], where: str
+    error: float, edges: Floats, signal: Sequence[Floats], background: Sequence[Floats], where: str
 ) -> list[int]:
     """Return where the bins begin that the statistical error allows, of values and variances."""
-    from colonnade.statistics.binning import Sample, equal_signal, right_to_left  # compiles when first used
+    from colonnade.statistics.binning import Sample, right_to_left  # compiles when first used
 
     fine = [Sample(edges[:-1], values, variances) for values, variances in (signal, background)]
     try:
-        if bins.method == "right_to_left":
-            found = right_to_left(*fine, error=bins.error, rest="apart")
-        else:
-            found = equal_signal(*fine, error=bins.error)
-    except FitError as error:
-        msg = f"{where}: {error}"
-        raise FitError(msg) from error
+        found = right_to_left(*fine, error=error, rest="apart")
+    except FitError as wrong:
+        msg = f"{where}: {wrong}"
+        raise FitError(msg) from wrong
     starts = [0, *np.searchsorted(edges, found).tolist()]
     while len(starts) > 1 and background[0][: starts[1]].sum() <= 0:  # the rest holds what nothing bounds
         del starts[1]
