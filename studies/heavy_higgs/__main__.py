@@ -13,7 +13,7 @@ from colonnade.cli import entry
 from colonnade.config import read_json
 from colonnade.output import write_json
 from colonnade.plotting.draw import draw_all
-from colonnade.plotting.lines import Step, StepPlot
+from colonnade.plotting.lines import Line, LinePlot
 from colonnade.plotting.settings import Caption, PlotSettings
 from colonnade.plotting.style import Picture, path_part
 from colonnade.report import PageSection, read_images, write_page
@@ -71,12 +71,12 @@ def _spectrum(folder: Path, region: str) -> Spectrum:
 def _picture(region: str, before: Spectrum, after: Spectrum, found: Sculpting) -> Picture:
     """Draw the shape of the background before and after a selection."""
     steps = tuple(
-        Step(name, each.values / each.values.sum(), filled=each is before)
+        Line(name, before.edges, each.values / each.values.sum(), filled=each is before)
         for name, each in ((BEFORE, before), (region, after))
     )
     words = f"window fraction ×{found.window_ratio:.2f}"
     caption = Caption(status="Simulation", lines=(f"background, {region}", words))
-    plot = StepPlot(before.edges, steps, "Mass [GeV]", caption=caption)
+    plot = LinePlot(steps, "Mass [GeV]", "Fraction of events", caption=caption)
     return Picture(f"sculpting_{path_part(region)}", "sculpting", f"mass after {region}: {words}", plot)
 
 

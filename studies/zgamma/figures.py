@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
+from colonnade.plotting.lines import FitPlot, Line, LinePlot
 from colonnade.plotting.settings import BACKGROUND_COLOURS, Caption
-from colonnade.plotting.style import Floats, Picture, Plot, canvas, height_in_points, path_part, rows_with_names, ticks
+from colonnade.plotting.style import Floats, Picture, Plot, canvas, height_in_points, path_part, place_legend, ticks
 
 _MASS = "Mass"
 _SYMBOLS = {"z": "Z (counting)", "z_wilks": "Z (likelihood, frozen)", "z_free": "Z (likelihood, free)"}
@@ -40,10 +40,9 @@ def _draws(found: Mapping[str, Any]) -> Iterator[Picture]:
     for column in found["draws"]:
         unit = f" [{column['unit']}]" if column["unit"] else ""
         plot = _ComparedPlot(
-            np.asarray(column["edges"]),
             (
-                Step("Simulated", np.asarray(column["simulated"]), filled=True),
-                Step("Drawn", np.asarray(column["drawn"])),
+                Line("Simulated", np.asarray(column["edges"]), np.asarray(column["simulated"]), filled=True),
+                Line("Drawn", np.asarray(column["edges"]), np.asarray(column["drawn"])),
             ),
             f"{column['name']}{unit}",
             "Density",
@@ -77,7 +76,7 @@ def _shapes(found: Mapping[str, Any]) -> Iterator[Picture]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ComparedPlot(StepPlot):
+class _ComparedPlot(LinePlot):
     """Two histograms, and below their difference and its error, in percent, of shape (n,) each."""
 
     difference: Floats
@@ -95,8 +94,8 @@ class _ComparedPlot(StepPlot):
 
     def draw_panel(self, axes: Axes) -> None:
         """Draw the difference and its error."""
-        axes.stairs(self.difference, self.edges, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
-        axes.stairs(self.difference_error, self.edges, color="black", linewidth=0.9, linestyle=(0, (1.4, 1.6)))
+        axes.stairs(self.difference, self.lines[0].x, fill=True, color=BACKGROUND_COLOURS[2], linewidth=0)
+        axes.stairs(self.difference_error, self.lines[0].x, color="black", linewidth=0.9, linestyle=(0, (1.4, 1.6)))
         axes.set_ylim(0, 1.3 * float(self.difference.max(initial=1e-12)))
         axes.set_ylabel("|Diff.| [%]", fontsize=10)
         axes.set_xlabel(self.label)
@@ -109,8 +108,8 @@ def _example(found: Mapping[str, Any]) -> Iterator[Picture]:
     sides, window = (_density(np.asarray(example["response"][key]), edges) for key in ("sidebands", "window"))
     yield Picture(
         "response", "response", "response of one network to sideband and window events",
-        StepPlot(
-            edges, (Step("Sidebands", sides, filled=True), Step("Window", window)), "Response", "Density",
+        LinePlot(
+            (Line("Sidebands", edges, sides, filled=True), Line("Window", edges, window)), "Response", "Density",
             caption=_caption("one pseudo-experiment"),
         ),
     )  # fmt: skip
@@ -170,7 +169,9 @@ def _calibration(found: Mapping[str, Any], name: str, statistic: Mapping[str, An
     ]
     largest = [("Largest of the scan", statistic["global_counts"], statistic["global"]["normal"])]
     for which, rows in (("local", local), ("global", largest)):
-        steps = tuple(Step(title, np.asarray(counts, dtype=float), filled=len(rows) == 1) for title, counts, _ in rows)
+        steps = tuple(
+            Line(title, edges, np.asarray(counts, dtype=float), filled=len(rows) == 1) for title, counts, _ in rows
+        )
         curves = tuple(
             Line(f"Normal: {fit['mean']:.2f} ± {fit['width']:.2f}", x,
                  toys * (edges[1] - edges[0]) * norm.pdf(x, fit["mean"], fit["width"]), dash="dashed")
@@ -178,8 +179,8 @@ def _calibration(found: Mapping[str, Any], name: str, statistic: Mapping[str, An
         )  # fmt: skip
         yield Picture(
             f"{name}_{which}", "toys", f"{which} significance ({name}) of {words}",
-            StepPlot(
-                edges, steps, f"{which.capitalize()} significance {_SYMBOLS[name]}", "Pseudo-experiments", curves,
+            LinePlot(
+                (*steps, *curves), f"{which.capitalize()} significance {_SYMBOLS[name]}", "Pseudo-experiments",
                 caption=_caption(words),
             ),
         )  # fmt: skip
@@ -275,7 +276,7 @@ class _RankPlot(Plot):
                 linewidths=0,
             )  # fmt: skip
         names = [f"{name} ({value:.3f})" for name, value in zip(self.names, self.importance, strict=True)]
-        rows_with_names(axes, self.caption, names)
+        self._name_rows(axes, names)
         axes.text(
             0.97, 1 - 12 / height_in_points(axes), "dark: low, bright: high value of the feature",
             transform=axes.transAxes, va="top", ha="right", fontsize=9,
@@ -283,3 +284,14 @@ class _RankPlot(Plot):
         axes.margins(x=0.05)
         axes.set_xlabel(self.label)
         ticks(axes, y=False)
+
+    def _name_rows(self, axes: Axes, names: list[str]) -> None:
+        """Give the frame one row for each name, the first on top below the caption, and room for the names."""
+        count = len(names)
+        left = min(0.06 + 0.0125 * max(map(len, names), default=0), 0.45)
+        box = axes.get_position()
+        axes.set_position((left, box.y0, box.x1 - left, box.height))
+        taken = place_legend(axes, self.caption, ())
+        axes.set_ylim(count - 0.4, -0.6 - (count + 0.2) * taken / (1 - min(taken, 0.8)))
+        axes.set_yticks(range(count), names, fontsize=10)
+        axes.tick_params(axis="y", which="both", length=0)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -68,8 +69,8 @@ def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
     index = json.loads((scored_run / "plots" / "index.json").read_text())["pictures"]
     stems = {entry["stem"] for entry in index if entry["kind"] == "classifier"}
     kinds = {stem.removeprefix("classifiers/score_").partition("_")[0] for stem in stems}
-    assert kinds == {"roc", "significance", "shape", "calibration", "importance"}
-    assert len(stems) == 2 * 2 + 2 + 2  # two models, two masses, and two for all
+    assert kinds == {"roc", "significance", "shape", "calibration"}
+    assert len(stems) == 2 * 2 + 2 + 1  # two models, two masses, and one for all
     for stem in stems:
         with Image.open(scored_run / "plots" / f"{stem}.png") as picture:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
@@ -77,6 +78,7 @@ def test_a_run_with_classifiers_gets_their_pictures_and_table(scored_run):
     assert 'id="classifiers"' in page
     assert "0.9800" in page
     assert "0.9850" in page
+    assert re.search(r"n_jets</th><td class=\"n\">-0.0010<", page.replace("−", "-"))
     assert "-2.00 (met)" in page.replace("−", "-")  # the larger bias of the two
 
 
@@ -84,12 +86,12 @@ def test_what_is_drawn_is_what_the_file_says(scored_run):
     run = load_run(scored_run)
     pictures = {picture.stem.removeprefix("classifiers/score_"): picture for picture in classifier_pictures(run)}
     shape = pictures["shape_m_Zprime_=_400"].plot
-    assert [len(step.values) for step in shape.steps] == [20] * 3
-    assert all(step.values.sum() == pytest.approx(1) for step in shape.steps)
+    steps = [line for line in shape.lines if len(line.x) > len(line.y)]
+    assert [len(step.y) for step in steps] == [20] * 3
+    assert all(step.y.sum() == pytest.approx(1) for step in steps)
     roc = pictures["roc_Dark_Higgs"].plot.lines
     assert len(roc) == 2
     assert roc[0].y.min() == pytest.approx(1e-4)  # nothing is kept at the very beginning, which no log scale shows
-    assert pictures["importance"].plot.names == ("met", "mll", "n_jets")
 
 
 def test_a_run_without_classifiers_has_none(own_run):

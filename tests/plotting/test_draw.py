@@ -44,7 +44,7 @@ def open_pictures(open_run):
 def test_what_is_drawn(pictures):
     regions = made_run.region_names(("mm",))
     wanted = {f"{region}/{name}" for region in regions for name in ("mll", "met", "njets", "mll_met")}
-    wanted |= {f"{kind}/{region}" for region in regions for kind in ("cutflow", "n_minus_one")}
+    wanted |= {f"cutflow/{region}" for region in regions}
     wanted |= {
         "yields",
         "significance",
@@ -162,21 +162,6 @@ def test_a_grid_of_two_parameters_is_a_curve_for_each_row(blinded_run):
         "Dark Higgs, $m_{\\chi}$ = 5 GeV",
     ]
     assert [curve.x.tolist() for curve in curves[:2]] == [[130, 700], [130, 700]]
-
-
-def test_n_minus_one(pictures):
-    plot = pictures["n_minus_one/SR1_mm"].plot
-    cuts, kept = plot.names, plot.series
-    assert cuts == ("same flavour, opposite sign", "lepton pT", "b-jet veto", "mll > 110 GeV", "MET > 100 GeV")
-    np.testing.assert_allclose(kept[0].values, [0.8, 0.9, 0.6, 0.25, 0.1])
-    np.testing.assert_allclose(kept[1].values, [0.97, 0.95, 0.9, 0.8, 0.7])
-
-
-def test_scales_of_single_histograms(blinded_run):
-    settings = PlotSettings(scale="log", scales={"njets": "linear"}, regions=("CR_mm",))
-    found = {picture.histogram: picture for picture in pictures_of(replace(load_run(blinded_run), plots=settings))}
-    assert found["njets"].plot.scale == "linear"
-    assert found["mll"].plot.scale == "log"
 
 
 def test_what_lies_outside_is_said(pictures):

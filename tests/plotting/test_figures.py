@@ -1,4 +1,4 @@
-"""Limits, significances, N-1 and planes; and what all figures share."""
+"""Bands, significances and planes; and what all figures share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.collections import FillBetweenPolyCollection, QuadMesh
 
 from colonnade.errors import ConfigError, OutputError
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import Component, Line, LinePlot, PlanePlot, RowPlot
+from colonnade.plotting.lines import Component, Line, LinePlot, PlanePlot
 from colonnade.plotting.settings import Caption
 from colonnade.plotting.stack import StackPlot
 
@@ -38,7 +38,7 @@ def test_lines_with_points():
         Line("DH", X, np.array([6.0, 3, 1]), marker="o"),
         Line("DH, observed", X, np.full(3, 2.0), dash="none", marker="o"),
     )
-    axes = LinePlot(lines, "m", "Z", (3, 50), from_zero=True).figure().axes[0]
+    axes = LinePlot(lines, "m", "Z", (3, 50)).figure().axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DH", "DH, observed"]
     assert axes.lines[1].get_linestyle() == "None"
     assert axes.get_xlim()[0] < X[0]
@@ -46,23 +46,6 @@ def test_lines_with_points():
     levels = {float(line.get_ydata()[0]) for line in axes.lines if list(line.get_xdata()) == [0, 1]}
     assert 3 in levels
     assert 50 not in levels
-
-
-def test_kept_by_cut():
-    kept = (Component("b", np.array([0.2, np.nan]), "#111111"), Component("s", np.array([0.9, 0.8]), "#222222"))
-    axes = RowPlot(("b-veto", "MET"), kept, "kept", (0, 1)).figure().axes[0]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b-veto", "MET"]
-    (bar,) = [line for line in axes.lines if line.get_xdata()[0:] is not None and len(line.get_xdata()) == 2][:1]
-    assert list(bar.get_xdata()) == [0.2, 0.9]
-
-
-def test_a_row_alone_is_joined_to_zero():
-    axes = RowPlot(("a", "b"), (Component("", np.array([0.2, -0.1]), "#111111"),), "lost").figure().axes[0]
-    assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[0, 0.2], [-0.1, 0]]
-    low, high = axes.get_xlim()
-    assert low < -0.1
-    assert high > 0.2
-    assert axes.get_legend() is None
 
 
 def test_plane():

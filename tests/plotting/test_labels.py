@@ -22,12 +22,12 @@ from colonnade.workflow.folder import load_run
 
 def test_titles_and_colours(blinded_run):
     titled = {"ww": ProcessStyle(title=r"$WW$", colour="#123456")}
-    found = load_run(blinded_run).with_plots(processes=titled).processes
+    run = load_run(blinded_run).with_plots(processes=titled)
+    found = run.processes
     assert found["ttbar"].title == "ttbar"
     assert (found["ww"].title, found["ww"].colour) == (r"$WW$", "#123456")
     assert found["DH_mZp130"].title == "DH, $m_{Z'}$ = 130 GeV"
-    assert found["data"].kind == "data"
-    backgrounds = [each.colour for each in found.values() if each.kind == "background" and each.name != "ww"]
+    backgrounds = [found[name].colour for name in run.of_kind("background") if name != "ww"]
     assert len(set(backgrounds)) == len(backgrounds)
     assert set(backgrounds) <= set(BACKGROUND_COLOURS)
     # models are told apart by colour

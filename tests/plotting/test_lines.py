@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from colonnade.plotting.draw import save
-from colonnade.plotting.lines import FitPlot, Line, LinePlot, Step, StepPlot
+from colonnade.plotting.lines import FitPlot, Line, LinePlot
 from colonnade.plotting.settings import Caption
 
 EDGES = np.linspace(0.0, 4.0, 5)
@@ -16,7 +16,7 @@ CAPTION = Caption(lines=("one", "two"))
 
 
 FIT_LINE = (Line("Fit", CENTERS, 8 * FLAT),)
-BOTH_STEPS = (Step("a", FLAT, filled=True), Step("b", 2 * FLAT))
+BOTH_STEPS = (Line("a", EDGES, FLAT, filled=True), Line("b", EDGES, 2 * FLAT))
 BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
 
 
@@ -26,8 +26,8 @@ BAND = (Line("a", CENTERS, FLAT, 0.5 * FLAT, 2 * FLAT),)
         FitPlot(
             EDGES, 9 * FLAT, 3 * FLAT, FIT_LINE, np.array([1, -1, np.nan, 5.0]), "m", shaded=(1, 2), caption=CAPTION
         ),
-        StepPlot(EDGES, BOTH_STEPS, "x", caption=CAPTION),
-        StepPlot(EDGES, (Step("a", 10 * FLAT),), "x", curves=(Line("c", CENTERS, FLAT),), scale="log", caption=CAPTION),
+        LinePlot(BOTH_STEPS, "x", "y", caption=CAPTION),
+        LinePlot((Line("a", EDGES, 10 * FLAT), Line("c", CENTERS, FLAT)), "x", "y", scale="log", caption=CAPTION),
         LinePlot(BAND, "x", "y", (1.0,), caption=CAPTION),
     ],
     ids=["fit", "steps", "log", "lines"],
@@ -45,3 +45,11 @@ def test_pulls_are_drawn_to_scale():
     below = plot.figure().axes[1]
     assert below.get_ylim()[1] > 6
     assert below.patches[0].get_data().values.tolist() == [0, 6, -2, 0]
+
+
+def test_what_has_one_edge_more_than_values_is_a_histogram():
+    axes = LinePlot((*BOTH_STEPS, Line("c", CENTERS, FLAT)), "x", "y").figure().axes[0]
+    assert [patch.get_data().values.tolist() for patch in axes.patches[:2]] == [[1] * 4, [2] * 4]
+    assert [patch.get_fill() for patch in axes.patches[:2]] == [True, False]
+    assert axes.get_xlim() == (0, 4)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]

@@ -132,8 +132,8 @@ def test_small_signals_are_scaled_by_a_tenth_or_drawn_on_a_logarithm():
     far = stacked(make(signals=(signal(0.01),)), Caption())
     assert far.axes[0].get_yscale() == "log"
     assert legend(far)[-1] == "signal"
-    wanted = stacked(make(signals=(signal(0.01),)), Caption(), scale="linear", signal_scale=1e4)
-    assert legend(wanted)[-1] == "signal ×$10^{4}$"
+    wanted = stacked(make(signals=(signal(0.01),)), Caption(), scale="linear")
+    assert legend(wanted)[-1] == "signal ×$10^{3}$"
 
 
 def test_a_wide_range_takes_a_logarithm():

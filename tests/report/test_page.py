@@ -226,10 +226,18 @@ def test_limits(page, drawn_run):
     assert float(row[table[0].index("Limit on μ, expected")]) == pytest.approx(first["limit"]["expected"][2], rel=5e-3)
 
 
-def test_cutflow_tables(page):
+def test_cutflow_tables(page, drawn_run):
     table = table_with(page, "Cut")
     assert [row[0] for row in table[1:]][:2] == ["all events", "two leptons"]
     assert "N−1" in page.text
+    # of the first region: expected events, raw events, and what all cuts but one leave
+    kinds = [table for table in page.tables if table[0][0] == "Cut"][:3]
+    cutflow = json.loads((drawn_run / "cutflow.json").read_text())
+    rows = {row["cut"]: row["n_minus_one"] for row in cutflow["ttbar_2018"]["CR_mm"]}
+    column = 2 * kinds[2][0].index("tt̄") - 1
+    shown = {row[0]: float(re.sub(r"[^\d.]", "", row[column])) for row in kinds[2][1:]}
+    expected = {cut: row["weighted"] for cut, row in rows.items() if row is not None}
+    assert shown == pytest.approx(expected, rel=0.02)
 
 
 def test_provenance(page):

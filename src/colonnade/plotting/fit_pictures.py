@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from colonnade.execution import Ledger, Result
-from colonnade.plotting.lines import Component, FitPlot, Line, Step, StepPlot
+from colonnade.plotting.lines import Component, FitPlot, Line, LinePlot
 from colonnade.plotting.run import Run
 from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS, Caption, PlotSettings, literal, region_title
 from colonnade.plotting.stack import StackPlot
@@ -47,26 +47,20 @@ def fit_pictures(found: DiagnosisSummary, run: Run, views: Collection[str] | Non
     views
         Some of pulls, ranking, correlations, scan and yields; without them all.
     """
+    known = {
+        "pulls": _pulls,
+        "ranking": _ranking,
+        "correlations": _correlations,
+        "scan": _scans,
+        "yields": _yields,
+    }
+    for name, view in known.items():
+        if views is None or name in views:
+            yield from view(found, run)
 
-    def wanted(view: str) -> bool:
-        return views is None or view in views
 
-    seen = any(each.observed is not None for each in found.yields.values())
-    if wanted("pulls"):
-        yield from _pulls(found, run, data=seen)
-    if wanted("ranking"):
-        yield from _ranking(found, run)
-    if wanted("correlations"):
-        yield from _correlations(found, run, data=seen)
-    if wanted("scan"):
-        for each in found.scans:
-            curve = (literal(each.parameter), each.bestfit, each.error, np.array(each.values), np.array(each.delta))
-            plot = CabinetryPlot("scan", curve, caption=run.caption(*_asimov(found), data=found.strength is None))
-            yield _picture("scan", each.parameter, f"the likelihood along {each.parameter}", plot)
-    if wanted("yields"):
-        for channel, held in found.yields.items():
-            yield _yields(channel, held, run, "prefit")
-            yield _yields(channel, held, run, "postfit")
+def _seen(found: DiagnosisSummary) -> bool:
+    return any(each.observed is not None for each in found.yields.values())
 
 
 def _picture(kind: str, name: str, alt: str, plot: Plot) -> Picture:
@@ -78,14 +72,16 @@ def _asimov(found: DiagnosisSummary) -> list[str]:
     return [] if found.strength is None else [f"expected, signal strength {found.strength:g}"]
 
 
-def _pulls(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[Picture]:
+def _pulls(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
     rows = list(found.pulls)
     if len(rows) > _MOST_PULLS:  # those that moved, or learnt, most
         chosen = sorted(rows, key=lambda each: -max(abs(each.pull), 1 - each.constraint))[:_MOST_PULLS]
         rows = [each for each in rows if each in chosen]
     if rows:
         values = (np.array([getattr(each, key) for each in rows]) for key in ("pull", "constraint"))
-        plot = CabinetryPlot("pulls", (*values, [literal(each.name) for each in rows]), caption=run.caption(data=data))
+        plot = CabinetryPlot(
+            "pulls", (*values, [literal(each.name) for each in rows]), caption=run.caption(data=_seen(found))
+        )
         alt = f"Pulls and constraints of {len(rows)} parameters of the fit"
         yield _picture("pulls", "pulls", alt, plot)
 
@@ -108,7 +104,7 @@ def _ranking(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
     yield _picture("ranking", "ranking", alt, plot)
 
 
-def _correlations(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[Picture]:
+def _correlations(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
     labels, matrix = found.correlations.parameters, np.array(found.correlations.matrix)
     if len(labels) < 2:
         return
@@ -117,12 +113,27 @@ def _correlations(found: DiagnosisSummary, run: Run, *, data: bool) -> Iterator[
         strongest = np.abs(matrix - np.diag(np.diagonal(matrix))).max(axis=0)
         chosen = np.sort(np.argsort(-strongest, kind="stable")[:_MOST_CORRELATED])
     shown = [literal(labels[index]) for index in chosen]
-    plot = CabinetryPlot("correlation_matrix", (matrix[np.ix_(chosen, chosen)], shown), caption=run.caption(data=data))
+    plot = CabinetryPlot(
+        "correlation_matrix", (matrix[np.ix_(chosen, chosen)], shown), caption=run.caption(data=_seen(found))
+    )
     alt = f"Correlations of the {len(chosen)} most correlated parameters of the fit"
     yield _picture("correlations", "correlations", alt, plot)
 
 
-def _yields(channel: str, each: ChannelYields, run: Run, when: Literal["prefit", "postfit"]) -> Picture:
+def _scans(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
+    for each in found.scans:
+        curve = (literal(each.parameter), each.bestfit, each.error, np.array(each.values), np.array(each.delta))
+        plot = CabinetryPlot("scan", curve, caption=run.caption(*_asimov(found), data=found.strength is None))
+        yield _picture("scan", each.parameter, f"the likelihood along {each.parameter}", plot)
+
+
+def _yields(found: DiagnosisSummary, run: Run) -> Iterator[Picture]:
+    for channel, held in found.yields.items():
+        yield _yields_of(channel, held, run, "prefit")
+        yield _yields_of(channel, held, run, "postfit")
+
+
+def _yields_of(channel: str, each: ChannelYields, run: Run, when: Literal["prefit", "postfit"]) -> Picture:
     """Draw what is expected in a channel before or after the fit; after it, what was expected before beside it."""
     found = each.prefit if when == "prefit" else each.postfit
     before, signal = each.prefit, each.signal
@@ -297,10 +308,8 @@ def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
     normal = len(pulls) * 0.25 * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
     sizes = f"mean {found.mean:.3f} ± {found.mean_error:.3f}, width {found.width:.3f} ± {found.width_error:.3f}"
     caption = run.caption(f"{found.injected:.3g} signal events in each toy", sizes, data=False)
-    plot = StepPlot(
-        edges, (Step("Toys", counts.astype(float), filled=True),), "Pull of the fitted signal", "Toys",
-        (Line("Normal", x, normal),), caption=caption,
-    )  # fmt: skip
+    lines = (Line("Toys", edges, counts.astype(float), filled=True), Line("Normal", x, normal))
+    plot = LinePlot(lines, "Pull of the fitted signal", "Toys", caption=caption)
     alt = f"pulls of {found.toys} toys of {name}: mean {found.mean:.3f}, width {found.width:.3f}"
     return Picture(f"{stem}_closure", "closure", alt, plot)
 
@@ -310,10 +319,10 @@ def _wilks(run: Run, stem: str, name: str, found: WilksCheck) -> Picture:
     counts, _ = np.histogram(found.q, edges)
     # the chi-squared distribution of one degree of freedom is that of a normal deviate's square
     expected = found.toys * np.diff(1 - 2 * ndtr(-np.sqrt(edges)))
-    steps = (
-        Step("Toys", np.maximum(counts, 0.1), filled=True),
-        Step("$\\chi^2$, one degree of freedom", expected),
+    lines = (
+        Line("Toys", edges, np.maximum(counts, 0.1), filled=True),
+        Line("$\\chi^2$, one degree of freedom", edges, expected),
     )
     caption = run.caption("toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)", data=False)
-    plot = StepPlot(edges, steps, "$q$", "Toys", scale="log", caption=caption)
+    plot = LinePlot(lines, "$q$", "Toys", scale="log", caption=caption)
     return Picture(f"{stem}_wilks", "wilks", f"test statistic of {found.toys} toys of {name} without signal", plot)

@@ -1,4 +1,4 @@
-"""Curves, overlaid histograms, fitted spectra, and values in rows."""
+"""Curves and overlaid histograms, fitted spectra, and histograms in two dimensions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from colonnade.plotting.settings import BACKGROUND_COLOURS, MARKERS, SIGNAL_COLOURS
-from colonnade.plotting.style import Floats, Plot, canvas, finish, rows_with_names, ticks
+from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS
+from colonnade.plotting.style import Floats, Plot, canvas, finish, ticks
 
 _COLOURS = (
     SIGNAL_COLOURS[3], SIGNAL_COLOURS[0], SIGNAL_COLOURS[2], BACKGROUND_COLOURS[1], SIGNAL_COLOURS[1], "#717581",
@@ -32,7 +32,7 @@ class Component:
     title : str
         Its name in the legend; empty for none.
     values : numpy.ndarray
-        Shape (n,): events in each bin, or numbers in each row; NaN where there is none.
+        Shape (n,): events in each bin.
     colour : str
         As matplotlib understands it.
     """
@@ -44,14 +44,14 @@ class Component:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve.
+    """One curve, histogram or band.
 
     Attributes
     ----------
     title : str
         Its name in the legend; empty for none.
     x : numpy.ndarray
-        Shape (points,).
+        Shape (points,); of a histogram the edges of its bins, shape (points + 1,).
     y : numpy.ndarray, optional
         Shape (points,); without it there is the band alone, opaque and named in the legend.
     low, high : numpy.ndarray, optional
@@ -62,6 +62,8 @@ class Line:
         solid, dashed, dotted or none, or as matplotlib understands it.
     marker : str
         Drawn at each point, white where there is no line.
+    filled : bool
+        Whether the area below a histogram is shaded, instead of its outline drawn.
     """
 
     title: str
@@ -72,11 +74,12 @@ class Line:
     colour: str = ""
     dash: Any = "solid"
     marker: str = ""
+    filled: bool = False
 
 
 @dataclass(frozen=True)
 class LinePlot(Plot):
-    """Curves with their bands.
+    """Curves with their bands, and histograms over each other.
 
     Attributes
     ----------
@@ -87,8 +90,6 @@ class LinePlot(Plot):
         Heights of thin horizontal lines.
     scale : str
         Of the vertical axis, linear or log.
-    from_zero : bool
-        Whether a linear one begins at 0.
     """
 
     lines: tuple[Line, ...]
@@ -96,12 +97,11 @@ class LinePlot(Plot):
     quantity: str
     marks: tuple[float, ...] = ()
     scale: Literal["linear", "log"] = "linear"
-    from_zero: bool = False
 
     def draw(self, axes: Axes) -> None:
-        """Draw bands, curves and marks."""
+        """Draw bands, curves, histograms and marks."""
         handles = _draw_curves(axes, self.lines)
-        finish(axes, self.caption, handles, logarithmic=self.scale == "log", from_zero=self.from_zero)
+        finish(axes, self.caption, handles, logarithmic=self.scale == "log")
         low, high = axes.get_ylim()
         for level in self.marks:
             if low < level < high:
@@ -182,137 +182,31 @@ class FitPlot(Plot):
             axes.axvspan(*self.shaded, color="#eeeeee", linewidth=0, zorder=0)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One histogram of n bins.
-
-    Attributes
-    ----------
-    title : str
-        Its name in the legend.
-    values : numpy.ndarray
-        Shape (n,).
-    colour : str
-        As matplotlib understands it; empty for the next of the palette.
-    filled : bool
-        Whether the area below is shaded, instead of a line drawn.
-    """
-
-    title: str
-    values: Floats
-    colour: str = ""
-    filled: bool = False
-
-
-@dataclass(frozen=True)
-class StepPlot(Plot):
-    """Histograms over each other, with curves.
-
-    Attributes
-    ----------
-    edges : numpy.ndarray
-        Shape (n + 1,).
-    steps : tuple of Step
-    label, quantity : str
-        Of the axes, with units.
-    curves : tuple of Line
-        Drawn over them.
-    scale : str
-        Of the vertical axis, linear or log.
-    """
-
-    edges: Floats
-    steps: tuple[Step, ...]
-    label: str
-    quantity: str = "Fraction of events"
-    curves: tuple[Line, ...] = ()
-    scale: Literal["linear", "log"] = "linear"
-
-    def draw(self, axes: Axes) -> None:
-        """Draw histograms and curves."""
-        handles: list[Artist] = []
-        for index, step in enumerate(self.steps):
-            colour = step.colour or _COLOURS[index % len(_COLOURS)]
-            look: dict[str, Any] = {"fill": True, "alpha": 0.35, "linewidth": 0} if step.filled else {"linewidth": 1.5}
-            handles.append(axes.stairs(step.values, self.edges, color=colour, label=step.title, **look))
-        handles += _draw_curves(axes, self.curves)
-        finish(axes, self.caption, handles, logarithmic=self.scale == "log")
-        axes.set_xlim(self.edges[0], self.edges[-1])
-        axes.set_ylabel(self.quantity)
-        axes.set_xlabel(self.label)
-        ticks(axes)
-
-
 def _draw_curves(axes: Axes, curves: Sequence[Line]) -> list[Artist]:
     """Draw curves with their bands, the first on top; of many, only the first and the last are named in the legend."""
     handles: list[Artist] = []
+    look: dict[str, Any]
     for index, line in enumerate(curves):
         colour = line.colour or _COLOURS[index % len(_COLOURS)]
         below = 0.01 * index
         if line.low is not None and line.high is not None:
-            look: dict[str, Any] = {"color": colour, "linewidth": 0, "zorder": 1 - below, "label": line.title}
+            look = {"color": colour, "linewidth": 0, "zorder": 1 - below, "label": line.title}
             band = axes.fill_between(line.x, line.low, line.high, alpha=1 if line.y is None else 0.2, **look)
             handles += [band] if line.y is None else []
         if line.y is None:
             continue
-        look = {"linestyle": _DASHES.get(line.dash, line.dash), "marker": line.marker or None}
-        if line.dash == "none":
-            look["markerfacecolor"] = "white"
-        drawn = axes.plot(
-            line.x, line.y, color=colour, linewidth=1.6, markersize=5.5, zorder=2.5 - below, label=line.title, **look
-        )
+        look = {"color": colour, "label": line.title}
+        drawn: Sequence[Artist]
+        if len(line.x) > len(line.y):
+            look |= {"fill": True, "alpha": 0.35, "linewidth": 0} if line.filled else {"linewidth": 1.5}
+            drawn = [axes.stairs(line.y, line.x, **look)]
+        else:
+            look |= {"linestyle": _DASHES.get(line.dash, line.dash), "marker": line.marker or None, "linewidth": 1.6}
+            look |= {"markerfacecolor": "white"} if line.dash == "none" else {}
+            drawn = axes.plot(line.x, line.y, markersize=5.5, zorder=2.5 - below, **look)
         if line.title and (line.marker or len(curves) <= _MOST_TITLES or index in (0, len(curves) - 1)):
             handles += drawn
     return handles
-
-
-@dataclass(frozen=True)
-class RowPlot(Plot):
-    """Numbers as points in rows with names, from the top of the figure down, such as what each cut keeps.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Of the n rows.
-    series : tuple of Component
-    label : str
-        Of the numbers.
-    limits : tuple of float, optional
-        The range to show; without it all from 0.
-    """
-
-    names: tuple[str, ...]
-    series: tuple[Component, ...]
-    label: str
-    limits: tuple[float, float] | None = None
-
-    def canvas(self) -> tuple[Figure, Axes, Axes | None]:
-        """As high as the rows need."""
-        return canvas(1.9 + 0.34 * len(self.names))
-
-    def draw(self, axes: Axes) -> None:
-        """Draw a row of points for each name, the first on top, joined by a line; one alone is joined to 0."""
-        rows = np.arange(len(self.names))
-        table = np.array([each.values for each in self.series])
-        ends = table if len(table) > 1 else np.concatenate([table, np.zeros_like(table)])
-        for row, values in enumerate(ends.T):
-            known = values[np.isfinite(values)]
-            if known.size:
-                axes.plot((known.min(), known.max()), (row, row), color="#bbbbbb", linewidth=2.5, zorder=1)
-        handles: list[Artist] = []
-        for index, each in enumerate(self.series):
-            look: dict[str, Any] = {"color": each.colour, "marker": MARKERS[index % len(MARKERS)], "label": each.title}
-            drawn = axes.plot(
-                each.values, rows, markersize=7, linestyle="none", zorder=2 + index, clip_on=False, **look
-            )
-            handles += drawn if each.title else []
-        low, high = (float(extreme(ends, initial=0.0)) for extreme in (np.nanmin, np.nanmax))
-        axes.set_xlim(self.limits or (1.05 * low, 1.08 * high or 1.0))
-        if low < 0:
-            axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_xlabel(self.label)
-        rows_with_names(axes, self.caption, self.names, handles)
-        ticks(axes, y=False)
 
 
 @dataclass(frozen=True)

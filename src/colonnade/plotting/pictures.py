@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from colonnade.plotting.lines import Component, Line, LinePlot, PlanePlot, RowPlot, Step, StepPlot
+from colonnade.plotting.lines import Line, LinePlot, PlanePlot
 from colonnade.plotting.projection import Projection, project
 from colonnade.plotting.run import CutRow, Expected, Run, merged_cutflow
 from colonnade.plotting.settings import (
-    BACKGROUND_COLOURS,
     INNER,
     MARKERS,
     OUTER,
@@ -30,7 +29,6 @@ from colonnade.training.results import CalibrationBin, ScoreDistributions, Signa
 
 # rates below this are of a few events
 _LEAST_RATE = 1e-5
-_MOST_FEATURES = 20
 # a smaller share of events outside the axis is not worth a note
 _LEAST_OUTSIDE = 0.005
 _COLOURS = ("#7a21dd", "#bd1f01", "#3f90da", "#e8a100", "#2f7d3b", "#832db6")
@@ -91,8 +89,7 @@ def stack_of(run: Run, name: str, region: str) -> StackPlot | None:
         label=axis.label,
         unit=axis.unit,
         panel=("ratio" if data else "significance") if plots.panel == "auto" else plots.panel,
-        scale=plots.scales.get(name, plots.scale),
-        signal_scale=plots.signal_scale,
+        scale=plots.scale,
         note=f"not shown: {100 * outside:.2g} %" if outside > _LEAST_OUTSIDE else "",
         rotate=len("".join(axis.bins)) > 60,
         caption=run.caption(region_title(region, plots), data=data is not None),
@@ -150,7 +147,7 @@ def yields_picture(run: Run) -> Iterator[Picture]:
 
 
 def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
-    """Draw what is left after each cut of a region, and what each cut keeps (N-1)."""
+    """Draw what is left after each cut of a region."""
     rows = {name: merged_cutflow(run.result, [name], region) for name in (*run.backgrounds, *run.signals)}
     rows = {name: each for name, each in rows.items() if each}
     if not rows:
@@ -174,39 +171,11 @@ def cutflow_pictures(run: Run, region: str) -> Iterator[Picture]:
         )
         alt = f"Expected events after each cut of region {region}"
         yield Picture(f"cutflow/{path_part(region)}", "cutflow", alt, plot, region)
-    yield from _n_minus_one(run, region, title)
 
 
 def _column(rows: Sequence[CutRow], cuts: Sequence[str], what: str) -> Any:
     known = {row.cut: float(getattr(row, what)) for row in rows}
     return np.asarray([known.get(cut, 0.0) for cut in cuts])
-
-
-def _n_minus_one(run: Run, region: str, title: str) -> Iterator[Picture]:
-    groups = [("Background", run.backgrounds, "#4a4f57")]
-    groups += [(run.processes[name].title, [name], run.processes[name].colour) for name in run.signals]
-    tables = [(words, merged_cutflow(run.result, names, region), colour) for words, names, colour in groups]
-    cuts = list(dict.fromkeys(row.cut for _, rows, _ in tables for row in rows if row.without is not None))
-    if not cuts:
-        return
-    kept = tuple(Component(words, _kept(rows, cuts), colour) for words, rows, colour in tables if rows)
-    yield Picture(
-        f"n_minus_one/{path_part(region)}", "n_minus_one",
-        f"What each cut of region {region} keeps of the events that pass all the others",
-        RowPlot(
-            tuple(literal(cut) for cut in cuts), kept, "Kept of the events that pass all other cuts", (0, 1),
-            caption=run.caption(title, data=False),
-        ),
-        region,
-    )  # fmt: skip
-
-
-def _kept(rows: Sequence[CutRow], cuts: Sequence[str]) -> Any:
-    """Return the final yield over that without each cut, between 0 and 1."""
-    final = rows[-1].weighted
-    without = {row.cut: row.without.weighted for row in rows if row.without is not None}
-    fractions = [final / without[cut] if without.get(cut, 0) > 0 else np.nan for cut in cuts]
-    return np.clip(np.asarray(fractions), 0, 1)
 
 
 def significance_pictures(run: Run) -> Iterator[Picture]:
@@ -230,7 +199,7 @@ def significance_pictures(run: Run) -> Iterator[Picture]:
     seen = any(line.dash == "none" for line in lines)
     keys = {key for points in groups.values() for _, key, _ in points}
     plot = LinePlot(
-        tuple(lines), _x_label(keys), "Expected significance", (3, 5), "log" if wide else "linear", from_zero=True,
+        tuple(lines), _x_label(keys), "Expected significance", (3, 5), "log" if wide else "linear",
         caption=run.caption(data=seen),
     )  # fmt: skip
     yield Picture("significance", "significance", "Expected significance of each signal point", plot)
@@ -315,7 +284,6 @@ def classifier_pictures(run: Run) -> Iterator[Picture]:
         for title, group in _by_hypothesis(points).items():
             yield _shapes(run, name, title, group)
         yield _calibration(run, name, evaluation.calibration)
-        yield _importance(run, name, evaluation.importance)
 
 
 def _by_model(run: Run, points: Sequence[SignalEvaluation]) -> dict[str, list[SignalEvaluation]]:
@@ -365,7 +333,7 @@ def _significance(run: Run, name: str, title: str, points: Sequence[SignalEvalua
         name, f"significance_{title}", f"expected significance of {title} against the cut on {name}",
         LinePlot(
             tuple(lines) or (Line("", np.zeros(1), np.zeros(1)),), f"Cut on {name}", "Expected significance",
-            from_zero=True, caption=run.caption(f"{name}: {title}", label, data=False),
+            caption=run.caption(f"{name}: {title}", label, data=False),
         ),
     )  # fmt: skip
 
@@ -379,13 +347,13 @@ def _shapes(run: Run, name: str, title: str, points: Sequence[SignalEvaluation])
     for place, (words, kind, point) in enumerate(rows):
         test, trained = (_share(each, kind) for each in (point.distributions, point.distributions_training))
         colour = _COLOURS[place % len(_COLOURS)]
-        steps.append(Step(words, test, colour=colour, filled=kind == "background"))
+        steps.append(Line(words, edges, test, colour=colour, filled=kind == "background"))
         seen = trained > 0
         curves.append(Line("", centers[seen], trained[seen], colour=colour, dash="dotted"))
     return _picture(
         name, f"shape_{title}", f"scores of {name} for {title}: test events, and training events dotted",
-        StepPlot(
-            edges, tuple(steps), name, curves=tuple(curves), scale="log",
+        LinePlot(
+            (*steps, *curves), name, "Fraction of events", scale="log",
             caption=run.caption(f"{name}, {title}", "dotted: training events", data=False),
         ),
     )  # fmt: skip
@@ -400,21 +368,8 @@ def _calibration(run: Run, name: str, rows: Sequence[CalibrationBin]) -> Picture
     return _picture(
         name, "calibration", f"calibration of {name}: share of signal against the score",
         LinePlot(
-            lines, f"Mean {name}", "Share of signal", from_zero=True,
+            lines, f"Mean {name}", "Share of signal",
             caption=run.caption(name, "in training weights", data=False),
-        ),
-    )  # fmt: skip
-
-
-def _importance(run: Run, name: str, losses: Mapping[str, float]) -> Picture:
-    kept = list(losses.items())[:_MOST_FEATURES]
-    first = kept[0][0] if kept else "none"
-    return _picture(
-        name, "importance", f"permutation importance of the features of {name}, {first} first",
-        RowPlot(
-            tuple(feature for feature, _ in kept),
-            (Component("", np.asarray([loss for _, loss in kept], dtype=np.float64), BACKGROUND_COLOURS[0]),),
-            "AUC lost when shuffled", caption=run.caption(f"{name}: features", data=False),
         ),
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from colonnade.statistics.eras import EraPart, era_variations, member_variations
 from colonnade.statistics.settings import ModelSettings, SystematicSettings
+from colonnade.statistics.templates import matches
 
 Floats = NDArray[np.float64]
 
@@ -154,9 +154,7 @@ def _consecutive(values: Sequence[int]) -> bool:
 
 
 def _applies(each: SystematicSettings, process: str, region: str) -> bool:
-    return any(fnmatchcase(process, name) for name in each.processes) and any(
-        fnmatchcase(region, name) for name in each.regions
-    )
+    return matches(process, each.processes) and matches(region, each.regions)
 
 
 @dataclass(frozen=True)

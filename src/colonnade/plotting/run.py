@@ -15,7 +15,7 @@ from colonnade.plotting.settings import (
     BACKGROUND_COLOURS,
     Caption,
     PlotSettings,
-    Process,
+    ProcessStyle,
     Signal,
     literal,
     processes,
@@ -220,13 +220,13 @@ class Run:
         return signals_by_model(self.kinds, self.parameters, self.plots.models)
 
     @cached_property
-    def processes(self) -> dict[str, Process]:
+    def processes(self) -> dict[str, ProcessStyle]:
         """Every process with its title and colour."""
         return processes(self.kinds, self.models, self.plots)
 
-    def process(self, name: str) -> Process:
+    def process(self, name: str) -> ProcessStyle:
         """Return a process's title and colour; of one that the run does not know, its name."""
-        return self.processes.get(name) or Process(name, "background", literal(name), BACKGROUND_COLOURS[0])
+        return self.processes.get(name) or ProcessStyle(title=literal(name), colour=BACKGROUND_COLOURS[0])
 
     def of_kind(self, *kinds: str) -> list[str]:
         """Return the names of the processes of some kinds, in the manifest's order."""

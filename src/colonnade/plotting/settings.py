@@ -62,8 +62,6 @@ class PlotSettings(Settings):
     status: str = Field(default="", description="beside it; Simulation where there are no data")
     energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy, TeV; null: not shown")
     scale: Literal["auto", "linear", "log"] = Field(default="auto", description="of the event axis")
-    scales: dict[str, Literal["auto", "linear", "log"]] = Field(default={}, description="histogram -> its own scale")
-    signal_scale: float | None = Field(default=None, gt=0, description="on drawn signals; null: where needed")
     panel: Literal["auto", "ratio", "significance", "none"] = Field(
         default="auto", description="auto: data over prediction; without data, significance by bin"
     )
@@ -106,26 +104,6 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Process:
-    """How one process looks.
-
-    Attributes
-    ----------
-    name, kind : str
-        As in the manifest.
-    title : str
-        Its name in legends, with LaTeX between dollars.
-    colour : str
-        ``#rrggbb``.
-    """
-
-    name: str
-    kind: str
-    title: str
-    colour: str
-
-
-@dataclass(frozen=True)
 class Signal:
     """A signal point: the model it belongs to and its parameters.
 
@@ -148,7 +126,7 @@ class Signal:
 
 def processes(
     kinds: Mapping[str, str], signals: Mapping[str, Sequence[Signal]], settings: PlotSettings
-) -> dict[str, Process]:
+) -> dict[str, ProcessStyle]:
     """Return every process with its title and colour.
 
     Colours go by the manifest's order, not by yields, so that they stay when the analysis changes. Points of one
@@ -181,7 +159,7 @@ def processes(
         title = _visible(style.title)
         if not title:
             title = _signal_title(points[name]) if name in points else literal(name)
-        found[name] = Process(name, kind, title, colour)
+        found[name] = ProcessStyle(title=title, colour=colour)
     return found
 
 

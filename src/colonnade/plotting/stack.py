@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
 from colonnade.plotting.lines import Component
-from colonnade.plotting.settings import SIGNAL_DASHES, Process
-from colonnade.plotting.style import Floats, Plot, canvas, place_legend, ticks
+from colonnade.plotting.settings import SIGNAL_DASHES, ProcessStyle
+from colonnade.plotting.style import Floats, Plot, canvas, finish, ticks
 
 Panel = Literal["ratio", "uncertainty", "significance", "none"]
 Scale = Literal["auto", "linear", "log"]
@@ -68,9 +68,7 @@ class StackPlot(Plot):
         Below: data over prediction (ratio), the uncertainty alone, the expected significance of each bin, or none.
     scale : str
         Of the event axis; auto takes a logarithm when the prediction spans a factor of more than 200, or signals are
-        less than a hundredth of it.
-    signal_scale : float, optional
-        Factor on the signals; without it 1 on a logarithmic axis, else a power of ten that makes them visible.
+        less than a hundredth of it. On a linear one signals are scaled by a power of ten that makes them visible.
     note : str
         Small words at the lower right, such as how much lies outside.
     rotate : bool
@@ -93,7 +91,6 @@ class StackPlot(Plot):
     unit: str = ""
     panel: Panel = "none"
     scale: Scale = "auto"
-    signal_scale: float | None = None
     note: str = ""
     rotate: bool = False
 
@@ -142,13 +139,20 @@ class StackPlot(Plot):
         needed = self._visible_scale()
         # a logarithm shows a small signal at its true size; a factor is for what is not far from visible
         logarithmic = self.scale == "log" or (self.scale == "auto" and (self._spans() or needed > 10))
-        factor = self.signal_scale or (1.0 if logarithmic else needed)
+        factor = 1.0 if logarithmic else needed
         parts = [
             Line2D([], [], color=each.colour, linestyle=_dash(index), linewidth=1.4, label=each.title)
             for index, each in enumerate(self.groups)
         ]
         handles = self._draw_data(axes) + self._draw_prediction(axes) + self._draw_signals(axes, factor) + parts
-        self._set_events_axis(axes, handles, factor, logarithmic)
+        seen = self._seen()
+        heights = [self.total, self.total + self.up, np.minimum(self.total - self.down, 0.0)]
+        heights += [seen, seen + self.data_errors()[1] * (seen > 0), *(each.values * factor for each in self.signals)]
+        # the range follows these, not all that was drawn, such as the lowest parts of the stack
+        axes.ignore_existing_data_limits = True
+        axes.update_datalim([(self.edges[0], height) for height in np.concatenate(heights)])
+        size, columns = 9.5 if len(handles) <= 12 else 8.0, 1 if len(handles) <= 3 else 2
+        finish(axes, self.caption, handles, logarithmic=logarithmic, size=size, columns=columns)
         alone = self._panel == "none"
         if alone:
             self._label_x(axes)
@@ -265,27 +269,6 @@ class StackPlot(Plot):
         """Draw steps like `Axes.stairs`, without measuring their extent: it takes long, and ranges are set anyway."""
         axes.add_artist(StepPatch(values, self.edges, **{"baseline": 0, "fill": False, **look}))
 
-    def _set_events_axis(self, axes: Axes, handles: list[Artist], factor: float, logarithmic: bool) -> None:
-        """Set the range so that nothing is drawn below the legend and the caption."""
-        taken = place_legend(
-            axes, self.caption, handles, 9.5 if len(handles) <= 12 else 8.0, 1 if len(handles) <= 3 else 2
-        )
-        free = 1 - min(taken + 0.04, 0.6)
-        signals = [each.values * factor for each in self.signals]
-        seen = self._seen()
-        heights = np.concatenate([self.total + self.up, seen + self.data_errors()[1] * (seen > 0), *signals])
-        top = float(heights.max(initial=0.0)) or 1.0
-        if not logarithmic:
-            lowest = min(0.0, float((self.total - self.down).min(initial=0.0)), float(heights.min(initial=0.0)))
-            axes.set_ylim(1.05 * lowest, lowest + (top - lowest) / free)
-            return
-        positive = np.concatenate([self.total if self.backgrounds else seen, *signals])
-        lowest = float(np.min(positive[positive > 0], initial=2 * top))
-        # a few empty tails must not squeeze the rest: at most seven decades below the top
-        bottom = min(max(lowest / 2, top * 1e-7), top / 10)
-        axes.set_ylim(bottom, bottom * (top / bottom) ** (1 / free))
-        axes.set_yscale("log")
-
     def _label_x(self, axes: Axes) -> None:
         if self.label:
             axes.set_xlabel(f"{self.label} [{self.unit}]" if self.unit else self.label)
@@ -349,7 +332,7 @@ def _ratio_range(ratio: Floats) -> tuple[float, float]:
 
 
 def components(
-    processes: Mapping[str, Process], names: Iterable[str], values: Mapping[str, Any]
+    processes: Mapping[str, ProcessStyle], names: Iterable[str], values: Mapping[str, Any]
 ) -> tuple[Component, ...]:
     """Return what is drawn of some processes: of those that have values, in each bin."""
     return tuple(

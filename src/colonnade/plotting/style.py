@@ -156,7 +156,13 @@ def place_legend(axes: Axes, caption: Caption, handles: Sequence[Artist], size: 
 
 
 def finish(
-    axes: Axes, caption: Caption, handles: Sequence[Artist], *, logarithmic: bool = False, from_zero: bool = True
+    axes: Axes,
+    caption: Caption,
+    handles: Sequence[Artist],
+    *,
+    logarithmic: bool = False,
+    size: float = 10,
+    columns: int = 1,
 ) -> None:
     """Place caption and legend, and set the vertical range so that they have room above what is drawn.
 
@@ -164,14 +170,12 @@ def finish(
     ----------
     axes
         The frame, with everything drawn.
-    caption, handles
+    caption, handles, size, columns
         As for `place_legend`.
     logarithmic
-        Whether the vertical axis is, seven decades at most.
-    from_zero
-        Whether a linear one begins at 0.
+        Whether the vertical axis is, seven decades at most; a linear one begins at 0 or below.
     """
-    free = 1 - min(place_legend(axes, caption, handles) + 0.05, 0.6)
+    free = 1 - min(place_legend(axes, caption, handles, size, columns) + 0.05, 0.6)
     low, high = axes.dataLim.y0, axes.dataLim.y1
     if logarithmic and high > 0:
         # what is 0, such as an empty bin, has no place on a logarithmic axis
@@ -182,20 +186,8 @@ def finish(
         axes.set_yscale("log")
         axes.set_ylim(low, low * (high / low) ** (1 / free))
         return
-    low = min(low, 0.0) if from_zero else low
+    low = min(low, 0.0)
     axes.set_ylim(low, low + ((high - low) or 1.0) * 1.05 / free)
-
-
-def rows_with_names(axes: Axes, caption: Caption, names: Sequence[str], handles: Sequence[Artist] = ()) -> None:
-    """Give a frame one row for each name, the first on top below caption and legend, and room for the names."""
-    count = len(names)
-    left = min(0.06 + 0.0125 * max((len(name) for name in names), default=0), 0.45)
-    box = axes.get_position()
-    axes.set_position((left, box.y0, box.x1 - left, box.height))
-    taken = place_legend(axes, caption, handles)
-    axes.set_ylim(count - 0.4, -0.6 - (count + 0.2) * taken / (1 - min(taken, 0.8)))
-    axes.set_yticks(range(count), names, fontsize=10)
-    axes.tick_params(axis="y", which="both", length=0)
 
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

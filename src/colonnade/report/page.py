@@ -18,9 +18,10 @@ from colonnade.execution import Ledger
 from colonnade.output import replacing
 from colonnade.plotting.draw import read_index
 from colonnade.plotting.run import Run
+from colonnade.plotting.settings import region_title
 from colonnade.plotting.style import path_part
 from colonnade.report import text
-from colonnade.report.sections import SECTIONS, Content, Image
+from colonnade.report.sections import SECTIONS, Image
 
 _FILTERS = (text.fixed, text.grouped, text.measured, text.percent, text.plus_minus, text.signed, text.significant)
 
@@ -104,15 +105,26 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
         If the page can't be written.
     """
     # a page has room for the regions and signals that pictures have none for
-    content = Content(run.with_plots(regions=("*",), signals=("*",)), read_images(plots, run.plots.era))
-    environment = _environment(process=content.process_title, region=content.region_title)
+    run = run.with_plots(regions=("*",), signals=("*",))
+    images = read_images(plots, run.plots.era)
+
+    def pictures(*kinds: str, region: str | None = None) -> list[Image]:
+        """Return the pictures of some kinds, one kind after the other, of one region or of all."""
+        chosen = [each for each in images if region in (None, each.region)]
+        return [each for kind in kinds for each in chosen if each.kind == kind]
+
+    environment = _environment(
+        process=lambda name: text.from_latex(run.process(name).title),
+        region=lambda name: text.from_latex(region_title(name, run.plots)),
+    )
     bodies = []
     for title, section in SECTIONS.items():
-        context = section(content)
+        context = section(run)
         if context is not None:
             template = environment.get_template(f"sections/{section.__name__}.html")
-            body = template.render(run=run, pictures=content.pictures, **context)
-            bodies.append((section.__name__, title, body))
+            body = template.render(run=run, pictures=pictures, **context)
+            if body.strip():
+                bodies.append((section.__name__, title, body))
     return _write(environment, run.title, bodies, path, run.result.ledger)
 
 

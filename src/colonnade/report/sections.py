@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from colonnade.plotting.pictures import points_by_model
 from colonnade.plotting.run import Expected, Run, merged_cutflow
-from colonnade.plotting.settings import parameter_label, region_title
+from colonnade.plotting.settings import parameter_label
 from colonnade.plotting.style import Floats
 from colonnade.report.text import fixed, from_latex, grouped, measured, percent, plus_minus, significant
 from colonnade.statistics.results import Effect, FitSummary, Limit, Point
@@ -30,7 +30,7 @@ _MOST_RANGES = 200
 # standard deviations by which a signal counts as seen
 _SEEN = 5.0
 # what the section on provenance shows in a way of its own
-_SHOWN = {"command", "config", "environment", "steps", "title"}
+_SHOWN = {"command", "config", "steps", "title"}
 
 
 @dataclass(frozen=True)
@@ -59,35 +59,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Content:
-    """A run as the sections of its report see it: all regions and signals.
-
-    Attributes
-    ----------
-    run : Run
-        The results.
-    images : tuple of Image
-        The pictures that were drawn.
-    """
-
-    run: Run
-    images: tuple[Image, ...]
-
-    def process_title(self, name: str) -> Markup:
-        """Return a process's title as HTML."""
-        return from_latex(self.run.process(name).title)
-
-    def region_title(self, name: str) -> Markup:
-        """Return a region's title as HTML."""
-        return from_latex(region_title(name, self.run.plots))
-
-    def pictures(self, *kinds: str, region: str | None = None) -> list[Image]:
-        """Return the pictures of some kinds, one kind after the other, of one region or of all."""
-        chosen = [each for each in self.images if region in (None, each.region)]
-        return [each for kind in kinds for each in chosen if each.kind == kind]
-
-
-@dataclass(frozen=True)
 class _Fact:
     """A number with its name: `state` is good, bad, or empty."""
 
@@ -97,16 +68,15 @@ class _Fact:
     state: str = ""
 
 
-def summary(content: Content) -> Mapping[str, Any]:
+def summary(run: Run) -> Mapping[str, Any]:
     """Return the headline numbers; this section is always there."""
-    run = content.run
     config = run.provenance.get("config") or {}
     processor = config.get("processor", "")
     facts = []
     if run.luminosity is not None:
-        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(content)))
-    facts += _account(content)
-    facts += _headlines(content)
+        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(run)))
+    facts += _account(run)
+    facts += _headlines(run)
     return {
         "facts": facts,
         "config": config,
@@ -118,13 +88,13 @@ def summary(content: Content) -> Mapping[str, Any]:
     }
 
 
-def _energy(content: Content) -> Markup:
-    energy = content.run.plots.energy
+def _energy(run: Run) -> Markup:
+    energy = run.plots.energy
     return Markup("") if energy is None else from_latex(rf"$\sqrt{{}}s$ = {energy:g} TeV")
 
 
-def _account(content: Content) -> list[_Fact]:
-    ledger = content.run.result.ledger
+def _account(run: Run) -> list[_Fact]:
+    ledger = run.result.ledger
     if not ledger.datasets:
         return []
     files = sum(len(entry.files) for entry in ledger.datasets.values())
@@ -143,22 +113,22 @@ def _account(content: Content) -> list[_Fact]:
     return facts
 
 
-def _headlines(content: Content) -> list[_Fact]:
+def _headlines(run: Run) -> list[_Fact]:
     """Return the measured signal strength; else the most significant point, and how far each model is excluded."""
-    fit = content.run.fit
+    fit = run.fit
     if fit is None or not fit.points:
         return []
     seen = _seen_point(fit)
     if seen is not None and seen.mu_hat is not None:
         strength = plus_minus(seen.mu_hat.value, seen.mu_hat.error)
-        title = content.process_title(seen.signal)
+        title = from_latex(run.process(seen.signal).title)
         return [
             _Fact("Signal strength μ", strength, title),
             _Fact("Observed Z", fixed(seen.significance.observed), title),
         ]
     best = max(fit.points, key=lambda point: point.significance.expected)
-    highest = _Fact("Highest expected Z", fixed(best.significance.expected), content.process_title(best.signal))
-    return [highest, *(_exclusion(model, points) for model, points in points_by_model(content.run).items())]
+    highest = _Fact("Highest expected Z", fixed(best.significance.expected), from_latex(run.process(best.signal).title))
+    return [highest, *(_exclusion(model, points) for model, points in points_by_model(run).items())]
 
 
 def _seen_point(fit: FitSummary) -> Point | None:
@@ -197,28 +167,17 @@ def _crossings(x: Floats, logarithms: Floats) -> Floats:
     return np.asarray(x[places] + step * (x[places + 1] - x[places]))
 
 
-def provenance(content: Content) -> Mapping[str, Any] | None:
-    """Return the command, versions, times, and everything else that provenance.json holds, as YAML."""
-    origin = content.run.provenance
+def provenance(run: Run) -> Mapping[str, Any] | None:
+    """Return the command, the time of each step, and as YAML the workflow and all else that provenance.json holds."""
+    origin = run.provenance
     if not origin:
         return None
-    environment = origin.get("environment") or {}
-    simple = {
-        key: value
-        for key, value in origin.items()
-        if key not in _SHOWN and isinstance(value, str | int | float | bool) and value != ""
-    }
-    rest = {key: value for key, value in origin.items() if key not in _SHOWN and key not in simple and value}
     steps = origin.get("steps") or {}
+    rest = {key: value for key, value in origin.items() if key not in _SHOWN}
     return {
-        "command": origin.get("command", ""),
-        "simple": simple,
-        "python": environment.get("python", ""),
-        "platform": environment.get("platform", ""),
-        "packages": environment.get("packages") or {},
+        "command": str(origin.get("command") or ""),
         "steps": [(name, f"{fixed(step['seconds'], 1)} s") for name, step in steps.items() if "seconds" in step],
-        "config": _yaml(origin.get("config")),
-        "rest": [(key, _yaml(value)) for key, value in rest.items()],
+        "texts": {"Workflow, resolved": _yaml(origin.get("config")), "Versions, inputs and all else": _yaml(rest)},
     }
 
 
@@ -229,9 +188,9 @@ def _yaml(value: Any) -> str:
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
 
 
-def results(content: Content) -> Mapping[str, Any] | None:
+def results(run: Run) -> Mapping[str, Any] | None:
     """Say what there is of significances and limits, counting experiments and fitted parameters."""
-    found = content.run.fit
+    found = run.fit
     if found is None or not (found.points or found.counting or found.parameters):
         return None
     return {
@@ -256,17 +215,17 @@ def _limit(limit: Limit, place: int | None) -> str:
     return plus_minus(value, error)
 
 
-def fit(content: Content) -> Mapping[str, Any] | None:
+def fit(run: Run) -> Mapping[str, Any] | None:
     """Choose the impacts to show of the fit of the reference point."""
-    found = content.run.fit
+    found = run.fit
     if found is None or not found.diagnostics.yields:
         return None
     return {"ranking": found.diagnostics.ranking[:_MOST_IMPACTS]}
 
 
-def systematics(content: Content) -> Mapping[str, Any] | None:
+def systematics(run: Run) -> Mapping[str, Any] | None:
     """Return for each region a table of uncertainties by process, the largest first, and what was done to them."""
-    effects = () if content.run.fit is None else content.run.fit.systematics
+    effects = () if run.fit is None else run.fit.systematics
     if not effects:
         return None
     regions = dict.fromkeys(each.channel for each in effects)
@@ -289,23 +248,23 @@ def _uncertainties(region: str, effects: Sequence[Effect]) -> dict[str, Any]:
     }
 
 
-def classifiers(content: Content) -> Mapping[str, Any] | None:
+def classifiers(run: Run) -> Mapping[str, Any] | None:
     """Leave the section out where the run has no classifiers."""
-    return {} if content.run.classifiers else None
+    return {} if run.classifiers else None
 
 
-def bumps(content: Content) -> Mapping[str, Any] | None:
+def bumps(run: Run) -> Mapping[str, Any] | None:
     """Choose the bump fits that were checked by toys."""
-    found = content.run.bumps
+    found = run.bumps
     if found is None:
         return None
     checked = {name: each for name, each in found.fits.items() if each.closure is not None and each.wilks is not None}
     return {"checked": checked}
 
 
-def yields(content: Content) -> Mapping[str, Any] | None:
+def yields(run: Run) -> Mapping[str, Any] | None:
     """Return a row for each region, and which processes are in any of them."""
-    run, tables = content.run, list(content.run.yields.values())
+    tables = list(run.yields.values())
     if not tables:
         return None
     present = {name for table in tables for name in table.processes}
@@ -327,17 +286,17 @@ def _uncertainty(total: Expected | None) -> str:
     return f"± {up}" if up == down else f"+{up} −{down}"
 
 
-def histograms(content: Content) -> Mapping[str, Any] | None:
-    """Leave the section out where no histogram was drawn."""
-    return {} if content.pictures("histogram") else None
+def histograms(run: Run) -> Mapping[str, Any] | None:
+    """Leave the section out where the run has no histograms."""
+    return {} if run.histograms else None
 
 
-def cutflow(content: Content) -> Mapping[str, Any] | None:
+def cutflow(run: Run) -> Mapping[str, Any] | None:
     """Return a table for each region, and the processes that are parts of others."""
-    if not content.run.result.cutflow:
+    if not run.result.cutflow:
         return None
-    regions = [_region(content.run, name) for name in content.run.all_regions]
-    split = {entry.process: entry.parts for entry in content.run.result.ledger.datasets.values() if entry.parts}
+    regions = [_region(run, name) for name in run.all_regions]
+    split = {entry.process: entry.parts for entry in run.result.ledger.datasets.values() if entry.parts}
     return {"regions": [each for each in regions if each is not None], "split": split}
 
 
@@ -365,14 +324,14 @@ def _region(run: Run, region: str) -> dict[str, Any] | None:
     }
 
 
-def losses(content: Content) -> Mapping[str, Any] | None:
+def losses(run: Run) -> Mapping[str, Any] | None:
     """Say how many lost ranges are shown beside each dataset's account."""
-    return {"most": _MOST_RANGES} if content.run.result.ledger.datasets else None
+    return {"most": _MOST_RANGES} if run.result.ledger.datasets else None
 
 
 # title to a function of its template's name and anchor: it returns what the template is given beside `run` and
-# `pictures` (`Content.pictures`); None leaves the section out
-SECTIONS: dict[str, Callable[[Content], Mapping[str, Any] | None]] = {
+# `pictures` (see `write_report`); None leaves the section out
+SECTIONS: dict[str, Callable[[Run], Mapping[str, Any] | None]] = {
     "Summary": summary,
     "Significances and limits": results,
     "The fit": fit,
