@@ -58,7 +58,7 @@ def test_heights_and_band():
 
 def test_words():
     caption = Caption("colonnade", "Internal", 13, 139, ("SR ee",))
-    figure = stacked(make(), caption, label=r"$m_{\ell\ell}$", unit="GeV")
+    figure = stacked(make(), caption, label=r"$m_{\ell\ell}$ [GeV]", unit="GeV")
     axes = figure.axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert "colonnade" in texts

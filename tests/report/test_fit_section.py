@@ -14,7 +14,7 @@ from colonnade.plotting.fit_pictures import fit_pictures, run_of_model
 from colonnade.statistics import Likelihood, fit, from_workspace
 from colonnade.statistics.diagnostics import diagnose
 from colonnade.statistics.fitting import signal_bounds
-from colonnade.statistics.results import Effect
+from colonnade.statistics.results import Correlations, Effect, Pull
 from colonnade.workflow.folder import load_run
 
 
@@ -193,3 +193,19 @@ def test_the_section_of_uncertainties(own_run):
     for words in ("+3.1 −2.9 %", "shape 12 %", "±1.7 %", "left out", "smoothed: twice", "pruned: too small"):
         assert words in section
     assert section.index("jets") < section.index("lumi")
+
+
+def test_of_many_parameters_those_that_matter_are_drawn(found):
+    pulls = tuple(Pull(f"p{place}", 0.01 * place, 1.0) for place in range(60))
+    matrix = np.eye(20)
+    matrix[3, 17] = matrix[17, 3] = 0.9
+    correlations = Correlations(tuple(f"c{place}" for place in range(20)), tuple(map(tuple, matrix.tolist())))
+    many = replace(found, pulls=pulls, correlations=correlations)
+    pictures = {each.stem: each.plot for each in fit_pictures(many, run_of_model([]), ("pulls", "correlations"))}
+    shown, _, names = pictures["fit/pulls"].arguments
+    assert names == [f"p{place}" for place in range(20, 60)]
+    assert shown[0] == pytest.approx(0.2)
+    drawn, names = pictures["fit/correlations"].arguments
+    assert drawn.shape == (14, 14)
+    assert {"c3", "c17"} <= set(names)
+    assert drawn[names.index("c3"), names.index("c17")] == 0.9

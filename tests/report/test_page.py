@@ -142,6 +142,8 @@ def test_headlines(page):
     assert "√ s = 13 TeV" in page.text
     assert "380 000" in page.text
     assert "Highest expected Z" in page.text
+    # of the limits 0.20, 0.43, 1.01 and 2.4 on the signal strength
+    assert re.search(r"Effective theory, expected 2 of 4 points excluded m Z ?′ = 130 to 400 GeV", page.text)
     assert "every expected event is in the result" in page.text
     assert "blinded" in page.text
 

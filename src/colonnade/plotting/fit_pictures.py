@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -22,6 +21,7 @@ from colonnade.plotting.style import Picture, Plot, path_part, style
 from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
 from colonnade.statistics.resonance.checks import Closure, WilksCheck
 from colonnade.statistics.results import ChannelYields, DiagnosisSummary
+from colonnade.statistics.templates import matches
 
 _GROUP_COLOURS = (*SIGNAL_COLOURS[1:], BACKGROUND_COLOURS[-1], BACKGROUND_COLOURS[0], BACKGROUND_COLOURS[5])
 # more can't be read; the tables of the report and of `colonnade fit` have all
@@ -47,13 +47,7 @@ def fit_pictures(found: DiagnosisSummary, run: Run, views: Collection[str] | Non
     views
         Some of pulls, ranking, correlations, scan and yields; without them all.
     """
-    known = {
-        "pulls": _pulls,
-        "ranking": _ranking,
-        "correlations": _correlations,
-        "scan": _scans,
-        "yields": _yields,
-    }
+    known = {"pulls": _pulls, "ranking": _ranking, "correlations": _correlations, "scan": _scans, "yields": _yields}
     for name, view in known.items():
         if views is None or name in views:
             yield from view(found, run)
@@ -173,8 +167,7 @@ def _yields_of(channel: str, each: ChannelYields, run: Run, when: Literal["prefi
 
 def _groups(run: Run, errors: Mapping[str, Sequence[float]]) -> tuple[Component, ...]:
     """Return the groups of uncertainties that the settings ask for, where the model has them."""
-    patterns = run.plots.groups
-    chosen = dict.fromkeys(name for pattern in patterns for name in errors if fnmatchcase(name, pattern))
+    chosen = [name for name in errors if matches(name, run.plots.groups)]
     return tuple(
         Component(literal(name), np.array(errors[name]), _GROUP_COLOURS[place % len(_GROUP_COLOURS)])
         for place, name in enumerate(chosen)

@@ -236,14 +236,12 @@ class PlanePlot(Plot):
         return figure, axes, panel
 
     def draw(self, axes: Axes) -> None:
-        """Draw the bins, on a logarithmic scale where they span a factor of more than 100, and that scale."""
+        """Draw the bins and their logarithmic scale of colours."""
         shown = np.where(self.values > 0, self.values, np.nan)
-        some = shown[np.isfinite(shown)]
-        wide = some.size > 1 and float(some.max() / some.min()) > 100
         # mplhep.hist2dplot would make its figure pyplot's current one
         mesh = axes.pcolormesh(
             self.x_edges, self.y_edges, shown.T, cmap="cividis", rasterized=True,
-            norm=LogNorm(float(some.min()), float(some.max())) if wide else None,
+            norm=LogNorm() if np.isfinite(shown).any() else None,
         )  # fmt: skip
         figure = axes.figure
         figure.colorbar(mesh, cax=figure.add_axes((0.84, 0.125, 0.03, 0.775)), label="Events / bin")

@@ -20,7 +20,6 @@ from colonnade.plotting.settings import (
     parameter_label,
     parameter_value,
     region_title,
-    with_unit,
 )
 from colonnade.plotting.stack import StackPlot, components
 from colonnade.plotting.style import Floats, Picture, Plot, path_part
@@ -52,7 +51,7 @@ def histogram_pictures(run: Run, name: str, region: str) -> Iterator[Picture]:
         across, up = axes
         alt = f"{name} in region {region}, in two dimensions: {total.values.sum():.4g} events"
         plane = PlanePlot(
-            total.values, across.edges, up.edges, with_unit(across.label, across.unit), with_unit(up.label, up.unit),
+            total.values, across.edges, up.edges, across.label, up.label,
             caption=run.caption(region_title(region, run.plots), data=not run.backgrounds),
         )  # fmt: skip
         yield Picture(stem, "histogram", alt, plane, region, name)
@@ -88,7 +87,7 @@ def stack_of(run: Run, name: str, region: str) -> StackPlot | None:
         significances=tuple(_expected_significance(line.values, total) for line in lines),
         label=axis.label,
         unit=axis.unit,
-        panel=("ratio" if data else "significance") if plots.panel == "auto" else plots.panel,
+        panel="ratio" if data else "significance",
         scale=plots.scale,
         note=f"not shown: {100 * outside:.2g} %" if outside > _LEAST_OUTSIDE else "",
         rotate=len("".join(axis.bins)) > 60,
@@ -271,7 +270,8 @@ def _x_label(keys: set[str]) -> str:
     if len(keys) != 1:
         return "Signal parameter"
     key = next(iter(keys))
-    return with_unit(*parameter_label(key)) if key else "Signal point"
+    symbol, unit = parameter_label(key) if key else ("Signal point", "")
+    return f"{symbol} [{unit}]" if unit else symbol
 
 
 def classifier_pictures(run: Run) -> Iterator[Picture]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import boost_histogram
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ class Axis:
     edges : numpy.ndarray
         Shape (n + 1,).
     label, unit : str
-        As declared.
+        As declared: the label ends with the unit, if there is one.
     bins : tuple of str
         Names of the bins, where the axis has no scale.
     flow : tuple of bool
@@ -136,21 +137,16 @@ class Histogram:
 
 def axis_of(axis: Any) -> Axis:
     """Describe a declared axis of hist."""
-    text = str(axis.label or axis.name)
-    parsed = re.fullmatch(r"(.*?)\s*\[([^\[\]]*)\]", text)
-    label, unit = (parsed[1], parsed[2]) if parsed is not None else (text, "")
+    label = str(axis.label or axis.name)
+    parsed = re.search(r"\[([^\[\]]*)\]$", label)
+    unit = "" if parsed is None else parsed[1]
     flow = (bool(axis.traits.underflow), bool(axis.traits.overflow))
     if axis.traits.continuous:
         return Axis(np.asarray(axis.edges, dtype=float), label, unit, (), flow)
-    values = list(axis)
-    if len(values) > 1 and all(isinstance(value, int | np.integer) for value in values) and _consecutive(values):
-        # counts: a bin of width one around each number
-        return Axis(np.arange(len(values) + 1) + values[0] - 0.5, label, unit, (), flow)
-    return Axis(np.arange(len(values) + 1.0), label, unit, tuple(str(value) for value in values), flow)
-
-
-def _consecutive(values: Sequence[int]) -> bool:
-    return list(values) == list(range(values[0], values[0] + len(values)))
+    if isinstance(axis, boost_histogram.axis.Integer):  # counts: a bin of width one around each number
+        return Axis(np.asarray(axis.edges, dtype=float) - 0.5, label, unit, (), flow)
+    bins = tuple(str(value) for value in axis)
+    return Axis(np.arange(len(bins) + 1.0), label, unit, bins, flow)
 
 
 def _applies(each: SystematicSettings, process: str, region: str) -> bool:

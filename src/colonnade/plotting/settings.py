@@ -62,9 +62,6 @@ class PlotSettings(Settings):
     status: str = Field(default="", description="beside it; Simulation where there are no data")
     energy: float | None = Field(default=13, gt=0, description="centre-of-mass energy, TeV; null: not shown")
     scale: Literal["auto", "linear", "log"] = Field(default="auto", description="of the event axis")
-    panel: Literal["auto", "ratio", "significance", "none"] = Field(
-        default="auto", description="auto: data over prediction; without data, significance by bin"
-    )
     formats: tuple[Literal["png", "pdf"], ...] = Field(default=("png", "pdf"), min_length=1)
     resolution: int = Field(default=150, ge=50, le=600, description="dots per inch of the PNG")
 
@@ -112,7 +109,7 @@ class Signal:
     name, model, model_title : str
         Of the process, and of the model or family.
     parameters : mapping of str to float
-        Its numbers; the one that the points of the model are told apart by comes first.
+        Its numbers.
     shown : tuple of str
         The parameters that a title needs to tell the points of the model apart.
     """
@@ -203,12 +200,8 @@ def _ordered(group: list[Signal]) -> list[Signal]:
             break
         if len(values[key]) > 1:
             shown.append(key)
-    points = [replace(signal, parameters=_first(signal.parameters, common), shown=tuple(shown)) for signal in group]
+    points = [replace(signal, shown=tuple(shown)) for signal in group]
     return sorted(points, key=lambda signal: (tuple(signal.parameters[key] for key in shown), signal.name))
-
-
-def _first(parameters: Mapping[str, float], keys: Sequence[str]) -> dict[str, float]:
-    return {key: parameters[key] for key in (*keys, *parameters)}
 
 
 def _signal_title(signal: Signal) -> str:
@@ -239,11 +232,6 @@ def parameter_value(key: str, value: float) -> str:
     """Return a signal's parameter with its value, as titles have it."""
     symbol, unit = parameter_label(key)
     return f"{symbol} = {value:g} {unit}".rstrip()
-
-
-def with_unit(label: str, unit: str) -> str:
-    """Return an axis's label with its unit, if it has one."""
-    return f"{label} [{unit}]" if unit else label
 
 
 def region_title(name: str, settings: PlotSettings) -> str:

@@ -30,6 +30,7 @@ _HATCHED: dict[str, Any] = {
     "fill": True, "facecolor": "none", "edgecolor": "#333333", "hatch": "//////", "linewidth": 0,
 }  # fmt: skip
 _BEFORE: dict[str, Any] = {"edgecolor": "#222222", "linestyle": (0, (4, 2)), "linewidth": 1.2}
+_BEFORE_BAND: dict[str, Any] = {"fill": True, "facecolor": "#dddddd", "edgecolor": "none", "zorder": 0}
 _POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 3.6, "elinewidth": 1.0, "zorder": 4}
 
 
@@ -63,7 +64,7 @@ class StackPlot(Plot):
     groups : tuple of Component
         Parts of the uncertainty, in events of each bin, drawn as lines about 1 in the panel of ratios.
     label, unit : str
-        Of the horizontal axis; bins of equal width give ``Events / 10 GeV``.
+        Of the horizontal axis, and the unit in it; bins of equal width give ``Events / 10 GeV``.
     panel : str
         Below: data over prediction (ratio), the uncertainty alone, the expected significance of each bin, or none.
     scale : str
@@ -224,19 +225,9 @@ class StackPlot(Plot):
         ratio = self._over_total(self._seen())
         shown = np.concatenate([ratio, 1 + high, 1 - low]) if self.data is None else ratio
         if self.before is not None:
-            error = np.nan_to_num(
-                self._over_total(np.zeros_like(ratio) if self.before_error is None else self.before_error)
-            )
             change = np.nan_to_num(self._over_total(self.before), nan=1.0)
-            self._stairs(
-                axes,
-                change + error,
-                baseline=change - error,
-                fill=True,
-                facecolor="#dddddd",
-                edgecolor="none",
-                zorder=0,
-            )
+            error = 0.0 if self.before_error is None else np.nan_to_num(self._over_total(self.before_error))
+            self._stairs(axes, change + error, baseline=change - error, **_BEFORE_BAND)
             self._stairs(axes, change, baseline=None, **_BEFORE)
             shown = np.concatenate([shown, change + error, change - error])
         seen = np.isfinite(ratio) & (self._seen() > 0)
@@ -271,7 +262,7 @@ class StackPlot(Plot):
 
     def _label_x(self, axes: Axes) -> None:
         if self.label:
-            axes.set_xlabel(f"{self.label} [{self.unit}]" if self.unit else self.label)
+            axes.set_xlabel(self.label)
         if not self.bins:
             return
         axes.set_xticks(self.centres, self.bins, fontsize=9 if len(self.bins) <= 8 else 8)

@@ -103,9 +103,7 @@ def canvas(
 
 def height_in_points(axes: Axes) -> float:
     """Return the height of a frame in points, the unit of font sizes."""
-    figure = axes.get_figure(root=True)
-    height = 0.0 if figure is None else float(figure.get_size_inches()[1])
-    return float(axes.get_position().height) * height * 72
+    return float(72 * axes.bbox.height / axes.figure.dpi)
 
 
 def header(axes: Axes, caption: Caption, size: float = 11) -> float:

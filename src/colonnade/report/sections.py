@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import yaml
 from markupsafe import Markup
 
 from colonnade.plotting.pictures import points_by_model
 from colonnade.plotting.run import Expected, Run, merged_cutflow
 from colonnade.plotting.settings import parameter_label
-from colonnade.plotting.style import Floats
 from colonnade.report.text import fixed, from_latex, grouped, measured, percent, plus_minus, significant
 from colonnade.statistics.results import Effect, FitSummary, Limit, Point
 
@@ -74,23 +72,15 @@ def summary(run: Run) -> Mapping[str, Any]:
     processor = config.get("processor", "")
     facts = []
     if run.luminosity is not None:
-        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", _energy(run)))
+        energy = "" if run.plots.energy is None else from_latex(rf"$\sqrt{{}}s$ = {run.plots.energy:g} TeV")
+        facts.append(_Fact("Luminosity", f"{run.luminosity:g} fb⁻¹", energy))
     facts += _account(run)
     facts += _headlines(run)
     return {
         "facts": facts,
-        "config": config,
         "processor": processor["coffea"] if isinstance(processor, dict) else str(processor),
-        "blinded": run.blinded,
-        "has_data": "data" in run.kinds.values(),
-        "signal_regions": run.signal_regions,
         "finished": str(run.provenance.get("finished") or ""),
     }
-
-
-def _energy(run: Run) -> Markup:
-    energy = run.plots.energy
-    return Markup("") if energy is None else from_latex(rf"$\sqrt{{}}s$ = {energy:g} TeV")
 
 
 def _account(run: Run) -> list[_Fact]:
@@ -141,30 +131,16 @@ def _seen_point(fit: FitSummary) -> Point | None:
 
 
 def _exclusion(model: str, points: Sequence[tuple[float, str, Point]]) -> _Fact:
-    """Say where the expected limit on the signal strength crosses 1."""
-    x = np.asarray([place for place, *_ in points])
-    limits = np.asarray([point.limit.median for *_, point in points])
-    excluded = limits < 1
-    symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
+    """Say which points have an expected limit on the signal strength below 1."""
+    limits = [point.limit.median for *_, point in points]
+    excluded = [x for (x, *_), limit in zip(points, limits, strict=True) if limit < 1]
     name = from_latex(f"{model}, expected")
-    masses = _crossings(x, np.log(limits))
-    if excluded.all():
-        span = f"{x[0]:g} to {x[-1]:g}" if len(x) > 1 else f"{x[0]:g}"
-        return _Fact(name, "excluded", from_latex(f"at every point: {symbol} = {span} {unit}"))
-    if not excluded.any():
-        strongest = float(limits.min())
-        return _Fact(name, from_latex(rf"$\mu$ < {significant(strongest)}"), "best limit; no point excluded")
-    if len(masses) == 1:
-        sign = "<" if excluded[0] else ">"
-        return _Fact(name, from_latex(f"{symbol} {sign} {significant(masses[0])} {unit}"), "not excluded beyond")
-    return _Fact(name, f"{int(excluded.sum())} of {len(x)} points", "excluded")
-
-
-def _crossings(x: Floats, logarithms: Floats) -> Floats:
-    """Return where limits, given by their logarithms at n points, cross 1 by straight lines between these."""
-    places = np.flatnonzero(np.signbit(logarithms[:-1]) != np.signbit(logarithms[1:]))
-    step = logarithms[places] / (logarithms[places] - logarithms[places + 1])
-    return np.asarray(x[places] + step * (x[places + 1] - x[places]))
+    if not excluded:
+        return _Fact(name, from_latex(rf"$\mu$ < {significant(min(limits))}"), "best limit; no point excluded")
+    symbol, unit = parameter_label(points[0][1]) if points[0][1] else ("point", "")
+    span = f"{excluded[0]:g} to {excluded[-1]:g}" if len(excluded) > 1 else f"{excluded[0]:g}"
+    shown = "excluded" if len(excluded) == len(points) else f"{len(excluded)} of {len(points)} points excluded"
+    return _Fact(name, shown, from_latex(f"{symbol} = {span} {unit}"))
 
 
 def provenance(run: Run) -> Mapping[str, Any] | None:
