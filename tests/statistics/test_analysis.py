@@ -392,6 +392,17 @@ def test_decorrelation_names_its_parameters():
         assert found == names
 
 
+def test_a_shapesys_is_relative_and_stated_factors_may_be_made_symmetric():
+    systematics = [
+        {"name": "f", "type": "shapesys", "size": 0.3, "processes": ["background"]},
+        {"name": "n", "type": "normsys", "up": 1.2, "down": 0.9, "symmetrise": "mean", "processes": ["background"]},
+    ]
+    found = modifiers(built(small_inputs(), small_settings(systematics=systematics)).model, "SR", "background")
+    np.testing.assert_allclose(found["shapesys", "f_SR_background"].errors, [12.0, 9.0, 6.0, 3.0])
+    assert float(found["normsys", "n"].up[0]) == pytest.approx(np.sqrt(1.2 / 0.9))
+    assert float(found["normsys", "n"].down[0]) == pytest.approx(np.sqrt(0.9 / 1.2))
+
+
 # ---- what is wrong is said
 
 BAD = [
@@ -434,7 +445,24 @@ def test_a_model_that_does_not_fit_the_histograms(changes, message):
     assert str(caught.value).count("\n") == 0
 
 
+def test_what_no_model_can_be_made_of():
+    filled = small_inputs().histograms["x"]
+    processes = {"signal": Process("signal"), "background": Process("background")}
+    with pytest.raises(ConfigError, match="no process of kind signal was filled"):
+        Builder(Inputs({"x": {"background": filled["background"]}}, processes, 10.0), small_settings())
+    with pytest.raises(ConfigError, match="SR has no background"):
+        Builder(Inputs({"x": {"signal": filled["signal"]}}, processes, 10.0), small_settings())
+    with pytest.raises(ConfigError, match="The signal signal has no events in any channel"):
+        built(small_inputs({("signal", "SR", "nominal"): [0.0] * 4}), small_settings())
+    normalisations = [{"name": "k", "processes": ["other"], "control": ["CR"]}]
+    with pytest.raises(ConfigError, match="its control region CR holds no other"):
+        built(small_inputs({("other", "SR", "nominal"): [1.0] * 4}), small_settings(normalisations=normalisations))
+    with pytest.raises(ConfigError, match=r"no signal 'sgnal' \(did you mean signal"):
+        analyse(small_inputs(), small_settings(), reference="sgnal")
+
+
 BAD_SETTINGS = [
+    ({"systematics": [{"name": "s", "type": "normsys", "up": 1.1, "size": 0.1}]}, "`size` belongs to a shapesys"),
     ({"channels": {}}, "channels"),
     ({"channels": {"SR": {"histogram": "x", "rebin": 2, "edges": [0, 1]}}}, "give one of rebin, edges and bins"),
     ({"systematics": [{"name": "s", "type": "histosys"}]}, "needs `variation`"),

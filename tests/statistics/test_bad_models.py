@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from colonnade.cli import main
 from colonnade.errors import ConfigError
 from colonnade.statistics import from_workspace
 from colonnade.statistics.formats.hs3 import to_hs3
+from colonnade.statistics.model import Channel, Modifier, Sample, make_model
 
 CARD = """imax 1
 jmax 1
@@ -132,3 +134,39 @@ def test_a_parameter_of_interest_with_a_value_for_each_bin_is_named():
     }
     with pytest.raises(ConfigError, match="mu has a value for each bin"):
         from_workspace(spec)
+
+
+def background(*modifiers, yields=(1.0, 2.0)):
+    return Sample("b", np.array(yields), modifiers)
+
+
+def factor(up, down):
+    return Modifier("normsys", "n", np.array([up]), np.array([down]))
+
+
+FREE = Modifier("normfactor", "k")
+MODELS = {
+    "two channels of one name": ([[background()], [background()]], {}, "two channels named"),
+    "a yield that is none": ([[background(yields=(1.0, np.nan))]], {}, "a value is not a number"),
+    "errors of too few bins": (
+        [[background(Modifier("staterror", "e", errors=np.ones(1)))]],
+        {},
+        "1 values for 2 bins",
+    ),
+    "a factor of nothing": ([[background(factor(1.1, 0.0))]], {}, "a factor that is not above 0"),
+    "one name for two": ([[background(factor(1.1, 0.9), Modifier("lumi", "n"))]], {}, "used as lumi and as normsys"),
+    "a measurement of what is free": (
+        [[background(FREE)]],
+        {"k": {"auxdata": [1.0]}},
+        "free, so it can't have auxdata",
+    ),
+    "values of too many": ([[background(FREE)]], {"k": {"inits": [1.0, 2.0]}}, "has 2 inits, not 1"),
+}
+
+
+@pytest.mark.parametrize("case", list(MODELS))
+def test_samples_that_are_no_model(case):
+    samples, overrides, words = MODELS[case]
+    channels = [Channel("a", tuple(each)) for each in samples]
+    with pytest.raises(ConfigError, match=words):
+        make_model(channels, {"a": np.ones(2)}, "", overrides=overrides)

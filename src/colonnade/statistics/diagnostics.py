@@ -125,12 +125,10 @@ def _correlations(result: FitResult) -> Correlations:
 def pulls(likelihood: Likelihood, result: FitResult) -> list[Pull]:
     """Return the pulls and constraints of all constrained parameters."""
     centre, width = priors(likelihood)
+    change = result.values - centre
     return [
-        Pull(label, float((value - middle) / sigma), float(error / sigma))
-        for label, value, error, middle, sigma in zip(
-            likelihood.labels, result.values, result.errors, centre, width, strict=True
-        )
-        if sigma > 0
+        Pull(likelihood.labels[index], float(change[index] / width[index]), float(result.errors[index] / width[index]))
+        for index in np.flatnonzero(width > 0)
     ]
 
 
