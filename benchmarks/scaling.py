@@ -121,8 +121,8 @@ def measure(folder: Path, files: int) -> None:
     assert sum(len(dataset.chunks) for dataset in plan) == files
     work = timed("keys of all chunks", lambda: with_keys(plan))
     cache = ResultCache(memory)
-    cache.prepare()
-    timed("asking the cache what is kept (nothing)", cache.present)
+    cache.store.prepare()
+    timed("asking the cache what is kept (nothing)", cache.store.keys)
     outcomes = timed(
         f"driving {sum(len(dataset.chunks) for dataset in plan):,} chunks on 2,000 simulated workers",
         lambda: drive(Simulated(2000), work, retries=3, progress=NO_PROGRESS),

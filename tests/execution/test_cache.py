@@ -374,7 +374,7 @@ def test_a_cache_that_cant_be_written_is_only_a_note(
 
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path)
-    cache.prepare()
+    cache.store.prepare()
     for age, key in enumerate(("aa1", "bb2", "cc3", "dd4")):
         assert cache.put(key, {"text": os.urandom(2000).hex()})
         os.utime(cache.store.path(key), (1000 + age, 1000 + age))
@@ -382,12 +382,12 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     size = cache.store.path("aa1").stat().st_size
     assert cache.reports()["results"][0] == 4
     dataclasses.replace(cache, limit=int(2.5 * size)).trim()
-    assert cache.present() == {"aa1", "dd4"}
+    assert cache.store.keys() == {"aa1", "dd4"}
 
 
 def test_writing_keeps_within_the_limit(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path, limit=40_000)
-    cache.prepare()
+    cache.store.prepare()
     for number in range(60):
         cache.put(f"{number:04x}", {"text": os.urandom(1000).hex()})
     assert 20_000 < cache.reports()["results"][1] < 45_000
@@ -395,7 +395,7 @@ def test_writing_keeps_within_the_limit(tmp_path: Path) -> None:
 
 def test_two_writers_and_an_evicter_do_no_harm(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path, limit=20_000)
-    cache.prepare()
+    cache.store.prepare()
 
     def work(seed: int) -> int:
         mine = dataclasses.replace(cache)
@@ -416,7 +416,7 @@ def test_two_writers_and_an_evicter_do_no_harm(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ResultCache(tmp_path)
-    cache.prepare()
+    cache.store.prepare()
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -430,7 +430,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_cache_is_private(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path / "deep" / "cache")
-    cache.prepare()
+    cache.store.prepare()
     cache.put("aa", {})
     assert cache.folder.stat().st_mode & 0o777 == 0o700
     assert cache.store.path("aa").stat().st_mode & 0o077 == 0
@@ -438,7 +438,7 @@ def test_the_cache_is_private(tmp_path: Path) -> None:
 
 def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ResultCache(tmp_path / ".colonnade" / "cache")
-    cache.prepare()
+    cache.store.prepare()
     cache.put("aa", {"x": 1})
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")

@@ -94,7 +94,7 @@ def trap(tmp_path: Path) -> Iterator[bytes]:
 
 def test_a_kept_result_is_not_unpickled(tmp_path: Path, trap: bytes) -> None:
     cache = ResultCache(tmp_path / "cache")
-    cache.prepare()
+    cache.store.prepare()
     cache.put("aa", {"x": 1})
     cache.store.path("aa").write_bytes(trap)
     assert cache.get("aa") is None

@@ -62,6 +62,8 @@ class ResultCache:
         The histograms of the analysis, which kept results are made of.
     columns
         Where unpacked columns are kept, if they are: for results that have to be made anew.
+    store
+        The files of the results.
     """
 
     folder: Path
@@ -85,16 +87,6 @@ class ResultCache:
         columns = KeptColumns(folder / _COLUMNS, int(settings.columns * 1e9)) if settings.columns else None
         return cls(folder, int(settings.gigabytes * 1e9), declared, columns)
 
-    def prepare(self) -> None:
-        """Make the folder, readable by this user alone, and see that it can be written to.
-
-        Raises
-        ------
-        OutputError
-            If not.
-        """
-        self.store.prepare()
-
     def get(self, key: str) -> Any:
         """Return a kept result and note its use; None where there is none, or a damaged one, which is removed."""
         try:
@@ -114,10 +106,6 @@ class ResultCache:
         except (TypeError, ValueError):
             return False
         return self.store.put(key, blob)
-
-    def present(self) -> set[str]:
-        """Return the keys of all kept results."""
-        return self.store.keys()
 
     def trim(self) -> int:
         """Remove the least recently used results and columns above their limits; return how many bytes went."""

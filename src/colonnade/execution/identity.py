@@ -21,7 +21,7 @@ import numpy as np
 from colonnade import versions
 from colonnade.execution.merging import FAN_IN, GROUP
 from colonnade.execution.plan import Chunk, DatasetPlan
-from colonnade.execution.project import ProjectCode, called, text_of
+from colonnade.execution.project import ProjectCode, last_part, text_of
 from colonnade.histograms import Histogram
 from colonnade.versions import code_digest, digest, file_digest
 
@@ -175,11 +175,11 @@ def _environment(code: ProjectCode) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for module in code.modules:
         calls = [node for node in module.nodes if isinstance(node, ast.Call)]
-        if any(called(node) in ("import_module", "__import__") and not _first_text(node) for node in calls):
+        if any(last_part(node.func) in ("import_module", "__import__") and not _first_text(node) for node in calls):
             msg = f"{module.path} imports a module by a name made at run time"
             raise UnidentifiedError(msg)
         read = [key for node in module.nodes if (key := _variable_read(node)) is not None]
-        if len(read) != sum(_last(node) in ("environ", "getenv") for node in module.nodes):
+        if len(read) != sum(last_part(node) in ("environ", "getenv") for node in module.nodes):
             msg = f"{module.path} reads environment variables by names made at run time"
             raise UnidentifiedError(msg)
         found |= {key: os.environ.get(key) for key in read}
@@ -188,17 +188,12 @@ def _environment(code: ProjectCode) -> dict[str, str | None]:
 
 def _variable_read(node: ast.AST) -> str | None:
     """Return the name of the environment variable that an expression reads, where it is literal."""
-    if isinstance(node, ast.Subscript) and _last(node.value) == "environ":
+    if isinstance(node, ast.Subscript) and last_part(node.value) == "environ":
         return text_of(node.slice)
     if isinstance(node, ast.Call):
-        of_environ = called(node) == "get" and _last(getattr(node.func, "value", None)) == "environ"
-        return _first_text(node) if of_environ or called(node) == "getenv" else None
+        of_environ = last_part(node.func) == "get" and last_part(getattr(node.func, "value", None)) == "environ"
+        return _first_text(node) if of_environ or last_part(node.func) == "getenv" else None
     return None
-
-
-def _last(node: Any) -> str:
-    """Return the last part of a name."""
-    return str(getattr(node, "attr", getattr(node, "id", "")))
 
 
 def _first_text(node: Any) -> str | None:

@@ -177,14 +177,14 @@ def _imported_names(source: SourceModule) -> list[str]:
                     base = importlib.util.resolve_name("." * node.level + base, package)
             names.append(base)
             names.extend(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and last_part(node.func) in ("import_module", "__import__"):
             names.extend(text for argument in node.args[:1] if (text := text_of(argument)))
     return [name for name in names if name]
 
 
-def called(node: ast.Call) -> str:
-    """Return the last part of the name of what is called."""
-    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
+def last_part(node: Any) -> str:
+    """Return the last part of a name; of any other expression nothing."""
+    return str(getattr(node, "attr", getattr(node, "id", "")))
 
 
 def text_of(node: ast.AST) -> str | None:

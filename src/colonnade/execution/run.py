@@ -176,7 +176,7 @@ class _Run:
     def __post_init__(self) -> None:
         if self.cache is not None:
             try:
-                self.cache.prepare()
+                self.cache.store.prepare()
             except OutputError as error:
                 self.progress.say(f"Note: {error}")
                 self.cache = None
@@ -247,7 +247,7 @@ class _Run:
         self.declared = frozenset(known.union(*(identity.files for identity in identities.values())))
         declared = () if is_coffea_processor(self.example) else tuple(self.example.histograms)
         self.cache = replace(self.cache, declared=declared)
-        present = self.cache.present()
+        present = self.cache.store.keys()
         datasets = []
         for dataset in plan:
             base = dataset_key(identities.get(dataset.metadata.era) or identities[None], dataset)
@@ -339,7 +339,7 @@ class _Run:
         """Say what a run that stops here leaves, and how to go on."""
         if self.cache is None:
             return "Nothing is kept, as the run has no cache; run it again."
-        present = self.cache.present()
+        present = self.cache.store.keys()
         safe = [chunk.key in present for dataset in work for chunk in dataset.chunks]
         return (
             f"The results of {sum(safe):,} of {len(safe):,} chunks are safe in {self.cache.folder}; "
