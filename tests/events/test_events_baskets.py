@@ -14,6 +14,7 @@ import uproot
 
 from colonnade.errors import InputError
 from colonnade.events import baskets, inspect_file, read_events
+from colonnade.events.files import forget_handle
 from colonnade.events.root import RootFile, TTreeReader
 
 COMPRESSIONS = [None, uproot.ZLIB(1), uproot.LZ4(4), uproot.LZMA(1), uproot.ZSTD(5)]
@@ -68,6 +69,7 @@ def test_baskets_inside_the_trees_own_record(shared_data: Path) -> None:
 
 def test_ranges_that_share_a_basket(made: str, columns: dict[str, ak.Array], monkeypatch: pytest.MonkeyPatch) -> None:
     # baskets hold 400 events: each is read and unpacked once for ranges that follow each other, and stays as it was
+    forget_handle(made)
     source = inspect_file(made)
     unpacked: list[int] = []
     unpack = baskets._unpack

@@ -87,3 +87,18 @@ def test_the_same_output(shared_data: Path, name: str) -> None:
         assert np.abs(found["mass"].values(flow=True) - expected["mass"].values(flow=True)).sum() <= 2
         for key in ("leading", "nearest", "events"):
             assert found[key] == expected[key], key
+
+
+@pytest.mark.parametrize("other", ["nano_dy_rntuple.root", "nano_dy.parquet"])
+def test_events_of_coffea_from_other_formats(shared_data: Path, other: str) -> None:
+    from colonnade.events.nanoevents import find_nano_schema, learn_branches, read_nanoevents
+
+    schema = find_nano_schema(None)
+    found = []
+    for name in ("nano_dy.root", other):
+        source = inspect_file(str(shared_data / "nanoaod" / name))
+        branches = learn_branches(source, 0, 10, lambda events: ak.sum(events.Muon.pt), {}, schema)
+        events = read_nanoevents(source, 5, 35, branches, {"process": "dy"}, schema)
+        found.append((branches, events.Muon.pt.to_list(), events.event.to_list(), events.metadata["process"]))
+    assert len(found[0][1]) == 30
+    assert found[1] == found[0]

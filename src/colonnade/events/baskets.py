@@ -169,21 +169,13 @@ def read_branch(
             window = offsets[first + low - start : first + high - start + 1]
             window[1:] = basket.stops(low, high)
             window[1:] -= begin
-            _divide(window[1:], size)
+            window[1:] >>= size.bit_length() - 1  # which divides by a power of two ten times faster
             window[1:] += values
             if np.any(window[1:] < window[:-1]):
                 _contradiction(branch, number)
         pieces.append(basket.data[begin:end])
         values += (end - begin) // size
     return offsets, _join(branch, pieces, values)
-
-
-def _divide(numbers: npt.NDArray[np.int64], size: int) -> None:
-    """Divide in place; by a shift where that is the same, as it is ten times faster."""
-    if size & (size - 1):
-        numbers //= size
-    else:
-        numbers >>= size.bit_length() - 1
 
 
 def _key_name(raw: Any, version: int) -> bytes:

@@ -17,7 +17,7 @@ import vector
 from vector.backends.awkward import MomentumArray2D, MomentumArray3D, MomentumArray4D
 
 from colonnade.errors import MissingColumnError, nearest
-from colonnade.events.catalog import COORDINATES, nano_schema
+from colonnade.events.catalog import COORDINATES, Catalog, nano_schema
 from colonnade.events.source import named
 from colonnade.kinematics.layouts import of_held_fields, run_original
 
@@ -208,10 +208,8 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
     def fields(self) -> list[str]:
         """The columns and collections that the file has, read or not, and those that were assigned."""
         held: list[str] = super().fields
-        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
-        if catalog is None or group is None:
-            return held
-        return list(dict.fromkeys([*catalog.members(group), *held]))
+        catalog, group = self._origin()
+        return held if catalog is None else list(dict.fromkeys([*catalog.members(group), *held]))
 
     def __awkward_function__(
         self, function: Any, _: Collection[Any], arguments: Sequence[Any], options: Mapping[str, Any]
@@ -225,18 +223,23 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
         # vector takes the fields that are no coordinates along: those that were read
         return of_held_fields(self, arguments)
 
+    def _origin(self) -> tuple[Catalog | None, str]:
+        """Return the columns of the file, and the group of these records there; None where they are not of a file."""
+        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
+        return (None, "") if catalog is None or group is None else (catalog, group)
+
     def _not_held(self, where: str) -> Any:
         """Return what the file has under a name though these events don't hold it as a field; None if it has not.
 
         A field of a collection by the name of its branch, such as Muon_pt; or a column or record that was not read:
         its fields are known, and whoever looks at its numbers learns that it was not.
         """
-        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
-        if catalog is None or group is None:
+        catalog, group = self._origin()
+        if catalog is None:
             return None
         known = catalog.known
         column = f"{group}_{where}" if group else where
-        if group == "" and column in known and where.partition("_")[0] in self.layout.fields:
+        if not group and column in known and where.partition("_")[0] in self.layout.fields:
             collection, _, field = where.partition("_")
             return getattr(getattr(self, collection), field) if field else None
         if column not in known:
@@ -262,13 +265,10 @@ class _Columns(_Base):  # type: ignore[misc]  # as above
 
     def _missing(self, field: str) -> None:
         """Raise for a field that is not held, if that can be told."""
-        catalog, group = self.attrs.get("@catalog"), self.layout.purelist_parameter("group")
-        if catalog is None or group is None:
-            return
-        column = f"{group}_{field}" if group else field
-        metadata = self.attrs.get("metadata", {})
-        msg = missing_sentence(metadata, column, catalog.known)
-        raise NoSuchColumnError(msg, column)
+        catalog, group = self._origin()
+        if catalog is not None:
+            column = f"{group}_{field}" if group else field
+            raise NoSuchColumnError(missing_sentence(self.attrs.get("metadata", {}), column, catalog.known), column)
 
 
 def _in_place_of_records(layout: Any, made: Callable[[int], Any]) -> Any:

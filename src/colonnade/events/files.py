@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
+import functools
 import os
-import threading
 import uuid
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from colonnade.events.kept import KnownPlaces, Places
 from colonnade.events.paths import forget_connection, is_remote, local_path
 from colonnade.events.root import RootFile, TTreeReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
-from colonnade.events.source import Reader, SourceFile
+from colonnade.events.source import Raw, Reader, SourceFile
 from colonnade.events.tables import CsvReader, ParquetReader, is_csv
 from colonnade.faults import translated
 from colonnade.inputs import require_file
 
-_OPEN_FILES = 8
+#: How many files, and trees of files, a process holds open.
+_OPEN_FILES = 16
 #: Events that show which columns belong together, where the file does not say it.
 _SAMPLE = 1000
 _Stamp = tuple[int, ...] | None
@@ -58,37 +58,10 @@ class Handle:
         return f"{known}:{self.reader.size}{'' if self.stamp is None else f':{self.stamp[-1]}'}"
 
 
-#: The files that this process holds open, least recently used first. A file that was replaced (another inode, size or
-#: modification time) is opened anew. Nothing is shared with a forked child, whose descriptors would share their
-#: position with the parent's: a key begins with the process, then comes the path.
-_HANDLES: collections.OrderedDict[tuple[Hashable, ...], Handle] = collections.OrderedDict()
-_LOCK = threading.Lock()
-
-
-def _find(path: str, *how: Hashable) -> Handle | None:
-    """Return a file that is open, unless it was replaced."""
-    stamp, key = _stamp(path), (os.getpid(), path, *how)
-    with _LOCK:
-        handle = _HANDLES.get(key)
-        if handle is None or handle.stamp != stamp:
-            return None
-        _HANDLES.move_to_end(key)
-        return handle
-
-
-def _keep(handle: Handle, *key: Hashable) -> None:
-    with _LOCK:
-        _HANDLES[os.getpid(), *key] = handle
-        # dropped, not closed: another thread may still be reading; the last reference closes it
-        while len(_HANDLES) > 2 * _OPEN_FILES:
-            _HANDLES.popitem(last=False)
-
-
 def forget_handle(path: str) -> None:
-    """Have the next use of a file open it anew, over a new connection."""
-    with _LOCK:
-        for key in [key for key in _HANDLES if key[1] == path]:
-            del _HANDLES[key]
+    """Have the next use of a file open it anew, over a new connection; and that of all others."""
+    for cached in (_opened, _known, _root_file):
+        cached.cache_clear()
     forget_connection(path)
 
 
@@ -104,13 +77,7 @@ def open_handle(path: str, tree: str | None = None, schema: str | None = None, w
     ConfigError
         If there is no such schema.
     """
-    handle = _find(path, tree, schema, weight)
-    if handle is None:
-        handle = _open(path, tree, schema, weight)
-        _keep(handle, path, tree, schema, weight)
-        # what it turned out to be is how it is asked for next
-        _keep(handle, path, handle.tree or None, handle.catalog.schema, weight)
-    return handle
+    return _opened(os.getpid(), path, _stamp(path), tree, schema, weight)
 
 
 def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -> Handle:
@@ -121,25 +88,34 @@ def open_known(source: SourceFile, columns: Sequence[str], known: KnownPlaces) -
     InputError, TransientInputError
         As from `open_handle`.
     """
-    key = (source.path, source.tree or None, source.schema, source.weight)
-    handle = _find(*key, tuple(columns))
-    if handle is not None:
-        return handle
-    stamp = _stamp(source.path)
+    return _known(os.getpid(), source, _stamp(source.path), tuple(columns), known)
+
+
+# The files that this process holds open. Of one that was replaced the inode, size or modification time is another.
+# Nothing is shared with a forked child, whose descriptors would share their position with the parent's. Files are
+# dropped, not closed: another thread may still be reading; the last reference closes them.
+
+
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _known(process: int, source: SourceFile, stamp: _Stamp, columns: tuple[str, ...], known: KnownPlaces) -> Handle:
     places = known.get(source, columns) if source.tree else None
     if places is not None:
         with translated(f"{source.path} can't be opened as a ROOT file", remote=is_remote(source.path)):
-            reader = TTreeReader(RootFile(source.path), source.tree, places.branches)
-        handle = Handle(source.path, source.tree, reader, places.catalog, stamp)
-    else:
-        handle = open_handle(*key)
-        if isinstance(handle.reader, TTreeReader) and all(name in handle.catalog.columns for name in columns):
-            catalog = handle.catalog.part(columns)
-            branches = handle.reader.places(catalog.sources)
-            if branches:
-                known.put(source, columns, Places(catalog, branches))
-    _keep(handle, *key, tuple(columns))
+            reader = TTreeReader(_root_file(process, source.path, stamp), source.tree, places.branches)
+        return Handle(source.path, source.tree, reader, places.catalog, stamp)
+    handle = _opened(process, source.path, stamp, source.tree or None, source.schema, source.weight)
+    if isinstance(handle.reader, TTreeReader) and all(name in handle.catalog.columns for name in columns):
+        catalog = handle.catalog.part(columns)
+        branches = handle.reader.places(catalog.sources)
+        if branches:
+            known.put(source, columns, Places(catalog, branches))
     return handle
+
+
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _root_file(process: int, path: str, stamp: _Stamp) -> RootFile:
+    del process, stamp  # which tell it from others
+    return RootFile(path)
 
 
 def _stamp(path: str) -> _Stamp:
@@ -153,22 +129,24 @@ def _stamp(path: str) -> _Stamp:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(path: str, tree: str | None, schema: str | None, weight: str | None) -> Handle:
-    stamp = _stamp(path)
-    if not is_remote(path):
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _opened(process: int, path: str, stamp: _Stamp, tree: str | None, schema: str | None, weight: str | None) -> Handle:
+    if is_remote(path):
+        parquet = path.partition("?")[0].endswith((".parquet", ".parq"))
+    else:
         path = local_path(path)
-        _check_local(path)
+        parquet = _check_local(path).startswith(b"PAR1")
     name: str = ""
     notes: tuple[str, ...] = ()
     reader: Reader
     if is_csv(path):
         with translated(f"{path} can't be opened as a table"):
             reader = CsvReader(path)
-    elif _is_parquet(path):
+    elif parquet:
         with translated(f"{path} can't be opened as a parquet file", remote=is_remote(path)):
             reader = ParquetReader(path)
     else:
-        reader, name, notes = _open_root(path, stamp, tree, schema)
+        reader, name, notes = _open_root(process, path, stamp, tree, schema)
     rules = find_schema(schema) if schema else detect_schema(reader.names)
     with translated(f"{path} can't be read", remote=is_remote(path)):
         lists = frozenset(_lists(reader)) if rules.grouped else frozenset()
@@ -212,21 +190,16 @@ def _is_list(reader: Reader, name: str) -> bool:
 
 def _lengths(reader: Reader, names: Sequence[str]) -> dict[str, Any]:
     """Return how many values the first events have, of the columns that can be read, or the values of a counter."""
-    stop = min(reader.entries, _SAMPLE)
-    try:
-        raws = dict(reader.read(names, 0, stop))
-    # one of them can't be read: it is left out
-    except Exception:
-        raws = {}
-        for name in names:
-            with contextlib.suppress(Exception):
-                raws.update(reader.read([name], 0, stop))
+    raws: dict[str, Raw] = {}
+    for name in names:
+        with contextlib.suppress(Exception):
+            raws.update(reader.read([name], 0, min(reader.entries, _SAMPLE)))
     lengths = {name: raw.content if raw.offsets is None else np.diff(raw.offsets) for name, raw in raws.items()}
     return {name: length for name, values in lengths.items() if (length := np.asarray(values)).dtype.kind in "iu"}
 
 
-def _check_local(path: str) -> None:
-    """Say plainly what is wrong with a path before a library does it in its own words."""
+def _check_local(path: str) -> bytes:
+    """Say plainly what is wrong with a path before a library does it in its own words; return how the file starts."""
     place = Path(path)
     if place.is_dir():
         msg = f"{path} is a directory, not a file; name its files, for example {path}/*.root."
@@ -244,18 +217,14 @@ def _check_local(path: str) -> None:
     if not start.startswith((b"root", b"PAR1")) and not is_csv(path):
         msg = f"{path} is neither a ROOT nor a parquet file, nor is it called .csv: it starts with {start!r}."
         raise InputError(msg)
+    return start
 
 
-def _is_parquet(path: str) -> bool:
-    if is_remote(path):
-        return path.partition("?")[0].endswith((".parquet", ".parq"))
-    with Path(path).open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _open_root(path: str, stamp: _Stamp, tree: str | None, schema: str | None) -> tuple[Reader, str, tuple[str, ...]]:
+def _open_root(
+    process: int, path: str, stamp: _Stamp, tree: str | None, schema: str | None
+) -> tuple[Reader, str, tuple[str, ...]]:
     with translated(f"{path} can't be opened as a ROOT file", remote=is_remote(path)):
-        file = RootFile(path)
+        file = _root_file(process, path, stamp)
         if stamp is not None and stamp[1] < file.size:
             msg = f"{path} is cut short: it has {stamp[1]} of {file.size} bytes; copy or make it again."
             raise InputError(msg)

@@ -122,7 +122,6 @@ class TreeHeader:
         self._content = content
         self._origin = keylen + _MAP_OFFSET
         self._classes: dict[int, str] = {}
-        self._counters: dict[int, str] = {}
         #: where each branch's TBranch starts and stops, and whether it is one of plain class
         self._places: dict[str, tuple[int, int, bool]] = {}
         with _checked():
@@ -236,26 +235,12 @@ class TreeHeader:
         _, title = self._name(begin, after)
         length, size, _, _, unsigned = _LEAF.unpack_from(self._content, after)
         dtype = np.dtype(_KINDS[kind][unsigned])
-        counter = self._counter(after + _LEAF.size, inner)
-        if length != 1 or size != dtype.itemsize or title.count("[") != (counter is not None):
+        # the title of a leaf whose values another one counts: Jet_pt[nJet]
+        counter = title.partition("[")[2].removesuffix("]")
+        (counted,) = _COUNT.unpack_from(self._content, after + _LEAF.size)
+        if length != 1 or size != dtype.itemsize or bool(counted) != (counter in self._places):
             return None
-        return dtype, counter
-
-    def _counter(self, position: int, stop: int) -> str | None:
-        """Return the name of the leaf that counts another one's values."""
-        (reference,) = _COUNT.unpack_from(self._content, position)
-        if not reference:
-            return None
-        if not reference & _HAS_BYTES:
-            position, stop = reference - self._origin, len(self._content)
-        if position not in self._counters:
-            kind, begin, end = self._object(position, stop)
-            if kind not in _KINDS:
-                raise UnknownLayoutError
-            _, _, begin = self._versioned(begin, end)
-            _, _, begin = self._versioned(begin, end)
-            self._counters[position] = self._name(begin, end)[0]
-        return self._counters[position]
+        return dtype, counter or None
 
     def _versioned(self, position: int, stop: int) -> tuple[int, int, int]:
         """Return where an object stops, its version, and where its members start."""

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import mmap
 import os
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from colonnade.events.baskets import PlainBranch
 from colonnade.events.catalog import Catalog
 from colonnade.events.source import Raw, SourceFile
 from colonnade.store import Store
+from colonnade.versions import code_digest, digest, installed
 
 #: what it is, type of the values, number of offsets (-1: none), number of values; then both, as they are in memory
 _HEADER = struct.Struct("<8s8sqq")
@@ -34,7 +33,6 @@ _MAGIC = b"column 1"
 _KINDS = "biuf"
 #: bytes of places on disk, above which the least recently used go
 _LIMIT = 2 * 10**9
-_LIBRARIES = ("awkward", "numpy", "pyarrow", "uproot")
 
 Read = Callable[[Sequence[str], Collection[str]], Mapping[str, Raw]]
 
@@ -70,7 +68,7 @@ class KeptColumns:
         """
 
         def kept(names: Sequence[str], without_offsets: Collection[str]) -> Mapping[str, Raw]:
-            keys = {name: _column_key(place, name, offsets=name not in without_offsets) for name in names}
+            keys = {name: digest(reading_code(), place, name, name not in without_offsets) for name in names}
             found = {name: raw for name, key in keys.items() if (raw := self._get(key)) is not None}
             missing = [name for name in names if name not in found]
             if missing:
@@ -108,17 +106,10 @@ class KeptColumns:
         self.store.put(key, header, *parts, np.ascontiguousarray(content).data)
 
 
-def _column_key(place: str, name: str, *, offsets: bool) -> str:
-    return hashlib.blake2b(f"{reading_code()}|{place}|{name}|{offsets}".encode(), digest_size=20).hexdigest()
-
-
 @functools.cache
 def reading_code() -> str:
-    """Return what tells this way of reading from any other: the code of this room, and the libraries beneath it."""
-    total = hashlib.blake2b(",".join(f"{name} {version(name)}" for name in _LIBRARIES).encode(), digest_size=20)
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        total.update(file.read_bytes())
-    return total.hexdigest()
+    """Return what tells this way of reading from any other: its code, and the libraries beneath it."""
+    return digest(code_digest("events"), installed())
 
 
 def _unpacked(memory: mmap.mmap) -> Raw:
@@ -160,7 +151,7 @@ def _as_json() -> TypeAdapter[Places]:
     return TypeAdapter(Places)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(unsafe_hash=True)
 class KnownPlaces:
     """Places of columns, on disk.
 
@@ -171,7 +162,7 @@ class KnownPlaces:
     """
 
     folder: Path
-    store: Store = dataclasses.field(init=False)
+    store: Store = dataclasses.field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder, _LIMIT, ".places")
@@ -180,11 +171,11 @@ class KnownPlaces:
         """Return the places of a file's columns; None where they are not known, or damaged."""
         key = _places_key(source, columns)
         try:
-            digest, _, text = self.store.path(key).read_bytes().partition(b"\n")
-            if hashlib.blake2b(text, digest_size=16).hexdigest().encode() != digest:
-                self.store.drop(key)
-                return None
+            written, _, text = self.store.path(key).read_text(encoding="utf-8", errors="replace").partition("\n")
         except OSError:
+            return None
+        if digest(text) != written:
+            self.store.drop(key)
             return None
         self.store.use(key)
         places = _as_json().validate_json(text)
@@ -195,11 +186,10 @@ class KnownPlaces:
         """Keep the places of a file's columns."""
         # the names of all other columns are known of the file
         catalog = dataclasses.replace(places.catalog, more=frozenset())
-        text = _as_json().dump_json(dataclasses.replace(places, catalog=catalog))
-        digest = hashlib.blake2b(text, digest_size=16).hexdigest().encode()
-        self.store.put(_places_key(source, columns), digest + b"\n", text)
+        text = _as_json().dump_json(dataclasses.replace(places, catalog=catalog)).decode()
+        self.store.put(_places_key(source, columns), f"{digest(text)}\n{text}".encode())
 
 
 def _places_key(source: SourceFile, columns: Sequence[str]) -> str:
-    words = (reading_code(), source.identity, source.size, source.tree, source.schema, source.weight, *columns)
-    return hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=20).hexdigest()
+    file = (source.identity, source.size, source.tree, source.schema, source.weight)
+    return digest(reading_code(), file, columns)

@@ -78,6 +78,7 @@ class RootFile:
     def __init__(self, path: str) -> None:
         self.path = path = local_path(path)
         self._records: dict[str, Any] = {}
+        self._readers: dict[str, Reader] = {}
         self._descriptor: int | None = None
         if not is_remote(path):
             # read at positions, so that neither threads nor forked children share one
@@ -138,9 +139,11 @@ class RootFile:
             return None
 
     def reader(self, name: str) -> Reader:
-        """Open a tree, or an RNTuple."""
-        rntuple = self.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple")
-        return RNTupleReader(self, name) if rntuple else TTreeReader(self, name)
+        """Open a tree, or an RNTuple, or return it where it is open already."""
+        if name not in self._readers:
+            rntuple = self.kinds[name.partition(";")[0]].startswith("ROOT::RNTuple")
+            self._readers[name] = RNTupleReader(self, name) if rntuple else TTreeReader(self, name)
+        return self._readers[name]
 
     @kept
     def runs(self) -> Reader | None:
@@ -333,16 +336,15 @@ class RNTupleReader(Reader):
         """Read fields of an entry range in one call."""
         first, last = overlapping(self._starts, start, stop)
         key = (tuple(names), first, last)
-        if self._last[0] != key:
+        last_read = self._last  # which another thread may replace
+        if last_read[0] != key:
             wanted = {self._fields[name].field_id for name in names}
-            self._last = (
-                key,
-                self._ntuple.arrays(
-                    filter_field=lambda field: field.field_id in wanted,
-                    entry_start=self._starts[first],
-                    entry_stop=self._starts[last],
-                ),
+            arrays = self._ntuple.arrays(
+                filter_field=lambda field: field.field_id in wanted,
+                entry_start=self._starts[first],
+                entry_stop=self._starts[last],
             )
+            last_read = self._last = key, arrays.layout
         before = self._starts[first]
-        layout = self._last[1].layout[start - before : stop - before]
+        layout = last_read[1][start - before : stop - before]
         return {name: to_raw(layout.content(self._fields[name].name)) for name in names}

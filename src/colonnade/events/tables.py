@@ -81,12 +81,13 @@ class ParquetReader(Reader):
         """Read columns of an entry range in one call."""
         first, last = overlapping(self._starts, start, stop)
         key = (tuple(names), first, last)
-        if self._last[0] != key:
+        last_read = self._last  # which another thread may replace
+        if last_read[0] != key:
             # one column at a time afterwards, but read and decoded together
             # an error in one of pyarrow's threads may end the process: it reads on this one
             groups = list(range(first, last))
-            self._last = key, self._file.read_row_groups(groups, columns=list(names), use_threads=False)
-        table, before = self._last[1], self._starts[first]
+            last_read = self._last = key, self._file.read_row_groups(groups, columns=list(names), use_threads=False)
+        table, before = last_read[1], self._starts[first]
         return {name: _raw(table.column(name), start - before, stop - before) for name in names}
 
 
@@ -154,23 +155,19 @@ class CsvReader(Reader):
         with place.open("rb") as file:
             header = file.readline()
             sample = file.read(_SAMPLE)
-        if header.startswith((b"\xff\xfe", b"\xfe\xff")):
-            msg = f"{path} is text in UTF-16; write it in UTF-8."
-            raise InputError(msg)
-        if b"," not in header and header.count(b";") + header.count(b"\t"):
-            msg = f"{path} separates its columns by semicolons or tabs; write it with commas."
-            raise InputError(msg)
-        names = [name.strip() for name in header.decode("utf-8-sig", errors="replace").strip().split(",")]
-        if '"' in header.decode(errors="replace") or b'"' in sample:
-            msg = f"{path} has quoted cells; write its numbers and column names without quotes."
-            raise InputError(msg)
-        numeric = [name for name in names if _is_number(name)]
-        if not header.strip() or numeric:
-            msg = f"{path} has no line of column names at its top; add one."
-            raise InputError(msg)
+        text = header.decode("utf-8-sig", errors="replace")
+        names = [name.strip() for name in text.strip().split(",")]
         twice = next((name for name in names if name and names.count(name) > 1), None)
-        if twice is not None:
-            msg = f"{path} has two columns {twice!r}; rename one."
+        faults = {
+            "is text in UTF-16; write it in UTF-8": header.startswith((b"\xff\xfe", b"\xfe\xff")),
+            "separates its columns by semicolons or tabs; write it with commas": "," not in text
+            and not {";", "\t"}.isdisjoint(text),
+            "has quoted cells; write its numbers and column names without quotes": b'"' in header + sample,
+            "has no line of column names at its top; add one": not text.strip() or any(map(_is_number, names)),
+            f"has two columns {twice!r}; rename one": twice is not None,
+        }
+        for what in (what for what, found in faults.items() if found):
+            msg = f"{path} {what}."
             raise InputError(msg)
         self._columns = names
         # a nameless column is a table's own row number
