@@ -7,15 +7,15 @@ directions (not smeared), tails of the jet response, jets taken for electrons or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from colonnade.samples import response
 from colonnade.samples.generator import Batch
-from colonnade.samples.jets import cluster, distance_within, energy_correlations, flavour
-from colonnade.samples.particles import Bools, Floats, Ints, Particles, Truth, classify, pairs_within_events
+from colonnade.samples.jets import cluster, energy_correlations, flavour
+from colonnade.samples.particles import Bools, Floats, Ints, Jets, Particles, Truth, classify, near_pairs
 
 CALORIMETER_ETA, MUON_ETA, DRESSING_CONE = 4.9, 2.7, 0.1
 FAT_JET_RADIUS, FAT_JET_MINIMUM = 1.0, 150.0
@@ -42,19 +42,28 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class _Lepton:
-    """What tells electrons from muons: mass in GeV, resolution, efficiency and charge-flip rate."""
+class _Kind:
+    """What tells electrons, muons and photons apart.
+
+    Attributes
+    ----------
+    mass
+        In GeV.
+    resolution, efficiency
+        Of transverse momentum and pseudorapidity.
+    flip
+        The rate of wrong charges, of the pseudorapidity; None for what leaves no track.
+    """
 
     mass: float
     resolution: Response
     efficiency: Response
-    flip: Callable[[Floats], Floats]
+    flip: Callable[[Floats], Floats] | None
 
 
-_ELECTRON = _Lepton(
-    0.00051099895, response.electron_resolution, response.electron_efficiency, response.charge_flip_rate
-)
-_MUON = _Lepton(0.1056583755, response.muon_resolution, response.muon_efficiency, np.zeros_like)
+_ELECTRON = _Kind(0.00051099895, response.electron_resolution, response.electron_efficiency, response.charge_flip_rate)
+_MUON = _Kind(0.1056583755, response.muon_resolution, response.muon_efficiency, np.zeros_like)
+_PHOTON = _Kind(0.0, response.electron_resolution, response.electron_efficiency, None)
 
 
 def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -> dict[str, Collection]:
@@ -84,17 +93,17 @@ def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -
     dressed, dressing = _dress(particles, electron & prompt_lepton, visible & truth.prompt & (code == 22))
     around = visible & (code != 11) & (code != 13) & ~dressing & (particles.pt > response.ISOLATION_MINIMUM)
     photon = visible & truth.prompt & (code == 22) & ~dressing & (particles.pt > 8.0)
-    photon[photon] = _isolation(particles, photon, around)[0] < PHOTON_ISOLATION
+    photon[photon] = _isolation(particles, photon, around) < PHOTON_ISOLATION
     seen = Seen(len(batch))
     collections = {
-        "Electron": _leptons(_ELECTRON, dressed, truth, electron, around, rng, seen),
-        "Muon": _leptons(_MUON, particles, truth, muon, around, rng, seen),
-        "Photon": _photons(particles, photon, around, rng, seen),
+        "Electron": _measured(_ELECTRON, dressed, truth, electron, around, rng, seen),
+        "Muon": _measured(_MUON, particles, truth, muon, around, rng, seen),
+        "Photon": _measured(_PHOTON, particles, truth, photon, around, rng, seen),
     }
     rest = visible & ~photon & ~dressing & ~((code == 11) & prompt_lepton) & ~((code == 13) & prompt_lepton)
     hadrons = particles.take(rest)
     collections |= _jets(hadrons, particles, truth, rng, seen)
-    seen.add_soft(hadrons)
+    seen.add_soft(hadrons.event, hadrons.px, hadrons.py)
     collections["MET"] = Collection(None, missing_momentum(seen, response.SOFT_RESOLUTION, rng))
     collections |= _generated(batch, hidden=(particles.status > 0) & ~particles.visible)
     if "FatJet" in content:
@@ -108,41 +117,38 @@ def simulate(batch: Batch, content: tuple[str, ...], rng: np.random.Generator) -
 
 def _dress(particles: Particles, electron: Bools, photon: Bools) -> tuple[Particles, Bools]:
     """Add photons to the prompt electrons that radiated them; return also which photons were used."""
-    electrons, photons = np.flatnonzero(electron), np.flatnonzero(photon)
-    left, right = pairs_within_events(_per_event(particles, electron), _per_event(particles, photon))
-    left, right = electrons[left], photons[right]
-    eta, phi = particles.eta, particles.phi
-    near = distance_within(eta[left], phi[left], eta[right], phi[right], DRESSING_CONE)
-    left, right = left[near], right[near]
+    left, right = near_pairs(particles.take(electron), particles.take(photon), DRESSING_CONE)
     right, first = np.unique(right, return_index=True)  # a photon between two electrons counts once
-    left = left[first]
+    radiated = np.flatnonzero(photon)[right]
     used = np.zeros(len(photon), dtype=bool)
-    used[right] = True
+    used[radiated] = True
+    return _moved(particles, radiated, np.flatnonzero(electron)[left[first]], 1.0), used
+
+
+def _moved(particles: Particles, parts: Ints, wholes: Ints, sign: float) -> Particles:
+    """Add the momenta of parts to those of their wholes, or take them away."""
     columns = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
     for values in columns.values():
-        np.add.at(values, left, values[right])
-    kept = {name: getattr(particles, name) for name in ("counts", "pdg", "status", "mother", "vx", "vy", "vz")}
-    return Particles(**kept, **columns, charge=particles.charge, visible=particles.visible), used
+        np.add.at(values, wholes, sign * values[parts])
+    return replace(particles, **columns)
 
 
-def _per_event(particles: Particles, mask: Bools) -> Ints:
-    return np.bincount(particles.event[mask], minlength=len(particles.counts))
+def _isolation(particles: Particles, candidate: Bools, around: Bools) -> Floats:
+    """Return, of each candidate, the pT sum around it over its own pT."""
+    chosen, others = particles.take(candidate), particles.take(around)
+    one, other = near_pairs(chosen, others, response.ISOLATION_CONE)
+    different = np.flatnonzero(candidate)[one] != np.flatnonzero(around)[other]
+    total = np.bincount(one[different], weights=others.pt[other[different]], minlength=len(chosen.pdg))
+    return total / chosen.pt
 
 
-def _isolation(particles: Particles, candidate: Bools, around: Bools) -> tuple[Floats, Ints]:
-    """Return, of each candidate, the pT sum around it over its own pT, and the candidates of each event."""
-    chosen, others = np.flatnonzero(candidate), np.flatnonzero(around)
-    counts = _per_event(particles, candidate)
-    left, right = pairs_within_events(counts, _per_event(particles, around))
-    eta, phi, pt = particles.eta, particles.phi, particles.pt
-    one, other = chosen[left], others[right]
-    near = distance_within(eta[one], phi[one], eta[other], phi[other], response.ISOLATION_CONE) & (one != other)
-    total = np.bincount(left[near], weights=pt[other[near]], minlength=len(chosen))
-    return total / pt[chosen], counts
+def _smeared(resolution: Floats, rng: np.random.Generator) -> Floats:
+    """Draw the factors by which true values are measured; none is below a tenth."""
+    return np.maximum(1.0 + resolution * rng.standard_normal(len(resolution)), 0.1)
 
 
-def _leptons(
-    kind: _Lepton,
+def _measured(
+    kind: _Kind,
     particles: Particles,
     truth: Truth,
     candidate: Bools,
@@ -150,44 +156,42 @@ def _leptons(
     rng: np.random.Generator,
     seen: Seen,
 ) -> Collection:
-    """Smear electrons or muons, keep the identified ones, note the prompt ones for the missing momentum."""
-    isolation, _ = _isolation(particles, candidate, around)
+    """Smear leptons or photons, keep the identified ones, note the prompt ones for the missing momentum."""
+    isolation = _isolation(particles, candidate, around)
     where = np.flatnonzero(candidate)
     event, eta, phi = particles.event[where], particles.eta[where], particles.phi[where]
     true_pt = np.maximum(particles.pt[where], 1e-3)
     resolution = kind.resolution(true_pt, eta)
-    pt = true_pt * np.maximum(1.0 + resolution * rng.standard_normal(len(where)), 0.1)
+    pt = true_pt * _smeared(resolution, rng)
     prompt = (truth.prompt | truth.from_tau)[where]
     seen.add(event[prompt], pt[prompt], phi[prompt], (resolution * pt)[prompt])
     kept = rng.random(len(where)) < kind.efficiency(pt, eta)
-    flip = rng.random(len(where)) < kind.flip(eta)
-    charge = np.where(flip, -1, 1) * np.sign(particles.charge[where])
-    d0, z0 = _impact(particles, where)
-    d0_error, z0_error = response.impact_resolution(pt, eta), response.z0_resolution(pt, eta) * np.cosh(eta)
-    columns = {
-        "pt": pt,
-        "eta": eta,
-        "phi": phi,
-        "mass": np.full(len(where), kind.mass),
-        "charge": charge.astype(np.int32),
-        "pfRelIso03_all": isolation * true_pt / pt,
-        "dxy": d0 + d0_error * rng.standard_normal(len(where)),
-        "dxyErr": d0_error,
-        "dz": z0 + z0_error * rng.standard_normal(len(where)),
-        "dzErr": z0_error,
-        "genPartFlav": _origin(particles, truth, where),
-    }
+    columns = {"pt": pt, "eta": eta, "phi": phi, "mass": np.full(len(where), kind.mass)}
+    if kind.flip is not None:
+        flip = rng.random(len(where)) < kind.flip(eta)
+        columns["charge"] = (np.where(flip, -1, 1) * np.sign(particles.charge[where])).astype(np.int32)
+    columns["pfRelIso03_all"] = isolation * true_pt / pt
+    if kind.flip is not None:
+        columns |= _impact(particles, where, pt, eta, rng)
+    columns["genPartFlav"] = _origin(particles, truth, where)
     return _sorted(event, columns, kept, len(particles.counts))
 
 
-def _impact(particles: Particles, where: Ints) -> tuple[Floats, Floats]:
-    """Return transverse and longitudinal impact parameter in cm of straight tracks."""
+def _impact(particles: Particles, where: Ints, pt: Floats, eta: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+    """Return transverse and longitudinal impact parameter of straight tracks as measured, with their errors, in cm."""
     x, y, z = particles.vx[where], particles.vy[where], particles.vz[where]
     px, py, pz = particles.px[where], particles.py[where], particles.pz[where]
     pt_squared = np.maximum(px**2 + py**2, 1e-12)
-    d0 = (x * py - y * px) / np.sqrt(pt_squared)
-    z0 = z - (x * px + y * py) / pt_squared * pz
-    return d0 / 10.0, z0 / 10.0
+    true = {
+        "dxy": (x * py - y * px) / np.sqrt(pt_squared) / 10.0,
+        "dz": (z - (x * px + y * py) / pt_squared * pz) / 10.0,
+    }
+    errors = {"dxy": response.impact_resolution(pt, eta), "dz": response.z0_resolution(pt, eta) * np.cosh(eta)}
+    columns = {}
+    for name, error in errors.items():
+        columns[name] = true[name] + error * rng.standard_normal(len(where))
+        columns[f"{name}Err"] = error
+    return columns
 
 
 def _origin(particles: Particles, truth: Truth, where: Ints) -> Ints:
@@ -197,38 +201,18 @@ def _origin(particles: Particles, truth: Truth, where: Ints) -> Ints:
     return np.select(conditions, [1, 15, 5, 4], 3).astype(np.int32)
 
 
-def _photons(particles: Particles, candidate: Bools, around: Bools, rng: np.random.Generator, seen: Seen) -> Collection:
-    isolation, _ = _isolation(particles, candidate, around)
-    where = np.flatnonzero(candidate)
-    event, eta, phi = particles.event[where], particles.eta[where], particles.phi[where]
-    true_pt = particles.pt[where]
-    resolution = response.electron_resolution(true_pt, eta)
-    pt = true_pt * np.maximum(1.0 + resolution * rng.standard_normal(len(where)), 0.1)
-    seen.add(event, pt, phi, resolution * pt)
-    kept = rng.random(len(where)) < response.photon_efficiency(pt, eta)
-    columns: dict[str, Any] = {
-        "pt": pt,
-        "eta": eta,
-        "phi": phi,
-        "mass": np.zeros(len(where)),
-        "pfRelIso03_all": isolation * true_pt / pt,
-        "genPartFlav": np.ones(len(where), dtype=np.int32),
-    }
-    return _sorted(event, columns, kept, len(particles.counts))
-
-
 def _jets(
     hadrons: Particles, particles: Particles, truth: Truth, rng: np.random.Generator, seen: Seen
 ) -> dict[str, Collection]:
     """Cluster and smear jets, tag them, and find hadronic taus among them and in the record."""
     jets = cluster(hadrons, 0.4, response.JET_MINIMUM / 2)
-    event = np.repeat(np.arange(len(jets.counts)), jets.counts)
+    event = jets.event
     resolution = response.jet_resolution(jets.pt)
-    scale = np.maximum(1.0 + resolution * rng.standard_normal(len(event)), 0.1)
+    scale = _smeared(resolution, rng)
     pt, eta, phi = jets.pt * scale, jets.eta, jets.phi
     kept = pt > response.JET_MINIMUM
     seen.add(event[kept], pt[kept], phi[kept], (resolution * pt)[kept])
-    seen.remove_soft(event[kept], jets.px[kept], jets.py[kept])
+    seen.add_soft(event[kept], -jets.px[kept], -jets.py[kept])  # they are no part of the soft term
     kind = flavour(jets, particles, truth)
     efficiency = np.where(np.abs(eta) < 2.5, response.btag_efficiency(kind, pt), 0.0)
     drawn = rng.random(len(event))
@@ -245,69 +229,52 @@ def _jets(
         "hadronFlavour": kind.astype(np.int32),
         "nConstituents": jets.constituents.astype(np.int32),
     }
-    events = len(jets.counts)
     return {
-        "Jet": _sorted(event, columns, kept, events),
-        "Tau": _taus(particles, truth, (event[kept], {name: columns[name][kept] for name in columns}), rng),
+        "Jet": _sorted(event, columns, kept, len(jets.counts)),
+        "Tau": _taus(particles, truth, jets, kept, columns, rng),
     }
 
 
-def _taus(particles: Particles, truth: Truth, jets: tuple[Ints, Columns], rng: np.random.Generator) -> Collection:
-    """Return identified hadronic taus, and jets taken for one."""
-    taus = np.flatnonzero(truth.hadronic_tau)
+def _taus(
+    particles: Particles, truth: Truth, jets: Jets, kept: Bools, columns: Columns, rng: np.random.Generator
+) -> Collection:
+    """Return identified hadronic taus, and jets taken for one: of those kept, by their columns."""
     child = np.flatnonzero((truth.tau_index >= 0) & (np.abs(particles.pdg) == 16))
-    momentum = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
-    for values in momentum.values():
-        np.subtract.at(values, truth.tau_index[child], values[child])
-    px, py, pz, energy = (values[taus] for values in momentum.values())
+    taus = _moved(particles, child, truth.tau_index[child], -1.0).take(truth.hadronic_tau)
     charged = (truth.tau_index >= 0) & (particles.charge != 0)
-    tracks = np.bincount(truth.tau_index[charged], minlength=len(particles.pdg))[taus]
+    tracks = np.bincount(truth.tau_index[charged], minlength=len(particles.pdg))[truth.hadronic_tau]
+    true_pt = np.maximum(taus.pt, 1e-3)
+    pt_scale = _smeared(response.tau_resolution(true_pt), rng)
     prongs = np.where(tracks > 1, 3, 1)
-    true_pt = np.maximum(np.hypot(px, py), 1e-3)
-    eta, phi = np.arcsinh(pz / true_pt), np.arctan2(py, px)
-    scale = np.maximum(1.0 + response.tau_resolution(true_pt) * rng.standard_normal(len(taus)), 0.1)
-    mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0.0))
-    found = rng.random(len(taus)) < response.tau_efficiency(prongs, true_pt * scale, eta)
-    jet_event, jet = jets
-    prongs_of_jet = np.where(rng.random(len(jet_event)) < 0.5, 1, 3)
-    away = _far_from(jet_event, jet["eta"], jet["phi"], particles.event[taus], eta, phi, len(particles.counts))
+    found = rng.random(len(prongs)) < response.tau_efficiency(prongs, true_pt * pt_scale, taus.eta)
+    away = np.ones(len(kept), dtype=bool)
+    away[near_pairs(jets, taus, 0.4)[0]] = False
+    jet, number = {name: values[kept] for name, values in columns.items()}, np.count_nonzero(kept)
+    prongs_of_jet = np.where(rng.random(number) < 0.5, 1, 3)
     # each number of prongs has its own chance, so the sum of both is spread over the draw of prongs
     chance = 2.0 * np.where(prongs_of_jet == 1, response.TAU_FAKE_RATE[1], response.TAU_FAKE_RATE[3])
-    fake = away & (np.abs(jet["eta"]) < 2.5) & (rng.random(len(jet_event)) < chance)
-    sign = np.where(rng.random(len(jet_event)) < 0.5, -1.0, 1.0)
+    fake = away[kept] & (np.abs(jet["eta"]) < 2.5) & (rng.random(number) < chance)
+    sign = np.where(rng.random(number) < 0.5, -1.0, 1.0)
     both = {
-        "pt": (true_pt * scale, jet["pt"]),
-        "eta": (eta, jet["eta"]),
-        "phi": (phi, jet["phi"]),
-        "mass": (mass * scale, np.minimum(jet["mass"], 1.5)),
-        "charge": (particles.charge[taus], sign),
+        "pt": (true_pt * pt_scale, jet["pt"]),
+        "eta": (taus.eta, jet["eta"]),
+        "phi": (taus.phi, jet["phi"]),
+        "mass": (taus.mass * pt_scale, np.minimum(jet["mass"], 1.5)),
+        "charge": (taus.charge, sign),
         "prongs": (prongs, prongs_of_jet),
-        "genPartFlav": (np.full(len(taus), 5), np.zeros(len(jet_event))),
+        "genPartFlav": (np.full(len(prongs), 5), np.zeros(number)),
     }
-    columns = {name: np.concatenate(parts) for name, parts in both.items()}
-    for name in ("charge", "prongs", "genPartFlav"):
-        columns[name] = columns[name].astype(np.int32)
-    event = np.concatenate((particles.event[taus], jet_event))
-    return _sorted(event, columns, np.concatenate((found, fake)), len(particles.counts))
-
-
-def _far_from(event1: Ints, eta1: Floats, phi1: Floats, event2: Ints, eta2: Floats, phi2: Floats, events: int) -> Bools:
-    """Tell the first items that have none of the second within 0.4; both sorted by event."""
-    first, second = np.bincount(event1, minlength=events), np.bincount(event2, minlength=events)
-    left, right = pairs_within_events(first, second)
-    order1, order2 = np.argsort(event1, kind="stable"), np.argsort(event2, kind="stable")
-    left, right = order1[left], order2[right]
-    far = np.ones(len(event1), dtype=bool)
-    far[left[distance_within(eta1[left], phi1[left], eta2[right], phi2[right], 0.4)]] = False
-    return far
+    joined = {name: np.concatenate(parts) for name, parts in both.items()}
+    joined |= {name: joined[name].astype(np.int32) for name in ("charge", "prongs", "genPartFlav")}
+    event = np.concatenate((taus.event, jets.event[kept]))
+    return _sorted(event, joined, np.concatenate((found, fake)), len(jets.counts))
 
 
 def _fat_jets(hadrons: Particles, rng: np.random.Generator) -> Collection:
     """Cluster large jets, ungroomed as there is no pile-up; D2 is of the true constituents."""
     jets = cluster(hadrons, FAT_JET_RADIUS, FAT_JET_MINIMUM * 0.7)
-    event = np.repeat(np.arange(len(jets.counts)), jets.counts)
-    scale = np.maximum(1.0 + response.jet_resolution(jets.pt) * rng.standard_normal(len(event)), 0.1)
-    mass = jets.mass * np.maximum(1.0 + response.FAT_JET_MASS_RESOLUTION * rng.standard_normal(len(event)), 0.1)
+    scale = _smeared(response.jet_resolution(jets.pt), rng)
+    mass = jets.mass * _smeared(np.full(len(scale), response.FAT_JET_MASS_RESOLUTION), rng)
     second, third = energy_correlations(jets, hadrons)
     columns: dict[str, Any] = {
         "pt": jets.pt * scale,
@@ -317,18 +284,13 @@ def _fat_jets(hadrons: Particles, rng: np.random.Generator) -> Collection:
         "D2": third / np.maximum(second, 1e-9) ** 3,
         "nConstituents": jets.constituents.astype(np.int32),
     }
-    return _sorted(event, columns, columns["pt"] > FAT_JET_MINIMUM, len(jets.counts))
+    return _sorted(jets.event, columns, columns["pt"] > FAT_JET_MINIMUM, len(jets.counts))
 
 
 def _stable(particles: Particles, visible: Bools) -> Collection:
     """Return the true stable particles that leave a trace in the tracker's acceptance."""
     kept = particles.take(visible & (np.abs(particles.eta) < 2.5) & (particles.pt > 0.5))
-    squared = kept.energy**2 - kept.px**2 - kept.py**2 - kept.pz**2
-    columns = {
-        "pt": kept.pt,
-        "eta": kept.eta,
-        "phi": kept.phi,
-        "mass": np.sqrt(np.maximum(squared, 0.0)),
+    columns = kept.kinematics() | {
         "charge": np.sign(kept.charge).astype(np.int32),
         "pdgId": kept.pdg.astype(np.int32),
     }
@@ -340,20 +302,16 @@ def _decays(particles: Particles) -> Collection:
     code, has_mother = np.abs(particles.pdg), particles.mother >= 0
     heavy = np.isin(code, (6, 24))
     kept = heavy | (has_mother & heavy[particles.mother] & (code <= 16))
-    counts = _per_event(particles, kept)
+    chosen = particles.take(kept)
+    counts = chosen.counts
     place = np.cumsum(kept) - 1 - (np.cumsum(counts) - counts)[particles.event]
     mother = np.where(has_mother & kept[particles.mother], place[particles.mother], -1)
-    squared = particles.energy**2 - particles.px**2 - particles.py**2 - particles.pz**2
-    columns = {
-        "pt": particles.pt,
-        "eta": particles.eta,
-        "phi": particles.phi,
-        "mass": np.sqrt(np.maximum(squared, 0.0)),
-        "pdgId": particles.pdg.astype(np.int32),
-        "status": np.abs(particles.status).astype(np.int32),
-        "genPartIdxMother": mother.astype(np.int16),
+    columns = chosen.kinematics() | {
+        "pdgId": chosen.pdg.astype(np.int32),
+        "status": np.abs(chosen.status).astype(np.int32),
+        "genPartIdxMother": mother[kept].astype(np.int16),
     }
-    return Collection(counts, {name: values[kept] for name, values in columns.items()})
+    return Collection(counts, columns)
 
 
 def _generated(batch: Batch, hidden: Bools) -> dict[str, Collection]:
@@ -363,14 +321,7 @@ def _generated(batch: Batch, hidden: Bools) -> dict[str, Collection]:
     x = np.bincount(event, weights=particles.px[hidden], minlength=len(batch))
     y = np.bincount(event, weights=particles.py[hidden], minlength=len(batch))
     boson, has = np.maximum(batch.boson, 0), batch.boson >= 0
-    squared = particles.energy**2 - particles.px**2 - particles.py**2 - particles.pz**2
-    columns = {
-        "pt": particles.pt[boson],
-        "eta": particles.eta[boson],
-        "phi": particles.phi[boson],
-        "mass": np.sqrt(np.maximum(squared[boson], 0.0)),
-    }
-    columns = {name: np.where(has, values, 0.0) for name, values in columns.items()}
+    columns = {name: np.where(has, values[boson], 0.0) for name, values in particles.kinematics().items()}
     columns["pdgId"] = np.where(has, particles.pdg[boson], 0).astype(np.int32)
     return {
         "GenMET": Collection(None, {"pt": np.hypot(x, y), "phi": np.arctan2(y, x)}),
@@ -397,9 +348,9 @@ class Seen:
 
     def __init__(self, events: int) -> None:
         self.events = events
-        self.x, self.y, self.scalar = np.zeros(events), np.zeros(events), np.zeros(events)
-        self.soft_x, self.soft_y = np.zeros(events), np.zeros(events)
-        self.xx, self.xy, self.yy = np.zeros(events), np.zeros(events), np.zeros(events)
+        self.x, self.y, self.scalar = np.zeros((3, events))
+        self.soft_x, self.soft_y = np.zeros((2, events))
+        self.xx, self.xy, self.yy = np.zeros((3, events))
 
     def add(self, event: Ints, pt: Floats, phi: Floats, error: Floats) -> None:
         """Add measured objects, in GeV; `error` is along the object's direction, across it there is none."""
@@ -411,15 +362,10 @@ class Seen:
         self.xy += self._sum(event, error**2 * cosine * sine)
         self.yy += self._sum(event, (error * sine) ** 2)
 
-    def add_soft(self, particles: Particles) -> None:
-        """Add particles that are measured together, as the soft term."""
-        self.soft_x += self._sum(particles.event, particles.px)
-        self.soft_y += self._sum(particles.event, particles.py)
-
-    def remove_soft(self, event: Ints, px: Floats, py: Floats) -> None:
-        """Take what became a jet out of the soft term again."""
-        self.soft_x -= self._sum(event, px)
-        self.soft_y -= self._sum(event, py)
+    def add_soft(self, event: Ints, px: Floats, py: Floats) -> None:
+        """Add what is measured together, as the soft term, in GeV."""
+        self.soft_x += self._sum(event, px)
+        self.soft_y += self._sum(event, py)
 
     def _sum(self, event: Ints, values: Floats) -> Floats:
         total: Floats = np.bincount(event, weights=values, minlength=self.events).astype(np.float64)

@@ -2,59 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import awkward as ak
 import numpy as np
 
 from colonnade.samples.generator import captured, require_extra
-from colonnade.samples.particles import Bools, Floats, Ints, Particles, Truth, pairs_within_events
-
-
-@dataclass(frozen=True)
-class Jets:
-    """Jets as flat columns, hardest first in each event.
-
-    Attributes
-    ----------
-    counts
-        Jets of each event.
-    px, py, pz, energy
-        In GeV.
-    constituents
-        Constituents of each jet.
-    index
-        The constituents' places in the particles that were clustered, jet after jet.
-    """
-
-    counts: Ints
-    px: Floats
-    py: Floats
-    pz: Floats
-    energy: Floats
-    constituents: Ints
-    index: Ints
-
-    @property
-    def pt(self) -> Floats:
-        """Transverse momentum in GeV."""
-        return np.hypot(self.px, self.py)
-
-    @property
-    def phi(self) -> Floats:
-        """Azimuth in radians."""
-        return np.arctan2(self.py, self.px)
-
-    @property
-    def eta(self) -> Floats:
-        """Pseudorapidity."""
-        return np.arcsinh(self.pz / np.maximum(self.pt, 1e-9))
-
-    @property
-    def mass(self) -> Floats:
-        """Invariant mass in GeV, 0 where rounding makes it imaginary."""
-        squared = self.energy**2 - self.px**2 - self.py**2 - self.pz**2
-        return np.sqrt(np.maximum(squared, 0.0))
+from colonnade.samples.particles import Floats, Ints, Jets, Particles, Truth, near_pairs
 
 
 def cluster(particles: Particles, radius: float, minimum: float) -> Jets:
@@ -107,16 +59,7 @@ def flavour(jets: Jets, particles: Particles, truth: Truth, distance: float = 0.
     result = np.zeros(len(jets.px), dtype=np.int64)
     for code, heavy in ((4, truth.charm), (5, truth.bottom)):
         hadrons = particles.take(heavy & (particles.pt > 5.0))
-        jet, hadron = pairs_within_events(jets.counts, hadrons.counts)
-        near = distance_within(jets.eta[jet], jets.phi[jet], hadrons.eta[hadron], hadrons.phi[hadron], distance)
-        result[jet[near]] = code
-    return result
-
-
-def distance_within(eta1: Floats, phi1: Floats, eta2: Floats, phi2: Floats, distance: float) -> Bools:
-    """Tell the pairs that are less than a distance apart in (eta, phi)."""
-    delta_phi = np.remainder(phi1 - phi2 + np.pi, 2.0 * np.pi) - np.pi
-    result: Bools = (eta1 - eta2) ** 2 + delta_phi**2 < distance**2
+        result[near_pairs(jets, hadrons, distance)[0]] = code
     return result
 
 

@@ -1,4 +1,4 @@
-"""Generated particles as flat columns with a count for each event, and what each one truly is."""
+"""Generated particles and jets as flat columns with a count for each event, and what each particle truly is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,48 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
+class Momenta:
+    """What follows from the momenta (`px`, `py`, `pz`, `energy` in GeV) of objects; each event has `counts` of them."""
+
+    counts: Ints
+    px: Floats
+    py: Floats
+    pz: Floats
+    energy: Floats
+
+    @cached_property
+    def event(self) -> Ints:
+        """The index of each object's event."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    @cached_property
+    def pt(self) -> Floats:
+        """Transverse momentum in GeV."""
+        return np.hypot(self.px, self.py)
+
+    @cached_property
+    def phi(self) -> Floats:
+        """Azimuth in radians."""
+        return np.arctan2(self.py, self.px)
+
+    @cached_property
+    def eta(self) -> Floats:
+        """Pseudorapidity; +-20 or more along the beam."""
+        return np.arcsinh(self.pz / np.maximum(self.pt, 1e-9))
+
+    @cached_property
+    def mass(self) -> Floats:
+        """Invariant mass in GeV, 0 where rounding makes it imaginary."""
+        squared = self.energy**2 - self.px**2 - self.py**2 - self.pz**2
+        return np.sqrt(np.maximum(squared, 0.0))
+
+    def kinematics(self) -> dict[str, Floats]:
+        """Return the columns `pt`, `eta`, `phi` and `mass`."""
+        return {"pt": self.pt, "eta": self.eta, "phi": self.phi, "mass": self.mass}
+
+
 @dataclass(frozen=True)
-class Particles:
+class Particles(Momenta):
     """Every particle of a batch of events: one entry a particle, events one after the other.
 
     Attributes
@@ -51,26 +91,6 @@ class Particles:
     charge: Floats
     visible: Bools
 
-    @cached_property
-    def event(self) -> Ints:
-        """The index of each particle's event."""
-        return np.repeat(np.arange(len(self.counts)), self.counts)
-
-    @cached_property
-    def pt(self) -> Floats:
-        """Transverse momentum in GeV."""
-        return np.hypot(self.px, self.py)
-
-    @cached_property
-    def phi(self) -> Floats:
-        """Azimuth in radians."""
-        return np.arctan2(self.py, self.px)
-
-    @cached_property
-    def eta(self) -> Floats:
-        """Pseudorapidity; +-20 or more along the beam."""
-        return np.arcsinh(self.pz / np.maximum(self.pt, 1e-9))
-
     def take(self, mask: Bools) -> Particles:
         """Return the particles that a mask keeps; their mothers are no longer known."""
         kept = {
@@ -80,6 +100,31 @@ class Particles:
         }
         counts = np.bincount(self.event[mask], minlength=len(self.counts))
         return Particles(counts=counts, mother=np.full(counts.sum(), -1), **kept)
+
+
+@dataclass(frozen=True)
+class Jets(Momenta):
+    """Jets as flat columns, hardest first in each event.
+
+    Attributes
+    ----------
+    counts
+        Jets of each event.
+    px, py, pz, energy
+        In GeV.
+    constituents
+        Constituents of each jet.
+    index
+        The constituents' places in the particles that were clustered, jet after jet.
+    """
+
+    counts: Ints
+    px: Floats
+    py: Floats
+    pz: Floats
+    energy: Floats
+    constituents: Ints
+    index: Ints
 
 
 @dataclass(frozen=True)
@@ -127,6 +172,15 @@ def pairs_within_events(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     starts = np.cumsum(second) - second
     within = np.arange(len(left)) - np.repeat(np.cumsum(partners) - partners, partners)
     return left, within + starts[event[left]]
+
+
+def near_pairs(first: Momenta, second: Momenta, distance: float) -> tuple[Ints, Ints]:
+    """Return the pairs of `pairs_within_events` that are less than a distance apart in (eta, phi)."""
+    left, right = pairs_within_events(first.counts, second.counts)
+    delta_eta = first.eta[left] - second.eta[right]
+    delta_phi = np.remainder(first.phi[left] - second.phi[right] + np.pi, 2.0 * np.pi) - np.pi
+    near = delta_eta**2 + delta_phi**2 < distance**2
+    return left[near], right[near]
 
 
 def classify(particles: Particles) -> Truth:

@@ -31,18 +31,13 @@ def _by_eta(eta: Floats, edges: tuple[float, ...], values: tuple[float, ...]) ->
 
 
 def electron_efficiency(pt: Floats, eta: Floats) -> Floats:
-    """Return the reconstruction and identification efficiency of an electron; DELPHES."""
+    """Return the reconstruction and identification efficiency of an electron or photon; DELPHES."""
     return np.where(pt > 10.0, _by_eta(eta, (1.5, 2.5), (0.95, 0.85)), 0.0)
 
 
 def muon_efficiency(pt: Floats, eta: Floats) -> Floats:
     """Return the reconstruction and identification efficiency of a muon; DELPHES."""
     return np.where(pt > 10.0, _by_eta(eta, (1.5, 2.7), (0.95, 0.85)), 0.0)
-
-
-def photon_efficiency(pt: Floats, eta: Floats) -> Floats:
-    """Return the reconstruction and identification efficiency of a photon; DELPHES."""
-    return electron_efficiency(pt, eta)
 
 
 def tau_efficiency(prongs: Ints, pt: Floats, eta: Floats) -> Floats:
