@@ -115,11 +115,3 @@ def test_the_card_lists_features_in_order():
     assert card.missing
     assert (card.folds, card.kind) == (3, "Trees")
     assert Model(MET, SetNetwork(), (JETS,)).card("x", {}).jagged()[0].index == "jet_event"
-
-
-def test_what_is_read_does_not_depend_on_hyper_parameters():
-    model = Model(MET, SetNetwork(), (JETS,), regions=("SR",))
-    other = model.with_(network__hidden=(3,), weighting="mc", optimisation=Optimisation(batch=2), seed=5)
-    assert model != other
-    assert model.what_is_read() == other.what_is_read()
-    assert model.what_is_read() != model.with_(regions=()).what_is_read()

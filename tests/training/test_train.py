@@ -21,7 +21,7 @@ from colonnade.training.train import train_model, weigher
 from colonnade.training.trainer import SILENT
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
-from colonnade.training.export import network_scores, require_equal  # noqa: E402
+from colonnade.training.export import require_equal  # noqa: E402
 from colonnade.training.networks import (  # noqa: E402
     Epoch,
     _Events,
@@ -29,6 +29,7 @@ from colonnade.training.networks import (  # noqa: E402
     _Parameters,
     build_network,
     fit_network,
+    network_scores,
 )
 from colonnade.training.weights import fit_scale  # noqa: E402
 

@@ -340,15 +340,6 @@ class Model:
         """List every observable the model takes."""
         return self.event + tuple(feature for collection in self.collections for feature in collection.features)
 
-    def what_is_read(self) -> Model:
-        """Return a declaration that reads the same events and features; all else has its default."""
-        kept = ("event", "network", "collections", "parameters", "signals", "backgrounds", "regions", "learn_from",
-                "candidates")  # fmt: skip
-        plain = {name: getattr(self, name) for name in kept}
-        # a kind of network decides which inputs it takes, its size does not
-        plain["network"] = type(self.network)()
-        return Model(**plain)
-
     def columns(self) -> tuple[str, ...]:
         """List every observable that training needs."""
         names = [feature.name for feature in self.features()]

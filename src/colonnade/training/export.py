@@ -31,7 +31,6 @@ _TREE_OPSET = 15
 _OUTPUT = "score"
 # scores lie in 0..1; single precision leaves about 1e-7
 TOLERANCE = 1e-5
-_BATCH = 65536
 
 
 def network_graph(network: Any, card: Card) -> onnx.ModelProto:
@@ -172,8 +171,7 @@ def combine_folds(graphs: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     if len(graphs) == 1:
         return graphs[0]
     inputs = list(graphs[0].graph.input)
-    keep = {entry.name for entry in inputs}
-    branches = [_branch(model, place, keep) for place, model in enumerate(graphs)]
+    branches = [_branch(model, place) for place, model in enumerate(graphs)]
     chosen = branches[-1]
     for place in range(len(branches) - 2, -1, -1):
         chosen = _choose(place, branches[place], chosen)
@@ -191,14 +189,10 @@ def combine_folds(graphs: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     )
 
 
-def _branch(model: onnx.ModelProto, place: int, keep: set[str]) -> onnx.GraphProto:
+def _branch(model: onnx.ModelProto, place: int) -> onnx.GraphProto:
     """Make a fold's graph a branch: its own names, and the inputs those of the graph around it."""
-    prefixed = compose.add_prefix_graph(model.graph, f"fold{place}/", rename_inputs=False)
-    graph = onnx.GraphProto()
-    graph.CopyFrom(prefixed)
+    graph = compose.add_prefix_graph(model.graph, f"fold{place}/", rename_inputs=False)
     del graph.input[:]
-    used = {name for node in graph.node for name in node.input}
-    assert used & keep  # noqa: S101 - the inputs kept their names
     return graph
 
 
@@ -268,43 +262,14 @@ def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporters' warnings about their own internals and absent packages to themselves."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-def network_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
-    """Score events with torch, on the processor, in the form that training uses.
-
-    Parameters
-    ----------
-    network
-        A `Network`, in evaluation mode.
-    inputs
-        N events.
-    """
-    import torch
-
-    offsets = {name: np.concatenate([[0], np.cumsum(count)]) for name, count in inputs.counts.items()}
-    scores = np.empty(len(inputs), dtype=np.float32)
-    with torch.no_grad():
-        for low in range(0, len(inputs), _BATCH):
-            high = min(low + _BATCH, len(inputs))
-            parts = [torch.from_numpy(np.ascontiguousarray(inputs.event[low:high]))]
-            for name in network.names:
-                start, stop = offsets[name][[low, high]]
-                index = np.repeat(np.arange(high - low), inputs.counts[name][low:high])
-                parts += [torch.from_numpy(inputs.objects[name][start:stop]), torch.from_numpy(index)]
-            scores[low:high] = network.score(*parts).numpy()
-    return scores
+    finally:
+        logging.disable(before)
 
 
 def tree_scores(booster: Any, inputs: Inputs) -> NDArray[np.float32]:
@@ -318,6 +283,8 @@ def tree_scores(booster: Any, inputs: Inputs) -> NDArray[np.float32]:
 
 def model_scores(fitted: Any, inputs: Inputs) -> NDArray[np.float32]:
     """Score events with what was trained, a network or boosted trees."""
+    from colonnade.training.networks import network_scores
+
     return network_scores(fitted, inputs) if hasattr(fitted, "score") else tree_scores(fitted, inputs)
 
 

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from colonnade.inference import Card
+from colonnade.inference import Card, Inputs
 from colonnade.training.declaration import Dense, Model, OwnNetwork, SetNetwork
 from colonnade.training.sample import Sample, Split
 from colonnade.training.trainer import Fitted, Trainer, learn
 from colonnade.training.weights import Scale, fit_scale
 
+# events that are scored together
+_BATCH = 65536
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
@@ -185,29 +187,19 @@ class Epoch:
         return -self.validation
 
 
-class _Events:
+class _Inputs:
     """Events on a device, from which batches are gathered without padding."""
 
-    def __init__(self, sample: Sample, weights: NDArray[np.float64], device: str) -> None:
-        inputs = sample.inputs
-        self.names = [collection.name for collection in sample.card.jagged()]
+    def __init__(self, inputs: Inputs, names: Sequence[str], device: str) -> None:
         self.event = torch.from_numpy(np.ascontiguousarray(inputs.event)).to(device)
-        self.objects = [torch.from_numpy(inputs.objects[name]).to(device) for name in self.names]
-        counts = [inputs.counts[name] for name in self.names]
+        self.objects = [torch.from_numpy(inputs.objects[name]).to(device) for name in names]
+        counts = [inputs.counts[name] for name in names]
         self.counts = [torch.from_numpy(count).to(device) for count in counts]
         self.starts = [torch.from_numpy(np.cumsum(count) - count).to(device) for count in counts]
-        self.target = torch.from_numpy(sample.target.astype(np.float32)).to(device)
-        self.weight = torch.from_numpy(weights.astype(np.float32)).to(device)
-        self.background = torch.from_numpy(np.flatnonzero(~sample.target)).to(device)
 
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def set_background(self, columns: slice, values: NDArray[np.float32]) -> None:
-        """Give background events the parameters drawn for them."""
-        drawn = torch.from_numpy(values).to(self.event.device)
-        for place in range(columns.start, columns.stop):
-            self.event[self.background, place] = drawn[:, place - columns.start]
+    def batches(self) -> Any:
+        """Return the rows of large batches, in order."""
+        return torch.arange(len(self.event), device=self.event.device).split(_BATCH)
 
     def batch(self, rows: Any) -> tuple[Any, ...]:
         """Gather events and their objects: (event, objects, index, objects, index, ...)."""
@@ -219,6 +211,30 @@ class _Events:
             place = torch.arange(len(index), device=rows.device) + (starts[rows] - first)[index]
             parts += [objects[place], index]
         return tuple(parts)
+
+
+class _Events(_Inputs):
+    """Events to train on or to judge a network by."""
+
+    def __init__(self, sample: Sample, weights: NDArray[np.float64], device: str) -> None:
+        super().__init__(sample.inputs, [collection.name for collection in sample.card.jagged()], device)
+        self.target = torch.from_numpy(sample.target.astype(np.float32)).to(device)
+        self.weight = torch.from_numpy(weights.astype(np.float32)).to(device)
+        self.background = torch.from_numpy(np.flatnonzero(~sample.target)).to(device)
+
+    def set_background(self, columns: slice, values: NDArray[np.float32]) -> None:
+        """Give background events the parameters drawn for them."""
+        self.event[self.background, columns] = torch.from_numpy(values).to(self.event.device)
+
+
+def network_scores(network: Any, inputs: Inputs) -> NDArray[np.float32]:
+    """Score N events with torch, on the processor, by a `Network` in evaluation mode."""
+    events = _Inputs(inputs, network.names, "cpu")
+    with torch.no_grad():
+        scores: NDArray[np.float32] = torch.cat(
+            [network.score(*events.batch(rows)) for rows in events.batches()]
+        ).numpy()
+    return scores
 
 
 def fit_network(
@@ -331,23 +347,19 @@ def _groups(network: Any, l2: float) -> list[dict[str, Any]]:
 
 def _losses(network: Any, events: _Events, size: int, seed: int) -> Iterator[tuple[Any, int]]:
     """Yield the loss of each batch of an epoch, in an order drawn from a seed, and the batch's size."""
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events))).to(events.target.device)
-    for low in range(0, len(order), size):
-        rows = order[low : low + size]
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(events.target))).to(events.target.device)
+    for rows in order.split(size):
         logits = network(*events.batch(rows))
         yield _cross_entropy(logits, events.target[rows], events.weight[rows]) / len(rows), len(rows)
 
 
-def _loss(network: Any, events: _Events, size: int = 65536) -> float:
+def _loss(network: Any, events: _Events) -> float:
     network.eval()
     total = 0.0
     with torch.no_grad():
-        rows = torch.arange(len(events), device=events.target.device)
-        for low in range(0, len(events), size):
-            part = rows[low : low + size]
-            logits = network(*events.batch(part))
-            total += float(_cross_entropy(logits, events.target[part], events.weight[part]))
-    return total / max(len(events), 1)
+        for rows in events.batches():
+            total += float(_cross_entropy(network(*events.batch(rows)), events.target[rows], events.weight[rows]))
+    return total / max(len(events.target), 1)
 
 
 def _cross_entropy(logits: Any, target: Any, weight: Any) -> Any:

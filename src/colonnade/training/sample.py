@@ -44,12 +44,12 @@ class Sample:
         [N], bit i is set when the event is in `region_names[i]`.
     identity
         run, luminosityBlock, event, each [N].
+    learned, judged
+        [N], whether an event may be learned from, and whether models are judged on it.
     luminosity
         In fb^-1.
     digest
         Identity of the columns the events came from.
-    learned, judged
-        [N], whether an event may be learned from, and whether models are judged on it; None: all.
     """
 
     card: Card
@@ -61,35 +61,31 @@ class Sample:
     regions: NDArray[np.uint64]
     region_names: tuple[str, ...]
     identity: Mapping[str, NDArray[np.int64]]
+    learned: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
     luminosity: float
     digest: str = ""
-    learned: NDArray[np.bool_] | None = None
-    judged: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.weight)
 
     def take(self, rows: NDArray[np.int64]) -> Sample:
         """Return the events at these rows."""
+        columns = ("weight", "target", "process", "regions", "learned", "judged")
         return replace(
             self,
             inputs=self.inputs.take(rows),
-            weight=self.weight[rows],
-            target=self.target[rows],
-            process=self.process[rows],
-            regions=self.regions[rows],
             identity={name: column[rows] for name, column in self.identity.items()},
-            learned=None if self.learned is None else self.learned[rows],
-            judged=None if self.judged is None else self.judged[rows],
+            **{name: getattr(self, name)[rows] for name in columns},
         )
 
     def split(self, folds: int, fold: int) -> Split:
         """Divide the events for the network of one fold: see `split_events`, and what may be learned and judged."""
         split = split_events(self.identity, folds, fold)
         return Split(
-            split.train if self.learned is None else split.train[self.learned[split.train]],
-            split.validation if self.learned is None else split.validation[self.learned[split.validation]],
-            split.test if self.judged is None else split.test[self.judged[split.test]],
+            split.train[self.learned[split.train]],
+            split.validation[self.learned[split.validation]],
+            split.test[self.judged[split.test]],
         )
 
     def in_region(self, name: str) -> NDArray[np.bool_]:
@@ -164,20 +160,17 @@ def read_sample(folder: Path, model: Model, name: str) -> Sample:
     names = tuple(chosen)
     parts = [_one(folder, model, features, entry, process, bits) for entry, process in chosen.items()]
     rows = [len(part["weight"]) for part in parts]
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key != "inputs"}
     sample = Sample(
         card=features,
         inputs=Inputs.join([part["inputs"] for part in parts]),
-        weight=np.concatenate([part["weight"] for part in parts]),
-        target=np.concatenate([part["target"] for part in parts]),
         process=np.repeat(np.arange(len(names)), rows),
         processes=names,
-        regions=np.concatenate([part["regions"] for part in parts]),
         region_names=card.regions,
-        identity={key: np.concatenate([part[key] for part in parts]) for key in IDENTITY},
+        identity={key: joined.pop(key) for key in IDENTITY},
         luminosity=card.luminosity,
         digest=card.digest(),
-        learned=np.concatenate([part["learned"] for part in parts]) if model.learn_from else None,
-        judged=np.concatenate([part["judged"] for part in parts]) if model.learn_from else None,
+        **joined,
     )
     for what, there in (("signal", sample.target.any()), ("background", (~sample.target).any())):
         if not there:
@@ -205,11 +198,11 @@ def _processes(card: ColumnsCard, model: Model) -> dict[str, ProcessCard]:
 
 
 def _match_features(card: ColumnsCard, model: Model, folder: Path) -> None:
-    jagged = {} if model.candidates else {feature.name: False for feature in model.event}
-    jagged |= {feature.name: True for collection in model.collections for feature in collection.features}
-    units = {feature.name: feature.unit for feature in model.event}
-    units |= {feature.name: feature.unit for collection in model.collections for feature in collection.features}
-    for name in units:
+    objects = [feature for collection in model.collections for feature in collection.features]
+    jagged = dict.fromkeys([feature.name for feature in objects], True)
+    jagged |= {} if model.candidates else dict.fromkeys([feature.name for feature in model.event], False)
+    units = {feature.name: feature.unit for feature in model.features()}
+    for name, declared in units.items():
         if name not in card.observables:
             hint = nearest(name, card.observables)
             msg = f"The columns in {folder} have no '{name}'{hint}; write them again."
@@ -219,8 +212,8 @@ def _match_features(card: ColumnsCard, model: Model, folder: Path) -> None:
             msg = f"The model takes {words[0]} of '{name}' an event, but the columns hold {words[1]}."
             raise ConfigError(msg)
         unit = card.units.get(name)
-        if unit is not None and unit != units[name]:
-            msg = f"The model declares '{name}' in '{units[name]}', but the processor gives it in '{unit}'."
+        if unit is not None and unit != declared:
+            msg = f"The model declares '{name}' in '{declared}', but the processor gives it in '{unit}'."
             raise ConfigError(msg)
 
 
@@ -258,7 +251,7 @@ def _one(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / process.file
+    path, is_signal = folder / process.file, process.kind == "signal"
     wanted = model.columns()
     try:
         there = set(pq.read_schema(path).names)
@@ -271,8 +264,9 @@ def _one(
         msg = f"The training columns {path} can't be read: {str(error).splitlines()[0]}."
         raise InputError(msg) from error
     regions: NDArray[np.uint64] = np.asarray(table["regions"], dtype=np.uint64)
-    judged = np.ones(len(regions), dtype=bool) if bits is None else (regions & bits) != 0
-    learned = np.ones(len(regions), dtype=bool) if model.learn_from else judged
+    anywhere = np.ones(len(regions), dtype=bool)
+    judged = anywhere if bits is None else (regions & bits) != 0
+    learned = anywhere.copy() if model.learn_from else judged
     for observable, least, greatest in model.learn_from:
         column = np.asarray(table[observable])
         learned &= column >= (-np.inf if least is None else least)
@@ -284,10 +278,9 @@ def _one(
         "regions": regions[keep],
         "learned": learned[keep],
         "judged": judged[keep],
-        "target": np.full(np.count_nonzero(keep), process.kind == "signal"),
+        "target": np.full(np.count_nonzero(keep), is_signal),
         **{each: np.asarray(table[each], dtype=np.int64)[keep] for each in IDENTITY},
     }
-    is_signal = process.kind == "signal"
     values = {p.name: _value(process, name, p.name) if is_signal else np.nan for p in model.parameters}
     try:
         if model.candidates:

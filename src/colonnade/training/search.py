@@ -12,23 +12,29 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from colonnade.config import read_json
-from colonnade.errors import FitError
+from colonnade.errors import FitError, InputError
 from colonnade.inference import Inputs
 from colonnade.output import write_json
-from colonnade.training.declaration import Model, Search, Trees
+from colonnade.processes import processes_of, undisturbed
+from colonnade.training.declaration import Model, Search
 from colonnade.training.evaluation import Significance, accuracy, best, points_of
+from colonnade.training.export import model_scores
 from colonnade.training.results import SearchResult, Trial, TrialPoint
-from colonnade.training.sample import TEST_PART, Sample, read_sample
+from colonnade.training.sample import TEST_PART, read_sample
 from colonnade.training.train import fit_part
 
 
@@ -72,10 +78,9 @@ def run_search(
     significance: Significance,
     background_error: float = 0.2,
     workers: int | None = None,
-    scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
-    """Run a search on a Dask cluster and write `folder/search.json`.
+    """Run a search and write `folder/search.json`.
 
     Parameters
     ----------
@@ -90,11 +95,14 @@ def run_search(
     significance, background_error
         See `training.evaluation`.
     workers
-        Processes of the cluster made for this; 0: no cluster, one trial after the other in this process.
-    scheduler
-        Address of a running cluster to use instead.
+        Processes that train, by default one for each core; 1: this one.
     progress
         Called with the numbers of trials done and of all.
+
+    Raises
+    ------
+    InputError
+        If a process dies.
     """
     trials = candidates_of(search, model)
     digest = read_sample(columns, model, name).digest
@@ -102,7 +110,9 @@ def run_search(
     waiting = [(trial, path) for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
     done = len(trials) - len(waiting)
     job = functools.partial(_run_trial, name, columns, significance, background_error)
-    for (candidate, path), trial in _results(job, waiting, workers, scheduler):
+    count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
+    for place, trial in _results(job, [candidate.model for candidate, _ in waiting], count):
+        candidate, path = waiting[place]
         write_json(path, replace(trial, changes=_plain(candidate.changes)).to_json())
         done += 1
         if progress is not None:
@@ -119,44 +129,34 @@ def run_search(
     return result
 
 
-def _results(job: Any, waiting: list[tuple[Candidate, Path]], workers: int | None, scheduler: str | None) -> Any:
-    """Give each trial with its result, as they come."""
-    if not waiting:
+def _results(job: Callable[[Model], Trial], models: Sequence[Model], workers: int) -> Iterator[tuple[int, Trial]]:
+    """Give the trial of each model with its place, as they come."""
+    if workers <= 1:
+        yield from enumerate(map(job, models))
         return
-    if workers == 0:
-        for item in waiting:
-            yield item, job(item[0].model)
-        return
-    from distributed import Client, LocalCluster, as_completed
-
-    with ExitStack() as opened:
-        cluster = scheduler
-        if cluster is None:
-            count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
-            own = LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
-            cluster = opened.enter_context(own)
-        client = opened.enter_context(Client(cluster))
-        futures = {client.submit(job, each.model, pure=False): (each, path) for each, path in waiting}
-        for future, trial in as_completed(futures, with_results=True):
-            yield futures[future], trial
+    with processes_of(workers) as pool:
+        with undisturbed():
+            # by value, as a model file may declare a network of its own
+            futures = {pool.submit(_call, cloudpickle.dumps((job, each))): place for place, each in enumerate(models)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            msg = "A process of the search died, perhaps for want of memory; try fewer --workers."
+            raise InputError(msg) from error
 
 
-@functools.lru_cache(maxsize=1)
-def _sample(columns: Path, model: Model, name: str) -> Sample:
-    """Read a sample once a process; trials that differ in hyper-parameters alone share it."""
-    return read_sample(columns, model, name)
+def _call(work: bytes) -> Trial:
+    job, model = pickle.loads(work)  # noqa: S301 - from the process that started this one
+    trial: Trial = job(model)
+    return trial
 
 
 def _run_trial(name: str, columns: Path, significance: Significance, background_error: float, model: Model) -> Trial:
     """Train and judge one trial, on one thread; one that diverges is a result too, without numbers."""
-    from colonnade.training.export import model_scores
-
-    sample = _sample(columns, model.what_is_read(), name)
+    sample = read_sample(columns, model, name)
     split = sample.split(model.folds, 0)
-    if not isinstance(model.network, Trees):
-        import torch
-
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         fitted, rounds = fit_part(model, sample, 0, 1000 * model.seed)
     except FitError as error:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from colonnade.inference import Classifier, Inputs, TrainingCard, fold_of
 from colonnade.output import write_json
+from colonnade.training import export
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.evaluation import (
     Point,
@@ -27,9 +28,11 @@ from colonnade.training.evaluation import (
     points_of,
     roc,
 )
+from colonnade.training.networks import Members, fit_network
 from colonnade.training.results import EVALUATION_SUFFIX, Evaluation, RocCurve, SignalEvaluation
 from colonnade.training.sample import TEST_PART, Sample
 from colonnade.training.trainer import SILENT, TrainingProgress
+from colonnade.training.trees import fit_trees
 from colonnade.training.weights import apply_policy, compare_policies, effective_number, training_weights
 from colonnade.versions import installed
 
@@ -107,8 +110,6 @@ def train_model(
     FitError
         If a training diverges, or the exported graph does not score as the trained model.
     """
-    from colonnade.training import export
-
     to_graph = export.tree_graph if isinstance(model.network, Trees) else export.network_graph
     fits: list[Any] = []
     graphs: list[Any] = []
@@ -152,11 +153,7 @@ def fit_fold(
             fits.append(fit_part(model, sample, fold, seed, told=progress.round, **options)[0])
         finally:
             progress.end()
-    if len(fits) == 1:
-        return fits[0]
-    from colonnade.training.networks import Members
-
-    return Members(fits).eval()
+    return fits[0] if len(fits) == 1 else Members(fits).eval()
 
 
 def fit_part(
@@ -196,13 +193,9 @@ def fit_part(
     split = sample.split(model.folds, fold)
     common: dict[str, Any] = {"seed": seed, "device": device, "key": key}
     if isinstance(model.network, Trees):
-        from colonnade.training.trees import fit_trees
-
         common["checkpoint"] = None if checkpoint is None else checkpoint.with_suffix(".json")
         trees = fit_trees(model, sample, split, weigher(model), threads=threads, progress=told, **common)
         return trees, trees.num_boosted_rounds()
-    from colonnade.training.networks import fit_network
-
     common["progress"] = lambda epoch: told(epoch.number, epoch.loss, epoch.validation)
     if checkpoint is not None:
         common |= {"checkpoint": checkpoint.with_suffix(".pt"), "folder": checkpoint.parent.parent}
@@ -213,14 +206,12 @@ def fit_part(
 def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
     """Give the events that are scored by a network that never saw them, and what makes up for the others."""
     if model.folds > 1:
-        return np.arange(len(sample)) if sample.judged is None else np.flatnonzero(sample.judged), 1.0
+        return np.flatnonzero(sample.judged), 1.0
     return sample.split(1, 0).test, float(TEST_PART)
 
 
 def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> float:
     """Compare onnxruntime with what was trained on held-out events, and return the largest difference of scores."""
-    from colonnade.training import export
-
     worst = 0.0
     for fold, fitted in enumerate(fits):
         rows = sample.split(model.folds, fold).test[:20_000]

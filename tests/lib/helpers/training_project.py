@@ -167,6 +167,8 @@ def make_sample(model: Model, count: int = 2000, seed: int = 0) -> Sample:
             "luminosityBlock": np.ones(count, dtype=np.int64),
             "event": np.arange(count),
         },
+        learned=np.ones(count, dtype=bool),
+        judged=np.ones(count, dtype=bool),
         luminosity=10.0,
         digest="made",
     )

@@ -208,6 +208,8 @@ def sample():
         regions=np.ones(count, dtype=np.uint64),
         region_names=("all",),
         identity={name: np.arange(count) for name in ("run", "luminosityBlock", "event")},
+        learned=np.ones(count, dtype=bool),
+        judged=np.ones(count, dtype=bool),
         luminosity=1.0,
         digest="made",
     )
