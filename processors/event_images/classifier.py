@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import awkward as ak
@@ -53,12 +52,9 @@ class ImageScorer(Classifier):
         settings_of(self.card)
         return {"image": None}
 
-    def feed(
-        self, inputs: Inputs, ends: Mapping[str, NDArray[np.int64]], rows: slice | NDArray[np.int64]
-    ) -> dict[str, Any]:
+    def feed(self, inputs: Inputs) -> dict[str, Any]:
         """Return the images [n, rows, columns, 10] of some events."""
-        chosen = inputs.take(np.arange(len(inputs))[rows])
-        return {"image": dense_images(settings_of(self.card), sparse_images(self.card, chosen))}
+        return {"image": dense_images(settings_of(self.card), sparse_images(self.card, inputs))}
 
 
 def settings_of(card: Card) -> ImageSettings:

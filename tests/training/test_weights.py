@@ -14,7 +14,8 @@ from colonnade.training.weights import apply_policy, compare_policies, effective
 
 def balanced(weighting, weights, target, points=None):
     points = np.zeros(len(weights), dtype=np.int64) if points is None else points
-    return training_weights(weighting, np.asarray(weights, dtype=np.float64), np.asarray(target), points)
+    regions = np.zeros(len(weights), dtype=np.uint64)
+    return training_weights(weighting, np.asarray(weights, dtype=np.float64), np.asarray(target), points, regions)
 
 
 def test_the_ratios_are_those_of_table_5_2():

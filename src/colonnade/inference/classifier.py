@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from colonnade.config import parse_settings
 from colonnade.errors import ConfigError, InputError
 from colonnade.inference.card import CARD_KEY, Card, fold_of
-from colonnade.inference.inputs import Inputs, per_candidate, ranges, stack_inputs
+from colonnade.inference.inputs import Inputs, per_candidate, stack_inputs
 from colonnade.inference.onnx_file import OnnxFile, OnnxModel, read_onnx
 
 
@@ -128,13 +128,12 @@ class Classifier(OnnxModel):
         shape = (len(inputs),) if len(self.card.outputs) == 1 else (len(inputs), len(self.card.outputs))
         scores = np.empty(shape, dtype=np.float32)
         session, several = self._session(), self.card.folds > 1 and folds is not None
-        ends = {name: np.cumsum(count) for name, count in inputs.counts.items()}
         for fold in range(self.card.folds if several else 1):
-            rows = np.flatnonzero(folds == fold) if several else None
-            for low in range(0, len(inputs) if rows is None else len(rows), self.batch):
+            rows = np.flatnonzero(folds == fold) if several else np.arange(len(inputs))
+            for low in range(0, len(rows), self.batch):
                 # a batch is gathered when its turn comes, so that the graph finds it in cache
-                here = slice(low, min(low + self.batch, len(inputs))) if rows is None else rows[low : low + self.batch]
-                feed = self.feed(inputs, ends, here)
+                here = rows[low : low + self.batch]
+                feed = self.feed(inputs.take(here))
                 if several:
                     feed["fold"] = np.array(fold, dtype=np.int64)
                 scores[here] = session.run(None, feed)[0]
@@ -150,23 +149,12 @@ class Classifier(OnnxModel):
             inputs["fold"] = None
         return inputs
 
-    def feed(
-        self, inputs: Inputs, ends: Mapping[str, NDArray[np.int64]], rows: slice | NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """Return the graph's inputs for some events; `ends` is where each event's objects end."""
-        feed: dict[str, Any] = {"event": inputs.event[rows]}
-        size = len(feed["event"])
+    def feed(self, inputs: Inputs) -> dict[str, Any]:
+        """Return what the graph is given for some events."""
+        feed: dict[str, Any] = {"event": inputs.event}
         for collection in self.card.jagged():
-            name = collection.name
-            counts, last = inputs.counts[name][rows], ends[name][rows]
-            if not size:
-                chosen: slice | NDArray[np.int64] = slice(0, 0)
-            elif isinstance(rows, slice):
-                chosen = slice(int(last[0] - counts[0]), int(last[-1]))
-            else:
-                chosen = ranges(last - counts, counts)
-            feed[name] = inputs.objects[name][chosen]
-            feed[collection.index] = np.repeat(np.arange(size), counts)
+            feed[collection.name] = inputs.objects[collection.name]
+            feed[collection.index] = np.repeat(np.arange(len(inputs)), inputs.counts[collection.name])
         return feed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import awkward as ak
@@ -38,14 +39,15 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.event)
 
+    @cached_property
+    def starts(self) -> dict[str, NDArray[np.int64]]:
+        """By collection, [N]: where the objects of each event begin."""
+        return {name: np.cumsum(count) - count for name, count in self.counts.items()}
+
     def take(self, rows: NDArray[np.int64]) -> Inputs:
         """Return the events at these rows, in this order, with their objects."""
-        objects, counts = {}, {}
-        for name, values in self.objects.items():
-            count = self.counts[name]
-            starts = np.cumsum(count) - count
-            counts[name] = count[rows]
-            objects[name] = values[ranges(starts[rows], counts[name])]
+        counts = {name: count[rows] for name, count in self.counts.items()}
+        objects = {name: values[ranges(self.starts[name][rows], counts[name])] for name, values in self.objects.items()}
         return Inputs(self.event[rows], objects, counts)
 
     @staticmethod

@@ -97,11 +97,12 @@ class ScorerSettings(Settings):
 
 @dataclass(frozen=True)
 class _Rows:
-    """The inputs of some rows: arrays [R, ...], or objects with their number in each row, and candidates an event."""
+    """The inputs of R rows: arrays [R, ...], or objects and their numbers [R]; and the candidates of each event."""
 
     count: int
     fixed: Mapping[str, NDArray[Any]]
-    objects: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
+    objects: Mapping[str, NDArray[Any]]
+    counts: Mapping[str, NDArray[np.int64]]
     candidates: NDArray[np.int64] | None
 
 
@@ -211,7 +212,8 @@ class OnnxScorer(OnnxModel):
         rows = {name: columns[name] for name, each in graph.items() if len(each.shape) < _OBJECTS_RANK}
         candidates = entry_counts(str(self.path), ", ".join(rows), itertools.chain(*rows.values()))
         fixed: dict[str, NDArray[Any]] = {}
-        objects: dict[str, tuple[NDArray[Any], NDArray[np.int64]]] = {}
+        objects: dict[str, NDArray[Any]] = {}
+        numbers: dict[str, NDArray[np.int64]] = {}
         for name, each in graph.items():
             declared, dtype = self.settings.input(name), _TYPES[each.type]
             if name in rows:
@@ -229,10 +231,9 @@ class OnnxScorer(OnnxModel):
                 padded = first_objects(matrix, counts, places, declared.fill)
                 fixed[name] = padded.swapaxes(1, 2) if declared.features_first else padded
             else:
-                objects[name] = matrix, counts
-        lengths = {name: len(values) for name, values in fixed.items()}
-        lengths |= {name: len(counts) for name, (_, counts) in objects.items()}
-        return _Rows(same_length(f"The inputs of {self.path}", lengths), fixed, objects, candidates)
+                objects[name], numbers[name] = matrix, counts
+        lengths = {name: len(values) for name, values in (fixed | numbers).items()}
+        return _Rows(same_length(f"The inputs of {self.path}", lengths), fixed, objects, numbers, candidates)
 
     def _matrix(self, name: str, columns: Sequence[Any], counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Stack features as [R, F]: list entries one below the other, values of the event repeated for each."""
@@ -259,7 +260,8 @@ class OnnxScorer(OnnxModel):
 
     def _feed(self, rows: _Rows, here: NDArray[np.int64]) -> dict[str, Any]:
         feed: dict[str, Any] = {name: values[here] for name, values in rows.fixed.items()}
-        for name, (values, counts) in rows.objects.items():
+        for name, values in rows.objects.items():
+            counts = rows.counts[name]
             chosen = values[ranges((np.cumsum(counts) - counts)[here], counts[here])]
             shaped = chosen.reshape(len(here), -1 if len(here) else 0, values.shape[1])
             feed[name] = shaped.swapaxes(1, 2) if self.settings.input(name).features_first else shaped
@@ -267,12 +269,11 @@ class OnnxScorer(OnnxModel):
 
     def _take(self, tensor: str, column: int | None, values: Any, count: int) -> NDArray[Any]:
         shape = np.shape(values)
-        wanted = "[N] or [N, 1]" if column is None else f"[N, {column + 1} or more]"
         if column is None and shape in ((count,), (count, 1)):
             return np.asarray(values).reshape(count)
         if column is not None and len(shape) == 2 and shape[0] == count and shape[1] > column:
             return np.asarray(values)[:, column]
-        msg = f"The output {tensor} of {self.path} has the shape {list(shape)} for {count} rows, not {wanted}."
+        msg = f"The output {tensor} of {self.path} has the shape {list(shape)} for {count} rows, not {_wanted(column)}."
         raise ConfigError(msg)
 
     def _check_inputs(self) -> None:
@@ -328,9 +329,8 @@ class OnnxScorer(OnnxModel):
                 raise ConfigError(msg + "export the model without maps (ZipMap).")
             width = each.shape[1] if len(each.shape) == 2 else 1
             if isinstance(width, int) and (width != 1 if column is None else column >= width):
-                wanted_shape = "[N] or [N, 1]" if column is None else f"[N, {column + 1} or more]"
                 msg = f"The output {name} of {self.path} has the shape {_shape(each.shape)}, but {wanted!r} needs "
-                raise ConfigError(msg + f"{wanted_shape}; name a column as {name}:0.")
+                raise ConfigError(msg + f"{_wanted(column)}; name a column as {name}:0.")
             chosen[ending] = name, column
         return chosen
 
@@ -346,24 +346,20 @@ def _sizes(each: Any, declared: OnnxInput) -> tuple[Any, Any]:
 def _join(parts: Sequence[_Rows]) -> _Rows:
     if len(parts) == 1:
         return parts[0]
-    return _Rows(
-        sum(part.count for part in parts),
-        {name: np.concatenate([part.fixed[name] for part in parts]) for name in parts[0].fixed},
-        {
-            name: tuple(np.concatenate([part.objects[name][place] for part in parts]) for place in (0, 1))  # type: ignore[misc]
-            for name in parts[0].objects
-        },
-        None,
-    )
+    joined: list[dict[str, Any]] = [
+        {name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in getattr(parts[0], kind)}
+        for kind in ("fixed", "objects", "counts")
+    ]
+    return _Rows(sum(part.count for part in parts), *joined, candidates=None)
 
 
 def _groups(rows: _Rows) -> list[NDArray[np.int64]]:
     """Group rows that have the same number of objects in each input."""
     if not rows.count:
         return []
-    if not rows.objects:
+    if not rows.counts:
         return [np.arange(rows.count)]
-    counts = np.stack([counts for _, counts in rows.objects.values()], axis=1)
+    counts = np.stack(list(rows.counts.values()), axis=1)
     _, inverse = np.unique(counts, axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     return np.split(order, np.flatnonzero(np.diff(inverse.ravel()[order])) + 1)
@@ -371,3 +367,7 @@ def _groups(rows: _Rows) -> list[NDArray[np.int64]]:
 
 def _shape(shape: Sequence[Any]) -> str:
     return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
+
+
+def _wanted(column: int | None) -> str:
+    return "[N] or [N, 1]" if column is None else f"[N, {column + 1} or more]"

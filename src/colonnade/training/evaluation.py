@@ -75,35 +75,22 @@ def points_of(sample: Sample, score: Score, rows: NDArray[np.int64] | None = Non
         By which weights are multiplied, to make up for events left out.
     """
     chosen = np.arange(len(sample)) if rows is None else rows
-    target, process = sample.target[chosen], sample.process[chosen]
-    background = chosen[~target]
-    columns = sample.card.parameter_columns()
+    background = chosen[~sample.target[chosen]]
     known: dict[tuple[float, ...], Floats] = {}
     points = []
     for name, parameters in sample.points().items():
-        own = chosen[target & (process == sample.processes.index(name))]
+        signal = chosen[sample.target[chosen] & (sample.process[chosen] == sample.processes.index(name))]
         if parameters not in known:
-            known[parameters] = _scores(sample, score, background, columns, parameters)
-        signal = _scores(sample, score, own, columns, parameters)
-        both = np.concatenate([background, own])
-        points.append(
-            Point(
-                signal=name,
-                parameters=parameters,
-                rows=both,
-                score=np.concatenate([known[parameters], signal]),
-                weight=sample.weight[both] * scale,
-                target=sample.target[both],
-            )
-        )
+            known[parameters] = _scores(sample, score, background, parameters)
+        both = np.concatenate([background, signal])
+        scores = np.concatenate([known[parameters], _scores(sample, score, signal, parameters)])
+        points.append(Point(name, parameters, both, scores, sample.weight[both] * scale, sample.target[both]))
     return points
 
 
-def _scores(
-    sample: Sample, score: Score, rows: NDArray[np.int64], columns: slice, parameters: tuple[float, ...]
-) -> Floats:
+def _scores(sample: Sample, score: Score, rows: NDArray[np.int64], parameters: tuple[float, ...]) -> Floats:
     inputs = sample.inputs.take(rows)
-    inputs.event[:, columns] = parameters  # take copies
+    inputs.event[:, sample.card.parameter_columns()] = parameters  # take copies
     return np.asarray(score(inputs, rows), dtype=np.float64)
 
 
@@ -192,11 +179,8 @@ def _above(score: Floats, weight: Floats, cuts: Floats) -> tuple[Floats, Floats]
     """Sum weights and their squares of the events with score > cut, [cuts] each."""
     order = np.argsort(score)
     first = np.searchsorted(score[order], cuts, side="right")
-    sums = []
-    for values in (weight[order], np.square(weight[order])):
-        tail = np.concatenate([np.cumsum(values[::-1])[::-1], [0.0]])
-        sums.append(tail[first])
-    return sums[0], sums[1]
+    tails = [np.append(np.cumsum(values[order][::-1])[::-1], 0.0) for values in (weight, np.square(weight))]
+    return tails[0][first], tails[1][first]
 
 
 def best(scan: Sequence[CutYield]) -> CutYield:
@@ -266,20 +250,14 @@ def importance(
         values[:, column] = kept
         return reference - area
 
-    table = {feature.name: loss(inputs.event, place) for place, feature in enumerate(sample.card.event)}
-    table |= {
-        parameter.name: loss(inputs.event, columns.start + place)
-        for place, parameter in enumerate(sample.card.parameters)
-    }
-    start = columns.stop
+    alone = [*sample.card.event, *sample.card.parameters]
+    table = {feature.name: loss(inputs.event, place) for place, feature in enumerate(alone)}
+    start = len(alone)
     for collection in sample.card.collections:
-        if collection.leading is None:
-            for place, feature in enumerate(collection.features):
-                table[feature.name] = loss(inputs.objects[collection.name], place)
-        else:
-            for number in range(collection.leading):
-                for place, feature in enumerate(collection.features):
-                    column = start + number * len(collection.features) + place
-                    table[f"{feature.name}_{number + 1}"] = loss(inputs.event, column)
-            start += collection.leading * len(collection.features)
+        names = [feature.name for feature in collection.features]
+        values, first = inputs.objects.get(collection.name, inputs.event), 0
+        if collection.leading is not None:
+            names = [f"{name}_{number + 1}" for number in range(collection.leading) for name in names]
+            first, start = start, start + len(names)
+        table |= {name: loss(values, place) for place, name in enumerate(names, first)}
     return dict(sorted(table.items(), key=lambda entry: -entry[1]))

@@ -96,7 +96,7 @@ def training_weights(
     weights: Floats,
     target: NDArray[np.bool_],
     points: NDArray[np.int64],
-    regions: NDArray[np.uint64] | None = None,
+    regions: NDArray[np.uint64],
 ) -> Floats:
     """Weight training events by a named weighting.
 
@@ -111,7 +111,7 @@ def training_weights(
     points
         [N], which signal point an event belongs to; not read for background.
     regions
-        [N], which regions an event is in, for `equal_cells`; None: all in the same.
+        [N], which regions an event is in, for `equal_cells`.
 
     Returns
     -------
@@ -124,30 +124,26 @@ def training_weights(
         If signal or background has no events, or their weights add up to nothing.
     """
     check_name("weighting", weighting, WEIGHTINGS)
+    unit = weighting in ("none", "background_ratio")
     for name, chosen in (("signal", target), ("background", ~target)):
         if not chosen.any():
             msg = f"There are no {name} events to train on; check the model's processes and regions."
             raise EventError(msg)
-        if weighting not in ("none", "background_ratio") and weights[chosen].sum() <= 0:
-            total = weights[chosen].sum()
+        total = weights[chosen].sum()
+        if not unit and total <= 0:
             msg = f"The weights of the {name} training events add up to {total:g}, not to more than 0."
             raise EventError(msg)
     raw = float(target.sum()) / float((~target).sum())
-    if weighting in ("none", "background_ratio"):
-        result = np.ones(len(weights))
-        if weighting == "background_ratio":
-            result[~target] = raw
-    else:
-        result = weights.copy()
-        physical = float(weights[target].sum()) / float(weights[~target].sum())
-        if weighting.startswith("signal_up"):
-            result[target] /= raw if weighting.endswith("raw") else physical
-        elif weighting.startswith("background_down"):
-            result[~target] *= raw if weighting.endswith("raw") else physical
-        elif weighting == "equal_points":
-            result = _equal_points(weights, target, points)
-        elif weighting == "equal_cells":
-            result = _equal_cells(weights, target, points, np.zeros(len(weights)) if regions is None else regions)
+    result = np.ones(len(weights)) if unit else weights.copy()
+    ratio = raw if unit or weighting.endswith("raw") else float(weights[target].sum()) / float(weights[~target].sum())
+    if weighting.startswith("signal_up"):
+        result[target] /= ratio
+    elif weighting.startswith("background"):
+        result[~target] *= ratio
+    elif weighting == "equal_points":
+        result = _equal_points(weights, target, points)
+    elif weighting == "equal_cells":
+        result = _equal_cells(weights, target, points, regions)
     return np.asarray(result / result.mean())
 
 
@@ -243,21 +239,19 @@ def fit_scale(name: str, values: NDArray[np.float32]) -> Scale:
     check_name("normalisation", name, NORMALISATIONS)
     features = values.shape[1]
     shift, width, knee = np.zeros(features), np.ones(features), np.ones(features)
-    if name in ("minmax", "zscore", "asinh") and len(values):
-        for place in range(features):
-            column = values[:, place].astype(np.float64)
-            column = column[np.isfinite(column)]
-            if not len(column):
-                continue
-            if name == "minmax":
-                shift[place], width[place] = column.min(), column.max() - column.min()
-                continue
-            if name == "asinh":
-                # where most values are 0 the median says nothing of the others
-                knee[place] = np.median(np.abs(column)) or 1.0
-                column = np.arcsinh(column / knee[place])
-            shift[place], width[place] = column.mean(), column.std()
+    for place in range(features) if name in ("minmax", "zscore", "asinh") else ():
+        column = values[:, place].astype(np.float64)
+        column = column[np.isfinite(column)]
+        if not len(column):
+            continue
+        if name == "minmax":
+            shift[place], width[place] = column.min(), column.max() - column.min()
+            continue
+        if name == "asinh":
+            # where most values are 0 the median says nothing of the others
+            knee[place] = np.median(np.abs(column)) or 1.0
+            column = np.arcsinh(column / knee[place])
+        shift[place], width[place] = column.mean(), column.std()
     width[width == 0] = 1.0
-    return Scale(
-        shift.astype(np.float32), width.astype(np.float32), knee.astype(np.float32) if name == "asinh" else None
-    )
+    shift, width, knee = (each.astype(np.float32) for each in (shift, width, knee))
+    return Scale(shift, width, knee if name == "asinh" else None)
