@@ -88,12 +88,7 @@ def train(
 
 
 def _search(
-    console: Console,
-    path: Path,
-    models: dict[str, Model],
-    wanted: str,
-    columns: Path,
-    workers: int | None,
+    console: Console, path: Path, models: dict[str, Model], wanted: str, columns: Path, workers: int | None
 ) -> None:
     import fnmatch
 
@@ -111,17 +106,9 @@ def _search(
     for name in names:
         search = searches[name]
         folder = columns / "searches" / f"{path.stem}_{name}"
+        given = (path.stem, search, models[search.base], columns, folder)
         with counted(Progress(console), "trainings") as advance:
-            result = run_search(
-                path.stem,
-                search,
-                models[search.base],
-                columns,
-                folder,
-                significance=asimov_significance,
-                workers=workers,
-                progress=advance,
-            )
+            result = run_search(*given, significance=asimov_significance, workers=workers, progress=advance)
         _print_search(console, result, folder)
 
 

@@ -95,13 +95,6 @@ class ColumnBlock:
     def __init__(self, tables: Sequence[Any]) -> None:
         self._streams = [_to_stream(table) for table in tables]
 
-    @property
-    def tables(self) -> list[Any]:
-        """The rows, an arrow table a chunk."""
-        import pyarrow as pa
-
-        return [pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in self._streams]
-
     def __iadd__(self, other: ColumnBlock) -> ColumnBlock:
         self._streams += other._streams
         return self
@@ -114,11 +107,9 @@ class ColumnBlock:
     def __mul__(self, factor: float) -> ColumnBlock:
         import pyarrow.compute as pc
 
-        scaled = []
-        for table in self.tables:
-            place = table.schema.get_field_index("weight")
-            scaled.append(table.set_column(place, "weight", pc.multiply(table.column(place), factor)))
-        return ColumnBlock(scaled)
+        table = self.table()
+        place = table.schema.get_field_index("weight")
+        return ColumnBlock([table.set_column(place, "weight", pc.multiply(table.column(place), factor))])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ColumnBlock:
         return self + ColumnBlock([])  # streams never change
@@ -127,7 +118,8 @@ class ColumnBlock:
         """Return all rows as one arrow table."""
         import pyarrow as pa
 
-        return pa.concat_tables(self.tables).unify_dictionaries().combine_chunks()
+        tables = [pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in self._streams]
+        return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _to_stream(table: Any) -> np.ndarray[Any, Any]:
@@ -310,10 +302,7 @@ def _jagged(table: Any) -> dict[str, bool]:
     import pyarrow as pa
 
     plain = {*IDENTITY, "fold", "dataset", "weight", "regions"}
-    lists = (pa.types.is_list, pa.types.is_large_list)
-    return {
-        field.name: any(is_list(field.type) for is_list in lists) for field in table.schema if field.name not in plain
-    }
+    return {field.name: pa.types.is_nested(field.type) for field in table.schema if field.name not in plain}
 
 
 def _write(table: Any, path: Path) -> str:
@@ -321,8 +310,12 @@ def _write(table: Any, path: Path) -> str:
 
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        with temporary.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return _sha256(temporary)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def find_columns(folder: Path, key: str) -> ColumnsCard | None:
@@ -331,11 +324,8 @@ def find_columns(folder: Path, key: str) -> ColumnsCard | None:
         card = read_card(folder)
     except ColonnadeError:
         return None
-    for process in card.processes.values():
-        with (folder / process.file).open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != process.sha256:
-                return None
-    return card if card.provenance.get("key") == key else None
+    whole = all(_sha256(folder / process.file) == process.sha256 for process in card.processes.values())
+    return card if whole and card.provenance.get("key") == key else None
 
 
 def read_card(folder: Path) -> ColumnsCard:

@@ -236,7 +236,7 @@ def importance(
     inputs = sample.inputs.take(rows)
     target = sample.target[rows]
     columns = sample.card.parameter_columns()
-    if columns.stop > columns.start:
+    if sample.card.parameters:
         # each background event stands for the hypothesis of some signal event
         background = np.flatnonzero(~target)
         drawn = rng.choice(np.flatnonzero(target), size=len(background))

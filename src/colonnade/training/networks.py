@@ -83,7 +83,15 @@ class _Pool(nn.Module):  # type: ignore[misc]  # torch is not analysed
         return torch.cat([*(pooled[name] for name in self.pools), number], dim=1)
 
 
-class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
+class _Scoring(nn.Module):  # type: ignore[misc]  # torch is not analysed
+    """What gives logits, and scores given the logarithm of the prior odds, `log_odds`."""
+
+    def score(self, event: Any, *objects: Any) -> Any:
+        """Compute scores [N], between 0 and 1, given the prior odds; arguments as in `Network.forward`."""
+        return torch.sigmoid(self(event, *objects) - self.log_odds)
+
+
+class Network(_Scoring):
     """A network as declared: `forward` gives the logit of the score.
 
     Parameters
@@ -141,12 +149,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not analysed
             parts.append(self.pools[name](event, self.object_norms[name](values), index))
         return self.head(torch.cat(parts, dim=1))[:, 0]
 
-    def score(self, event: Any, *objects: Any) -> Any:
-        """Compute scores [N], between 0 and 1, given the prior odds; arguments as in `forward`."""
-        return torch.sigmoid(self(event, *objects) - self.log_odds)
 
-
-class Members(nn.Module):  # type: ignore[misc]  # torch is not analysed
+class Members(_Scoring):
     """Several networks as one, whose logit is the mean of theirs."""
 
     def __init__(self, networks: Sequence[Any]) -> None:
@@ -158,10 +162,6 @@ class Members(nn.Module):  # type: ignore[misc]  # torch is not analysed
     def forward(self, event: Any, *objects: Any) -> Any:
         """Compute logits [N]; arguments as in `Network.forward`."""
         return torch.stack([network(event, *objects) for network in self.networks]).mean(dim=0)
-
-    def score(self, event: Any, *objects: Any) -> Any:
-        """Compute scores [N], between 0 and 1, given the prior odds."""
-        return torch.sigmoid(self(event, *objects) - self.log_odds)
 
 
 def build_network(model: Model, card: Card, event_scale: Scale, object_scales: dict[str, Scale], seed: int) -> Any:
@@ -318,19 +318,15 @@ class _Parameters:
 
     def __init__(self, train: Sample, weights: NDArray[np.float64]) -> None:
         self.columns = train.card.parameter_columns()
-        count = self.columns.stop - self.columns.start
-        values = train.inputs.event[train.target, self.columns]
-        self.values, inverse = (
-            np.unique(values, axis=0, return_inverse=True)
-            if count
-            else (np.zeros((1, 0), dtype=np.float32), np.zeros(len(values), dtype=np.int64))
-        )
-        shares = np.bincount(inverse.ravel(), weights=np.abs(weights[train.target]))
-        self.shares = shares / shares.sum()
+        if train.card.parameters:
+            values = train.inputs.event[train.target, self.columns]
+            self.values, inverse = np.unique(values, axis=0, return_inverse=True)
+            shares = np.bincount(inverse.ravel(), weights=np.abs(weights[train.target]))
+            self.shares = shares / shares.sum()
 
     def __call__(self, sample: Sample, seed: tuple[int, ...]) -> NDArray[np.float32]:
         count = int((~sample.target).sum())
-        if self.values.shape[1] == 0:
+        if not sample.card.parameters:
             return np.zeros((count, 0), dtype=np.float32)
         drawn = np.random.default_rng(seed).choice(len(self.values), size=count, p=self.shares)
         return np.asarray(self.values[drawn], dtype=np.float32)

@@ -203,13 +203,6 @@ def fit_part(
     return fitted.network, len(fitted.history)
 
 
-def _held_out(model: Model, sample: Sample) -> tuple[NDArray[np.int64], float]:
-    """Give the events that are scored by a network that never saw them, and what makes up for the others."""
-    if model.folds > 1:
-        return np.flatnonzero(sample.judged), 1.0
-    return sample.split(1, 0).test, float(TEST_PART)
-
-
 def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> float:
     """Compare onnxruntime with what was trained on held-out events, and return the largest difference of scores."""
     worst = 0.0
@@ -240,17 +233,20 @@ def _evaluate(
     background_error: float,
     difference: float,
 ) -> Evaluation:
-    folds = fold_of(sample.identity, model.folds) if model.folds > 1 else None
+    folds = fold_of(sample.identity, model.folds)
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return classifier.run(inputs, None if folds is None else folds[rows])
+        return classifier.run(inputs, folds[rows])
 
     def seen(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         # the next fold's network was trained on (most of) these
-        return classifier.run(inputs, None if folds is None else (folds[rows] + 1) % model.folds)
+        return classifier.run(inputs, (folds[rows] + 1) % model.folds)
 
-    rows, scale = _held_out(model, sample)
-    other = rows if model.folds > 1 else sample.split(1, 0).train
+    rows = other = np.flatnonzero(sample.judged)
+    scale = 1.0
+    if model.folds == 1:
+        split = sample.split(1, 0)
+        rows, other, scale = split.test, split.train, float(TEST_PART)  # which makes up for the others
     points = points_of(sample, score, rows, scale)
     trained = {point.signal: point for point in points_of(sample, seen, other)}
     weigh = weigher(model)

@@ -108,9 +108,8 @@ def fit_trees(
 def _matrix(sample: Sample, weights: NDArray[np.float64], rng: np.random.Generator) -> Any:
     import xgboost
 
-    columns = sample.card.parameter_columns()
-    event = sample.inputs.event
-    if columns.stop > columns.start:
+    columns, event = sample.card.parameter_columns(), sample.inputs.event
+    if sample.card.parameters:
         # background has no hypothesis of its own: it gets one of the signal's, as often as signal counts
         event = event.copy()
         chances = np.abs(weights[sample.target])
