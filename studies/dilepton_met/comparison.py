@@ -270,7 +270,7 @@ def _counted(sample: Sample, comparison: Comparison, significance: Significance)
         _in_any(sample, channel)
         inside = sample.in_region(channel.counting)
         background = sample.weight[inside & ~sample.target]
-        for name in sample.signals():
+        for name in sample.points():
             own = sample.weight[inside & (sample.process == sample.processes.index(name))]
             yields = _Yields(float(own.sum()), float(background.sum()), float(np.square(background).sum() ** 0.5))
             events = {"events_background": len(background), "events_signal": len(own)}

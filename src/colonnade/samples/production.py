@@ -72,8 +72,10 @@ class _Plan:
 
     dataset: Dataset
     generate: Generate
-    path: Path
-    fingerprint: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.dataset.expand()[0][0])
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
@@ -127,23 +129,17 @@ def make_samples(
     if workers < 1 or (events is not None and events < 1):
         msg = "The numbers of workers and of events must be at least 1."
         raise ConfigError(msg)
-    plans = [_plan(dataset, events) for dataset in manifest.select(names) if dataset.metadata.generate]
+    changed = {} if events is None else {"events": events}
+    plans = [
+        _Plan(dataset, dataset.metadata.generate.model_copy(update=changed))
+        for dataset in manifest.select(names)
+        if dataset.metadata.generate is not None
+    ]
     made = {plan.dataset.name: _existing(plan, force=force) for plan in plans}
     todo = [plan for plan in plans if made[plan.dataset.name] is None]
     for made_now in _make(todo, workers, progress or (lambda _name, _events: None)):
         made[made_now.dataset.name] = made_now
     return [result for result in made.values() if result is not None]
-
-
-def _plan(dataset: Dataset, events: int | None) -> _Plan:
-    generate = dataset.metadata.generate
-    if generate is None:
-        msg = f"Dataset {dataset.name} does not say how it is made."
-        raise ConfigError(msg)
-    if events is not None:
-        generate = generate.model_copy(update={"events": events})
-    path = Path(dataset.expand()[0][0])
-    return _Plan(dataset, generate, path, _fingerprint(generate))
 
 
 def _fingerprint(generate: Generate) -> str:
@@ -170,7 +166,7 @@ def _existing(plan: _Plan, *, force: bool) -> Made | None:
             "move it away, or add --force to overwrite it."
         )
         raise InputError(msg)
-    if found.fingerprint != plan.fingerprint:
+    if found.fingerprint != _fingerprint(plan.generate):
         return None
     return Made(plan.dataset, plan.path, found, skipped=True)
 
@@ -181,7 +177,7 @@ def _make(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Made
     with _blocks(plans, workers) as blocks:
         for plan in plans:
             note = {
-                "fingerprint": plan.fingerprint,
+                "fingerprint": _fingerprint(plan.generate),
                 "generate": plan.generate.model_dump(mode="json") | {"base": list(BASE)},
                 "versions": _versions(),
             }

@@ -94,12 +94,8 @@ class Sample:
         inside: NDArray[np.bool_] = (self.regions & bit) != 0
         return inside
 
-    def signals(self) -> list[str]:
-        """Name the signal points that have events."""
-        return [self.processes[index] for index in np.unique(self.process[self.target])]
-
     def points(self) -> dict[str, tuple[float, ...]]:
-        """Give each signal point's parameters, in the order of the card's."""
+        """Give the parameters of each signal point that has events, in the order of the card's."""
         columns = self.card.parameter_columns()
         found: dict[str, tuple[float, ...]] = {}
         for index in np.unique(self.process[self.target]):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from rich.console import Console
 
 from colonnade.errors import ConfigError, FitError
 from colonnade.execution.progress import Progress
@@ -221,35 +220,28 @@ def use_threads(wanted: int | None) -> int:
     return count
 
 
-class TrainingProgress:
-    """Shows rounds (epochs or trees) with the losses of training and validation.
+class TrainingProgress(Progress):
+    """Shows rounds (epochs or trees) with the losses of training and validation, and leaves a line of each training."""
 
-    Parameters
-    ----------
-    console
-        Where to print.
-    """
+    _last, _best = "", math.inf
 
-    def __init__(self, console: Console) -> None:
-        self._bar = Progress(console)
-        self._what, self._last, self._best = "", "", math.inf
-
-    def begin(self, what: str, rounds: int) -> None:
+    def begin(self, what: str, total: int) -> None:
         """Announce a training of at most so many rounds."""
-        self._what, self._last, self._best = f"  {what}", "", math.inf
-        self._bar.begin(self._what, rounds)
+        super().begin(f"  {what}", total)
+        self._best = math.inf
 
     def round(self, number: int, loss: float, validation: float) -> None:
         """Show what a round reached."""
         self._best = min(self._best, validation)
         self._last = f"round {number}: loss {loss:.5f}, validation {validation:.5f} (best {self._best:.5f})"
-        self._bar.show(number, self._last)
+        self.show(number, self._last)
 
     def end(self) -> None:
         """Close the bar and leave a line."""
-        self._bar.end()
+        super().end()
         if self._last:
-            self._bar.say(f"{self._what}: {self._last}, {self._bar.seconds:.1f} s")
+            self.say(f"{self._what}: {self._last}, {self.seconds:.1f} s")
+        self._last = ""
 
 
 SILENT = TrainingProgress(Terminal(quiet=True, force_terminal=False))
