@@ -87,7 +87,7 @@ def test_a_processor_whose_features_drifted_is_refused(mini, model):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--variant", "treees"), "declares no 'treees' (did you mean trees?)"),
+        (("--variant", "treees"), "--variant = 'treees' is unknown (did you mean trees?)"),
         (("--search", "grid"), "declares no search 'grid'"),
         (("--columns", "nowhere"), "nowhere holds no training columns"),
         (("--device", "cuda:7"), "--device cuda:7 can't be used here"),

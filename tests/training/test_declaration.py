@@ -71,7 +71,7 @@ def test_files_that_declare_no_model(tmp_path, text, words):
     [
         (lambda: Model(MET, Dense(), weighting="mcc"), r"weighting = 'mcc' is unknown \(did you mean mc"),
         (lambda: Model(MET, Dense(), normalisation="z-score"), r"did you mean zscore"),
-        (lambda: Model(MET, Dense(), negative_weights="abs"), "choose one of absolute, drop, keep"),
+        (lambda: Model(MET, Dense(), negative_weights="abs"), "known: absolute, drop, keep"),
         (lambda: Model(MET, Trees(), negative_weights="keep"), "Trees can't take negative weights"),
         (lambda: Model(MET, Dense(), collections=(JETS,)), "Dense can't take all jets of an event; use SetNetwork"),
         (lambda: Model(MET, Trees(), collections=(JETS,)), "Trees can't take all jets of an event"),
@@ -82,8 +82,13 @@ def test_files_that_declare_no_model(tmp_path, text, words):
         ),
         (lambda: Model(MET, Dense(), parameters=(Parameter("met"),)), "met is listed twice"),
         (lambda: Dense(activation="rely"), r"did you mean relu"),
-        (lambda: Dense(hidden=(10, 0)), "width = 0 must be greater than 0"),
+        (lambda: Dense(hidden=(10, 0)), "hidden = 0 must be greater than 0"),
         (lambda: SetNetwork(pools=()), "at least one layer"),
+        (lambda: SetNetwork(pools=("sum", "men")), r"pools = 'men' is unknown \(did you mean mean"),
+        (
+            lambda: Model(MET, Trees(), collections=(Collection("jets", JETS.features, leading=2, fill=(0.0, 1.0)),)),
+            "jets needs one fill value for each of its 1 features",
+        ),
         (lambda: Collection("jets", ()), "Collection jets has no features"),
         (lambda: Trees(depth=0), "depth = 0 must be greater"),
         (lambda: Model(MET, Dense(), members=0), "members = 0 must be greater"),

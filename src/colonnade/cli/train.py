@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: cuda where there is one.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one for each core.")
 @click.option("--search", metavar="NAME", help="Run searches of the file (a name or glob) instead of training.")
-@click.option("--executor", type=click.Choice(["dask", "futures", "iterative"]), help="For making the columns.")
 @click.option("--workers", type=click.IntRange(min=1), help="For making the columns, and for a search.")
 def train(
     model: Path,
@@ -43,7 +42,6 @@ def train(
     device: str,
     threads: int | None,
     search: str | None,
-    executor: str | None,
     workers: int | None,
 ) -> None:
     """Train MODEL, a models/NAME.py: columns, training, export, checks, evaluation, card.
@@ -52,6 +50,7 @@ def train(
     """
     from colonnade.statistics import asimov_significance
     from colonnade.training import load_models
+    from colonnade.training.declaration import check_name
     from colonnade.training.sample import read_sample
     from colonnade.training.train import train_model
     from colonnade.training.trainer import TrainingProgress, choose_device, use_threads
@@ -60,12 +59,10 @@ def train(
 
     console = Terminal()
     models = load_models(model)
-    if variant not in models:
-        msg = f"{model} declares no '{variant}'{nearest(variant, models)}; it declares: {', '.join(models)}."
-        raise ConfigError(msg)
+    check_name("--variant", variant, models)
     path = workflow or model.resolve().parent.parent / "workflows" / f"{model.stem}.yaml"
     if columns is None:
-        loaded = load_workflow(path, executor=executor, workers=workers)
+        loaded = load_workflow(path, workers=workers)
         columns = loaded.root / "columns" / loaded.name
         make_columns(loaded, tuple(models.values()), columns, console)
     if search is not None:
@@ -100,8 +97,7 @@ def _search(
     searches = load_searches(path)
     names = fnmatch.filter(searches, wanted)
     if not names:
-        known = ", ".join(searches) or "none"
-        msg = f"{path} declares no search '{wanted}'{nearest(wanted, searches)}; it declares: {known}."
+        msg = f"{path} declares no search '{wanted}'{nearest(wanted, searches)}."
         raise ConfigError(msg)
     for name in names:
         search = searches[name]

@@ -27,6 +27,7 @@ from colonnade.execution import run_datasets
 from colonnade.inference import IDENTITY, fold_of
 from colonnade.manifest import Dataset
 from colonnade.output import replacing, write_json
+from colonnade.training.declaration import check_name
 
 COLUMNS_FILE = "columns.json"
 _MOST_REGIONS = 64  # bits of a column
@@ -253,10 +254,7 @@ def write_columns(
     example = next(iter(processor.values())) if isinstance(processor, Mapping) else processor
     declared = list(getattr(example, "regions", {}))
     for name in regions:
-        if name not in declared:
-            hint = nearest(name, declared)
-            msg = f"What is to be written has the region '{name}', which the processor does not have{hint}."
-            raise ConfigError(msg)
+        check_name("regions", name, declared)
     if len(declared) > _MOST_REGIONS:
         msg = f"The processor has {len(declared)} regions; columns can tell at most {_MOST_REGIONS} apart."
         raise ConfigError(msg)

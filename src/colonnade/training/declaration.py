@@ -45,14 +45,20 @@ def check_name(what: str, value: str, known: Iterable[str]) -> None:
         The message gives the nearest one.
     """
     if value not in known:
-        msg = f"{what} = '{value}' is unknown{nearest(value, known)}; choose one of {', '.join(known)}."
+        msg = f"{what} = '{value}' is unknown{nearest(value, known)}; known: {', '.join(known) or 'none'}."
         raise ConfigError(msg)
 
 
-def _positive(what: str, value: float) -> None:
-    if not value > 0:
-        msg = f"{what} = {value} must be greater than 0."
-        raise ConfigError(msg)
+def _check(declared: Any, positive: Iterable[str], **known: Iterable[str]) -> None:
+    """Refuse fields, or entries of those that are tuples, that must be positive and are not, and unknown names."""
+    for field_name in (*positive, *known):
+        given = getattr(declared, field_name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if field_name in known:
+                check_name(field_name, value, known[field_name])
+            elif not value > 0:
+                msg = f"{field_name} = {value} must be greater than 0."
+                raise ConfigError(msg)
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,7 @@ class Dense:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_name("activation", self.activation, ACTIVATIONS)
-        for width in self.hidden:
-            _positive("a hidden layer's width", width)
+        _check(self, ("hidden",), activation=ACTIVATIONS)
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,10 @@ class SetNetwork:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_name("activation", self.activation, ACTIVATIONS)
-        for pool in self.pools:
-            check_name("pools", pool, POOLS)
+        _check(self, ("objects", "hidden"), activation=ACTIVATIONS, pools=POOLS)
         if not self.objects or not self.pools:
             msg = "A SetNetwork needs at least one layer in `objects` and one pool in `pools`."
             raise ConfigError(msg)
-        for width in self.objects + self.hidden:
-            _positive("a layer's width", width)
 
 
 @runtime_checkable
@@ -198,8 +198,7 @@ class Trees:
     patience: int = 30
 
     def __post_init__(self) -> None:
-        for name in ("count", "depth", "learning_rate", "subsample", "features"):
-            _positive(name, getattr(self, name))
+        _check(self, ("count", "depth", "learning_rate", "subsample", "features"))
 
 
 @dataclass(frozen=True)
@@ -226,9 +225,7 @@ class Optimisation:
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch", "epochs", "patience"):
-            _positive(name, getattr(self, name))
-        check_name("schedule", self.schedule, SCHEDULES)
+        _check(self, ("learning_rate", "batch", "epochs", "patience"), schedule=SCHEDULES)
 
     def rate(self, number: int) -> float:
         """Return the step of an epoch, counted from 1."""
@@ -300,21 +297,13 @@ class Model:
     optimisation: Optimisation = field(default_factory=Optimisation)
 
     def __post_init__(self) -> None:
-        check_name("weighting", self.weighting, WEIGHTINGS)
-        check_name("negative_weights", self.negative_weights, NEGATIVE_POLICIES)
-        check_name("normalisation", self.normalisation, NORMALISATIONS)
-        _positive("folds", self.folds)
-        _positive("members", self.members)
-        _positive("prior_odds", self.prior_odds)
+        names = {"weighting": WEIGHTINGS, "negative_weights": NEGATIVE_POLICIES, "normalisation": NORMALISATIONS}
+        _check(self, ("folds", "members", "prior_odds"), **names)
+        self.card("", {})  # which refuses features that can't be used
         for name in ("prior_odds", "members"):
             if isinstance(self.network, Trees) and getattr(self, name) != 1:
                 msg = f"{name} is for networks; leave it at 1 for Trees."
                 raise ConfigError(msg)
-        names = [feature.name for feature in self.features()] + [each.name for each in self.parameters]
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated is not None or not names:
-            msg = f"The feature {repeated} is listed twice." if names else "A model needs at least one feature."
-            raise ConfigError(msg)
         if self.candidates and (self.collections or self.parameters):
             msg = "A model of candidates takes features of `event` only; leave collections and parameters out."
             raise ConfigError(msg)
@@ -329,12 +318,10 @@ class Model:
         if isinstance(self.network, Trees) and self.negative_weights == "keep":
             msg = "Trees can't take negative weights; set negative_weights to absolute or drop."
             raise ConfigError(msg)
-        if self._missing() and not isinstance(self.network, Trees):
+        missing = any(None in collection.fills() for collection in self.collections)
+        if missing and not isinstance(self.network, Trees):
             msg = "Only Trees take missing values; give the collection's `fill` a number for each feature."
             raise ConfigError(msg)
-
-    def _missing(self) -> bool:
-        return any(None in collection.fills() for collection in self.collections)
 
     def features(self) -> tuple[Feature, ...]:
         """List every observable the model takes."""
@@ -400,7 +387,7 @@ class Model:
             )
         except ValidationError as error:
             why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            msg = f"The model {name} declares features that can't be used: {why}."
+            msg = f"The model declares features that can't be used: {why}."
             raise ConfigError(msg) from error
 
 

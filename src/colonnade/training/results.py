@@ -227,11 +227,6 @@ class Trial(JsonData):
         return self._mean([point.auc for point in self.points])
 
     @property
-    def auc_training(self) -> float | None:
-        """The same of training events."""
-        return self._mean([point.auc_training for point in self.points])
-
-    @property
     def accuracy(self) -> float | None:
         """Share of events on the right side of 0.5, mean over the signal processes."""
         return self._mean([point.accuracy for point in self.points])

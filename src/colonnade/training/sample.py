@@ -16,7 +16,7 @@ from colonnade.errors import ConfigError, EventError, InputError, MissingColumnE
 from colonnade.inference import IDENTITY, Card, Inputs, fold_of, stack_inputs
 from colonnade.inference.inputs import per_candidate
 from colonnade.training.columns import ColumnsCard, ProcessCard, read_card
-from colonnade.training.declaration import Model
+from colonnade.training.declaration import Model, check_name
 
 # salts of independent divisions of the same events
 _VALIDATION, _TEST = 1, 2
@@ -217,9 +217,7 @@ def _bits(known: Sequence[str], wanted: Sequence[str]) -> np.uint64 | None:
     """Return the bits of which an event needs one, or None where any event will do."""
     bits = np.uint64(0)
     for name in wanted:
-        if name not in known:
-            msg = f"The columns know no region '{name}'{nearest(name, known)}; they know: {', '.join(known)}."
-            raise ConfigError(msg)
+        check_name("regions", name, known)
         bits |= np.uint64(1) << np.uint64(known.index(name))
     return bits if wanted else None
 
