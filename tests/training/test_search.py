@@ -46,14 +46,6 @@ def test_a_grid_has_every_combination(models):
     assert len({trial.key("a") for trial in trials} | {trials[0].key("b")}) == 5
 
 
-def test_a_random_search_draws_distinct_combinations(models):
-    search = Search({"seed": tuple(range(20)), "cut": (0.5, 0.9)}, count=7, seed=3)
-    trials = candidates_of(search, models["model"])
-    assert len({json.dumps(trial.changes) for trial in trials}) == 7
-    assert [trial.changes for trial in candidates_of(search, models["model"])] == [trial.changes for trial in trials]
-    assert [t.changes for t in candidates_of(Search(search.axes, 7, 4), models["model"])] != [t.changes for t in trials]
-
-
 def test_an_unknown_axis_is_refused(models):
     with pytest.raises(ConfigError, match=r"no field 'network__hiden' \(did you mean hidden"):
         candidates_of(Search({"network__hiden": ((1,),)}), models["model"])

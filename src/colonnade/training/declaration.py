@@ -393,21 +393,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Search:
-    """Hyper-parameters to try.
+    """Hyper-parameters to try, in all combinations.
 
     Attributes
     ----------
     axes
         Field of the model (`optimisation__learning_rate`, `network__hidden`, ...) to the values it takes.
-    count
-        So many combinations, drawn at random; None: all.
     base
         Which of the file's models is varied.
     """
 
     axes: Mapping[str, tuple[Any, ...]]
-    count: int | None = None
-    seed: int = 1
     base: str = "model"
 
     def __post_init__(self) -> None:

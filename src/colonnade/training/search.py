@@ -1,4 +1,4 @@
-"""Searches of hyper-parameters: all points of a grid, or points drawn at random, trained in parallel.
+"""Searches of hyper-parameters: all points of a grid, trained in parallel.
 
 Each trial trains one network (the first fold's) and is judged on events it never saw. Its result is one JSON file
 under a hash of all it depends on, so a search that was interrupted goes on, and a larger one uses the smaller one's
@@ -52,19 +52,15 @@ class Candidate:
 
 
 def candidates_of(search: Search, model: Model) -> list[Candidate]:
-    """List what a search tries: all combinations of its axes, or as many of them as it asks for, drawn at random.
+    """List what a search tries: all combinations of its axes.
 
     Raises
     ------
     ConfigError
         If an axis names no field of the model, or a value is not allowed.
     """
-    names = list(search.axes)
-    combinations = list(itertools.product(*search.axes.values()))
-    if search.count is not None and search.count < len(combinations):
-        chosen = np.random.default_rng(search.seed).choice(len(combinations), size=search.count, replace=False)
-        combinations = [combinations[place] for place in sorted(chosen)]
-    changes = [dict(zip(names, values, strict=True)) for values in combinations]
+    combinations = itertools.product(*search.axes.values())
+    changes = [dict(zip(search.axes, values, strict=True)) for values in combinations]
     return [Candidate(change, model.with_(**change)) for change in changes]
 
 
