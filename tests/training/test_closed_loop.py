@@ -101,6 +101,19 @@ def test_mistakes_on_the_command_line_are_one_sentence(mini, model, arguments, w
     assert "Traceback" not in error
 
 
+@pytest.mark.usefixtures("model")  # whose training makes the columns
+def test_a_search_of_the_model_file_is_run_by_its_name(mini, capsys):
+    path = mini / "models" / "searched.py"
+    search = "from colonnade.training import Search\ndepths = Search({'network__depth': (1, 2)}, base='trees')\n"
+    path.write_text((mini / "models" / "mini.py").read_text() + search)
+    columns = mini / "columns" / "mini"
+    assert call("train", path, "--columns", columns, "--search", "dep*", "--workers", 1) == 0
+    assert "the ten best" in capsys.readouterr().out
+    trials = json.loads((columns / "searches" / "searched_depths" / "search.json").read_text())["trials"]
+    assert [trial["changes"] for trial in trials] == [{"network__depth": 1}, {"network__depth": 2}]
+    assert all(0.5 < point["auc"] < 1 for trial in trials for point in trial["points"])
+
+
 def test_columns_of_every_observable_without_a_model(mini, tmp_path, capsys):
     (mini / "models" / "mini.py").rename(mini / "models" / "elsewhere.py")
     try:

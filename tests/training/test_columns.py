@@ -12,7 +12,7 @@ from rich.console import Console
 
 from colonnade.errors import ConfigError, EventError, InputError, MissingColumnError
 from colonnade.inference import fold_of
-from colonnade.training import Collection, Feature, load_models
+from colonnade.training import Collection, Feature, Parameter, load_models
 from colonnade.training.columns import ColumnBlock, read_card
 from colonnade.training.sample import read_sample
 from colonnade.workflow import load_workflow
@@ -154,7 +154,12 @@ def test_a_model_may_learn_from_events_that_it_is_not_judged_on(folder, models):
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"regions": ("hihg",)}, ConfigError, r"no region 'hihg' \(did you mean high\?\)"),
+        ({"regions": ("hihg",)}, ConfigError, r"regions = 'hihg' is unknown \(did you mean high\?\)"),
+        (
+            {"parameters": (Parameter("m_Zprimo", "GeV"),)},
+            ConfigError,
+            r"has no number 'm_Zprimo' among its parameters \(did you mean m_Zprime",
+        ),
         ({"signals": ("T_*",)}, ConfigError, "no signal process 'T_\\*'"),
         ({"backgrounds": ("zl",)}, ConfigError, r"no background process 'zl' \(did you mean zll\?\)"),
         ({"event": (Feature("mett", "GeV"),)}, MissingColumnError, r"no 'mett' \(did you mean met"),

@@ -31,6 +31,7 @@ from colonnade.training.networks import (  # noqa: E402
     fit_network,
     network_scores,
 )
+from colonnade.training.trees import _matrix  # noqa: E402
 from colonnade.training.weights import fit_scale  # noqa: E402
 
 
@@ -322,6 +323,16 @@ def test_trees_with_missing_jets(tree_sample, tmp_path):
     steps = _Steps()
     assert trained(model, sample, tmp_path, steps).classifier.digest == digest
     assert not [step for step in steps.told if isinstance(step, int)]
+
+
+def test_background_of_trees_is_given_hypotheses_of_the_signal():
+    sample = make_sample(TOY.with_(network=Trees(), collections=()))
+    weights = np.where(sample.process == 1, 3.0, 1.0)
+    told = _matrix(sample, weights, np.random.default_rng(1)).get_data().toarray()[:, 2]
+    assert told[sample.target] == pytest.approx(sample.inputs.event[sample.target, 2])
+    share = (sample.process == 1).sum() * 3 / ((sample.process == 1).sum() * 3 + (sample.process == 2).sum())
+    assert set(told) == {100.0, 200.0}
+    assert (told[~sample.target] == 100.0).mean() == pytest.approx(share, abs=0.05)
 
 
 def test_classes_that_can_not_be_trained(sample, tmp_path):

@@ -112,9 +112,6 @@ class ColumnBlock:
         place = table.schema.get_field_index("weight")
         return ColumnBlock([table.set_column(place, "weight", pc.multiply(table.column(place), factor))])
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ColumnBlock:
-        return self + ColumnBlock([])  # streams never change
-
     def table(self) -> Any:
         """Return all rows as one arrow table."""
         import pyarrow as pa

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from colonnade.errors import FitError
 from colonnade.output import replacing
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.sample import Sample, Split
@@ -50,11 +49,6 @@ def fit_trees(
     Returns
     -------
     xgboost.Booster
-
-    Raises
-    ------
-    FitError
-        If a weight is negative.
     """
     import xgboost
 
@@ -69,9 +63,6 @@ def fit_trees(
             return kept
     train, validation = sample.take(split.train), sample.take(split.validation)
     weights = [weigh(train), weigh(validation)]
-    if min(weight.min() for weight in weights) < 0:
-        msg = "Trees can't be trained with negative weights; set negative_weights to absolute or drop."
-        raise FitError(msg)
     rng = np.random.default_rng(seed)
     matrices = [_matrix(part, weight, rng) for part, weight in zip((train, validation), weights, strict=True)]
     settings = model.network
