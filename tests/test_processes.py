@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from colonnade.errors import InputError
 from colonnade.output import claim, claim_folder, replacing, sweep
+from colonnade.processes import in_processes
 from colonnade.store import Store
 
 POOL = """
@@ -88,6 +90,16 @@ def test_every_pool_of_processes_follows_its_parent(project: Path) -> None:
         text = path.read_text(encoding="utf-8")
         if "ProcessPoolExecutor(" in text:
             assert "follow_parent" in text, path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_come_back_in_their_order(workers: int) -> None:
+    assert list(in_processes(workers, pow, [(2, 3), (3, 2), (5, 1)])) == [8, 9, 5]
+
+
+def test_a_process_that_dies_is_said_in_a_sentence() -> None:
+    with pytest.raises(InputError, match="A worker process died"):
+        list(in_processes(2, os._exit, [(1,), (1,)]))
 
 
 def test_what_a_killed_process_left_is_swept_and_what_is_held_is_not(tmp_path: Path) -> None:

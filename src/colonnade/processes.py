@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["follow_parent", "processes_of", "undisturbed", "worker_processes"]
+__all__ = ["follow_parent", "in_processes", "processes_of", "undisturbed", "worker_processes"]
 
+import collections
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
-from typing import Any
+from typing import Any, TypeVar
+
+from colonnade.errors import InputError
+
+R = TypeVar("R")
 
 _PRELOADED = ["colonnade.execution.preload"]
 
@@ -96,6 +103,38 @@ def processes_of(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_processes(
+    workers: int, function: Callable[..., R], tasks: Sequence[tuple[Any, ...]]
+) -> Generator[R, None, None]:
+    """Yield what a function makes of each task, its arguments, in their order; close this to end the processes early.
+
+    Parameters
+    ----------
+    workers
+        How many processes work; of one, or for one task, it is this one.
+    function, tasks
+        What is called with what.
+
+    Raises
+    ------
+    InputError
+        If a process dies.
+    """
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        yield from itertools.starmap(function, tasks)
+        return
+    with processes_of(workers) as pool:
+        with undisturbed():
+            futures = collections.deque(pool.submit(function, *task) for task in tasks)
+        try:
+            while futures:
+                yield futures.popleft().result()
+        except BrokenProcessPool as error:
+            msg = "A worker process died, perhaps for want of memory; try fewer --workers."
+            raise InputError(msg) from error
 
 
 def _started(start: Callable[[], object] | None) -> None:

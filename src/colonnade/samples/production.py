@@ -7,10 +7,8 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import uproot
 from colonnade.errors import ConfigError, InputError
 from colonnade.manifest import Dataset, Generate, Manifest
 from colonnade.output import replacing
-from colonnade.processes import processes_of, undisturbed
+from colonnade.processes import in_processes
 from colonnade.samples.detector import Collection, simulate
 from colonnade.samples.generator import BASE, Generator, require_extra
 from colonnade.samples.particles import Floats
@@ -172,9 +170,8 @@ def _existing(plan: _Plan, *, force: bool) -> Made | None:
 
 
 def _make(plans: list[_Plan], workers: int, progress: Progress) -> Iterator[Made]:
-    if not plans:
-        return
-    with _blocks(plans, workers) as blocks:
+    tasks = [(plan.generate, plan.dataset.name, number, size) for plan in plans for number, size in plan.blocks]
+    with closing(in_processes(workers, make_block, tasks)) as blocks:
         for plan in plans:
             note = {
                 "fingerprint": _fingerprint(plan.generate),
@@ -191,23 +188,6 @@ def _taken(plan: _Plan, blocks: Iterator[Block], progress: Progress) -> Iterator
     for _, size in plan.blocks:
         yield next(blocks)
         progress(plan.dataset.name, size)
-
-
-@contextmanager
-def _blocks(plans: list[_Plan], workers: int) -> Iterator[Iterator[Block]]:
-    """Give every block of every plan, in order, made here or by worker processes."""
-    tasks = [(plan.generate, plan.dataset.name, number, size) for plan in plans for number, size in plan.blocks]
-    if workers == 1:
-        yield starmap(make_block, tasks)
-        return
-    with processes_of(min(workers, len(tasks))) as pool:
-        with undisturbed():
-            futures = [pool.submit(make_block, *task) for task in tasks]
-        try:
-            yield (futures.pop(0).result() for _ in tasks)
-        except BrokenProcessPool as error:
-            msg = "A worker process died, perhaps for want of memory; try fewer --workers."
-            raise InputError(msg) from error
 
 
 def make_block(generate: Generate, name: str, number: int, size: int) -> Block:

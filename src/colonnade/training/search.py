@@ -13,9 +13,8 @@ import itertools
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 
 from colonnade.config import read_json
-from colonnade.errors import FitError, InputError
+from colonnade.errors import FitError
 from colonnade.inference import Inputs
 from colonnade.output import write_json
-from colonnade.processes import processes_of, undisturbed
+from colonnade.processes import in_processes
 from colonnade.training.declaration import Model, Search
 from colonnade.training.evaluation import Significance, accuracy, best, points_of
 from colonnade.training.export import model_scores
@@ -104,15 +103,15 @@ def run_search(
     digest = read_sample(columns, model, name).digest
     paths = [folder / "trials" / f"{trial.key(digest)}.json" for trial in trials]
     waiting = [(trial, path) for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
-    done = len(trials) - len(waiting)
+    known = len(trials) - len(waiting)
     job = functools.partial(_run_trial, name, columns, significance, background_error)
-    count = min(workers or len(os.sched_getaffinity(0)), len(waiting))
-    for place, trial in _results(job, [candidate.model for candidate, _ in waiting], count):
-        candidate, path = waiting[place]
-        write_json(path, replace(trial, changes=_plain(candidate.changes)).to_json())
-        done += 1
-        if progress is not None:
-            progress(done, len(trials))
+    # by value, as a model file may declare a network of its own
+    tasks = [(job, cloudpickle.dumps(candidate.model)) for candidate, _ in waiting]
+    with closing(in_processes(workers or len(os.sched_getaffinity(0)), _call, tasks)) as found:
+        for done, ((candidate, path), trial) in enumerate(zip(waiting, found, strict=True), known + 1):
+            write_json(path, replace(trial, changes=_plain(candidate.changes)).to_json())
+            if progress is not None:
+                progress(done, len(trials))
     result = SearchResult(
         model=name,
         axes={axis: tuple(_plain(value) for value in values) for axis, values in search.axes.items()},
@@ -125,27 +124,8 @@ def run_search(
     return result
 
 
-def _results(job: Callable[[Model], Trial], models: Sequence[Model], workers: int) -> Iterator[tuple[int, Trial]]:
-    """Give the trial of each model with its place, as they come."""
-    if workers <= 1:
-        yield from enumerate(map(job, models))
-        return
-    with processes_of(workers) as pool:
-        with undisturbed():
-            # by value, as a model file may declare a network of its own
-            futures = {pool.submit(_call, cloudpickle.dumps((job, each))): place for place, each in enumerate(models)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            msg = "A process of the search died, perhaps for want of memory; try fewer --workers."
-            raise InputError(msg) from error
-
-
-def _call(work: bytes) -> Trial:
-    job, model = pickle.loads(work)  # noqa: S301 - from the process that started this one
-    trial: Trial = job(model)
-    return trial
+def _call(job: Callable[[Model], Trial], model: bytes) -> Trial:
+    return job(pickle.loads(model))  # noqa: S301 - from the process that started this one
 
 
 def _run_trial(name: str, columns: Path, significance: Significance, background_error: float, model: Model) -> Trial:
