@@ -26,7 +26,6 @@ from colonnade.training.evaluation import (
     significance_scan,
 )
 from colonnade.training.results import Evaluation, RocCurve, SignalEvaluation
-from colonnade.training.sample import split_events
 
 
 @settings(max_examples=40, deadline=None)
@@ -176,7 +175,7 @@ def test_background_is_scored_under_each_signals_hypothesis(sample):
 
 
 def test_weights_make_up_for_events_left_out(sample):
-    split = split_events(sample.identity, 1, 0)
+    split = sample.split(1, 0)
     (point, _) = points_of(sample, by_met, split.test, len(sample) / len(split.test))
     assert set(point.rows) <= set(split.test)
     whole = sample.weight[~sample.target].sum()
@@ -186,7 +185,7 @@ def test_weights_make_up_for_events_left_out(sample):
 def test_splits_share_no_event_and_follow_the_fold(sample):
     for folds in (1, 2, 3):
         for fold in range(folds):
-            split = split_events(sample.identity, folds, fold)
+            split = sample.split(folds, fold)
             everything = np.concatenate([split.train, split.validation, split.test])
             assert np.array_equal(np.sort(everything), np.arange(len(sample)))
             if folds > 1:

@@ -16,7 +16,6 @@ from colonnade.inference import Classifier, fold_of, stack_inputs
 from colonnade.statistics import asimov_significance
 from colonnade.training import Collection, Feature, Model, Optimisation, SetNetwork, Trees
 from colonnade.training.results import Evaluation
-from colonnade.training.sample import split_events
 from colonnade.training.train import train_model, weigher
 from colonnade.training.trainer import SILENT
 
@@ -49,7 +48,7 @@ def sample():
 
 
 def fitted(sample, model=TOY, seed=5, **options):
-    return fit_network(model, sample, split_events(sample.identity, 2, 0), weigher(model), seed=seed, **options)
+    return fit_network(model, sample, sample.split(2, 0), weigher(model), seed=seed, **options)
 
 
 def equal(first, second):
@@ -66,7 +65,7 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(sample):
     assert len(losses) == min(60, result.best + 3)
     assert len(losses) < 60  # stopped early
     # what is returned is the network of that epoch
-    split = split_events(sample.identity, 2, 0)
+    split = sample.split(2, 0)
     train, validation = sample.take(split.train), sample.take(split.validation)
     events = _Events(validation, weigher(model)(validation), "cpu")
     draw = _Parameters(train, weigher(model)(train))

@@ -308,15 +308,11 @@ class OnnxScorer(OnnxModel):
         """Give each ending its output and column, refusing what the graph does not have."""
         graph = {each.name: each for each in self._session().get_outputs()}
         listed = ", ".join(f"{each.name} {_shape(each.shape)}" for each in graph.values())
-        if not self.settings.outputs:
-            (first, *others) = graph.values()
-            columns = first.shape[1] if len(first.shape) == 2 else 1
-            if others or len(first.shape) > 2 or (isinstance(columns, int) and columns != 1):
-                msg = f"{self.path} gives {listed}; say under outputs which to use, such as outputs: "
-                raise ConfigError(msg + f"{{signal: '{first.name}:0'}}.")
-            return {"": (first.name, None)}
+        if not self.settings.outputs and len(graph) > 1:
+            msg = f"{self.path} gives {listed}; say under outputs which to use, such as outputs: "
+            raise ConfigError(msg + f"{{signal: '{next(iter(graph))}:0'}}.")
         chosen: dict[str, tuple[str, int | None]] = {}
-        for ending, wanted in self.settings.outputs.items():
+        for ending, wanted in (self.settings.outputs or {"": next(iter(graph))}).items():
             name, sign, place = wanted.partition(":")
             if wanted in graph:
                 name, sign, place = wanted, "", ""
@@ -328,7 +324,8 @@ class OnnxScorer(OnnxModel):
                 msg = f"The output {name} of {self.path} is of the type {each.type}, not a tensor of numbers; "
                 raise ConfigError(msg + "export the model without maps (ZipMap).")
             width = each.shape[1] if len(each.shape) == 2 else 1
-            if isinstance(width, int) and (width != 1 if column is None else column >= width):
+            wide = isinstance(width, int) and (width != 1 if column is None else column >= width)
+            if wide or len(each.shape) > 2:
                 msg = f"The output {name} of {self.path} has the shape {_shape(each.shape)}, but {wanted!r} needs "
                 raise ConfigError(msg + f"{_wanted(column)}; name a column as {name}:0.")
             chosen[ending] = name, column
@@ -346,11 +343,11 @@ def _sizes(each: Any, declared: OnnxInput) -> tuple[Any, Any]:
 def _join(parts: Sequence[_Rows]) -> _Rows:
     if len(parts) == 1:
         return parts[0]
-    joined: list[dict[str, Any]] = [
+    fixed, objects, counts = (
         {name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in getattr(parts[0], kind)}
         for kind in ("fixed", "objects", "counts")
-    ]
-    return _Rows(sum(part.count for part in parts), *joined, candidates=None)
+    )
+    return _Rows(sum(part.count for part in parts), fixed, objects, counts, None)
 
 
 def _groups(rows: _Rows) -> list[NDArray[np.int64]]:

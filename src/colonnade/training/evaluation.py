@@ -250,8 +250,8 @@ def importance(
         values[:, column] = kept
         return reference - area
 
-    alone = [*sample.card.event, *sample.card.parameters]
-    table = {feature.name: loss(inputs.event, place) for place, feature in enumerate(alone)}
+    alone = [each.name for each in sample.card.event] + [each.name for each in sample.card.parameters]
+    table = {name: loss(inputs.event, place) for place, name in enumerate(alone)}
     start = len(alone)
     for collection in sample.card.collections:
         names = [feature.name for feature in collection.features]

@@ -208,8 +208,6 @@ class Trial(JsonData):
     ----------
     changes
         Field of the model to its value.
-    rounds
-        Epochs or trees.
     points
         For each signal process; none if the training diverged.
     failed
@@ -217,7 +215,6 @@ class Trial(JsonData):
     """
 
     changes: Mapping[str, Any]
-    rounds: int
     points: tuple[TrialPoint, ...]
     failed: str | None = None
 

@@ -80,12 +80,18 @@ class Sample:
         )
 
     def split(self, folds: int, fold: int) -> Split:
-        """Divide the events for the network of one fold: see `split_events`, and what may be learned and judged."""
-        split = split_events(self.identity, folds, fold)
+        """Divide the events for the network of one fold by their identity, and what may be learned and judged.
+
+        With several folds the test events are those of the fold itself; with one, a fifth of all. Of the others
+        a fifth decides when to stop.
+        """
+        identity = self.identity
+        test = fold_of(identity, folds) == fold if folds > 1 else fold_of(identity, TEST_PART, salt=_TEST) == 0
+        validation = ~test & (fold_of(identity, VALIDATION_PART, salt=_VALIDATION) == 0)
         return Split(
-            split.train[self.learned[split.train]],
-            split.validation[self.learned[split.validation]],
-            split.test[self.judged[split.test]],
+            np.flatnonzero(~test & ~validation & self.learned),
+            np.flatnonzero(validation & self.learned),
+            np.flatnonzero(test & self.judged),
         )
 
     def in_region(self, name: str) -> NDArray[np.bool_]:
@@ -111,17 +117,6 @@ class Split:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
-
-
-def split_events(identity: Mapping[str, NDArray[np.int64]], folds: int, fold: int) -> Split:
-    """Divide events for the network of one fold by their identity.
-
-    With several folds the test events are those of the fold itself; with one, a fifth of all. Of the others
-    a fifth decides when to stop.
-    """
-    test = fold_of(identity, folds) == fold if folds > 1 else fold_of(identity, TEST_PART, salt=_TEST) == 0
-    validation = ~test & (fold_of(identity, VALIDATION_PART, salt=_VALIDATION) == 0)
-    return Split(np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test))
 
 
 def read_sample(folder: Path, model: Model, name: str) -> Sample:

@@ -134,9 +134,9 @@ def _run_trial(name: str, columns: Path, significance: Significance, background_
     split = sample.split(model.folds, 0)
     torch.set_num_threads(1)
     try:
-        fitted, rounds = fit_part(model, sample, 0, 1000 * model.seed)
+        fitted = fit_part(model, sample, 0, 1000 * model.seed)
     except FitError as error:
-        return Trial({}, 0, (), str(error))
+        return Trial({}, (), str(error))
 
     def score(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[np.float32]:  # noqa: ARG001 - the shape of a Score
         return model_scores(fitted, inputs)
@@ -149,7 +149,7 @@ def _run_trial(name: str, columns: Path, significance: Significance, background_
         highest = best(point.scan(significance, background_error))
         right = accuracy(point.score, point.target)
         results.append(TrialPoint(point.signal, point.auc, trained[point.signal].auc, right, at_cut, highest))
-    return Trial({}, rounds, tuple(results))
+    return Trial({}, tuple(results))
 
 
 def _plain(value: Any) -> Any:

@@ -150,7 +150,7 @@ def fit_fold(
         options: dict[str, Any] = {"checkpoint": stem, "key": key, "device": device, "threads": threads}
         progress.begin(what, model.network.count if isinstance(model.network, Trees) else model.optimisation.epochs)
         try:
-            fits.append(fit_part(model, sample, fold, seed, told=progress.round, **options)[0])
+            fits.append(fit_part(model, sample, fold, seed, told=progress.round, **options))
         finally:
             progress.end()
     return fits[0] if len(fits) == 1 else Members(fits).eval()
@@ -167,7 +167,7 @@ def fit_part(
     device: str = "cpu",
     threads: int = 1,
     told: Callable[[int, float, float], None] = lambda *_: None,
-) -> tuple[Any, int]:
+) -> Any:
     """Train one network, or the trees, of a fold.
 
     Parameters
@@ -185,22 +185,17 @@ def fit_part(
 
     Returns
     -------
-    fitted
-        The network, or the trees.
-    int
-        The number of epochs, or of trees.
+    torch.nn.Module or xgboost.Booster
     """
     split = sample.split(model.folds, fold)
     common: dict[str, Any] = {"seed": seed, "device": device, "key": key}
     if isinstance(model.network, Trees):
         common["checkpoint"] = None if checkpoint is None else checkpoint.with_suffix(".json")
-        trees = fit_trees(model, sample, split, weigher(model), threads=threads, progress=told, **common)
-        return trees, trees.num_boosted_rounds()
+        return fit_trees(model, sample, split, weigher(model), threads=threads, progress=told, **common)
     common["progress"] = lambda epoch: told(epoch.number, epoch.loss, epoch.validation)
     if checkpoint is not None:
         common |= {"checkpoint": checkpoint.with_suffix(".pt"), "folder": checkpoint.parent.parent}
-    fitted = fit_network(model, sample, split, weigher(model), **common)
-    return fitted.network, len(fitted.history)
+    return fit_network(model, sample, split, weigher(model), **common).network
 
 
 def _verify(model: Model, fits: list[Any], classifier: Classifier, sample: Sample) -> float:

@@ -253,5 +253,6 @@ def fit_scale(name: str, values: NDArray[np.float32]) -> Scale:
             column = np.arcsinh(column / knee[place])
         shift[place], width[place] = column.mean(), column.std()
     width[width == 0] = 1.0
-    shift, width, knee = (each.astype(np.float32) for each in (shift, width, knee))
-    return Scale(shift, width, knee if name == "asinh" else None)
+    return Scale(
+        shift.astype(np.float32), width.astype(np.float32), knee.astype(np.float32) if name == "asinh" else None
+    )

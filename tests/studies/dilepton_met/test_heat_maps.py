@@ -21,7 +21,7 @@ def made_search(left_out=()):
             continue
         at_cut, top = (CutYield(0.85, 1.0, 1.0, 0.1, z) for z in (number / 10, float(number)))
         point = TrialPoint("S", 0.5 + number / 100, 0.5, 0.7, at_cut, top)
-        trials.append(Trial(dict(zip(AXES, values, strict=True)), 1, (point, point)))
+        trials.append(Trial(dict(zip(AXES, values, strict=True)), (point, point)))
     axes = {name: tuple(values) for name, values in AXES.items()}
     return SearchResult("made", axes, 0.85, 0.2, "columns", tuple(trials))
 
