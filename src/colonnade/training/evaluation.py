@@ -18,6 +18,8 @@ from colonnade.training.results import CalibrationBin, CutYield, ScoreDistributi
 from colonnade.training.sample import Sample
 
 Floats = NDArray[np.float64]
+# relative uncertainty of the background in the significances of trainings and searches
+BACKGROUND_ERROR = 0.2
 # relative statistical error of a background beyond which no significance is quoted
 MOST_STATISTICAL_ERROR = 0.3
 Significance = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
@@ -53,11 +55,9 @@ class Point:
         """Area under the ROC curve; weights count by their size."""
         return area_under_curve(self.score, np.abs(self.weight), self.target)
 
-    def scan(
-        self, significance: Significance, background_error: float, cuts: ArrayLike | None = None
-    ) -> list[CutYield]:
+    def scan(self, significance: Significance, cuts: ArrayLike | None = None) -> list[CutYield]:
         """Compute yields and significance for many cuts; see `significance_scan`."""
-        return significance_scan(self.score, self.weight, self.target, significance, background_error, cuts)
+        return significance_scan(self.score, self.weight, self.target, significance, BACKGROUND_ERROR, cuts)
 
 
 def points_of(sample: Sample, score: Score, rows: NDArray[np.int64] | None = None, scale: float = 1.0) -> list[Point]:

@@ -30,7 +30,7 @@ from colonnade.inference import Inputs
 from colonnade.output import write_json
 from colonnade.processes import in_processes
 from colonnade.training.declaration import Model, Search
-from colonnade.training.evaluation import Significance, accuracy, best, points_of
+from colonnade.training.evaluation import BACKGROUND_ERROR, Significance, accuracy, best, points_of
 from colonnade.training.export import model_scores
 from colonnade.training.results import SearchResult, Trial, TrialPoint
 from colonnade.training.sample import TEST_PART, read_sample
@@ -71,7 +71,6 @@ def run_search(
     folder: Path,
     *,
     significance: Significance,
-    background_error: float = 0.2,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
@@ -87,7 +86,7 @@ def run_search(
         The training columns; workers read them from there.
     folder
         Where results go.
-    significance, background_error
+    significance
         See `training.evaluation`.
     workers
         Processes that train, by default one for each core; 1: this one.
@@ -104,7 +103,7 @@ def run_search(
     paths = [folder / "trials" / f"{trial.key(digest)}.json" for trial in trials]
     waiting = [(trial, path) for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
     known = len(trials) - len(waiting)
-    job = functools.partial(_run_trial, name, columns, significance, background_error)
+    job = functools.partial(_run_trial, name, columns, significance)
     # by value, as a model file may declare a network of its own
     tasks = [(job, cloudpickle.dumps(candidate.model)) for candidate, _ in waiting]
     with closing(in_processes(workers or len(os.sched_getaffinity(0)), _call, tasks)) as found:
@@ -116,7 +115,7 @@ def run_search(
         model=name,
         axes={axis: tuple(_plain(value) for value in values) for axis, values in search.axes.items()},
         cut=model.cut,
-        background_error=background_error,
+        background_error=BACKGROUND_ERROR,
         columns=digest,
         trials=tuple(Trial.from_json(read_json(path), str(path)) for path in paths),
     )
@@ -128,7 +127,7 @@ def _call(job: Callable[[Model], Trial], model: bytes) -> Trial:
     return job(pickle.loads(model))  # noqa: S301 - from the process that started this one
 
 
-def _run_trial(name: str, columns: Path, significance: Significance, background_error: float, model: Model) -> Trial:
+def _run_trial(name: str, columns: Path, significance: Significance, model: Model) -> Trial:
     """Train and judge one trial, on one thread; one that diverges is a result too, without numbers."""
     sample = read_sample(columns, model, name)
     split = sample.split(model.folds, 0)
@@ -145,8 +144,8 @@ def _run_trial(name: str, columns: Path, significance: Significance, background_
     trained = {point.signal: point for point in points_of(sample, score, split.train)}
     results = []
     for point in points:
-        at_cut = point.scan(significance, background_error, cuts=[model.cut])[0]
-        highest = best(point.scan(significance, background_error))
+        at_cut = point.scan(significance, cuts=[model.cut])[0]
+        highest = best(point.scan(significance))
         right = accuracy(point.score, point.target)
         results.append(TrialPoint(point.signal, point.auc, trained[point.signal].auc, right, at_cut, highest))
     return Trial({}, tuple(results))

@@ -18,6 +18,7 @@ from colonnade.output import write_json
 from colonnade.training import export
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.evaluation import (
+    BACKGROUND_ERROR,
     Point,
     Significance,
     accuracy,
@@ -76,7 +77,6 @@ def train_model(
     output: Path,
     work: Path,
     significance: Significance,
-    background_error: float = 0.2,
     device: str = "cpu",
     threads: int = 1,
     progress: TrainingProgress = SILENT,
@@ -96,7 +96,7 @@ def train_model(
         Where the model goes.
     work
         Where checkpoints and `evaluation.json` go.
-    significance, background_error
+    significance
         See `training.evaluation`.
     device, threads
         Where to train, with how many threads (trees; torch's are the process's own).
@@ -119,7 +119,7 @@ def train_model(
     card = sample.card.model_copy(update={"training": _training_card(model, sample)})
     draft = export.write_model(work / f"{name}.onnx", graphs, card)
     difference = _verify(model, fits, draft, sample)
-    evaluation = _evaluate(model, draft, sample, significance, background_error, difference)
+    evaluation = _evaluate(model, draft, sample, significance, difference)
     classifier = export.write_model(
         output / f"{name}.onnx", graphs, card.model_copy(update={"metrics": _summary(evaluation)})
     )
@@ -221,12 +221,7 @@ def _complete(sample: Sample, rows: NDArray[np.int64]) -> Inputs:
 
 
 def _evaluate(
-    model: Model,
-    classifier: Classifier,
-    sample: Sample,
-    significance: Significance,
-    background_error: float,
-    difference: float,
+    model: Model, classifier: Classifier, sample: Sample, significance: Significance, difference: float
 ) -> Evaluation:
     folds = fold_of(sample.identity, model.folds)
 
@@ -251,11 +246,9 @@ def _evaluate(
     features = dict(zip([f.name for f in sample.card.event], sample.inputs.event.T.astype(np.float64), strict=False))
     return Evaluation(
         luminosity=sample.luminosity,
-        background_error=background_error,
+        background_error=BACKGROUND_ERROR,
         cut=model.cut,
-        points=tuple(
-            _point(model, point, trained[point.signal], sample, significance, background_error) for point in points
-        ),
+        points=tuple(_point(model, point, trained[point.signal], sample, significance) for point in points),
         calibration=calibration(
             np.asarray(score(complete, rows), dtype=np.float64),
             # the share of signal that the score speaks of
@@ -272,17 +265,10 @@ def _evaluate(
     )
 
 
-def _point(
-    model: Model,
-    point: Point,
-    trained: Point,
-    sample: Sample,
-    significance: Significance,
-    background_error: float,
-) -> SignalEvaluation:
+def _point(model: Model, point: Point, trained: Point, sample: Sample, significance: Significance) -> SignalEvaluation:
     false, true = roc(point.score, np.abs(point.weight), point.target)
     thin = np.unique(np.searchsorted(true, np.linspace(0, 1, _ROC_POINTS)).clip(0, len(true) - 1))
-    scan = point.scan(significance, background_error)
+    scan = point.scan(significance)
     return SignalEvaluation(
         signal=point.signal,
         parameters=dict(zip([p.name for p in model.parameters], point.parameters, strict=True)),
@@ -292,7 +278,7 @@ def _point(
         roc=RocCurve(tuple(false[thin].tolist()), tuple(true[thin].tolist())),
         significance=tuple(scan),
         best=best(scan),
-        at_cut=point.scan(significance, background_error, cuts=[model.cut])[0],
+        at_cut=point.scan(significance, cuts=[model.cut])[0],
         distributions=distributions(point, sample),
         distributions_training=distributions(trained, sample),
     )
