@@ -34,6 +34,8 @@ _INSIDE: Mapping[str, Mapping[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+# the models that this process read or was given, by digest
+CONTENT: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,6 @@ class OnnxFile:
 
     Attributes
     ----------
-    content
-        The whole file.
     digest
         SHA-256 of the whole file.
     graph_sha256
@@ -54,7 +54,6 @@ class OnnxFile:
         The metadata.
     """
 
-    content: bytes
     digest: str
     graph_sha256: str
     opsets: Mapping[str, int]
@@ -73,7 +72,7 @@ def read_onnx(path: Path) -> OnnxFile:
 
 
 def parse_onnx(path: Path, content: bytes) -> OnnxFile:
-    """Parse an ONNX file's own description; see `read_onnx`."""
+    """Parse an ONNX file's own description, and keep the file; see `read_onnx`."""
     from google.protobuf.message import DecodeError
 
     opsets: dict[str, int] = {}
@@ -99,9 +98,10 @@ def parse_onnx(path: Path, content: bytes) -> OnnxFile:
     if not graph or not opsets:
         msg = f"The model {path} is damaged or no ONNX file: it holds no graph; train it again."
         raise InputError(msg)
+    digest = hashlib.sha256(content).hexdigest()
+    CONTENT[digest] = content
     return OnnxFile(
-        content=content,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=digest,
         graph_sha256=hashlib.sha256(graph).hexdigest(),
         opsets=opsets,
         properties=properties,
@@ -128,28 +128,6 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
         yield field.field_number, field.data
 
 
-# ONNX models by digest, which this process need not read from their files
-CONTENT: dict[str, bytes] = {}
-
-
-def content_of(path: Path, digest: str) -> bytes:
-    """Return a model, from this process or from its file.
-
-    Raises
-    ------
-    InputError
-        If the file is another one than when the run began.
-    """
-    kept = CONTENT.get(digest)
-    if kept is not None:
-        return kept
-    file = read_onnx(path)
-    if file.digest != digest:
-        msg = f"The model {path} changed after the run began; start the run again."
-        raise InputError(msg)
-    return file.content
-
-
 @functools.lru_cache(maxsize=16)
 def session_of(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - process is a key
     """Return this process's session of a model; making one costs as much as scoring thousands of events.
@@ -166,19 +144,18 @@ def session_of(path: Path, digest: str, process: int) -> Any:  # noqa: ARG001 - 
     Raises
     ------
     InputError
-        If the file changed, or can't be run by this onnxruntime.
+        If it can't be run by this onnxruntime.
     """
     import onnxruntime as ort  # heavy, and only scoring needs it
 
-    content = content_of(path, digest)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(CONTENT[digest], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        opset = parse_onnx(path, content).opsets.get("", 0)
+        opset = parse_onnx(path, CONTENT[digest]).opsets.get("", 0)
         why = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")[:300]
         msg = f"onnxruntime {ort.__version__} can't run the model {path} (opset {opset}): {why}."
         raise InputError(msg) from error
@@ -211,8 +188,8 @@ class OnnxModel:
 
         The latter is text: a pickle of it would differ from process to process, and with it the keys of kept results.
         """
-        content = content_of(self.path, self.digest)
-        return _restore, (type(self), self.path, self.digest, content, type(described), described.model_dump_json())
+        text = described.model_dump_json()
+        return _restore, (type(self), self.path, self.digest, CONTENT[self.digest], type(described), text)
 
 
 def _restore(kind: Any, path: Path, digest: str, content: bytes, described: type[Settings], text: str) -> OnnxModel:

@@ -37,7 +37,7 @@ from colonnade.inference.inputs import (
     require_finite,
     same_length,
 )
-from colonnade.inference.onnx_file import CONTENT, OnnxModel, parse_onnx
+from colonnade.inference.onnx_file import OnnxModel, parse_onnx
 from colonnade.inputs import read_file
 
 _TYPES = {
@@ -141,7 +141,6 @@ class OnnxScorer(OnnxModel):
         """
         place = Path(path).resolve()
         file = parse_onnx(place, read_file(place) if content is None else content)
-        CONTENT[file.digest] = file.content
         scorer = cls(place, file.digest, settings)
         scorer._check_inputs()
         scorer._outputs()
