@@ -108,19 +108,20 @@ def run_search(
     tasks = [(job, cloudpickle.dumps(candidate.model)) for candidate, _ in waiting]
     with closing(in_processes(workers or len(os.sched_getaffinity(0)), _call, tasks)) as found:
         for done, ((candidate, path), trial) in enumerate(zip(waiting, found, strict=True), known + 1):
-            write_json(path, replace(trial, changes=_plain(candidate.changes)).to_json())
+            write_json(path, replace(trial, changes=candidate.changes).to_json())
             if progress is not None:
                 progress(done, len(trials))
     result = SearchResult(
         model=name,
-        axes={axis: tuple(_plain(value) for value in values) for axis, values in search.axes.items()},
+        axes=search.axes,
         cut=model.cut,
         background_error=BACKGROUND_ERROR,
         columns=digest,
         trials=tuple(Trial.from_json(read_json(path), str(path)) for path in paths),
     )
-    write_json(folder / "search.json", result.to_json())
-    return result
+    content = result.to_json()
+    write_json(folder / "search.json", content)
+    return SearchResult.from_json(content, str(folder / "search.json"))
 
 
 def _call(job: Callable[[Model], Trial], model: bytes) -> Trial:
@@ -149,12 +150,3 @@ def _run_trial(name: str, columns: Path, significance: Significance, model: Mode
         right = accuracy(point.score, point.target)
         results.append(TrialPoint(point.signal, point.auc, trained[point.signal].auc, right, at_cut, highest))
     return Trial({}, tuple(results))
-
-
-def _plain(value: Any) -> Any:
-    """Make a change JSON: tuples become lists, declarations their text."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
