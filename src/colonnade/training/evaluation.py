@@ -201,23 +201,14 @@ def calibration(score: Floats, weight: Floats, target: NDArray[np.bool_], bins: 
     return tuple(table)
 
 
-def distributions(point: Point, sample: Sample, bins: int = 50) -> ScoreDistributions:
-    """Histogram the scores of a signal point and of all background, and of each background by itself."""
+def distributions(point: Point, bins: int = 50) -> ScoreDistributions:
+    """Histogram the scores of a signal point and of all background."""
     edges = np.linspace(0, 1, bins + 1)
-    process = sample.process[point.rows]
-
-    def histogram(chosen: NDArray[np.bool_]) -> ScoreHistogram:
-        counts, _ = np.histogram(point.score[chosen], edges)
-        scaled, _ = np.histogram(point.score[chosen], edges, weights=point.weight[chosen])
-        return ScoreHistogram(tuple(counts.tolist()), tuple(scaled.tolist()))
-
-    singles = {sample.processes[place]: histogram(process == place) for place in np.unique(process[~point.target])}
-    return ScoreDistributions(
-        tuple(edges.tolist()),
-        signal=histogram(point.target),
-        background=histogram(~point.target),
-        processes={name: each.scaled for name, each in singles.items()},
+    signal, background = (
+        ScoreHistogram(tuple(np.histogram(point.score[chosen], edges)[0].tolist()))
+        for chosen in (point.target, ~point.target)
     )
+    return ScoreDistributions(tuple(edges.tolist()), signal, background)
 
 
 def importance(

@@ -57,20 +57,18 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class ScoreHistogram:
-    """Events of each bin of the score, each counted once, and scaled to the luminosity."""
+    """Events of each bin of the score, each counted once."""
 
     events: tuple[int, ...]
-    scaled: Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreDistributions:
-    """Histograms of the scores of one signal and of all background; of single backgrounds the scaled contents."""
+    """Histograms of the scores of one signal and of all background."""
 
     edges: Numbers
     signal: ScoreHistogram
     background: ScoreHistogram
-    processes: Mapping[str, Numbers]
 
 
 @dataclass(frozen=True, slots=True)

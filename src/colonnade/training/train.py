@@ -248,7 +248,7 @@ def _evaluate(
         luminosity=sample.luminosity,
         background_error=BACKGROUND_ERROR,
         cut=model.cut,
-        points=tuple(_point(model, point, trained[point.signal], sample, significance) for point in points),
+        points=tuple(_point(model, point, trained[point.signal], significance) for point in points),
         calibration=calibration(
             np.asarray(score(complete, rows), dtype=np.float64),
             # the share of signal that the score speaks of
@@ -265,7 +265,7 @@ def _evaluate(
     )
 
 
-def _point(model: Model, point: Point, trained: Point, sample: Sample, significance: Significance) -> SignalEvaluation:
+def _point(model: Model, point: Point, trained: Point, significance: Significance) -> SignalEvaluation:
     false, true = roc(point.score, np.abs(point.weight), point.target)
     thin = np.unique(np.searchsorted(true, np.linspace(0, 1, _ROC_POINTS)).clip(0, len(true) - 1))
     scan = point.scan(significance)
@@ -279,8 +279,8 @@ def _point(model: Model, point: Point, trained: Point, sample: Sample, significa
         significance=tuple(scan),
         best=best(scan),
         at_cut=point.scan(significance, cuts=[model.cut])[0],
-        distributions=distributions(point, sample),
-        distributions_training=distributions(trained, sample),
+        distributions=distributions(point),
+        distributions_training=distributions(trained),
     )
 
 
