@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 _CURVED = 1e-7
 # strengths at which fits are tried where there may be several minima
 _STRENGTHS = np.array([0.3, 1.0, 10.0])
+# a fit at a strength beyond the first also begins where one at this part of it ended
+_FAR, _NEARER = 100.0, 0.01
 # of how many free parameters the matrix of covariances is computed
 _MOST = 3000
 
@@ -303,7 +305,9 @@ def fit_at(
 ) -> Minimum:
     """Fit everything but the parameter of interest, which is held at `poi` (one value a column of data).
 
-    `minimise` describes `start`, `strict` and `several`.
+    `minimise` describes `start`, `strict` and `several`. At a very large strength the other parameters may have to
+    balance the signal to many digits: where there may be several minima, such a fit also begins where one at a smaller
+    strength ended.
 
     Raises
     ------
@@ -317,7 +321,14 @@ def fit_at(
     fixed = likelihood.fixed.copy()
     fixed[index] = True
     seen = np.broadcast_to(data, (len(data), len(poi)))
-    return minimise(likelihood, seen, start=begin, fixed=fixed, strict=strict, several=several)
+    found = minimise(likelihood, seen, start=begin, fixed=fixed, strict=strict, several=several)
+    far = np.abs(poi) > _FAR
+    if several and far.any() and may_have_several(likelihood):
+        nearer = fit_at(likelihood, np.where(far, _NEARER * poi, poi), seen, begin, strict=strict).values
+        nearer[index] = poi
+        again = minimise(likelihood, seen, start=nearer, fixed=fixed, strict=strict, several=False)
+        found = lowest_of(found, again)
+    return found
 
 
 def free_fit(likelihood: Likelihood, data: Floats, null: Minimum, poi: float, least: float) -> Minimum:
