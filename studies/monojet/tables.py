@@ -99,8 +99,8 @@ def _intro(study: ImageStudy, result: dict[str, Any]) -> Iterator[str]:
             f"channels {', '.join(map(str, network.channels))}; dense layer {network.dense}; "
             f"Adam {training.learning_rate:g}; L2 {training.l2:g}; {training.batch} images a step, at most "
             f"{training.steps:,} steps, a check every {training.every}, stopped after {training.patience} without a "
-            f"better one; dropout {network.dropout:g}; weights start as `{network.initial}`; training in "
-            f"{training.precision}"
+            f"better one; dropout {network.dropout:g}; weights start as `{network.initial}`; "
+            f"training in {training.precision}"
         )
         ways.setdefault(way, []).append(_name(result, key))
     for way, names in ways.items():

@@ -171,8 +171,7 @@ def train_ensemble(
     if labels.shape != (networks, events) or len(rngs) != networks or events == 0:
         msg = (
             f"features {features.shape}, labels {labels.shape} and {len(rngs)} seeds do not describe one "
-            "ensemble; "
-            "give (networks, events, features), (networks, events) and one seed a network."
+            "ensemble; give (networks, events, features), (networks, events) and one seed a network."
         )
         raise ConfigError(msg)
     state = _State([inputs, *settings.hidden, 1], rngs, device)

@@ -95,8 +95,8 @@ def generator_ratios(
             if not 0 <= at < len(found):
                 msg = (
                     f"Dataset {plan.name} is a skim, and the sum of {name} over its generated events is not in the "
-                    f"Runs trees ({each['runs'] or 'no column is known'}); {advice}, or take the variation out of "
-                    "generator()."
+                    f"Runs trees ({each['runs'] or 'no column is known'}); {advice}, or take the variation "
+                    "out of generator()."
                 )
                 raise InputError(msg)
             ratio, source = found[at], "Runs"

@@ -278,8 +278,8 @@ def _bounds(fine: Floats, channel: ChannelSettings, where: str) -> NDArray[np.in
         for edge, index in zip(channel.edges, found, strict=True):
             if abs(fine[index] - edge) > tolerance:
                 msg = (
-                    f"{where}: {edge:g} is no bin edge of the histogram {channel.histogram}; the nearest is "
-                    f"{fine[index]:g}."
+                    f"{where}: {edge:g} is no bin edge of the histogram {channel.histogram}; the "
+                    f"nearest is {fine[index]:g}."
                 )
                 raise ConfigError(msg)
         if channel.flow is None and (found[0] > 0 or found[-1] < bins):
