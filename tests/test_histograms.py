@@ -226,7 +226,14 @@ class TestValues:
 
     @pytest.mark.parametrize(
         "given_axis",
-        [axis.Regular(4, 0, 4), axis.Variable([0, 1, 4]), axis.Integer(0, 4), axis.IntCategory([1, 2])],
+        [
+            axis.Regular(4, 0, 4),
+            axis.Variable([0, 1, 4]),
+            axis.Integer(0, 4),
+            axis.Integer(0, 4, underflow=False, overflow=False),
+            axis.Variable([0, 1, 4], underflow=False, overflow=False),
+            axis.IntCategory([1, 2]),
+        ],
         ids=lambda each: type(each).__name__,
     )
     def test_infinity_is_an_error_where_it_would_be_filled(self, given_axis):

@@ -180,14 +180,9 @@ def add_bins(rule: AxisRule, axis: Any, column: Column, stride: int, bins: npt.N
         if content.dtype != np.float32:
             content = np.asarray(content, dtype=np.float64)
         _regular(content, rule.low, rule.width, rule.size, rule.under, rule.over, stride, bins)
-    elif rule.kind == "variable":
-        content = np.asarray(content, dtype=np.float64)
-        _variable(content, rule.edges, rule.under, rule.over, stride, bins)
     else:
-        places = _whole(content) - int(rule.low) if rule.kind == "integer" else _indices(axis, content)
-        _indexed(places, rule.size, rule.under, rule.over, stride, bins)
-        if content.dtype.kind == "f":
-            bins[~np.isfinite(content) & (bins != SKIP)] = NOT_A_NUMBER
+        bins[~np.isfinite(content) & (bins >= 0)] = NOT_A_NUMBER
+        _indexed(_indices(rule, axis, content), rule.size, rule.under, rule.over, stride, bins)
     if column.missing is not None:
         bins[column.missing] = SKIP
 
@@ -202,8 +197,15 @@ def _whole(content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return content.astype(np.int64)
 
 
-def _indices(axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Ask boost-histogram, which wants the type that the axis has."""
+def _indices(rule: AxisRule, axis: Any, content: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the bins; where it has no rule, ask boost-histogram, which wants the type that the axis has."""
+    if rule.kind == "variable":
+        content = np.asarray(content, dtype=np.float64)
+        index = np.searchsorted(rule.edges, content, side="right") - 1
+        # without overflow the last edge belongs to the last bin
+        return index if rule.over else index - (content == rule.edges[-1])
+    if rule.kind == "integer":
+        return _whole(content) - int(rule.low)
     if isinstance(axis, bh.axis.Boolean):
         content = content != 0
     elif isinstance(axis, (bh.axis.Integer, bh.axis.IntCategory)):
@@ -237,25 +239,6 @@ def _regular(content: Any, low: float, width: float, size: int, under: int, over
         beyond = np.int32(number + above) if over else (np.int32(number + last) if z == 1.0 else np.int32(SKIP))
         other = (below if z < 0.0 else beyond) if x - x == 0.0 else np.int32(NOT_A_NUMBER)
         bins[i] = number if number < 0 else (within if inside else other)
-
-
-@compiled
-def _variable(content: Any, edges: Any, under: int, over: int, stride: int, bins: Any) -> None:
-    size = len(edges) - 1
-    for i in range(len(content)):
-        if bins[i] < 0:
-            continue
-        x = content[i]
-        if x - x != 0.0:  # infinite, or no number
-            bins[i] = NOT_A_NUMBER
-            continue
-        index = np.searchsorted(edges, x, side="right") - 1
-        if index == size and not over and x == edges[size]:
-            index = size - 1  # without overflow the last edge belongs to the last bin
-        if (index < 0 and not under) or (index >= size and not over):
-            bins[i] = SKIP
-        else:
-            bins[i] += (index + under) * stride
 
 
 @compiled

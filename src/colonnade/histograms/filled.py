@@ -42,8 +42,8 @@ class HistogramSet(Mapping[str, hist.Hist]):
 
     def __init__(self, declared: Sequence[Histogram], regions: Sequence[str], variations: Sequence[str]) -> None:
         self._layout = Layout.of(declared, regions, variations)
-        self._values: Floats = np.zeros(self._layout.size)
-        self._variances: Floats = np.zeros(self._layout.size)
+        #: contents and their variances
+        self._sums: Floats = np.zeros((2, self._layout.size))
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
     @property
     def arrays(self) -> tuple[Floats, Floats]:
         """All contents and their variances, one after the other as the declarations say; not copies."""
-        return self._values, self._variances
+        return self._sums[0], self._sums[1]
 
     def __len__(self) -> int:
         return len(self._layout.places)
@@ -80,8 +80,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
         filled = hist.Hist(*axes, storage=hist.storage.Weight())
         view = filled.view(flow=True)
         # here the variations run fastest, which is how they are filled; in the Hist they come second
-        view.value = np.moveaxis(self._block(self._values, name), -1, 1)
-        view.variance = np.moveaxis(self._block(self._variances, name), -1, 1)
+        view.value, view.variance = np.moveaxis(self._block(name), -1, 2)
         return filled
 
     def __repr__(self) -> str:
@@ -90,34 +89,29 @@ class HistogramSet(Mapping[str, hist.Hist]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HistogramSet):
             return NotImplemented
-        return (
-            self._layout == other._layout
-            and np.array_equal(self._values, other._values, equal_nan=True)
-            and np.array_equal(self._variances, other._variances, equal_nan=True)
-        )
+        return self._layout == other._layout and np.array_equal(self._sums, other._sums, equal_nan=True)
 
     __hash__ = None  # type: ignore[assignment]  # mutable, so no dictionary key
 
     def __deepcopy__(self, memo: object) -> HistogramSet:
-        return self._with(self._values.copy(), self._variances.copy())  # layouts never change
+        return self._with(self._sums.copy())  # layouts never change
 
     def __add__(self, other: HistogramSet) -> HistogramSet:
         if not isinstance(other, HistogramSet):
             return NotImplemented
         self._require_alike(other)
-        return self._with(self._values + other._values, self._variances + other._variances)
+        return self._with(self._sums + other._sums)
 
     def __iadd__(self, other: HistogramSet) -> HistogramSet:
         if not isinstance(other, HistogramSet):
             return NotImplemented
         self._require_alike(other)
-        self._values += other._values
-        self._variances += other._variances
+        self._sums += other._sums
         return self
 
     def __mul__(self, factor: float) -> HistogramSet:
         """Scale the contents, for instance to a luminosity; variances scale with the square."""
-        return self._with(self._values * factor, self._variances * factor**2)
+        return self._with(self._sums * np.array([[factor], [factor**2]]))
 
     __rmul__ = __mul__
 
@@ -215,8 +209,7 @@ class HistogramSet(Mapping[str, hist.Hist]):
             some.weights.reshape(-1),
             np.uint64(count),
             np.uint64(some.first),
-            self._values,
-            self._variances,
+            *self.arrays,
             np.uint64(some.variations),
             events,
             max(_BLOCK // count, 1),
@@ -283,20 +276,20 @@ class HistogramSet(Mapping[str, hist.Hist]):
             raise ConfigError(msg)
         made = HistogramSet(self.declared, self.regions, [*self.variations, variation])
         made.absorb(self)
-        for own, theirs in ((made._values, other._values), (made._variances, other._variances)):
-            for name, place in made._layout.places.items():
-                if place.histogram.fills(variation):  # nominal comes first in all
-                    made._block(own, name)[..., -1] = other._block(theirs, name)[..., 0]
+        for name, place in made._layout.places.items():
+            if place.histogram.fills(variation):  # nominal comes first in all
+                made._block(name)[..., -1] = other._block(name)[..., 0]
         return made
 
     def normalised(self, ratios: Mapping[str, float]) -> HistogramSet:
         """Return the same with some variations divided by numbers; those that are not filled don't count."""
-        values, variances = self._values.copy(), self._variances.copy()
+        made: HistogramSet = self._with(self._sums.copy())
         factors = np.array([1 / ratios.get(name, 1.0) for name in self.variations])
         for name, place in self._layout.places.items():
-            self._block(values, name)[...] *= factors[list(place.variations)]
-            self._block(variances, name)[...] *= factors[list(place.variations)] ** 2
-        return self._with(values, variances)
+            values, variances = made._block(name)
+            values *= factors[list(place.variations)]
+            variances *= factors[list(place.variations)] ** 2
+        return made
 
     def absorb(self, part: HistogramSet) -> None:
         """Add a set that may lack some of these variations: it counts there with its nominal contents.
@@ -313,16 +306,16 @@ class HistogramSet(Mapping[str, hist.Hist]):
             known = [part.variations[i] for i in part._layout.places[name].variations]
             own = [self.variations[i] for i in self._layout.places[name].variations]
             places = [known.index(each if each in known else "nominal") for each in own]
-            self._block(self._values, name)[...] += part._block(part._values, name)[..., places]
-            self._block(self._variances, name)[...] += part._block(part._variances, name)[..., places]
+            self._block(name)[...] += part._block(name)[..., places]
 
-    def _block(self, contents: Floats, name: str) -> Floats:
+    def _block(self, name: str) -> Floats:
+        """Return contents and variances of a histogram: shape (2, regions, bins along each axis, variations)."""
         place = self._layout.places[name]
-        return contents[place.start : place.start + place.size].reshape(place.shape)
+        return self._sums[:, place.start : place.start + place.size].reshape(2, *place.shape)
 
-    def _with(self, values: Floats, variances: Floats) -> HistogramSet:
+    def _with(self, sums: Floats) -> HistogramSet:
         new = object.__new__(HistogramSet)
-        vars(new).update(_layout=self._layout, _values=values, _variances=variances)
+        vars(new).update(_layout=self._layout, _sums=sums)
         return new
 
     def _require_alike(self, other: HistogramSet) -> None:

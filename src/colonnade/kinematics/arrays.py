@@ -13,7 +13,7 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError
 from colonnade.kinematics import loops
 from colonnade.kinematics.layouts import LAYOUT, Integers, Missing, bare, change_class
-from colonnade.kinematics.views import EventNumbers, View, view
+from colonnade.kinematics.views import EventNumbers, View, of_columns, view
 
 
 class Columns:
@@ -45,7 +45,7 @@ def records(
     like: View, name: str, columns: dict[str, npt.NDArray[Any]], offsets: Integers | None, missing: Missing
 ) -> ak.Array:
     """Make new records, behaving as those of a view do."""
-    made = View.of_columns(columns, name, like)
+    made = of_columns(columns, name, like)
     made.offsets, made.missing = offsets, missing
     return wrap(made)
 

@@ -14,7 +14,7 @@ from colonnade.errors import ConfigError
 from colonnade.kinematics import loops
 from colonnade.kinematics.arrays import Columns, objects, stored_first, those, unwrap, wrap
 from colonnade.kinematics.layouts import Integers
-from colonnade.kinematics.views import Floats, Jagged, View, flat, jagged, view
+from colonnade.kinematics.views import Floats, Jagged, View, flat, jagged, of_columns, view
 
 
 def per_object(event_value: Any, collection: Any) -> ak.Array:
@@ -356,7 +356,7 @@ def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt
     [1, 0]
     """
     seen = jagged(collection)
-    return np.diff(seen.offsets) if keep is None else loops.count_kept(seen.offsets, _passing(seen, keep))
+    return np.diff(seen.offsets if keep is None else loops.select_entries(seen.offsets, _passing(seen, keep))[0])
 
 
 def leading(collection: ak.Array, rank: int = 0) -> ak.Array:
@@ -415,16 +415,14 @@ def merge(
     views = [jagged(collection) for collection in collections]
     columns = {name: np.concatenate([seen.column(name) for seen in views]) for name in fields}
     kinds = np.repeat(np.arange(len(views), dtype=np.int8), [seen.size for seen in views])
-    offsets, index = views[0].offsets, np.arange(views[0].size)
-    stored = views[0].size
-    for seen in views[1:]:
-        offsets, order = loops.merge_order(offsets, seen.offsets)
-        index = np.concatenate([index, stored + np.arange(seen.size)])[order]
-        stored += seen.size
+    events = [np.repeat(np.arange(len(seen.offsets) - 1), np.diff(seen.offsets)) for seen in views]
+    # all of an event in a row, those of the first collection first
+    index = np.argsort(np.concatenate(events), kind="stable")
+    offsets = np.sum([seen.offsets for seen in views], axis=0)
     pt = np.ascontiguousarray(columns["pt"][index], dtype=np.float64)
     index = index[loops.sort_entries(offsets, pt)]
     columns[tag] = kinds
-    return wrap(View.of_columns(columns, _record_name([*columns]), views[0]).part(index, offsets))
+    return wrap(of_columns(columns, _record_name([*columns]), views[0]).part(index, offsets))
 
 
 def near(collection: ak.Array, others: ak.Array, radius: float) -> ak.Array:

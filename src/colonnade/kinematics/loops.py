@@ -70,29 +70,10 @@ def select_entries(offsets: Any, keep: Any) -> Any:
     return new, index[:count].copy()
 
 
-@compiled
-def count_kept(offsets: Any, keep: Any) -> Any:
-    """How many entries of each event are kept."""
-    before = np.empty(len(keep) + 1, dtype=np.int64)
-    count = 0
-    for k in range(len(keep)):
-        before[k] = count
-        count += keep[k]
-    before[len(keep)] = count
-    counts = np.empty(len(offsets) - 1, dtype=np.int64)
-    for i in range(len(counts)):
-        counts[i] = before[offsets[i + 1]] - before[offsets[i]]
-    return counts
-
-
-@compiled
 def nth(offsets: Any, rank: int) -> Any:
     """Place of each event's entry of a rank, -1 where there are fewer."""
-    places = np.empty(len(offsets) - 1, dtype=np.int64)
-    for i in range(len(places)):
-        place = offsets[i] + rank if rank >= 0 else offsets[i + 1] + rank
-        places[i] = place if offsets[i] <= place < offsets[i + 1] else -1
-    return places
+    places = (offsets[:-1] if rank >= 0 else offsets[1:]) + rank
+    return np.where((offsets[:-1] <= places) & (places < offsets[1:]), places, -1)
 
 
 @compiled
@@ -108,22 +89,6 @@ def sort_entries(offsets: Any, key: Any) -> Any:
                 j -= 1
             order[j + 1] = moved
     return order
-
-
-@compiled
-def merge_order(first: Any, second: Any) -> Any:
-    """Offsets and places of two collections' entries event by event; the second's are stored after the first's."""
-    offsets = first + second
-    index = np.empty(offsets[-1], dtype=np.int64)
-    count = 0
-    for i in range(len(offsets) - 1):
-        for k in range(first[i], first[i + 1]):
-            index[count] = k
-            count += 1
-        for k in range(second[i], second[i + 1]):
-            index[count] = first[-1] + k
-            count += 1
-    return offsets, index
 
 
 @compiled
@@ -231,42 +196,23 @@ def nearest_entries(
 _TURN = 2.0 * math.pi
 
 
-@compiled
 def angle(first: Any, second: Any) -> Any:
     """Difference of azimuths in [-pi, pi)."""
-    out = np.empty(len(first))
-    for i in range(len(first)):
-        out[i] = (first[i] - second[i] + math.pi) % _TURN - math.pi
-    return out
+    return (first - second + math.pi) % _TURN - math.pi
 
 
-@compiled
 def distance(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
     """Distance in pseudorapidity and azimuth."""
-    out = np.empty(len(eta1))
-    for i in range(len(eta1)):
-        eta = eta1[i] - eta2[i]
-        phi = (phi1[i] - phi2[i] + math.pi) % _TURN - math.pi
-        out[i] = math.sqrt(eta * eta + phi * phi)
-    return out
+    eta, phi = eta1 - eta2, angle(phi1, phi2)
+    return np.sqrt(eta * eta + phi * phi)
 
 
-@compiled
 def mass_of_sum(rows: Any, places: Any) -> Any:
     """Mass of the sum of several momenta: of each the rows px, py, pz, E at some places."""
-    out = np.empty(len(places[0]))
-    for i in range(len(out)):
-        px, py, pz, energy = 0.0, 0.0, 0.0, 0.0
-        for one in range(len(rows)):
-            momentum = rows[one][places[one][i]]
-            px += momentum[0]
-            py += momentum[1]
-            pz += momentum[2]
-            energy += momentum[3]
-        square = energy * energy - px * px - py * py - pz * pz
-        # rounding can leave a massless sum slightly space-like
-        out[i] = 0.0 if square < 0.0 else math.sqrt(square)
-    return out
+    px, py, pz, energy = _sum(rows, places)
+    square = energy * energy - px * px - py * py - pz * pz
+    # rounding can leave a massless sum slightly space-like
+    return np.sqrt(np.where(square < 0.0, 0.0, square))
 
 
 def momentum_of_sum(rows: Any, places: Any) -> Any:

@@ -7,7 +7,7 @@ entries of any layout and gathers a column when that column is asked for, once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import awkward as ak
@@ -19,7 +19,6 @@ from colonnade.kinematics import loops
 from colonnade.kinematics.layouts import LAYOUT, Integers, Missing, buffer, look, read_only, to_numpy
 
 Floats = npt.NDArray[np.float64]
-_CLASSES: dict[tuple[Any, ...], tuple[type, Any]] = {}
 _MASSIVE = frozenset({"mass", "m", "M", "tau", "energy", "e", "E", "t"})
 
 
@@ -86,14 +85,6 @@ class View:
         self._composed: tuple[Integers, Integers] | None = None
         self._members: dict[str, View] = {}
         self._cartesian: Floats | None = None
-        self._name = ""
-
-    @classmethod
-    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], name: str, like: View) -> View:
-        """Return records of columns of one length that are no layout yet; `name` is that of the records."""
-        made = cls(None, len(next(iter(columns.values()))), like=like)
-        made._new, made._name, made.kind = columns, name, _class_of(name, columns, like)
-        return made
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -101,8 +92,6 @@ class View:
         if self._contents is None:
             if self._parent is not None:
                 self._contents = {**self._parent.fields, **self._new} if self._new else dict(self._parent.fields)
-            elif self._name:
-                self._contents = dict(self._new)
             elif isinstance(self._content, np.ndarray):
                 self._contents = {name: self._content[name] for name in self._content.dtype.names or ()}
             else:
@@ -277,9 +266,6 @@ class View:
             content = ak.contents.RecordArray(columns, names, length=self.size, parameters=record.parameters)
         elif self._parent is not None:
             content = self._parent.entries()
-        elif self._name:
-            columns = [ak.contents.NumpyArray(read_only(values)) for values in self._new.values()]
-            content = ak.contents.RecordArray(columns, list(self._new), parameters={"__record__": self._name})
         elif isinstance(self._content, np.ndarray):
             content = ak.to_layout(read_only(self._content))
         else:
@@ -397,19 +383,13 @@ def jagged(collection: Any, *others: Any) -> Jagged:
     return cast("Jagged", seen)
 
 
-def _class_of(name: str, columns: Collection[str], like: View) -> type:
-    """Return the class that awkward gives to records of a name."""
-    behavior = like.behavior
-    # classes may be registered later
-    key = (name, tuple(columns), id(behavior), len(behavior or ()), len(ak.behavior))
-    if key not in _CLASSES:
-        contents = [ak.contents.NumpyArray(np.zeros(0)) for _ in columns]
-        empty = ak.contents.RecordArray(contents, list(columns), 0, parameters={"__record__": name})
-        if len(_CLASSES) > 256:
-            _CLASSES.clear()
-        # the behavior is kept, so that no other takes its identity
-        _CLASSES[key] = type(ak.Array(empty, behavior=behavior)), behavior
-    return _CLASSES[key][0]
+def of_columns(columns: Mapping[str, npt.NDArray[Any]], name: str, like: View) -> View:
+    """Return records of columns of one length, which go by a name and behave as those of another view do."""
+    contents = [ak.contents.NumpyArray(read_only(values)) for values in columns.values()]
+    record = ak.contents.RecordArray(contents, list(columns), parameters={"__record__": name})
+    made = View(record, record.length, like=like)
+    made.kind = None
+    return made
 
 
 def flat(values: Any) -> npt.NDArray[Any]:
