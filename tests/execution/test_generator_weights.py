@@ -308,14 +308,14 @@ def test_mistakes(path):
     with pytest.raises(ColonnadeError, match=r"generator\(\) returns for 'x' a list"):
         run(Wrong(), dataset(path))
     Wrong.made = {"x": (np.ones(3), np.ones(3))}
-    with pytest.raises(ColonnadeError, match="'x' are of 3 events, not"):
+    with pytest.raises(ColonnadeError, match="generator weight x' must have one number for each of"):
         run(Wrong(), dataset(path))
 
     class Infinite(Theory):
         def generator(self, events):
             return {"x": (np.full(len(events), np.inf), np.ones(len(events)))}
 
-    with pytest.raises(ColonnadeError, match=r"'x' are infinite or not a number in \d+ of"):
+    with pytest.raises(ColonnadeError, match=r"generator weight x' is missing, infinite or not a number in \d+ of"):
         run(Infinite(), dataset(path))
 
     class Place(Theory):

@@ -89,25 +89,14 @@ def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]
     return kept
 
 
-def row(weights: Floats, passed: npt.NDArray[np.bool_] | None = None) -> Floats:
+def row(weights: Floats, passed: Mask | None = None) -> Floats:
     """Return the sums of one row that has no N-1: of all events, or of those that passed."""
     sums = np.full(6, np.nan)
     if passed is None:
         sums[:3] = len(weights), weights.sum(), np.square(weights).sum()
     else:
-        sums[:3] = _sum_passed(np.ascontiguousarray(weights), np.ascontiguousarray(passed))
+        sums[:3] = region_counts({"": passed}, [[""]], weights)[0][0, :3]
     return sums
-
-
-@compiled
-def _sum_passed(weights: Any, passed: Any) -> Any:
-    count, total, squares = 0, 0.0, 0.0
-    for i in range(len(weights)):
-        if passed[i]:
-            count += 1
-            total += weights[i]
-            squares += weights[i] * weights[i]
-    return float(count), total, squares
 
 
 def region_counts(cuts: Mapping[str, Mask], regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:

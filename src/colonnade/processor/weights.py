@@ -67,7 +67,7 @@ class Weights:
         self.observables = MappingProxyType(observables)
         self._total: Floats | None = None  # the product of the weights of all regions, once there is one
         self._nominal: dict[str, Floats] = {}
-        self._regions: dict[str, frozenset[str]] = {}  # of the weights that only some regions have
+        self._regions: dict[str, tuple[str, ...]] = {}  # of the weights that only some regions have
         self._ratios: dict[str, tuple[str, Floats]] = {}  # variation to its weight, and what it multiplies
 
     def add(
@@ -203,7 +203,7 @@ class Weights:
     def _has(self, name: str, region: str | None) -> bool:
         return name not in self._regions or region in self._regions[name]
 
-    def _known_regions(self, name: str, regions: Sequence[str]) -> frozenset[str]:
+    def _known_regions(self, name: str, regions: Sequence[str]) -> tuple[str, ...]:
         given = (regions,) if isinstance(regions, str) else tuple(regions)
         for region in given:
             if region not in self._masks:
@@ -211,24 +211,16 @@ class Weights:
                 msg = f"the weight {name!r} is for the region {region!r}, which there is not"
                 msg = f"{msg}{nearest(region, self._masks)}{known}."
                 raise ConfigError(msg)
-        return frozenset(given)
+        return given
 
     def _read(self, values: Any, name: str, what: str) -> Floats:
         """Read one number an event, as an array of its own; the events of no region that has the weight count as 1."""
         if name not in self._regions:
             return finite(values, what, self._size, self._where).copy()
         read = numbers(values, what, self._size).copy()
-        bad = ~np.isfinite(read)
-        if bad.any():
-            for region in self._masks:
-                missing = int(np.count_nonzero(bad & self._masks[region])) if region in self._regions[name] else 0
-                if missing:
-                    msg = (
-                        f"the weight {what!r} is missing, infinite or not a number in {missing} of "
-                        f"{np.count_nonzero(self._masks[region])} events of the region {region!r} {self._where}."
-                    )
-                    raise EventError(msg)
-            read[bad] = 1.0
+        for region in self._regions[name]:
+            require_finite(read[self._masks[region]], what, f"of the region {region!r} {self._where}")
+        read[~np.isfinite(read)] = 1.0
         return read
 
     def _vary(self, name: str, nominal: Floats, up: Any, down: Any, *, shift: bool, one_sided: bool) -> None:
@@ -261,11 +253,23 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
         If there is not one value an event.
     """
     weights = numbers(values, name, events)
-    bad = events - int(np.count_nonzero(np.isfinite(weights)))
-    if bad:
-        msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {events} events {where}."
-        raise EventError(msg)
+    require_finite(weights, name, where)
     return weights
+
+
+def require_finite(weights: npt.NDArray[Any], name: str, where: str) -> None:
+    """Refuse weights, shape (events,) or (events, variations), that are missing, infinite or not a number.
+
+    Raises
+    ------
+    EventError
+        Naming how many of the events have one.
+    """
+    good = np.isfinite(weights)
+    bad = len(weights) - int(np.count_nonzero(good if good.ndim == 1 else good.all(axis=1)))
+    if bad:
+        msg = f"the weight {name!r} is missing, infinite or not a number in {bad} of {len(weights)} events {where}."
+        raise EventError(msg)
 
 
 def numbers(values: Any, name: str, events: int) -> Floats:
@@ -413,11 +417,7 @@ def member_sums(
         if given.values.shape != (len(generator), len(given.names)):
             msg = f"the generator weights {name!r} are of {len(given.values)} events, not {len(generator)}, {where}."
             raise ConfigError(msg)
-        wrong = len(generator) - int(np.count_nonzero(np.isfinite(given.values).all(axis=1)))
-        if wrong:
-            msg = f"the generator weights {name!r} are infinite or not a number in {wrong} of {len(generator)} events"
-            msg = f"{msg} {where}."
-            raise EventError(msg)
+        require_finite(given.values, f"generator weight {name}", where)
         for column, (word, runs) in enumerate(zip(given.names, given.runs, strict=True)):
             values = given.values[:, column]
             total = float((generator * values).sum())
@@ -431,11 +431,5 @@ def _pair(name: str, given: Any, events: int) -> Members:
         kind = type(given).__name__
         msg = f"generator() returns for {name!r} a {kind}; return members(...), up_down(...), or (up, down)."
         raise ConfigError(msg)
-    try:
-        values = np.stack(
-            [np.asarray(ak.to_numpy(one, allow_missing=False), dtype=np.float64) for one in given], axis=1
-        )
-    except (TypeError, ValueError) as error:
-        msg = f"the generator weights {name!r} must have one number for each of {events} events, up and down ({error})."
-        raise ConfigError(msg) from error
+    values = np.column_stack([numbers(one, f"generator weight {name}", events) for one in given])
     return Members(("up", "down"), values, 0, ("", ""))
