@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from colonnade.processor.corrections import OUTSIDE
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _LINEAR = "[0]*max(min(x,[3]),[2])+[1]"
-_CONTENTS: dict[int, tuple[Any, dict[str, dict[str, Any]]]] = {}
 
 
 class Correction:
@@ -52,8 +52,9 @@ class Correction:
         self.name = name
         self._correction = corrections.compound[name] if compound else corrections[name]
         self.inputs: tuple[str, ...] = tuple(one.name for one in self._correction.inputs)
-        parts = _contents(corrections)[name]["stack"] if compound else [name]
-        self._ranges = _ranges([_contents(corrections)[part]["data"] for part in parts], compound=compound)
+        contents = _contents(_text(corrections))
+        parts = contents[name]["stack"] if compound else [name]
+        self._ranges = _ranges([contents[part]["data"] for part in parts], compound=compound)
 
     def __call__(self, where: str = "in these events", **inputs: Any) -> Any:
         """Evaluate the correction.
@@ -149,10 +150,7 @@ class Uncertainties:
 
     def __init__(self, corrections: Any, names: Mapping[str, str]) -> None:
         self.corrections = {source: Correction(corrections, name) for source, name in names.items()}
-        self._tables = {
-            source: _table(_contents(corrections)[name]) if name in _contents(corrections) else None
-            for source, name in names.items()
-        }
+        self._tables = {source: _table(_contents(_text(corrections))[name]) for source, name in names.items()}
         self._seen: tuple[Any, Any, dict[tuple[bytes, bytes], tuple[Integers, int]]] = (None, None, {})
 
     def __call__(self, source: str, where: str, **inputs: Any) -> Floats:
@@ -208,17 +206,17 @@ def _linear(bins: Any, pt: Any, parameters: Any, default: float) -> Any:
     return values
 
 
-def _contents(corrections: Any) -> dict[str, dict[str, Any]]:
+def _text(corrections: Any) -> str:
+    text: str = corrections.__getstate__()["_data"]
+    return text
+
+
+@functools.lru_cache(maxsize=32)
+def _contents(text: str) -> dict[str, dict[str, Any]]:
     """Return what a file says of each of its corrections, read once a process."""
-    known = _CONTENTS.get(id(corrections))
-    if known is None:
-        if len(_CONTENTS) >= 32:
-            _CONTENTS.clear()
-        content = json.loads(corrections.__getstate__()["_data"])
-        parts = [*content["corrections"], *(content.get("compound_corrections") or [])]
-        # the file is kept with it, so that no other takes its identity
-        known = _CONTENTS[id(corrections)] = corrections, {part["name"]: part for part in parts}
-    return known[1]
+    content = json.loads(text)
+    parts = [*content["corrections"], *(content.get("compound_corrections") or [])]
+    return {part["name"]: part for part in parts}
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:

@@ -197,7 +197,7 @@ def make_plan(
                 advance(count, len(wanted))
     for store in known.values():
         store.save()
-    strata = strata_of(names.values())
+    strata = strata_of({name: dataset.metadata for name, dataset in names.items()})
     plans = []
     for name, dataset in names.items():
         before = triggers_before(dataset, names.values())

@@ -128,7 +128,8 @@ def collect(
         cutflow[dataset.name] = _cutflow(pieces)
     # what is dumped or skimmed has no variations
     varies = all(isinstance(filled, HistogramSet) for each in scaled.values() for filled in each.values())
-    for name, samples in alternatives_of(plan).items() if varies else ():
+    metadata = {dataset.name: dataset.metadata for dataset in plan}
+    for name, samples in alternatives_of(metadata).items() if varies else ():
         for variation, sample in samples.items():
             other = scaled.pop(sample)
             scaled[name] = {part: filled.varied(variation, other[part]) for part, filled in scaled[name].items()}
@@ -155,7 +156,7 @@ def _pieces(
     group = [each for each in plan if _group(each) == _group(dataset)]
     strata = {each.name: each.extra["strata"] for each in group}
     sums = {each.name: ledger.datasets[each.name].sumw for each in group}
-    factors = joint_factors(group, strata, sums, own)[dataset.name]
+    factors = joint_factors({each.name: each.metadata for each in group}, strata, sums, own)[dataset.name]
     return [(factors[int(number)], part) for number, part in result["strata"].items()]
 
 

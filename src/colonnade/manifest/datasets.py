@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import Field, RootModel, ValidationInfo, field_validator
 
@@ -318,48 +318,40 @@ def check_eras(datasets: Iterable[Dataset], declared: Collection[str]) -> None:
         raise ConfigError(msg)
 
 
-class Described(Protocol):
-    """What has a name and metadata, as a `Dataset` has."""
-
-    @property
-    def name(self) -> str:
-        """Of the dataset."""
-
-    @property
-    def metadata(self) -> Metadata:
-        """What it is."""
-
-
-def alternatives_of(datasets: Iterable[Described]) -> dict[str, dict[str, str]]:
+def alternatives_of(datasets: Mapping[str, Metadata]) -> dict[str, dict[str, str]]:
     """Return for datasets that have alternative samples the names of these, by the variation that they stand for.
+
+    Parameters
+    ----------
+    datasets
+        Name to what each is.
 
     Raises
     ------
     ConfigError
         If an alternative sample has no dataset whose place it can take, or a dataset is left without one.
     """
-    nominal: dict[tuple[str, str | None], list[Described]] = {}
-    varied: dict[tuple[str, str | None, str], list[Described]] = {}
-    for dataset in datasets:
-        about = dataset.metadata
+    nominal: dict[tuple[str, str | None], list[str]] = {}
+    varied: dict[tuple[str, str | None, str], list[str]] = {}
+    for name, about in datasets.items():
         place = (about.process, about.era)
         if about.varies is None:
-            nominal.setdefault(place, []).append(dataset)
+            nominal.setdefault(place, []).append(name)
         else:
-            varied.setdefault((*place, about.varies), []).append(dataset)
+            varied.setdefault((*place, about.varies), []).append(name)
     found: dict[str, dict[str, str]] = {}
     for (process, era, variation), samples in varied.items():
         replaced = nominal.get((process, era), [])
         if len(replaced) != len(samples):
             where = process if era is None else f"{process} in {era}"
-            names = ", ".join(each.name for each in replaced) or "no dataset"
+            names = ", ".join(replaced) or "no dataset"
             msg = (
-                f"Dataset {samples[0].name} is the alternative {variation} of {where}, which has {names}; give one "
+                f"Dataset {samples[0]} is the alternative {variation} of {where}, which has {names}; give one "
                 f"alternative for each, not {len(samples)}."
             )
             raise ConfigError(msg)
         for one, sample in zip(replaced, samples, strict=True):
-            found.setdefault(one.name, {})[variation] = sample.name
+            found.setdefault(one, {})[variation] = sample
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from colonnade.config import Settings
-from colonnade.errors import ConfigError, EventError
+from colonnade.errors import EventError
 
 Kind = Literal["data", "background", "signal"]
 Range = tuple[float, float | None]
@@ -280,17 +280,15 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
     """
     if metadata.kind == "data":
         return 1.0
-    if metadata.weighted_to is not None and sumw > 0:
-        return luminosity / metadata.weighted_to / sumw
-    if metadata.xsec_pb is None:  # the settings see to it; said for direct construction and for mypy
-        msg = f"Process {metadata.process} has no cross-section, so it can't be normalised."
-        raise ConfigError(msg)
     if not math.isfinite(sumw) or sumw <= 0:
         msg = (
             f"Process {metadata.process} can't be normalised: its sum of generator weights is {sumw:g}, and a "
             "cross-section is positive; check the weights, or give the whole sample's sumw in the manifest."
         )
         raise EventError(msg)
+    if metadata.weighted_to is not None:
+        return luminosity / metadata.weighted_to / sumw
+    assert metadata.xsec_pb is not None  # noqa: S101 - the settings see to it
     factor = luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
     if factor > _LARGEST:
         msg = f"Process {metadata.process} can't be normalised: {metadata.xsec_pb:g} pb over {sumw:g} is too large."

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,16 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError, EventError
 from colonnade.manifest.metadata import Metadata, normalisation
 
-if TYPE_CHECKING:
-    from colonnade.manifest.datasets import Described
-
 Box = Mapping[str, tuple[float, float]]
 
 
-def strata_of(datasets: Iterable[Described]) -> dict[str, dict[str, Any]]:
+def strata_of(datasets: Mapping[str, Metadata]) -> dict[str, dict[str, Any]]:
     """Return for each stitched dataset the strata of its process and era, and which of them it reaches.
+
+    Parameters
+    ----------
+    datasets
+        Name to what each is.
 
     Returns
     -------
@@ -42,23 +44,22 @@ def strata_of(datasets: Iterable[Described]) -> dict[str, dict[str, Any]]:
     ConfigError
         If a sample of a stitched process does not say what it holds, or no sample holds some stratum between others.
     """
-    groups: dict[tuple[str, str | None, str | None], list[Described]] = {}
-    for dataset in datasets:
-        about = dataset.metadata
-        groups.setdefault((about.process, about.era, about.varies), []).append(dataset)
+    groups: dict[tuple[str, str | None, str | None], list[str]] = {}
+    for name, about in datasets.items():
+        groups.setdefault((about.process, about.era, about.varies), []).append(name)
     found: dict[str, dict[str, Any]] = {}
-    for group in groups.values():
-        stitched = [dataset for dataset in group if dataset.metadata.stitch]
+    for (process, _, _), group in groups.items():
+        stitched = [name for name in group if datasets[name].stitch]
         if not stitched:
             continue
         if len(stitched) < len(group):
-            other = next(dataset.name for dataset in group if not dataset.metadata.stitch)
+            other = next(name for name in group if name not in stitched)
             msg = (
-                f"Dataset {other} of the process {group[0].metadata.process} has no `stitch`, which {stitched[0].name} "
-                "has; say which generated events it holds."
+                f"Dataset {other} of the process {process} has no `stitch`, which {stitched[0]} has; say which "
+                "generated events it holds."
             )
             raise ConfigError(msg)
-        boxes = {dataset.name: _box(dataset.metadata) for dataset in group}
+        boxes = {name: _box(datasets[name]) for name in group}
         quantities = dict.fromkeys(quantity for box in boxes.values() for quantity in box)
         edges = {
             quantity: sorted({bound for box in boxes.values() for bound in box.get(quantity, ())})
@@ -69,7 +70,7 @@ def strata_of(datasets: Iterable[Described]) -> dict[str, dict[str, Any]]:
         missing = sorted(set(range(count)) - set(itertools.chain(*reached.values())))
         if missing:
             where = stratum_name(missing[0], edges)
-            msg = f"No dataset of the process {group[0].metadata.process} holds {where}; between others there is a gap."
+            msg = f"No dataset of the process {process} holds {where}; between others there is a gap."
             raise ConfigError(msg)
         found |= {name: {"edges": edges, "reached": each} for name, each in reached.items()}
     return found
@@ -136,7 +137,10 @@ def stratum_of(events: Any, strata: Mapping[str, Any], where: str) -> npt.NDArra
 
 
 def joint_factors(
-    datasets: Iterable[Described], strata: Mapping[str, Mapping[str, Any]], sumw: Mapping[str, float], luminosity: float
+    datasets: Mapping[str, Metadata],
+    strata: Mapping[str, Mapping[str, Any]],
+    sumw: Mapping[str, float],
+    luminosity: float,
 ) -> dict[str, dict[int, float]]:
     """Return what the generator weights of each stratum of stitched datasets are multiplied by.
 
@@ -151,7 +155,7 @@ def joint_factors(
     luminosity
         In fb^-1.
     """
-    own = {each.name: 1.0 / normalisation(each.metadata, 1.0, sumw[each.name]) for each in datasets}
+    own = {name: 1.0 / normalisation(about, 1.0, sumw[name]) for name, about in datasets.items()}
     joint: dict[int, list[float]] = {}
     for name, each in own.items():
         for number in strata[name]["reached"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, UserDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -122,6 +122,8 @@ class ChunkRun:
         self._chunk = Chunk.of(events)
         self._events = accelerate(events)
         self._generator = self._generator_weights()
+        blind = self._chunk.is_data and not analysis.unblind
+        self._hidden = [name for name, region in analysis.regions.items() if region.signal and blind]
 
     def filled(self) -> dict[str, dict[str, Any]]:
         """Return what `Processor.process` does."""
@@ -172,7 +174,7 @@ class ChunkRun:
         masks = self._masks(one, self._cuts(one))
         opened = self._open(masks)
         hidden = np.zeros(len(one.generator), dtype=bool)
-        for name in masks.keys() - opened.keys():
+        for name in self._hidden:
             hidden |= masks[name]
         keep = ~hidden
         identity = [name for name in ("run", "luminosityBlock", "event") if name in ak.fields(self._events)]
@@ -334,12 +336,8 @@ class ChunkRun:
 
     def _open(self, masks: Mapping[str, Mask]) -> dict[str, Mask]:
         """Return the regions that may be looked at in these events."""
-        analysis = self._analysis
-        if analysis.unblind or not self._chunk.is_data:
-            return dict(masks)
-        opened = {name: mask for name, mask in masks.items() if not analysis.regions[name].signal}
-        require_apart(masks, opened, analysis.regions, self._chunk.where)
-        return opened
+        require_apart(masks, self._hidden, self._analysis.regions, self._chunk.where)
+        return {name: mask for name, mask in masks.items() if name not in self._hidden}
 
     def _cutflow(self, one: Passing, cuts: Mapping[str, Mask], weights: Weights) -> dict[str, dict[str, Floats]]:
         regions = self._analysis.regions
@@ -349,10 +347,9 @@ class ChunkRun:
             sums = cutflow.region_counts(cuts, own_cuts, weights.weight(region=group[0]))
             for name, names, rows in zip(group, own_cuts, sums, strict=True):
                 counts[name] = {**one.rows, **dict(zip(names, rows, strict=True))}
-        opened = self._open(dict.fromkeys(regions, np.zeros(0, dtype=bool)))
-        if len(opened) == len(regions):
+        if not self._hidden:
             return counts
-        lasts = {name: region.cuts[-1] for name, region in regions.items() if region.cuts and name in opened}
+        lasts = {name: region.cuts[-1] for name, region in regions.items() if region.cuts and name not in self._hidden}
         return cutflow.blinded(counts, lasts)
 
 
@@ -396,22 +393,16 @@ def score_all(scorer: Scorer, shifts: Sequence[Shifted]) -> list[Any]:
     return [scores, *(next(made) if new else scores for new in changed)]
 
 
-class _Noted(Mapping[str, Any]):
+class _Noted(UserDict[str, Any]):
     """Observables that remember which of them were asked for."""
 
     def __init__(self, observables: Mapping[str, Any]) -> None:
-        self._observables = observables
         self.asked: set[str] = set()
+        super().__init__(observables)
 
     def __getitem__(self, name: str) -> Any:
         self.asked.add(name)
-        return self._observables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._observables)
-
-    def __len__(self) -> int:
-        return len(self._observables)
+        return super().__getitem__(name)
 
 
 def _same(nominal: Shifted, one: Shifted, names: Collection[str]) -> bool:

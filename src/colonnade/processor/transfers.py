@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ class Transfers:
 
 
 def require_apart(
-    masks: Mapping[str, npt.NDArray[np.bool_]], opened: Collection[str], regions: Mapping[str, Region], where: str
+    masks: Mapping[str, npt.NDArray[np.bool_]], blinded: Sequence[str], regions: Mapping[str, Region], where: str
 ) -> None:
     """Refuse data of a blinded region in a region with a transfer factor that is not blinded: it would tell of them.
 
@@ -153,9 +153,9 @@ def require_apart(
     EventError
         Naming both.
     """
-    for hidden in masks.keys() - set(opened):
-        for name in opened:
-            if regions[name].transfer and np.any(masks[name] & masks[hidden]):
+    for hidden in blinded:
+        for name, region in regions.items():
+            if region.transfer and name not in blinded and np.any(masks[name] & masks[hidden]):
                 msg = (
                     f"the region {name!r}, whose events count by a transfer factor, holds data of the blinded region "
                     f"{hidden!r} {where}; declare it with signal=True, too."

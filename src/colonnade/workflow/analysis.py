@@ -178,7 +178,7 @@ def load_datasets(workflow: Workflow) -> list[Dataset]:
     )
     datasets = manifest.select(workflow.settings.datasets)
     check_eras(datasets, workflow.settings.eras)
-    alternatives_of(datasets)  # which refuses those that are none
+    alternatives_of({dataset.name: dataset.metadata for dataset in datasets})  # which refuses those that are none
     return datasets
 
 
@@ -217,10 +217,7 @@ def _file(workflow: Workflow, key: str, name: str, location: str) -> Path:
 
 def _import(root: Path, path: Path) -> ModuleType:
     """Import a file of the project by its dotted name below the root, with the package that it is a part of."""
-    try:
-        parts = path.resolve().relative_to(root.resolve()).with_suffix("").parts
-    except ValueError:
-        parts = (path.stem,)
+    parts = Path(os.path.relpath(path, root)).with_suffix("").parts
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     depth = len(parts)  # of the outermost package around it, or of the file itself
@@ -231,9 +228,7 @@ def _import(root: Path, path: Path) -> ModuleType:
     for name in [name for name in sys.modules if name == outer or name.startswith(f"{outer}.")]:
         del sys.modules[name]
     specification = importlib.util.spec_from_file_location(outer, first)
-    if specification is None or specification.loader is None:
-        msg = f"{path} can't be imported as a Python module."
-        raise ConfigError(msg)
+    assert specification is not None and specification.loader is not None  # noqa: S101, PT018 - of a file .py
     module = sys.modules[outer] = importlib.util.module_from_spec(specification)
     try:
         specification.loader.exec_module(module)

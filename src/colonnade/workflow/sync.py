@@ -16,7 +16,6 @@ from colonnade.errors import InputError
 from colonnade.events import inspect_file, read_events
 from colonnade.inference import IDENTITY
 
-_PART = 200_000  # events that are read at once
 _Key = tuple[int, ...]
 
 
@@ -116,15 +115,11 @@ def _read(path: Path, tree: str | None) -> _Side:
     if missing:
         msg = f"{path} has no column {missing[0]}, so its events can't be told apart."
         raise InputError(msg)
-    parts: dict[str, list[ak.Array]] = {}
-    for start in range(0, source.entries, _PART):
-        events = read_events(source, start, min(start + _PART, source.entries), sorted(source.columns), {})
-        for name in ak.fields(events):
-            parts.setdefault(name, []).append(ak.Array(events[name].layout))
-    columns = {name: ak.concatenate(arrays) for name, arrays in parts.items()}
+    events = read_events(source, 0, source.entries, sorted(source.columns), {})
+    columns = {name: ak.Array(events[name].layout) for name in ak.fields(events)}
     keys = np.empty(source.entries, dtype=[(name, np.int64) for name in IDENTITY])
     for name in IDENTITY:
-        keys[name] = np.asarray(columns.pop(name, np.empty(0)))
+        keys[name] = np.asarray(columns.pop(name))
     found, counts = np.unique(keys, return_counts=True)
     twice = found[counts > 1]
     if len(twice):
