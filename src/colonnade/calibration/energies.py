@@ -254,13 +254,10 @@ class Jets:
 
     def _smear(self, nominal: _Calibrated, word: str, events: Any) -> Floats:
         """Return by what each jet is multiplied so that simulation is as wide as data."""
-        if word not in nominal.smearing:
-            nominal.smearing[word] = self._smearing(nominal, word, events)
-        return nominal.smearing[word]
-
-    def _smearing(self, nominal: _Calibrated, word: str, events: Any) -> Floats:
-        if self._scale_factor is None or nominal.resolution is None:
+        if self._scale_factor is None:
             return np.ones_like(nominal.raw)
+        if word in nominal.smearing:
+            return nominal.smearing[word]
         pt = nominal.corrected
         inputs = {**nominal.inputs, "JetPt": pt, "systematic": word}
         ratio = self._scale_factor.flat(Chunk.of(events).where, **inputs)
@@ -268,7 +265,8 @@ class Jets:
         wider = 1 + np.sqrt(np.maximum(ratio**2 - 1, 0)) * nominal.resolution * random
         smear = np.where(generated > 0, 1 + (ratio - 1) * (pt - generated) / pt, wider)
         least = 0.01 / np.cosh(nominal.jets.coordinate("eta"))  # an energy of 10 MeV, so that no jet turns around
-        return np.where(smear * pt < least, least / pt, smear)
+        nominal.smearing[word] = np.where(smear * pt < least, least / pt, smear)
+        return nominal.smearing[word]
 
 
 @compiled

@@ -251,33 +251,22 @@ def _ranges(trees: Sequence[Any], *, compound: bool) -> dict[str, tuple[float, f
 
 def _table(correction: Mapping[str, Any]) -> tuple[Floats, Floats, Floats, float] | None:
     """Return edges in eta and pt, parameters of shape (bins, 4) and the value outside, or None for another form."""
-    tree, formulas = correction["data"], correction.get("generic_formulas") or []
-    if not _is_binning(tree, "JetEta") or not isinstance(tree["flow"], int | float):
+    try:
+        tree, formulas = correction["data"], correction["generic_formulas"]
+        rows = tree["content"]
+        leaves = [leaf for row in rows for leaf in row["content"]]
+        eta, pt = (np.array(each["edges"], dtype=np.float64) for each in (tree, rows[0]))
+        parameters = np.array([leaf["parameters"] for leaf in leaves], dtype=np.float64)
+        forms = [formulas[leaf["index"]] for leaf in leaves if leaf["nodetype"] == "formularef"]
+        inner = [(row["nodetype"], row["input"], row["flow"], row["edges"] == rows[0]["edges"]) for row in rows]
+        known = (
+            (tree["nodetype"], tree["input"], parameters.shape) == ("binning", "JetEta", (len(forms), 4))
+            and all(row == ("binning", "JetPt", "clamp", True) for row in inner)
+            and all((form["expression"], form["variables"]) == (_LINEAR, ["JetPt"]) for form in forms)
+        )
+        return (eta, pt, parameters, float(tree["flow"])) if known else None
+    except (KeyError, TypeError, ValueError):
         return None
-    rows = tree["content"]
-    if not all(
-        _is_binning(row, "JetPt") and row["flow"] == "clamp" and row["edges"] == rows[0]["edges"] for row in rows
-    ):
-        return None
-    leaves = [leaf for row in rows for leaf in row["content"]]
-    for leaf in leaves:
-        if not isinstance(leaf, dict) or leaf["nodetype"] != "formularef" or len(leaf["parameters"]) != 4:
-            return None
-        formula = formulas[leaf["index"]]
-        if formula["expression"] != _LINEAR or formula["variables"] != ["JetPt"]:
-            return None
-    parameters = np.array([leaf["parameters"] for leaf in leaves], dtype=np.float64)
-    edges = (np.array(one["edges"], dtype=np.float64) for one in (tree, rows[0]))
-    return (*edges, parameters, float(tree["flow"]))  # type: ignore[return-value]  # two edges
-
-
-def _is_binning(node: Any, name: str) -> bool:
-    return (
-        isinstance(node, dict)
-        and node["nodetype"] == "binning"
-        and node["input"] == name
-        and isinstance(node["edges"], list)
-    )
 
 
 def _row(one: Any, offsets: Integers | None) -> npt.NDArray[Any]:

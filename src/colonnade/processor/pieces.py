@@ -158,13 +158,11 @@ class Shift:
         ConfigError
             If there is none of that name.
         """
-        every = list(cls.every(declared))
-        for shift in every:
-            if shift.variation == variation:
-                return shift
-        names = [shift.variation for shift in every]
-        msg = f"there is no shift {variation!r}{nearest(variation, names)}; known: {', '.join(names)}."
-        raise ConfigError(msg)
+        every = {shift.variation: shift for shift in cls.every(declared)}
+        if variation not in every:
+            msg = f"there is no shift {variation!r}{nearest(variation, every)}; known: {', '.join(every)}."
+            raise ConfigError(msg)
+        return every[variation]
 
     @classmethod
     def every(cls, declared: Iterable[str | Source], process: str = "", *, data: bool = False) -> Iterator[Shift]:

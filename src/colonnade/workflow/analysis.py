@@ -283,7 +283,7 @@ def kinds_of(workflow: Workflow, processor: Any, datasets: Sequence[Dataset]) ->
 
 
 def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
-    """Check the names of a coffea processor's histograms, as its first events show them.
+    """Check the names of histograms, of a coffea processor as its first events show them.
 
     Raises
     ------
@@ -324,17 +324,16 @@ def check_names(
     ConfigError
         If one is not there.
     """
+    from colonnade.statistics.templates import matching
+
     settings = workflow.settings
     processor = one_of(processor)
     histograms = {histogram.name: histogram for histogram in processor.histograms}
+    check_histograms(workflow, histograms)
     for name, fit in (settings.bumps.fits if settings.bumps else {}).items():
-        _known(fit.histogram, histograms, f"The fit {name} of a peak asks for the histogram")
         regions = histograms[fit.histogram].regions_among(list(processor.regions))
         _known(fit.region, regions, f"The fit {name} of a peak asks for {fit.histogram} in the region")
     if settings.plots is not None:
-        from colonnade.statistics.templates import matching
-
-        matching(settings.plots.histograms, list(histograms), "plots.histograms")
         matching(settings.plots.regions, list(processor.regions), "plots.regions")
     check_data_driven(settings.data_driven, processor.regions, kinds_of(workflow, processor, datasets))
     if settings.model is not None:

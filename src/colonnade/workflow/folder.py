@@ -142,15 +142,15 @@ def print_summary(console: Console, directory: Path, result: Result) -> None:
     fit = _read(directory / "fit.json", FitSummary.from_json)
     if fit is not None:
         print_points(console, fit)
-    lost = result.ledger.lost
+    entries, lost = result.ledger.datasets.values(), result.ledger.lost
+    processed = sum(entry.events_processed for entry in entries)
     if lost:
-        events = sum(entry.events_expected - entry.events_processed for entry in result.ledger.datasets.values())
-        ranges = "1 range" if len(lost) == 1 else f"{len(lost):,} ranges"
+        events = sum(entry.events_expected for entry in entries) - processed
         share = f"{events:,} events ({result.ledger.lost_fraction:.3%})"
-        console.print(f"Lost: {share} in {ranges} of files; see ledger.json.", style="red", highlight=False)
+        line = f"Lost: {share} in {len(lost):,} range{'s' * (len(lost) > 1)} of files; see ledger.json."
+        console.print(line, style="red", highlight=False)
     else:
-        events = sum(entry.events_processed for entry in result.ledger.datasets.values())
-        console.print(f"No event lost: {events:,} processed.", style="green", highlight=False)
+        console.print(f"No event lost: {processed:,} processed.", style="green", highlight=False)
     console.print(f"Result: {directory}", soft_wrap=True, highlight=False)
     console.print(f"Open:   {directory / 'report.html'}", soft_wrap=True, highlight=False)
 
@@ -223,8 +223,11 @@ def about_run(
     def files(paths: Mapping[str, str]) -> dict[str, Any]:
         return {name: {"path": path, "sha256": file_digest(workflow.root / path)} for name, path in paths.items()}
 
+    def described(dataset: Dataset, **changes: str) -> dict[str, Any]:
+        return dataset.metadata.model_dump(mode="json", exclude_none=True) | changes
+
     def own(each: Workflow) -> dict[str, Any]:
-        shared = each.settings.files if coffea is None else dict(zip(coffea.files, coffea.files, strict=True))
+        shared = each.settings.files if coffea is None else {path: path for path in coffea.files}
         return {"corrections": files(each.settings.corrections), "scorers": files(each.models), "files": files(shared)}
 
     eras = {era: own(workflow.of_era(era)) for era in settings.eras}
@@ -240,15 +243,10 @@ def about_run(
             "manifest": {"path": str(workflow.manifest), "sha256": file_digest(workflow.manifest)},
             **files({"processor": reference.partition(":")[0]}),
             **({"eras": eras} if eras else own(workflow)),
-            "datasets": {
-                name: dataset.metadata.model_dump(mode="json", exclude_none=True) | others
-                for name, others, dataset in (
-                    *((dataset.name, {}, dataset) for dataset in datasets),
-                    *(
-                        (part, {"process": part, "part_of": dataset.metadata.process}, dataset)
-                        for part, dataset in parts_of(processor, datasets).items()
-                    ),
-                )
+            "datasets": {dataset.name: described(dataset) for dataset in datasets}
+            | {
+                part: described(dataset, process=part, part_of=dataset.metadata.process)
+                for part, dataset in parts_of(processor, datasets).items()
             },
         },
         "seeds": {
