@@ -295,9 +295,11 @@ def check_histograms(workflow: Workflow, histograms: Mapping[str, Any]) -> None:
     settings = workflow.settings
     fits = settings.bumps.fits if settings.bumps else {}
     channels = settings.model.channels if settings.model else {}
-    for name in [*(fit.histogram for fit in fits.values()), *(channel.histogram for channel in channels.values())]:
+    wanted = {f"The fit {name} of a peak": fit.histogram for name, fit in fits.items()}
+    wanted |= {f"The channel {name} of the model": channel.histogram for name, channel in channels.items()}
+    for who, name in wanted.items():
         if "{" not in name:  # else it depends on the signal
-            _known(name, histograms, "The model or a fit of a peak asks for the histogram")
+            _known(name, histograms, f"{who} asks for the histogram")
     if settings.plots is not None:
         matching(settings.plots.histograms, list(histograms), "plots.histograms")
 
