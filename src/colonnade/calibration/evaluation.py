@@ -236,13 +236,10 @@ def _ranges(trees: Sequence[Any], *, compound: bool) -> dict[str, tuple[float, f
     ranges: dict[str, tuple[float, float]] = {}
     for tree in trees:
         for node in _nodes(tree):
-            if node.get("nodetype") == "binning":
-                axes = [(node["input"], node["edges"])]
-            elif node.get("nodetype") == "multibinning":
-                axes = list(zip(node["inputs"], node["edges"], strict=True))
-            else:
-                continue
-            for name, edges in axes:
+            axes = {node["input"]: node["edges"]} if node.get("nodetype") == "binning" else {}
+            if node.get("nodetype") == "multibinning":
+                axes = dict(zip(node["inputs"], node["edges"], strict=True))
+            for name, edges in axes.items():
                 low, high = (edges["low"], edges["high"]) if isinstance(edges, dict) else (edges[0], edges[-1])
                 before = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = (min(before[0], float(low)), max(before[1], float(high)))

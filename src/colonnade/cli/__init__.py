@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from typing import Any
 
 import click
@@ -143,11 +144,8 @@ def _told(error: Exception) -> tuple[str, int]:
     elif isinstance(error, OSError):  # of a path that is looked for: a name that is too long, a locked folder
         sentence = f"{error.filename or 'A file'} can't be used: {error.strerror or error}."
     else:
-        code, trace = 1, error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
-        reason = f"{type(error).__name__}: {str(error)[:300]}{place}"
+        code, last = 1, traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {str(error)[:300]} at {last.filename}:{last.lineno}"
         sentence = f"{reason}; this is an error of colonnade: please report what --debug shows."
     text = visible(" ".join(sentence.splitlines()))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}", code

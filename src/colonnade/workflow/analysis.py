@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -244,12 +245,8 @@ def _line_in(error: BaseException, path: Path) -> str:
     """Return the line of the user's file that an error came from."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f", line {error.lineno},"
-    trace, line = error.__traceback__, 0
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f", line {line}," if line else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f", line {lines[-1]}," if lines else ""
 
 
 def parts_of(processor: Any, datasets: Sequence[Dataset]) -> dict[str, Dataset]:

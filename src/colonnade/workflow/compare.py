@@ -175,12 +175,9 @@ def _apart(one: Any, other: Any) -> Any:
 
 
 def _bin(axis: Any, place: int) -> str:
-    name = getattr(axis, "name", "") or "axis"
-    place -= int(axis.traits.underflow)
-    if not 0 <= place < axis.size:
-        return f"{name}={'underflow' if place < 0 else 'overflow'}"
-    found = axis.bin(place)
-    return f"{name}=[{found[0]:g}, {found[1]:g})" if isinstance(found, tuple) else f"{name}={found}"
+    found = axis.bin(place - int(axis.traits.underflow))  # of underflow and overflow one edge is infinite
+    text = f"[{found[0]:g}, {found[1]:g})" if isinstance(found, tuple) else f"{found}"
+    return f"{getattr(axis, 'name', '') or 'axis'}={text}"
 
 
 def _compare_filled(here: Mapping[str, hist.Hist], there: Mapping[str, hist.Hist], name: str) -> int:
