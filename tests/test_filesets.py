@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from colonnade.errors import ConfigError
-from colonnade.manifest import as_datasets, load_fileset, load_manifest
+from colonnade.manifest import load_manifest
+from colonnade.manifest.filesets import as_datasets, load_fileset
 
 PREPARED = {"object_path": "Events", "steps": [[0, 5], [5, 9]], "num_entries": 9, "uuid": "u"}
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.errors import ConfigError, EventError, InputError, OutputError
-from colonnade.manifest import Dataset, Metadata, add_dataset, load_manifest, normalisation, relative_files
+from colonnade.manifest import Dataset, Metadata, add_dataset, load_manifest, normalisation
+from colonnade.manifest.datasets import relative_files
 
 ZLL: dict[str, Any] = {
     "files": {"zll.root": "Events"},

@@ -130,7 +130,7 @@ def add(name: str, files: tuple[str, ...], manifest: Path, replace: bool, **opti
     Paths are written relative to the manifest's folder where they lie beneath it.
     """
     from colonnade.events import inspect_file
-    from colonnade.manifest import add_dataset, relative_files
+    from colonnade.manifest.datasets import add_dataset, relative_files
 
     words = _files(files, options.pop("server"))
     paths = relative_files(words, manifest.absolute().parent)

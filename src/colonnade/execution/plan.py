@@ -19,7 +19,8 @@ from colonnade.events import SourceFile, inspect_file
 from colonnade.events.paths import checksum
 from colonnade.execution.cache import KnownFiles, stamp
 from colonnade.faults import TransientInputError, persistently, sentence, within
-from colonnade.manifest import Dataset, Metadata, triggers_before
+from colonnade.manifest import Dataset, Metadata
+from colonnade.manifest.datasets import triggers_before
 from colonnade.manifest.strata import strata_of
 from colonnade.processes import processes_of, undisturbed, worker_processes
 

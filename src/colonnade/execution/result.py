@@ -13,7 +13,8 @@ from colonnade.errors import EventError
 from colonnade.execution.ledger import Ledger
 from colonnade.execution.merging import add
 from colonnade.histograms import HistogramSet, combine
-from colonnade.manifest import alternatives_of, normalisation
+from colonnade.manifest import normalisation
+from colonnade.manifest.datasets import alternatives_of
 from colonnade.manifest.strata import joint_factors
 
 if TYPE_CHECKING:

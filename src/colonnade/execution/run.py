@@ -36,7 +36,9 @@ from colonnade.execution.project import ProjectCode, collect_code
 from colonnade.execution.result import Cutflow, Histograms, Result, Timing, collect
 from colonnade.execution.settings import ExecutorSettings
 from colonnade.execution.work import Job
-from colonnade.manifest import Dataset, as_datasets, check_eras
+from colonnade.manifest import Dataset
+from colonnade.manifest.datasets import check_eras
+from colonnade.manifest.filesets import as_datasets
 from colonnade.processes import worker_processes
 
 

@@ -13,25 +13,14 @@ __all__ = [
     "Manifest",
     "Metadata",
     "add_dataset",
-    "alternatives_of",
-    "as_datasets",
-    "check_eras",
-    "load_fileset",
     "load_manifest",
     "normalisation",
-    "relative_files",
-    "triggers_before",
 ]
 
 from colonnade.manifest.datasets import (
     Dataset,
     Manifest,
     add_dataset,
-    alternatives_of,
-    check_eras,
     load_manifest,
-    relative_files,
-    triggers_before,
 )
-from colonnade.manifest.filesets import as_datasets, load_fileset
 from colonnade.manifest.metadata import Filter, Generate, Metadata, normalisation

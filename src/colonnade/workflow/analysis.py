@@ -23,7 +23,9 @@ from colonnade.execution import Progress, ResultCache
 from colonnade.execution.data_driven import check_data_driven
 from colonnade.histograms import Histogram
 from colonnade.inference import ScorerSettings
-from colonnade.manifest import Dataset, Manifest, alternatives_of, check_eras, load_fileset, load_manifest
+from colonnade.manifest import Dataset, Manifest, load_manifest
+from colonnade.manifest.datasets import alternatives_of, check_eras
+from colonnade.manifest.filesets import load_fileset
 from colonnade.processor import Processor, Shift
 from colonnade.statistics.settings import ModelSettings
 from colonnade.workflow.settings import CoffeaSettings, Workflow
