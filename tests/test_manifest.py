@@ -132,7 +132,12 @@ def test_select_by_name_and_glob(tmp_path: Path) -> None:
         ({"sumw": 0.0}, [r"metadata\.sumw = 0\.0", "can't normalise"]),
         ({"sumw": -2.0}, [r"metadata\.sumw = -2\.0", "can't normalise"]),
         ({"filter_efficiency": 1.5}, [r"metadata\.filter_efficiency = 1\.5", "less than or equal to 1"]),
+        ({"weighted_to": 10.0}, [r"metadata\.xsec_pb = 2000\.0", "give one of both"]),
         ({"process": "a/b"}, [r"metadata\.process = \"a/b\"", "letters"]),
+        (
+            {"generate": {"settings": ["A = on"], "events": 5, "seed": 1, "filter": {"mll": [80.0, 60.0]}}},
+            [r"metadata\.generate\.filter\.mll", "a lower and a higher bound"],
+        ),
         (
             {"generate": {"settings": ["HardQCD:all on"], "events": 5, "seed": 1}},
             [r"metadata\.generate\.settings", "Name = value"],
@@ -216,10 +221,11 @@ def test_normalisation_gives_the_expected_yield(
 
 def test_data_are_not_scaled_and_nothing_is_scaled_to_nothing() -> None:
     assert normalisation(Metadata(process="data", kind="data"), 139.0, 0.0) == 1.0
-    metadata = Metadata(process="p", kind="background", xsec_pb=1.0)
-    for sumw in (0.0, -3.0, float("nan"), float("inf"), float("-inf"), 1e-320):
-        with pytest.raises(EventError, match="can't be normalised"):
-            normalisation(metadata, 139.0, sumw)
+    for worth in ({"xsec_pb": 1.0}, {"weighted_to": 10.0}):
+        metadata = Metadata(process="p", kind="background", **worth)
+        for sumw in (0.0, -3.0, float("nan"), float("inf"), float("-inf"), 1e-320):
+            with pytest.raises(EventError, match="can't be normalised"):
+                normalisation(metadata, 139.0, sumw)
 
 
 def test_add_writes_what_load_reads(tmp_path: Path) -> None:

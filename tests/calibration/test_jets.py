@@ -1,5 +1,6 @@
 """Jet energies and missing momentum against coffea's factories, on real simulated NanoAOD."""
 
+import json
 import sys
 from collections import Counter
 
@@ -12,6 +13,7 @@ from coffea.jetmet_tools import correctionlib_adapters as adapters
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from colonnade.calibration import Jets
+from colonnade.calibration.evaluation import Uncertainties
 from colonnade.errors import ConfigError, EventError
 from colonnade.kinematics import event_sum, normal, propagate
 from colonnade.processor import Shift
@@ -196,6 +198,26 @@ def test_names_that_are_not_in_the_file(corrections, change, words):
     given = {"jec": JEC, "algorithm": ALGORITHM, **change}
     with pytest.raises(ConfigError, match=words):
         Jets(corrections, **given)
+
+
+def test_a_source_of_another_form_is_left_to_correctionlib():
+    """One that is no table of linear functions, here another formula in the same bins."""
+    formula = {"nodetype": "formularef", "index": 0, "parameters": [0.1, 0.2, 10.0, 1000.0]}
+    in_pt = {"nodetype": "binning", "input": "JetPt", "edges": [10.0, 1000.0], "content": [formula], "flow": "clamp"}
+    in_eta = {"nodetype": "binning", "input": "JetEta", "edges": [-5.0, 5.0], "content": [in_pt], "flow": 0.0}
+    made = {"parser": "TFormula", "nodetype": "formula", "variables": ["JetPt"]}
+    values = {}
+    for expression in ("[0]*max(min(x,[3]),[2])+[1]", "[0]*sqrt(max(min(x,[3]),[2]))+[1]"):
+        correction = {
+            "name": "source", "version": 1, "data": in_eta, "output": {"name": "share", "type": "real"},
+            "inputs": [{"name": name, "type": "real"} for name in ("JetEta", "JetPt")],
+            "generic_formulas": [{**made, "expression": expression}],
+        }  # fmt: skip
+        text = json.dumps({"schema_version": 2, "corrections": [correction]})
+        sources = Uncertainties(correctionlib.CorrectionSet.from_string(text), {"source": "source"})
+        inputs = {"JetEta": np.array([0.0, 6.0]), "JetPt": np.array([100.0, 100.0])}
+        values[expression] = sources("source", "here", **inputs).tolist()
+    assert list(values.values()) == [pytest.approx([10.2, 0.0]), pytest.approx([1.2, 0.0])]
 
 
 def test_a_raw_factor_of_one_is_refused(calibrate, events):

@@ -195,3 +195,15 @@ def test_a_wrong_factor_is_one_sentence():
 
     with pytest.raises(EventError, match="'transfer factor ff' is missing, infinite or not a number in 4 of 4 events"):
         Nan().process(chunk("data"))
+
+    transfers = Transfers(1)
+    transfers.add("ff", np.ones(1))
+    with pytest.raises(ConfigError, match="transfer factor 'ff' is given twice"):
+        transfers.add("ff", np.ones(1))
+
+
+def test_only_a_measured_factor_is_applied(shared_data):
+    other = Corrections({"jerc": shared_data / "corrections" / "jet_jerc_Summer22_V3.json.gz"})["jerc"]
+    name = next(iter(other))
+    with pytest.raises(ConfigError, match=f"correction {name} is no transfer factor that measure_transfer made"):
+        Transfers(1).apply("ff", other[name], np.ones(1))

@@ -71,3 +71,18 @@ def test_later_files_go_before_earlier_and_files_may_include_others(write) -> No
 def test_what_can_not_be_included(write, files, words) -> None:
     with pytest.raises(ConfigError, match=words):
         load_workflow(write(**files))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("title=[1", "--set title=.1: the value is not valid YAML"),
+        ("title", "--set title: say which value as KEY=VALUE"),
+        ("chunk_size.a=1", "chunk_size is not a mapping, so it has no a"),
+        ("eras={a-b: {luminosity: 3}}", "'a-b' can't be the name of an era"),
+    ],
+)
+def test_what_can_not_be_set(write, change, words) -> None:
+    main = write(main="processor: p.py\nluminosity: 3\nchunk_size: 7\n")
+    with pytest.raises(ConfigError, match=words):
+        load_workflow(main, [change])

@@ -287,10 +287,11 @@ def normalisation(metadata: Metadata, luminosity: float, sumw: float) -> float:
         )
         raise EventError(msg)
     if metadata.weighted_to is not None:
-        return luminosity / metadata.weighted_to / sumw
-    assert metadata.xsec_pb is not None  # noqa: S101 - the settings see to it
-    factor = luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
+        factor = luminosity / metadata.weighted_to / sumw
+    else:
+        assert metadata.xsec_pb is not None  # noqa: S101 - the settings see to it
+        factor = luminosity * 1000.0 * metadata.xsec_pb * metadata.k_factor * metadata.filter_efficiency / sumw
     if factor > _LARGEST:
-        msg = f"Process {metadata.process} can't be normalised: {metadata.xsec_pb:g} pb over {sumw:g} is too large."
+        msg = f"Process {metadata.process} can't be normalised: its weights times {factor:g} are too large."
         raise EventError(msg)
     return factor
