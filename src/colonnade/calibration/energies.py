@@ -9,7 +9,6 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.calibration.evaluation import Correction, Uncertainties
 from colonnade.errors import ConfigError, EventError
@@ -17,9 +16,8 @@ from colonnade.kinematics import assign, event_sum, normal, per_object
 from colonnade.kinematics.arrays import records, unwrap
 from colonnade.kinematics.loops import compiled
 from colonnade.kinematics.views import View, flat, view
-from colonnade.processor.pieces import Chunk, Shift
+from colonnade.processor.pieces import Chunk, Floats, Shift
 
-Floats = npt.NDArray[np.float64]
 _NOMINAL = Shift()
 
 

@@ -9,16 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics.loops import compiled
 from colonnade.kinematics.views import view
 from colonnade.processor.corrections import OUTSIDE
+from colonnade.processor.pieces import Array, Floats, Places
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 _LINEAR = "[0]*max(min(x,[3]),[2])+[1]"
 
 
@@ -151,7 +149,7 @@ class Uncertainties:
     def __init__(self, corrections: Any, names: Mapping[str, str]) -> None:
         self.corrections = {source: Correction(corrections, name) for source, name in names.items()}
         self._tables = {source: _table(_contents(_text(corrections))[name]) for source, name in names.items()}
-        self._seen: tuple[Any, Any, dict[tuple[bytes, bytes], tuple[Integers, int]]] = (None, None, {})
+        self._seen: tuple[Any, Any, dict[tuple[bytes, bytes], tuple[Places, int]]] = (None, None, {})
 
     def __call__(self, source: str, where: str, **inputs: Any) -> Floats:
         """Return the relative uncertainty of each object; inputs are flat arrays, as `Correction.flat` takes them."""
@@ -266,7 +264,7 @@ def _table(correction: Mapping[str, Any]) -> tuple[Floats, Floats, Floats, float
         return None
 
 
-def _row(one: Any, offsets: Integers | None) -> npt.NDArray[Any]:
+def _row(one: Any, offsets: Places | None) -> Array:
     """Return the numbers of a view in a row, repeated for each object where others are jagged."""
     if one.missing is not None:
         msg = "a correction can't be evaluated for missing objects; fill them or leave them out."

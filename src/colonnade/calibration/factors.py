@@ -7,16 +7,14 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.calibration.evaluation import Correction
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics import product
 from colonnade.kinematics.arrays import unwrap
 from colonnade.kinematics.views import flat, view
-from colonnade.processor.pieces import Chunk, Shift
+from colonnade.processor.pieces import Chunk, Floats, Mask, Shift
 
-Floats = npt.NDArray[np.float64]
 _NOMINAL = Shift()
 _CHARM = 4
 
@@ -256,7 +254,7 @@ def vetoed(correction: Correction, jets: Any, events: Any, kind: str = "jetvetom
     return correction(Chunk.of(events).where, type=kind, eta=jets.eta, phi=ak.values_astype(phi, np.float64)) != 0
 
 
-def met_filters(events: Any, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+def met_filters(events: Any, names: Sequence[str]) -> Mask:
     """Return which events pass all filters, ``Flag_NAME`` in NanoAOD.
 
     Raises

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 from coffea.processor import ProcessorABC
 
 from colonnade.errors import ConfigError, nearest
@@ -18,12 +16,9 @@ from colonnade.histograms.declaration import Layout
 from colonnade.inference import Classifier
 from colonnade.processor.chunk_run import ChunkRun
 from colonnade.processor.corrections import Corrections
-from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
+from colonnade.processor.pieces import Mask, Objects, Region, Scorer, Shift, Source
 from colonnade.processor.transfers import Transfers
 from colonnade.processor.weights import Weights
-
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types

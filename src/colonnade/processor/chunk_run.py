@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.histograms import HistogramSet
@@ -19,17 +18,15 @@ from colonnade.histograms._kernels import Column
 from colonnade.kinematics import accelerate, own, take
 from colonnade.processor import cutflow
 from colonnade.processor.corrections import OUTSIDE, countable
-from colonnade.processor.pieces import Chunk, Objects, Scorer, Shift, as_mask, members_of
+from colonnade.processor.pieces import Array, Chunk, Floats, Mask, Objects, Places, Scorer, Shift, as_mask, members_of
 from colonnade.processor.transfers import Transfers, require_apart
 from colonnade.processor.weights import GeneratorSum, Weights, finite, member_sums
 
 if TYPE_CHECKING:
     from colonnade.processor.base import Processor
 
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 # observables, events and their places in the chunk, of one shift
-Shifted = tuple[Mapping[str, Any], Any, npt.NDArray[np.int64]]
+Shifted = tuple[Mapping[str, Any], Any, Places]
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Passing:
     events: Any
     objects: Objects
     generator: Floats
-    places: npt.NDArray[np.int64]
+    places: Places
     rows: dict[str, Floats]
     shift: Shift = field(default_factory=Shift)
     observables: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +73,7 @@ class Passing:
         """
         size = len(self.generator)
         # which of the events that the arrays are of are left, and pass; None: all are left
-        left: npt.NDArray[np.int64] | None = None
+        left: Places | None = None
         passed = np.ones(size, dtype=bool)
         for name, given in cuts.items():
             if name in self.rows:
@@ -214,7 +211,7 @@ class ChunkRun:
             return np.ones(len(self._events))
         return finite(self._events.genWeight, "genWeight", len(self._events), self._chunk.where)
 
-    def _generated(self) -> tuple[dict[str, GeneratorSum], dict[str, npt.NDArray[Any]]]:
+    def _generated(self) -> tuple[dict[str, GeneratorSum], dict[str, Array]]:
         """Return the sums of variations of the generator's weight, and their weights, relative to the nominal one."""
         varied = self._analysis.variations and not self._chunk.is_data and not self._chunk.alternative
         made = self._analysis.generator(self._events) if varied else {}

@@ -13,12 +13,11 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.config import read_json
 from colonnade.errors import ConfigError, nearest
 from colonnade.inputs import check_nesting, read_file, require_file
-from colonnade.processor.pieces import Chunk
+from colonnade.processor.pieces import Array, Chunk, Mask
 
 _FORMULA = re.compile(rb'"expression"\s*:\s*"((?:[^"\\]|\\.)*)"')
 #: letters of a formula of a correction
@@ -185,16 +184,16 @@ class LuminosityMask:
         # ranges may overlap: what matters is how far those that have begun reach
         self._lasts = np.maximum.accumulate(np.array([last for _, last in ranges], dtype=np.uint64))
 
-    def __call__(self, run: npt.NDArray[Any], block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    def __call__(self, run: Array, block: Array) -> Mask:
         """Return whether each event is in a certified block."""
         keys = _key(run.astype(np.uint64), block.astype(np.uint64))
         begun = np.searchsorted(self._firsts, keys, side="right")
-        certified: npt.NDArray[np.bool_] = begun > 0
+        certified: Mask = begun > 0
         certified[certified] = keys[certified] <= self._lasts[begun[certified] - 1]
         return certified
 
 
-def countable(events: Any, chunk: Chunk) -> dict[str, npt.NDArray[np.bool_]]:
+def countable(events: Any, chunk: Chunk) -> dict[str, Mask]:
     """Return what decides of data whether an event counts: certified blocks, and triggers of primary datasets.
 
     Raises
@@ -215,7 +214,7 @@ def countable(events: Any, chunk: Chunk) -> dict[str, npt.NDArray[np.bool_]]:
     return masks
 
 
-def _fired(events: Any, triggers: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _fired(events: Any, triggers: Sequence[str]) -> Mask:
     """Tell of each event whether any trigger fired; one that a file lacks did not, see `execution.plan`."""
     fired = np.zeros(len(events), dtype=bool)
     for trigger in triggers:

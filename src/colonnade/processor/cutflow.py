@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.kinematics.loops import compiled
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from colonnade.processor.pieces import Floats, Mask
 
 ALL = "all events"
 """The first row of each cutflow."""

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.kinematics import own, take
 
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
 
 
@@ -270,7 +273,7 @@ class Objects:
     def __contains__(self, name: object) -> bool:
         return name in self._members or (self._source is not None and name in self._source)
 
-    def __getitem__(self, events: npt.NDArray[Any]) -> Objects:
+    def __getitem__(self, events: Array) -> Objects:
         """Return the objects of some events: those that a mask keeps, or those at some places."""
         selected = Objects()
         selected._source = self
@@ -371,7 +374,7 @@ class Scorer(Protocol):
         ...
 
 
-def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
+def as_mask(values: Any, name: str, events: int) -> Mask:
     """Read a cut: one truth value an event, where a missing one (None) is false.
 
     Raises
@@ -379,11 +382,11 @@ def as_mask(values: Any, name: str, events: int) -> npt.NDArray[np.bool_]:
     ConfigError
         If it is not that.
     """
-    mask: npt.NDArray[np.bool_] = one_each(values, f"the cut {name!r}", events, "b", "truth value")
+    mask: Mask = one_each(values, f"the cut {name!r}", events, "b", "truth value")
     return mask.filled(False) if isinstance(mask, np.ma.MaskedArray) else mask
 
 
-def one_each(values: Any, what: str, events: int, kinds: str, word: str) -> npt.NDArray[Any]:
+def one_each(values: Any, what: str, events: int, kinds: str, word: str) -> Array:
     """Read an array of one value an event, masked where one is missing (None).
 
     Parameters
@@ -403,7 +406,7 @@ def one_each(values: Any, what: str, events: int, kinds: str, word: str) -> npt.
         If it is not that.
     """
     try:
-        read: npt.NDArray[Any] = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
+        read: Array = values if isinstance(values, np.ndarray) else ak.to_numpy(values, allow_missing=True)
     except (TypeError, ValueError) as error:
         msg = f"{what} must have one {word} an event."
         raise ConfigError(msg) from error
@@ -414,9 +417,7 @@ def one_each(values: Any, what: str, events: int, kinds: str, word: str) -> npt.
     return read
 
 
-def members_of(
-    made: Mapping[str, Any], names: Iterable[str], events: int, what: str, where: str
-) -> dict[str, npt.NDArray[np.bool_]]:
+def members_of(made: Mapping[str, Any], names: Iterable[str], events: int, what: str, where: str) -> dict[str, Mask]:
     """Read which events are of each part, what is left as that without a name.
 
     Parameters
@@ -442,7 +443,7 @@ def members_of(
         found = ", ".join(made) or "nothing"
         msg = f"{what} returns {found} {where}, where parts declares {', '.join(declared)}."
         raise ConfigError(msg)
-    members: dict[str, npt.NDArray[np.bool_]] = {}
+    members: dict[str, Mask] = {}
     rest = np.ones(events, dtype=bool)
     for name in declared:
         mask = as_mask(made[name], f"split: {name}", events)

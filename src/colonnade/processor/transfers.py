@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.output import replacing
-from colonnade.processor.pieces import Region
+from colonnade.processor.pieces import Floats, Mask, Region
 from colonnade.processor.weights import finite
 
-Floats = npt.NDArray[np.float64]
 _SOURCES = "sources: "
 
 
@@ -94,7 +92,7 @@ class Transfers:
         names.pop("nominal", None)
         return tuple(names)
 
-    def negative(self, masks: Mapping[str, npt.NDArray[np.bool_]], regions: Mapping[str, Region]) -> dict[str, Any]:
+    def negative(self, masks: Mapping[str, Mask], regions: Mapping[str, Region]) -> dict[str, Any]:
         """Return for each region with a factor how many of its events have one, and one that is negative."""
         found = {}
         for region, mask in masks.items():
@@ -104,8 +102,8 @@ class Transfers:
         return found
 
     def spread(
-        self, matrix: Floats, masks: Mapping[str, npt.NDArray[np.bool_]], regions: Mapping[str, Region]
-    ) -> Iterator[tuple[Floats, dict[str, npt.NDArray[np.bool_]]]]:
+        self, matrix: Floats, masks: Mapping[str, Mask], regions: Mapping[str, Region]
+    ) -> Iterator[tuple[Floats, dict[str, Mask]]]:
         """Give the weights of regions that share a factor, and of those without one.
 
         Parameters
@@ -143,9 +141,7 @@ class Transfers:
         return self._factors[name]
 
 
-def require_apart(
-    masks: Mapping[str, npt.NDArray[np.bool_]], blinded: Sequence[str], regions: Mapping[str, Region], where: str
-) -> None:
+def require_apart(masks: Mapping[str, Mask], blinded: Sequence[str], regions: Mapping[str, Region], where: str) -> None:
     """Refuse data of a blinded region in a region with a transfer factor that is not blinded: it would tell of them.
 
     Raises

@@ -9,13 +9,10 @@ from typing import Any, Literal, TypedDict
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from colonnade.errors import ConfigError, EventError, nearest
-from colonnade.processor.pieces import Chunk, Shift, one_each
+from colonnade.processor.pieces import Array, Chunk, Floats, Mask, Places, Shift, one_each
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Policy = Literal["error", "nominal"]
 
 
@@ -117,7 +114,7 @@ class Weights:
                 self._total = nominal if self._total is None else self._total * nominal
         self._vary(name, nominal, weightUp, weightDown, shift=shift, one_sided=one_sided)
 
-    def vary(self, ratios: Mapping[str, npt.NDArray[Any]], places: npt.NDArray[np.int64]) -> None:
+    def vary(self, ratios: Mapping[str, Array], places: Places) -> None:
         """Add variations of the generator's weight: each multiplies it by one of some columns, at these places."""
         self._ratios |= {
             name: ("generator", ratio[places].astype(np.float64))
@@ -257,7 +254,7 @@ def finite(values: Any, name: str, events: int, where: str) -> Floats:
     return weights
 
 
-def require_finite(weights: npt.NDArray[Any], name: str, where: str) -> None:
+def require_finite(weights: Array, name: str, where: str) -> None:
     """Refuse weights, shape (events,) or (events, variations), that are missing, infinite or not a number.
 
     Raises
@@ -320,7 +317,7 @@ class Members:
     """
 
     names: tuple[str, ...]
-    values: npt.NDArray[Any]
+    values: Array
     at_nominal: int
     runs: tuple[str, ...]
 
@@ -390,7 +387,7 @@ def up_down(
 
 def member_sums(
     made: Mapping[str, Any], generator: Floats, where: str
-) -> tuple[dict[str, GeneratorSum], dict[str, npt.NDArray[Any]]]:
+) -> tuple[dict[str, GeneratorSum], dict[str, Array]]:
     """Return the sums of each variation over all events, and its weights relative to the nominal one.
 
     Parameters
@@ -410,7 +407,7 @@ def member_sums(
         If a weight is not a number.
     """
     sums: dict[str, GeneratorSum] = {}
-    ratios: dict[str, npt.NDArray[Any]] = {}
+    ratios: dict[str, Array] = {}
     for name, given in made.items():
         if not isinstance(given, Members):
             given = _pair(name, given, len(generator))  # noqa: PLW2901 - the same weights as members
