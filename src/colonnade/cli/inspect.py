@@ -98,12 +98,9 @@ def _summaries(source: Any, names: list[str], stop: int) -> Iterator[dict[str, A
             yield dict(zip(_COLUMNS, (name, "", "", [], None, None, str(error)), strict=True))
             continue
         kind = str(ak.type(values)).partition(" * ")[2]
-        flat = values
-        while flat.ndim > 1:
-            flat = ak.flatten(flat)
         numbers = np.empty(0)
-        if not ak.fields(flat) and "string" not in kind and "datetime" not in kind:
-            numbers = np.asarray(ak.drop_none(flat))
+        if not ak.fields(values) and "string" not in kind and "datetime" not in kind:
+            numbers = np.asarray(ak.flatten(values, axis=None))
             numbers = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
         unit = "GeV" if field in _GEV else "rad" if field in _RADIAN else ""
         low, high = (numbers.min().item(), numbers.max().item()) if len(numbers) else (None, None)
@@ -177,7 +174,6 @@ def _show_patches(content: Any, path: Path, names: tuple[str, ...], *, as_json: 
 
 
 def _print_model(found: Contents) -> None:
-
     channels = ("channel", "bins", "observed", "process", "expected")
     rows: list[tuple[str, ...]] = []
     for channel in found.channels:

@@ -241,7 +241,9 @@ def _parse(content: Any, path: Path) -> Manifest:
         msg = f"{path}: must be an object of datasets, {{name: {{files, metadata}}}}, with at least one."
         raise ConfigError(msg)
     for name in content:
-        _check_name(name, path)
+        if not NAME.fullmatch(name):
+            msg = f"{path}: {name!r} can't name a dataset; use letters, digits and _.+-."
+            raise ConfigError(msg)
     prepared = {}
     content = dict(content)
     for name, each in content.items():
@@ -256,12 +258,6 @@ def _parse(content: Any, path: Path) -> Manifest:
     }
     _check_agreement(datasets.values(), path)
     return Manifest(path, datasets)
-
-
-def _check_name(name: str, path: Path) -> None:
-    if not NAME.fullmatch(name):
-        msg = f"{path}: {name!r} can't name a dataset; use letters, digits and _.+-."
-        raise ConfigError(msg)
 
 
 def _check_agreement(datasets: Iterable[Dataset], path: Path) -> None:

@@ -223,16 +223,6 @@ class Objects:
             member = self._members[name] = member(self)
         return member
 
-    def _selected(self, name: str) -> Any:
-        """Take the selected events of a member, or the function that will make it."""
-        if name not in self:
-            msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
-            raise AttributeError(msg)
-        member, places = self.find(name)
-        if callable(member):
-            return member
-        return own(member) if places is None else take(member, places)
-
     def find(self, name: str) -> tuple[Any, Places | None]:
         """Return a member as the nearest source has it, perhaps a function, and where these events are there."""
         if name in self._members or self._source is None:
@@ -254,8 +244,14 @@ class Objects:
 
     def raw(self, name: str) -> Any:
         """Return a member of these events, perhaps a function that was not needed yet."""
+        if name not in self:
+            msg = f"there are no objects {name!r}{nearest(name, self)}; there are: {', '.join(self)}."
+            raise AttributeError(msg)
         if name not in self._members:
-            self._members[name] = self._selected(name)
+            member, places = self.find(name)
+            if not callable(member):
+                member = own(member) if places is None else take(member, places)
+            self._members[name] = member
         return self._members[name]
 
     def lengths(self) -> dict[str, int]:
