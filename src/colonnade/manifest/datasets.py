@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, RootModel, ValidationInfo, field_validator
 
@@ -24,22 +24,14 @@ from colonnade.output import replacing
 _PREPARED = ("steps", "num_entries", "uuid", "adler32", "sha256")
 _OF_COFFEA = {"treename", "preload", "form", "compressed_form", "format", "did"}
 _GLOB = re.compile(r"[*?\[]")
+_Name = Annotated[str, Field(min_length=1)]
 
 
 class _Entry(Settings):
     """One dataset as the manifest writes it."""
 
-    files: dict[str, str | None] = Field(min_length=1)
+    files: dict[_Name, _Name | None] = Field(min_length=1)
     metadata: Metadata
-
-    @field_validator("files")
-    @classmethod
-    def _paths_have_words(cls, value: dict[str, str | None]) -> dict[str, str | None]:
-        for path, tree in value.items():
-            if not path.strip() or (tree is not None and not tree.strip()):
-                msg = "a file needs a path and a tree (null: the file's only one)"
-                raise ValueError(msg)
-        return value
 
     @field_validator("metadata")
     @classmethod

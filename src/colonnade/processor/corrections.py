@@ -139,7 +139,7 @@ def _from_csv(path: str) -> Any:
     from coffea.btag_tools import BTagScaleFactor
 
     points = set(BTagScaleFactor.readcsv(path)[0]["OperatingPoint"])
-    methods = {"loose": "comb,comb,incl", "medium": "comb,comb,incl", "tight": "comb,comb,incl"}
+    methods = dict.fromkeys(("loose", "medium", "tight"), "comb,comb,incl")
     methods["reshape"] = "iterativefit,iterativefit,iterativefit"
     found = {
         word: BTagScaleFactor(path, number, method)

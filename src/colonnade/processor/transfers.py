@@ -219,22 +219,14 @@ class TransferFactor:
         Values outside the bins take the nearest bin's.
         """
         sources = [f"{self.name}_bin{number}" for number in range(self.values.size)]
-
-        def binned(content: Floats) -> dict[str, Any]:
-            return {
-                "nodetype": "multibinning",
-                "inputs": [name for name, _ in self.axes],
-                "edges": [list(edges) for _, edges in self.axes],
-                "content": content.ravel().tolist(),
-                "flow": "clamp",
-            }
-
-        items = [{"key": "nominal", "value": binned(self.values)}]
+        moved = {"nominal": self.values}
         for number, source in enumerate(sources):
-            for word, sign in (("up", 1.0), ("down", -1.0)):
-                moved = self.values.copy()
-                moved.flat[number] += sign * self.errors.flat[number]
-                items.append({"key": f"{source}_{word}", "value": binned(moved)})
+            change = np.zeros_like(self.values)
+            change.flat[number] = self.errors.flat[number]
+            moved |= {f"{source}_up": self.values + change, f"{source}_down": self.values - change}
+        bins: dict[str, Any] = {"nodetype": "multibinning", "flow": "clamp"}
+        bins |= {"inputs": [name for name, _ in self.axes], "edges": [list(edges) for _, edges in self.axes]}
+        items = [{"key": key, "value": {**bins, "content": each.ravel().tolist()}} for key, each in moved.items()]
         inputs = [{"name": "variation", "type": "string", "description": _SOURCES + " ".join(sources)}]
         inputs += [{"name": name, "type": "real"} for name, _ in self.axes]
         correction = {

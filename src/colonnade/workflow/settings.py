@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,7 +99,7 @@ class WorkflowSettings(_OfProcessor):
         gt=0,
         description="fb^-1, to which simulation is scaled; what a coffea processor makes is not; with eras, their sum",
     )
-    eras: dict[str, EraSettings] = Field(
+    eras: dict[Annotated[str, Field(pattern=ERA)], EraSettings] = Field(
         default={}, description="data-taking period -> what is its own; the manifest says which each dataset is of"
     )
     unblind: bool = Field(default=False, description="fill data in signal regions")
@@ -135,10 +134,6 @@ class WorkflowSettings(_OfProcessor):
 
     @model_validator(mode="after")
     def _eras_are_alike(self) -> WorkflowSettings:
-        for name in self.eras:
-            if not re.match(ERA, name):
-                msg = f"eras: {name!r} can't be the name of an era; use letters and digits, with single _ between them"
-                raise ValueError(msg)
         total = math.fsum(era.luminosity for era in self.eras.values())
         if self.eras and self.luminosity != total:
             msg = f"luminosity: each era has its own, {total:g} fb^-1 in all; leave this key away"
