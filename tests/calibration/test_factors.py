@@ -1,6 +1,7 @@
 """Weights against loops over objects that ask correctionlib for one number at a time, and against closed forms."""
 
 import itertools
+import json
 import pickle
 from collections import Counter
 
@@ -297,3 +298,15 @@ def test_a_file_that_is_none_of_these(tmp_path):
         (tmp_path / name).write_text("nothing")
         with pytest.raises(ConfigError, match=r"can't be read as a"):
             Corrections({"a": tmp_path / name})["a"]
+
+
+def test_an_efficiency_of_one_gives_jets_that_are_not_tagged_no_weight(corrections, jets, events):
+    content = {"nodetype": "formula", "expression": "1.0", "parser": "TFormula", "variables": ["pt"]}
+    inputs = [{"name": "flavor", "type": "int"}, {"name": "abseta", "type": "real"}, {"name": "pt", "type": "real"}]
+    one = {"name": "one", "version": 1, "inputs": inputs, "output": {"name": "x", "type": "real"}, "data": content}
+    efficiency = Correction(
+        correctionlib.CorrectionSet.from_string(json.dumps({"schema_version": 2, "corrections": [one]})), "one"
+    )
+    tagger = WorkingPoint(corrections, heavy="comb", light="incl", point="M", efficiencies=efficiency)
+    with pytest.raises(EventError, match="the efficiency of b-tagging, one, is not between 0 and 1"):
+        tagger(jets, jets.tag > 0.6, events)

@@ -230,3 +230,18 @@ def test_smearing_without_generated_jets_is_refused(calibrate, events):
     fewer = events[[name for name in events.fields if name != "GenJet"]]
     with pytest.raises(ConfigError, match="GenJet"):
         calibrate(fewer.Jet, fewer)
+
+
+def test_jets_without_resolutions_are_not_smeared(corrections, events):
+    jets = Jets(corrections, jec=JEC, algorithm=ALGORITHM)
+    given, rho = ak.flatten(events.Jet), events.Rho.fixedGridRhoFastjetAll
+    raw = np.asarray((1 - given.rawFactor) * given.pt, dtype=np.float64)
+    inputs = {
+        "JetPt": raw, "JetEta": given.eta, "JetPhi": given.phi, "JetA": given.area,
+        "Rho": np.repeat(np.asarray(rho), ak.num(events.Jet)),
+    }  # fmt: skip
+    correction = corrections.compound[f"{JEC}_L1L2L3Res_{ALGORITHM}"]
+    factor = correction.evaluate(*(np.asarray(inputs[one.name], dtype=np.float64) for one in correction.inputs))
+    np.testing.assert_allclose(ak.flatten(jets(events.Jet, events).pt), raw * factor, rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"the shift 'jer' needs the tag of the resolutions .*give jer="):
+        jets(events.Jet, events, Shift("jer", 1, KNOWN))

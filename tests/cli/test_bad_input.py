@@ -198,3 +198,7 @@ def test_usage_errors_are_clicks(capsys) -> None:
         main(["rnu"])
     assert caught.value.code == 2
     assert "No such command" in capsys.readouterr().err
+
+
+def test_an_analysis_that_can_not_have_its_name(capsys) -> None:
+    assert "NAME = 'My-Analysis': use lower-case letters" in fails(capsys, "new", "My-Analysis")

@@ -176,7 +176,7 @@ def _apart(one: Any, other: Any) -> Any:
 
 def _bin(axis: Any, place: int) -> str:
     found = axis.bin(place - int(axis.traits.underflow))  # of underflow and overflow one edge is infinite
-    text = f"[{found[0]:g}, {found[1]:g})" if isinstance(found, tuple) else f"{found}"
+    text = f"[{found[0]:g}, {found[1]:g})" if isinstance(found, tuple) else "overflow" if found is None else f"{found}"
     return f"{getattr(axis, 'name', '') or 'axis'}={text}"
 
 
