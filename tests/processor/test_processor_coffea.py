@@ -8,9 +8,10 @@ from coffea.nanoevents import NanoAODSchema
 from hist.axis import Integer, Regular
 
 from colonnade.events import inspect_file, learn_columns, read_events
+from colonnade.execution.result import cutflow_table
 from colonnade.histograms import Histogram
 from colonnade.kinematics import count, delta_r, ht, invariant_mass, leading, select, transverse_mass
-from colonnade.processor import Objects, Processor, Region, cutflow_table
+from colonnade.processor import Objects, Processor, Region
 
 
 class Leptons(Processor):

@@ -13,8 +13,9 @@ from coffea.processor import ProcessorABC, accumulate
 from hist.axis import Regular
 
 from colonnade.errors import ConfigError
+from colonnade.execution.result import cutflow_table
 from colonnade.histograms import Histogram
-from colonnade.processor import Objects, Processor, Region, Shift, cutflow_table
+from colonnade.processor import Objects, Processor, Region, Shift
 from colonnade.processor.chunk_run import Passing
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import vector
 
-from colonnade.processor import cutflow_table
+from colonnade.execution.result import cutflow_table
 
 vector.register_awkward()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import hist
 import numpy as np
+import numpy.typing as npt
+from typing_extensions import TypedDict
 
 from colonnade.errors import EventError
 from colonnade.execution.ledger import Ledger
@@ -19,10 +22,26 @@ from colonnade.manifest.strata import joint_factors
 
 if TYPE_CHECKING:
     from colonnade.execution.plan import DatasetPlan, Plan
-    from colonnade.processor import CutflowRow
 
-Cutflow = Mapping[str, Mapping[str, "Sequence[CutflowRow]"]]
 Histograms = Mapping[str, Mapping[str, hist.Hist]]
+
+
+class Counts(TypedDict):
+    """What cuts leave."""
+
+    raw: int
+    weighted: float
+    error: float
+
+
+class CutflowRow(Counts):
+    """One row of a cutflow: what is left after this cut and those above it, and what all cuts but this one leave."""
+
+    cut: str
+    n_minus_one: Counts | None
+
+
+Cutflow = Mapping[str, Mapping[str, Sequence[CutflowRow]]]
 
 
 @dataclass(frozen=True)
@@ -166,8 +185,6 @@ def _group(dataset: DatasetPlan) -> tuple[str | None, ...]:
 
 
 def _cutflow(pieces: Sequence[tuple[float, Any]]) -> Mapping[str, Sequence[CutflowRow]]:
-    from colonnade.processor import cutflow_table  # brings coffea, which a result that is only read does without
-
     if len(pieces) == 1:
         ((factor, result),) = pieces
         return cutflow_table(result.get("cutflow", {}), factor)
@@ -177,6 +194,43 @@ def _cutflow(pieces: Sequence[tuple[float, Any]]) -> Mapping[str, Sequence[Cutfl
         for region, cuts in result.get("cutflow", {}).items():
             total = add(total, {region: {cut: sums * scale for cut, sums in cuts.items()}})
     return cutflow_table(total)
+
+
+def cutflow_table(
+    counts: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], scale: float = 1.0
+) -> dict[str, list[CutflowRow]]:
+    """Turn the counts of a result into rows.
+
+    Parameters
+    ----------
+    counts
+        ``result[dataset]["cutflow"]`` of a processor: region, then cut, then raw events, sum of weights and of
+        squared weights, and the same three with all cuts but this one.
+    scale
+        Factor from the sum of weights to expected events, see `colonnade.manifest.normalisation`.
+
+    Returns
+    -------
+    dict
+        Region to rows; errors are statistical, the square root of the sum of squared weights. ``n_minus_one`` is
+        None for the rows up to the preselection.
+    """
+    return {
+        region: [
+            CutflowRow(
+                cut=cut,
+                **_counts(sums[:3], scale),
+                n_minus_one=None if math.isnan(sums[3]) else _counts(sums[3:], scale),
+            )
+            for cut, sums in cuts.items()
+        ]
+        for region, cuts in counts.items()
+    }
+
+
+def _counts(sums: npt.NDArray[np.float64], scale: float) -> Counts:
+    raw, weighted, squares = (float(each) for each in sums)
+    return Counts(raw=round(raw), weighted=weighted * scale, error=math.sqrt(squares) * abs(scale))
 
 
 def _by_process(datasets: Sequence[DatasetPlan], scaled: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Histograms:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 __all__ = [
-    "CutflowRow",
     "Objects",
     "Processor",
     "Region",
     "Scorer",
     "Shift",
     "Source",
-    "cutflow_table",
     "matrix_weight",
     "measure_transfer",
     "members",
@@ -18,7 +16,6 @@ __all__ = [
 ]
 
 from colonnade.processor.base import Processor
-from colonnade.processor.cutflow import CutflowRow, cutflow_table
 from colonnade.processor.pieces import Objects, Region, Scorer, Shift, Source
 from colonnade.processor.transfers import matrix_weight, measure_transfer
 from colonnade.processor.weights import members, up_down

@@ -209,13 +209,14 @@ class Processor(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Returns
         -------
         dict
-            For the dataset: ``histograms`` (a `HistogramSet`, not scaled), ``cutflow`` (see `cutflow_table`),
-            ``events`` and ``sumw``, the number and the sum of generator weights of all events of the chunk. All of
-            it adds. Of a process with `parts`, ``parts`` has the histograms of each, which the others are without, and
-            ``split`` the number and the sum of generator weights of the selected events of each, the rest as ``""``. Of
-            regions with transfer factors, ``transfers`` has the number of events, and of those with a negative one.
-            ``outside`` has for each correction of `colonnade.calibration` that was evaluated outside its range, where
-            its file takes the outermost bin or a default value, for how many values it was, all shifts together.
+            For the dataset: ``histograms`` (a `HistogramSet`, not scaled), ``cutflow`` (for each region and cut the
+            sums of which `colonnade.execution.result.cutflow_table` makes rows), ``events`` and ``sumw``, the number
+            and the sum of generator weights of all events of the chunk. All of it adds. Of a process with `parts`,
+            ``parts`` has the histograms of each, which the others are without, and ``split`` the number and the sum of
+            generator weights of the selected events of each, the rest as ``""``. Of regions with transfer factors,
+            ``transfers`` has the number of events, and of those with a negative one. ``outside`` has for each
+            correction of `colonnade.calibration` that was evaluated outside its range, where its file takes the
+            outermost bin or a default value, for how many values it was, all shifts together.
 
             The rows of a cutflow up to the preselection carry the generator's weight alone, since the other weights
             are only known for events that pass it. Of blinded data only what can't tell a signal region's yield is

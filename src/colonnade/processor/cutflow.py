@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -13,56 +12,6 @@ from colonnade.processor.pieces import Floats, Mask
 
 ALL = "all events"
 """The first row of each cutflow."""
-
-
-class Counts(TypedDict):
-    """What cuts leave."""
-
-    raw: int
-    weighted: float
-    error: float
-
-
-class CutflowRow(Counts):
-    """One row of a cutflow: what is left after this cut and those above it, and what all cuts but this one leave."""
-
-    cut: str
-    n_minus_one: Counts | None
-
-
-def cutflow_table(counts: Mapping[str, Mapping[str, Floats]], scale: float = 1.0) -> dict[str, list[CutflowRow]]:
-    """Turn the counts of a result into rows.
-
-    Parameters
-    ----------
-    counts
-        ``result[dataset]["cutflow"]`` of a processor: region, then cut, then raw events, sum of weights and of
-        squared weights, and the same three with all cuts but this one.
-    scale
-        Factor from the sum of weights to expected events, see `colonnade.manifest.normalisation`.
-
-    Returns
-    -------
-    dict
-        Region to rows; errors are statistical, the square root of the sum of squared weights. ``n_minus_one`` is
-        None for the rows up to the preselection.
-    """
-    return {
-        region: [
-            CutflowRow(
-                cut=cut,
-                **_scaled(sums[:3], scale),
-                n_minus_one=None if math.isnan(sums[3]) else _scaled(sums[3:], scale),
-            )
-            for cut, sums in cuts.items()
-        ]
-        for region, cuts in counts.items()
-    }
-
-
-def _scaled(sums: Floats, scale: float) -> Counts:
-    raw, weighted, squares = (float(each) for each in sums)
-    return Counts(raw=round(raw), weighted=weighted * scale, error=math.sqrt(squares) * abs(scale))
 
 
 def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]) -> dict[str, dict[str, Floats]]:
@@ -74,7 +23,7 @@ def blinded(counts: Mapping[str, Mapping[str, Floats]], lasts: Mapping[str, str]
     Parameters
     ----------
     counts
-        As in `cutflow_table`.
+        Region, then cut, then the sums of `row` or `region_counts`.
     lasts
         Last cut of each open region that has cuts.
     """

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from hist import Hist
-from pydantic import BaseModel, RootModel
+from pydantic import RootModel
 from rich.console import Console
 
 from colonnade.config import parse_settings, read_json
 from colonnade.errors import ConfigError, InputError
 from colonnade.execution import Ledger, Result
+from colonnade.execution.result import CutflowRow
 from colonnade.histograms import load
 from colonnade.manifest import Dataset
 from colonnade.plotting.run import Run
@@ -33,21 +34,6 @@ if TYPE_CHECKING:
     from colonnade.workflow.settings import Workflow
 
 T = TypeVar("T")
-
-
-class _Counts(BaseModel):
-    raw: int
-    weighted: float
-    error: float
-
-
-class _CutRow(_Counts):
-    cut: str
-    n_minus_one: _Counts | None = None
-
-
-class _Cutflow(RootModel[dict[str, dict[str, list[_CutRow]]]]):
-    """cutflow.json: dataset, then region, then rows."""
 
 
 def load_run(directory: Path | str, result: Result | None = None) -> Run:
@@ -107,10 +93,11 @@ def _result(directory: Path, eras: Iterable[str]) -> Result:
         msg = f"{directory} holds no provenance.json, which says what is blinded; run the workflow again."
         raise InputError(msg)
     ledger = _read(directory / "ledger.json", Ledger.from_json)
-    cutflow = _read(directory / "cutflow.json", partial(parse_settings, _Cutflow))
+    rows = RootModel[dict[str, dict[str, list[CutflowRow]]]]
+    cutflow = _read(directory / "cutflow.json", partial(parse_settings, rows))
     return Result(
         load(directory) if histograms else {},
-        {} if cutflow is None else cutflow.model_dump(),
+        {} if cutflow is None else cutflow.root,
         ledger or Ledger(0.0, {}),
         eras={era: load(directory, era) for era in eras} if histograms else {},
     )
