@@ -60,12 +60,6 @@ class SyncReport:
         return self.first is None and not self.only_mine and not self.only_theirs
 
 
-@dataclass(frozen=True)
-class _Side:
-    keys: npt.NDArray[np.void]
-    columns: Mapping[str, ak.Array]
-
-
 def synchronise(
     mine: Path, theirs: Path, *, relative: float = 1e-6, absolute: float = 0.0, tree: str | None = None
 ) -> SyncReport:
@@ -86,30 +80,31 @@ def synchronise(
     InputError
         If a file can't be read, does not identify its events, or holds one twice; or if no quantity is on both sides.
     """
-    one, other = _read(mine, tree), _read(theirs, tree)
-    common, here, there = np.intersect1d(one.keys, other.keys, assume_unique=True, return_indices=True)
-    shared = [name for name in one.columns if name in other.columns]
+    (keys, columns), (other_keys, others) = _read(mine, tree), _read(theirs, tree)
+    common, here, there = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
+    shared = [name for name in columns if name in others]
     if not shared:
-        msg = f"{mine} and {theirs} have no quantity of one name; theirs are {', '.join(list(other.columns)[:8])}."
+        msg = f"{mine} and {theirs} have no quantity of one name; theirs are {', '.join(list(others)[:8])}."
         raise InputError(msg)
     counts: dict[str, int] = {}
     first: Difference | None = None
     for name in shared:
-        values, against = one.columns[name][here], other.columns[name][there]
+        values, against = columns[name][here], others[name][there]
         differs = np.flatnonzero(_differ(values, against, relative, absolute))
         counts[name] = len(differs)
         if len(differs) and (first is None or _key(common[differs[0]]) < first.event):
             place = differs[0]
             first = Difference(_key(common[place]), name, _shown(values[place]), _shown(against[place]))
-    left_out = sorted(set(one.columns) ^ set(other.columns))
+    left_out = sorted(columns.keys() ^ others.keys())
     only_mine, only_theirs = (
-        [_key(key) for key in np.sort(np.setdiff1d(*keys, assume_unique=True))]
-        for keys in ((one.keys, other.keys), (other.keys, one.keys))
+        [_key(key) for key in np.sort(np.setdiff1d(*sides, assume_unique=True))]
+        for sides in ((keys, other_keys), (other_keys, keys))
     )
     return SyncReport(len(common), only_mine, only_theirs, first, counts, left_out)
 
 
-def _read(path: Path, tree: str | None) -> _Side:
+def _read(path: Path, tree: str | None) -> tuple[npt.NDArray[np.void], dict[str, ak.Array]]:
+    """Return the identities of a file's events, and its other columns."""
     source = inspect_file(str(path), tree, "flat")
     missing = [name for name in IDENTITY if name not in source.columns]
     if missing:
@@ -125,7 +120,7 @@ def _read(path: Path, tree: str | None) -> _Side:
     if len(twice):
         msg = f"{path} holds the event {shown(_key(twice[0]))} twice ({len(keys) - len(found):,} such events)."
         raise InputError(msg)
-    return _Side(keys, columns)
+    return keys, columns
 
 
 def _key(key: Any) -> _Key:
