@@ -51,7 +51,7 @@ def fit(targets: tuple[str, ...], *, scans: tuple[str, ...], plots: Path | None,
         from colonnade.workflow.run import fit_step
         from colonnade.workflow.steps import OutputFolder
 
-        with OutputFolder.reopened(folder, console) as opened:
+        with OutputFolder.opened(folder, console, again=True) as opened:
             step = fit_step(opened.about, opened.keys("histograms"), console, reference=options["signal"], scans=scans)
             summary = opened.redo(step).summary
         content, diagnostics = summary.to_json(), summary.diagnostics

@@ -35,7 +35,7 @@ def plot(directory: Path, workers: int | None, **chosen: Any) -> None:
     run = load_run(directory).with_plots(**{key: value for key, value in chosen.items() if value})
     workers = workers or len(os.sched_getaffinity(0))
     console = Terminal()
-    with OutputFolder.reopened(directory, console) as folder:
+    with OutputFolder.opened(directory, console, again=True) as folder:
         after = folder.keys("ledger", "histograms", "fit", "bumps", "classifiers")
         folder.redo(plots_step(run.plots, folder.about, lambda _: run, after, workers, console))
 
@@ -55,7 +55,7 @@ def report(directory: Path, era: str | None) -> None:
     run = load_run(directory)
     if era is not None:
         run = run.with_plots(era=era)
-    with OutputFolder.reopened(directory, Terminal()) as folder:
+    with OutputFolder.opened(directory, Terminal(), again=True) as folder:
         folder.redo(report_step(lambda _: run))
 
 

@@ -109,16 +109,28 @@ class OutputFolder:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path, console: Console) -> Iterator[OutputFolder]:
+    def opened(cls, path: Path, console: Console, *, again: bool = False) -> Iterator[OutputFolder]:
         """Give the folder to this process alone; it is made when missing, and freed of what killed runs left.
+
+        Parameters
+        ----------
+        path, console
+            The folder, and where is told what happens there.
+        again
+            Whether a run has to have left it, to whose results a command adds.
 
         Raises
         ------
+        InputError
+            If no run left the folder, but one has to.
         OutputError
             If another run works in the folder, or it can't be written.
         ConfigError
             If the folder holds files of the names that a run writes, but no run made them.
         """
+        if again and "config" not in read_provenance(path):
+            msg = f"{path} holds no run: it has no provenance.json; give the output folder of `colonnade run`."
+            raise InputError(msg)
         with _locked(path):
             found = [name for name in _OUTPUTS if (path / name).exists()]
             if found and not (path / _PROVENANCE).exists():
@@ -127,24 +139,6 @@ class OutputFolder:
             for name in (*_OUTPUTS, _PROVENANCE):  # what processes that were killed left half-written
                 sweep(path, f".{Path(name).stem}.", Path(name).suffix)
             yield cls(path, console)
-
-    @classmethod
-    @contextmanager
-    def reopened(cls, path: Path, console: Console) -> Iterator[OutputFolder]:
-        """Give the folder of an earlier run to a command that adds to it.
-
-        Raises
-        ------
-        InputError
-            If no run left the folder.
-        OutputError
-            If another run works in it, or it can't be written.
-        """
-        if "config" not in read_provenance(path):
-            msg = f"{path} holds no run: it has no provenance.json; give the output folder of `colonnade run`."
-            raise InputError(msg)
-        with cls.opened(path, console) as folder:
-            yield folder
 
     def begin(self, about: Mapping[str, Any], steps: Sequence[Step]) -> None:
         """Make the folder one run's: what its steps would not make themselves, to the byte, is removed.
