@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from helpers.search import WORKFLOW, colonnade_does, make_search
 
 from colonnade.errors import ConfigError
-from colonnade.manifest import load_manifest
+from colonnade.manifest import Dataset, Metadata, load_manifest
 from colonnade.workflow import load_workflow
-from colonnade.workflow.analysis import check_names, make_processor
+from colonnade.workflow.analysis import check_names, make_processor, parts_of
 
 CHANNELS = WORKFLOW["model"]["channels"]
 
@@ -130,3 +130,17 @@ def test_a_weight_of_one_process_is_known_to_be_filled_for_that_alone(
     if code:
         assert "the variation 'scale' of background" in said.err
         assert "events  " not in said.out
+
+
+@pytest.mark.parametrize(("name", "process"), [("ttbar_bb", "other"), ("sample", "ttbar_bb")])
+def test_a_dataset_named_as_a_part_of_another_is_refused(name: str, process: str) -> None:
+    class Split:
+        parts: ClassVar = {"ttbar": ("bb",)}
+
+    of = {"ttbar": "ttbar", name: process}
+    datasets = [
+        Dataset(each, {f"{each}.root": None}, Metadata(process=of[each], kind="background", xsec_pb=1.0)) for each in of
+    ]
+    assert parts_of(Split(), datasets[:1]) == {"ttbar_bb": datasets[0]}
+    with pytest.raises(ConfigError, match=f"Dataset {name}: ttbar_bb is a part of the process ttbar"):
+        parts_of(Split(), datasets)
