@@ -177,7 +177,9 @@ def test_blinded_data_are_nowhere(page):
 def test_data_that_slipped_into_a_cutflow_stay_hidden(own_run):
     def slip(content):
         for table in content["data_2018"].values():
-            table.append({"cut": "mll > 110 GeV", "raw": 987654, "weighted": 987654.0, "error": 1.0})
+            table.append(
+                {"cut": "mll > 110 GeV", "raw": 987654, "weighted": 987654.0, "error": 1.0, "n_minus_one": None}
+            )
 
     change(own_run, "cutflow", slip)
     assert "987 654" in report(own_run).text
