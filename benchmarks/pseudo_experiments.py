@@ -87,7 +87,7 @@ def plain_experiment(sampler: Sampler, settings: PseudoExperimentSettings, index
     low, high = settings.window
     sides = (edges[1:] <= low) | (edges[:-1] >= high)
     template = Gaussian(settings.mean, settings.sigma).fractions(edges)
-    table = BackgroundTable(settings.background.make(), edges)
+    table = BackgroundTable(settings.background, edges)
     levels = np.quantile(score[~inside], settings.rejections, method="higher")
 
     def cumulative(_: np.ndarray, *values: float) -> np.ndarray:

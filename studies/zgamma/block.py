@@ -291,7 +291,7 @@ def _respond(events: _Events, settings: PseudoExperimentSettings, device: str) -
 def _fit(counts: Array, settings: PseudoExperimentSettings) -> _Fits:
     """Fit all spectra: sidebands, then the signal on the frozen background."""
     edges = np.linspace(settings.low, settings.high, settings.bins + 1)
-    table = BackgroundTable(settings.background.make(), edges)
+    table = BackgroundTable(settings.background, edges)
     template = Gaussian(settings.mean, settings.sigma).fractions(edges)
     low, high = settings.window
     tolerance = 1e-9 * (settings.high - settings.low)

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from colonnade.config import Settings
-from colonnade.statistics.resonance.search import BackgroundSettings
+from colonnade.statistics.resonance import Exponential, PolyLogExponential, Polynomial, QuadraticExponential
+from colonnade.statistics.resonance.backgrounds import AnyBackground
 from studies.zgamma.ensemble import EnsembleSettings
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -31,7 +32,7 @@ class PseudoExperimentSettings(Settings):
         Bins of the fits.
     mean, sigma : float
         Position and width of the Gaussian signal, GeV.
-    background : BackgroundSettings
+    background : Background
         The background of the fits.
     rejections : tuple of float
         Fractions of sideband events that each cut on the response rejects.
@@ -63,7 +64,7 @@ class PseudoExperimentSettings(Settings):
     bins: Annotated[int, Field(ge=3)] = 36
     mean: float = 150.0
     sigma: Annotated[float, Field(gt=0)] = 2.4
-    background: BackgroundSettings = BackgroundSettings(shape="poly_log_exponential")
+    background: AnyBackground = PolyLogExponential()
     rejections: Annotated[tuple[Fraction, ...], Field(min_length=1)] = tuple(
         round(0.05 * index, 2) for index in range(20)
     )
@@ -111,7 +112,7 @@ class StudySettings(Settings):
         How many.
     sigmas : tuple of float
         Significances at which the size of the fake signal is given, as far as the experiments reach.
-    shapes : tuple of BackgroundSettings
+    shapes : tuple of Background
         Background forms to compare on the simulation (four in the publication).
     experiment : PseudoExperimentSettings
         One pseudo-experiment; its network is the model's.
@@ -125,11 +126,11 @@ class StudySettings(Settings):
     observable: str
     experiments: Annotated[int, Field(ge=2)] = 10_000
     sigmas: tuple[float, ...] = (1.0, 2.0, 3.0)
-    shapes: tuple[BackgroundSettings, ...] = (
-        BackgroundSettings(shape="exponential"),
-        BackgroundSettings(shape="quadratic_exponential"),
-        BackgroundSettings(shape="polynomial", order=2),
-        BackgroundSettings(shape="poly_log_exponential"),
+    shapes: tuple[AnyBackground, ...] = (
+        Exponential(),
+        QuadraticExponential(),
+        Polynomial(2),
+        PolyLogExponential(),
     )
     experiment: PseudoExperimentSettings = PseudoExperimentSettings()
     device: str = "cpu"

@@ -17,7 +17,7 @@ from scipy.stats import kstest, norm
 from colonnade.errors import ConfigError, FitError, MissingColumnError, nearest
 from colonnade.output import write_json
 from colonnade.statistics.look_elsewhere import Calibration, GrossVitells, Interval
-from colonnade.statistics.resonance import CostName, Spectrum, f_test, fit_background
+from colonnade.statistics.resonance import CostName, Exponential, QuadraticExponential, Spectrum, f_test, fit_background
 from colonnade.training.declaration import Dense, Model
 from studies.zgamma.block import Scan, examine_experiment
 from studies.zgamma.engine import PseudoExperiments, identity, run_pseudo_experiments
@@ -129,14 +129,13 @@ def study_pseudo_experiments(
     """
     experiment = settings.experiment.model_copy(update={"network": network_settings(model)})
     inside = sample.between(experiment.low, experiment.high)
-    shape = experiment.background.make()
     sampler = make_sampler(
         experiment.sampler,
         inside,
         experiment.low,
         experiment.high,
         bandwidth=experiment.bandwidth,
-        shape=shape if experiment.smooth_mass else None,
+        shape=experiment.background if experiment.smooth_mass else None,
     )
     known = json.dumps(identity(sampler, experiment, device), sort_keys=True)
     found = run_pseudo_experiments(
@@ -283,16 +282,14 @@ def _shapes(sample: Sample, settings: StudySettings, experiment: PseudoExperimen
     spectrum = Spectrum.fill(sample.mass, edges, sample.weights)
     cost: CostName = "poisson" if sample.weights is None else "poisson_mc"
     rows: list[dict[str, Any]] = []
-    for each in settings.shapes:
-        shape = each.make()
+    for shape in settings.shapes:
         try:
             fit = fit_background(spectrum, shape, cost=cost)
         except FitError as error:
             rows.append({"shape": shape.label, "failed": str(error)})
         else:
             rows.append({**fit.to_json(), "shape": shape.label, "failed": None})
-    shapes = {each.shape: each.make() for each in settings.shapes}
-    nested = [shapes[name] for name in ("exponential", "quadratic_exponential") if name in shapes]
+    nested = [shape for shape in (Exponential(), QuadraticExponential()) if shape in settings.shapes]
     test = f_test(spectrum, nested, cost=cost).to_json() if len(nested) == 2 else None
     return {"spectrum": spectrum.to_dict(), "fits": rows, "f_test": test}
 

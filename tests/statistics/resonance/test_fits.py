@@ -14,6 +14,7 @@ from scipy.stats import norm
 from colonnade.errors import ConfigError, FitError
 from colonnade.statistics import significance
 from colonnade.statistics.resonance import (
+    Background,
     BackgroundTable,
     Bernstein,
     BumpFit,
@@ -268,6 +269,22 @@ def test_result_goes_to_json_and_comes_back():
     assert again.background.density(150.0) == pytest.approx(fit.background.density(150.0), rel=1e-12)
 
 
+class _Dijet(Background):
+    """x^-c1, as an analysis may have it."""
+
+    kind, names, label = "log", ("c1",), "power"
+
+    def functions(self, x, low, high):  # noqa: ARG002
+        return np.stack([np.ones_like(x), -np.log(x)], axis=-1)
+
+
+def test_a_shape_of_an_analysis_is_fitted():
+    power = Spectrum(EDGES, 1e7 * (EDGES[:-1] ** -2.0 - EDGES[1:] ** -2.0))
+    fit = fit_bump(power, _Dijet(), PEAK)
+    assert fit.background.parameters[1].value == pytest.approx(3.0, rel=1e-6)
+    assert fit.n_signal_total.value == pytest.approx(0.0, abs=1e-3)
+
+
 def test_deficit_has_no_discovery_significance_but_a_sign():
     counts = expected_background(3000) - 100 * PEAK.fractions(EDGES)
     fit = fit_bump(Spectrum(EDGES, counts), Exponential(), PEAK)
@@ -285,49 +302,67 @@ def test_most_negative_signal_keeps_expectations_positive():
     background = np.full(36, 0.3)
     found = fit_signals(counts, background, PEAK.fractions(EDGES))
     assert found.converged[0]
-    assert found.at_limit[0]
+    assert found.at_limit[0].all()
+    # the curvature of the signal's size there, by hand
+    content = background + found.signal[0] * PEAK.fractions(EDGES)
+    curvature = (counts[0] * (PEAK.fractions(EDGES) / content) ** 2).sum()
+    assert found.error[0] == pytest.approx(1 / np.sqrt(curvature), rel=1e-6)
     assert (background + found.signal[0] * PEAK.fractions(EDGES)).min() >= 0
     assert found.signal[0] < 0
 
 
 def test_unconverged_rows_give_no_number():
-    class Cliff:
+    def cliff(parameters, rows):
         """No minimum: falls forever."""
+        return -parameters[:, 0], -np.ones((len(rows), 1)), np.zeros((len(rows), 1, 1))
 
-        def value(self, parameters, _rows):
-            return -parameters[:, 0]
-
-        def derivatives(self, _parameters, rows):
-            return -np.ones((len(rows), 1)), np.zeros((len(rows), 1, 1))
-
-    found = minimise(Cliff(), np.zeros((2, 1)))
+    found = minimise(cliff, np.zeros((2, 1)))
     assert not found.converged.any()
+    assert np.isnan(found.parameters).all()
+    assert np.isnan(found.covariance).all()
     nothing = np.full((1, 36), np.nan)
     fits = fit_signals(toys(500, 1), nothing, PEAK.fractions(EDGES))
     assert not fits.converged[0]
     assert np.isnan([fits.signal[0], fits.error[0], fits.z[0]]).all()
 
 
+@pytest.mark.parametrize("cost", ["poisson", "poisson_mc", "chi2"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.label)
+def test_rows_that_can_not_be_fitted_leave_the_others_alone(shape, cost):
+    """No event, events in one bin only, and so few that there may be no minimum, beside a good spectrum."""
+    counts = np.zeros((4, 36))
+    counts[1, 0] = 50.0
+    counts[2, [3, 20]] = 1.0
+    counts[3] = expected_background(4000).round()
+    table = BackgroundTable(shape, EDGES)
+    options = {"cost": cost, "variances": 1.7 * counts}
+    alone = fit_backgrounds(table, counts[3], cost=cost, variances=1.7 * counts[3])
+    sides = fit_backgrounds(table, counts, **options)
+    assert sides.converged[3]
+    assert sides.content[3] == pytest.approx(alone.content[0], rel=1e-6)
+    sizes = fit_signals(counts, sides.content, PEAK.fractions(EDGES), **options)
+    assert not sizes.converged[~sides.converged].any()
+    bumps = fit_bumps(table, counts, PEAK.fractions(EDGES), **options)
+    assert bumps.converged[3]
+    for found in (sides, sizes, bumps):
+        assert np.isnan(found.parameters[~found.converged]).all()
+        assert np.isfinite(found.covariance[found.converged]).all()
+
+
 def test_limit_holds_a_parameter():
-    class Bowl:
+    def bowl(parameters, rows):
         """(x + 1)^2 + (x + y - 3)^2: with x at 0, y is 3."""
+        x, y = parameters.T
+        both = 2 * (x + y - 3)
+        gradient = np.stack([2 * (x + 1) + both, both], axis=1)
+        return (x + 1) ** 2 + (x + y - 3) ** 2, gradient, np.tile([[4.0, 2.0], [2.0, 2.0]], (len(rows), 1, 1))
 
-        def value(self, parameters, _rows):
-            x, y = parameters.T
-            return (x + 1) ** 2 + (x + y - 3) ** 2
-
-        def derivatives(self, parameters, rows):
-            x, y = parameters.T
-            both = 2 * (x + y - 3)
-            gradient = np.stack([2 * (x + 1) + both, both], axis=1)
-            return gradient, np.tile([[4.0, 2.0], [2.0, 2.0]], (len(rows), 1, 1))
-
-    found = minimise(Bowl(), np.array([[5.0, 5.0]]), np.array([0.0, -np.inf]))
+    found = minimise(bowl, np.array([[5.0, 5.0]]), np.array([0.0, -np.inf]))
     assert found.converged[0]
     assert found.parameters[0] == pytest.approx([0.0, 3.0], abs=1e-5)
     assert found.at_limit[0].tolist() == [True, False]
     # from above: with y at most 1, the best x is 1/2
-    found = minimise(Bowl(), np.array([[5.0, 0.0]]), upper=np.array([np.inf, 1.0]))
+    found = minimise(bowl, np.array([[5.0, 0.0]]), upper=np.array([np.inf, 1.0]))
     assert found.converged[0]
     assert found.parameters[0] == pytest.approx([0.5, 1.0], abs=1e-5)
     assert found.at_limit[0].tolist() == [False, True]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from colonnade.config import Settings, parse_settings
 from colonnade.errors import ConfigError
 from colonnade.statistics.resonance import (
     BackgroundTable,
@@ -20,8 +21,8 @@ from colonnade.statistics.resonance import (
     PolyLogExponential,
     Polynomial,
     QuadraticExponential,
-    background,
 )
+from colonnade.statistics.resonance.backgrounds import AnyBackground
 
 EDGES = np.linspace(132.0, 168.0, 37)
 SHAPES = [Exponential(), QuadraticExponential(), PolyLogExponential(), Polynomial(2), Bernstein(3)]
@@ -132,14 +133,27 @@ def test_crystal_ball_with_far_tails_is_a_gaussian():
     assert far.fractions(EDGES) == pytest.approx(Gaussian(150.0, 2.4).fractions(EDGES), abs=1e-8)
 
 
+class _Search(Settings):
+    """Settings with one background shape."""
+
+    background: AnyBackground
+
+
+def read(**background):
+    return parse_settings(_Search, {"background": background}, "workflow.yaml").background
+
+
 def test_shapes_by_name():
-    assert background("bernstein", order=4) == Bernstein(4)
-    with pytest.raises(ConfigError, match="did you mean exponential"):
-        background("exponentil")
-    with pytest.raises(ConfigError, match="takes no such options"):
-        background("exponential", order=2)
+    assert read(shape="bernstein", order=4) == Bernstein(4)
+    assert read(shape="poly_log_exponential", sqrt_s=8000) == PolyLogExponential(8000.0)
+    with pytest.raises(ConfigError, match=r"^workflow.yaml: background .*'exponentil'.* tags: 'exponential', "):
+        read(shape="exponentil")
+    with pytest.raises(ConfigError, match=r"^workflow.yaml: background.exponential.order = 2: unexpected keyword"):
+        read(shape="exponential", order=2)
+    with pytest.raises(ConfigError, match=r'background.polynomial.order = "2": input should be a valid integer'):
+        read(shape="polynomial", order="2")
     with pytest.raises(ConfigError, match="order must be 0 to 12"):
-        background("polynomial", order=-1)
+        read(shape="polynomial", order=-1)
 
 
 def test_impossible_shapes_are_refused():

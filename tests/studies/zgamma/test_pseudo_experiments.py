@@ -32,15 +32,14 @@ from studies.zgamma.study import (
 from colonnade.config import parse_settings
 from colonnade.errors import ColonnadeError, ConfigError, EventError, FitError, InputError, OutputError
 from colonnade.statistics.look_elsewhere import Calibration
-from colonnade.statistics.resonance import Exponential
-from colonnade.statistics.resonance.search import BackgroundSettings
+from colonnade.statistics.resonance import Exponential, Polynomial
 from colonnade.training import Dense, Feature, Model, Optimisation, load_models
 from colonnade.training.columns import ColumnsCard, ProcessCard
 
 PROJECT = Path(__file__).parents[3]
 SMALL = PseudoExperimentSettings(
     events=600,
-    background=BackgroundSettings(shape="exponential"),
+    background=Exponential(),
     rejections=(0.0, 0.5, 0.8),
     network=EnsembleSettings(hidden=(6,), epochs=2, batch=64),
     seed=5,
@@ -253,7 +252,6 @@ import importlib.util, sys
 from pathlib import Path
 from colonnade.config import parse_settings
 from colonnade.statistics.resonance import Exponential
-from colonnade.statistics.resonance.search import BackgroundSettings
 from studies.zgamma.settings import PseudoExperimentSettings
 from studies.zgamma.sampling import make_sampler
 from studies.zgamma.engine import run_pseudo_experiments
@@ -324,7 +322,7 @@ def test_settings_name_what_is_wrong():
         ({"window": [120, 156]}, "must lie inside 132 to 168"),
         ({"events": 100, "folds": 3}, "must be divisible by folds"),
         ({"rejections": [0.5, 0.1]}, "rejections must rise"),
-        ({"background": {"shape": "exponentail"}}, "did you mean exponential"),
+        ({"background": {"shape": "exponentail"}}, "does not match any of the expected tags: 'exponential'"),
         ({"mean": 200.0}, "mean 200 must lie inside"),
         ({"evnts": 3}, "did you mean events"),
     ):
@@ -335,7 +333,7 @@ def test_settings_name_what_is_wrong():
 def test_a_shape_that_never_fits_is_reported(tmp_path, sampler):
     """Twelve parameters on ten events a spectrum: no fit converges, and nothing pretends otherwise."""
     settings = SMALL.model_copy(
-        update={"background": BackgroundSettings(shape="polynomial", order=12), "events": 40, "rejections": (0.8,)}
+        update={"background": Polynomial(12), "events": 40, "rejections": (0.8,)}
     )
     result = run_pseudo_experiments(sampler, settings, 4, tmp_path)
     assert np.isnan(result.results.z).all()

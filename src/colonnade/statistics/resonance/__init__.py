@@ -1,8 +1,8 @@
 """Resonance searches: bumps on smooth backgrounds, in one spectrum or in thousands, and the checks of their fits.
 
 - `Spectrum`: bins with sums of weights, from a `hist.Hist` or a sample
-- `background` and the shapes `Exponential`, `QuadraticExponential`, `PolyLogExponential`, `Polynomial`, `Bernstein`
-- `signal_shape` and the shapes `Gaussian` and `CrystalBall`
+- the background shapes `Exponential`, `QuadraticExponential`, `PolyLogExponential`, `Polynomial`, `Bernstein`
+- the signal shapes `Gaussian` and `CrystalBall`
 - `fit_backgrounds`, `fit_signals`, `fit_bumps`: many spectra at once, one a row, by Newton's method
 - `fit_signal_shape`, `fit_background`, `fit_bump`, `significances`: one spectrum, with a typed result
 - `f_test`, `spurious_signal`, `closure`, `check_wilks`: is the fit right?
@@ -18,7 +18,6 @@ __all__ = [
     "BackgroundTable",
     "Bernstein",
     "BumpFit",
-    "BumpFits",
     "BumpSearch",
     "Bumps",
     "CostName",
@@ -33,7 +32,6 @@ __all__ = [
     "SignalShapeFit",
     "Significances",
     "Spectrum",
-    "background",
     "check_wilks",
     "closure",
     "f_test",
@@ -44,7 +42,6 @@ __all__ = [
     "fit_signal_shape",
     "fit_signals",
     "search_bumps",
-    "signal_shape",
     "signed_significance",
     "significances",
     "spurious_signal",
@@ -59,11 +56,9 @@ from colonnade.statistics.resonance.backgrounds import (
     PolyLogExponential,
     Polynomial,
     QuadraticExponential,
-    background,
 )
 from colonnade.statistics.resonance.batch import (
     BackgroundFits,
-    BumpFits,
     SignalFits,
     fit_backgrounds,
     fit_bumps,
@@ -74,5 +69,5 @@ from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_si
 from colonnade.statistics.resonance.newton import CostName
 from colonnade.statistics.resonance.results import BackgroundFit, BumpFit, SignalShapeFit, Significances
 from colonnade.statistics.resonance.search import Bumps, BumpSearch, search_bumps
-from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal, signal_shape
+from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal
 from colonnade.statistics.resonance.spectrum import Spectrum

@@ -10,20 +10,20 @@ parallel on a narrow one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 from scipy.special import comb
 
-from colonnade.errors import ConfigError, nearest
+from colonnade.errors import ConfigError
 
 Array = NDArray[np.float64]
 Bends = Callable[[Array], Array]
-S = TypeVar("S")
 
 # Gauss-Legendre points in a bin: four integrate a polynomial of degree 7 exactly; for exp(-x / 100) in bins
 # of 20 the relative error is 1e-14
@@ -43,8 +43,11 @@ class Background(ABC):
         Whether the functions sum to the density or to its logarithm.
     bounded : bool
         Whether the coefficients must not be negative.
+    shape : str
+        Name of the family in workflows and JSON files.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
     kind: ClassVar[Literal["linear", "log"]]
     bounded: ClassVar[bool] = False
 
@@ -58,11 +61,6 @@ class Background(ABC):
     def label(self) -> str:
         """Short name for tables and legends."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return name and options as plain data, which `background` takes."""
-        name = next(name for name, shape in _SHAPES.items() if type(self) is shape)
-        return {"name": name, **vars(self)}
-
     @abstractmethod
     def functions(self, x: Array, low: float, high: float) -> Array:
         """Values of the fixed functions at x: shape x.shape + (parameters + 1,), the constant first."""
@@ -75,6 +73,7 @@ class Exponential(Background):
     kind = "log"
     names = ("c1",)
     label = "exponential"
+    shape: Literal["exponential"] = "exponential"
 
     def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1 and -x."""
@@ -88,6 +87,7 @@ class QuadraticExponential(Background):
     kind = "log"
     names = ("c1", "c2")
     label = "exponential with quadratic"
+    shape: Literal["quadratic_exponential"] = "quadratic_exponential"
 
     def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
         """1, -x and x^2."""
@@ -105,6 +105,7 @@ class PolyLogExponential(Background):
     """
 
     sqrt_s: float = 13000.0
+    shape: Literal["poly_log_exponential"] = "poly_log_exponential"
 
     kind = "log"
     names = ("c0", "c1", "c2")
@@ -173,6 +174,7 @@ class Polynomial(_Ordered):
 
     title, least = "polynomial", 0
     order: int = 2
+    shape: Literal["polynomial"] = "polynomial"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ class Bernstein(_Ordered):
     title, least = "Bernstein", 1
     bounded = True
     order: int = 3
+    shape: Literal["bernstein"] = "bernstein"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,54 +215,10 @@ class Bernstein(_Ordered):
         return np.asarray(values * (self.order + 1) / (high - low), dtype=np.float64)
 
 
-_SHAPES: dict[str, Callable[..., Background]] = {
-    "exponential": Exponential,
-    "quadratic_exponential": QuadraticExponential,
-    "poly_log_exponential": PolyLogExponential,
-    "polynomial": Polynomial,
-    "bernstein": Bernstein,
-}
-
-
-def background(name: str, **options: float) -> Background:
-    """Make a background shape by the name that a workflow uses.
-
-    Parameters
-    ----------
-    name
-        One of exponential, quadratic_exponential, poly_log_exponential, polynomial, bernstein.
-    **options
-        `order` of the polynomials, `sqrt_s` of the poly-log-exponential.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such shape or option.
-
-    Examples
-    --------
-    >>> background("polynomial", order=3)
-    Polynomial(order=3)
-    """
-    return make_shape(_SHAPES, "background shape", name, options)
-
-
-def make_shape(shapes: Mapping[str, Callable[..., S]], what: str, name: str, options: Mapping[str, float]) -> S:
-    """Make one of several shapes by its name.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such shape or option.
-    """
-    if name not in shapes:
-        msg = f"there is no {what} {name!r}{nearest(name, shapes)}; there are {', '.join(shapes)}."
-        raise ConfigError(msg)
-    try:
-        return shapes[name](**options)
-    except TypeError as error:
-        msg = f"the {what} {name} takes no such options: {', '.join(options)}."
-        raise ConfigError(msg) from error
+#: any of the shapes; in a workflow or a JSON file a mapping of `shape`, the family's name, and its options
+AnyBackground = Annotated[
+    Exponential | QuadraticExponential | PolyLogExponential | Polynomial | Bernstein, Field(discriminator="shape")
+]
 
 
 class BackgroundTable:
@@ -309,81 +268,66 @@ class BackgroundTable:
         """
         if self.shape.kind == "linear":
             gradient = np.broadcast_to(self._functions, (len(coefficients), *self._functions.shape))
-            return coefficients @ self._functions.T, gradient, lambda slope: np.zeros((len(slope), 0, 0))
-        with np.errstate(over="ignore"):
-            density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
-        nodes = density.reshape(len(coefficients), self.bins, -1)
-        functions = self._functions.reshape(self.bins, -1, self.parameters)
+            return coefficients @ self._functions.T, gradient, no_curvature
+        density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
+        nodes = density.reshape(len(coefficients), self.bins, _NODES)
+        functions = self._functions.reshape(self.bins, _NODES, self.parameters)
         # one small matrix product a bin
-        with np.errstate(invalid="ignore", over="ignore"):
-            gradient = np.matmul(nodes.transpose(1, 0, 2), functions).transpose(1, 0, 2)
+        gradient = np.matmul(nodes.transpose(1, 0, 2), functions).transpose(1, 0, 2)
 
         def bends(slope: Array) -> Array:
-            weighted = density * np.repeat(slope, self._weights.shape[1], axis=1)
+            weighted = density * np.repeat(slope, _NODES, axis=1)
             return np.asarray((weighted @ self._pairs).reshape(len(slope), self.parameters, self.parameters))
 
         return nodes.sum(axis=2), gradient, bends
 
     def content(self, coefficients: Array) -> Array:
         """Return expected contents, shape (rows, bins)."""
-        if self.shape.kind == "linear":
-            return np.asarray(coefficients @ self._functions.T)
-        density = np.exp(coefficients @ self._functions.T) * self._weights.ravel()
-        return np.asarray(density.reshape(len(coefficients), self.bins, -1).sum(axis=2))
+        return self.expect(coefficients)[0]
 
     def start(self, counts: Array, used: NDArray[np.bool_]) -> Array:
-        """Guess coefficients from contents of shape (rows, bins), by weighted least squares.
+        """Guess coefficients from contents of shape (rows, bins).
 
-        For `log` the logarithm of the contents is fitted, each bin weighted by its content; for `linear` the
-        contents, each bin weighted by the inverse of the mean content.
+        By least squares: for `linear` to the contents, and from a flat spectrum only as far towards what is found as no
+        bin loses more than nine tenths; for `log` to the contents' logarithms, each bin weighted by its content.
         """
-        counts = counts[:, used]
+        widths = np.diff(self.edges)
+        total = counts[:, used].sum(axis=1, keepdims=True)
         if self.shape.kind == "linear":
-            design = self._functions[used]
-            coefficients = counts @ np.linalg.pinv(design).T
-            if self.shape.bounded:
-                floor = 1e-3 * np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-                coefficients = np.maximum(coefficients, floor)
-            content = coefficients @ self._functions.T
-            bad = (content <= 0).any(axis=1)
-            flat = np.zeros_like(coefficients)
-            flat[:, 0] = 1.0
-            if self.shape.bounded:
-                flat[:] = 1.0
-            flat *= (counts.sum(axis=1) / (flat @ design.T).sum(axis=1))[:, None]
-            return np.where(bad[:, None], flat, coefficients)
-        # a bin's functions at its weighted mean node; the floor keeps empty bins in, with little say
-        mean = np.einsum("kq,kqp->kp", self._weights, self._functions.reshape(self.bins, -1, self.parameters))
-        width = self._weights.sum(axis=1)
-        design = (mean / width[:, None])[used]
-        floor = np.maximum(0.5 * counts.sum(axis=1, keepdims=True) / counts.shape[1], 1e-12)
-        floor = np.minimum(floor, 0.5) if counts.max(initial=0) >= 1 else floor
-        content = np.maximum(counts, floor)
-        target = np.log(content / width[used])
-        weight = content
-        normal = np.einsum("tk,ki,kj->tij", weight, design, design)
-        ridge = 1e-9 * np.einsum("tii->t", normal)[:, None, None] * np.eye(self.parameters)
-        moment = np.einsum("tk,ki->ti", weight * target, design)
+            density = np.maximum(total / widths[used].sum(), 1e-300)
+            flat = density * (np.linalg.pinv(self._functions) @ widths)
+            change = counts[:, used] @ np.linalg.pinv(self._functions[used]).T - flat
+            worst = (-(change @ self._functions.T) / widths).max(axis=1, keepdims=True)
+            return np.asarray(flat + 0.9 * density / np.maximum(0.9 * density, worst) * change)
+        # the floor keeps empty bins in, with little say
+        content = np.maximum(counts, np.clip(0.5 * total / used.sum(), 1e-12, 0.5))
+        target = np.repeat(np.log(content / widths), _NODES, axis=1)
+        weight = np.repeat(np.where(used, content, 0.0), _NODES, axis=1)
+        normal = (weight @ self._pairs).reshape(len(counts), self.parameters, self.parameters)
+        ridge = 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(self.parameters)
+        moment = (weight * target) @ self._functions
         return np.asarray(np.linalg.solve(normal + ridge, moment[..., None])[..., 0])
 
     def natural(self, coefficients: Array) -> tuple[Array, Array]:
         """Return the reported parameters (yield, then the shape's) of one fit, and their derivatives."""
-        raw = np.linalg.solve(self._triangle, coefficients)
-        jacobian = np.eye(self.parameters)
-        if self.shape.kind == "log":
-            # gradient of the yield with respect to the raw coefficients, whose first function is 1
-            content = self.expect(coefficients[None])[1][0].sum(axis=0) @ self._triangle
-            jacobian[0] = content
-            return np.concatenate([content[:1], raw[1:]]), jacobian @ np.linalg.inv(self._triangle)
-        # each coefficient over the yield; a polynomial's constant says nothing beyond the yield
-        content = self._functions.sum(axis=0)
-        total = content @ raw
+        content, gradient, _ = self.expect(coefficients[None])
+        total, slope = content.sum(), gradient[0].sum(axis=0)
+        # a constant says nothing beyond the yield
         first = self.parameters - len(self.shape.names)
-        fractions = ((jacobian - np.outer(raw, content) / total) / total)[first:]
-        return np.concatenate([[total], raw[first:] / total]), np.concatenate([content[None], fractions])
+        values = np.linalg.solve(self._triangle, coefficients)[first:]
+        jacobian = np.linalg.inv(self._triangle)[first:]
+        if self.shape.kind == "linear":  # each coefficient over the yield
+            values = values / total
+            jacobian = (jacobian - np.outer(values, slope)) / total
+        return np.concatenate([[total], values]), np.concatenate([slope[None], jacobian])
 
     def density(self, coefficients: Array, x: Array) -> Array:
         """Events per unit of the observable at x, for the coefficients of one fit."""
         values = self.shape.functions(np.asarray(x, dtype=np.float64), self.low, self.high)
         raw = values @ np.linalg.solve(self._triangle, coefficients)
         return np.asarray(np.exp(raw) if self.shape.kind == "log" else raw)
+
+
+def no_curvature(slope: Array) -> Array:
+    """Return the curvature of contents that are linear in their parameters, as `BackgroundTable.expect` does."""
+    return np.zeros((len(slope), 0, 0))

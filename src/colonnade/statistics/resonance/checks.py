@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -165,7 +166,7 @@ def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means
     """
     spectrum.check_content()
     positions = np.atleast_1d(np.asarray(means, dtype=np.float64))
-    templates = np.array([signal.at(mean).fractions(spectrum.edges) for mean in positions])
+    templates = np.array([replace(signal, mean=float(mean)).fractions(spectrum.edges) for mean in positions])
     table = BackgroundTable(shape, spectrum.edges)
     # a bin whose weights sum to less than nothing expects nothing
     counts = np.tile(np.maximum(spectrum.values, 0.0), (len(positions), 1))

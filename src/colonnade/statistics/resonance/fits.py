@@ -5,22 +5,15 @@ Each is the first row of a fit of many (`colonnade.statistics.resonance.batch`),
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import FitError
-from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, Bends
-from colonnade.statistics.resonance.batch import (
-    BackgroundFits,
-    SignalFits,
-    covariance,
-    fit_backgrounds,
-    fit_bumps,
-    fit_signals,
-)
-from colonnade.statistics.resonance.newton import CostName, Costs, Objective, Rows, minimise
+from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
+from colonnade.statistics.resonance.batch import BackgroundFits, fit_backgrounds, fit_bumps, fit_signals
+from colonnade.statistics.resonance.newton import CostName, Costs, Rows, minimise
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
     BumpFit,
@@ -35,7 +28,7 @@ from colonnade.statistics.resonance.spectrum import Spectrum
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 # step of numerical derivatives, relative to a parameter (of the mean: to the width)
-_STEP = 1e-3
+_STEP = 1e-4
 
 
 def fit_background(
@@ -98,8 +91,23 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
     limits = [(0.0, np.inf), (spectrum.low, spectrum.high), *signal.limits()]
     lower, upper = np.array(limits).T
     start = np.array([[float(spectrum.values.sum()), *signal.values]])
-    found = minimise(_Shape(costs, signal, spectrum.edges), start, lower, upper)
-    values, spread = found.parameters[0], covariance(found, found.converged)[0]
+
+    def fractions(values: Array) -> Array:
+        # far out in the tails a part may be rounded to nothing, of which the logarithm has no derivative
+        return np.maximum(signal.with_values(*values).fractions(spectrum.edges), 1e-150)
+
+    def function(parameters: Array, rows: Rows) -> tuple[Array, Array, Array]:
+        size, values = parameters[0, 0], parameters[0, 1:]
+        widths = _STEP * np.where(np.arange(len(values)) == 0, values[1], values)
+        content, slopes = fractions(values), _slopes(fractions, values, widths)
+        second = np.zeros((1 + len(values), 1 + len(values), len(content)))
+        second[0, 1:] = second[1:, 0] = slopes
+        second[1:, 1:] = size * _slopes(lambda point: _slopes(fractions, point, widths), values, widths)
+        gradient = np.concatenate([content[None], size * slopes]).T
+        return costs.derivatives((size * content[None], gradient[None], lambda slope: (second @ slope[0])[None]), rows)
+
+    found = minimise(function, start, lower, upper)
+    values, spread = found.parameters[0], found.covariance[0]
     errors = np.sqrt(np.diag(spread))
     if not (found.converged[0] and np.all((errors[1:3] > 0) & (errors[1:3] < spectrum.high - spectrum.low))):
         msg = (
@@ -157,17 +165,15 @@ def fit_bump(
         if not np.array_equal(frozen.spectrum.edges, spectrum.edges):
             msg = f"{spectrum.name}: the frozen background was fitted on other bins; fit it on the same ones."
             raise FitError(msg)
-        fits: SignalFits = fit_signals(
-            spectrum.values, frozen.expected, template, cost=cost, variances=spectrum.variances
-        )
+        fits = fit_signals(spectrum.values, frozen.expected, template, cost=cost, variances=spectrum.variances)
         _check_converged(spectrum, "the signal", converged=bool(fits.converged[0]))
         alone = background = frozen
         # the frozen background's parameters were fitted too, though not to these bins alone
         goodness = Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - 1)
     else:
         alone = fit_background(spectrum, shape, cost=cost)
-        fits = both = fit_bumps(alone.table, spectrum.values, template, cost=cost, variances=spectrum.variances)
-        background = _first(spectrum, cost, alone.table, both.both, f"a signal on {shape.label}", used=alone.used)
+        fits = fit_bumps(alone.table, spectrum.values, template, cost=cost, variances=spectrum.variances)
+        background = _first(spectrum, cost, alone.table, fits, f"a signal on {shape.label}", used=alone.used)
         goodness = background.goodness
     return BumpFit(
         spectrum=spectrum,
@@ -208,10 +214,10 @@ def _first(
     return BackgroundFit(
         spectrum=spectrum,
         cost=cost,
-        goodness=Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - fits.coefficients.shape[1]),
+        goodness=Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - fits.parameters.shape[1]),
         shape=table.shape,
         used=used,
-        coefficients=fits.coefficients[0, :count],
+        coefficients=fits.parameters[0, :count],
         coefficient_covariance=fits.covariance[0, :count, :count],
     )
 
@@ -226,47 +232,7 @@ def _check_converged(spectrum: Spectrum, label: str, *, converged: bool) -> None
         raise FitError(msg)
 
 
-class _Shape(Objective):
-    """A signal's yield and shape in one spectrum; derivatives of the bins by central differences of fourth order."""
-
-    def __init__(self, costs: Costs, signal: Signal, edges: Array) -> None:
-        super().__init__(costs)
-        self._signal, self._edges = signal, edges
-
-    def _fractions(self, values: Array) -> Array:
-        # far out in the tails a part may be rounded to nothing, of which the logarithm has no derivative
-        return np.maximum(self._signal.with_values(*values).fractions(self._edges), 1e-150)
-
-    def content(self, parameters: Array, rows: Rows) -> Array:  # noqa: ARG002
-        if not np.isfinite(parameters).all():
-            # a step from derivatives that are no numbers, where bins expect nothing, is refused
-            return np.full((1, len(self._edges) - 1), np.nan)
-        return parameters[:, :1] * self._fractions(parameters[0, 1:])
-
-    def expect(self, parameters: Array, rows: Rows) -> tuple[Array, Array, Bends]:  # noqa: ARG002
-        size, values = parameters[0, 0], parameters[0, 1:]
-        middle = self._fractions(values)
-        slopes, bends = self._differences(values, middle)
-        second = np.zeros((len(slopes) + 1, len(slopes) + 1, len(middle)))
-        second[0, 1:] = second[1:, 0] = slopes
-        second[1:, 1:] = size * bends
-        gradient = np.concatenate([middle[None], size * slopes]).T
-        return size * middle[None], gradient[None], lambda slope: (second @ slope[0])[None]
-
-    def _differences(self, values: Array, middle: Array) -> tuple[Array, Array]:
-        """First and second derivatives of the bins' fractions: (shape, bins) and (shape, shape, bins)."""
-        count = len(values)
-        steps = np.diag(_STEP * np.where(np.arange(count) == 0, values[1], values))
-        width = np.diag(steps)[:, None]
-        one, two, minus_one, minus_two = (
-            np.array([self._fractions(values + times * step) for step in steps]) for times in (1, 2, -1, -2)
-        )
-        slopes = (8 * (one - minus_one) - (two - minus_two)) / (12 * width)
-        bends = np.empty((count, count, len(middle)))
-        bends[np.arange(count), np.arange(count)] = (16 * (one + minus_one) - (two + minus_two) - 30 * middle) / (
-            12 * width**2
-        )
-        for i, j in combinations(range(count), 2):
-            corners = [a * b * self._fractions(values + a * steps[i] + b * steps[j]) for a in (1, -1) for b in (1, -1)]
-            bends[i, j] = bends[j, i] = np.sum(corners, axis=0) / (4 * width[i] * width[j])
-        return slopes, bends
+def _slopes(function: Callable[[Array], Array], values: Array, widths: Array) -> Array:
+    """Return derivatives of an array by each value, along a new first axis, by central differences."""
+    pairs = zip(np.diag(widths), widths, strict=True)
+    return np.array([(function(values + step) - function(values - step)) / (2 * width) for step, width in pairs])

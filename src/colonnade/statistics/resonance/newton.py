@@ -19,7 +19,7 @@ as what it is.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
+from colonnade.statistics.counts import deviance
 from colonnade.statistics.resonance.backgrounds import Bends
 
 Array = NDArray[np.float64]
@@ -34,6 +35,8 @@ Rows = NDArray[np.intp]
 CostName = Literal["poisson", "poisson_mc", "chi2"]
 _TOLERANCE = 1e-9
 _STEPS = 100
+# added to the diagonal of a Hessian in units of it, so that none is exactly singular
+_RIDGE = 1e-14
 
 
 class Costs:
@@ -65,55 +68,66 @@ class Costs:
         self.name = name
         self.counts = counts
         self.used = np.ones(counts.shape[1], dtype=np.bool_) if used is None else used
-        factor = np.broadcast_to(self.used.astype(np.float64), counts.shape)
+        factor = np.ones(counts.shape)
         if name != "poisson":
             if variances is None:
                 msg = f"the cost {name} needs the sum of squared weights of each bin."
                 raise FitError(msg)
             known = (variances > 0) & self.used
-            safe = np.where(known, variances, 1.0)
-            if name == "chi2":
-                factor = np.where(known, 1.0 / safe, 0.0)
-            else:
-                scale: Array = np.where(known, np.abs(counts) / safe, np.nan)
+            factor = np.where(known, 1.0 if name == "chi2" else np.abs(counts), 0.0) / np.where(known, variances, 1.0)
+            if name == "poisson_mc":
                 # as iminuit does: an empty bin is worth as much as the typical one
-                filled = known.any(axis=1)
-                typical = np.ones(len(counts))
-                typical[filled] = np.nanmedian(scale[filled], axis=1)
-                scale = np.where(np.isnan(scale), typical[:, None], scale)
-                factor = np.asarray(scale * self.used, dtype=np.float64)
-        self.factor = factor
-        self.bins_used = (factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
+                typical = [np.median(row[each]) if each.any() else 1.0 for row, each in zip(factor, known, strict=True)]
+                factor = np.where(known, factor, np.array(typical)[:, None])
+        self.factor = np.where(self.used, factor, 0.0)
+        self.bins_used = (self.factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
 
-    def value(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
-        """Cost of each row, shape (rows,); infinite where an expectation is below 0."""
+    def value(self, content: Array, rows: Rows | slice = slice(None)) -> Array:
+        """Cost of each row, shape (rows,); infinite where an expectation is not above 0."""
         counts, factor = self.counts[rows], self.factor[rows]
         if self.name == "chi2":
             return np.asarray((factor * (counts - content) ** 2).sum(axis=1))
-        filled = counts > 0
-        safe = np.where(filled, counts, 1.0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = content / safe - 1
-            likelihood = safe * (ratio - np.log1p(ratio))
-            rest = content - counts
+            each = deviance(counts, content)
             if (counts < 0).any():
                 # the n ln n of a negative sum is left out, which keeps the right gradient
-                rest = np.where(counts < 0, rest - counts * np.log(content), rest)
-            each = np.where(filled, likelihood, rest)
-            inside = (content > 0) | ((content == 0) & (counts == 0)) | (factor == 0)
-            total = 2 * np.where(factor == 0, 0.0, factor * each).sum(axis=1)
-        return np.where(inside.all(axis=1) & np.isfinite(total), total, np.inf)
+                each = np.where(counts < 0, content - counts - counts * np.log(content), each)
+            each = np.where(content > 0, factor * each, np.inf)
+            total = 2 * np.where(factor == 0, 0.0, each).sum(axis=1)
+        return np.where(np.isfinite(total), total, np.inf)
 
-    def slopes(self, content: Array, rows: NDArray[np.intp] | slice = slice(None)) -> tuple[Array, Array]:
+    def slopes(self, content: Array, rows: Rows | slice = slice(None)) -> tuple[Array, Array]:
         """First and second derivative of each bin's cost by its expectation, both (rows, bins)."""
         counts, factor = self.counts[rows], self.factor[rows]
         if self.name == "chi2":
-            return 2 * factor * (content - counts), 2 * np.broadcast_to(factor, content.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(factor == 0, 0.0, counts / content)
-            first = 2 * factor * (1 - ratio)
-            second = 2 * factor * np.where(factor == 0, 0.0, ratio / content)
-        return first, second
+            return 2 * factor * (content - counts), 2 * factor
+        safe = np.where(factor == 0, 1.0, content)
+        return 2 * factor * (1 - counts / safe), 2 * factor * counts / safe**2
+
+    def derivatives(self, expected: tuple[Array, Array, Bends], rows: Rows) -> tuple[Array, Array, Array]:
+        """Return values, gradients and Hessians of expected contents.
+
+        Parameters
+        ----------
+        expected
+            Contents (rows, bins), their gradients (rows, bins, parameters), and what gives their curvature: it takes a
+            slope of shape (rows, bins), and sums it times the second derivatives over the bins: the square block of the
+            first parameters of which any derivative is not 0, shape (rows, some, some).
+        rows
+            Which spectra.
+
+        Returns
+        -------
+        value, gradient, hessian
+            Of shape (rows,), (rows, parameters) and (rows, parameters, parameters).
+        """
+        content, gradient, bends = expected
+        first, second = self.slopes(content, rows)
+        hessian = np.matmul(gradient.transpose(0, 2, 1), gradient * second[..., None])
+        curvature = bends(first)
+        some = curvature.shape[-1]
+        hessian[:, :some, :some] += curvature
+        return self.value(content, rows), np.matmul(first[:, None, :], gradient)[:, 0], hessian
 
     def check_bins(self, parameters: int, label: str) -> None:
         """Refuse bins that are too few for any row.
@@ -132,48 +146,14 @@ class Costs:
             raise FitError(msg)
 
 
-class Objective(ABC):
-    """The cost of expected contents, one spectrum a row; parameters have the shape (rows, parameters)."""
-
-    def __init__(self, costs: Costs) -> None:
-        self._costs = costs
-
-    @abstractmethod
-    def content(self, parameters: Array, rows: Rows) -> Array:
-        """Return the expected contents of rows, shape (rows, bins)."""
-
-    @abstractmethod
-    def expect(self, parameters: Array, rows: Rows) -> tuple[Array, Array, Bends]:
-        """Return contents, their gradient of shape (rows, bins, parameters), and what gives their curvature.
-
-        The latter takes a slope of shape (rows, bins), and sums it times the second derivatives over the bins: the
-        square block of the first parameters of which any derivative is not 0, shape (rows, some, some).
-        """
-
-    def value(self, parameters: Array, rows: Rows) -> Array:
-        """Return the cost of each row, shape (rows,); infinite where it is not defined."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._costs.value(self.content(parameters, rows), rows)
-
-    def derivatives(self, parameters: Array, rows: Rows) -> tuple[Array, Array]:
-        """Return gradients (rows, parameters) and Hessians (rows, parameters, parameters)."""
-        content, gradient, bends = self.expect(parameters, rows)
-        first, second = self._costs.slopes(content, rows)
-        hessian = np.matmul(gradient.transpose(0, 2, 1), gradient * second[..., None])
-        curvature = bends(first)
-        some = curvature.shape[-1]
-        hessian[:, :some, :some] += curvature
-        return np.matmul(first[:, None, :], gradient)[:, 0], hessian
-
-
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """Where each problem has its minimum.
+    """Where each of many functions has its minimum; NaN where it was not found.
 
     Attributes
     ----------
     parameters : array of shape (rows, parameters)
-        Best values; meaningless where not converged.
+        Best values.
     value : array of shape (rows,)
         The function there.
     hessian : array of shape (rows, parameters, parameters)
@@ -192,11 +172,22 @@ class Minimum:
     converged: NDArray[np.bool_]
     at_limit: NDArray[np.bool_]
 
+    @property
+    def covariance(self) -> Array:
+        """Twice the inverse Hessian, shape (rows, parameters, parameters); parameters at a limit have no error."""
+        free = ~self.at_limit[:, :, None] & ~self.at_limit[:, None, :]
+        found = self.converged[:, None, None]
+        hessian = np.where(free & found, self.hessian, np.eye(free.shape[1]))
+        return np.where(found, np.where(free, 2 * np.linalg.inv(hessian), 0.0), np.nan)
+
 
 def minimise(
-    objective: Objective, start: Array, lower: Array | float = -np.inf, upper: Array | float = np.inf
+    function: Callable[[Array, Rows], tuple[Array, Array, Array]],
+    start: Array,
+    lower: Array | float = -np.inf,
+    upper: Array | float = np.inf,
 ) -> Minimum:
-    """Minimise every row, by damped Newton steps with the exact Hessian.
+    """Minimise many functions, one a row, by damped Newton steps with the exact Hessian.
 
     Levenberg's and Marquardt's damping (D. Marquardt, SIAM J. Appl. Math. 11 (1963) 431): a step that does
     not lower the function is refused and the damping raised; a limit holds a parameter by projection
@@ -204,92 +195,72 @@ def minimise(
 
     Parameters
     ----------
-    objective
-        The function.
+    function
+        Takes parameters of some rows, shape (rows, parameters), and the rows' numbers, and gives values, gradients and
+        Hessians as `Costs.derivatives` does.
     start : array of shape (rows, parameters)
-        Where to begin; the function must be finite there.
+        Where to begin; a row whose function is not finite there does not converge.
     lower, upper : array of shape (parameters,) or (rows, parameters), optional
         Limits of the parameters, infinite where there is none.
     """
-    rows, count = start.shape
     low, high = np.broadcast_to(lower, start.shape), np.broadcast_to(upper, start.shape)
     parameters = np.clip(start, low, high)
-    every = np.arange(rows)
-    value = objective.value(parameters, every)
-    gradient, hessian = np.zeros((rows, count)), np.zeros((rows, count, count))
-    held = np.zeros((rows, count), dtype=np.bool_)
-    distance = np.full(rows, np.inf)
-    positive = np.zeros(rows, dtype=np.bool_)
-    damping = np.zeros(rows)
-    active = every[np.isfinite(value)]
-    stale = active
-    diagonal = np.arange(count)
-    for taken in range(_STEPS + 1):
-        if stale.size:
-            gradient[stale], hessian[stale] = objective.derivatives(parameters[stale], stale)
-            held[stale] = (parameters[stale] <= low[stale]) & (gradient[stale] > 0)
-            held[stale] |= (parameters[stale] >= high[stale]) & (gradient[stale] < 0)
-        bent = _freeze(hessian[active], held[active])
-        slope = np.where(held[active], 0.0, gradient[active])
-        if stale.size or taken == 0:
-            positive[active] = _positive_definite(bent)
-        plain = _solve(bent, slope)
-        distance[active] = np.where(positive[active], 0.5 * (slope * plain).sum(axis=1), np.inf)
-        done = np.abs(distance[active]) < _TOLERANCE
-        active, bent, slope, plain = active[~done], bent[~done], slope[~done], plain[~done]
-        if not active.size or taken == _STEPS:
-            break
-        damping[active] = np.where(positive[active], damping[active], np.maximum(damping[active], 1e-2))
-        raised = bent.copy()
-        size = np.abs(bent[:, diagonal, diagonal])
-        size = np.maximum(size, 1e-12 * size.max(axis=1, keepdims=True) + 1e-300)
-        raised[:, diagonal, diagonal] += damping[active][:, None] * size
-        step = np.where((damping[active] > 0)[:, None], _solve(raised, slope), plain)
-        trial = np.clip(parameters[active] - step, low[active], high[active])
-        trial_value = objective.value(trial, active)
-        downhill = (slope * (parameters[active] - trial)).sum(axis=1) > 0
-        # near the minimum the change is below the rounding of the value: judge the step by its size instead
-        rounding = 1e-13 * (1 + np.abs(value[active])) * 64
-        better = (trial_value <= value[active] + np.where(distance[active] < 1e-6, rounding, 0)) & downhill
-        accepted = active[better]
-        parameters[accepted] = trial[better]
-        value[accepted] = trial_value[better]
-        stale = accepted
-        damping[accepted] = np.where(damping[accepted] > 1e-6, damping[accepted] / 10, 0.0)
-        refused = active[~better]
-        damping[refused] = np.maximum(10 * damping[refused], 1e-3)
-        active = active[damping[active] < 1e14]
-    converged = np.isfinite(value) & positive & (np.abs(distance) < _TOLERANCE)
-    return Minimum(parameters, value, hessian, converged, held & converged[:, None])
+    active = np.arange(len(start))
+    damping = np.zeros(len(start))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        value, gradient, hessian = function(parameters, active)
+        for _ in range(_STEPS):
+            active = active[np.isfinite(value[active]) & np.isfinite(hessian[active]).all(axis=(1, 2))]
+            here, held = parameters[active], _held(parameters[active], gradient[active], low[active], high[active])
+            slope = np.where(held, 0.0, gradient[active])
+            scaled, unit = _scaled(hessian[active], held)
+            raised = scaled + (damping[active][:, None, None] + _RIDGE) * np.eye(start.shape[1])
+            step = np.linalg.solve(raised, (slope / unit)[..., None])[..., 0] / unit
+            distance = np.abs(0.5 * (slope * step).sum(axis=1))
+            going = (distance > _TOLERANCE) | (damping[active] > 0)
+            if not going.any():
+                break
+            active, here, slope, step, distance = (each[going] for each in (active, here, slope, step, distance))
+            trial = np.clip(here - step, low[active], high[active])
+            found = function(trial, active)
+            downhill = (slope * (here - trial)).sum(axis=1) > 0
+            # near the minimum the change is below the rounding of the value: judge the step by its size instead
+            rounding = np.where(distance < 1e-6, 1e-13 * (1 + np.abs(value[active])) * 64, 0.0)
+            better = (found[0] <= value[active] + rounding) & downhill
+            accepted, refused = active[better], active[~better]
+            for known, new in zip((parameters, value, gradient, hessian), (trial, *found), strict=True):
+                known[accepted] = new[better]
+            damping[accepted] = np.where(damping[accepted] > 1e-6, damping[accepted] / 10, 0.0)
+            damping[refused] = np.maximum(10 * damping[refused], 1e-3)
+            active = active[damping[active] < 1e14]
+    held = _held(parameters, gradient, low, high)
+    finite = np.isfinite(value) & np.isfinite(hessian).all(axis=(1, 2))
+    scaled, unit = _scaled(np.where(finite[:, None, None], hessian, 0.0), held)
+    curvature, along = np.linalg.eigh(scaled)
+    slope = np.where(held | ~finite[:, None], 0.0, gradient / unit)
+    # the estimate with the full precision of the Hessian, which may differ in its last digits
+    distance = 0.5 * (np.matmul(slope[:, None, :], along)[:, 0] ** 2 / np.maximum(curvature, _RIDGE)).sum(axis=1)
+    converged = finite & (curvature[:, 0] > _RIDGE) & (distance < 2 * _TOLERANCE)
+    return Minimum(
+        np.where(converged[:, None], parameters, np.nan),
+        np.where(converged, value, np.nan),
+        np.where(converged[:, None, None], hessian, np.nan),
+        converged,
+        held & converged[:, None],
+    )
 
 
-def _freeze(hessian: Array, held: NDArray[np.bool_]) -> Array:
-    """Replace the rows and columns of held parameters by those of the identity."""
-    if not held.any():
-        return hessian
-    free = ~held
-    frozen = np.where(free[:, :, None] & free[:, None, :], hessian, 0.0)
-    index = np.arange(held.shape[1])
-    frozen[:, index, index] = np.where(held, 1.0, frozen[:, index, index])
-    return frozen
+def _held(parameters: Array, gradient: Array, low: Array, high: Array) -> NDArray[np.bool_]:
+    """Which parameters are at a limit that the function pushes them against."""
+    return np.asarray(((parameters <= low) & (gradient > 0)) | ((parameters >= high) & (gradient < 0)))
 
 
-def _solve(matrices: Array, vectors: Array) -> Array:
-    try:
-        return np.asarray(np.linalg.solve(matrices, vectors[..., None])[..., 0])
-    except np.linalg.LinAlgError:
-        # one exactly singular matrix refuses the whole batch
-        return np.asarray((np.linalg.pinv(matrices) @ vectors[..., None])[..., 0])
+def _scaled(hessian: Array, held: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return Hessians in units of their diagonals, and the units; held parameters have the identity's rows and columns.
 
-
-def _positive_definite(matrices: Array) -> NDArray[np.bool_]:
-    """Whether each matrix is positive definite, by the pivots of its elimination (Sylvester's criterion)."""
-    rest = matrices.copy()
-    positive = np.ones(len(rest), dtype=np.bool_)
-    count = rest.shape[1]
-    for index in range(count):
-        pivot = rest[:, index, index]
-        positive &= pivot > 0
-        safe = np.where(pivot > 0, pivot, 1.0)
-        rest = rest - rest[:, :, index, None] * rest[:, None, index, :] / safe[:, None, None]
-    return positive
+    The units are of shape (rows, parameters).
+    """
+    size = np.abs(np.diagonal(hessian, axis1=1, axis2=2))
+    unit = np.sqrt(np.maximum(size, 1e-12 * size.max(axis=1, keepdims=True) + 1e-300))
+    free = ~held[:, :, None] & ~held[:, None, :]
+    return np.where(free, hessian / (unit[:, :, None] * unit[:, None, :]), np.eye(held.shape[1])), unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -15,6 +15,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
     model_serializer,
 )
 from pydantic_core import to_jsonable_python
@@ -22,9 +23,9 @@ from scipy.special import chdtrc, ndtr
 
 from colonnade.config import JsonData
 from colonnade.statistics.counting import signed_significance
-from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable, background
+from colonnade.statistics.resonance.backgrounds import AnyBackground, Background, BackgroundTable
 from colonnade.statistics.resonance.newton import CostName
-from colonnade.statistics.resonance.signals import Signal, signal_shape
+from colonnade.statistics.resonance.signals import AnySignal, Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -40,23 +41,21 @@ def _plain(values: Array) -> Any:
     return np.where(np.isnan(values), None, values).tolist()  # type: ignore[call-overload]  # numpy takes None
 
 
+def _reading(shapes: Any) -> Callable[[Any], Any]:
+    """Return what makes one of several shapes of plain data, and takes any shape as it is."""
+    adapter = TypeAdapter(shapes)
+    return lambda value: adapter.validate_python(value, strict=False) if isinstance(value, Mapping) else value
+
+
 def _spectrum(value: Spectrum | Mapping[str, Any]) -> Spectrum:
     return value if isinstance(value, Spectrum) else Spectrum(**value)
-
-
-def _shape(value: Background | Mapping[str, Any]) -> Background:
-    return value if isinstance(value, Background) else background(**value)
-
-
-def _signal(value: Signal | Mapping[str, Any]) -> Signal:
-    return value if isinstance(value, Signal) else signal_shape(**value)
 
 
 Numbers = Annotated[Array, PlainValidator(_array), PlainSerializer(_plain)]
 Flags = Annotated[NDArray[np.bool_], PlainValidator(np.asarray), PlainSerializer(np.ndarray.tolist)]
 SpectrumField = Annotated[Spectrum, PlainValidator(_spectrum), PlainSerializer(Spectrum.to_dict)]
-ShapeField = Annotated[Background, PlainValidator(_shape), PlainSerializer(Background.to_dict)]
-SignalField = Annotated[Signal, PlainValidator(_signal), PlainSerializer(Signal.to_dict)]
+ShapeField = Annotated[Background, PlainValidator(_reading(AnyBackground)), PlainSerializer(vars)]
+SignalField = Annotated[Signal, PlainValidator(_reading(AnySignal)), PlainSerializer(vars)]
 
 
 class Record(JsonData, BaseModel):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, FitError, nearest
-from colonnade.statistics.resonance.backgrounds import Background, Bernstein, Polynomial, background
+from colonnade.statistics.resonance.backgrounds import AnyBackground, Background, Bernstein, Polynomial
 from colonnade.statistics.resonance.checks import (
     Closure,
     FTest,
@@ -31,44 +31,11 @@ from colonnade.statistics.resonance.results import (
     SignalShapeFit,
     Significances,
 )
-from colonnade.statistics.resonance.signals import Signal, signal_shape
+from colonnade.statistics.resonance.signals import CrystalBall, Gaussian, Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
 from colonnade.statistics.templates import matching
 
 Histograms = Mapping[str, Mapping[str, Any]]
-
-
-class BackgroundSettings(Settings):
-    """A background shape by name.
-
-    Attributes
-    ----------
-    shape : str
-        exponential, quadratic_exponential, poly_log_exponential, polynomial or bernstein.
-    order : int, optional
-        Of a polynomial.
-    sqrt_s : float, optional
-        Of the poly-log-exponential, GeV.
-    """
-
-    shape: str
-    order: int | None = None
-    sqrt_s: float | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> BackgroundSettings:
-        self.make()
-        return self
-
-    def make(self) -> Background:
-        """Return the shape.
-
-        Raises
-        ------
-        ConfigError
-            If there is none of this name and options.
-        """
-        return background(self.shape, **self.model_dump(exclude={"shape"}, exclude_none=True))
 
 
 class SignalShapeSettings(Settings):
@@ -90,7 +57,7 @@ class SignalShapeSettings(Settings):
 
     def make(self) -> Signal:
         """Return the shape."""
-        return signal_shape(self.shape, mean=self.mean, sigma=self.sigma)
+        return (Gaussian if self.shape == "gaussian" else CrystalBall)(self.mean, self.sigma)
 
 
 class BumpFitSettings(Settings):
@@ -108,9 +75,9 @@ class BumpFitSettings(Settings):
         The signal process.
     backgrounds : tuple of str
         Names or globs of the background processes.
-    background : BackgroundSettings
+    background : Background
         The shape that is fitted.
-    alternatives : tuple of BackgroundSettings
+    alternatives : tuple of Background
         Other shapes to compare it with; consecutive polynomials of one kind are put to an F-test.
     signal_shape : SignalShapeSettings
     window : tuple of float, optional
@@ -125,8 +92,8 @@ class BumpFitSettings(Settings):
     rebin: Annotated[int, Field(ge=1)] = 1
     signal: str
     backgrounds: tuple[str, ...] = ("*",)
-    background: BackgroundSettings
-    alternatives: tuple[BackgroundSettings, ...] = ()
+    background: AnyBackground
+    alternatives: tuple[AnyBackground, ...] = ()
     signal_shape: SignalShapeSettings
     window: tuple[float, float] | None = None
     toys: Annotated[int, Field(ge=0)] = 1000
@@ -325,7 +292,7 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
     whole_signal = spectra.of(spectra.processes("signal", (fit.signal,)))
     whole_background = spectra.of(backgrounds)
     alone, background = whole_signal.between(*fit.range), whole_background.between(*fit.range)
-    signal, shape = fit.signal_shape.make(), fit.background.make()
+    signal, shape = fit.signal_shape.make(), fit.background
     signal_only = None
     if fit.signal_shape.fit:
         # by the weighted chi-squared, as the background; in a likelihood the few events far out would outweigh the core
@@ -333,7 +300,7 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
         signal = signal_only.signal
     window = fit.window or signal.window(background.low, background.high)
     merged = background.merged()
-    shapes = [shape, *(each.make() for each in fit.alternatives)]
+    shapes = [shape, *fit.alternatives]
     both = significances(background + alone, shape, signal, window=window)
     # toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold
     expected, injected, edges = both.luminosity.background.expected, float(alone.values.sum()), background.edges

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 from scipy.special import ndtr
 
 from colonnade.errors import ConfigError
-from colonnade.statistics.resonance.backgrounds import make_shape
 
 Array = NDArray[np.float64]
 
@@ -26,8 +25,11 @@ class Signal(ABC):
     ----------
     mean, sigma : float
         Position and width of the core, in the observable's unit.
+    shape : str
+        Name of the form in workflows and JSON files.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
     mean: float
     sigma: float
 
@@ -48,7 +50,7 @@ class Signal(ABC):
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in order."""
-        return tuple(field.name for field in fields(self))
+        return tuple(field.name for field in fields(self) if field.name != "shape")
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -59,18 +61,9 @@ class Signal(ABC):
         """Return the same form with other parameters, in the order of `names`."""
         return replace(self, **dict(zip(self.names, (float(value) for value in values), strict=True)))
 
-    def at(self, mean: float) -> Signal:
-        """Return the same shape elsewhere."""
-        return replace(self, mean=float(mean))
-
     def window(self, low: float, high: float) -> tuple[float, float]:
         """Return two widths about the mean, cut at the ends of a range."""
         return max(self.mean - 2 * self.sigma, low), min(self.mean + 2 * self.sigma, high)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return name and parameters as plain data, which `signal_shape` takes."""
-        name = next(name for name, shape in _SHAPES.items() if type(self) is shape)
-        return {"shape": name, **dict(zip(self.names, self.values, strict=True))}
 
     def fractions(self, edges: Array) -> Array:
         """Part of the signal in each bin, shape (bins,), normalised to the range that the edges span.
@@ -96,6 +89,8 @@ class Signal(ABC):
 class Gaussian(Signal):
     """A Gaussian."""
 
+    shape: Literal["gaussian"] = "gaussian"
+
     def cumulative(self, x: Array) -> Array:
         """Integral of the density from minus infinity to x."""
         return np.asarray(ndtr((x - self.mean) / self.sigma), dtype=np.float64)
@@ -120,6 +115,7 @@ class CrystalBall(Signal):
     n_low: float = 3.0
     alpha_high: float = 1.5
     n_high: float = 3.0
+    shape: Literal["crystal_ball"] = "crystal_ball"
 
     def __post_init__(self) -> None:
         """Check the tails."""
@@ -156,27 +152,5 @@ class CrystalBall(Signal):
         return [*super().limits(), *tail, *tail]
 
 
-_SHAPES: dict[str, Callable[..., Signal]] = {"gaussian": Gaussian, "crystal_ball": CrystalBall}
-
-
-def signal_shape(shape: str, **parameters: float) -> Signal:
-    """Make a signal's shape by the name that a workflow uses.
-
-    Parameters
-    ----------
-    shape
-        gaussian or crystal_ball.
-    **parameters
-        Mean, sigma and, of a Crystal Ball, the tails.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such shape or parameter.
-
-    Examples
-    --------
-    >>> signal_shape("gaussian", mean=125.0, sigma=2.0)
-    Gaussian(mean=125.0, sigma=2.0)
-    """
-    return make_shape(_SHAPES, "signal shape", shape, parameters)
+#: either of the forms; in a JSON file a mapping of `shape`, the form's name, and its parameters
+AnySignal = Annotated[Gaussian | CrystalBall, Field(discriminator="shape")]
