@@ -47,7 +47,7 @@ def bump_tables(found: Bumps) -> Iterator[Table]:
             checks.append(
                 (
                     name, str(pulls.toys), str(pulls.failed), " ± ".join(measured(pulls.mean, pulls.mean_error)),
-                    " ± ".join(measured(pulls.width, pulls.width_error)), significant(fit.wilks.p),
+                    " ± ".join(measured(pulls.width, pulls.width_error)), significant(fit.wilks.wilks_p),
                     " ± ".join(measured(spurious.signal[0], spurious.error[0])),
                 )
             )  # fmt: skip

@@ -13,10 +13,9 @@ from colonnade.statistics.resonance import (
     Exponential,
     Gaussian,
     Spectrum,
-    check_wilks,
-    closure,
     fit_background,
     fit_signal_shape,
+    fit_toys,
     significances,
     spurious_signal,
 )
@@ -36,9 +35,9 @@ def bumps():
     fit = BumpSearch(
         region="cuts", histogram="mass", range=(100.0, 200.0), signal="H150", backgrounds=("zjets",),
         signal_events=200.0, background_events=4000.0, signal_only=fit_signal_shape(signal.merged(), PEAK),
-        background_only=alone, alternatives=(), f_test=None, both=both,
-        closure=closure(alone.expected, 200.0, SHAPE, PEAK, EDGES, **toys),
-        wilks=check_wilks(alone.expected, SHAPE, PEAK, EDGES, **toys),
+        background_only=alone, alternatives={}, f_test=None, both=both,
+        closure=fit_toys(alone.expected, 200.0, SHAPE, PEAK, EDGES, **toys),
+        wilks=fit_toys(alone.expected, 0.0, SHAPE, PEAK, EDGES, **toys),
         spurious_signal=spurious_signal(background, SHAPE, PEAK, [150.0]), sidebands=alone, data=None,
     )  # fmt: skip
     return Bumps(luminosity=139.0, blinded=True, fits={"cuts": fit})

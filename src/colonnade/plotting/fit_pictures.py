@@ -18,8 +18,7 @@ from colonnade.plotting.run import Run
 from colonnade.plotting.settings import BACKGROUND_COLOURS, SIGNAL_COLOURS, Caption, PlotSettings, literal, region_title
 from colonnade.plotting.stack import StackPlot
 from colonnade.plotting.style import Picture, Plot, path_part, style
-from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit
-from colonnade.statistics.resonance.checks import Closure, WilksCheck
+from colonnade.statistics.resonance import BackgroundFit, BumpFit, BumpSearch, SignalShapeFit, ToyFits
 from colonnade.statistics.results import ChannelYields, DiagnosisSummary
 from colonnade.statistics.templates import matches
 
@@ -294,7 +293,7 @@ def _plot(fit: _Fit, points: str, caption: Caption) -> FitPlot:
     )  # fmt: skip
 
 
-def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
+def _closure(run: Run, stem: str, name: str, found: ToyFits) -> Picture:
     edges, x = np.linspace(-5, 5, 41), np.linspace(-5, 5, 201)
     pulls = found.pulls
     counts, _ = np.histogram(pulls, edges)
@@ -307,15 +306,15 @@ def _closure(run: Run, stem: str, name: str, found: Closure) -> Picture:
     return Picture(f"{stem}_closure", "closure", alt, plot)
 
 
-def _wilks(run: Run, stem: str, name: str, found: WilksCheck) -> Picture:
+def _wilks(run: Run, stem: str, name: str, found: ToyFits) -> Picture:
     edges = np.linspace(0, 12, 49)
     counts, _ = np.histogram(found.q, edges)
     # the chi-squared distribution of one degree of freedom is that of a normal deviate's square
-    expected = found.toys * np.diff(1 - 2 * ndtr(-np.sqrt(edges)))
+    expected = (found.toys - found.failed) * np.diff(1 - 2 * ndtr(-np.sqrt(edges)))
     lines = (
         Line("Toys", edges, np.maximum(counts, 0.1), filled=True),
         Line("$\\chi^2$, one degree of freedom", edges, expected),
     )
-    caption = run.caption("toys without signal", f"p = {found.p:.2g} (Kolmogorov, Smirnov)", data=False)
+    caption = run.caption("toys without signal", f"p = {found.wilks_p:.2g} (Kolmogorov, Smirnov)", data=False)
     plot = LinePlot(lines, "$q$", "Toys", scale="log", caption=caption)
     return Picture(f"{stem}_wilks", "wilks", f"test statistic of {found.toys} toys of {name} without signal", plot)

@@ -65,9 +65,10 @@ def test_bumps_of_a_run():
     assert fit.both.luminosity.n_signal_total.value == pytest.approx(50, abs=30)
     # weights of 0.2 and 0.1: the simulated events know more than the luminosity gives
     assert fit.both.mc_statistics.z_wilks > 1.5 * fit.both.luminosity.z_wilks
-    assert [each.shape for each in fit.alternatives] == [
-        "Bernstein (3)", "Bernstein (2)", "Bernstein (4)", "exponential",
-    ]  # fmt: skip
+    assert list(fit.alternatives) == ["Bernstein (3)", "Bernstein (2)", "Bernstein (4)", "exponential"]
+    assert fit.alternatives["Bernstein (3)"] == fit.background_only.goodness
+    assert fit.wilks.wilks_p > 1e-3
+    assert fit.closure.wilks_p is None
     assert [step.shape for step in fit.f_test.steps] == [Bernstein(order) for order in (2, 3, 4)]
     assert abs(fit.closure.mean) < 0.3
     assert len(fit.closure.pulls) == 200
@@ -101,7 +102,7 @@ def test_mistakes_are_named():
     arguments = {"kinds": KINDS, "luminosity": 139.0}
     for changes, sentence in (
         ({"histogram": "maas"}, "no histogram 'maas' \\(did you mean mass"),
-        ({"region": "cust"}, "region 'cust' \\(did you mean cuts"),
+        ({"region": "cust"}, "no region of mass 'cust' \\(did you mean cuts"),
         ({"signal": "H100"}, "signal processes: 'H100' is unknown \\(did you mean H1000"),
         ({"backgrounds": ["zjet"]}, "background processes: 'zjet' is unknown \\(did you mean zjets"),
     ):

@@ -5,7 +5,7 @@
 - the signal shapes `Gaussian` and `CrystalBall`
 - `fit_backgrounds`, `fit_signals`, `fit_bumps`: many spectra at once, one a row, by Newton's method
 - `fit_signal_shape`, `fit_background`, `fit_bump`, `significances`: one spectrum, with a typed result
-- `f_test`, `spurious_signal`, `closure`, `check_wilks`: is the fit right?
+- `f_test`, `spurious_signal`, `fit_toys`: is the fit right?
 - `search_bumps`: all of them for the histograms of a run
 """
 
@@ -32,8 +32,7 @@ __all__ = [
     "SignalShapeFit",
     "Significances",
     "Spectrum",
-    "check_wilks",
-    "closure",
+    "ToyFits",
     "f_test",
     "fit_background",
     "fit_backgrounds",
@@ -41,6 +40,7 @@ __all__ = [
     "fit_bumps",
     "fit_signal_shape",
     "fit_signals",
+    "fit_toys",
     "search_bumps",
     "signed_significance",
     "significances",
@@ -64,7 +64,7 @@ from colonnade.statistics.resonance.batch import (
     fit_bumps,
     fit_signals,
 )
-from colonnade.statistics.resonance.checks import check_wilks, closure, f_test, spurious_signal
+from colonnade.statistics.resonance.checks import ToyFits, f_test, fit_toys, spurious_signal
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
 from colonnade.statistics.resonance.newton import CostName
 from colonnade.statistics.resonance.results import BackgroundFit, BumpFit, SignalShapeFit, Significances

@@ -1,4 +1,4 @@
-"""Checks of a bump fit: order of the background, spurious signal, closure, Wilks' theorem."""
+"""Checks of a bump fit: order of the background, spurious signal, toys with and without signal."""
 
 from __future__ import annotations
 
@@ -38,16 +38,10 @@ class FTestStep(Record):
         were enough; None for the first.
     """
 
-    derived = ("label",)
     shape: ShapeField
     goodness: Goodness
     f: float | None
     p: float | None
-
-    @property
-    def label(self) -> str:
-        """Short name of the shape."""
-        return self.shape.label
 
 
 class FTest(Record):
@@ -180,21 +174,24 @@ def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means
     return SpuriousSignal(means=positions, signal=fits.signal, error=fits.error)
 
 
-class Closure(Record):
-    """What toys with a known signal give back.
+class ToyFits(Record):
+    """What fits of toys give back: the injected signal, and q with the distribution that Wilks' theorem promises.
 
     Attributes
     ----------
     injected : float
         Signal events put into each toy on average.
     signal, error : array of shape (toys,)
-        What the fits found; NaN where not converged.
+        Signal events that the fits found, and their error; NaN where not converged.
+    q : array of shape (toys,)
+        Cost without signal minus cost with it; NaN where not converged.
     """
 
-    derived = ("toys", "failed", "mean", "mean_error", "width", "width_error")
+    derived = ("toys", "failed", "mean", "mean_error", "width", "width_error", "wilks_p")
     injected: float
     signal: Numbers
     error: Numbers
+    q: Numbers
 
     @property
     def toys(self) -> int:
@@ -232,8 +229,18 @@ class Closure(Record):
         """Statistical error of the width, of Gaussian pulls."""
         return self.width / math.sqrt(2 * (len(self.pulls) - 1))
 
+    @property
+    def wilks_p(self) -> float | None:
+        """Kolmogorov's and Smirnov's p-value of q, if it follows the chi-squared of one degree of freedom.
 
-def closure(
+        None where a signal was injected, as Wilks' theorem is about toys without.
+        """
+        from scipy.stats import kstest
+
+        return None if self.injected else float(kstest(self.q[np.isfinite(self.q)], "chi2", args=(1,)).pvalue)
+
+
+def fit_toys(
     background: ArrayLike,
     injected: float,
     shape: Background,
@@ -242,8 +249,8 @@ def closure(
     *,
     rng: np.random.Generator,
     toys: int = 1000,
-) -> Closure:
-    """Fit toys with an injected signal.
+) -> ToyFits:
+    """Draw and fit toys with an injected signal, or with none, a block at a time so that memory stays bounded.
 
     Parameters
     ----------
@@ -259,81 +266,6 @@ def closure(
         Where the toys come from.
     toys
         How many.
-    """
-    signals, errors, _, _ = _fit_toys(background, injected, shape, signal, edges, rng=rng, toys=toys)
-    return Closure(injected=injected, signal=signals, error=errors)
-
-
-class WilksCheck(Record):
-    """Distribution of q from toys without signal, against the chi-squared that Wilks' theorem promises.
-
-    Attributes
-    ----------
-    q : array of shape (toys,)
-        Cost of H0 minus cost of H1 of the converged toys.
-    z : array of shape (toys,)
-        Its signed root.
-    failed : int
-        Toys whose fit did not converge.
-    distance, p : float
-        Kolmogorov's and Smirnov's distance between the toys' distribution of q and the chi-squared, and the probability
-        of a larger one if Wilks' theorem holds.
-    """
-
-    derived = ("toys",)
-    q: Numbers
-    z: Numbers
-    failed: int
-    distance: float
-    p: float
-
-    @property
-    def toys(self) -> int:
-        """Number of converged toys."""
-        return len(self.q)
-
-
-def check_wilks(
-    background: ArrayLike,
-    shape: Background,
-    signal: Signal,
-    edges: ArrayLike,
-    *,
-    rng: np.random.Generator,
-    toys: int = 1000,
-) -> WilksCheck:
-    """Fit toys without signal and see whether q follows a chi-squared of one degree of freedom.
-
-    Parameters
-    ----------
-    background, shape, signal, edges, rng, toys
-        As for `closure`.
-    """
-    from scipy.stats import kstest
-
-    _, _, q, z = _fit_toys(background, 0.0, shape, signal, edges, rng=rng, toys=toys)
-    good = np.isfinite(z)
-    test = kstest(q[good], "chi2", args=(1,))
-    failed, distance, p = int((~good).sum()), float(test.statistic), float(test.pvalue)
-    return WilksCheck(q=q[good], z=z[good], failed=failed, distance=distance, p=p)
-
-
-def _fit_toys(
-    background: ArrayLike,
-    injected: float,
-    shape: Background,
-    signal: Signal,
-    edges: ArrayLike,
-    *,
-    rng: np.random.Generator,
-    toys: int,
-) -> Array:
-    """Draw and fit toys, a block at a time so that memory stays bounded.
-
-    Returns
-    -------
-    array of shape (4, toys)
-        Signal, its error, q and z.
 
     Raises
     ------
@@ -350,5 +282,6 @@ def _fit_toys(
     for first in range(0, toys, _BLOCK):
         counts = rng.poisson(expected, size=(min(_BLOCK, toys - first), len(expected))).astype(np.float64)
         fits = fit_bumps(table, counts, template)
-        found.append([fits.signal, fits.error, fits.q, fits.z])
-    return np.concatenate(found, axis=1)
+        found.append([fits.signal, fits.error, fits.q])
+    signals, errors, q = np.concatenate(found, axis=1)
+    return ToyFits(injected=injected, signal=signals, error=errors, q=q)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,16 +11,7 @@ from pydantic import Field, model_validator
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.resonance.backgrounds import AnyBackground, Background, Bernstein, Polynomial
-from colonnade.statistics.resonance.checks import (
-    Closure,
-    FTest,
-    SpuriousSignal,
-    WilksCheck,
-    check_wilks,
-    closure,
-    f_test,
-    spurious_signal,
-)
+from colonnade.statistics.resonance.checks import FTest, SpuriousSignal, ToyFits, f_test, fit_toys, spurious_signal
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
@@ -78,12 +68,12 @@ class BumpFitSettings(Settings):
     background : Background
         The shape that is fitted.
     alternatives : tuple of Background
-        Other shapes to compare it with; consecutive polynomials of one kind are put to an F-test.
+        Other shapes to compare it with; polynomials of the kind of the background are put to an F-test.
     signal_shape : SignalShapeSettings
     window : tuple of float, optional
         Where N_s and N_b are counted, and what a blinded fit leaves out; two widths about the mean where left out.
     toys : int
-        Toys of the closure test and of the check of Wilks' theorem; 0 for none.
+        Toys with the signal, and as many without; 0 for none.
     """
 
     region: str
@@ -122,24 +112,6 @@ class BumpSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 1
 
 
-class Alternative(Record):
-    """A background shape that was fitted to the background alone.
-
-    Attributes
-    ----------
-    shape : str
-        Short name of the shape.
-    goodness : Goodness or None
-        Of its fit; None where it did not converge.
-    failed : str or None
-        Why it did not.
-    """
-
-    shape: str
-    goodness: Goodness | None = None
-    failed: str | None = None
-
-
 class BumpSearch(Record):
     """A bump looked for in one histogram of one region.
 
@@ -159,14 +131,15 @@ class BumpSearch(Record):
         The signal's shape fitted to the signal alone; None where it was given.
     background_only : BackgroundFit
         The background's shape fitted to the background alone.
-    alternatives : tuple of Alternative
-        The shape and others on the same background.
+    alternatives : dict of str to Goodness or str
+        Goodness of fit of the shape and of others on the same background, by label; where a fit did not converge,
+        why not.
     f_test : FTest or None
-        Of the polynomials among them, of rising orders; None where there are fewer than two.
+        Of the shape and others of its kind, of rising orders, where it is a polynomial and there are others.
     both : Significances
         Fits of the sum of background and signal.
-    closure, wilks : Closure, WilksCheck or None
-        Checks by toys; None where none were asked for.
+    closure, wilks : ToyFits or None
+        Fits of toys with the expected signal and without; None where none were asked for.
     spurious_signal : SpuriousSignal
         At the signal's mean.
     sidebands : BackgroundFit or None
@@ -184,11 +157,11 @@ class BumpSearch(Record):
     background_events: float
     signal_only: SignalShapeFit | None
     background_only: BackgroundFit
-    alternatives: tuple[Alternative, ...]
+    alternatives: dict[str, Goodness | str]
     f_test: FTest | None
     both: Significances
-    closure: Closure | None
-    wilks: WilksCheck | None
+    closure: ToyFits | None
+    wilks: ToyFits | None
     spurious_signal: SpuriousSignal
     sidebands: BackgroundFit | None
     data: BumpFit | None
@@ -261,9 +234,7 @@ class _Spectra:
     """The spectra of one fit, by process."""
 
     def __init__(self, histograms: Histograms, kinds: Mapping[str, str], fit: BumpFitSettings) -> None:
-        if fit.histogram not in histograms:
-            msg = f"bump fits: there is no histogram {fit.histogram!r}{nearest(fit.histogram, histograms)}."
-            raise ConfigError(msg)
+        _check_known("histogram", fit.histogram, histograms)
         self._filled, self._kinds, self._fit = histograms[fit.histogram], kinds, fit
 
     def of(self, processes: Sequence[str]) -> Spectrum:
@@ -272,19 +243,21 @@ class _Spectra:
         if not processes:
             msg = f"bump fits: no process to take {where} from in {region}; name backgrounds of the workflow."
             raise ConfigError(msg)
-        parts = []
         for process in processes:
-            regions = list(self._filled[process].axes["region"])
-            if region not in regions:
-                msg = f"bump fits: {where} is not filled in a region {region!r}{nearest(region, regions)}."
-                raise ConfigError(msg)
-            parts.append(Spectrum.from_hist(self._filled[process][{"region": region, "variation": "nominal"}]))
-        return sum(parts[1:], parts[0]).rebinned(self._fit.rebin)
+            _check_known(f"region of {where}", region, list(self._filled[process].axes["region"]))
+        total = sum(self._filled[process][{"region": region, "variation": "nominal"}] for process in processes)
+        return Spectrum.from_hist(total).rebinned(self._fit.rebin)
 
     def processes(self, kind: str, patterns: Sequence[str] = ("*",)) -> list[str]:
         """Names of the processes of a kind that match; each pattern must match one."""
         known = [name for name in self._filled if self._kinds.get(name) == kind]
         return matching(patterns, known, f"bump fits: the {kind} processes")
+
+
+def _check_known(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        msg = f"bump fits: there is no {what} {name!r}{nearest(name, known)}."
+        raise ConfigError(msg)
 
 
 def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, unblind: bool) -> BumpSearch:
@@ -303,11 +276,11 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
     shapes = [shape, *fit.alternatives]
     both = significances(background + alone, shape, signal, window=window)
     # toys at the luminosity: does an injected signal come back, and does Wilks' theorem hold
-    expected, injected, edges = both.luminosity.background.expected, float(alone.values.sum()), background.edges
-    recovered = wilks = None
-    if fit.toys:
-        recovered = closure(expected, injected, shape, signal, edges, rng=rng, toys=fit.toys)
-        wilks = check_wilks(expected, shape, signal, edges, rng=rng, toys=fit.toys)
+    expected, injected = both.luminosity.background.expected, float(alone.values.sum())
+    closure, wilks = (
+        fit_toys(expected, size, shape, signal, background.edges, rng=rng, toys=fit.toys) if fit.toys else None
+        for size in (injected, 0.0)
+    )
     names = spectra.processes("data")
     data = spectra.of(names).between(*fit.range) if names else None
     if data is not None and not data.values.any():
@@ -322,10 +295,10 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
         background_events=float(whole_background.values.sum()),
         signal_only=signal_only,
         background_only=fit_background(merged, shape, cost="chi2"),
-        alternatives=tuple(_alternative(merged, each) for each in shapes),
-        f_test=_f_test(merged, shapes),
+        alternatives={each.label: _goodness(merged, each) for each in shapes},
+        f_test=_f_test(merged, shape, shapes),
         both=both,
-        closure=recovered,
+        closure=closure,
         wilks=wilks,
         spurious_signal=spurious_signal(background, shape, signal, [signal.mean]),
         sidebands=None if data is None else fit_background(data, shape, blind=window),
@@ -333,18 +306,17 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
     )
 
 
-def _alternative(background: Spectrum, shape: Background) -> Alternative:
+def _goodness(background: Spectrum, shape: Background) -> Goodness | str:
+    """Return the goodness of a fit to the background alone, or why it failed."""
     try:
-        return Alternative(shape=shape.label, goodness=fit_background(background, shape, cost="chi2").goodness)
+        return fit_background(background, shape, cost="chi2").goodness
     except FitError as error:
-        return Alternative(shape=shape.label, failed=str(error))
+        return str(error)
 
 
-def _f_test(background: Spectrum, shapes: Sequence[Background]) -> FTest | None:
-    """Test the polynomials of rising order, of the kind of which there are most."""
-    polynomials = sorted(
-        {shape for shape in shapes if isinstance(shape, Polynomial | Bernstein)},
-        key=lambda shape: (type(shape).__name__, shape.order),
-    )
-    ladder = max((list(group) for _, group in groupby(polynomials, key=type)), key=len, default=[])
+def _f_test(background: Spectrum, shape: Background, shapes: Sequence[Background]) -> FTest | None:
+    """Test the polynomials of rising order, of the kind of the shape."""
+    if not isinstance(shape, Polynomial | Bernstein):
+        return None
+    ladder = sorted({each for each in shapes if isinstance(each, type(shape))}, key=lambda each: each.order)
     return f_test(background, ladder, cost="chi2") if len(ladder) > 1 else None
