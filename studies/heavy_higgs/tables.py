@@ -43,12 +43,12 @@ def bump_tables(found: Bumps) -> Iterator[Table]:
             )
         )  # fmt: skip
         if fit.closure is not None and fit.wilks is not None:
-            pulls, spurious = fit.closure, fit.spurious_signal
+            pulls = fit.closure
             checks.append(
                 (
                     name, str(pulls.toys), str(pulls.failed), " ± ".join(measured(pulls.mean, pulls.mean_error)),
                     " ± ".join(measured(pulls.width, pulls.width_error)), significant(fit.wilks.wilks_p),
-                    " ± ".join(measured(spurious.signal[0], spurious.error[0])),
+                    _value(fit.spurious_signal),
                 )
             )  # fmt: skip
     yield Table(

@@ -38,7 +38,7 @@ def bumps():
         background_only=alone, alternatives={}, f_test=None, both=both,
         closure=fit_toys(alone.expected, 200.0, SHAPE, PEAK, EDGES, **toys),
         wilks=fit_toys(alone.expected, 0.0, SHAPE, PEAK, EDGES, **toys),
-        spurious_signal=spurious_signal(background, SHAPE, PEAK, [150.0]), sidebands=alone, data=None,
+        spurious_signal=spurious_signal(background, SHAPE, PEAK), sidebands=alone, data=None,
     )  # fmt: skip
     return Bumps(luminosity=139.0, blinded=True, fits={"cuts": fit})
 

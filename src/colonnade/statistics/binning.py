@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from colonnade.errors import FitError
@@ -113,7 +112,7 @@ class _Cells:
 
     def satisfied(self, cuts: NDArray[np.int64]) -> bool:
         rows = self.sums[np.concatenate([[0], cuts, [len(self.scores)]])]
-        return all(_good(*bin_, self.error) for bin_ in np.diff(rows, axis=0))
+        return bool(_good(np.diff(rows, axis=0), self.error).all())
 
     def edges(self, cuts: NDArray[np.int64]) -> list[float]:
         edges: list[float] = self.scores[cuts].tolist()
@@ -145,22 +144,23 @@ def _cells(signal: Sample, background: Sample, error: float) -> _Cells:
     return _Cells(scores, sums, error)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _good(s: float, b: float, s2: float, b2: float, error: float) -> bool:  # pragma: no cover - compiled
-    return s > 0 and b > 0 and np.sqrt(max(s2, 0.0)) < error * s and np.sqrt(max(b2, 0.0)) < error * b
+def _good(content: Floats, error: float) -> NDArray[np.bool_]:
+    """Which bins satisfy the bound: of shape (bins,), content of shape (bins, 4) as in `_Cells.sums`."""
+    signal, background, *variances = content.T
+    s_error, b_error = np.sqrt(np.maximum(variances, 0.0))
+    good = (signal > 0) & (background > 0) & (s_error < error * signal) & (b_error < error * background)
+    return np.asarray(good, dtype=np.bool_)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
-def _scan(sums: Floats, error: float) -> NDArray[np.int64]:  # pragma: no cover - compiled
+def _scan(sums: Floats, error: float) -> NDArray[np.int64]:
     """Return where bins begin, from the left; what is left lies below the first."""
-    cuts = np.empty(len(sums), dtype=np.int64)
-    count = 0
-    end = len(sums) - 1
-    before = 0.0
-    for begin in range(len(sums) - 2, -1, -1):
-        content = sums[end] - sums[begin]
-        if content[0] > before and _good(content[0], content[1], content[2], content[3], error):
-            cuts[count] = begin
-            count += 1
-            before, end = content[0], begin
-    return cuts[:count][::-1].copy()
+    cuts: list[int] = []
+    end, before = len(sums) - 1, 0.0
+    while True:
+        content = sums[end] - sums[:end]
+        begins = np.flatnonzero(_good(content, error) & (content[:, 0] > before))
+        if not len(begins):
+            return np.array(cuts[::-1], dtype=np.int64)
+        end = int(begins[-1])
+        before = content[end, 0]
+        cuts.append(end)

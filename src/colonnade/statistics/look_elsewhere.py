@@ -1,9 +1,8 @@
 """From a local to a global significance: what an excess is worth that was looked for in many places.
 
-The places may be windows of a histogram, masses (both in `scans`) or cuts (the pseudo-experiments). Each scan
-gives one local significance a place; the largest is what a search reports, and its distribution without signal
-gives the global p-value: from toys (`Calibration`), or extrapolated from the number of upcrossings
-(`GrossVitells`).
+The places may be masses, windows of a histogram or cuts. Each scan gives one local significance a place; the largest is
+what a search reports, and its distribution without signal gives the global p-value: from toys (`Calibration`), or
+extrapolated from the number of upcrossings (`GrossVitells`).
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class GrossVitells:
 
 
 class Calibration:
-    """Local and global significance of a scan, calibrated with scans of toys without signal.
+    """Global significance of a scan, calibrated with scans of toys without signal.
 
     Parameters
     ----------
@@ -136,18 +135,9 @@ class Calibration:
         self.z = scans[some]
         self.maxima: Array = np.sort(np.nanmax(self.z, axis=1))
 
-    def _at(self, place: int) -> Array:
-        """Return what is known at one place, in order."""
-        column = self.z[:, place]
-        return np.sort(column[np.isfinite(column)])
-
-    def p_local(self, z: float, place: int) -> Interval:
-        """Fraction of toys with at least z at one place."""
-        return _fraction(self._at(place), z)
-
     def p_global(self, z: float) -> Interval:
         """Fraction of toys with at least z anywhere."""
-        return _fraction(self.maxima, z)
+        return probability(int((self.maxima >= z).sum()), len(self.maxima))
 
     def size(self, sigma: float, place: int | None = None) -> Interval:
         """Local significance that toys exceed with the probability of `sigma` standard deviations.
@@ -167,7 +157,7 @@ class Calibration:
         FitError
             If fewer than one toy is expected beyond the quantile.
         """
-        sample = self.maxima if place is None else self._at(place)
+        sample = self.maxima if place is None else np.sort(self.z[np.isfinite(self.z[:, place]), place])
         tail = float(stats.norm.sf(sigma))
         count = len(sample)
         if count * tail < 1:
@@ -181,8 +171,3 @@ class Calibration:
         # the values with so many toys above them
         places = count - 0.5 - np.array([count * tail, many, few])
         return Interval(*np.interp(places, np.arange(count), sample).tolist())
-
-
-def _fraction(sample: Array, z: float) -> Interval:
-    """Fraction of a sample that is at least z."""
-    return probability(int((sample >= z).sum()), len(sample))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +13,9 @@ from scipy.special import fdtrc
 from colonnade.errors import FitError
 from colonnade.statistics.resonance.backgrounds import Background, BackgroundTable
 from colonnade.statistics.resonance.batch import fit_bumps
-from colonnade.statistics.resonance.fits import fit_background
+from colonnade.statistics.resonance.fits import fit_background, fit_bump
 from colonnade.statistics.resonance.newton import CostName
-from colonnade.statistics.resonance.results import Goodness, Numbers, Record, ShapeField
+from colonnade.statistics.resonance.results import Goodness, Numbers, Parameter, Record, ShapeField
 from colonnade.statistics.resonance.signals import Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
 
@@ -53,13 +52,10 @@ class FTest(Record):
         One a shape.
     chosen : int
         Index of the first shape that the next one does not improve on significantly.
-    level : float
-        Probability below which a step counts as an improvement.
     """
 
     steps: tuple[FTestStep, ...]
     chosen: int
-    level: float
 
 
 def f_test(
@@ -109,38 +105,11 @@ def f_test(
     chosen = 0
     while chosen + 1 < len(steps) and (steps[chosen + 1].p or 0.0) < level:
         chosen += 1
-    return FTest(steps=tuple(steps), chosen=chosen, level=level)
+    return FTest(steps=tuple(steps), chosen=chosen)
 
 
-class SpuriousSignal(Record):
-    """Signal that a background shape fakes on background alone.
-
-    Attributes
-    ----------
-    means : array of shape (masses,)
-        Where a signal was looked for.
-    signal, error : array of shape (masses,)
-        Fitted signal events on the expected background, and the statistical error at its luminosity.
-    """
-
-    derived = ("worst",)
-    means: Numbers
-    signal: Numbers
-    error: Numbers
-
-    @property
-    def ratio(self) -> Array:
-        """Spurious signal over its statistical error, shape (masses,)."""
-        return self.signal / self.error
-
-    @property
-    def worst(self) -> float:
-        """Largest absolute ratio; a common limit is 0.2."""
-        return float(np.max(np.abs(self.ratio)))
-
-
-def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means: ArrayLike) -> SpuriousSignal:
-    """Fit a signal to the expected background, at each of several masses (ATLAS, arXiv:1408.7084, section 7).
+def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal) -> Parameter:
+    """Fit a signal to the expected background: what the background's shape fakes (ATLAS, arXiv:1408.7084, section 7).
 
     Parameters
     ----------
@@ -149,29 +118,21 @@ def spurious_signal(spectrum: Spectrum, shape: Background, signal: Signal, means
     shape
         The background shape under test.
     signal
-        The signal's shape, moved to each mass.
-    means
-        The masses.
+        The signal's shape.
+
+    Returns
+    -------
+    Parameter
+        Fitted signal events, and the statistical error at the luminosity; a common limit on the ratio is 0.2.
 
     Raises
     ------
     FitError
         If a fit does not converge.
     """
-    spectrum.check_content()
-    positions = np.atleast_1d(np.asarray(means, dtype=np.float64))
-    templates = np.array([replace(signal, mean=float(mean)).fractions(spectrum.edges) for mean in positions])
-    table = BackgroundTable(shape, spectrum.edges)
     # a bin whose weights sum to less than nothing expects nothing
-    counts = np.tile(np.maximum(spectrum.values, 0.0), (len(positions), 1))
-    fits = fit_bumps(table, counts, templates)
-    if not fits.converged.all():
-        bad = ", ".join(f"{mean:g}" for mean in positions[~fits.converged][:5])
-        msg = (
-            f"{spectrum.name}: the spurious-signal fits at {bad} did not converge; try fewer parameters or wider bins."
-        )
-        raise FitError(msg)
-    return SpuriousSignal(means=positions, signal=fits.signal, error=fits.error)
+    expected = Spectrum(spectrum.edges, np.maximum(spectrum.values, 0.0), spectrum.variances, spectrum.name)
+    return fit_bump(expected, shape, signal).n_signal_total
 
 
 class ToyFits(Record):

@@ -21,12 +21,12 @@ from colonnade.statistics.resonance.results import (
     Parameter,
     SignalShapeFit,
     Significances,
+    parameters,
 )
 from colonnade.statistics.resonance.signals import Signal
 from colonnade.statistics.resonance.spectrum import Spectrum
 
 Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 # step of numerical derivatives, relative to a parameter (of the mean: to the width)
 _STEP = 1e-4
 
@@ -64,7 +64,7 @@ def fit_background(
         raise FitError(msg)
     table = BackgroundTable(shape, spectrum.edges)
     fits = fit_backgrounds(table, spectrum.values, used=used, cost=cost, variances=spectrum.variances)
-    return _first(spectrum, cost, table, fits, f"the background {shape.label}", used=used)
+    return _first(spectrum, cost, table, fits, f"the background {shape.label}")
 
 
 def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "poisson_mc") -> SignalShapeFit:
@@ -96,13 +96,13 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
         # far out in the tails a part may be rounded to nothing, of which the logarithm has no derivative
         return np.maximum(signal.with_values(*values).fractions(spectrum.edges), 1e-150)
 
-    def function(parameters: Array, rows: Rows) -> tuple[Array, Array, Array]:
-        size, values = parameters[0, 0], parameters[0, 1:]
+    def function(point: Array, rows: Rows) -> tuple[Array, Array, Array]:
+        size, values = point[0, 0], point[0, 1:]
         widths = _STEP * np.where(np.arange(len(values)) == 0, values[1], values)
         content, slopes = fractions(values), _slopes(fractions, values, widths)
         second = np.zeros((1 + len(values), 1 + len(values), len(content)))
         second[0, 1:] = second[1:, 0] = slopes
-        second[1:, 1:] = size * _slopes(lambda point: _slopes(fractions, point, widths), values, widths)
+        second[1:, 1:] = size * _slopes(lambda near: _slopes(fractions, near, widths), values, widths)
         gradient = np.concatenate([content[None], size * slopes]).T
         return costs.derivatives((size * content[None], gradient[None], lambda slope: (second @ slope[0])[None]), rows)
 
@@ -120,10 +120,7 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
         cost=cost,
         goodness=Goodness(chi2=float(found.value[0]), ndf=int(costs.bins_used[0]) - len(values)),
         signal=signal.with_values(*values[1:]),
-        parameters=tuple(
-            Parameter(name=name, value=float(value), error=float(error))
-            for name, value, error in zip(("yield", *signal.names), values, errors, strict=True)
-        ),
+        parameters=parameters(("yield", *signal.names), values, errors),
         covariance=spread,
     )
 
@@ -173,7 +170,7 @@ def fit_bump(
     else:
         alone = fit_background(spectrum, shape, cost=cost)
         fits = fit_bumps(alone.table, spectrum.values, template, cost=cost, variances=spectrum.variances)
-        background = _first(spectrum, cost, alone.table, fits, f"a signal on {shape.label}", used=alone.used)
+        background = _first(spectrum, cost, alone.table, fits, f"a signal on {shape.label}")
         goodness = background.goodness
     return BumpFit(
         spectrum=spectrum,
@@ -185,7 +182,6 @@ def fit_bump(
         window=window or signal.window(spectrum.low, spectrum.high),
         n_signal_total=Parameter(name="N_s (range)", value=float(fits.signal[0]), error=float(fits.error[0])),
         q=float(fits.q[0]),
-        frozen=frozen is not None,
     )
 
 
@@ -206,7 +202,7 @@ def significances(
 
 
 def _first(
-    spectrum: Spectrum, cost: CostName, table: BackgroundTable, fits: BackgroundFits, label: str, *, used: Flags
+    spectrum: Spectrum, cost: CostName, table: BackgroundTable, fits: BackgroundFits, label: str
 ) -> BackgroundFit:
     """Return the first row of background fits, which may be with a signal as the last parameter."""
     _check_converged(spectrum, label, converged=bool(fits.converged[0]))
@@ -216,7 +212,6 @@ def _first(
         cost=cost,
         goodness=Goodness(chi2=float(fits.value[0]), ndf=int(fits.bins[0]) - fits.parameters.shape[1]),
         shape=table.shape,
-        used=used,
         coefficients=fits.parameters[0, :count],
         coefficient_covariance=fits.covariance[0, :count, :count],
     )

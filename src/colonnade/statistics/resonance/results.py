@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -41,21 +42,22 @@ def _plain(values: Array) -> Any:
     return np.where(np.isnan(values), None, values).tolist()  # type: ignore[call-overload]  # numpy takes None
 
 
-def _reading(shapes: Any) -> Callable[[Any], Any]:
-    """Return what makes one of several shapes of plain data, and takes any shape as it is."""
-    adapter = TypeAdapter(shapes)
-    return lambda value: adapter.validate_python(value, strict=False) if isinstance(value, Mapping) else value
+def _reading(make: Callable[[Mapping[str, Any]], Any]) -> Callable[[Any], Any]:
+    """Return what makes a value of plain data, and takes what is made already as it is."""
+    return lambda value: make(value) if isinstance(value, Mapping) else value
 
 
-def _spectrum(value: Spectrum | Mapping[str, Any]) -> Spectrum:
-    return value if isinstance(value, Spectrum) else Spectrum(**value)
+def _shape_of(shapes: Any) -> PlainValidator:
+    """Read one of several shapes, by its name."""
+    return PlainValidator(_reading(lambda value: TypeAdapter(shapes).validate_python(value, strict=False)))
 
 
 Numbers = Annotated[Array, PlainValidator(_array), PlainSerializer(_plain)]
-Flags = Annotated[NDArray[np.bool_], PlainValidator(np.asarray), PlainSerializer(np.ndarray.tolist)]
-SpectrumField = Annotated[Spectrum, PlainValidator(_spectrum), PlainSerializer(Spectrum.to_dict)]
-ShapeField = Annotated[Background, PlainValidator(_reading(AnyBackground)), PlainSerializer(vars)]
-SignalField = Annotated[Signal, PlainValidator(_reading(AnySignal)), PlainSerializer(vars)]
+SpectrumField = Annotated[
+    Spectrum, PlainValidator(_reading(lambda value: Spectrum(**value))), PlainSerializer(Spectrum.to_dict)
+]
+ShapeField = Annotated[Background, _shape_of(AnyBackground), PlainSerializer(vars)]
+SignalField = Annotated[Signal, _shape_of(AnySignal), PlainSerializer(vars)]
 
 
 class Record(JsonData, BaseModel):
@@ -83,6 +85,14 @@ class Parameter(Record):
     name: str
     value: float
     error: float
+
+
+def parameters(names: Iterable[str], values: Array, errors: Array) -> tuple[Parameter, ...]:
+    """Return parameters of these names, values and errors."""
+    return tuple(
+        Parameter(name=name, value=float(value), error=float(error))
+        for name, value, error in zip(names, values, errors, strict=True)
+    )
 
 
 class Goodness(Record):
@@ -123,9 +133,9 @@ class _Fit(Record):
     goodness: Goodness
 
     @property
+    @abstractmethod
     def expected(self) -> Array:
         """Expected events in each bin, shape (bins,)."""
-        raise NotImplementedError
 
     @property
     def pulls(self) -> Array:
@@ -146,8 +156,6 @@ class BackgroundFit(_Fit):
     ----------
     shape : Background
         The shape.
-    used : array of shape (bins,)
-        Bins that were fitted (the sidebands of a blinded fit).
     coefficients : array of shape (parameters,)
         What multiplies the functions of the shape's table (see `BackgroundTable`).
     coefficient_covariance : array of shape (parameters, parameters)
@@ -156,7 +164,6 @@ class BackgroundFit(_Fit):
 
     derived = ("label", "parameters", "covariance", "expected", "pulls")
     shape: ShapeField
-    used: Flags
     coefficients: Numbers
     coefficient_covariance: Numbers
 
@@ -176,10 +183,7 @@ class BackgroundFit(_Fit):
         values, _ = self.table.natural(self.coefficients)
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         names = ("yield", *self.shape.names)
-        return tuple(
-            Parameter(name=name, value=float(value), error=float(error))
-            for name, value, error in zip(names, values, errors, strict=True)
-        )
+        return parameters(names, values, errors)
 
     @property
     def covariance(self) -> Array:
@@ -249,8 +253,6 @@ class BumpFit(_Fit):
         Signal events in the whole range, with the error of the fit.
     q : float
         Cost of H0 minus cost of H1, over all bins.
-    frozen : bool
-        Whether the background was held at its sideband fit.
     """
 
     derived = (
@@ -270,7 +272,6 @@ class BumpFit(_Fit):
     window: tuple[float, float]
     n_signal_total: Parameter
     q: float
-    frozen: bool
 
     @property
     def expected_signal(self) -> Array:

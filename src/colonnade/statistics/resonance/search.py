@@ -6,17 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from colonnade.config import Settings
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.resonance.backgrounds import AnyBackground, Background, Bernstein, Polynomial
-from colonnade.statistics.resonance.checks import FTest, SpuriousSignal, ToyFits, f_test, fit_toys, spurious_signal
+from colonnade.statistics.resonance.checks import FTest, ToyFits, f_test, fit_toys, spurious_signal
 from colonnade.statistics.resonance.fits import fit_background, fit_bump, fit_signal_shape, significances
 from colonnade.statistics.resonance.results import (
     BackgroundFit,
     BumpFit,
     Goodness,
+    Parameter,
     Record,
     SignalShapeFit,
     Significances,
@@ -26,6 +27,13 @@ from colonnade.statistics.resonance.spectrum import Spectrum
 from colonnade.statistics.templates import matching
 
 Histograms = Mapping[str, Mapping[str, Any]]
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if not pair[0] < pair[1]:
+        msg = "it must be a lower and a higher mass"
+        raise ValueError(msg)
+    return pair
 
 
 class SignalShapeSettings(Settings):
@@ -59,8 +67,6 @@ class BumpFitSettings(Settings):
         Which spectrum.
     range : tuple of float
         Fit range, GeV; whole bins within it are fitted.
-    rebin : int
-        Merge so many neighbouring bins.
     signal : str
         The signal process.
     backgrounds : tuple of str
@@ -78,23 +84,14 @@ class BumpFitSettings(Settings):
 
     region: str
     histogram: str
-    range: tuple[float, float]
-    rebin: Annotated[int, Field(ge=1)] = 1
+    range: Annotated[tuple[float, float], AfterValidator(_rising)]
     signal: str
     backgrounds: tuple[str, ...] = ("*",)
     background: AnyBackground
     alternatives: tuple[AnyBackground, ...] = ()
     signal_shape: SignalShapeSettings
-    window: tuple[float, float] | None = None
+    window: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     toys: Annotated[int, Field(ge=0)] = 1000
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BumpFitSettings:
-        for name, pair in (("range", self.range), ("window", self.window)):
-            if pair is not None and not pair[0] < pair[1]:
-                msg = f"{name} must be a lower and a higher mass"
-                raise ValueError(msg)
-        return self
 
 
 class BumpSettings(Settings):
@@ -140,8 +137,8 @@ class BumpSearch(Record):
         Fits of the sum of background and signal.
     closure, wilks : ToyFits or None
         Fits of toys with the expected signal and without; None where none were asked for.
-    spurious_signal : SpuriousSignal
-        At the signal's mean.
+    spurious_signal : Parameter
+        Signal events that a fit finds on background alone.
     sidebands : BackgroundFit or None
         The background fitted to the data outside the window; None without data.
     data : BumpFit or None
@@ -162,7 +159,7 @@ class BumpSearch(Record):
     both: Significances
     closure: ToyFits | None
     wilks: ToyFits | None
-    spurious_signal: SpuriousSignal
+    spurious_signal: Parameter
     sidebands: BackgroundFit | None
     data: BumpFit | None
 
@@ -246,7 +243,7 @@ class _Spectra:
         for process in processes:
             _check_known(f"region of {where}", region, list(self._filled[process].axes["region"]))
         total = sum(self._filled[process][{"region": region, "variation": "nominal"}] for process in processes)
-        return Spectrum.from_hist(total).rebinned(self._fit.rebin)
+        return Spectrum.from_hist(total)
 
     def processes(self, kind: str, patterns: Sequence[str] = ("*",)) -> list[str]:
         """Names of the processes of a kind that match; each pattern must match one."""
@@ -300,7 +297,7 @@ def _one(spectra: _Spectra, fit: BumpFitSettings, rng: np.random.Generator, *, u
         both=both,
         closure=closure,
         wilks=wilks,
-        spurious_signal=spurious_signal(background, shape, signal, [signal.mean]),
+        spurious_signal=spurious_signal(background, shape, signal),
         sidebands=None if data is None else fit_background(data, shape, blind=window),
         data=None if data is None or not unblind else fit_bump(data, shape, signal, window=window),
     )

@@ -178,24 +178,6 @@ class Spectrum:
         variances = np.add.reduceat(self.variances, keep[:-1])
         return Spectrum(self.edges[keep], values, variances, self.name)
 
-    def rebinned(self, count: int) -> Spectrum:
-        """Merge so many neighbouring bins; the number of bins must be divisible by it.
-
-        Raises
-        ------
-        FitError
-            If it is not.
-        """
-        if len(self.values) % count:
-            msg = f"{self.name}: {len(self.values)} bins can't be merged by {count}; choose a divisor."
-            raise FitError(msg)
-        return Spectrum(
-            self.edges[::count],
-            self.values.reshape(-1, count).sum(axis=1),
-            self.variances.reshape(-1, count).sum(axis=1),
-            self.name,
-        )
-
     def outside(self, window: tuple[float, float]) -> NDArray[np.bool_]:
         """Mask, shape (bins,), of the bins that do not overlap a window: the sidebands.
 
