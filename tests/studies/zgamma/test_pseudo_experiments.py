@@ -332,9 +332,7 @@ def test_settings_name_what_is_wrong():
 
 def test_a_shape_that_never_fits_is_reported(tmp_path, sampler):
     """Twelve parameters on ten events a spectrum: no fit converges, and nothing pretends otherwise."""
-    settings = SMALL.model_copy(
-        update={"background": Polynomial(12), "events": 40, "rejections": (0.8,)}
-    )
+    settings = SMALL.model_copy(update={"background": Polynomial(12), "events": 40, "rejections": (0.8,)})
     result = run_pseudo_experiments(sampler, settings, 4, tmp_path)
     assert np.isnan(result.results.z).all()
     with pytest.raises(FitError, match="no scan has a converged fit"):
