@@ -94,7 +94,7 @@ def fit_backgrounds(
     FitError
         If there are fewer fitted bins than parameters.
     """
-    costs = _costs(counts, cost, variances, used)
+    costs = Costs(cost, counts, variances, used)
     _check_bins(table, costs, table.parameters)
     found = minimise(
         lambda parameters, rows: costs.derivatives(table.expect(parameters), rows),
@@ -125,7 +125,7 @@ def fit_signals(
     cost, variances
         As for `fit_backgrounds`.
     """
-    costs = _costs(counts, cost, variances)
+    costs = Costs(cost, counts, variances)
     content, parts = (
         np.broadcast_to(np.asarray(each, dtype=np.float64), costs.counts.shape) for each in (background, template)
     )
@@ -170,7 +170,7 @@ def fit_bumps(
     FitError
         If there are fewer bins than parameters.
     """
-    costs = _costs(counts, cost, variances)
+    costs = Costs(cost, counts, variances)
     _check_bins(table, costs, table.parameters + 1)
     alone = fit_backgrounds(table, counts, cost=cost, variances=variances)
     parts = np.broadcast_to(np.asarray(template, dtype=np.float64), costs.counts.shape)
@@ -185,14 +185,6 @@ def fit_bumps(
     found = minimise(function, np.concatenate([alone.parameters, np.zeros((len(parts), 1))], axis=1), lower)
     background = table.content(found.parameters[:, :-1])
     return SignalFits(**vars(found), content=background, bins=costs.bins_used, value_without=alone.value)
-
-
-def _costs(
-    counts: ArrayLike, cost: CostName, variances: ArrayLike | None, used: NDArray[np.bool_] | None = None
-) -> Costs:
-    values = np.atleast_2d(np.asarray(counts, dtype=np.float64))
-    square = None if variances is None else np.atleast_2d(np.asarray(variances, dtype=np.float64))
-    return Costs(cost, values, square, used)
 
 
 def _check_bins(table: BackgroundTable, costs: Costs, parameters: int) -> None:

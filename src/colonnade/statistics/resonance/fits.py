@@ -85,7 +85,7 @@ def fit_signal_shape(spectrum: Spectrum, signal: Signal, *, cost: CostName = "po
         If the spectrum can't be fitted, or the fit does not converge.
     """
     spectrum.check_content()
-    costs = Costs(cost, spectrum.values[None], spectrum.variances[None])
+    costs = Costs(cost, spectrum.values, spectrum.variances)
     costs.check_bins(1 + len(signal.names), type(signal).__name__)
     # a signal whose top lies outside would have no part in the range to normalise
     limits = [(0.0, np.inf), (spectrum.low, spectrum.high), *signal.limits()]

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from colonnade.errors import ConfigError, FitError, nearest
 from colonnade.statistics.counts import deviance
@@ -46,9 +46,9 @@ class Costs:
     ----------
     name
         Which cost.
-    counts : array of shape (rows, bins)
+    counts : array of shape (rows, bins) or (bins,)
         Contents.
-    variances : array of shape (rows, bins), optional
+    variances : array of the shape of the counts, optional
         Sums of squared weights; needed by `poisson_mc` and `chi2`.
     used : array of shape (bins,), optional
         Which bins count; all where left out.
@@ -57,8 +57,8 @@ class Costs:
     def __init__(
         self,
         name: CostName,
-        counts: Array,
-        variances: Array | None = None,
+        counts: ArrayLike,
+        variances: ArrayLike | None = None,
         used: NDArray[np.bool_] | None = None,
     ) -> None:
         costs = get_args(CostName)
@@ -66,21 +66,23 @@ class Costs:
             msg = f"there is no cost {name!r}{nearest(name, costs)}; there are {', '.join(costs)}."
             raise ConfigError(msg)
         self.name = name
-        self.counts = counts
-        self.used = np.ones(counts.shape[1], dtype=np.bool_) if used is None else used
-        factor = np.ones(counts.shape)
+        self.counts = np.atleast_2d(np.asarray(counts, dtype=np.float64))
+        self.used = np.ones(self.counts.shape[1], dtype=np.bool_) if used is None else used
+        factor = np.ones(self.counts.shape)
         if name != "poisson":
             if variances is None:
                 msg = f"the cost {name} needs the sum of squared weights of each bin."
                 raise FitError(msg)
-            known = (variances > 0) & self.used
-            factor = np.where(known, 1.0 if name == "chi2" else np.abs(counts), 0.0) / np.where(known, variances, 1.0)
+            squares = np.atleast_2d(np.asarray(variances, dtype=np.float64))
+            known = (squares > 0) & self.used
+            factor = np.where(known, 1.0 if name == "chi2" else np.abs(self.counts), 0.0)
+            factor /= np.where(known, squares, 1.0)
             if name == "poisson_mc":
                 # as iminuit does: an empty bin is worth as much as the typical one
                 typical = [np.median(row[each]) if each.any() else 1.0 for row, each in zip(factor, known, strict=True)]
                 factor = np.where(known, factor, np.array(typical)[:, None])
         self.factor = np.where(self.used, factor, 0.0)
-        self.bins_used = (self.factor != 0).sum(axis=1) if name == "chi2" else np.full(len(counts), self.used.sum())
+        self.bins_used = (self.factor != 0).sum(axis=1) if name == "chi2" else np.full(len(factor), self.used.sum())
 
     def value(self, content: Array, rows: Rows | slice = slice(None)) -> Array:
         """Cost of each row, shape (rows,); infinite where an expectation is not above 0."""
