@@ -221,7 +221,7 @@ def _chosen(
     error: float, edges: Floats, signal: Sequence[Floats], background: Sequence[Floats], where: str
 ) -> list[int]:
     """Return where the bins begin that the statistical error allows, of values and variances."""
-    from colonnade.statistics.binning import Sample, right_to_left  # compiles when first used
+    from colonnade.statistics.binning import Sample, right_to_left
 
     fine = [Sample(edges[:-1], values, variances) for values, variances in (signal, background)]
     try:
