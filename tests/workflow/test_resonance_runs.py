@@ -61,7 +61,7 @@ def test_the_bump_is_found_where_it_was_put(project: Path) -> None:
 def test_the_page_shows_the_fits(project: Path) -> None:
     page = (project / "results" / "search" / "report.html").read_text(encoding="utf-8")
     assert 'id="bumps"' in page
-    assert page.count("signal and background fit of all") == 2
+    assert page.count("signal and background fit, ") == 2
 
 
 @pytest.mark.parametrize(
