@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from colonnade.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
 
-_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.Pow: lambda a, b: a**b,
+_OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
 }
 # name -> function, first and second derivative
 _ELEMENTARY: dict[str, tuple[Callable[[Floats], Floats], ...]] = {
@@ -40,7 +43,6 @@ _ELEMENTARY: dict[str, tuple[Callable[[Floats], Floats], ...]] = {
     "cos": (np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)),
     "tan": (np.tan, lambda x: 1 / np.cos(x) ** 2, lambda x: 2 * np.tan(x) / np.cos(x) ** 2),
 }
-_BINARY = ("pow", "min", "max")
 _LONGEST = 20_000
 
 
@@ -52,10 +54,6 @@ class _Jet:
     first: Floats
     second: Floats
 
-    @classmethod
-    def constant(cls, value: float, like: _Jet) -> _Jet:
-        return cls(np.full_like(like.value, value), np.zeros_like(like.first), np.zeros_like(like.second))
-
     def through(self, value: Floats, slope: Floats, bend: Floats) -> _Jet:
         """Apply a function whose value and derivatives at this value are given."""
         outer = self.first[:, None] * self.first[None, :]
@@ -66,6 +64,9 @@ class _Jet:
 
     def __neg__(self) -> _Jet:
         return _Jet(-self.value, -self.first, -self.second)
+
+    def __pos__(self) -> _Jet:
+        return self
 
     def __sub__(self, other: _Jet) -> _Jet:
         return self + (-other)
@@ -102,6 +103,13 @@ def _choose(first: _Jet, second: _Jet, take: NDArray[np.bool_]) -> _Jet:
     return _Jet(*(np.where(take, one, other) for one, other in parts))
 
 
+_BINARY: dict[str, Callable[[_Jet, _Jet], _Jet]] = {
+    "pow": operator.pow,
+    "min": lambda first, second: _choose(first, second, first.value <= second.value),
+    "max": lambda first, second: _choose(first, second, ~(first.value <= second.value)),
+}
+
+
 @dataclass(frozen=True)
 class Formula:
     """A factor that is a function of parameters.
@@ -123,7 +131,11 @@ class Formula:
     parameters: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self._check(self._tree)
+        try:
+            self(np.ones((len(self.parameters), 1)))  # which reads all of it
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+            msg = f"the formula {self.text[:80]!r} can't be read."
+            raise ConfigError(msg) from error
 
     def substituted(self, others: Mapping[str, Formula]) -> Formula:
         """Return the formula with those parameters that are formulas themselves written out."""
@@ -164,31 +176,7 @@ class Formula:
         text = re.sub(r"\b(?:TMath|std|ROOT::Math)::", "", text)
         text = re.sub(r"\b(Exp|Log|Log10|Sqrt|Abs|Power|Min|Max|Sin|Cos|Tan|fabs)\b", _plain_name, text)
         text = text.replace("Pi()", "3.141592653589793").replace("^", "**").strip()
-        try:
-            return ast.parse(text if len(text) < _LONGEST else "", mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            msg = f"the formula {self.text[:80]!r} can't be read."
-            raise ConfigError(msg) from error
-
-    def _check(self, node: ast.expr) -> None:
-        match node:
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                self._check(left)
-                self._check(right)
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                self._check(operand)
-            case ast.Constant(value=int() | float()):
-                pass
-            case ast.Name(id=name):
-                self._place(name)
-            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if (
-                name in _ELEMENTARY and len(arguments) == 1
-            ) or (name in _BINARY and len(arguments) == 2):
-                for each in arguments:
-                    self._check(each)
-            case _:
-                msg = f"the formula {self.text[:80]!r} holds {ast.unparse(node)[:40]!r}, which can't be read."
-                raise ConfigError(msg)
+        return ast.parse(text if len(text) < _LONGEST else "", mode="eval").body
 
     def _place(self, name: str) -> int:
         found = re.fullmatch(r"_p(\d+)_", name)
@@ -219,28 +207,25 @@ class Formula:
         return found.value, found.first, found.second
 
     def _evaluate(self, node: ast.expr, jets: list[_Jet]) -> _Jet:
+        result: _Jet
         match node:
-            case ast.BinOp(left=left, op=op, right=right):
-                return _OPERATORS[type(op)](self._evaluate(left, jets), self._evaluate(right, jets))  # type: ignore[no-any-return]
-            case ast.UnaryOp(op=op, operand=operand):
-                inner = self._evaluate(operand, jets)
-                return -inner if isinstance(op, ast.USub) else inner
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                result = _OPERATORS[type(op)](self._evaluate(left, jets), self._evaluate(right, jets))
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+                result = _OPERATORS[type(op)](self._evaluate(operand, jets))
+            case ast.Constant(value=int() | float() as value):
+                like = jets[0]
+                result = _Jet(np.full_like(like.value, value), np.zeros_like(like.first), np.zeros_like(like.second))
             case ast.Name(id=name):
-                return jets[self._place(name)]
-            case ast.Call(func=ast.Name(id=name), args=arguments):
-                return self._called(name, [self._evaluate(each, jets) for each in arguments])
-            case ast.Constant(value=value):
-                return _Jet.constant(float(value), jets[0])  # type: ignore[arg-type]  # checked at construction
-        raise AssertionError(node)
-
-    def _called(self, name: str, arguments: list[_Jet]) -> _Jet:
-        if name in _ELEMENTARY:
-            return _apply(name, arguments[0])
-        first, second = arguments
-        if name == "pow":
-            return first**second
-        smaller = first.value <= second.value
-        return _choose(first, second, smaller if name == "min" else ~smaller)
+                result = jets[self._place(name)]
+            case ast.Call(func=ast.Name(id=name), args=[one], keywords=[]) if name in _ELEMENTARY:
+                result = _apply(name, self._evaluate(one, jets))
+            case ast.Call(func=ast.Name(id=name), args=[one, other], keywords=[]) if name in _BINARY:
+                result = _BINARY[name](self._evaluate(one, jets), self._evaluate(other, jets))
+            case _:
+                msg = f"the formula {self.text[:80]!r} holds {ast.unparse(node)[:40]!r}, which can't be read."
+                raise ConfigError(msg)
+        return result
 
 
 def _plain_name(found: re.Match[str]) -> str:
