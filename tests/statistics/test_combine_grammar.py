@@ -363,3 +363,29 @@ def test_the_counting_experiment_of_combines_documentation(tmp_path):
     assert limits.observed == pytest.approx(1.6281, rel=2e-3)
     assert limits.expected == pytest.approx((0.9640, 1.4329, 2.3281, 3.9800, 6.6194), rel=2e-2)
     assert discovery(likelihood).z == pytest.approx(0, abs=1e-3)
+
+
+def test_a_frozen_sideband_keeps_its_count(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(card("side gmN 20 - 0.5", "nuisance edit freeze side", rates="5 10"))
+    likelihood = Likelihood(read_combine(path))
+    assert likelihood.fixed[likelihood.labels.index("side")]
+    assert likelihood.expected(likelihood.inits) == pytest.approx([5 + 10])
+
+
+def test_cards_that_contradict_each_other(tmp_path):
+    def write(name, *rows, signal="0"):
+        (tmp_path / name).write_text(card(*rows, rates="5 10").replace("process 0 1", f"process {signal} 1"))
+        return tmp_path / name
+
+    one = write("one.txt", "side gmN 20 - 0.5", "k rateParam ch1 bkg 1")
+    for other in (
+        write("other.txt", "side gmN 10 - 1", "k rateParam ch1 bkg 1"),
+        write("third.txt", "side gmN 20 - 0.5", "k rateParam ch1 bkg 2"),
+        write("fourth.txt", signal="2"),
+    ):
+        with pytest.raises(ConfigError, match="something else in another"):
+            read_combine({"a": one, "b": other})
+    joint = read_combine({"a": one, "b": one})
+    assert joint.labels == read_combine(one).labels
+    assert [channel.name for channel in joint.channels] == ["a", "b"]

@@ -10,8 +10,7 @@ __all__ = ["read_combine"]
 from collections.abc import Mapping
 from pathlib import Path
 
-from colonnade.statistics.formats.combine.build import model_of_card
-from colonnade.statistics.formats.combine.card import combine_cards
+from colonnade.statistics.formats.combine.build import model_of_cards
 from colonnade.statistics.formats.combine.parsing import read_card
 from colonnade.statistics.model import Model
 
@@ -36,8 +35,8 @@ def read_combine(path: Path | Mapping[str, Path], mass: float | None = None) -> 
     InputError
         If a card or a file of templates can't be read.
     ConfigError
-        If a card holds what Combine refuses or what can't be read here; the message names file and line.
+        If a card holds what Combine refuses or what can't be read here; the message names file and line. If one card
+        contradicts another.
     """
-    if isinstance(path, Path):
-        return model_of_card(read_card(path), mass)
-    return model_of_card(combine_cards({label: read_card(each) for label, each in path.items()}), mass)
+    paths = {"": path} if isinstance(path, Path) else path
+    return model_of_cards({label: read_card(each) for label, each in paths.items()}, mass)

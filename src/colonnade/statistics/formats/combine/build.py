@@ -1,4 +1,4 @@
-"""From the lines of a datacard to a model, by Combine's conventions.
+"""From the lines of datacards to a model, by Combine's conventions.
 
 The conventions are those of Combine 10.6 (its documentation, "Datacards" and "Automatic statistical uncertainties", and
 its source): the yield of a template is split from its shape and interpolated as an asymmetric log-normal; a shape is
@@ -8,9 +8,10 @@ the template divided by its sum, interpolated vertically, cut off at 1e-9 below 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from colonnade.statistics.formats.combine.shapes import DATA, Template, Template
 from colonnade.statistics.formula import Formula
 from colonnade.statistics.model import Channel, Floats, Interpolation, Model, Modifier, Sample, Treatment, make_model
 
+Value = TypeVar("Value")
 POI = "r"
 Bools = NDArray[np.bool_]
 # the range of the signal strength, and of constrained parameters by the kind of the line that makes them
@@ -37,13 +39,16 @@ _NO_YIELD = 1e-3
 _TAIL = float(norm.sf(7.0))
 
 
-def model_of_card(card: Card, mass: float | None = None) -> Model:
-    """Build the model of a card.
+def model_of_cards(cards: Mapping[str, Card], mass: float | None = None) -> Model:
+    """Build the model of a card, or of several, whose channels stand side by side.
+
+    Uncertainties and parameters of one name are one.
 
     Parameters
     ----------
-    card
-        What its lines say.
+    cards
+        Label to card. The bin of a card of one bin gets the label as its name, the bins of other cards the label in
+        front of theirs, as Combine's ``combineCards.py`` calls them. The label of a card that stands alone is empty.
     mass
         What ``$MASS`` in the names of templates stands for.
 
@@ -52,53 +57,74 @@ def model_of_card(card: Card, mass: float | None = None) -> Model:
     InputError
         If a file of templates can't be read.
     ConfigError
-        If the card names a template that is not there, sums and rates disagree by more than Combine allows, or a
-        construct can't be expressed.
+        If a card names a template that is not there, sums and rates disagree by more than Combine allows, a construct
+        can't be expressed, or one card contradicts another.
     """
-    build = _Build(card, Templates(card, mass))
-    channels, observations = [], {}
-    for name in card.bins:
-        channel, seen = build.channel(name)
-        channels.append(channel)
-        observations[name] = seen
-    used = {each.parameter for channel in channels for sample in channel.samples for each in sample.modifiers}
-    used |= {name for each in build.formulas.values() for name in each.parameters}
-    notes = [*card.notes, *(f"the param {name} has no effect." for name in card.measured if name not in used)]
+    settings: dict[str, dict[str, object]] = {}
+    formulas: dict[str, Formula] = {}
+    signals: dict[str, bool] = {}
+    groups: dict[str, set[str]] = {}
+    for card in cards.values():
+        _merge(settings, {name: dict(each) for name, each in (card.free | card.measured).items()}, card)
+        _merge(formulas, card.formulas, card)
+        _merge(signals, {process: process in card.signals for process in card.processes}, card)
+        for group, members in card.groups.items():
+            groups.setdefault(group, set()).update(members)
+    settings.setdefault(POI, {"bounds": [_STRENGTH]})
+    channels, observations, notes = [], {}, list[str]()
+    for label, card in cards.items():
+        build = _Build(card, Templates(card, mass), settings)
+        for name in card.bins:
+            called = name if not label else label if len(card.bins) == 1 else f"{label}_{name}"
+            channel, observations[called] = build.channel(name, called)
+            channels.append(channel)
+        notes += [f"{card.path}: {note}" if label else note for note in card.notes]
+    for name in set().union(*(card.frozen for card in cards.values())):
+        settings.setdefault(name, {})["fixed"] = True
+    used = {name for channel in channels for each in channel.samples for m in each.modifiers for name in m.parameters}
+    measured = dict.fromkeys(name for card in cards.values() for name in card.measured if name not in used)
     return make_model(
         channels,
         observations,
-        POI if card.signals else "",
-        overrides=build.overrides,
-        source=str(card.path),
-        groups={name: tuple(sorted(members & used)) for name, members in card.groups.items()},
-        notes=tuple(notes),
+        POI if any(signals.values()) else "",
+        overrides=settings,
+        source=" + ".join(str(card.path) for card in cards.values()),
+        groups={name: tuple(sorted(members & used)) for name, members in groups.items()},
+        notes=(*notes, *(f"the param {name} has no effect." for name in measured)),
     )
+
+
+def _merge(mine: dict[str, Value], theirs: Mapping[str, Value], card: Card) -> None:
+    for name, value in theirs.items():
+        if mine.setdefault(name, value) != value:
+            msg = f"{card.path}: {name} is something else in another card; give one another name."
+            raise ConfigError(msg)
 
 
 @dataclass
 class _Build:
-    """The model in the making: the settings of its parameters so far."""
+    """The model of a card in the making, and the settings of its parameters so far, which other cards share."""
 
     card: Card
     templates: Templates
-    overrides: dict[str, dict[str, object]] = field(default_factory=lambda: {POI: {"bounds": [_STRENGTH]}})
-    formulas: dict[str, Formula] = field(default_factory=dict)
+    settings: dict[str, dict[str, object]]
     acting: dict[Cell, list[Systematic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        card = self.card
-        for systematic in card.systematics:
+        for systematic in self.card.systematics:
             for cell in systematic.effects:
                 self.acting.setdefault(cell, []).append(systematic)
-        self.formulas = {name: each.substituted(card.formulas) for name, each in card.formulas.items()}
-        self.overrides |= {name: dict(each) for name, each in (card.free | card.measured).items()}
-        for name in card.frozen:
-            self.overrides.setdefault(name, {})["fixed"] = True
+        self.formulas = {name: each.substituted(self.card.formulas) for name, each in self.card.formulas.items()}
+
+    def settle(self, name: str, **settings: object) -> None:
+        """Give the parameter of a line its settings, which must be those of another line with its name."""
+        if self.settings.setdefault(name, settings) != settings:
+            self._refuse(f"{name} is something else in another line or card; give one another name.")
 
     # ---- a bin of the card
 
-    def channel(self, name: str) -> tuple[Channel, Floats]:
-        """Return a channel and its observed events."""
+    def channel(self, name: str, called: str) -> tuple[Channel, Floats]:
+        """Return the channel of a bin, with the name that it is to have, and its observed events."""
         seen, edges = self._observed(name)
         automatic = self.card.statistics.get(name) if edges is not None else None
         samples, errors = [], []
@@ -108,8 +134,8 @@ class _Build:
                 samples.append(sample)
                 errors.append(error)
         if automatic is not None and automatic[0] >= 0:
-            samples = self._with_statistics(name, samples, errors, *automatic[:2])
-        return Channel(name, tuple(samples), edges), seen
+            samples = self._with_statistics(called, samples, errors, *automatic[:2])
+        return Channel(called, tuple(samples), edges), seen
 
     def _observed(self, name: str) -> tuple[Floats, tuple[float, ...] | None]:
         stated = self.card.observed.get(name)
@@ -196,16 +222,13 @@ class _Build:
                 f"the gmN {each.name} says {effect:g} x {count:g} events of {cell[1]} in {cell[0]}, not {stated:g}."
             )
         modifiers.append(Modifier("normfactor", each.name))
-        low, high = _poisson_range(count)
-        self.overrides.setdefault(
+        self.settle(
             each.name,
-            {
-                "constraint": "poisson",
-                "inits": [max(count, 0.5)],
-                "bounds": [(low, high)],
-                "auxdata": [count],
-                "factors": [1.0],
-            },
+            constraint="poisson",
+            inits=[max(count, 0.5)],
+            bounds=[_poisson_range(count)],
+            auxdata=[count],
+            factors=[1.0],
         )
         if given_by_template:
             return 1 / count if count > 0 else 1.0
@@ -232,13 +255,12 @@ class _Build:
     def _range(self, each: Systematic) -> None:
         """Give the parameter of a line its range; lnU and shapeU are not constrained within theirs."""
         kind = each.kind.rstrip("?")
-        found = self.overrides.setdefault(each.name, {})
+        found = self.settings.setdefault(each.name, {})
         if "bounds" not in found:
             found["bounds"] = [_RANGES.get(kind, _WIDE)]
             if kind.endswith("U"):
                 found["constraint"] = "none"
-        found.setdefault("inits", [0.0])
-        if each.name in self.card.measured:
+        if "auxdata" in found or "inits" not in found:  # also of a line param, which sets another one
             found["inits"] = [0.0]
 
     def _gamma_measured(self, each: Systematic) -> list[Modifier]:
@@ -247,15 +269,13 @@ class _Build:
         if len(widths) > 1:
             self._refuse(f"the gmM {each.name} has different entries; all must be the same.")
         width = widths.pop()
-        self.overrides.setdefault(
+        self.settle(
             each.name,
-            {
-                "constraint": "poisson",
-                "inits": [1.0],
-                "auxdata": [1 / width**2 - 1],
-                "factors": [1 / width**2],
-                "bounds": [(max(0.01, 1 - 5 * width), 1 + 5 * width)],
-            },
+            constraint="poisson",
+            inits=[1.0],
+            auxdata=[1 / width**2 - 1],
+            factors=[1 / width**2],
+            bounds=[(max(0.01, 1 - 5 * width), 1 + 5 * width)],
         )
         return [Modifier("normfactor", each.name)]
 
@@ -266,14 +286,12 @@ class _Build:
             values = [each.number(cell) for cell in each.effects]
             low = max([low, *(-1 / value for value in values if value > 0)])
             high = min([high, *(-1 / value for value in values if value < 0)])
-        self.overrides.setdefault(
+        self.settle(
             each.name,
-            {
-                "constraint": "normal" if each.kind == "trG" else "none",
-                "inits": [0.0 if low <= 0 <= high else (low + high) / 2],
-                "bounds": [(low, high)],
-                **({"auxdata": [0.0], "sigmas": [1.0]} if each.kind == "trG" else {}),
-            },
+            constraint="normal" if each.kind == "trG" else "none",
+            inits=[0.0 if low <= 0 <= high else (low + high) / 2],
+            bounds=[(low, high)],
+            **({"auxdata": [0.0], "sigmas": [1.0]} if each.kind == "trG" else {}),
         )
         return [Modifier("formula", each.name, formula=Formula(f"1+{effect!r}*@0", (each.name,)))]
 
@@ -356,7 +374,7 @@ class _Build:
                 for count in np.where(measured, few, 1.0)
                 for low, high in [_poisson_interval(float(count))]
             ]
-            self.overrides[parameter] = {"bounds": bounds}
+            self.settings[parameter] = {"bounds": bounds}
             yield Modifier("shapesys", parameter, errors=np.where(measured, yields * relative, 0.0))
 
     def _initial(self, sample: Sample) -> float:
@@ -371,9 +389,9 @@ class _Build:
         return prod(found)
 
     def _init(self, name: str) -> float:
-        settings = self.overrides.get(name, {})
+        found = self.settings.get(name, {})
         # Combine's sidebands begin one event above their count
-        known = [count + 1 for count in settings["auxdata"]] if "factors" in settings else settings.get("inits", [1.0])  # type: ignore[attr-defined]
+        known = [count + 1 for count in found["auxdata"]] if "factors" in found else found.get("inits", [1.0])  # type: ignore[attr-defined]
         return float(known[0])  # type: ignore[index]  # a list of one number, as all of this class are
 
 
