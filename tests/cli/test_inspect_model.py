@@ -35,7 +35,7 @@ def odd_model():
 
 
 def test_what_is_unusual_is_said(odd_model, tmp_path):
-    (export,) = export_model(odd_model, tmp_path, "odd", ("pyhf",))
+    export = export_model(odd_model, tmp_path, "odd", "pyhf")
     result = CliRunner().invoke(command, [str(export.path), "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)
     assert found["poi"] == "mu"
@@ -62,7 +62,7 @@ def test_what_is_unusual_is_said(odd_model, tmp_path):
 
 @pytest.mark.parametrize("form", ["pyhf", "combine", "hs3", "root", "xml"])
 def test_every_format_is_shown(odd_model, tmp_path, form):
-    (export,) = export_model(odd_model, tmp_path, "odd", (form,))
+    export = export_model(odd_model, tmp_path, "odd", form)
     result = CliRunner().invoke(command, [str(export.path)], catch_exceptions=False)
     assert result.exit_code == 0
     poi = read_model(export.path).poi
@@ -72,7 +72,7 @@ def test_every_format_is_shown(odd_model, tmp_path, form):
 
 
 def test_parameters_are_chosen_by_globs(odd_model, tmp_path):
-    (export,) = export_model(odd_model, tmp_path, "odd", ("pyhf",))
+    export = export_model(odd_model, tmp_path, "odd", "pyhf")
     result = CliRunner().invoke(command, [str(export.path), "*e*", "--json"], catch_exceptions=False)
     names = {each["name"] for each in json.loads(result.stdout)["parameters"]}
     assert names == {"even", "sided", "huge", "dead", "once"}
@@ -81,7 +81,7 @@ def test_parameters_are_chosen_by_globs(odd_model, tmp_path):
 
 
 def test_a_patchset_alone_and_with_its_workspace(odd_model, tmp_path):
-    (export,) = export_model(odd_model, tmp_path, "odd", ("pyhf",))
+    export = export_model(odd_model, tmp_path, "odd", "pyhf")
     patches = [
         {
             "metadata": {"name": f"m{mass}", "values": [mass]},
@@ -104,7 +104,7 @@ def test_a_patchset_alone_and_with_its_workspace(odd_model, tmp_path):
 
 
 def test_several_cards_are_shown_as_one(odd_model, tmp_path):
-    (export,) = export_model(odd_model, tmp_path, "odd", ("combine",))
+    export = export_model(odd_model, tmp_path, "odd", "combine")
     words = [f"a={export.path}", f"b={export.path}", "huge", "--json"]
     found = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).stdout)
     assert [each["name"] for each in found["channels"]] == ["a", "b"]
@@ -112,7 +112,7 @@ def test_several_cards_are_shown_as_one(odd_model, tmp_path):
 
 
 def test_packed_cards_are_shown(odd_model, tmp_path):
-    (export,) = export_model(odd_model, tmp_path, "odd", ("combine",))
+    export = export_model(odd_model, tmp_path, "odd", "combine")
     packed = tmp_path / "odd.combine.txt.gz"
     packed.write_bytes(gzip.compress(export.path.read_bytes()))
     assert CliRunner().invoke(command, [str(packed)], catch_exceptions=False).exit_code == 0

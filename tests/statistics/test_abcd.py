@@ -109,15 +109,16 @@ def test_formats_say_it_or_name_what_they_can_not(tmp_path, monkeypatch):
     model = Builder(inputs_of(dict(DATA, A=[90.0, 0.0]), bins=1), settings).build("S").model
     strength = fit(Likelihood(model)).values[model.labels.index("mu")]
     for form in FORMATS:
-        (export,) = export_model(model, tmp_path, "one", (form,))
+        export = export_model(model, tmp_path, "one", form)
         again = read_model(export.path)
         labels = again.labels
         place = labels.index("mu" if "mu" in labels else "r")
         assert fit(Likelihood(again)).values[place] == pytest.approx(strength, abs=1e-4), form
     for form in ("combine", "root"):
         with pytest.raises(ConfigError, match="can't say the shapefactor qcd_B of qcd in A"):
-            export_model(several, tmp_path, "several", (form,))
-    export_model(several, tmp_path, "several", ("pyhf", "hs3", "xml"))
+            export_model(several, tmp_path, "several", form)
+    for form in ("pyhf", "hs3", "xml"):
+        export_model(several, tmp_path, "several", form)
 
 
 def test_a_blinded_region_is_predicted():

@@ -51,7 +51,7 @@ def same(model, again):
 
 
 def written(model, folder):
-    (export,) = export_model(model, folder, "again", ("combine",))
+    export = export_model(model, folder, "again", "combine")
     return read_model(export.path)
 
 
@@ -197,7 +197,7 @@ REFUSED = {
 def test_what_a_card_can_not_say_is_refused(name, tmp_path: Path):
     model, message = REFUSED[name]
     with pytest.raises(ConfigError, match=message):
-        export_model(model, tmp_path, "x", ("combine",))
+        export_model(model, tmp_path, "x", "combine")
     assert not list(tmp_path.iterdir())
 
 

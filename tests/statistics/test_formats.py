@@ -49,7 +49,7 @@ TOLERANCES = {"pyhf": (1e-9, 1e-9), "hs3": (1e-9, 1e-9), "root": (2e-3, 2e-4), "
 
 @pytest.mark.parametrize("form", list(TOLERANCES))
 def test_what_is_written_is_what_is_read(search, tmp_path, form):
-    (export,) = export_model(search, tmp_path, "search", (form,))
+    export = export_model(search, tmp_path, "search", form)
     there = read_model(export.path)
     closure = close(search, there, export_translation(search, form), points=60, draws=1)
     likelihood, limits = TOLERANCES[form]
@@ -75,7 +75,7 @@ def test_a_card_is_exact_where_conventions_agree(search, tmp_path):
     lumi = search.parameter("lumi")
     overrides = {"lumi": {"auxdata": lumi.auxdata, "sigmas": lumi.widths, "bounds": lumi.bounds}}
     model = make_model(channels, search.observations, search.poi, overrides=overrides)
-    (export,) = export_model(model, tmp_path, "plain", ("combine",))
+    export = export_model(model, tmp_path, "plain", "combine")
     assert export.differences == {}
     closure = close(model, read_model(export.path), export_translation(model, "combine"), points=60)
     # beyond what can be, a bin driven below zero is cut off there
@@ -89,7 +89,7 @@ def test_what_is_left_without_statistics_is_the_curve_of_an_asymmetric_yield(sea
     assert plain.parameter("lumi") == search.parameter("lumi")
     found = []
     for model in (search, plain):
-        (export,) = export_model(model, tmp_path, "search", ("combine",))
+        export = export_model(model, tmp_path, "search", "combine")
         translation = export_translation(model, "combine")
         found.append(close(model, read_model(export.path), translation, points=20, draws=1))
     with_statistics, bare = found
@@ -106,7 +106,7 @@ def test_histfactory_xml_is_read_as_it_was_written(random_workspace, tmp_path, m
     spec["measurements"][0]["config"]["parameters"][1]["fixed"] = True
     spec["measurements"][0]["config"]["parameters"][0]["bounds"] = [[0.0, 10.0]]
     model = from_workspace(spec)
-    (export,) = export_model(model, tmp_path / "JOB", "x", ("xml",))
+    export = export_model(model, tmp_path / "JOB", "x", "xml")
     there, here = Likelihood(read_model(export.path)), Likelihood(model)
     names = {f"stat_{channel.name}": f"staterror_{channel.name}" for channel in model.channels}
     assert set(chain(*export.differences.values())) == set(names)
@@ -153,7 +153,7 @@ def test_a_luminosity_of_another_name_is_no_histfactory_xml(tmp_path):
     channels = [Channel("SR", (signal, Sample("bkg", yields)))]
     model = make_model(channels, {"SR": yields}, "mu", overrides=overrides)
     with pytest.raises(ConfigError, match="lumi_2018 can't be said"):
-        export_model(model, tmp_path, "x", ("xml",))
+        export_model(model, tmp_path, "x", "xml")
     assert not list(tmp_path.iterdir())
 
 
@@ -169,7 +169,7 @@ def card(rows, folder):
 @pytest.mark.parametrize("form", ["pyhf", "hs3", "root", "xml"])
 def test_a_parameter_without_a_range_is_given_one_and_told(tmp_path, form):
     model = card(["norm rateParam a bkg 2"], tmp_path)
-    (export,) = export_model(model, tmp_path, "x", (form,))
+    export = export_model(model, tmp_path, "x", form)
     assert any("norm" in names for how, names in export.differences.items() if "from -2000 to 2000" in how)
     assert read_model(export.path).parameter("norm").bounds == ((-2000.0, 2000.0),)
 
@@ -178,7 +178,7 @@ def test_a_parameter_without_a_range_is_given_one_and_told(tmp_path, form):
 def test_what_is_constant_is_so_in_every_format(tmp_path, form):
     model = card(["norm rateParam a bkg 1.3 [0,5]", "eff lnN 1.1 1.1"], tmp_path)
     parameters = tuple(replace(each, fixed=(each.name == "norm",)) for each in model.parameters)
-    (export,) = export_model(replace(model, parameters=parameters), tmp_path, "x", (form,))
+    export = export_model(replace(model, parameters=parameters), tmp_path, "x", form)
     again = read_model(export.path)
     assert (again.parameter("norm").fixed, again.parameter("norm").inits) == ((True,), (1.3,))
     assert again.parameter("eff").fixed == (False,)
@@ -187,7 +187,7 @@ def test_what_is_constant_is_so_in_every_format(tmp_path, form):
 @pytest.mark.parametrize("form", ["pyhf", "hs3", "xml"])
 def test_a_measured_normalisation_becomes_a_shape_that_is_linear_in_it(tmp_path, form):
     model = card(["norm rateParam a bkg 1.2 [0,5]", "norm param 1.2 0.3", "lumi lnN 1.02 1.02"], tmp_path)
-    (export,) = export_model(model, tmp_path, "x", (form,))
+    export = export_model(model, tmp_path, "x", form)
     assert any("norm" in names for how, names in export.differences.items() if "deviation" in how)
     here, there = Likelihood(model), Likelihood(read_model(export.path))
     rng = np.random.default_rng(0)
@@ -206,20 +206,20 @@ def test_a_measured_normalisation_becomes_a_shape_that_is_linear_in_it(tmp_path,
 
 def test_a_shape_of_one_bin_is_told_where_it_becomes_a_factor(tmp_path):
     model = card(["norm rateParam a bkg 1.2 [0,5]", "norm param 1.2 0.3"], tmp_path)
-    (export,) = export_model(model, tmp_path, "x", ("root",))
+    export = export_model(model, tmp_path, "x", "root")
     assert any("norm" in names for how, names in export.differences.items() if "not linear" in how)
 
 
 def test_a_log_normal_called_lumi_has_another_name_in_xml(tmp_path):
     model = card(["lumi lnN 1.02 1.02"], tmp_path)
-    (export,) = export_model(model, tmp_path, "x", ("xml",))
+    export = export_model(model, tmp_path, "x", "xml")
     assert any("lumi_norm" in how for how in export.differences)
     assert read_model(export.path).parameter("lumi_norm").constraint == "normal"
 
 
 def test_a_log_normal_called_lumi_takes_no_other_ones_name(tmp_path):
     model = card(["lumi lnN 1.1 1.1", "lumi_norm lnN - 1.3"], tmp_path)
-    (export,) = export_model(model, tmp_path, "x", ("xml",))
+    export = export_model(model, tmp_path, "x", "xml")
     again = read_model(export.path)
     assert {each.name for each in again.parameters} == {"r", "lumi_norm", "lumi_norm_"}
     limits = [upper_limits(Likelihood(each)).expected for each in (model, again)]
@@ -229,18 +229,18 @@ def test_a_log_normal_called_lumi_takes_no_other_ones_name(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "function of parameters norm of bkg in a"),
-        (["free lnU 1.2 1.1"], "no other measurement of free of sig in a"),
-        (["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"], "no other measurement of eff of sig in a"),
+        (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "no function of parameters: norm of bkg in a"),
+        (["free lnU 1.2 1.1"], "but a normal one at 0, of width 1: free of sig in a"),
+        (["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"], "but a normal one at 0, of width 1: eff of sig in a"),
         (["r param 1 0.2"], "no measurement of the parameter of interest"),
-        (["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"], "two widths of the measurement of norm of bkg in a"),
+        (["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"], "no measurement with two widths: norm of bkg in a"),
     ],
 )
 def test_what_only_a_card_can_say_is_refused(tmp_path, rows, message):
     model = card(rows, tmp_path)
     for form in ("pyhf", "hs3", "root", "xml"):
         with pytest.raises(ConfigError, match=message):
-            export_model(model, tmp_path, "x", (form,))
+            export_model(model, tmp_path, "x", form)
 
 
 # ---- workspaces of others, and what is wrong with them
@@ -287,7 +287,7 @@ def test_workspaces_that_are_wrong(tmp_path, spec, message):
 def test_a_name_with_a_slash_is_no_xml(random_workspace, tmp_path):
     model = from_workspace(random_workspace(0)).renamed({}, samples={"two": "WW/WZ"})
     with pytest.raises(ConfigError, match="name WW/WZ, as a slash"):
-        export_model(model, tmp_path, "x", ("xml",))
+        export_model(model, tmp_path, "x", "xml")
     assert not list(tmp_path.iterdir())
 
 
@@ -329,7 +329,7 @@ def test_patches(tmp_path):
 
 
 def test_a_cabinetry_configuration_that_is_wrong(search, tmp_path):
-    (export,) = export_model(search, tmp_path, "search", ("root",))
+    export = export_model(search, tmp_path, "search", "root")
     spec = yaml.safe_load(export.path.read_text())
     del spec["General"]["InputPath"]
     bad = tmp_path / "bad.yml"
@@ -345,11 +345,11 @@ def test_a_cabinetry_configuration_that_is_wrong(search, tmp_path):
 def test_what_a_format_can_not_say_is_refused(random_workspace, tmp_path):
     model = from_workspace(random_workspace(0))  # it has a shapefactor
     with pytest.raises(ConfigError, match="can't say the shapefactor"):
-        export_model(model, tmp_path, "x", ("combine",))
+        export_model(model, tmp_path, "x", "combine")
     with pytest.raises(ConfigError, match="can't say the shape"):
-        export_model(model, tmp_path, "x", ("root",))
+        export_model(model, tmp_path, "x", "root")
     with pytest.raises(ConfigError, match=r"'combin' is unknown \(did you mean combine"):
-        export_model(model, tmp_path, "x", ("combin",))
+        export_model(model, tmp_path, "x", "combin")
     assert not re.search(r"\.(txt|root|yml)", " ".join(each.name for each in tmp_path.iterdir()))
 
 
@@ -361,7 +361,7 @@ def test_shapesys_and_unsplit_shapes_are_told(tmp_path):
         Modifier("histosys", "shape", 1.1 * yields, 0.9 * yields, interpolation="code4p"),
     )
     model = make_model([Channel("SR", (signal, Sample("bkg", yields, modifiers)))], {"SR": numbers(23, 31)}, "mu")
-    (export,) = export_model(model, tmp_path, "x", ("combine",))
+    export = export_model(model, tmp_path, "x", "combine")
     assert set(chain(*export.differences.values())) == {"gamma", "shape"}
     closure = close(model, read_model(export.path), export_translation(model, "combine"), points=20)
     assert closure.limits < 0.02

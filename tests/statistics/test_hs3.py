@@ -218,7 +218,7 @@ def test_names_that_root_can_not_have_are_told(tmp_path):
     signal = Sample("sig-1", numbers(2, 3), (Modifier("normfactor", "mu"),))
     background = Sample("bkg", yields, (Modifier("normsys", "jes-1", numbers(1.1), numbers(0.9)),))
     model = make_model([Channel("4l", (signal, background))], {"4l": yields}, "mu")
-    (export,) = export_model(model, tmp_path, "x", ("hs3",))
+    export = export_model(model, tmp_path, "x", "hs3")
     assert set(chain(*export.differences.values())) == {"sig-1", "jes-1", "4l"}
     again = read_model(export.path)
     assert [channel.name for channel in again.channels] == ["_4l"]

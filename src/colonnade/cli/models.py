@@ -224,7 +224,7 @@ def export(targets: tuple[str, ...], forms: tuple[str, ...], output: Path | None
     print_notes(console, target.model.notes)
     for form in forms or FORMATS:
         try:
-            (export,) = export_model(target.model, folder, target.name, (form,))
+            export = export_model(target.model, folder, target.name, form)
         except ConfigError as error:
             if forms:
                 raise

@@ -99,7 +99,7 @@ def closure_rows(
         if export.form == "combine":
             plain = without_statistics(model)
             with tempfile.TemporaryDirectory() as folder:
-                (bare,) = export_model(plain, Path(folder), "plain", ("combine",))
+                bare = export_model(plain, Path(folder), "plain", "combine")
                 rows.append(_row("combine, no stat.", plain, bare))
         if export.form == "hs3":
             plain = root_names(*as_histfactory(model))
@@ -191,12 +191,13 @@ def markdown(rows: Sequence[Row], model: Model, *, name: str, command: str, vers
 def command(target: Path, signal: str | None, pyhs3: Path | None, root: Path | None, table: Path | None) -> None:
     """Write TARGET, a run's folder or a file that holds a model, in all formats, read it back and compare."""
     from colonnade.cli.models import read_target
-    from colonnade.statistics.formats import export_model
+    from colonnade.statistics.formats import FORMATS, export_model
 
     found = read_target((str(target),), signal=signal)
     model = found.model
     with tempfile.TemporaryDirectory() as folder:
-        rows, asked = closure_rows(model, export_model(model, Path(folder), found.name), pyhs3=pyhs3, root=root)
+        exports = [export_model(model, Path(folder), found.name, form) for form in FORMATS]
+        rows, asked = closure_rows(model, exports, pyhs3=pyhs3, root=root)
     shown = Table(title="Read back, and compared with the model")
     for column in ("format", "ln L", "beyond", "mu/err", "error", "Z", "limits", "holds"):
         shown.add_column(column, justify="left" if column == "format" else "right")

@@ -1,4 +1,4 @@
-"""Writing a model in one format or all; what a format can't say is said as nearly as it can, and told."""
+"""Writing a model in any format; what a format can't say is said as nearly as it can, and told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.output import write_json
-from colonnade.statistics.model import Channel, Floats, Kind, Model, Modifier, Parameter, Sample, make_model
+from colonnade.statistics.model import Kind, Model, Modifier, Parameter, Sample, make_model
 from colonnade.statistics.workspace import to_workspace
 
 # how the likelihood of a conversion differs, and where it is the same -> of which parameters or processes
@@ -70,110 +70,116 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
     differences: Differences = {}
     parameters = {each.name: each for each in model.parameters}
     times = Counter(modifier.parameter for _, _, modifier in model.uses())
-    other: set[str] = set()  # parameters of another kind there, with settings of their own
     for channel, sample, modifier in model.uses():
-        where = f"{modifier.parameter} of {sample.name} in {channel.name}"
-        _refuse(modifier, parameters, where)
-        if modifier.parameter == model.poi and parameters[model.poi].constraint != "none":
-            msg = f"HistFactory has no measurement of the parameter of interest, as {model.poi} has one."
+        parameter = parameters.get(modifier.parameter)
+        alone = times[modifier.parameter] == channel.bins == 1
+        lacking = _lacking(modifier.kind, parameter, is_poi=modifier.parameter == model.poi, alone=alone)
+        if lacking:
+            where = f"{modifier.parameter} of {sample.name} in {channel.name}"
+            msg = f"HistFactory has no {lacking}: {where} can't be said."
             raise ConfigError(msg)
-        if _is_gamma(modifier, parameters):
-            _check_gamma(parameters[modifier.parameter], channel, times[modifier.parameter])
-        if modifier.kind == "mcstat" or _is_gamma(modifier, parameters):
-            other.add(modifier.parameter)
     kinds = kinds_of(model)
     overrides = {
-        each.name: _settings(each, kinds[each.name], differences) for each in model.parameters if each.name not in other
+        each.name: _settings(each, kinds[each.name], differences)
+        for each in model.parameters
+        # others are of another kind there, with settings of their own
+        if "mcstat" not in kinds[each.name] and (each.constraint, kinds[each.name]) != ("poisson", {"normfactor"})
     }
     channels = [
-        Channel(
-            channel.name,
-            tuple(_sample(sample, parameters, differences) for sample in channel.samples),
-            channel.edges,
-        )
+        replace(channel, samples=tuple(_sample(sample, parameters, differences) for sample in channel.samples))
         for channel in model.channels
     ]
     result = make_model(channels, model.observations, model.poi, overrides=overrides, measurement=model.measurement)
     return result, differences
 
 
+def _lacking(kind: Kind, parameter: Parameter | None, *, is_poi: bool, alone: bool) -> str:
+    """Return what HistFactory lacks for a modifier where it has nothing near either.
+
+    Parameters
+    ----------
+    kind
+        Of the modifier.
+    parameter
+        Its parameter; None of a formula.
+    is_poi
+        Whether that is the one of interest.
+    alone
+        Whether the modifier is the only one of its parameter, in a channel of one bin.
+    """
+    if parameter is None or kind == "formula":
+        return "function of parameters"
+    normal, poisson = parameter.constraint == "normal", parameter.constraint == "poisson"
+    at_zero = normal and parameter.auxdata == (0.0,)
+    unequal = parameter.below not in ((), parameter.widths)
+    reasons = {
+        "measurement of the parameter of interest": is_poi and (normal or poisson),
+        "measurement of a deviation but a normal one at 0, of width 1": kind in ("normsys", "histosys")
+        and (not at_zero or bool(parameter.below) or parameter.widths != (1.0,)),
+        "measurement with two widths": kind in ("normfactor", "lumi") and unequal,
+        "normalisation that was measured to be 0": kind == "normfactor" and at_zero,
+        "gmN but of one process in one bin, whose control region has events": kind == "normfactor"
+        and poisson
+        and not (alone and parameter.auxdata[0] > 0),
+    }
+    return next((what for what, holds in reasons.items() if holds), "")
+
+
 def _sample(sample: Sample, parameters: Mapping[str, Parameter], differences: Differences) -> Sample:
     yields, modifiers = sample.yields, []
     measured: list[Parameter] = []
     for modifier in sample.modifiers:
-        if _is_gamma(modifier, parameters):
+        each = parameters[modifier.parameter]
+        if modifier.kind != "normfactor" or each.constraint == "none":
+            modifiers.append(_modifier(modifier, differences))
+        elif each.constraint == "poisson":
             # Poisson(count | count gamma): a shapesys of relative error 1/sqrt(count)
-            count = parameters[modifier.parameter].auxdata[0]
+            count = each.auxdata[0]
             yields = yields * count
             modifiers.append(Modifier("shapesys", modifier.parameter, errors=yields / np.sqrt(count)))
-        elif _is_measured(parameters[modifier.parameter]) and modifier.kind == "normfactor":
-            measured.append(parameters[modifier.parameter])
         else:
-            modifiers.append(_modifier(modifier, differences))
+            measured.append(each)
+    result = Sample(sample.name, yields, tuple(modifiers))
     if measured:
-        yields, modifiers = _with_measured(yields, modifiers, measured, differences)
-    if sample.template != "plain" and any(each.kind == "histosys" for each in modifiers):
+        result = _with_measured(result, measured, differences)
+    if sample.template != "plain" and any(each.kind == "histosys" for each in result.modifiers):
         how = (
             "bins that shapes drive below zero are no longer cut off there, nor is the template brought back to its "
             "sum, as Combine does; the same where no bin gets there"
         )
         tell(differences, sample.name, how)
-    return Sample(sample.name, yields, tuple(modifiers))
+    return result
 
 
-def _is_measured(parameter: Parameter) -> bool:
-    """Tell whether a parameter has a normal measurement elsewhere than at 0, as that of a rateParam has."""
-    return parameter.scalar and parameter.constraint == "normal" and parameter.auxdata != (0.0,)
-
-
-def _with_measured(
-    yields: Floats, modifiers: list[Modifier], measured: list[Parameter], differences: Differences
-) -> tuple[Floats, list[Modifier]]:
+def _with_measured(sample: Sample, measured: list[Parameter], differences: Differences) -> Sample:
     """Multiply a sample by what normalisations were measured to be, and let shapes change it by their deviations."""
     how = (
         "a measured normalisation became a shape, linear in it, whose parameter is its deviation in standard "
         "deviations; the product with other shapes of its process is lost"
     )
-    scale = float(np.prod([each.auxdata[0] for each in measured]))
-    yields = yields * scale
-    scaled = [
-        replace(each, up=each.up * scale, down=each.down * scale, errors=each.errors * scale)
-        if each.kind != "normsys"
-        else each
-        for each in modifiers
-    ]
+    sample = scaled(sample, float(np.prod([each.auxdata[0] for each in measured])))
+    shapes = []
     for each in measured:
         tell(differences, each.name, how)
-        change = yields * each.widths[0] / each.auxdata[0]
-        scaled.append(Modifier("histosys", each.name, yields + change, yields - change, interpolation="code4p"))
-    return yields, scaled
+        change = sample.yields * each.widths[0] / each.auxdata[0]
+        up, down = sample.yields + change, sample.yields - change
+        shapes.append(Modifier("histosys", each.name, up, down, interpolation="code4p"))
+    return replace(sample, modifiers=(*sample.modifiers, *shapes))
 
 
-def _is_gamma(modifier: Modifier, parameters: Mapping[str, Parameter]) -> bool:
-    """Tell whether a modifier is a gmN or gmM: a normalisation held by a Poisson measurement."""
-    return modifier.kind == "normfactor" and parameters[modifier.parameter].constraint == "poisson"
-
-
-def _refuse(modifier: Modifier, parameters: Mapping[str, Parameter], where: str) -> None:
-    """Refuse what HistFactory has no words for, and no words that are near."""
-    if modifier.kind == "formula":
-        msg = f"The function of parameters {where} can't be said in HistFactory."
-        raise ConfigError(msg)
-    each = parameters[modifier.parameter]
-    standard = each.constraint == "normal" and each.widths == (1.0,) and not each.below
-    if modifier.kind in ("normsys", "histosys") and not (standard and each.auxdata == (0.0,)):
-        msg = f"HistFactory has no other measurement of {where} than a normal one at 0, of width 1."
-        raise ConfigError(msg)
-    if modifier.kind in ("normfactor", "lumi") and each.below and each.below != each.widths:
-        msg = f"The two widths of the measurement of {where} can't be said in HistFactory."
-        raise ConfigError(msg)
-    if modifier.kind == "normfactor" and each.constraint == "normal" and each.auxdata == (0.0,):
-        msg = f"HistFactory has no normalisation that was measured to be 0, as that of {where} was."
-        raise ConfigError(msg)
+def scaled(sample: Sample, factor: float) -> Sample:
+    """Return a sample of so many times the events."""
+    modifiers = tuple(
+        replace(m, up=m.up * factor, down=m.down * factor)
+        if m.kind == "histosys"
+        else replace(m, errors=m.errors * factor)
+        for m in sample.modifiers
+    )
+    return replace(sample, yields=sample.yields * factor, modifiers=modifiers)
 
 
 def _settings(parameter: Parameter, kinds: set[Kind], differences: Differences) -> dict[str, object]:
-    measured = kinds == {"normfactor"} and _is_measured(parameter)
+    measured = kinds == {"normfactor"} and parameter.constraint == "normal"
     if measured:
         mean, width = parameter.auxdata[0], parameter.widths[0]
         parameter = replace(
@@ -222,15 +228,6 @@ def _modifier(modifier: Modifier, differences: Differences) -> Modifier:
     return modifier
 
 
-def _check_gamma(parameter: Parameter, channel: Channel, times: int) -> None:
-    if times > 1 or channel.bins > 1 or parameter.auxdata[0] <= 0:
-        msg = (
-            f"The gmN {parameter.name} can't be said in HistFactory: it must be on one process in one bin, and its "
-            "control region must have events."
-        )
-        raise ConfigError(msg)
-
-
 @dataclass(frozen=True, slots=True)
 class Export:
     """One format of a model.
@@ -250,8 +247,8 @@ class Export:
     differences: Differences
 
 
-def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] = FORMATS) -> list[Export]:
-    """Write a model in several formats.
+def export_model(model: Model, folder: Path, name: str, form: str) -> Export:
+    """Write a model in one format.
 
     Parameters
     ----------
@@ -262,23 +259,20 @@ def export_model(model: Model, folder: Path, name: str, forms: tuple[str, ...] =
     name
         Stem of the files: NAME.pyhf.json, NAME.combine.txt and NAME.combine.root, NAME.hs3.json, NAME.cabinetry.yml
         and NAME.cabinetry.root, NAME.histfactory.xml and its folder.
-    forms
-        Some of `FORMATS`.
+    form
+        One of `FORMATS`.
 
     Raises
     ------
     ConfigError
-        If a format is unknown, or can't say what the model holds.
+        If the format is unknown, or can't say what the model holds.
     OutputError
         If a file can't be written.
     """
-    exports = []
-    for form in forms:
-        if form not in FORMATS:
-            msg = f"The format {form!r} is unknown{nearest(form, FORMATS)}; known: {', '.join(FORMATS)}."
-            raise ConfigError(msg)
-        exports.append(write_model(model, folder / f"{name}.{_ENDINGS[form]}", form))
-    return exports
+    if form not in FORMATS:
+        msg = f"The format {form!r} is unknown{nearest(form, FORMATS)}; known: {', '.join(FORMATS)}."
+        raise ConfigError(msg)
+    return write_model(model, folder / f"{name}.{_ENDINGS[form]}", form)
 
 
 def write_model(model: Model, path: Path, form: str) -> Export:

@@ -16,7 +16,7 @@ import uproot
 
 from colonnade.errors import ConfigError
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, scaled, tell
 from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
@@ -146,20 +146,9 @@ def _with_sidebands(model: Model, columns: Columns) -> tuple[Columns, list[str]]
             head = f"{each.name} gmM" if gamma else f"{each.name} gmN {count:.0f}"
             row = cells.setdefault(head, ["-"] * len(columns))
             row[index] = f"{factor**-0.5:.12g}" if gamma else f"{float(sample.yields.sum()):.12g}"
-            sample = sample if gamma else _times(sample, count or 1.0)  # noqa: PLW2901 - at most one is no gamma
+            sample = sample if gamma else scaled(sample, count or 1.0)  # noqa: PLW2901 - at most one is no gamma
         changed.append((channel, sample))
     return changed, [f"{head} {' '.join(row)}" for head, row in cells.items()]
-
-
-def _times(sample: Sample, factor: float) -> Sample:
-    """Return a sample of so many times the events."""
-    modifiers = tuple(
-        replace(m, up=m.up * factor, down=m.down * factor)
-        if m.kind == "histosys"
-        else replace(m, errors=m.errors * factor)
-        for m in sample.modifiers
-    )
-    return replace(sample, yields=sample.yields * factor, modifiers=modifiers)
 
 
 def _kinds(model: Model, names: Sequence[str], shapes: set[str]) -> dict[str, str]:
