@@ -27,7 +27,7 @@ class Shape:
 
     file: str
     nominal: str
-    varied: str | None
+    varied: str | None = None
 
 
 @dataclass(slots=True)

@@ -121,27 +121,20 @@ class _Header:
             raise ConfigError(msg)
 
     def _shapes(self, words: list[str]) -> None:
-        if len(words) < 3:
+        process, channel, file, *names = (*words, "", "", "")
+        names = [name for name in names if name]
+        if not file or (file != "FAKE" and not names):
             msg = "a shapes line needs a process, a bin, a file and the name of a template, or FAKE."
             raise ConfigError(msg)
-        process, channel, file, *names = words
         entries = self.card.shapes.setdefault(channel, {})
         if process in entries:
             msg = f"the shapes of process {process!r} in bin {channel!r} are given twice."
             raise ConfigError(msg)
-        if file == "FAKE" and not names:
-            entries[process] = None
-            return
-        if not names:
-            msg = f"the shapes of process {process!r} in bin {channel!r} name no template of {file}."
-            raise ConfigError(msg)
-        entries[process] = Shape(file, names[0], names[1] if len(names) > 1 else None)
+        entries[process] = Shape(file, *names[:2]) if names else None
 
     def _observation(self, words: list[str]) -> None:
         self._observations = [float(word) for word in words]
-        self._count("imax", words, "observations")
         if self._pending:
-            _same_length(words, "observations", self._pending, "bins")
             self.card.bins, self._pending = self._pending, []
 
     def _bin(self, words: list[str]) -> None:
@@ -163,34 +156,28 @@ class _Header:
             numbers, names = names, numbers
         _same_length(numbers, "numbers", names, "processes")
         self._columns = list(zip(self._pending, names, strict=True))
-        self._take_columns([int(number) <= 0 for number in numbers])
-
-    def _take_columns(self, signal: list[bool]) -> None:
-        card, bins = self.card, list(dict.fromkeys(channel for channel, _ in self._columns))
-        if card.bins:
-            stray = next((channel for channel in bins if channel not in card.bins), None)
-            if stray is not None:
-                msg = f"the bin {stray} is not among the declared bins {', '.join(card.bins)}."
-                raise ConfigError(msg)
-        else:
-            card.bins = bins
-        self._count("jmax", list(dict.fromkeys(process for _, process in self._columns)), "processes", plus=1)
+        card, bins = self.card, list(dict.fromkeys(self._pending))
+        card.bins = card.bins or bins
+        stray = next((channel for channel in bins if channel not in card.bins), None)
+        if stray is not None:
+            msg = f"the bin {stray} is not among the declared bins {', '.join(card.bins)}."
+            raise ConfigError(msg)
+        self._count("jmax", list(dict.fromkeys(names)), "processes", plus=1)
         self._count("imax", card.bins, "bins")
         if self._observations is not None:
             _same_length(self._observations, "observations", card.bins, "bins")
             card.observed = dict(zip(card.bins, self._observations, strict=True))
-        kinds: dict[str, bool] = {}
-        for (_, process), each in zip(self._columns, signal, strict=True):
-            if kinds.setdefault(process, each) != each:
-                msg = f"the process {process} is signal in one bin and background in another."
-                raise ConfigError(msg)
-        card.signals = {process for process, each in kinds.items() if each}
+        signals, backgrounds = (
+            {name for name, number in zip(names, numbers, strict=True) if (int(number) <= 0) is signal}
+            for signal in (True, False)
+        )
+        if signals & backgrounds:
+            msg = f"the process {min(signals & backgrounds)} is signal in one bin and background in another."
+            raise ConfigError(msg)
+        card.signals = signals
 
     def _rate(self, words: list[str]) -> None:
-        if not self._columns:
-            msg = "the rate line stands before the two process lines."
-            raise ConfigError(msg)
-        _same_length(words, "rates", self._columns, "columns")
+        _same_length(words, "rates", self._columns, "columns of bin and process lines")
         if len(set(self._columns)) != len(self._columns):
             twice = next(cell for cell in self._columns if self._columns.count(cell) > 1)
             msg = f"the process {twice[1]} stands twice in the bin {twice[0]}."
@@ -230,7 +217,9 @@ class _Body:
         if kind in _SILENT:
             self.card.idle.add(name)
             _note(self.card, f"the {kind} {name} {_SILENT[kind]}.")
-        elif kind in ("group", "autoMCStats", "rateParam", "extArg", "param"):
+        elif kind == "extArg":
+            self._free(kind, name, words)
+        elif kind in ("group", "autoMCStats", "rateParam", "param"):
             getattr(self, f"_{kind}")(name, words)
         elif kind in _CELLS or kind in _SHAPES:
             self._cells(f"theta{name}" if name[0].isdigit() else name, kind, words)
@@ -295,48 +284,32 @@ class _Body:
         if not bins or not processes:
             msg = f"the rateParam {name} names the bin {words[0]} and process {words[1]}, which are not both there."
             raise ConfigError(msg)
-        self._create(name, words[2:])
+        if len(words) == 4 and "[" not in words[3]:
+            if name not in self.card.free:
+                self.card.formulas.setdefault(name, Formula(words[2], tuple(words[3].split(","))))
+        else:
+            self._free("rateParam", name, words[2:])
         for cell in ((channel, process) for process in processes for channel in bins):
             if cell in self.card.rates:
                 self.card.scaled.setdefault(cell, []).append(name)
 
-    def _create(self, name: str, words: list[str]) -> None:
-        """Create what a rateParam multiplies with: the first line of a name counts."""
-        if ".root" in words[0] and ":" in words[0]:
-            msg = f"the rateParam {name} lies in the RooFit workspace {words[0]}, which can't be read here."
+    def _free(self, kind: str, name: str, words: list[str]) -> None:
+        """Create a parameter of a value and, if stated, a range; the first line of a name counts."""
+        if ".root:" in words[0]:
+            msg = f"the {kind} {name} lies in the RooFit workspace {words[0]}, which can't be read here."
             raise ConfigError(msg)
-        if name in self.card.free or name in self.card.formulas:
-            return
-        if len(words) == 2 and "[" not in words[1]:
-            self.card.formulas[name] = Formula(words[0], tuple(words[1].split(",")))
-            return
-        value = float(words[0])
-        low, high = _range(words[1]) if len(words) == 2 else _EVERYWHERE
-        if not low <= value <= high:
-            msg = f"the rateParam {name} begins at {value:g}, outside its range {words[1]}."
+        value, fixed = float(words[0]), kind == "extArg" and words[1:] in (["const"], ["[const]"])
+        bounds = _range(words[1]) if len(words) > 1 and not fixed else _EVERYWHERE
+        if not bounds[0] <= value <= bounds[1]:
+            msg = f"the {kind} {name} begins at {value:g}, outside its range {words[1]}."
             raise ConfigError(msg)
-        self.card.free[name] = {"constraint": "none", "inits": [value], "bounds": [(low, high)], "fixed": False}
-
-    def _extArg(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
-        if ":" in words[-1]:
-            msg = f"the extArg {name} lies in the RooFit workspace {words[-1]}, which can't be read here."
-            raise ConfigError(msg)
-        if name in self.card.free:
-            return
-        constant = len(words) > 1 and words[1].strip("[]") == "const"
-        bounds = _range(words[1]) if len(words) > 1 and not constant else _EVERYWHERE
-        inits = [float(words[0])]
-        self.card.free[name] = {"constraint": "none", "inits": inits, "bounds": [bounds], "fixed": constant}
+        if name not in self.card.formulas:
+            settings = {"constraint": "none", "inits": [value], "bounds": [bounds], "fixed": fixed}
+            self.card.free.setdefault(name, settings)
 
     def _group(self, name: str, words: list[str]) -> None:
-        if not words or words[0] not in ("=", "+="):
-            msg = f"the group {name} needs = or += and the names of parameters."
-            raise ConfigError(msg)
-        if words[0] == "=" and name in self.card.groups:
-            msg = f"the group {name} is defined twice; write += to add to it."
-            raise ConfigError(msg)
-        if words[0] == "+=" and name not in self.card.groups:
-            msg = f"the group {name} is added to before it is defined."
+        if words[:1] != ["+=" if name in self.card.groups else "="]:
+            msg = f"the group {name} needs = and the names of parameters, once, and += in further lines."
             raise ConfigError(msg)
         self.card.groups.setdefault(name, set()).update(words[1:])
 
@@ -425,20 +398,18 @@ def _drop_empty(card: Card, declared: int | None) -> None:
 
 def _check_names(card: Card) -> None:
     """Refuse names that would mean two things, and formulas or groups of what is not there."""
-    if "r" in card.free or "r" in card.formulas:
-        msg = f"{card.path}: a rateParam can't be called r, which is the signal strength."
+    twice = {"r", *(each.name for each in card.systematics)} & {*card.free, *card.formulas}
+    for name in sorted(twice):
+        what = "the signal strength" if name == "r" else "a systematic uncertainty"
+        msg = f"{card.path}: {name} is {what} and a rateParam; give one another name."
         raise ConfigError(msg)
-    named = {each.name for each in card.systematics}
-    twice = named & (set(card.free) | set(card.formulas))
-    if twice:
-        msg = f"{card.path}: {min(twice)} is a systematic uncertainty and a rateParam; give one another name."
-        raise ConfigError(msg)
-    known = card.parameters | set(card.formulas)
     needed = {name: set(formula.parameters) for name, formula in card.formulas.items()}
-    for name, arguments in needed.items():
-        for stray in sorted(arguments - known - {"r"}):
-            hint = nearest(stray, sorted(known))
-            msg = f"{card.path}: the formula of {name} needs {stray}, which is no parameter{hint}."
+    uses = [(f"formula of {name} needs", names - {"r"}) for name, names in needed.items()]
+    uses += [(f"group {name} names", names - card.idle) for name, names in card.groups.items()]
+    known = card.parameters | set(card.formulas)
+    for what, names in uses:
+        for stray in sorted(names - known):
+            msg = f"{card.path}: the {what} {stray}, which is no parameter{nearest(stray, sorted(known))}."
             raise ConfigError(msg)
     try:
         TopologicalSorter({name: arguments & set(needed) for name, arguments in needed.items()}).prepare()
@@ -446,9 +417,3 @@ def _check_names(card: Card) -> None:
         other, one = error.args[1][-2:]  # each is needed by the next
         msg = f"{card.path}: the formula of {one} needs {other}, and in the end itself."
         raise ConfigError(msg) from error
-    for group, members in card.groups.items():
-        missing = sorted(members - known - card.idle)
-        if missing:
-            hint = nearest(missing[0], sorted(known))
-            msg = f"{card.path}: the group {group} names {missing[0]}, which is no parameter{hint}."
-            raise ConfigError(msg)
