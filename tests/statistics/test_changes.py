@@ -155,11 +155,11 @@ def test_several_cards_on_the_command_line(tmp_path, capsys):
     single = json.loads(run(capsys, "limit", f"x={one}", "--json", "--mask", "x_b", "--method", "asymptotic"))
     masked = json.loads(run(capsys, "limit", one, "--json", "--mask", "b", "--method", "asymptotic"))
     assert single["asymptotic"] == masked["asymptotic"]
-    found = json.loads(run(capsys, "fit", one, "--json", "--freeze", "lumi,trigger", "--set", "lumi=1"))
+    found = json.loads(run(capsys, "fit", one, "--json", "--freeze", "lumi", "--freeze", "trigger", "--set", "lumi=1"))
     values = {each["name"]: (each["bestfit"], each["error"]) for each in found["parameters"]}
     assert values["lumi"] == (1.0, 0.0)
     assert values["trigger"] == (0.0, 0.0)
-    assert "is at an end of its range" in run(capsys, "fit", one, "--range", "r=0,0.1:lumi=-1,1")
+    assert "is at an end of its range" in run(capsys, "fit", one, "--range", "r=0,0.1", "--range", "lumi=-1,1")
     run(capsys, "export", f"x={one}", f"y={one}", "--format", "combine", "--output", tmp_path / "out")
     again = json.loads(
         run(capsys, "limit", tmp_path / "out" / "combined.combine.txt", "--json", "--method", "asymptotic")
@@ -178,7 +178,7 @@ def test_mass_chooses_the_templates(tmp_path, capsys, shared_data):
     [
         (["limit", "x=CARD", "x=CARD"], "Two models have the label x"),
         (["limit", "CARD", "--set", "r"], "--set r: write NAME=VALUE"),
-        (["limit", "CARD", "--set", "r=a"], "'a' is not a number"),
+        (["limit", "CARD", "--set", "r=a"], "--set r=a: could not convert string to float: 'a'"),
         (["limit", "CARD", "--range", "r=1"], "write NAME=LOW,HIGH"),
         (["limit", "CARD", "--signal", "s"], "leave --signal away"),
         (["limit", "FOLDER", "CARD"], "run's folder"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from colonnade.errors import ConfigError
 from colonnade.terminal import Terminal, print_table
 
 if TYPE_CHECKING:
-    from colonnade.statistics.model import Model
     from colonnade.statistics.results import Band, Effect, ToyBand
 
 
@@ -135,14 +135,11 @@ def combine(targets: tuple[str, ...], correlate: tuple[str, ...], signal: str | 
     print_notes(console, combined.notes)
     size = f"{len(combined.channels)} channels, {len(combined.parameters)} parameters"
     console.print(f"{output}: {size}", soft_wrap=True)
-    one = [name for name in (each.name for each in combined.parameters) if _users(models, name) > 1]
+    owners = Counter(each.name for model in models.values() for each in model.parameters)
+    one = [each.name for each in combined.parameters if owners[each.name] > 1]
     console.print(f"  one in several models: {', '.join(one)}", soft_wrap=True)
     for how, names in export.differences.items():
         console.print(f"  {', '.join(names)}: {how}", soft_wrap=True)
-
-
-def _users(models: Mapping[str, Model], name: str) -> int:
-    return sum(any(each.name == name for each in model.parameters) for model in models.values())
 
 
 @click.command("systematics")

@@ -12,6 +12,7 @@ import click
 
 from colonnade.cli.common import FILE, FOLDER, print_notes, together
 from colonnade.errors import ConfigError
+from colonnade.faults import reason
 from colonnade.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -56,14 +57,11 @@ def read_target(
     targets: Sequence[str],
     *,
     signal: str | None = None,
-    patchset: Path | None = None,
-    patch: str | None = None,
-    measurement: str | None = None,
-    mass: float | None = None,
     freeze: Sequence[str] = (),
     values: Sequence[str] = (),
     ranges: Sequence[str] = (),
     mask: Sequence[str] = (),
+    **choice: Any,
 ) -> Target:
     """Return the model that a command's arguments mean.
 
@@ -72,10 +70,12 @@ def read_target(
     targets
         The folder of a run; or a file that holds a model; or several datacards, each as ``LABEL=CARD`` or ``CARD``
         (then labelled ch1, ch2, ... as Combine does), which are combined.
-    signal, patchset, patch, measurement, mass
-        Which of the models in there.
+    signal
+        Which of a run's models.
     freeze, values, ranges, mask
         As in `colonnade.statistics.changes.change_model`, in words.
+    choice
+        Which model of a file, as `colonnade.statistics.formats.read_model` takes it.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_target(
     """
     from colonnade.statistics.changes import change_model
 
-    place = run_folder(targets, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
+    place = run_folder(targets, **choice)
     if place is not None:
         target = _model_of_run(place, signal)
     else:
@@ -96,13 +96,13 @@ def read_target(
         found = labelled_paths(targets)
         place = next(iter(found.values()))
         files = place if len(found) == 1 and not _LABEL.fullmatch(targets[0]) else found
-        model = read_model(files, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
+        model = read_model(files, **choice)
         target = Target(model, place, place.stem.partition(".")[0] if len(found) == 1 else "combined")
     changed = change_model(
         target.model,
-        freeze=[name for word in freeze for name in word.split(",")],
-        values={name: _number(name, text) for name, text in _pairs("--set", values)},
-        ranges={name: _range(name, text) for name, text in _pairs("--range", ranges)},
+        freeze=freeze,
+        values={name: value for name, (value,) in _numbers("set", values, "NAME=VALUE").items()},
+        ranges={name: (low, high) for name, (low, high) in _numbers("range", ranges, "NAME=LOW,HIGH").items()},
         mask=mask,
     )
     return replace(target, model=changed)
@@ -167,33 +167,21 @@ def labelled_paths(targets: Sequence[str], label_of: Callable[[Path], str] | Non
     return found
 
 
-def _pairs(option: str, words: Sequence[str]) -> list[tuple[str, str]]:
-    """Take words of the form NAME=VALUE apart; several may be joined by commas, as in Combine."""
-    pairs = []
+def _numbers(option: str, words: Sequence[str], form: str) -> dict[str, list[float]]:
+    """Take words of the form NAME=NUMBER or NAME=NUMBER,NUMBER apart."""
+    found = {}
     for word in words:
-        for part in re.split(r"[,:](?=[^,:=]+=)", word):
-            name, equals, value = part.partition("=")
-            if not name or not equals or not value:
-                msg = f"{option} {word}: write NAME=VALUE."
-                raise ConfigError(msg)
-            pairs.append((name.strip(), value.strip()))
-    return pairs
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        msg = f"{name}={text}: {text!r} is not a number."
-        raise ConfigError(msg) from error
-
-
-def _range(name: str, text: str) -> tuple[float, float]:
-    low, comma, high = text.partition(",")
-    if not comma:
-        msg = f"--range {name}={text}: write NAME=LOW,HIGH."
-        raise ConfigError(msg)
-    return _number(name, low), _number(name, high)
+        name, _, text = word.partition("=")
+        numbers = text.split(",")
+        if not text or len(numbers) != form.count(",") + 1:
+            msg = f"--{option} {word}: write {form}."
+            raise ConfigError(msg)
+        try:
+            found[name.strip()] = [float(each) for each in numbers]
+        except ValueError as error:
+            msg = f"--{option} {word}: {reason(error)}."
+            raise ConfigError(msg) from error
+    return found
 
 
 @click.command("export")

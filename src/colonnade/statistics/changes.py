@@ -5,10 +5,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import compress
+from typing import Any, TypeVar
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.model import Channel, Model, Parameter
+
+Value = TypeVar("Value")
 
 
 def change_model(
@@ -44,37 +47,38 @@ def change_model(
         model = _masked(model, mask)
     parameters = {each.name: each for each in model.parameters}
     places = {label: (each.name, index) for each in model.parameters for index, label in enumerate(each.labels)}
-    for label, bounds in (ranges or {}).items():
-        low, high = bounds
+    for label, (low, high) in (ranges or {}).items():
         if not low < high:
             msg = f"The range of {label} is {low:g} to {high:g}; give the smaller number first."
             raise ConfigError(msg)
-        _change(parameters, places, label, "bounds", bounds)
-        name, index = places[label]
-        _change(parameters, places, label, "inits", min(max(parameters[name].inits[index], low), high))
+        each, index = _component(parameters, places, label)
+        inits = _with(each.inits, index, min(max(each.inits[index], low), high))
+        parameters[each.name] = replace(each, bounds=_with(each.bounds, index, (low, high)), inits=inits)
     for label, value in (values or {}).items():
-        _change(parameters, places, label, "inits", value)
-        name, index = places[label]
-        low, high = parameters[name].bounds[index]
+        each, index = _component(parameters, places, label)
+        low, high = each.bounds[index]
         if not low <= value <= high:
             msg = f"{label} = {value:g} is outside of its range, {low:g} to {high:g}; give it another range, too."
             raise ConfigError(msg)
+        parameters[each.name] = replace(each, inits=_with(each.inits, index, value))
     for label in _frozen(model, freeze, places):
-        _change(parameters, places, label, "fixed", True)
+        each, index = _component(parameters, places, label)
+        parameters[each.name] = replace(each, fixed=_with(each.fixed, index, True))
     return replace(model, parameters=tuple(parameters.values()))
 
 
-def _change(
-    parameters: dict[str, Parameter], places: Mapping[str, tuple[str, int]], label: str, field: str, value: object
-) -> None:
+def _component(
+    parameters: Mapping[str, Parameter], places: Mapping[str, tuple[str, int]], label: str
+) -> tuple[Parameter, int]:
     if label not in places:
         msg = f"The model has no parameter {label}{nearest(label, places)}."
         raise ConfigError(msg)
     name, index = places[label]
-    entries = list(getattr(parameters[name], field))
-    entries[index] = value
-    changes: Any = {field: tuple(entries)}
-    parameters[name] = replace(parameters[name], **changes)
+    return parameters[name], index
+
+
+def _with(values: tuple[Value, ...], index: int, value: Value) -> tuple[Value, ...]:
+    return (*values[:index], value, *values[index + 1 :])
 
 
 def _frozen(model: Model, names: Iterable[str], places: Mapping[str, tuple[str, int]]) -> list[str]:
@@ -99,42 +103,33 @@ def _frozen(model: Model, names: Iterable[str], places: Mapping[str, tuple[str, 
 
 def _masked(model: Model, patterns: Sequence[str]) -> Model:
     names = [channel.name for channel in model.channels]
+    masked = set[str]()
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        found = fnmatch.filter(names, pattern)
+        if not found:
             msg = f"The model has no channel {pattern}{nearest(pattern, names)}; it has {', '.join(names[:20])}."
             raise ConfigError(msg)
-    left = [c for c in model.channels if not any(fnmatch.fnmatchcase(c.name, pattern) for pattern in patterns)]
-    if not left:
-        msg = f"Masking {', '.join(patterns)} leaves no channel."
+        masked.update(found)
+    left = tuple(channel for channel in model.channels if channel.name not in masked)
+    parameters = tuple(each for each in (_kept(model, each, left) for each in model.parameters) if each.size)
+    if not left or (model.poi and model.poi not in {each.name for each in parameters}):
+        what = f"channel in which {model.poi} does anything" if left else "channel"
+        msg = f"Masking {', '.join(patterns)} leaves no {what}."
         raise ConfigError(msg)
-    parameters = [each for each in (_kept(model, parameter, left) for parameter in model.parameters) if each.size]
-    if model.poi and model.poi not in {each.name for each in parameters}:
-        msg = f"Masking {', '.join(patterns)} leaves no channel in which {model.poi} does anything."
-        raise ConfigError(msg)
-    return replace(
-        model,
-        channels=tuple(left),
-        parameters=tuple(parameters),
-        observations={channel.name: model.observations[channel.name] for channel in left},
-    )
+    observations = {channel.name: model.observations[channel.name] for channel in left}
+    return replace(model, channels=left, parameters=parameters, observations=observations)
 
 
 def _kept(model: Model, parameter: Parameter, left: Sequence[Channel]) -> Parameter:
     """Return a parameter with the components that act on the channels which are left."""
     used = {channel.name for channel, _, modifier in model.uses() if parameter.name in modifier.parameters}
     users = [channel for channel in model.channels if channel.name in used]
+    keep = [any(channel in left for channel in users)] * parameter.size
     # the statistical uncertainties of several channels may be one parameter, with a component for each of their bins
-    each_bin = not parameter.scalar and parameter.size == sum(channel.bins for channel in users)
-    if not each_bin:
-        keep = [any(channel in left for channel in users)] * parameter.size
-    else:
+    if not parameter.scalar and parameter.size == sum(channel.bins for channel in users):
         keep = [channel in left for channel in users for _ in range(channel.bins)]
     fields = ("inits", "bounds", "fixed", "auxdata", "widths", "below")
-    chosen: Any = {
-        field: tuple(value for value, wanted in zip(getattr(parameter, field), keep, strict=True) if wanted)
-        for field in fields
-        if getattr(parameter, field)
-    }
+    chosen: Any = {field: tuple(compress(getattr(parameter, field), keep)) for field in fields}
     return replace(parameter, **chosen)
 
 
