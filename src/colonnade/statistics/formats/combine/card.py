@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.formula import Formula
@@ -19,6 +20,11 @@ Cell = tuple[str, str]  # a bin and a process
 Effect = float | tuple[float, float]  # one number of a systematic uncertainty, or its values down and up
 _LOGARITHMIC = ("lnN", "lnU")
 _LINEAR = ("trG", "unif")
+
+
+def refuse(what: str) -> NoReturn:
+    """Raise the error of a card that Combine refuses or that can't be read here; `read_card` says in which line."""
+    raise ConfigError(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,7 @@ class Systematic:
         """Return the one number of a cell; raises ConfigError where there are two."""
         effect = self.effects[cell]
         if isinstance(effect, tuple):
-            msg = f"the {self.kind} {self.name} of {cell[1]} in {cell[0]} has two values, where one is meant."
-            raise ConfigError(msg)
+            refuse(f"the {self.kind} {self.name} of {cell[1]} in {cell[0]} has two values, where one is meant.")
         return effect
 
 
@@ -162,12 +167,10 @@ def edit(card: Card, words: list[str]) -> None:
     }
     command, *arguments = words
     if command not in commands:
-        msg = f"the nuisance edit {command!r} is unknown{nearest(command, commands)}; known: {', '.join(commands)}."
-        raise ConfigError(msg)
+        refuse(f"the nuisance edit {command!r} is unknown{nearest(command, commands)}; known: {', '.join(commands)}.")
     count, act = commands[command]
     if len(arguments) < count:
-        msg = f"the nuisance edit {command} needs {count} arguments, not {len(arguments)}."
-        raise ConfigError(msg)
+        refuse(f"the nuisance edit {command} needs {count} arguments, not {len(arguments)}.")
     act(card, arguments)
 
 
@@ -193,8 +196,7 @@ def _chosen(card: Card, arguments: list[str], name: str, *, strict: bool = False
 
 def _missing(options: list[str], what: str) -> None:
     if "ifexists" not in options:
-        msg = f"a nuisance edit of {what} finds nothing; add ifexists where that may be."
-        raise ConfigError(msg)
+        refuse(f"a nuisance edit of {what} finds nothing; add ifexists where that may be.")
 
 
 def _add(card: Card, arguments: list[str]) -> None:
@@ -207,8 +209,7 @@ def _add(card: Card, arguments: list[str]) -> None:
 def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, options: list[str]) -> None:
     found = next((each for each in card.systematics if each.name == name), None)
     if found is not None and found.kind != kind:
-        msg = f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already."
-        raise ConfigError(msg)
+        refuse(f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already.")
     if found is None:
         found = Systematic(name, kind)
         card.systematics.append(found)
@@ -221,8 +222,7 @@ def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, op
         elif "addq" in options:
             found.effects[cell] = _in_quadrature(kind, present, effect)
         else:
-            msg = f"the nuisance edit adds {name} of {cell[1]} in {cell[0]}, which is there; say addq or overwrite."
-            raise ConfigError(msg)
+            refuse(f"the nuisance edit adds {name} of {cell[1]} in {cell[0]}, which is there; say addq or overwrite.")
 
 
 def _in_quadrature(kind: str, one: Effect, other: Effect) -> Effect:
@@ -232,8 +232,7 @@ def _in_quadrature(kind: str, one: Effect, other: Effect) -> Effect:
         low, high = (_in_quadrature(kind, *pair) for pair in zip(first, second, strict=True))
         return float(low), float(high)  # type: ignore[arg-type]  # numbers, as both of each pair are
     if kind not in _LOGARITHMIC or math.log(one) * math.log(other) < 0:
-        msg = f"the {kind} {one:g} and {other:g} can't be added in quadrature."
-        raise ConfigError(msg)
+        refuse(f"the {kind} {one:g} and {other:g} can't be added in quadrature.")
     size = math.exp(math.hypot(math.log(one), math.log(other)))
     return size if one > 1 else 1 / size
 
@@ -262,8 +261,7 @@ def _rename(card: Card, arguments: list[str]) -> None:
 def _rename_everywhere(card: Card, old: str, new: str) -> None:
     found = [each for each in card.systematics if each.name == old]
     if not found and old not in card.measured:
-        msg = f"the nuisance edit renames {old}, which is not there{nearest(old, sorted(card.parameters))}."
-        raise ConfigError(msg)
+        refuse(f"the nuisance edit renames {old}, which is not there{nearest(old, sorted(card.parameters))}.")
     for each in found:
         _check_kind(each)
         for cell in each.effects:
@@ -276,8 +274,7 @@ def _rename_everywhere(card: Card, old: str, new: str) -> None:
 
 def _check_kind(each: Systematic) -> None:
     if each.kind in ("gmN", "trG"):
-        msg = f"the {each.kind} {each.name} can't be renamed by a nuisance edit; rename it in its line."
-        raise ConfigError(msg)
+        refuse(f"the {each.kind} {each.name} can't be renamed by a nuisance edit; rename it in its line.")
 
 
 def _change_kind(card: Card, arguments: list[str]) -> None:
@@ -293,8 +290,7 @@ def _change_kind(card: Card, arguments: list[str]) -> None:
                 each.effects = {cell: change(each.number(cell)) for cell in each.effects}
             each.kind = new
         else:
-            msg = f"the {each.kind} {each.name} can't be changed to {new}."
-            raise ConfigError(msg)
+            refuse(f"the {each.kind} {each.name} can't be changed to {new}.")
 
 
 def _edit_merge(card: Card, arguments: list[str]) -> None:
@@ -320,12 +316,10 @@ def _freeze(card: Card, arguments: list[str]) -> None:
 def _flip(card: Card, arguments: list[str]) -> None:
     directions = {"p2n", "n2p"} & set(arguments)
     if not directions:
-        msg = "the nuisance edit flip needs the option p2n, n2p or both."
-        raise ConfigError(msg)
+        refuse("the nuisance edit flip needs the option p2n, n2p or both.")
     for each, cell in _chosen(card, arguments, arguments[2]):
         if each.kind != "lnN":
-            msg = f"the nuisance edit flip takes lnN only; {each.name} is a {each.kind}."
-            raise ConfigError(msg)
+            refuse(f"the nuisance edit flip takes lnN only; {each.name} is a {each.kind}.")
         if cell in each.effects:
             each.effects[cell] = _flipped(each.effects[cell], directions)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from colonnade.errors import ConfigError, InputError, nearest
 from colonnade.inputs import read_file
-from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Shape, Systematic, edit
+from colonnade.statistics.formats.combine.card import Card, Cell, Effect, Shape, Systematic, edit, refuse
 from colonnade.statistics.formula import Formula
 
 _ASYMMETRIC = ("lnN", "lnU")
@@ -52,33 +53,36 @@ def read_card(path: Path) -> Card:
     lines = enumerate(text.splitlines(), start=1)
     for number, raw in lines:
         words = raw.split()
-        _located(path, number, words, header.read)
+        with _located(f"{path}, line {number}", words):
+            header.read(words)
         if words[:1] == ["rate"]:
             break
     if not header.card.rates:
-        msg = f"{path} is no datacard: it has no bin, process and rate lines."
-        raise ConfigError(msg)
+        refuse(f"{path} is no datacard: it has no bin, process and rate lines.")
     body = _Body(header.card)
     for number, raw in lines:
         words = raw.partition("#")[0].split()
         if len(words) > 1 and not raw.startswith("--"):
-            _located(path, number, words, body.read)
+            with _located(f"{path}, line {number}", words):
+                body.read(words)
     card = header.card
-    _check_yields(card)
-    _drop_empty(card, header.declared.get("kmax") if not body.edited else None)
-    _check_names(card)
+    with _located(str(path)):
+        _check_yields(card)
+        _drop_empty(card, header.declared.get("kmax") if not body.edited else None)
+        _check_names(card)
     return card
 
 
-def _located(path: Path, number: int, words: list[str], read: Callable[[list[str]], None]) -> None:
-    """Read a line, numbered from 1; an error names it."""
+@contextmanager
+def _located(where: str, words: Sequence[str] = ()) -> Iterator[None]:
+    """Say where it is that something is refused, or that the words of a line can't be read."""
     try:
-        read(words)
+        yield
     except ConfigError as error:
-        msg = f"{path}, line {number}: {error}"
+        msg = f"{where}: {error}"
         raise ConfigError(msg) from error
     except (ValueError, IndexError) as error:
-        msg = f"{path}, line {number}: {' '.join(words)[:60]!r} can't be read as a line of a datacard."
+        msg = f"{where}: {' '.join(words)[:60]!r} can't be read as a line of a datacard."
         raise ConfigError(msg) from error
 
 
@@ -117,24 +121,22 @@ class _Header:
         declared = self.declared.get(which)
         if declared is not None and declared + plus != len(found):
             names = ", ".join(map(str, found))
-            msg = f"there are {len(found)} {what} ({names}), not {declared + plus} ({which}{' + 1' if plus else ''})."
-            raise ConfigError(msg)
+            refuse(f"there are {len(found)} {what} ({names}), not {declared + plus} ({which}{' + 1' if plus else ''}).")
 
     def _shapes(self, words: list[str]) -> None:
         process, channel, file, *names = (*words, "", "", "")
         names = [name for name in names if name]
         if not file or (file != "FAKE" and not names):
-            msg = "a shapes line needs a process, a bin, a file and the name of a template, or FAKE."
-            raise ConfigError(msg)
+            refuse("a shapes line needs a process, a bin, a file and the name of a template, or FAKE.")
         entries = self.card.shapes.setdefault(channel, {})
         if process in entries:
-            msg = f"the shapes of process {process!r} in bin {channel!r} are given twice."
-            raise ConfigError(msg)
+            refuse(f"the shapes of process {process!r} in bin {channel!r} are given twice.")
         entries[process] = Shape(file, *names[:2]) if names else None
 
     def _observation(self, words: list[str]) -> None:
         self._observations = [float(word) for word in words]
         if self._pending:
+            _same_length(words, "observations", self._pending, "bins")
             self.card.bins, self._pending = self._pending, []
 
     def _bin(self, words: list[str]) -> None:
@@ -145,8 +147,7 @@ class _Header:
 
     def _process(self, words: list[str]) -> None:
         if self._columns:
-            msg = "there is a third process line."
-            raise ConfigError(msg)
+            refuse("there is a third process line.")
         if self._names is None:
             _same_length(words, "processes", self._pending, "bins")
             self._names = words
@@ -160,8 +161,7 @@ class _Header:
         card.bins = card.bins or bins
         stray = next((channel for channel in bins if channel not in card.bins), None)
         if stray is not None:
-            msg = f"the bin {stray} is not among the declared bins {', '.join(card.bins)}."
-            raise ConfigError(msg)
+            refuse(f"the bin {stray} is not among the declared bins {', '.join(card.bins)}.")
         self._count("jmax", list(dict.fromkeys(names)), "processes", plus=1)
         self._count("imax", card.bins, "bins")
         if self._observations is not None:
@@ -172,23 +172,20 @@ class _Header:
             for signal in (True, False)
         )
         if signals & backgrounds:
-            msg = f"the process {min(signals & backgrounds)} is signal in one bin and background in another."
-            raise ConfigError(msg)
+            refuse(f"the process {min(signals & backgrounds)} is signal in one bin and background in another.")
         card.signals = signals
 
     def _rate(self, words: list[str]) -> None:
-        _same_length(words, "rates", self._columns, "columns of bin and process lines")
+        _same_length(words, "rates", self._columns, "columns of the two process lines")
         if len(set(self._columns)) != len(self._columns):
             twice = next(cell for cell in self._columns if self._columns.count(cell) > 1)
-            msg = f"the process {twice[1]} stands twice in the bin {twice[0]}."
-            raise ConfigError(msg)
+            refuse(f"the process {twice[1]} stands twice in the bin {twice[0]}.")
         self.card.rates = dict(zip(self._columns, map(float, words), strict=True))
 
 
 def _same_length(found: Sequence[object], what: str, expected: Sequence[object], of: str) -> None:
     if len(found) != len(expected):
-        msg = f"there are {len(found)} {what} for {len(expected)} {of}."
-        raise ConfigError(msg)
+        refuse(f"there are {len(found)} {what} for {len(expected)} {of}.")
 
 
 def _note(card: Card, sentence: str) -> None:
@@ -225,20 +222,17 @@ class _Body:
             self._cells(f"theta{name}" if name[0].isdigit() else name, kind, words)
         else:
             known = (*_CELLS, *_SHAPES, *_OTHERS)
-            msg = f"{name} is of the unknown kind {kind!r}{nearest(kind, known)}; {', '.join(known)} can be read."
-            raise ConfigError(msg)
+            refuse(f"{name} is of the unknown kind {kind!r}{nearest(kind, known)}; {', '.join(known)} can be read.")
 
     def _cells(self, name: str, kind: str, words: list[str]) -> None:
         kinds = {kind, *(each.kind for each in self.card.systematics if each.name == name)}
         if kinds >= {"lnN", "shape"}:
-            msg = f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either."
-            raise ConfigError(msg)
+            refuse(f"{name} is a lnN in one line and a shape in another; write 'shape?' for what may be either.")
         numbers = _NUMBERS.get(kind, ())
         arguments = tuple(float(number(word)) for number, word in zip(numbers, words, strict=False))
         cells = words[len(numbers) :]
         if len(cells) < len(self.card.rates):
-            msg = f"the {kind} {name} has {len(cells)} entries for {len(self.card.rates)} columns."
-            raise ConfigError(msg)
+            refuse(f"the {kind} {name} has {len(cells)} entries for {len(self.card.rates)} columns.")
         found = Systematic(name, kind, arguments)
         for cell, word in zip(self.card.rates, cells, strict=False):  # words behind the last column are a remark
             effect = _effect(name, kind, word)
@@ -250,19 +244,16 @@ class _Body:
 
     def _param(self, name: str, words: list[str]) -> None:
         if len(words) < 2:
-            msg = f"the param {name} needs a mean and a width."
-            raise ConfigError(msg)
+            refuse(f"the param {name} needs a mean and a width.")
         if "/" in words[1]:
             low, high = words[1].split("/")
             if low[0] != "-" or high[0] != "+":
-                msg = f"the two widths of the param {name} are written as -x/+y, not {words[1]}."
-                raise ConfigError(msg)
+                refuse(f"the two widths of the param {name} are written as -x/+y, not {words[1]}.")
             below, above = float(low[1:]), float(high[1:])
         else:
             below = above = float(words[1])
         if not min(below, above) > 0:
-            msg = f"the param {name} has the width {words[1]}, which is not above 0."
-            raise ConfigError(msg)
+            refuse(f"the param {name} has the width {words[1]}, which is not above 0.")
         mean = float(words[0])
         self.card.measured[name] = {
             "constraint": "normal",
@@ -275,15 +266,13 @@ class _Body:
 
     def _rateParam(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
         if not 3 <= len(words) <= 4:
-            msg = f"the rateParam {name} needs a bin, a process, and a value (and [range]), or a formula and names."
-            raise ConfigError(msg)
+            refuse(f"the rateParam {name} needs a bin, a process, and a value (and [range]), or a formula and names.")
         bins, processes = (
             [each for each in known if _matches(each, word)]
             for known, word in zip((self.card.bins, self.card.processes), words, strict=False)
         )
         if not bins or not processes:
-            msg = f"the rateParam {name} names the bin {words[0]} and process {words[1]}, which are not both there."
-            raise ConfigError(msg)
+            refuse(f"the rateParam {name} names the bin {words[0]} and process {words[1]}, which are not both there.")
         if len(words) == 4 and "[" not in words[3]:
             if name not in self.card.free:
                 self.card.formulas.setdefault(name, Formula(words[2], tuple(words[3].split(","))))
@@ -296,35 +285,30 @@ class _Body:
     def _free(self, kind: str, name: str, words: list[str]) -> None:
         """Create a parameter of a value and, if stated, a range; the first line of a name counts."""
         if ".root:" in words[0]:
-            msg = f"the {kind} {name} lies in the RooFit workspace {words[0]}, which can't be read here."
-            raise ConfigError(msg)
+            refuse(f"the {kind} {name} lies in the RooFit workspace {words[0]}, which can't be read here.")
         value, fixed = float(words[0]), kind == "extArg" and words[1:] in (["const"], ["[const]"])
         bounds = _range(words[1]) if len(words) > 1 and not fixed else _EVERYWHERE
         if not bounds[0] <= value <= bounds[1]:
-            msg = f"the {kind} {name} begins at {value:g}, outside its range {words[1]}."
-            raise ConfigError(msg)
+            refuse(f"the {kind} {name} begins at {value:g}, outside its range {words[1]}.")
         if name not in self.card.formulas:
             settings = {"constraint": "none", "inits": [value], "bounds": [bounds], "fixed": fixed}
             self.card.free.setdefault(name, settings)
 
     def _group(self, name: str, words: list[str]) -> None:
         if words[:1] != ["+=" if name in self.card.groups else "="]:
-            msg = f"the group {name} needs = and the names of parameters, once, and += in further lines."
-            raise ConfigError(msg)
+            refuse(f"the group {name} needs = and the names of parameters, once, and += in further lines.")
         self.card.groups.setdefault(name, set()).update(words[1:])
 
     def _autoMCStats(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
         if not 1 <= len(words) <= 3:
-            msg = "autoMCStats takes a threshold, whether signal counts (0 or 1) and a mode (1 or 2)."
-            raise ConfigError(msg)
+            refuse("autoMCStats takes a threshold, whether signal counts (0 or 1) and a mode (1 or 2).")
         setting = (
             float(words[0]),
             len(words) > 1 and bool(int(words[1])),
             int(words[2]) if len(words) > 2 else 1,
         )
         if "*" not in name and name not in self.card.bins:
-            msg = f"autoMCStats names the bin {name}, which is not there{nearest(name, self.card.bins)}."
-            raise ConfigError(msg)
+            refuse(f"autoMCStats names the bin {name}, which is not there{nearest(name, self.card.bins)}.")
         self.card.statistics |= {channel: setting for channel in self.card.bins if _matches(channel, name)}
 
 
@@ -336,8 +320,7 @@ def _matches(name: str, word: str) -> bool:
 def _range(word: str) -> tuple[float, float]:
     low, high = (float(each) for each in word.strip("[]").split(","))
     if not low < high:
-        msg = f"the range {word} is empty."
-        raise ConfigError(msg)
+        refuse(f"the range {word} is empty.")
     return low, high
 
 
@@ -347,17 +330,14 @@ def _effect(name: str, kind: str, word: str) -> Effect:
         return 0.0
     if "/" in word:
         if kind not in _ASYMMETRIC and not kind.endswith("?"):
-            msg = f"the {kind} {name} has the entry {word}: only lnN and lnU have two values."
-            raise ConfigError(msg)
+            refuse(f"the {kind} {name} has the entry {word}: only lnN and lnU have two values.")
         down, up = (float(each) for each in word.split("/"))
         if not min(down, up) > 0:
-            msg = f"the {kind} {name} has the entry {word}, which is not above 0."
-            raise ConfigError(msg)
+            refuse(f"the {kind} {name} has the entry {word}, which is not above 0.")
         return down, up
     value = float(word)
     if kind != "trG" and not value >= 0:
-        msg = f"the {kind} {name} has the negative entry {word}."
-        raise ConfigError(msg)
+        refuse(f"the {kind} {name} has the negative entry {word}.")
     return value
 
 
@@ -368,11 +348,9 @@ def _check_yields(card: Card) -> None:
     for channel in card.bins:
         found = [process for (where, process), rate in card.rates.items() if where == channel and rate != 0]
         if not found:
-            msg = f"{card.path}: no process contributes to the bin {channel}."
-            raise ConfigError(msg)
+            refuse(f"no process contributes to the bin {channel}.")
         if not set(found) - card.signals:
-            msg = f"{card.path}: no background contributes to the bin {channel}; Combine refuses that."
-            raise ConfigError(msg)
+            refuse(f"no background contributes to the bin {channel}; Combine refuses that.")
         if not set(found) & card.signals:
             _note(card, f"no signal contributes to the bin {channel}.")
 
@@ -388,8 +366,7 @@ def _drop_empty(card: Card, declared: int | None) -> None:
 
     count = len(card.systematics) + len(card.measured)
     if declared not in (None, count):
-        msg = f"{card.path}: there are {count} systematic uncertainties, not {declared} (kmax); kmax * counts them."
-        raise ConfigError(msg)
+        refuse(f"there are {count} systematic uncertainties, not {declared} (kmax); kmax * counts them.")
     for each in card.systematics[:]:
         if not acts(each):
             _note(card, f"the {each.kind} {each.name} has no effect.")
@@ -401,19 +378,16 @@ def _check_names(card: Card) -> None:
     twice = {"r", *(each.name for each in card.systematics)} & {*card.free, *card.formulas}
     for name in sorted(twice):
         what = "the signal strength" if name == "r" else "a systematic uncertainty"
-        msg = f"{card.path}: {name} is {what} and a rateParam; give one another name."
-        raise ConfigError(msg)
+        refuse(f"{name} is {what} and a rateParam; give one another name.")
     needed = {name: set(formula.parameters) for name, formula in card.formulas.items()}
     uses = [(f"formula of {name} needs", names - {"r"}) for name, names in needed.items()]
     uses += [(f"group {name} names", names - card.idle) for name, names in card.groups.items()]
     known = card.parameters | set(card.formulas)
     for what, names in uses:
         for stray in sorted(names - known):
-            msg = f"{card.path}: the {what} {stray}, which is no parameter{nearest(stray, sorted(known))}."
-            raise ConfigError(msg)
+            refuse(f"the {what} {stray}, which is no parameter{nearest(stray, sorted(known))}.")
     try:
         TopologicalSorter({name: arguments & set(needed) for name, arguments in needed.items()}).prepare()
     except CycleError as error:
         other, one = error.args[1][-2:]  # each is needed by the next
-        msg = f"{card.path}: the formula of {one} needs {other}, and in the end itself."
-        raise ConfigError(msg) from error
+        refuse(f"the formula of {one} needs {other}, and in the end itself.")
