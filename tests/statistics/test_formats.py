@@ -152,7 +152,7 @@ def test_a_luminosity_of_another_name_is_no_histfactory_xml(tmp_path):
     overrides = {"lumi_2018": {"auxdata": [1.0], "sigmas": [0.02]}}
     channels = [Channel("SR", (signal, Sample("bkg", yields)))]
     model = make_model(channels, {"SR": yields}, "mu", overrides=overrides)
-    with pytest.raises(ConfigError, match="lumi_2018 can't be said"):
+    with pytest.raises(ConfigError, match="can't say the lumi lumi_2018, as its one luminosity is called lumi"):
         export_model(model, tmp_path, "x", "xml")
     assert not list(tmp_path.iterdir())
 
@@ -229,11 +229,17 @@ def test_a_log_normal_called_lumi_takes_no_other_ones_name(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "no function of parameters: norm of bkg in a"),
-        (["free lnU 1.2 1.1"], "but a normal one at 0, of width 1: free of sig in a"),
-        (["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"], "but a normal one at 0, of width 1: eff of sig in a"),
+        (["norm rateParam a bkg (1+@0) x", "x param 0 1"], "norm of bkg in a: it has no function of parameters"),
+        (["free lnU 1.2 1.1"], "free of sig in a: it has no measurement of a deviation but a normal one at 0"),
+        (
+            ["eff lnN 1.1 1.1", "eff param 0 -0.5/+1.5"],
+            "eff of sig in a: it has no measurement of a deviation but a normal one at 0",
+        ),
         (["r param 1 0.2"], "no measurement of the parameter of interest"),
-        (["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"], "no measurement with two widths: norm of bkg in a"),
+        (
+            ["norm rateParam a bkg 1", "norm param 1 -0.1/+0.3"],
+            "norm of bkg in a: it has no measurement with two widths",
+        ),
     ],
 )
 def test_what_only_a_card_can_say_is_refused(tmp_path, rows, message):
@@ -351,6 +357,22 @@ def test_what_a_format_can_not_say_is_refused(random_workspace, tmp_path):
     with pytest.raises(ConfigError, match=r"'combin' is unknown \(did you mean combine"):
         export_model(model, tmp_path, "x", "combin")
     assert not re.search(r"\.(txt|root|yml)", " ".join(each.name for each in tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize("form", ["pyhf", "hs3", "xml"])
+def test_a_linear_shape_becomes_smooth_and_is_told(search, tmp_path, form):
+    linear = {"interpolation": "code0"}
+
+    def changed_sample(sample):
+        modifiers = tuple(replace(m, **linear) if m.kind == "histosys" else m for m in sample.modifiers)
+        return replace(sample, modifiers=modifiers)
+
+    channels = tuple(replace(each, samples=tuple(map(changed_sample, each.samples))) for each in search.channels)
+    shapes = {modifier.parameter for _, _, modifier in search.uses() if modifier.kind == "histosys"}
+    export = export_model(replace(search, channels=channels), tmp_path, "x", form)
+    (told,) = (names for how, names in export.differences.items() if how.startswith("a shape became code 4p"))
+    assert set(told) == shapes
+    assert shapes
 
 
 def test_shapesys_and_unsplit_shapes_are_told(tmp_path):

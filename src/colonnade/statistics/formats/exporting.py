@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -36,6 +37,12 @@ def tell(differences: Differences, what: str, how: str) -> None:
     names = differences.setdefault(how, [])
     if what not in names:
         names.append(what)
+
+
+def refuse(form: str, what: str) -> NoReturn:
+    """Raise the error of a format that has no words for something, and none that are near."""
+    msg = f"{form} can't say {what}."
+    raise ConfigError(msg)
 
 
 def unused(name: str, taken: Container[str]) -> str:
@@ -76,8 +83,7 @@ def as_histfactory(model: Model) -> tuple[Model, Differences]:
         lacking = _lacking(modifier.kind, parameter, is_poi=modifier.parameter == model.poi, alone=alone)
         if lacking:
             where = f"{modifier.parameter} of {sample.name} in {channel.name}"
-            msg = f"HistFactory has no {lacking}: {where} can't be said."
-            raise ConfigError(msg)
+            refuse("HistFactory", f"{where}: it has no {lacking}")
     kinds = kinds_of(model)
     overrides = {
         each.name: _settings(each, kinds[each.name], differences)
@@ -221,7 +227,7 @@ def _modifier(modifier: Modifier, differences: Differences) -> Modifier:
         )
         tell(differences, name, how)
         return replace(modifier, interpolation="code4")
-    if modifier.interpolation == "log4p" or modifier.region != 1:
+    if modifier.kind == "histosys" and (modifier.interpolation != "code4p" or modifier.region != 1):
         how = "a shape became code 4p: the same at and beyond one standard deviation, another curve within"
         tell(differences, name, how)
         return replace(modifier, interpolation="code4p", region=1.0)

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.errors import ConfigError
-from colonnade.statistics.formats.exporting import Differences, kinds_of, tell, unused
+from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, tell, unused
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
@@ -48,21 +47,20 @@ def root_names(model: Model, differences: Differences) -> Model:
 
 
 def to_hs3(model: Model) -> dict[str, Any]:
-    """Write a model as HS3.
+    """Write a model in HistFactory's words, as `as_histfactory` gives it, as HS3.
 
     Raises
     ------
     ConfigError
-        If it holds what HS3 can't say: Combine's bin-wise uncertainties and asymmetric log-normals, other
-        interpolations than ROOT's, a statistical uncertainty shared by channels, constraints that were measured
-        elsewhere than at their nominal value, formulas.
+        If it holds what HS3 can't say: a statistical uncertainty shared by channels or beside another one, constraints
+        that were measured elsewhere than at their nominal value.
     """
     parameters = {each.name: each for each in model.parameters}
     kinds = kinds_of(model)
     own = {
         each.name: f"{each.name}Constraint"
         for each in model.parameters
-        if each.constraint != "none" and kinds[each.name] & {"lumi", "normfactor", "shapesys"}
+        if each.constraint != "none" and kinds[each.name] & {"lumi", "shapesys"}
     }
     channels = [_channel(channel, parameters, own) for channel in model.channels]
     points: list[dict[str, Any]] = []
@@ -170,23 +168,20 @@ def _sample(
 ) -> dict[str, Any]:
     measured = [each for each in sample.modifiers if each.kind == "staterror"]
     if len(measured) > 1:
-        msg = f"HS3 has one statistical uncertainty a channel, and {sample.name} in {channel.name} has more."
-        raise ConfigError(msg)
+        refuse("HS3", f"a second statistical uncertainty of {sample.name} in {channel.name}")
     data: dict[str, Any] = {"contents": sample.yields.tolist()}
     for each in measured:
         parameter = parameters[each.parameter]
         if parameter.size != channel.bins:
-            msg = f"HS3 has no statistical uncertainty shared by channels, as {each.parameter} is."
-            raise ConfigError(msg)
+            refuse("HS3", f"{each.parameter}, a statistical uncertainty shared by channels")
         # a constant parameter's error is as large as the content, so that its constraint is a plain constant
         data["errors"] = np.where(np.array(parameter.fixed), sample.yields, each.errors).tolist()
-    where = f"{sample.name} in {channel.name}"
-    modifiers = [one for each in sample.modifiers for one in _modifier(each, parameters, own, where)]
+    modifiers = [one for each in sample.modifiers for one in _modifier(each, parameters, own)]
     return {"name": sample.name, "data": data, "modifiers": modifiers}
 
 
 def _modifier(
-    modifier: Modifier, parameters: Mapping[str, Parameter], own: Mapping[str, str], where: str
+    modifier: Modifier, parameters: Mapping[str, Parameter], own: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     name, kind = modifier.parameter, modifier.kind
     spec: dict[str, Any] = {"name": name, "type": kind}
@@ -194,37 +189,21 @@ def _modifier(
     if kind in ("normfactor", "lumi"):
         yield spec | {"type": "normfactor", "parameter": name} | held
     elif kind in ("normsys", "histosys"):
-        yield spec | _interpolated(modifier, where)
-    elif kind in ("shapefactor", "shapesys"):
+        sides: dict[str, Any] = {"hi": {"contents": modifier.up.tolist()}, "lo": {"contents": modifier.down.tolist()}}
+        if kind == "normsys":
+            sides = {"hi": float(modifier.up[0]), "lo": float(modifier.down[0])}
+        data = sides | {"interpolation": modifier.interpolation}
+        code = _CODES[kind][modifier.interpolation]
+        yield spec | {"parameter": name, "interpolation": code, "constraint": "Gauss", "data": data}
+    elif kind == "staterror":
+        constraint = "Poisson" if parameters[name].constraint == "poisson" else "Gauss"
+        yield spec | {"parameters": list(hs3_labels(parameters[name])), "constraint": constraint}
+    else:
         yield {"name": name, "type": "shapefactor", "parameters": list(hs3_labels(parameters[name]))}
         if held:
             # ROOT takes a constraint with a factor: this one is the constant 1
             unit = f"{own[name]}_unit"
             yield {"name": unit, "type": "normfactor", "parameter": unit} | held
-    elif kind == "staterror":
-        constraint = "Poisson" if parameters[name].constraint == "poisson" else "Gauss"
-        yield spec | {"parameters": list(hs3_labels(parameters[name])), "constraint": constraint}
-    else:
-        what = "bin-wise uncertainty of Combine's kind" if kind == "mcstat" else kind
-        msg = f"HS3 has no {what} ({name} of {where}); convert the model first (`as_histfactory`)."
-        raise ConfigError(msg)
-
-
-def _interpolated(modifier: Modifier, where: str) -> dict[str, Any]:
-    code = _CODES[modifier.kind].get(modifier.interpolation)
-    if code is None or modifier.region != 1:
-        msg = (
-            f"HS3 has no {modifier.kind} interpolated by {modifier.interpolation} ({modifier.parameter} of {where}); "
-            "convert the model first (`as_histfactory`)."
-        )
-        raise ConfigError(msg)
-    sides: dict[str, Any]
-    if modifier.kind == "normsys":
-        sides = {"hi": float(modifier.up[0]), "lo": float(modifier.down[0])}
-    else:
-        sides = {"hi": {"contents": modifier.up.tolist()}, "lo": {"contents": modifier.down.tolist()}}
-    data = sides | {"interpolation": modifier.interpolation}
-    return {"parameter": modifier.parameter, "interpolation": code, "constraint": "Gauss", "data": data}
 
 
 def _constrain(
@@ -260,8 +239,4 @@ def _refuse_moved(parameter: Parameter) -> None:
     expected = parameter.widths if poisson else (1.0 if not parameter.scalar else 0.0,) * parameter.size
     unusual = parameter.below or (parameter.scalar and any(width != 1 for width in parameter.widths))
     if unusual or not np.allclose(parameter.auxdata, expected):
-        msg = (
-            f"HS3 can't say that {parameter.name} was measured elsewhere than at its nominal value, or with another "
-            "width."
-        )
-        raise ConfigError(msg)
+        refuse("HS3", f"that {parameter.name} was measured elsewhere than at its nominal value, or with another width")

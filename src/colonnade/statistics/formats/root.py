@@ -19,7 +19,7 @@ from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, kinds_of, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, tell
 from colonnade.statistics.model import DEFAULTS, Channel, Floats, Kind, Model, Modifier, Parameter, Sample
 from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 
@@ -127,8 +127,7 @@ def _normfactors(model: Model) -> list[dict[str, Any]]:
             if channel.name in regions and sample.name in samples
         }
         if meant != set(where):
-            msg = f"A cabinetry configuration can't say where {name} acts: not on all samples of all regions."
-            raise ConfigError(msg)
+            refuse("A cabinetry configuration", f"where {name} acts: not on all samples of all regions")
         each = model.parameter(name)
         entry = {"Name": name, "Samples": samples, "Regions": regions}
         factors.append(entry | {"Nominal": each.inits[0], "Bounds": list(each.bounds[0])})
@@ -174,8 +173,7 @@ def _systematics(
             yield _normalisation(modifier.parameter, channel, sample, 1 + width, 1 - width)
         elif modifier.kind in ("shapesys", "shapefactor"):
             where = f"{modifier.parameter} of {sample.name} in {channel.name}"
-            msg = f"A cabinetry configuration can't say the {modifier.kind} {where}."
-            raise ConfigError(msg)
+            refuse("A cabinetry configuration", f"the {modifier.kind} {where}")
 
 
 def _sides(shape: Modifier) -> tuple[Floats, Floats]:
@@ -278,8 +276,7 @@ def to_xml(model: Model, path: Path, differences: Differences) -> None:
     names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
     for name in (*names, *(sample.name for channel in model.channels for sample in channel.samples)):
         if "/" in name:
-            msg = f"HistFactory XML can't have the name {name}, as a slash parts the folders of its ROOT file."
-            raise ConfigError(msg)
+            refuse("HistFactory XML", f"the name {name}, as a slash parts the folders of its ROOT file")
     kinds = kinds_of(model)
     for each in model.parameters:
         _tell_lost(each, kinds[each.name], differences)
@@ -306,11 +303,9 @@ def _tell_lost(each: Parameter, kinds: set[Kind], differences: Differences) -> N
     """Refuse what the format has no words for, and tell what is lost of a parameter."""
     kind = min(kinds)
     if (kind == "lumi") != (each.name == "lumi"):
-        msg = f"HistFactory XML has one luminosity, which is called lumi; the {kind} {each.name} can't be said."
-        raise ConfigError(msg)
+        refuse("HistFactory XML", f"the {kind} {each.name}, as its one luminosity is called lumi")
     if each.below or (kind == "lumi" and each.auxdata != (1.0,)) or (kind, each.constraint) == ("staterror", "poisson"):
-        msg = f"HistFactory XML can't say how {each.name} was measured."
-        raise ConfigError(msg)
+        refuse("HistFactory XML", f"how {each.name} was measured")
     if kind != "normfactor" and any(pair != DEFAULTS[kind][1] for pair in each.bounds):
         tell(differences, each.name, "its range is lost, as only those of normfactors are in the XML")
     if kind == "staterror":

@@ -326,7 +326,7 @@ class _Build:
         up, down = (side.values * factor for side, factor in zip(sides, factors, strict=True))
         if len(yields) > 1 or mode == 2:
             kind: Interpolation = "log4p" if "N" in each.kind else "code4p"
-            up, down = (_scaled(side, yields, scale, kind) for side in (up, down))
+            up, down = (moved(side, yields, scale, kind) for side in (up, down))
             modifiers.append(Modifier("histosys", each.name, up, down, interpolation=kind, region=region / scale))
         return modifiers
 
@@ -395,7 +395,7 @@ class _Build:
         return float(known[0])  # type: ignore[index]  # a list of one number, as all of this class are
 
 
-def _scaled(side: Floats, yields: Floats, scale: float, kind: Interpolation) -> Floats:
+def moved(side: Floats, yields: Floats, scale: float, kind: Interpolation) -> Floats:
     """Return a template moved from the nominal one by a multiple of its distance, of its logarithm for log4p."""
     if scale == 1:
         return side

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import uproot
 
-from colonnade.errors import ConfigError
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, kinds_of, scaled, tell
+from colonnade.statistics.formats.combine.build import moved
+from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, scaled, tell
 from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
@@ -94,12 +94,10 @@ def _signals(model: Model, columns: Columns) -> set[str]:
         scaled.setdefault(sample.name, set()).add(strength)
     both = [name for name, found in scaled.items() if len(found) > 1]
     if both:
-        msg = f"A datacard can't say that {model.poi} scales {both[0]} in some channels only; give it two names."
-        raise ConfigError(msg)
+        refuse("A datacard", f"that {model.poi} scales {both[0]} in some channels only; give it two names")
     signals = {name for name, found in scaled.items() if True in found}
     if model.poi and not signals:
-        msg = f"The signal strength {model.poi!r} scales no process with events, so there is no signal for a card."
-        raise ConfigError(msg)
+        refuse("A datacard", f"the signal strength {model.poi!r}, which scales no process with events")
     return signals
 
 
@@ -108,19 +106,16 @@ def _check(model: Model, columns: Columns) -> None:
     names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
     for name in (*names, *(sample.name for _, sample in columns)):
         if not name or name.split() != [name]:
-            msg = f"A datacard can't have the name {name!r}, as blanks part its words."
-            raise ConfigError(msg)
+            refuse("A datacard", f"the name {name!r}, as blanks part its words")
     for channel, sample in columns:
         if sample.yields.sum() <= 0 and not _is_counted(channel):
             where = f"{sample.name} in {channel.name}"
-            msg = f"A datacard can't have a template whose sum is not above 0, as that of {where}."
-            raise ConfigError(msg)
+            refuse("A datacard", f"a template whose sum is not above 0, as that of {where}")
     kinds = kinds_of(model)
     for each in model.parameters:
         deviates = bool(kinds[each.name] & {"normsys", "histosys"})
         if each.scalar and each.fixed[0] and (each.name == model.poi or (deviates and each.inits[0])):
-            msg = f"A datacard can't say that {each.name} is held at {each.inits[0]:g}."
-            raise ConfigError(msg)
+            refuse("A datacard", f"that {each.name} is held at {each.inits[0]:g}")
 
 
 def _is_counted(channel: Channel) -> bool:
@@ -141,8 +136,7 @@ def _with_sidebands(model: Model, columns: Columns) -> tuple[Columns, list[str]]
             count, factor = each.auxdata[0], each.widths[0]
             gamma = abs(count - (factor - 1)) < 1e-6 * factor and factor != 1
             if not gamma and (factor != 1 or count != round(count)):
-                msg = f"A datacard can't say the Poisson measurement of {each.name}: {count:g} of {factor:g} events."
-                raise ConfigError(msg)
+                refuse("A datacard", f"the Poisson measurement of {each.name}: {count:g} of {factor:g} events")
             head = f"{each.name} gmM" if gamma else f"{each.name} gmN {count:.0f}"
             row = cells.setdefault(head, ["-"] * len(columns))
             row[index] = f"{factor**-0.5:.12g}" if gamma else f"{float(sample.yields.sum()):.12g}"
@@ -162,8 +156,7 @@ def _kinds(model: Model, names: Sequence[str], shapes: set[str]) -> dict[str, st
     for name in names:
         logarithmic = ways.get(name, set())
         if len(logarithmic) > 1 or (name in free and True in logarithmic):
-            msg = f"A datacard can't say the shapes of {name}, interpolated in several ways or without a constraint."
-            raise ConfigError(msg)
+            refuse("A datacard", f"the shapes of {name}, interpolated in several ways or without a constraint")
         stem = "shape" if name in shapes else "ln"
         ending = "U" if name in free else "N" if stem == "ln" or True in logarithmic else ""
         kinds[name] = stem + ending
@@ -189,18 +182,14 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: Differ
         elif modifier.kind == "shapesys":
             result |= _shapesys(model, channel, sample, modifier, differences)
         elif modifier.kind == "shapefactor":
-            msg = f"A datacard can't say the shapefactor {name} of {sample.name} in {channel.name}."
-            raise ConfigError(msg)
+            refuse("A datacard", f"the shapefactor {name} of {sample.name} in {channel.name}")
     return result
 
 
 def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: Differences) -> _Effect:
     total = sample.yields.sum()
     if min(modifier.up.sum(), modifier.down.sum()) <= 0 or modifier.region > 1:
-        msg = (
-            f"A datacard can't say the shape {modifier.parameter} of {sample.name}, of which a template has no events."
-        )
-        raise ConfigError(msg)
+        refuse("A datacard", f"the shape {modifier.parameter} of {sample.name}, of which a template has no events")
     up, down = (side.sum() / total for side in (modifier.up, modifier.down))
     if sample.template == "normalised":  # whatever the sum of its template, the yield stays
         up = down = 1.0
@@ -212,20 +201,11 @@ def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: D
         tell(differences, modifier.parameter, how)
     scale = 1 / modifier.region
     shape_up, shape_down = (
-        _nearer(side / side.sum() * total, sample.yields, scale, modifier) for side in (modifier.up, modifier.down)
+        moved(side / side.sum() * total, sample.yields, 1 / scale, modifier.interpolation)
+        for side in (modifier.up, modifier.down)
     )
+    # a row with this number takes these templates as far as those that are meant
     return _Effect(known.up * up, known.down * down, shape_up, shape_down, scale)
-
-
-def _nearer(side: Floats, yields: Floats, scale: float, modifier: Modifier) -> Floats:
-    """Return the template that a row with this number takes as far as the one that is meant."""
-    if scale == 1:
-        return side
-    if modifier.interpolation == "log4p":
-        both = (side > 0) & (yields > 0)
-        ratio = np.divide(side, yields, out=np.ones_like(side), where=both)
-        return np.asarray(np.where(both, yields * ratio ** (1 / scale), side))
-    return np.asarray(yields + (side - yields) / scale)
 
 
 def _shapesys(
