@@ -26,7 +26,7 @@ def to_workspace(model: Model) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the model holds Combine's bin-wise uncertainties; `formats.combine` turns them into staterror.
+        If the model holds Combine's bin-wise uncertainties or formulas; see `formats.as_histfactory`.
     """
     channels = [
         {
@@ -67,12 +67,8 @@ def _modifier_spec(modifier: Modifier) -> dict[str, Any]:
         data = {"hi_data": modifier.up.tolist(), "lo_data": modifier.down.tolist()}
     elif modifier.kind in ("shapesys", "staterror"):
         data = modifier.errors.tolist()
-    elif modifier.kind == "mcstat":
-        msg = (
-            f"The bin-wise uncertainty {modifier.parameter} follows Combine's rule, which pyhf does not "
-            "have; "
-            "turn it into a staterror first (colonnade.statistics.formats.combine.as_histfactory)."
-        )
+    elif modifier.kind in ("mcstat", "formula"):
+        msg = f"pyhf has no {modifier.kind} ({modifier.parameter}); turn the model into HistFactory's words first."
         raise ConfigError(msg)
     return {"name": modifier.parameter, "type": modifier.kind, "data": data}
 
@@ -80,17 +76,16 @@ def _modifier_spec(modifier: Modifier) -> dict[str, Any]:
 def _parameter_spec(parameter: Parameter, kind: Kind) -> dict[str, Any]:
     """Only what differs from pyhf's own defaults, so that a plain model stays a plain workspace."""
     init, bounds, _ = DEFAULTS[kind]
+    usual = parameter.widths if kind == "shapesys" else (init,) * len(parameter.auxdata)
     spec: dict[str, Any] = {"name": parameter.name}
     if kind == "lumi" or any(value != init for value in parameter.inits):
         spec["inits"] = list(parameter.inits)
     if kind == "lumi" or any(pair != bounds for pair in parameter.bounds):
         spec["bounds"] = [list(pair) for pair in parameter.bounds]
-    if kind == "lumi" or (kind in ("normsys", "histosys", "staterror") and any(v != init for v in parameter.auxdata)):
+    if kind == "lumi" or (kind != "normfactor" and parameter.auxdata != usual):
         spec["auxdata"] = list(parameter.auxdata)
     if kind == "lumi":
         spec["sigmas"] = list(parameter.widths)
-    if kind == "shapesys" and parameter.auxdata != parameter.widths:
-        spec["auxdata"] = list(parameter.auxdata)
     if parameter.scalar and any(parameter.fixed):
         spec["fixed"] = True
     return spec
@@ -165,14 +160,10 @@ def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Mod
     ]
     observations = {each["name"]: np.asarray(each["data"], dtype=np.float64) for each in spec["observations"]}
     overrides = {each["name"]: each for each in chosen["config"]["parameters"]}
-    factors = {
-        modifier.parameter for c in channels for s in c.samples for modifier in s.modifiers if modifier.kind == "lumi"
-    }
-    for name in factors:
-        if "auxdata" not in overrides.get(name, {}):
-            msg = (
-                f"{source}: the luminosity parameter {name} needs auxdata, sigmas, inits and bounds in the measurement."
-            )
+    kinds = {modifier.parameter: modifier.kind for c in channels for s in c.samples for modifier in s.modifiers}
+    for name, kind in kinds.items():
+        if kind == "lumi" and "auxdata" not in overrides.get(name, {}):
+            msg = f"{source}: the luminosity {name} needs auxdata, sigmas, inits and bounds in the measurement."
             raise ConfigError(msg)
     notes = tuple(
         f"The sample {sample['name']} of {channel['name']} lists a modifier twice: the last one counts."

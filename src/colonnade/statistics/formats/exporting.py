@@ -52,6 +52,12 @@ def unused(name: str, taken: Container[str]) -> str:
     return name
 
 
+def names_of(model: Model) -> list[str]:
+    """Return the names of channels, parameters and samples."""
+    samples = [sample.name for channel in model.channels for sample in channel.samples]
+    return [*(each.name for each in model.channels), *(each.name for each in model.parameters), *samples]
+
+
 def kinds_of(model: Model) -> dict[str, set[Kind]]:
     """Return the kinds of modifiers that each parameter drives."""
     found: dict[str, set[Kind]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, tell, unused
+from colonnade.statistics.formats.exporting import Differences, kinds_of, names_of, refuse, tell, unused
 from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Sample
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
@@ -31,8 +31,7 @@ def root_names(model: Model, differences: Differences) -> Model:
     differences
         What changed is added.
     """
-    words = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
-    words += [sample.name for channel in model.channels for sample in channel.samples]
+    words = names_of(model)
     new: dict[str, str] = {}
     for word in dict.fromkeys(words):
         plain = re.sub(r"\W", "_", word, flags=re.ASCII)

@@ -19,7 +19,7 @@ from colonnade.config import read_yaml
 from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
-from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, names_of, refuse, tell
 from colonnade.statistics.model import DEFAULTS, Channel, Floats, Kind, Model, Modifier, Parameter, Sample
 from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 
@@ -273,8 +273,7 @@ def to_xml(model: Model, path: Path, differences: Differences) -> None:
     """
     from pyhf.writexml import writexml
 
-    names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
-    for name in (*names, *(sample.name for channel in model.channels for sample in channel.samples)):
+    for name in names_of(model):
         if "/" in name:
             refuse("HistFactory XML", f"the name {name}, as a slash parts the folders of its ROOT file")
     kinds = kinds_of(model)

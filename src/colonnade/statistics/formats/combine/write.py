@@ -7,7 +7,7 @@ HistFactory is a constrained rateParam; its staterror is `autoMCStats`; the sign
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import uproot
 
 from colonnade.output import replacing
 from colonnade.statistics.formats.combine.build import moved
-from colonnade.statistics.formats.exporting import Differences, kinds_of, refuse, scaled, tell
+from colonnade.statistics.formats.exporting import Differences, kinds_of, names_of, refuse, scaled, tell
 from colonnade.statistics.formats.root import histogram
 from colonnade.statistics.model import Channel, Floats, Model, Modifier, Parameter, Sample
 
@@ -28,10 +28,10 @@ _SAME = 1e-9
 class _Effect:
     """What one parameter does to one process in one channel: factors on the yield, and shapes of unchanged yield."""
 
-    up: float
-    down: float
-    shape_up: Floats | None
-    shape_down: Floats | None
+    up: float = 1.0
+    down: float = 1.0
+    shape_up: Floats | None = None
+    shape_down: Floats | None = None
     scale: float = 1.0
 
 
@@ -64,13 +64,9 @@ def to_combine(model: Model, card: Path) -> Differences:
     columns, counts = _with_sidebands(model, columns)
     effects = [_effects(model, channel, sample, differences) for channel, sample in columns]
     names = list(dict.fromkeys(name for each in effects for name in each))
-    shapes = {name for name in names if any(name in e and e[name].shape_up is not None for e in effects)}
-    counted = {
-        channel.name
-        for channel in model.channels
-        if _is_counted(channel)
-        and not any(shapes & set(found) for (where, _), found in zip(columns, effects, strict=True) if where is channel)
-    }
+    shapes = {name for found in effects for name, each in found.items() if each.shape_up is not None}
+    shaped = {channel.name for (channel, _), found in zip(columns, effects, strict=True) if shapes & set(found)}
+    counted = {channel.name for channel in model.channels if _is_counted(channel)} - shaped
     root = card.with_suffix(".root")
     lines = _header(model, columns, signals, root.name, counted)
     kinds = _kinds(model, names, shapes)
@@ -103,8 +99,7 @@ def _signals(model: Model, columns: Columns) -> set[str]:
 
 def _check(model: Model, columns: Columns) -> None:
     """Refuse what would make a card that nobody can read, or another model."""
-    names = [channel.name for channel in model.channels] + [each.name for each in model.parameters]
-    for name in (*names, *(sample.name for _, sample in columns)):
+    for name in names_of(model):
         if not name or name.split() != [name]:
             refuse("A datacard", f"the name {name!r}, as blanks part its words")
     for channel, sample in columns:
@@ -167,7 +162,7 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: Differ
     result: dict[str, _Effect] = {}
     for modifier in sample.modifiers:
         name = modifier.parameter
-        known = result.get(name, _Effect(1.0, 1.0, None, None))
+        known = result.get(name, _Effect())
         if modifier.kind == "normsys":
             up, down = float(modifier.up[0]), float(modifier.down[0])
             result[name] = replace(known, up=known.up * up, down=known.down * down)
@@ -180,7 +175,11 @@ def _effects(model: Model, channel: Channel, sample: Sample, differences: Differ
         elif modifier.kind == "histosys":
             result[name] = _histosys(modifier, sample, known, differences)
         elif modifier.kind == "shapesys":
-            result |= _shapesys(model, channel, sample, modifier, differences)
+            how = "a shapesys became one shape a bin: Gaussian instead of Poisson, the same to second order"
+            tell(differences, name, how)
+            for one in _by_bin(modifier, sample, model.parameter(name).fixed):
+                effect = _histosys(one, sample, _Effect(), {})
+                result[one.parameter] = replace(effect, shape_up=None, shape_down=None) if channel.bins == 1 else effect
         elif modifier.kind == "shapefactor":
             refuse("A datacard", f"the shapefactor {name} of {sample.name} in {channel.name}")
     return result
@@ -208,26 +207,14 @@ def _histosys(modifier: Modifier, sample: Sample, known: _Effect, differences: D
     return _Effect(known.up * up, known.down * down, shape_up, shape_down, scale)
 
 
-def _shapesys(
-    model: Model, channel: Channel, sample: Sample, modifier: Modifier, differences: Differences
-) -> dict[str, _Effect]:
-    how = "a shapesys became one shape a bin: Gaussian instead of Poisson, the same to second order"
-    tell(differences, modifier.parameter, how)
-    total = sample.yields.sum()
-    result = {}
-    fixed = model.parameter(modifier.parameter).fixed
+def _by_bin(modifier: Modifier, sample: Sample, fixed: Sequence[bool]) -> Iterator[Modifier]:
+    """Yield a shape for each bin of a shapesys that is not constant."""
     for index, (error, constant) in enumerate(zip(modifier.errors, fixed, strict=True)):
-        if constant:
-            continue
-        change = np.zeros(channel.bins)
-        change[index] = min(error, sample.yields[index] * (1 - 1e-6))
-        up, down = (sample.yields + change).sum() / total, (sample.yields - change).sum() / total
-        shape_up, shape_down = (sample.yields + change) / up, (sample.yields - change) / down
-        one_bin = channel.bins == 1
-        result[f"{modifier.parameter}_bin{index}"] = _Effect(
-            up, down, None if one_bin else shape_up, None if one_bin else shape_down
-        )
-    return result
+        if not constant:
+            change = np.zeros_like(sample.yields)
+            change[index] = min(error, sample.yields[index] * (1 - 1e-6))
+            up, down = sample.yields + change, sample.yields - change
+            yield Modifier("histosys", f"{modifier.parameter}_bin{index}", up, down, interpolation="code4p")
 
 
 def _write_shapes(
