@@ -51,46 +51,39 @@ def read_model(
     ConfigError
         If the content is no model, or a patch does not apply.
     """
-    first = path if isinstance(path, Path) else next(iter(path.values()))
-    kind = _kind(first)
-    for each in () if isinstance(path, Path) else path.values():
-        if _kind(each) != "combine":
-            msg = f"{each} is no datacard, and only datacards can be combined."
-            raise ConfigError(msg)
+    paths = [path] if isinstance(path, Path) else list(path.values())
+    first, kind = paths[0], _kind(paths[0])
+    other = None if isinstance(path, Path) else next((each for each in paths if _kind(each) != "combine"), None)
+    if other is not None:
+        msg = f"{other} is no datacard, and only datacards can be combined."
+        raise ConfigError(msg)
     spec = read_json(first) if kind == "json" else None
     if kind == "json":
         kind = "hs3" if isinstance(spec, Mapping) and "distributions" in spec else "pyhf"
-    _refuse_options(first, kind, patchset=patchset, patch=patch, measurement=measurement, mass=mass)
+    what, takes = _KINDS[kind]
+    given = {"patchset": patchset, "patch": patch, "measurement": measurement, "mass": mass}
+    stray = next((option for option, value in given.items() if value is not None and option not in takes), None)
+    if stray is not None:
+        msg = f"{first} is {what}, where --{stray} says nothing; leave it away."
+        raise ConfigError(msg)
     if kind == "combine":
         from colonnade.statistics.formats.combine import read_combine
 
         return read_combine(path, mass)
-    if kind == "xml":
-        from colonnade.statistics.formats.root import from_xml
+    if kind in ("xml", "root"):
+        from colonnade.statistics.formats.root import from_cabinetry, from_xml
 
-        return from_xml(first)
-    if kind == "root":
-        from colonnade.statistics.formats.root import from_cabinetry
-
-        return from_cabinetry(first)
+        return from_xml(first) if kind == "xml" else from_cabinetry(first)
     if kind == "hs3":
         from colonnade.statistics.formats.hs3_reading import from_hs3
 
         return from_hs3(spec, measurement=measurement, source=str(first))
     if patchset is not None:
         spec = read_patched(spec, first, patchset, patch)
-    return from_workspace(spec, measurement=measurement, source=str(first))
-
-
-def _refuse_options(path: Path, kind: str, **given: object) -> None:
-    what, takes = _KINDS[kind]
-    for option, value in given.items():
-        if value is not None and option not in takes:
-            msg = f"{path} is {what}, where --{option} says nothing; leave it away."
-            raise ConfigError(msg)
-    if given["patch"] is not None and given["patchset"] is None:
-        msg = f"The patch {given['patch']} needs its file: give --patchset too."
+    elif patch is not None:
+        msg = f"The patch {patch} needs its file: give --patchset too."
         raise ConfigError(msg)
+    return from_workspace(spec, measurement=measurement, source=str(first))
 
 
 def _kind(path: Path) -> str:

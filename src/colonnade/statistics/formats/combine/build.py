@@ -201,10 +201,8 @@ class _Build:
         """Return the signal strength and the rateParams of a cell."""
         modifiers = [Modifier("normfactor", POI)] if cell[1] in self.card.signals else []
         for name in dict.fromkeys(self.card.scaled.get(cell, ())):
-            if name in self.formulas:
-                modifiers.append(Modifier("formula", name, formula=self.formulas[name]))
-            else:
-                modifiers.append(Modifier("normfactor", name))
+            formula = self.formulas.get(name)
+            modifiers.append(Modifier("normfactor" if formula is None else "formula", name, formula=formula))
         return modifiers
 
     def _gamma(self, cell: Cell, rate: float, modifiers: list[Modifier], *, given_by_template: bool) -> float:

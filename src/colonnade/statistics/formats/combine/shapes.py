@@ -151,9 +151,12 @@ class Templates:
         found = self.find(channel, process, systematic)
         if found is None:
             place = self._place(channel, process)
-            msg = f"{self._card.path}: the shapes line of {process} in {channel} names no template of variations."
-            if place is not None and place.varied is not None:
-                msg = self._missing(*self._name(place, channel, process, systematic))
+            if place is None or (systematic and place.varied is None):
+                what = f"the shapes line of {process} in {channel} names no template of variations"
+            else:
+                file, name = self._name(place, channel, process, systematic)
+                what = f"{file} has no histogram {name}{nearest(name, self._open(file).keys())}"
+            msg = f"{self._card.path}: {what}."
             raise ConfigError(msg)
         return found
 
@@ -181,9 +184,6 @@ class Templates:
         pattern = place.varied if systematic else place.nominal
         return self._filled(place.file, words), self._filled(pattern or "", words)
 
-    def _missing(self, file: str, name: str) -> str:
-        return f"{self._card.path}: {file} has no histogram {name}{nearest(name, self._open(file).keys())}."
-
     def _filled(self, text: str, words: dict[str, str]) -> str:
         for word, value in words.items():
             text = text.replace(f"${word}", value)
@@ -207,8 +207,6 @@ class Templates:
         except ConfigError as error:
             msg = f"{self._card.path}: in {file} {error}."
             raise ConfigError(msg) from None
-        if found is None and not systematic:
-            raise ConfigError(self._missing(file, name))
         if found is not None and not np.all(np.isfinite(found.values)):
             msg = f"{self._card.path}: {name} in {file} has a bin that is not a number."
             raise ConfigError(msg)
