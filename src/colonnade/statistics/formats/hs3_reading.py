@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -52,17 +53,17 @@ def from_hs3(spec: Any, *, measurement: str | None = None, source: str = "The HS
 
 
 def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Model:
-    notes: list[str] = []
-    analysis, likelihood = _analysis(spec, measurement, notes, source)
+    reader = _Reader(spec, source)
+    analysis, likelihood = reader.analysis(measurement)
+    reader.take_values(analysis)
     interest = analysis.get("parameters_of_interest") or [""]
     if len(interest) > 1:
-        notes.append(f"{source}: of the parameters of interest {', '.join(interest)} the first is tested.")
-    reader = _Reader(spec, analysis, source)
+        reader.notes.append(f"{source}: of the parameters of interest {', '.join(interest)} the first is tested.")
     channels, observations = [], {}
     for name, data_name in zip(likelihood["distributions"], likelihood["data"], strict=True):
-        channel = reader.channel(_named(spec["distributions"], name, "distribution", source))
+        channel = reader.channel(reader.named("distributions", name))
         channels.append(channel)
-        observations[name] = _contents(_named(spec["data"], data_name, "data", source), channel)
+        observations[name] = _contents(reader.named("data", data_name), channel)
     for name in likelihood.get("aux_distributions") or []:
         reader.constrain(name)
     channels = [reader.finished(channel) for channel in channels]
@@ -74,36 +75,8 @@ def _model(spec: Mapping[str, Any], measurement: str | None, source: str) -> Mod
         overrides=reader.overrides,
         measurement=analysis["name"],
         source=source,
-        notes=tuple(notes),
+        notes=tuple(reader.notes),
     )
-
-
-def _analysis(
-    spec: Mapping[str, Any], name: str | None, notes: list[str], source: str
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the analysis that is asked for, or the only one on data, and its likelihood."""
-    chosen = list(spec["analyses"]) if name is None else [_named(spec["analyses"], name, "analysis", source)]
-    pairs = [(each, _named(spec["likelihoods"], each["likelihood"], "likelihood", source)) for each in chosen]
-    if len(pairs) > 1:
-        left = [pair for pair in pairs if not all("asimov" in str(data).lower() for data in pair[1]["data"])]
-        if len(left) != 1:
-            names = ", ".join(str(each["name"]) for each in chosen)
-            msg = f"{source} has several analyses ({names}); choose one with --measurement."
-            raise ConfigError(msg)
-        notes.append(
-            f"{source}: of {len(pairs)} analyses {left[0][0]['name']} is read, as the others are of Asimov data."
-        )
-        pairs = left
-    return pairs[0]
-
-
-def _named(entries: Sequence[Any], name: str, what: str, source: str) -> Mapping[str, Any]:
-    known = {each["name"]: each for each in entries}
-    if name not in known:
-        msg = f"{source}: there is no {what} {name}{nearest(name, known)}."
-        raise ConfigError(msg)
-    found: Mapping[str, Any] = known[name]
-    return found
 
 
 def _contents(data: Mapping[str, Any], channel: Channel) -> Floats:
@@ -119,33 +92,62 @@ class _Reader:
     """What is gathered of the parameters while the channels of an analysis are read."""
 
     spec: Mapping[str, Any]
-    analysis: Mapping[str, Any]
     source: str
+    notes: list[str] = field(default_factory=list)
+    points: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    axes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     overrides: dict[str, dict[str, object]] = field(default_factory=dict)
     components: dict[str, list[str]] = field(default_factory=dict)
     constraints: dict[str, tuple[str, float, float]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def refuse(self, what: str) -> NoReturn:
+        """Raise the error of a file that can't be read here."""
+        self.refuse(f"{what}")
+
+    def named(self, where: str, name: str) -> Mapping[str, Any]:
+        """Return an entry of one of the file's lists by its name."""
+        known: dict[str, Mapping[str, Any]] = {each["name"]: each for each in self.spec[where]}
+        if name not in known:
+            self.refuse(f"there is no {name} among its {where}{nearest(name, known)}")
+        return known[name]
+
+    def analysis(self, name: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return the analysis that is asked for, or the only one on data, and its likelihood."""
+        chosen = list(self.spec["analyses"]) if name is None else [self.named("analyses", name)]
+        pairs = [(each, self.named("likelihoods", each["likelihood"])) for each in chosen]
+        if len(pairs) > 1:
+            left = [pair for pair in pairs if not all("asimov" in str(data).lower() for data in pair[1]["data"])]
+            if len(left) != 1:
+                names = ", ".join(str(each["name"]) for each in chosen)
+                self.refuse(f"it has several analyses ({names}); choose one with --measurement")
+            read = left[0][0]["name"]
+            self.notes.append(
+                f"{self.source}: of {len(pairs)} analyses {read} is read, as the others are of Asimov data."
+            )
+            pairs = left
+        return pairs[0]
+
+    def take_values(self, analysis: Mapping[str, Any]) -> None:
+        """Take over the values and ranges that an analysis has for its parameters, before those of others."""
         points = {each["name"]: each["parameters"] for each in self.spec.get("parameter_points") or []}
-        preferred = [points.get(name, []) for name in ("default_values", self.analysis.get("init"))]
-        everything = [one for each in (*reversed(points.values()), *preferred) for one in each]
-        self.points = {each["name"]: each for each in everything}
-        domains = self.spec.get("domains") or []
-        wanted = ("default_domain", *(self.analysis.get("domains") or []))
-        ordered = sorted(
-            (each for each in domains if each["name"] in wanted), key=lambda each: wanted.index(each["name"])
-        )
-        self.axes = {axis["name"]: axis for each in ordered for axis in each.get("axes", [])}
-        # ROOT writes relative errors of a shapesys, others absolute ones
+        preferred = [points.get(name, []) for name in ("default_values", analysis.get("init"))]
+        self.points = {one["name"]: one for each in (*reversed(points.values()), *preferred) for one in each}
+        wanted = ["default_domain", *(analysis.get("domains") or [])]
+        domains = [each for each in self.spec.get("domains") or [] if each["name"] in wanted]
+        domains.sort(key=lambda each: wanted.index(each["name"]))
+        self.axes = {axis["name"]: axis for each in domains for axis in each.get("axes", [])}
+
+    @cached_property
+    def relative(self) -> bool:
+        """Whether errors of a shapesys are relative, as ROOT writes them; others write absolute ones."""
         packages = (self.spec["metadata"] or {}).get("packages") or []
-        self.relative = any(each.get("name") == "ROOT" for each in packages)
+        return any(each.get("name") == "ROOT" for each in packages)
 
     def channel(self, spec: Mapping[str, Any]) -> Channel:
         """Read a channel."""
         if spec.get("type") != "histfactory_dist":
             kind = spec.get("type")
-            msg = f"{self.source}: {spec['name']} is a {kind}; only histfactory_dist can be read as a channel."
-            raise ConfigError(msg)
+            self.refuse(f"{spec['name']} is a {kind}; only histfactory_dist can be read as a channel")
         edges = None
         if len(spec["axes"]) == 1:
             axis = spec["axes"][0]
@@ -155,7 +157,7 @@ class _Reader:
         for each in spec["samples"]:
             yields = np.asarray(each["data"]["contents"], dtype=np.float64)
             errors = np.asarray(each["data"].get("errors", np.zeros(len(yields))), dtype=np.float64)
-            where = f"{self.source}: {each['name']} in {spec['name']}"
+            where = f"{each['name']} in {spec['name']}"
             read = [self.modifier(one, yields, errors, spec, where) for one in each.get("modifiers", [])]
             samples.append(Sample(each["name"], yields, tuple(one for one in read if one is not None)))
         return Channel(spec["name"], tuple(samples), None if edges is None else tuple(float(edge) for edge in edges))
@@ -179,21 +181,18 @@ class _Reader:
         if kind in ("normsys", "histosys"):
             constraint = spec.get("constraint_type", spec.get("constraint", "Gauss"))
             if constraint not in ("Gauss", named):
-                msg = f"{where}: the {kind} {spec['name']} has a {constraint} constraint; only Gauss can be read."
-                raise ConfigError(msg)
+                self.refuse(f"{where}: the {kind} {spec['name']} has a {constraint} constraint; only Gauss can be read")
             code = data.get("interpolation", spec.get("interpolation", "code4" if kind == "normsys" else "code4p"))
             if str(code) not in _CODES[kind]:
-                msg = f"{where}: the {kind} {parameter} has the interpolation {code}, which is not known."
-                raise ConfigError(msg)
+                self.refuse(f"{where}: the {kind} {parameter} has the interpolation {code}, which is not known")
             if kind == "normsys":
                 up, down = np.array([data["hi"]]), np.array([data["lo"]])
             else:
                 up, down = (np.asarray(data[side]["contents"], dtype=np.float64) for side in ("hi", "lo"))
             return Modifier(kind, parameter, up, down, interpolation=_CODES[kind][str(code)])
-        if kind in ("shapefactor", "shapesys", "staterror"):
-            return self.vector(spec, yields, errors, channel)
-        msg = f"{where}: the modifier {spec.get('name')} is a {kind}, which is not known."
-        raise ConfigError(msg)
+        if kind not in ("shapefactor", "shapesys", "staterror"):
+            self.refuse(f"{where}: the modifier {spec.get('name')} is a {kind}, which is not known")
+        return self.vector(spec, yields, errors, channel)
 
     def vector(self, spec: Mapping[str, Any], yields: Floats, errors: Floats, channel: Mapping[str, Any]) -> Modifier:
         """Read a modifier of one parameter a bin."""
@@ -218,12 +217,11 @@ class _Reader:
 
     def constrain(self, name: str) -> set[str]:
         """Read a distribution of what was measured elsewhere; return the names of the parameters that it holds."""
-        spec = _named(self.spec["distributions"], name, "distribution", self.source)
+        spec = self.named("distributions", name)
         if spec["type"] == "product_dist":
             return {one for factor in spec["factors"] for one in self.constrain(factor)}
         if spec["type"] not in _KINDS:
-            msg = f"{self.source}: the auxiliary distribution {name} is a {spec['type']}, which can't be read."
-            raise ConfigError(msg)
+            self.refuse(f"the auxiliary distribution {name} is a {spec['type']}, which can't be read")
         words = [spec["x"], spec["mean"]]
         numbers = [self.measured(word) for word in words]
         # ROOT has the parameter as x and what was measured as the mean
@@ -234,8 +232,7 @@ class _Reader:
         else:
             width = self.measured(spec["sigma"]) or 1.0
         if seen is None:
-            msg = f"{self.source}: the distribution {name} is of two free parameters, {words[0]} and {words[1]}."
-            raise ConfigError(msg)
+            self.refuse(f"the distribution {name} is of two free parameters, {words[0]} and {words[1]}")
         self.constraints[parameter] = (_KINDS[spec["type"]], seen, width)
         return {parameter}
 
