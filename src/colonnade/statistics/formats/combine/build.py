@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def model_of_cards(cards: Mapping[str, Card], mass: float | None = None) -> Mode
 def _merge(mine: dict[str, Value], theirs: Mapping[str, Value], card: Card) -> None:
     for name, value in theirs.items():
         if mine.setdefault(name, value) != value:
-            msg = f"{card.path}: {name} is something else in another card; give one another name."
+            msg = f"{card.path}: {name} contradicts another card; give one another name."
             raise ConfigError(msg)
 
 
@@ -119,7 +119,7 @@ class _Build:
     def settle(self, name: str, **settings: object) -> None:
         """Give the parameter of a line its settings, which must be those of another line with its name."""
         if self.settings.setdefault(name, settings) != settings:
-            self._refuse(f"{name} is something else in another line or card; give one another name.")
+            self._refuse(f"{name} contradicts another line, column or card; give one another name.")
 
     # ---- a bin of the card
 
@@ -140,8 +140,7 @@ class _Build:
     def _observed(self, name: str) -> tuple[Floats, tuple[float, ...] | None]:
         stated = self.card.observed.get(name)
         if stated is None:
-            msg = f"{self.card.path}: the bin {name} has no observation."
-            raise ConfigError(msg)
+            self._refuse(f"the bin {name} has no observation.")
         if self.templates.counted(name):
             if stated < 0:
                 self._refuse(f"the bin {name} counts {stated:g} events.")
@@ -191,7 +190,7 @@ class _Build:
             self._refuse(f"{process} in the bin {channel} has the rate {rate:g}, its template holds {found.total:g}.")
         return found
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str) -> NoReturn:
         msg = f"{self.card.path}: {what}"
         raise ConfigError(msg)
 
@@ -234,16 +233,16 @@ class _Build:
 
     def _is_yield(self, each: Systematic, cell: Cell) -> bool:
         """Tell whether a ``shape?`` is a log-normal here, as there is no template of it."""
-        if not each.kind.endswith("?"):
-            return False
-        return self.templates.counted(*cell) or self.templates.find(*cell, f"{each.template(cell)}Up") is None
+        return each.kind.endswith("?") and (
+            self.templates.counted(*cell) or self.templates.find(*cell, f"{each.template(cell)}Up") is None
+        )
 
     def _yield_effect(self, each: Systematic, cell: Cell) -> list[Modifier]:
         name, effect = each.name, each.effects[cell]
         if each.kind == "gmN" or effect == 0.0:
             return []
         if each.kind == "gmM":
-            return self._gamma_measured(each)
+            return self._gamma_measured(each, each.number(cell))
         if each.kind in ("trG", "unif"):
             return self._linear(each, each.number(cell))
         self._range(each)
@@ -261,12 +260,8 @@ class _Build:
         if "auxdata" in found or "inits" not in found:  # also of a line param, which sets another one
             found["inits"] = [0.0]
 
-    def _gamma_measured(self, each: Systematic) -> list[Modifier]:
-        """Return a factor with a Gamma constraint of mean 1 and the line's relative width, as a Poisson measurement."""
-        widths = {each.number(cell) for cell in each.effects} - {0.0}
-        if len(widths) > 1:
-            self._refuse(f"the gmM {each.name} has different entries; all must be the same.")
-        width = widths.pop()
+    def _gamma_measured(self, each: Systematic, width: float) -> list[Modifier]:
+        """Return a factor with a Gamma constraint of mean 1 and a relative width, as a Poisson measurement."""
         self.settle(
             each.name,
             constraint="poisson",
@@ -300,13 +295,10 @@ class _Build:
         if len(kinds) > 1:
             self._refuse(f"{cell[1]} in the bin {cell[0]} has shapes of two kinds, {' and '.join(sorted(kinds))}.")
         region = min([1.0, *(each.number(cell) for each in acting)])
-        modifiers: list[Modifier] = []
-        for each in acting:
-            self._range(each)
-            modifiers += self._shape(each, cell, yields, region, mode)
-        return modifiers
+        return [one for each in acting for one in self._shape(each, cell, yields, region, mode)]
 
     def _shape(self, each: Systematic, cell: Cell, yields: Floats, region: float, mode: int) -> list[Modifier]:
+        self._range(each)
         name, scale = each.template(cell), each.number(cell)
         nominal = self.templates.get(*cell)
         sides = [self.templates.get(*cell, f"{name}{side}") for side in ("Up", "Down")]
@@ -338,11 +330,10 @@ class _Build:
         A process of few effective events, whose error is not above its yield, gets a Poisson measurement; others a
         Gaussian one of the error itself.
         """
-        scales = [self._initial(sample) for sample in samples]
-        counts = [with_signal or sample.name not in self.card.signals for sample in samples]
-        pairs = list(zip(samples, errors, scales, counts, strict=True))
-        total = np.sum([scale * sample.yields for sample, _, scale, counted in pairs if counted], axis=0)
-        variance = np.sum([(scale * error) ** 2 for _, error, scale, counted in pairs if counted], axis=0)
+        pairs = list(zip(samples, errors, strict=True))
+        counted = [pair for pair in pairs if with_signal or pair[0].name not in self.card.signals]
+        total = np.sum([self._initial(sample) * sample.yields for sample, _ in counted], axis=0)
+        variance = np.sum([(self._initial(sample) * error) ** 2 for sample, error in counted], axis=0)
         together = (variance > 0) & (_effective(total, variance) > threshold)
         apart = (variance > 0) & ~together
         return [
@@ -350,7 +341,7 @@ class _Build:
                 sample,
                 modifiers=(*sample.modifiers, *self._bin_effects(name, sample, error, together, apart, threshold)),
             )
-            for sample, error, _, _ in pairs
+            for sample, error in pairs
         ]
 
     def _bin_effects(

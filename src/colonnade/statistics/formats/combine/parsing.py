@@ -245,13 +245,10 @@ class _Body:
     def _param(self, name: str, words: list[str]) -> None:
         if len(words) < 2:
             refuse(f"the param {name} needs a mean and a width.")
-        if "/" in words[1]:
-            low, high = words[1].split("/")
-            if low[0] != "-" or high[0] != "+":
-                refuse(f"the two widths of the param {name} are written as -x/+y, not {words[1]}.")
-            below, above = float(low[1:]), float(high[1:])
-        else:
-            below = above = float(words[1])
+        two = re.fullmatch(r"-([^/]+)/\+([^/]+)", words[1])
+        if "/" in words[1] and two is None:
+            refuse(f"the two widths of the param {name} are written as -x/+y, not {words[1]}.")
+        below, above = (float(word) for word in (two.groups() if two else (words[1], words[1])))
         if not min(below, above) > 0:
             refuse(f"the param {name} has the width {words[1]}, which is not above 0.")
         mean = float(words[0])
@@ -302,11 +299,8 @@ class _Body:
     def _autoMCStats(self, name: str, words: list[str]) -> None:  # noqa: N802  # named as Combine's line is
         if not 1 <= len(words) <= 3:
             refuse("autoMCStats takes a threshold, whether signal counts (0 or 1) and a mode (1 or 2).")
-        setting = (
-            float(words[0]),
-            len(words) > 1 and bool(int(words[1])),
-            int(words[2]) if len(words) > 2 else 1,
-        )
+        threshold, signal, mode = (*words, *("0", "1")[len(words) - 1 :])
+        setting = (float(threshold), bool(int(signal)), int(mode))
         if "*" not in name and name not in self.card.bins:
             refuse(f"autoMCStats names the bin {name}, which is not there{nearest(name, self.card.bins)}.")
         self.card.statistics |= {channel: setting for channel in self.card.bins if _matches(channel, name)}
