@@ -205,13 +205,9 @@ def _settings(parameter: Parameter, kinds: set[Kind], differences: Differences) 
         bounds = tuple((max(low, -reach), min(high, reach)) for low, high in bounds)
         how = f"has no range, which the format needs: it is given one from {bounds[0][0]:g} to {bounds[0][1]:g}"
         tell(differences, parameter.name, how)
-    settings: dict[str, object] = {
-        "inits": list(parameter.inits),
-        "bounds": list(bounds),
-        "fixed": list(parameter.fixed),
-    }
+    settings: dict[str, object] = {"inits": parameter.inits, "bounds": bounds, "fixed": parameter.fixed}
     if parameter.constraint == "normal" and parameter.scalar and not measured:
-        settings |= {"auxdata": list(parameter.auxdata), "sigmas": list(parameter.widths)}
+        settings |= {"auxdata": parameter.auxdata, "sigmas": parameter.widths}
     return settings
 
 

@@ -19,6 +19,8 @@ from colonnade.statistics.model import Channel, Model, Modifier, Parameter, Samp
 
 # pyhs3 calls an interpolation by its name, ROOT by a number, and of shapes knows only its code 4, which is code4p
 _CODES: Mapping[str, Mapping[str, int]] = {"normsys": {"code1": 1, "code4": 4}, "histosys": {"code4p": 4}}
+# what has distributions of its own for what was measured
+_OWN = {"lumi", "shapesys"}
 
 
 def root_names(model: Model, differences: Differences) -> Model:
@@ -59,9 +61,9 @@ def to_hs3(model: Model) -> dict[str, Any]:
     own = {
         each.name: f"{each.name}Constraint"
         for each in model.parameters
-        if each.constraint != "none" and kinds[each.name] & {"lumi", "shapesys"}
+        if each.constraint != "none" and kinds[each.name] & _OWN
     }
-    channels = [_channel(channel, parameters, own) for channel in model.channels]
+    channels = [_channel(channel, parameters) for channel in model.channels]
     points: list[dict[str, Any]] = []
     axes: list[dict[str, Any]] = []
     constants: dict[str, float] = {}
@@ -148,7 +150,7 @@ def _axis(channel: Channel) -> dict[str, Any]:
     return {"name": f"{channel.name}_observable", "edges": list(edges)}
 
 
-def _channel(channel: Channel, parameters: Mapping[str, Parameter], own: Mapping[str, str]) -> dict[str, Any]:
+def _channel(channel: Channel, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     spec: dict[str, Any] = {"name": channel.name, "type": "histfactory_dist", "axes": [_axis(channel)]}
     kinds = {
         parameters[m.parameter].constraint
@@ -159,12 +161,10 @@ def _channel(channel: Channel, parameters: Mapping[str, Parameter], own: Mapping
     if kinds:
         # ROOT reads it here, pyhs3 at each modifier
         spec["staterror"] = {"constraint_type": "Poisson" if kinds == {"poisson"} else "Gauss", "relThreshold": 0.0}
-    return spec | {"samples": [_sample(channel, sample, parameters, own) for sample in channel.samples]}
+    return spec | {"samples": [_sample(channel, sample, parameters) for sample in channel.samples]}
 
 
-def _sample(
-    channel: Channel, sample: Sample, parameters: Mapping[str, Parameter], own: Mapping[str, str]
-) -> dict[str, Any]:
+def _sample(channel: Channel, sample: Sample, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     measured = [each for each in sample.modifiers if each.kind == "staterror"]
     if len(measured) > 1:
         refuse("HS3", f"a second statistical uncertainty of {sample.name} in {channel.name}")
@@ -175,16 +175,15 @@ def _sample(
             refuse("HS3", f"{each.parameter}, a statistical uncertainty shared by channels")
         # a constant parameter's error is as large as the content, so that its constraint is a plain constant
         data["errors"] = np.where(np.array(parameter.fixed), sample.yields, each.errors).tolist()
-    modifiers = [one for each in sample.modifiers for one in _modifier(each, parameters, own)]
+    modifiers = [one for each in sample.modifiers for one in _modifier(each, parameters)]
     return {"name": sample.name, "data": data, "modifiers": modifiers}
 
 
-def _modifier(
-    modifier: Modifier, parameters: Mapping[str, Parameter], own: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+def _modifier(modifier: Modifier, parameters: Mapping[str, Parameter]) -> Iterator[dict[str, Any]]:
     name, kind = modifier.parameter, modifier.kind
     spec: dict[str, Any] = {"name": name, "type": kind}
-    held = {"constraint_name": own[name]} if name in own else {}
+    own = kind in _OWN and parameters[name].constraint != "none"
+    held = {"constraint_name": f"{name}Constraint"} if own else {}
     if kind in ("normfactor", "lumi"):
         yield spec | {"type": "normfactor", "parameter": name} | held
     elif kind in ("normsys", "histosys"):
@@ -199,9 +198,9 @@ def _modifier(
         yield spec | {"parameters": list(hs3_labels(parameters[name])), "constraint": constraint}
     else:
         yield {"name": name, "type": "shapefactor", "parameters": list(hs3_labels(parameters[name]))}
-        if held:
+        if own:
             # ROOT takes a constraint with a factor: this one is the constant 1
-            unit = f"{own[name]}_unit"
+            unit = f"{name}Constraint_unit"
             yield {"name": unit, "type": "normfactor", "parameter": unit} | held
 
 

@@ -20,7 +20,7 @@ from colonnade.errors import ConfigError, InputError
 from colonnade.faults import reason
 from colonnade.output import replacing
 from colonnade.statistics.formats.exporting import Differences, kinds_of, names_of, refuse, tell
-from colonnade.statistics.model import DEFAULTS, Channel, Floats, Kind, Model, Modifier, Parameter, Sample
+from colonnade.statistics.model import DEFAULTS, Channel, Floats, Kind, Model, Parameter, Sample
 from colonnade.statistics.workspace import from_workspace, quiet, to_workspace
 
 _SAME = 1e-9
@@ -143,22 +143,22 @@ def _systematics(
 ) -> Iterator[dict[str, Any]]:
     """Yield an entry for each uncertainty of a sample; its templates are added to the histograms."""
     total = sample.yields.sum()
-    shapes = {m.parameter: m for m in sample.modifiers if m.kind == "histosys"}
+    sides = {m.parameter: (m.up, m.down) for m in sample.modifiers if m.kind == "histosys"}
     norms = {m.parameter: m for m in sample.modifiers if m.kind == "normsys"}
-    for name in dict.fromkeys([*norms, *shapes]):
+    for name in dict.fromkeys([*norms, *sides]):
         factors = [float(norms[name].up[0]), float(norms[name].down[0])] if name in norms else [1.0, 1.0]
-        if name in shapes and channel.bins == 1:
+        if name in sides and channel.bins == 1:
             how = "a histosys of one bin became a normsys, which is not linear: the same at one standard deviation"
             tell(differences, name, how)
-            factors = [factor * side.sum() / total for factor, side in zip(factors, _sides(shapes[name]), strict=True)]
-        elif name in shapes:
-            if any(abs(side.sum() / total - 1) > _SAME for side in _sides(shapes[name])):
+            factors = [factor * side.sum() / total for factor, side in zip(factors, sides[name], strict=True)]
+        elif name in sides:
+            if any(abs(side.sum() / total - 1) > _SAME for side in sides[name]):
                 how = (
                     "a histosys that changes the yield was split into normsys and histosys: the yield goes as code 4, "
                     "not linearly; the same at one standard deviation"
                 )
                 tell(differences, name, how)
-            for word, factor, side in zip(("Up", "Down"), factors, _sides(shapes[name]), strict=True):
+            for word, factor, side in zip(("Up", "Down"), factors, sides[name], strict=True):
                 path = f"{channel.name}/{sample.name}/{name}_{word}"
                 histograms[path] = (channel, factor * side, np.zeros(channel.bins))
             up, down = ({"VariationPath": f"{name}_{word}"} for word in ("Up", "Down"))
@@ -174,10 +174,6 @@ def _systematics(
         elif modifier.kind in ("shapesys", "shapefactor"):
             where = f"{modifier.parameter} of {sample.name} in {channel.name}"
             refuse("A cabinetry configuration", f"the {modifier.kind} {where}")
-
-
-def _sides(shape: Modifier) -> tuple[Floats, Floats]:
-    return shape.up, shape.down
 
 
 def _normalisation(name: str, channel: Channel, sample: Sample, up: float, down: float) -> dict[str, Any]:

@@ -206,13 +206,20 @@ def _add(card: Card, arguments: list[str]) -> None:
     _put(card, _cells(card, process, channel), name, kind, effect, options)
 
 
+def _systematic(card: Card, name: str, kind: str, arguments: tuple[float, ...] = ()) -> Systematic:
+    """Return the uncertainty of a name and kind, which is a new one if there is none."""
+    for each in card.systematics:
+        if (each.name, each.kind) == (name, kind):
+            return each
+    card.systematics.append(Systematic(name, kind, arguments))
+    return card.systematics[-1]
+
+
 def _put(card: Card, cells: list[Cell], name: str, kind: str, effect: Effect, options: list[str]) -> None:
-    found = next((each for each in card.systematics if each.name == name), None)
-    if found is not None and found.kind != kind:
-        refuse(f"the nuisance edit adds a {kind} {name}, which is a {found.kind} already.")
-    if found is None:
-        found = Systematic(name, kind)
-        card.systematics.append(found)
+    other = next((each.kind for each in card.systematics if each.name == name and each.kind != kind), None)
+    if other is not None:
+        refuse(f"the nuisance edit adds a {kind} {name}, which is a {other} already.")
+    found = _systematic(card, name, kind)
     if effect in (0.0, 1.0):
         return
     for cell in cells:
@@ -250,10 +257,7 @@ def _rename(card: Card, arguments: list[str]) -> None:
     for each, cell in _chosen(card, arguments, re.escape(old), strict=True):
         _check_kind(each)
         if cell in each.effects:
-            target = next((one for one in card.systematics if (one.name, one.kind) == (new, each.kind)), None)
-            if target is None:
-                target = Systematic(new, each.kind, each.arguments)
-                card.systematics.append(target)
+            target = _systematic(card, new, each.kind, each.arguments)
             target.effects[cell] = each.effects.pop(cell)
             target.templates[cell] = each.templates.get(cell, old)
 
