@@ -130,7 +130,7 @@ def test_the_range_bounds_the_fit_and_that_is_said(tmp_path):
         ({"values": {"lumi": 99.0}}, "lumi = 99 is outside of its range"),
         ({"ranges": {"r": (3.0, 1.0)}}, "range of r"),
         ({"ranges": {"r": (2.0, 3.0)}, "values": {"r": 1.0}}, "r = 1 is outside of its range"),
-        ({"mask": ["c"]}, "no channel c.*it has a, b"),
+        ({"mask": ["c"]}, "--mask: 'c' is unknown; known: a, b"),
         ({"mask": ["*"]}, "leaves no channel"),
     ],
 )

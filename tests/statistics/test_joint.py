@@ -94,7 +94,7 @@ def test_two_equal_searches_are_one_with_twice_the_data():
 
 
 def test_what_can_not_be_one(models):
-    with pytest.raises(ConfigError, match=r"--correlate jas: no two models .* \(did you mean jes\?\)"):
+    with pytest.raises(ConfigError, match=r"--correlate: 'jas' is unknown \(did you mean jes\?\); known: "):
         combine_models(models, ["jas"])
     with pytest.raises(ConfigError, match="stat: it is a parameter for each bin"):
         combine_models(models, ["stat"])

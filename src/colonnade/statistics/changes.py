@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from colonnade.errors import ConfigError, nearest
 from colonnade.statistics.model import Channel, Model, Parameter
+from colonnade.statistics.templates import matching
 
 Value = TypeVar("Value")
 
@@ -102,14 +103,7 @@ def _frozen(model: Model, names: Iterable[str], places: Mapping[str, tuple[str, 
 
 
 def _masked(model: Model, patterns: Sequence[str]) -> Model:
-    names = [channel.name for channel in model.channels]
-    masked = set[str]()
-    for pattern in patterns:
-        found = fnmatch.filter(names, pattern)
-        if not found:
-            msg = f"The model has no channel {pattern}{nearest(pattern, names)}; it has {', '.join(names[:20])}."
-            raise ConfigError(msg)
-        masked.update(found)
+    masked = matching(patterns, [channel.name for channel in model.channels], "--mask")
     left = tuple(channel for channel in model.channels if channel.name not in masked)
     parameters = tuple(each for each in (_kept(model, each, left) for each in model.parameters) if each.size)
     if not left or (model.poi and model.poi not in {each.name for each in parameters}):
@@ -165,7 +159,7 @@ def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -
         for parameter in model.parameters:
             owners.setdefault(parameter.name, []).append(label)
     common = [name for name, labels in owners.items() if len(labels) > 1]
-    shared = {*interest, *_chosen(common, correlate)}
+    shared = {*interest, *matching(correlate, common, "--correlate")}
     apart = {name for name in common if name not in shared}
     for name in apart:
         taken = next((label for label in owners[name] if f"{label}_{name}" in owners), None)
@@ -190,19 +184,6 @@ def combine_models(models: Mapping[str, Model], correlate: Sequence[str] = ()) -
         groups={group: tuple(names) for group, names in groups.items()},
         notes=tuple(f"{label}: {note}" for label, part in parts.items() for note in part.notes),
     )
-
-
-def _chosen(common: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    """Return the common parameters that names and globs stand for."""
-    found: set[str] = set()
-    for pattern in patterns:
-        names = fnmatch.filter(common, pattern)
-        if not names:
-            listed = f"; common are {', '.join(common[:20])}" if common else ""
-            msg = f"--correlate {pattern}: no two models have such a parameter{nearest(pattern, common)}{listed}."
-            raise ConfigError(msg)
-        found.update(names)
-    return found
 
 
 def _as_one(one: Parameter, other: Parameter, label: str) -> Parameter:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.stats import chi2, norm, poisson
 
 from colonnade.errors import ConfigError
 from colonnade.statistics.formats.combine.card import Card, Cell, Systematic
+from colonnade.statistics.formats.combine.parsing import read_card
 from colonnade.statistics.formats.combine.shapes import DATA, Template, Templates
 from colonnade.statistics.formula import Formula
 from colonnade.statistics.model import Channel, Floats, Interpolation, Model, Modifier, Sample, Treatment, make_model
@@ -39,27 +41,34 @@ _NO_YIELD = 1e-3
 _TAIL = float(norm.sf(7.0))
 
 
-def model_of_cards(cards: Mapping[str, Card], mass: float | None = None) -> Model:
-    """Build the model of a card, or of several, whose channels stand side by side.
+def read_combine(path: Path | Mapping[str, Path], mass: float | None = None) -> Model:
+    """Read a datacard, or several, whose channels stand side by side.
 
     Uncertainties and parameters of one name are one.
 
     Parameters
     ----------
-    cards
-        Label to card. The bin of a card of one bin gets the label as its name, the bins of other cards the label in
-        front of theirs, as Combine's ``combineCards.py`` calls them. The label of a card that stands alone is empty.
+    path
+        The card; or labels and cards. The bin of a card of one bin is then called by the label, the bins of other cards
+        get the label in front of their names, as Combine's ``combineCards.py`` does.
     mass
         What ``$MASS`` in the names of templates stands for.
+
+    Returns
+    -------
+    Model
+        With the signal strength ``r``, between 0 and 20; without signal there is no parameter of interest.
 
     Raises
     ------
     InputError
-        If a file of templates can't be read.
+        If a card or a file of templates can't be read.
     ConfigError
-        If a card names a template that is not there, sums and rates disagree by more than Combine allows, a construct
-        can't be expressed, or one card contradicts another.
+        If a card holds what Combine refuses or what can't be read here (the message names file and line), names a
+        template that is not there, or contradicts another card; if sums and rates disagree by more than Combine allows.
     """
+    paths = {"": path} if isinstance(path, Path) else path
+    cards = {label: read_card(each) for label, each in paths.items()}
     settings: dict[str, dict[str, object]] = {}
     formulas: dict[str, Formula] = {}
     signals: dict[str, bool] = {}
