@@ -340,12 +340,14 @@ def _effect(name: str, kind: str, word: str) -> Effect:
 
 def _check_yields(card: Card) -> None:
     for channel in card.bins:
-        found = [process for (where, process), rate in card.rates.items() if where == channel and rate != 0]
-        if not found:
+        signals = {
+            process in card.signals for (where, process), rate in card.rates.items() if where == channel and rate
+        }
+        if not signals:
             refuse(f"no process contributes to the bin {channel}.")
-        if not set(found) - card.signals:
+        if False not in signals:
             refuse(f"no background contributes to the bin {channel}; Combine refuses that.")
-        if not set(found) & card.signals:
+        if True not in signals:
             _note(card, f"no signal contributes to the bin {channel}.")
 
 
