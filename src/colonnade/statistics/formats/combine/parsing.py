@@ -340,14 +340,12 @@ def _effect(name: str, kind: str, word: str) -> Effect:
 
 def _check_yields(card: Card) -> None:
     for channel in card.bins:
-        signals = {
-            process in card.signals for (where, process), rate in card.rates.items() if where == channel and rate
-        }
-        if not signals:
+        roles = {name in card.signals for (where, name), rate in card.rates.items() if where == channel and rate}
+        if not roles:
             refuse(f"no process contributes to the bin {channel}.")
-        if False not in signals:
+        if False not in roles:
             refuse(f"no background contributes to the bin {channel}; Combine refuses that.")
-        if True not in signals:
+        if True not in roles:
             _note(card, f"no signal contributes to the bin {channel}.")
 
 
