@@ -102,7 +102,8 @@ class _Reader:
 
     def refuse(self, what: str) -> NoReturn:
         """Raise the error of a file that can't be read here."""
-        self.refuse(f"{what}")
+        msg = f"{self.source}: {what}."
+        raise ConfigError(msg)
 
     def named(self, where: str, name: str) -> Mapping[str, Any]:
         """Return an entry of one of the file's lists by its name."""
