@@ -272,7 +272,7 @@ BAD_WORKSPACES = [
     ),
     (changed(["observations"], []), "not a valid pyhf workspace"),
     (changed(["observations", 0, "name"], "other"), "has no observed events"),
-    (changed(["observations", 0, "data"], [1.0, 2.0]), "1 bins but 2 observed"),
+    (changed(["observations", 0, "data"], [1.0, 2.0]), "2 values for 1 bins"),
     (changed(["observations", 0, "data"], [-1.0]), "negative"),
     (changed(["channels", 0, "samples", 1, "modifiers", 0, "type"], "shapesyss"), "not a valid pyhf workspace"),
     (changed(["measurements"], None), "bare pyhf model"),

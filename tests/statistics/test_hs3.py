@@ -185,7 +185,7 @@ def test_of_several_analyses_the_data_are_read_and_not_asimov(tmp_path):
     assert any("simPdf_obsData" in note for note in model.notes)
     asked = read_model(path, measurement="simPdf_asimovData")
     assert asked.observations["model_SR"].tolist() == [13.0, 30.0]
-    with pytest.raises(ConfigError, match=r"no analysis simPdf_obs .*did you mean simPdf_obsData"):
+    with pytest.raises(ConfigError, match=r"no simPdf_obs among its analyses \(did you mean simPdf_obsData"):
         read_model(path, measurement="simPdf_obs")
     spec = as_root_writes()
     spec["data"][0]["name"] = "otherData_SR"
