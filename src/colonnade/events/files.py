@@ -19,7 +19,7 @@ from colonnade.events.kept import KnownPlaces, Places
 from colonnade.events.paths import forget_connection, is_remote, local_path
 from colonnade.events.root import RootFile, TTreeReader
 from colonnade.events.schemas import SCHEMAS, detect_schema, find_schema
-from colonnade.events.source import Raw, Reader, SourceFile
+from colonnade.events.source import Reader, SourceFile
 from colonnade.events.tables import CsvReader, ParquetReader, is_csv
 from colonnade.faults import translated
 from colonnade.inputs import require_file
@@ -190,10 +190,15 @@ def _is_list(reader: Reader, name: str) -> bool:
 
 def _lengths(reader: Reader, names: Sequence[str]) -> dict[str, Any]:
     """Return how many values the first events have, of the columns that can be read, or the values of a counter."""
-    raws: dict[str, Raw] = {}
-    for name in names:
-        with contextlib.suppress(Exception):
-            raws.update(reader.read([name], 0, min(reader.entries, _SAMPLE)))
+    stop = min(reader.entries, _SAMPLE)
+    try:
+        raws = dict(reader.read(names, 0, stop))
+    # one of them can't be read: it is left out
+    except Exception:
+        raws = {}
+        for name in names:
+            with contextlib.suppress(Exception):
+                raws.update(reader.read([name], 0, stop))
     lengths = {name: raw.content if raw.offsets is None else np.diff(raw.offsets) for name, raw in raws.items()}
     return {name: length for name, values in lengths.items() if (length := np.asarray(values)).dtype.kind in "iu"}
 
