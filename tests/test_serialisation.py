@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hist import Hist
-from hist.axis import Regular
+from hist.axis import Regular, StrCategory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
+from colonnade.accumulators import load, write_accumulator
 from colonnade.histograms import Histogram, HistogramSet
 from colonnade.serialisation import DamagedError, decode, encode
 
@@ -113,3 +115,9 @@ def test_what_needs_pickle_is_not_kept(value: Any) -> None:
 def test_nothing_is_unpickled() -> None:
     with pytest.raises(DamagedError):
         decode(pickle.dumps({"a": 1}))
+
+
+def test_a_growing_axis_without_categories_is_written_and_read(tmp_path: Path) -> None:
+    made = Hist(StrCategory([], growth=True, name="cut"), Regular(3, 0, 3, name="x"))
+    write_accumulator({"never filled": made}, tmp_path / "accumulator.zip")
+    assert load(tmp_path) == {"never filled": made}

@@ -128,6 +128,19 @@ def test_a_module_that_is_imported_by_a_literal_name_counts(runs: Any, pairs: An
     assert second < first
 
 
+def test_a_package_around_an_imported_module_counts(runs: Any, pairs: Any) -> None:
+    inner = pairs.neighbour.parent / "inner"
+    inner.mkdir()
+    (inner / "other.py").write_text("CUT = 0.0\n")
+    (inner / "__init__.py").write_text("from . import other\nother.CUT = 6.0\n")
+    _, first, _ = runs(f"import {pairs.package}.inner.other as inner_other", "inner_other.CUT")
+    assert runs()[0]
+    (inner / "__init__.py").write_text("from . import other\nother.CUT = 40.0\n")
+    kept, second, _ = runs()
+    assert not kept
+    assert second < first
+
+
 def test_an_undeclared_file_is_named_and_nothing_is_kept(runs: Any, tmp_path: Path) -> None:
     table = tmp_path / "cuts.txt"
     table.write_text("6.0")
