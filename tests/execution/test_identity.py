@@ -129,13 +129,14 @@ def test_a_module_that_is_imported_by_a_literal_name_counts(runs: Any, pairs: An
 
 
 def test_a_package_around_an_imported_module_counts(runs: Any, pairs: Any) -> None:
+    text = "from . import other\ndef cut():\n    return {}\nother.cut = cut\n"
     inner = pairs.neighbour.parent / "inner"
     inner.mkdir()
-    (inner / "other.py").write_text("CUT = 0.0\n")
-    (inner / "__init__.py").write_text("from . import other\nother.CUT = 6.0\n")
-    _, first, _ = runs(f"import {pairs.package}.inner.other as inner_other", "inner_other.CUT")
+    (inner / "other.py").write_text("def cut():\n    return 0.0\n")
+    (inner / "__init__.py").write_text(text.format(6.0))
+    _, first, _ = runs(f"import {pairs.package}.inner.other as inner_other", "inner_other.cut()")
     assert runs()[0]
-    (inner / "__init__.py").write_text("from . import other\nother.CUT = 40.0\n")
+    (inner / "__init__.py").write_text(text.format(40.0))
     kept, second, _ = runs()
     assert not kept
     assert second < first
