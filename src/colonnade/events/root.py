@@ -24,6 +24,8 @@ from colonnade.events.uproot_inside import check_pages, tell_childless
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 #: One request gets the file's header and, nearly always, the record of its outermost directory behind it.
 _FIRST = 2048
+#: Where the first object of any ROOT file is.
+_BEGIN = 100
 #: How the key of a form ends whose values are the lengths of lists.
 _COUNTS = "-cardinality"
 T = TypeVar("T")
@@ -118,7 +120,16 @@ class RootFile:
 
     @property
     def size(self) -> int:
-        """In bytes, as the file's header says it."""
+        """In bytes, as the file's header says it.
+
+        Raises
+        ------
+        InputError
+            If that is not the header of a ROOT file, whose first object is at a fixed place.
+        """
+        if self._header.fBEGIN != _BEGIN:
+            msg = f"{self.path} is no ROOT file, though it starts with 'root'."
+            raise InputError(msg)
         return int(self._header.fEND)
 
     def header(self, name: str) -> TreeHeader | None:
