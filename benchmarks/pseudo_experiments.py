@@ -32,7 +32,8 @@ from studies.zgamma.ensemble import initial_parameters
 from studies.zgamma.sampling import Sample, Sampler, make_sampler
 from studies.zgamma.settings import PseudoExperimentSettings
 
-from colonnade.statistics.resonance import BackgroundTable, Gaussian, PolyLogExponential, signed_significance
+from colonnade.statistics import signed_significance
+from colonnade.statistics.resonance import BackgroundTable, Gaussian, PolyLogExponential
 
 _loop: dict[str, object] = {}
 

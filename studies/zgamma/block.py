@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from colonnade.statistics import signed_significance
 from colonnade.statistics.resonance import (
     BackgroundTable,
     Gaussian,
     fit_backgrounds,
     fit_bumps,
     fit_signals,
-    signed_significance,
 )
 from studies.zgamma.sampling import Sampler
 from studies.zgamma.settings import PseudoExperimentSettings

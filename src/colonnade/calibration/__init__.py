@@ -1,7 +1,5 @@
 """Calibrations of physics objects and weights of events, from correctionlib's JSON files."""
 
-from __future__ import annotations
-
 __all__ = [
     "Correction",
     "Electrons",

@@ -1,7 +1,5 @@
 """ROOT trees, RNTuples and parquet files to awkward events: one naming, GeV, only the touched columns."""
 
-from __future__ import annotations
-
 __all__ = [
     "KeptColumns",
     "KnownPlaces",

@@ -1,7 +1,5 @@
 """Declared histograms: what is filled, the filling over regions and variations, reading and writing."""
 
-from __future__ import annotations
-
 __all__ = ["Histogram", "HistogramSet", "combine", "load", "write_root", "write_zip"]
 
 from colonnade.histograms.declaration import Histogram

@@ -6,8 +6,6 @@ what it was trained on, how well it does). `Classifier.load` refuses a file whos
 observables, jagged where they are. `OnnxScorer` scores with a file that others trained, whose inputs are declared.
 """
 
-from __future__ import annotations
-
 from colonnade.inference.card import (
     CARD_KEY,
     IDENTITY,

@@ -5,8 +5,6 @@ where it makes sense plain numbers. GeV and radians. Results with one number an 
 those with missing entries, are awkward arrays.
 """
 
-from __future__ import annotations
-
 __all__ = [
     "accelerate",
     "assign",

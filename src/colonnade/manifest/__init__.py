@@ -4,8 +4,6 @@ The file is a coffea fileset, so plain coffea reads it as it is:
 `{name: {"files": {path or glob: tree}, "metadata": {...}}}`. Paths are relative to the manifest's folder.
 """
 
-from __future__ import annotations
-
 __all__ = [
     "Dataset",
     "Filter",

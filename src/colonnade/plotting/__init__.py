@@ -5,21 +5,6 @@ without pyplot and without any state. `Run` holds the results of one run; `draw_
 saves it. matplotlib is imported when something is drawn, not before.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-__all__ = ["PlotSettings", "ProcessStyle", "Run", "draw_run"]
-
-from typing import TYPE_CHECKING
-
-from colonnade.lazy import lazy
-from colonnade.plotting.settings import PlotSettings, ProcessStyle
-
-if TYPE_CHECKING:
-    from colonnade.plotting.draw import draw_run
-    from colonnade.plotting.run import Run
-
-__getattr__ = lazy(
-    __name__,
-    draw=("draw_run",),
-    run=("Run",),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,5 @@
 """The base of an analysis: objects, observables, regions, weights, variations, blinding and cutflow."""
 
-from __future__ import annotations
-
 __all__ = [
     "Objects",
     "Processor",

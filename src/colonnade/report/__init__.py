@@ -5,20 +5,6 @@ and a template of the same name. Styles, scripts and pictures are inside the pag
 a page of other sections, such as those of a study.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-__all__ = ["Image", "PageSection", "read_images", "write_page", "write_report"]
-
-from typing import TYPE_CHECKING
-
-from colonnade.lazy import lazy
-
-if TYPE_CHECKING:
-    from colonnade.report.page import PageSection, read_images, write_page, write_report
-    from colonnade.report.sections import Image
-
-__getattr__ = lazy(
-    __name__,
-    page=("PageSection", "read_images", "write_page", "write_report"),
-    sections=("Image",),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

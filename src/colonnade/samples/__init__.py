@@ -3,19 +3,6 @@
 Names are loaded when first used: Pythia and fastjet come with the extra `samples`.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING
-
-from colonnade.lazy import lazy
-
-if TYPE_CHECKING:
-    from colonnade.samples.production import Made, make_samples
-
-
-__all__ = ["Made", "make_samples"]
-
-__getattr__ = lazy(
-    __name__,
-    production=("Made", "make_samples"),
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

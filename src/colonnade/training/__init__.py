@@ -4,8 +4,6 @@ A model is declared in `models/NAME.py` with the classes below and trained by `c
 this package is light; torch and xgboost are imported by the modules that use them, when they are used.
 """
 
-from __future__ import annotations
-
 from colonnade.inference import Feature
 from colonnade.training.declaration import (
     Collection,

@@ -12,7 +12,7 @@ from iminuit.cost import ExtendedBinnedNLL
 from scipy.stats import norm
 
 from colonnade.errors import ConfigError, FitError
-from colonnade.statistics import significance
+from colonnade.statistics import signed_significance, significance
 from colonnade.statistics.resonance import (
     Background,
     BackgroundTable,
@@ -31,7 +31,6 @@ from colonnade.statistics.resonance import (
     fit_bumps,
     fit_signal_shape,
     fit_signals,
-    signed_significance,
     significances,
 )
 from colonnade.statistics.resonance.newton import Costs, minimise

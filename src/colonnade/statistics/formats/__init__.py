@@ -1,7 +1,5 @@
 """One model in every format: pyhf, Combine, HS3, ROOT with a cabinetry configuration, HistFactory XML."""
 
-from __future__ import annotations
-
 __all__ = ["FORMATS", "Export", "as_histfactory", "export_model", "read_model"]
 
 from colonnade.statistics.formats.exporting import FORMATS, Export, as_histfactory, export_model

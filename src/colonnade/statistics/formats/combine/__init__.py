@@ -3,8 +3,6 @@
 Conventions are Combine's, release 10.6; docs/statistics.md says where they differ from HistFactory's.
 """
 
-from __future__ import annotations
-
 __all__ = ["read_combine"]
 
 from colonnade.statistics.formats.combine.build import read_combine

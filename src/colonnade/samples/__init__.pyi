@@ -1,0 +1,1 @@
+from .production import Made as Made, make_samples as make_samples
