@@ -1,7 +1,9 @@
-"""What is kept under version control: no links, and nothing that is ignored."""
+"""What is kept under version control: no links, nothing that is ignored, and sentences that are wrapped as such."""
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 from pathlib import Path
 
@@ -27,3 +29,13 @@ def test_every_workflow_has_its_analysis(project: Path) -> None:
     names = [Path(line).stem for line in _git(project, "ls-files", "workflows")]
     assert names
     assert [name for name in names if not (project / "processors" / f"{name}.py").is_file()] == []
+
+
+def test_no_sentence_goes_on_with_one_word_in_a_line_of_its_own(project: Path) -> None:
+    found = []
+    for name in _git(project, "ls-files", "src", "studies", "processors", "models"):
+        lines = (project / name).read_text(encoding="utf-8").splitlines() if name.endswith(".py") else []
+        for number, (before, line) in enumerate(itertools.pairwise(lines), 2):
+            if re.search(r'"$', before) and re.fullmatch(r'\s*f?"[^" ]{1,20} ?"[),]*', line):
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []

@@ -6,35 +6,6 @@ what it was trained on, how well it does). `Classifier.load` refuses a file whos
 observables, jagged where they are. `OnnxScorer` scores with a file that others trained, whose inputs are declared.
 """
 
-from colonnade.inference.card import (
-    CARD_KEY,
-    IDENTITY,
-    Card,
-    CollectionCard,
-    Feature,
-    ParameterCard,
-    TrainingCard,
-    fold_of,
-)
-from colonnade.inference.classifier import Classifier, Hypothesis, scorers_of
-from colonnade.inference.inputs import Inputs, stack_inputs
-from colonnade.inference.onnx_scorer import OnnxInput, OnnxScorer, ScorerSettings
+import lazy_loader
 
-__all__ = [
-    "CARD_KEY",
-    "IDENTITY",
-    "Card",
-    "Classifier",
-    "CollectionCard",
-    "Feature",
-    "Hypothesis",
-    "Inputs",
-    "OnnxInput",
-    "OnnxScorer",
-    "ParameterCard",
-    "ScorerSettings",
-    "TrainingCard",
-    "fold_of",
-    "scorers_of",
-    "stack_inputs",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,4 @@
-from .counting import asimov_significance as asimov_significance, signed_significance as signed_significance
-from .counting import significance as significance
+from .counting import (
     asimov_significance as asimov_significance,
     signed_significance as signed_significance,
     significance as significance,

@@ -1,0 +1,33 @@
+from .arrays import own as own
+from .collections import (
+    accelerate as accelerate,
+    assign as assign,
+    combinations as combinations,
+    count as count,
+    follow as follow,
+    leading as leading,
+    merge as merge,
+    near as near,
+    nearest as nearest,
+    normal as normal,
+    per_object as per_object,
+    product as product,
+    select as select,
+    smallest as smallest,
+    sort_by_pt as sort_by_pt,
+    take as take,
+)
+from .observables import (
+    delta_phi as delta_phi,
+    delta_r as delta_r,
+    event_sum as event_sum,
+    ht as ht,
+    invariant_mass as invariant_mass,
+    mt2 as mt2,
+    propagate as propagate,
+    pt_sum as pt_sum,
+    total_transverse_mass as total_transverse_mass,
+    transverse_energy as transverse_energy,
+    transverse_mass as transverse_mass,
+    vector_sum as vector_sum,
+)
