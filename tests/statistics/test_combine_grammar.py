@@ -1,5 +1,7 @@
 """Combine's datacards: the constructs of its grammar, each against its definition."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,6 +222,49 @@ def test_edits(folder):
     assert found == pytest.approx(SIG + 1.2 * both / 1.2 * morphed(0.5), rel=1e-5)
     likelihood = Likelihood(read_combine(folder / "card.txt"))
     assert likelihood.fixed[likelihood.labels.index("lean")]
+
+
+QUADRATURE = math.exp(math.hypot(math.log(1.1), math.log(1.3)))
+EDITED = {
+    "merge": (("a lnN 1.1 1.2", "b lnN 1.3 -", "nuisance edit merge sig * a b"), (f"a lnN {QUADRATURE!r} 1.2",)),
+    "two sides in quadrature": (
+        ("a lnN 0.9/1.1 -", "nuisance edit add sig * a lnN 0.8/1.3 addq"),
+        (f"a lnN {math.exp(-math.hypot(math.log(0.9), math.log(0.8)))!r}/{QUADRATURE!r} -",),
+    ),
+    "two sides and one in quadrature": (
+        ("a lnN 0.9/1.1 -", "nuisance edit add sig * a lnN 1.3 addq"),
+        (f"a lnN {math.exp(-math.hypot(math.log(0.9), math.log(1.3)))!r}/{QUADRATURE!r} -",),
+    ),
+    "another kind": (("a lnN 1.1 1.2", "nuisance edit changepdf a lnU"), ("a lnU 1.1 1.2",)),
+    "a linear kind": (
+        ("a lnN 1.1 1.2", "nuisance edit changepdf a trG"),
+        (f"a trG {math.log(1.1)!r} {math.log(1.2)!r}",),
+    ),
+    "a logarithmic kind": (
+        ("a trG 0.1 -0.2", "nuisance edit changepdf a lnN"),
+        (f"a lnN {math.exp(0.1)!r} {math.exp(-0.2)!r}",),
+    ),
+    "a measured parameter": (
+        ("x param 1.0 0.1", "scale rateParam * bkg (@0*2) x", "nuisance edit rename x y"),
+        ("y param 1.0 0.1", "scale rateParam * bkg (@0*2) y"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(EDITED))
+def test_an_edited_card_is_the_card_that_says_it(tmp_path, name):
+    found = []
+    for number, rows in enumerate(EDITED[name]):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(card(*rows, rates="5 10"))
+        found.append(Likelihood(read_combine(path)))
+    edited, stated = found
+    assert edited.labels == stated.labels
+    rng = np.random.default_rng(1)
+    theta = edited.inits[:, None] + rng.uniform(-0.3, 0.3, (len(edited.labels), 20))
+    data = edited.observed[:, None]
+    assert stated.observed == pytest.approx(edited.observed)
+    np.testing.assert_allclose(edited.nll(theta, data), stated.nll(theta, data), rtol=1e-10)
 
 
 HEADERS = {
