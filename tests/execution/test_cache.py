@@ -84,10 +84,10 @@ def test_an_analysis_that_changed_reads_no_file_again_where_columns_are_kept(
     assert cache is not None
     run.cache = cache
     run(datasets)
-    from colonnade.events import files
+    from colonnade.events import root
 
     read: list[str] = []
-    for reader in (files.TTreeReader, files.RNTupleReader):
+    for reader in (root.TTreeReader, root.RNTupleReader):
 
         def noted(self: Any, names: Any, start: int, stop: int, before: Any = reader.read, **more: Any) -> Any:
             if stop - start == 100:  # learning and looking at weights is of other ranges

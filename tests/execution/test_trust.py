@@ -25,7 +25,7 @@ from colonnade.workflow import load_workflow
 
 SOURCES = sorted(Path(colonnade.__file__).parent.rglob("*.py"))
 # what a run sends to its own workers, over a connection of its own
-OWN_WORKERS = {("execution/work.py", "cloudpickle.loads")}
+OWN_WORKERS = {("execution/work.py", "cloudpickle.loads"), ("training/search.py", "cloudpickle.loads")}
 FORBIDDEN = {
     "eval", "exec", "compile", "pickle.load", "pickle.loads", "cloudpickle.load", "cloudpickle.loads",
     "marshal.load", "marshal.loads", "shelve.open", "joblib.load", "dill.load", "dill.loads", "torch.load",

@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -125,7 +124,8 @@ def run_search(
 
 
 def _call(job: Callable[[Model], Trial], model: bytes) -> Trial:
-    return job(pickle.loads(model))  # noqa: S301 - from the process that started this one
+    trained: Trial = job(cloudpickle.loads(model))  # from the process that started this one
+    return trained
 
 
 def _run_trial(name: str, columns: Path, significance: Significance, model: Model) -> Trial:
