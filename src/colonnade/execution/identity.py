@@ -37,14 +37,9 @@ _seen: ContextVar[set[str]] = ContextVar("seen")
 
 @dataclass(frozen=True)
 class AnalysisIdentity:
-    """What the results of an analysis depend on, apart from its input.
+    """What the results of an analysis depend on, apart from its input: its `digest`.
 
-    Attributes
-    ----------
-    digest
-        The hash.
-    files
-        The files whose content counts, absolute.
+    The absolute paths in `files` are those of the files whose content counts in it.
     """
 
     digest: str

@@ -150,12 +150,8 @@ def write_root(histograms: Histograms, path: Path | str, eras: Mapping[str, Hist
 
     Parameters
     ----------
-    histograms
-        ``histograms[name][process]``, each with the axes region, variation and one to three more.
-    path
-        The file to write.
-    eras
-        ``eras[era][name][process]``, where the histograms are sums over eras.
+    histograms, path, eras
+        As in `write_zip`; each histogram with the axes region, variation and one to three more.
 
     Raises
     ------

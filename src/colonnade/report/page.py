@@ -97,7 +97,7 @@ def write_report(run: Run, plots: Path, path: Path) -> Path:
     Returns
     -------
     pathlib.Path
-        The page.
+        Where the page is.
 
     Raises
     ------

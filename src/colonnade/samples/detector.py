@@ -43,16 +43,10 @@ class Collection:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What tells electrons, muons and photons apart.
+    """What tells electrons, muons and photons apart: the mass in GeV, resolution, efficiency and wrong charges.
 
-    Attributes
-    ----------
-    mass
-        In GeV.
-    resolution, efficiency
-        Of transverse momentum and pseudorapidity.
-    flip
-        The rate of wrong charges, of the pseudorapidity; None for what leaves no track.
+    `resolution` and `efficiency` are functions of transverse momentum and pseudorapidity, `flip` (the rate of wrong
+    charges) of pseudorapidity; it is None for what leaves no track.
     """
 
     mass: float

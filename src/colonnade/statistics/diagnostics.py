@@ -231,16 +231,12 @@ def scan(
 
     Parameters
     ----------
-    likelihood, result
-        The model and its fit.
+    likelihood, result, data, bounds
+        As in `ranking`.
     name
         The parameter's label.
     values
         Where; without them 31 values within two and a half errors of the best fit.
-    data
-        What was fitted; without it the observed data.
-    bounds
-        Lower and upper bounds of the parameters; without them the model's.
 
     Raises
     ------

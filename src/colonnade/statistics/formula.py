@@ -131,6 +131,9 @@ class Formula:
     parameters: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.parameters:
+            msg = f"the formula {self.text[:80]!r} has no parameters; write its value instead."
+            raise ConfigError(msg)
         try:
             self(np.ones((len(self.parameters), 1)))  # which reads all of it
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
