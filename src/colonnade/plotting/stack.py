@@ -212,6 +212,9 @@ class StackPlot(Plot):
         axes.yaxis.set_label_coords(-0.105, 1.0)
         self._label_x(axes)
         ticks(axes, x=not self.bins, count=4, prune="upper")
+        # a power of ten that all numbers share stands inside: above the panel the frame would cover it
+        axes.yaxis.OFFSETTEXTPAD = -14
+        axes.yaxis.get_offset_text().set_x(0.03)
 
     def _draw_ratio(self, axes: Axes) -> None:
         down, up = (self._over_total(each) for each in self.data_errors())
