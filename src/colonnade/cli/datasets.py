@@ -176,7 +176,8 @@ def _found(source: Any, dataset: Any) -> Iterator[str]:
     counted = {column[1:] for column in source.columns if column.startswith("n")}
     for column in sorted(source.columns):
         group, _, field = column.partition("_")
-        collections.setdefault(group if field and group in counted else "each event", []).append(field or column)
+        group, field = (group, field) if field and group in counted else ("each event", column)
+        collections.setdefault(group, []).append(field)
     for group, fields in sorted(collections.items(), key=lambda item: item[0] == "each event"):
         yield f"{group}: {', '.join(fields[:12])}{f' and {len(fields) - 12} more' if len(fields) > 12 else ''}"
     metadata = dataset.metadata
