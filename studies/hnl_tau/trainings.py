@@ -6,9 +6,7 @@ __all__ = ["ScanSample", "network_scan", "scan_sample", "sized", "train_side_by_
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from colonnade.errors import ConfigError, EventError, nearest
 from colonnade.inference import Inputs, fold_of
+from colonnade.processes import processes_of
 from colonnade.training.declaration import Model, Trees
 from colonnade.training.sample import Sample, read_sample
 from colonnade.training.train import fit_fold, weigher
@@ -120,7 +119,7 @@ def train_side_by_side(models: Mapping[str, Model], columns: Path, workers: int)
     jobs = [(name, model, fold, columns) for name, model in models.items() for fold in range(model.folds)]
     # the dearest first, so that no process is left with one of them at the end
     jobs.sort(key=lambda job: -job[1].members)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with processes_of(workers) as pool:
         for done in [pool.submit(_train_fold, *job) for job in jobs]:
             done.result()
 

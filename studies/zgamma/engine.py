@@ -14,10 +14,10 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 
 from colonnade.errors import ConfigError, InputError, OutputError
 from colonnade.output import replacing, write_json
+from colonnade.processes import processes_of
 from colonnade.statistics.look_elsewhere import Calibration
 from studies.zgamma.block import BlockResult, run_block
 from studies.zgamma.sampling import Sampler
@@ -190,16 +191,9 @@ def _work(
             _write(_path(folder, block), run_block(sampler, settings, block, device=device))
             yield block
         return
-    # forking a process that has run torch's threads can hang, so workers start afresh
-    pool = ProcessPoolExecutor(
-        min(workers, len(blocks)),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(sampler, settings, folder, device),
-    )
     pending: set[Future[range]] = set()
     waiting = list(reversed(blocks))
-    try:
+    with processes_of(min(workers, len(blocks)), partial(_start_worker, sampler, settings, folder, device)) as pool:
         while True:
             # a few blocks ahead keep every worker busy; all at once would grow with the count
             while waiting and len(pending) < 2 * workers:
@@ -209,8 +203,6 @@ def _work(
             ready, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in ready:
                 yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker(sampler: Sampler, settings: PseudoExperimentSettings, folder: Path, device: str) -> None:

@@ -146,7 +146,15 @@ def test_add_says_what_it_found(tmp_path: Path, shared_data: Path, capsys: pytes
         main(words)
     assert done.value.code == 0
     said = capsys.readouterr().out
-    for word in ("tree Events", "40 events", "schema nanoaod", "Muon: ", "each event: CaloMET_phi", "weighted by genWeight", "sum of weights"):
+    for word in (
+        "tree Events",
+        "40 events",
+        "schema nanoaod",
+        "Muon: ",
+        "each event: CaloMET_phi",
+        "weighted by genWeight",
+        "sum of weights",
+    ):
         assert word in said
     file = str(shared_data / "nanoaod" / "cms_dimuon_100k.root")
     with pytest.raises(SystemExit):

@@ -20,7 +20,7 @@ from colonnade.statistics.toys import Report
 from colonnade.statistics.workspace import to_workspace
 
 
-def processes_of(datasets: Iterable[Mapping[str, Any]], data_driven: Collection[str] = ()) -> dict[str, Process]:
+def model_processes(datasets: Iterable[Mapping[str, Any]], data_driven: Collection[str] = ()) -> dict[str, Process]:
     """Return what the model needs to know of the processes, from what provenance.json says of datasets.
 
     The cross-section is that of a whole process: what is part of another, or of one in strata, has none.
@@ -110,7 +110,7 @@ def load_run(directory: Path) -> tuple[Inputs, ModelSettings]:
         raise ConfigError(msg)
     inputs = Inputs(
         load(directory),
-        processes_of(datasets, config.get("data_driven") or ()),
+        model_processes(datasets, config.get("data_driven") or ()),
         luminosity,
         frozenset(signal_regions),
         bool(config.get("unblind", False)),

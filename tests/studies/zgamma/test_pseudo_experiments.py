@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from scipy import stats
 from studies.zgamma.block import run_block, scan_counts
@@ -284,7 +285,10 @@ def test_a_killed_run_is_taken_up(tmp_path, sampler):
                           env={**os.environ, "PYTHONPATH": str(PROJECT)}) as process:  # fmt: skip
         while int(process.stdout.readline()) < 4:
             pass
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
+    assert children
+    assert psutil.wait_procs(children, timeout=60)[1] == []  # they end with it
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("block_*.npz")}
     assert 1 <= len(kept) < 100
     taken_up = run_pseudo_experiments(sampler, SMALL, 12, folder)
