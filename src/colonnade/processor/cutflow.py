@@ -41,8 +41,20 @@ def row(weights: Floats, passed: Mask | None = None) -> Floats:
     if passed is None:
         sums[:3] = len(weights), weights.sum(), np.square(weights).sum()
     else:
-        sums[:3] = region_counts({"": passed}, [[""]], weights)[0][0, :3]
+        sums[:3] = _sum_passed(np.ascontiguousarray(weights), np.ascontiguousarray(passed))
     return sums
+
+
+@compiled
+def _sum_passed(weights: Any, passed: Any) -> Any:
+    # one row alone: three times as fast as counting regions
+    count, total, squares = 0, 0.0, 0.0
+    for i in range(len(weights)):
+        if passed[i]:
+            count += 1
+            total += weights[i]
+            squares += weights[i] * weights[i]
+    return float(count), total, squares
 
 
 def region_counts(cuts: Mapping[str, Mask], regions: Sequence[Sequence[str]], weights: Floats) -> list[Floats]:
