@@ -415,10 +415,12 @@ def merge(
     views = [jagged(collection) for collection in collections]
     columns = {name: np.concatenate([seen.column(name) for seen in views]) for name in fields}
     kinds = np.repeat(np.arange(len(views), dtype=np.int8), [seen.size for seen in views])
-    events = [np.repeat(np.arange(len(seen.offsets) - 1), np.diff(seen.offsets)) for seen in views]
     # all of an event in a row, those of the first collection first
-    index = np.argsort(np.concatenate(events), kind="stable")
-    offsets = np.sum([seen.offsets for seen in views], axis=0)
+    offsets, index = views[0].offsets, np.arange(views[0].size)
+    for seen in views[1:]:
+        stored = np.concatenate([index, len(index) + np.arange(seen.size)])
+        offsets, order = loops.merge_order(offsets, seen.offsets)
+        index = stored[order]
     pt = np.ascontiguousarray(columns["pt"][index], dtype=np.float64)
     index = index[loops.sort_entries(offsets, pt)]
     columns[tag] = kinds

@@ -92,6 +92,22 @@ def sort_entries(offsets: Any, key: Any) -> Any:
 
 
 @compiled
+def merge_order(first: Any, second: Any) -> Any:
+    """Offsets and places of two collections' entries event by event; the second's are stored after the first's."""
+    offsets = first + second
+    index = np.empty(offsets[-1], dtype=np.int64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        for k in range(first[i], first[i + 1]):
+            index[count] = k
+            count += 1
+        for k in range(second[i], second[i + 1]):
+            index[count] = first[-1] + k
+            count += 1
+    return offsets, index
+
+
+@compiled
 def sum_lists(offsets: Any, values: Any) -> Any:
     """Sum of each event's values, from the first to the last."""
     sums = np.empty(len(offsets) - 1)
