@@ -223,12 +223,22 @@ def distance(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
     return np.sqrt(eta * eta + phi * phi)
 
 
+@compiled
 def mass_of_sum(rows: Any, places: Any) -> Any:
     """Mass of the sum of several momenta: of each the rows px, py, pz, E at some places."""
-    px, py, pz, energy = _sum(rows, places)
-    square = energy * energy - px * px - py * py - pz * pz
-    # rounding can leave a massless sum slightly space-like
-    return np.sqrt(np.where(square < 0.0, 0.0, square))
+    out = np.empty(len(places[0]))
+    for i in range(len(out)):
+        px, py, pz, energy = 0.0, 0.0, 0.0, 0.0
+        for one in range(len(rows)):
+            momentum = rows[one][places[one][i]]
+            px += momentum[0]
+            py += momentum[1]
+            pz += momentum[2]
+            energy += momentum[3]
+        square = energy * energy - px * px - py * py - pz * pz
+        # rounding can leave a massless sum slightly space-like
+        out[i] = 0.0 if square < 0.0 else math.sqrt(square)
+    return out
 
 
 def momentum_of_sum(rows: Any, places: Any) -> Any:
