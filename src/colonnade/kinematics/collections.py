@@ -356,7 +356,7 @@ def count(collection: ak.Array, keep: Callable[[Any], Any] | None = None) -> npt
     [1, 0]
     """
     seen = jagged(collection)
-    return np.diff(seen.offsets if keep is None else loops.select_entries(seen.offsets, _passing(seen, keep))[0])
+    return np.diff(seen.offsets) if keep is None else loops.count_kept(seen.offsets, _passing(seen, keep))
 
 
 def leading(collection: ak.Array, rank: int = 0) -> ak.Array:

@@ -108,6 +108,21 @@ def merge_order(first: Any, second: Any) -> Any:
 
 
 @compiled
+def count_kept(offsets: Any, keep: Any) -> Any:
+    """How many entries of each event are kept."""
+    before = np.empty(len(keep) + 1, dtype=np.int64)
+    count = 0
+    for k in range(len(keep)):
+        before[k] = count
+        count += keep[k]
+    before[len(keep)] = count
+    counts = np.empty(len(offsets) - 1, dtype=np.int64)
+    for i in range(len(counts)):
+        counts[i] = before[offsets[i + 1]] - before[offsets[i]]
+    return counts
+
+
+@compiled
 def sum_lists(offsets: Any, values: Any) -> Any:
     """Sum of each event's values, from the first to the last."""
     sums = np.empty(len(offsets) - 1)
