@@ -193,6 +193,15 @@ def test_files_index_and_stale_pictures(short_run):
     assert (own_run / "plots/mine.png").exists()
 
 
+def test_a_title_that_can_not_be_drawn_costs_no_picture(short_run):
+    before = {path: path.read_bytes() for path in drawn(short_run, FEW)}
+    wrong = FEW.model_copy(update={"histograms": ("njets",), "region_titles": {"SR1_mm": r"$\nonsense{$"}})
+    with pytest.raises(ConfigError, match="LaTeX is wrong"):
+        drawn(short_run, wrong)
+    assert {path: path.read_bytes() for path in before} == before
+    assert {entry["path"] for entry in read_index(short_run / "plots")} == set(before)
+
+
 def test_workers_draw_the_same_bytes(short_run):
     own_run = short_run
     settings = PlotSettings(regions=("SR?_mm",), histograms=("mll", "njets"), formats=("png",), resolution=60)

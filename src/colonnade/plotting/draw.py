@@ -88,15 +88,15 @@ def draw_all(
     With an index the folder is one of their own: its index.json lists them, and what an earlier one listed is removed.
     The other arguments and the errors are those of `draw_run`.
     """
-    for entry in read_index(folder) if index else ():
-        for kind in ("png", "pdf"):
-            entry["path"].with_suffix(f".{kind}").unlink(missing_ok=True)
+    listed = [entry["path"].with_suffix(f".{kind}") for entry in read_index(folder) for kind in ("png", "pdf")]
     written: list[Path] = []
     for number, paths in enumerate(_draw_all(pictures, folder, settings, workers), start=1):
         written += paths
         if progress is not None:
             progress(number, len(pictures))
     if index:
+        for path in set(listed) - set(written):
+            path.unlink(missing_ok=True)
         keys = ("stem", "kind", "region", "histogram", "alt")
         entries = [{key: getattr(each, key) for key in keys} | {"era": settings.era} for each in pictures]
         write_json(folder / _INDEX, {"pictures": entries})
