@@ -137,15 +137,18 @@ class RootFile:
         key = self.directory.key(name)
         if not key.fClassName.startswith("TTree"):
             return None
-        if name not in self._records:
+        record = self._records.pop(name, None)
+        if record is None:
             # the Runs tree comes with the first one, so that it costs a server no request of its own
             keys = {name: key} | ({"Runs": self.directory.key("Runs")} if "Runs" in self.kinds else {})
             places = [(one.fSeekKey, one.fSeekKey + one.fNbytes) for one in keys.values()]
             if any(not 0 < begin < end <= self.size for begin, end in places):
                 return None
-            self._records.update(zip(keys, self.fetch(places), strict=True))
+            found = dict(zip(keys, self.fetch(places), strict=True))
+            record = found.pop(name)
+            self._records.update(found)
         try:
-            return TreeHeader(unpack_key(key, self._records.pop(name)), key.fKeylen)
+            return TreeHeader(unpack_key(key, record), key.fKeylen)
         except UnknownLayoutError:
             return None
 
