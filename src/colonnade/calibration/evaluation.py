@@ -148,7 +148,8 @@ class Uncertainties:
 
     def __init__(self, corrections: Any, names: Mapping[str, str]) -> None:
         self.corrections = {source: Correction(corrections, name) for source, name in names.items()}
-        self._tables = {source: _table(_contents(_text(corrections))[name]) for source, name in names.items()}
+        contents = _contents(_text(corrections))
+        self._tables = {source: _table(contents[name]) for source, name in names.items()}
         self._seen: tuple[Any, Any, dict[tuple[bytes, bytes], tuple[Places, int]]] = (None, None, {})
 
     def __call__(self, source: str, where: str, **inputs: Any) -> Floats:
