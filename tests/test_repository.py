@@ -1,10 +1,11 @@
-"""What is kept under version control: no links, nothing that is ignored, and sentences that are wrapped as such."""
+"""What is kept under version control: no links, nothing ignored, rooms that are described, sentences that are whole."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def test_every_workflow_has_its_analysis(project: Path) -> None:
     names = [Path(line).stem for line in _git(project, "ls-files", "workflows")]
     assert names
     assert [name for name in names if not (project / "processors" / f"{name}.py").is_file()] == []
+
+
+def test_the_table_of_rooms_has_all_of_them_in_the_order_of_their_imports(project: Path) -> None:
+    contracts = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each["type"] == "layers")
+    rows = re.findall(r"^\| `(\w+)` \|", (project / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == layers[::-1]
 
 
 def test_no_sentence_goes_on_with_one_word_in_a_line_of_its_own(project: Path) -> None:
