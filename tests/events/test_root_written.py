@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.programs import python_with
 
 from colonnade.events import inspect_file, read_events
 
@@ -69,10 +69,7 @@ KINDS = ("zlib", "lzma", "lz4", "zstd", "none")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("COLONNADE_ROOT")
-    python = Path(named) if named else Path(__file__).parents[2] / ".venv-root" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("ROOT needs an environment of its own: .venv-root, or COLONNADE_ROOT=its Python")
+    python = python_with("ROOT", ".venv-root")
     made = tmp_path_factory.mktemp("root")
     subprocess.run([python, "-c", SCRIPT, made], check=True, capture_output=True, timeout=300)
     return made

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import sys
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ from helpers.closure import (
     spec_of_one_bin,
     translated,
 )
+from helpers.programs import python_with
 from helpers.pyhs3_check import pyhs3_log_likelihoods, root_log_likelihoods
 
 from colonnade.errors import ConfigError, InputError
@@ -46,11 +46,7 @@ def test_every_kind_of_modifier_survives_hs3(random_workspace):
 @pytest.fixture(scope="session")
 def pyhs3_python():
     """A Python that has pyhs3, which can't be installed beside the rest: see docs/statistics.md."""
-    named = os.environ.get("COLONNADE_PYHS3")
-    python = Path(named) if named else Path(__file__).parents[2] / ".venv-hs3" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("pyhs3 needs an environment of its own: .venv-hs3, or COLONNADE_PYHS3=its Python")
-    return python
+    return python_with("pyhs3", ".venv-hs3")
 
 
 def test_pyhs3_says_the_same(random_workspace, pyhs3_python):
@@ -73,11 +69,7 @@ def test_pyhs3_finds_the_same_significance(pyhs3_python):
 @pytest.fixture(scope="session")
 def root_python():
     """A Python that has ROOT, which is of an environment of its own."""
-    named = os.environ.get("COLONNADE_ROOT")
-    python = Path(named) if named else Path(__file__).parents[2] / ".venv-root" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("ROOT needs an environment of its own: .venv-root, or COLONNADE_ROOT=its Python")
-    return python
+    return python_with("ROOT", ".venv-root")
 
 
 def physical(likelihood, points, seed):

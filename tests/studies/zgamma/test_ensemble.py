@@ -9,7 +9,7 @@ from colonnade.errors import ConfigError
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
-from studies.zgamma.ensemble import (  # noqa: E402 - after the skip
+from studies.zgamma.ensemble import (
     Ensemble,
     EnsembleSettings,
     _State,
