@@ -5,7 +5,7 @@ are not weighted, so `kind` should be "data".
 """
 
 # an analysis fills in a base class's hooks: their arguments are given, their docstrings say what comes out
-# ruff: noqa: ARG002, D401, RUF012
+# ruff: noqa: D401, RUF012
 from __future__ import annotations
 
 __all__ = ["QUERIES"]

@@ -16,9 +16,9 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from measuring import CHUNKS, Coffea, Colonnade, compare, events_file, prepare, same_histograms  # noqa: E402
-from peers.dilepton_met import DileptonMET as Peer  # noqa: E402
-from processors.dilepton_met import DileptonMET  # noqa: E402
+from measuring import CHUNKS, Coffea, Colonnade, compare, events_file, prepare, same_histograms
+from peers.dilepton_met import DileptonMET as Peer
+from processors.dilepton_met import DileptonMET
 
 FEW = ("mll", "mt", "mt2")
 

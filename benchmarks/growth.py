@@ -33,7 +33,7 @@ def run(folder: Path, files: int) -> dict[str, float]:
         def say(self, text: str) -> None:
             """Print nothing."""
 
-        def begin(self, what: str, total: int) -> None:  # noqa: ARG002
+        def begin(self, what: str, total: int) -> None:
             """Start with the events."""
             if what == "events":
                 times.append(time.process_time())

@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from processors.event_images import COMPRESSIONS, GRID, compress, make_images  # noqa: E402 - from the folder above
+from processors.event_images import COMPRESSIONS, GRID, compress, make_images
 
 SIZE, LEAST = 60, 50.0
 # kind, mass in GeV, charge

@@ -43,19 +43,19 @@ class Many(Processor):
     )
     regions = {"all": Region("two leptons")}  # noqa: RUF012 - as an analysis is written
 
-    def objects(self, events: Any, shift: Any) -> Objects:  # noqa: ARG002
+    def objects(self, events: Any, shift: Any) -> Objects:
         """Take muons and electrons."""
         return Objects(muons=events.Muon, electrons=events.Electron)
 
-    def observables(self, events: Any, objects: Objects) -> dict[str, Any]:  # noqa: ARG002
+    def observables(self, events: Any, objects: Objects) -> dict[str, Any]:
         """Take the missing momentum."""
         return {"met": events.MET.pt}
 
-    def cuts(self, events: Any, objects: Objects, observables: Any) -> dict[str, Any]:  # noqa: ARG002
+    def cuts(self, events: Any, objects: Objects, observables: Any) -> dict[str, Any]:
         """Ask for two leptons."""
         return {"two leptons": ak.num(objects.muons) + ak.num(objects.electrons) >= 2}
 
-    def weights(self, events: Any, objects: Objects, weights: Any) -> None:  # noqa: ARG002
+    def weights(self, events: Any, objects: Objects, weights: Any) -> None:
         """Add the variations."""
         ones = np.ones(len(events))
         for number in range(VARIATIONS // 2):

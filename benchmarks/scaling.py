@@ -72,7 +72,7 @@ class Simulated:
             total = part if total is None else add(total, part)
         self.ended.append(Done(tag, total))
 
-    def completed(self, timeout: float) -> list[Done]:  # noqa: ARG002
+    def completed(self, timeout: float) -> list[Done]:
         """Return what ended, at most as much as there are workers."""
         return [self.ended.popleft() for _ in range(min(len(self.ended), self.workers))]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from measuring import Colonnade, events_file, in_turn, prepare, report, require  # noqa: E402 - from the folder above
-from processors.dilepton_met import DileptonMET  # noqa: E402 - from the folder above
+from measuring import Colonnade, events_file, in_turn, prepare, report, require
+from processors.dilepton_met import DileptonMET
 
 SHIFTS, WEIGHTS = (0, 10, 60), (0, 20, 200)
 
@@ -46,11 +46,11 @@ class Weighted(DileptonMET):
         super().__init__(**others)
         self.number = variations // 2
 
-    def objects(self, events, shift):  # noqa: ARG002 - the analysis's hook
+    def objects(self, events, shift):
         """Unshifted."""
         return super().objects(events, {"jet_energy_scale": 0})
 
-    def weights(self, events, objects, weights):  # noqa: ARG002 - the analysis's hook
+    def weights(self, events, objects, weights):
         """Weights that cost nothing to make."""
         one = np.ones(len(events))
         for number in range(self.number):

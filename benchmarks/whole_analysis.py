@@ -17,12 +17,12 @@ from hist.axis import Regular
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from measuring import FOLDER, Coffea, Colonnade, compare, events_file, prepare, same_histograms  # noqa: E402
-from peers.whole_analysis import WholeAnalysis as Peer  # noqa: E402
-from processors.dilepton_met import DileptonMET  # noqa: E402
+from measuring import FOLDER, Coffea, Colonnade, compare, events_file, prepare, same_histograms
+from peers.whole_analysis import WholeAnalysis as Peer
+from processors.dilepton_met import DileptonMET
 
-from colonnade import Histogram  # noqa: E402
-from colonnade.inference import Classifier  # noqa: E402
+from colonnade import Histogram
+from colonnade.inference import Classifier
 
 FEATURES = (
     *("mll", "mt2", "mt", "met", "met_significance", "ht", "rt", "n_jets", "lep1_pt", "lep2_pt"),

@@ -23,12 +23,12 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-import awkward as ak  # noqa: E402
-import numpy as np  # noqa: E402
-import psutil  # noqa: E402
-import uproot  # noqa: E402
-from measuring import FOLDER, PROJECT, report  # noqa: E402
-from peers.wide import COLUMNS, Columns  # noqa: E402
+import awkward as ak
+import numpy as np
+import psutil
+import uproot
+from measuring import FOLDER, PROJECT, report
+from peers.wide import COLUMNS, Columns
 
 EVENTS = 50_000
 BRANCHES = 2_600
@@ -109,11 +109,13 @@ def _write(path: Path, events: int) -> None:
 def opening(path: Path, rounds: int) -> None:
     """Compare the opening of a file for ten columns."""
     from colonnade.events.files import forget_handle, open_handle
+    from colonnade.events.root import TTreeReader
 
     def ours() -> None:
         forget_handle(str(path))
         handle = open_handle(str(path))
-        if not handle.reader.places(handle.catalog.part(COLUMNS).sources):  # type: ignore[attr-defined]
+        assert isinstance(handle.reader, TTreeReader)
+        if not handle.reader.places(handle.catalog.part(COLUMNS).sources):
             sys.exit("wide: a column is left to uproot; no ratio is printed.")
 
     def uproots() -> None:

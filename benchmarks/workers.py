@@ -33,7 +33,7 @@ class Watch(Progress):
     def say(self, text: str) -> None:
         """Print nothing."""
 
-    def begin(self, what: str, total: int) -> None:  # noqa: ARG002 - the shape
+    def begin(self, what: str, total: int) -> None:
         """Start with the events."""
         self.started = time.perf_counter() if what == "events" else None
 

@@ -272,7 +272,7 @@ class DileptonMET(processor.ProcessorABC):
             "dphi_closest_met": np.minimum(*dphi),
         }
 
-    def efficiencies(self, weights, first, second, taggable, met):  # noqa: ARG002 - for those that derive
+    def efficiencies(self, weights, first, second, taggable, met):
         """Add the uncertainties of identification and tagging."""
         nominal = np.ones(len(first))
         muons = ak.to_numpy(first.kind + second.kind)

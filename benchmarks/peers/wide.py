@@ -32,15 +32,15 @@ else:
             super().__init__()
             self.edit = edit
 
-        def objects(self, events, shift):  # noqa: ARG002 - the analysis's hook
+        def objects(self, events, shift):
             """Take all as they are."""
             return Objects(count=events.genWeight)
 
-        def cuts(self, events, objects, observables):  # noqa: ARG002 - the analysis's hook
+        def cuts(self, events, objects, observables):
             """Cut on nothing."""
             return {}
 
-        def observables(self, events, objects):  # noqa: ARG002 - the analysis's hook
+        def observables(self, events, objects):
             """Return the columns."""
             return {name: events[name.partition("_")[0]][name.partition("_")[2]] for name in COLUMNS}
 

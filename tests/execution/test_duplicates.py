@@ -58,13 +58,13 @@ class Counted(Processor):
     regions = {"all": Region()}
     histograms = (Histogram("x", Regular(1, 0, 2)),)
 
-    def objects(self, events, shift):  # noqa: ARG002
+    def objects(self, events, shift):
         return Objects(x=events.x)
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {"x": objects.x}
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {}
 
 

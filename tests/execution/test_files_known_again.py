@@ -28,13 +28,13 @@ class Values(Processor):
     histograms = (Histogram("x", Regular(3, 0, 3)),)
     regions = {"all": Region()}
 
-    def objects(self, events, shift):  # noqa: ARG002
+    def objects(self, events, shift):
         return Objects(x=events.x)
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {"x": objects.x}
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {}
 
 

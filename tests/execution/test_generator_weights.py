@@ -41,13 +41,13 @@ class Theory(Processor):
     def skim(self, events):
         return {"a muon or none": ak.num(events.Muon) < 5}
 
-    def objects(self, events, shift):  # noqa: ARG002
+    def objects(self, events, shift):
         return Objects(jets=events.Jet[events.Jet.pt > 30])
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {"n": ak.num(objects.jets)}
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {"four jets": observables["n"] >= 4}
 
 
@@ -302,7 +302,7 @@ def test_mistakes(path):
     class Wrong(Theory):
         made = {"x": [1.0]}
 
-        def generator(self, events):  # noqa: ARG002
+        def generator(self, events):
             return self.made
 
     with pytest.raises(ColonnadeError, match=r"generator\(\) returns for 'x' a list"):

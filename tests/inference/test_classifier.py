@@ -29,9 +29,9 @@ from colonnade.inference import (
 from colonnade.kinematics.collections import mixed as mix
 
 onnx = pytest.importorskip("onnx", reason="onnx, of the train extra, makes the models of this test")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
 
-from colonnade.training.export import combine_folds, write_model  # noqa: E402
+from colonnade.training.export import combine_folds, write_model
 
 EVENT = np.array([0.01, -0.5], dtype=np.float32)
 JET = np.array([0.02, 0.3], dtype=np.float32)

@@ -15,7 +15,7 @@ from colonnade.errors import ConfigError, EventError, InputError, MissingColumnE
 from colonnade.inference import OnnxScorer, ScorerSettings
 
 onnx = pytest.importorskip("onnx", reason="onnx, of the train extra, makes the models of this test")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper
 
 WEIGHTS = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.5]], dtype=np.float32)
 

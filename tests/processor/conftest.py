@@ -43,7 +43,7 @@ class Toy(Processor):
     def common(self, events):
         return Objects(trigger=events.trigger, weight=lambda objects: objects.trigger * 2)
 
-    def skim(self, events):  # noqa: ARG002
+    def skim(self, events):
         return {"trigger": lambda objects: objects.trigger}
 
     def objects(self, events, shift):
@@ -57,7 +57,7 @@ class Toy(Processor):
     def preselection(self, objects):
         return {"a jet": ak.num(objects.jets) >= 1}
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {
             "jet_pt": objects.jets.pt,
             "ht": ak.sum(objects.jets.pt, axis=1),
@@ -65,7 +65,7 @@ class Toy(Processor):
             "n_hard": ak.num(objects.hard),
         }
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {
             "two jets": observables["n"] >= 2,
             "HT < 200": observables["ht"] < 200,

@@ -37,7 +37,7 @@ class Leptons(Processor):
             met=events.MET,
         )
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         one, other = leading(objects.leptons), leading(objects.leptons, 1)
         return {
             "m": invariant_mass(one, other),
@@ -48,7 +48,7 @@ class Leptons(Processor):
             "n": count(objects.leptons),
         }
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {"pair": observables["n"] == 2, "jets": ak.num(objects.jets) > 1}
 
 
@@ -105,16 +105,16 @@ class Dimuon(Processor):
         "all": Region(),
     }
 
-    def objects(self, events, shift):  # noqa: ARG002
+    def objects(self, events, shift):
         return Objects(muons=events.Muon)
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {
             "m": invariant_mass(leading(objects.muons), leading(objects.muons, 1)),
             "eta": objects.muons.eta,
         }
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         muons, mass = count(objects.muons), observables["m"]
         return {
             "one muon": muons == 1,

@@ -25,7 +25,7 @@ class TestBadValues:
     def test_weights_of_the_analysis(self, toy, make_events):
         def bad(where):
             class Bad(toy):
-                def weights(self, events, objects, weights):  # noqa: ARG002
+                def weights(self, events, objects, weights):
                     values = {name: np.ones(len(events)) for name in ("nominal", "up", "down")}
                     values[where][3] = np.nan
                     weights.add("muon_id", values["nominal"], values["up"], values["down"])

@@ -178,13 +178,13 @@ class TestHistograms:
             histograms = (Histogram("n", Regular(3, 0, 3)),)
             regions = {"all": Region()}
 
-            def objects(self, events, shift):  # noqa: ARG002
+            def objects(self, events, shift):
                 return Objects(jets=events.Jet)
 
-            def observables(self, events, objects):  # noqa: ARG002
+            def observables(self, events, objects):
                 return {"n": ak.num(objects.jets)}
 
-            def cuts(self, events, objects, observables):  # noqa: ARG002
+            def cuts(self, events, objects, observables):
                 return {}
 
         made = cloudpickle.loads(cloudpickle.dumps(Local())).process(make_events(10))["toy"]
@@ -385,7 +385,7 @@ class TestScorers:
             histograms = (Histogram("score", Regular(10, 0, 1)), Histogram("ht", Regular(10, 0, 1000)))
             regions = {"high": Region("score > 0.2")}
 
-            def cuts(self, events, objects, observables):  # noqa: ARG002
+            def cuts(self, events, objects, observables):
                 return {"score > 0.2": observables["score"] > 0.2}
 
         scorer, events = Scorer(), make_events()

@@ -129,19 +129,19 @@ class Fakes(Processor):
     histograms = (Histogram("x", Regular(4, 0, 4)),)
     broken = False
 
-    def objects(self, events, shift):  # noqa: ARG002
+    def objects(self, events, shift):
         return Objects(x=events.x)
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {"x": objects.x}
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {"tight": events.tight, "loose": events.tight if self.broken else ~events.tight}
 
-    def weights(self, events, objects, weights):  # noqa: ARG002
+    def weights(self, events, objects, weights):
         weights.add("sf", np.full(len(objects.x), 2.0), np.full(len(objects.x), 3.0), np.full(len(objects.x), 1.0))
 
-    def transfers(self, events, objects, transfers):  # noqa: ARG002
+    def transfers(self, events, objects, transfers):
         factor = np.where(objects.x < 2, 0.5, -0.25)
         transfers.add("ff", factor, 2 * factor, 0 * factor)
 
@@ -183,14 +183,14 @@ def test_data_count_by_the_factor_and_stay_blind():
 
 def test_a_wrong_factor_is_one_sentence():
     class Missing(Fakes):
-        def transfers(self, events, objects, transfers):  # noqa: ARG002
+        def transfers(self, events, objects, transfers):
             transfers.add("fff", np.ones(len(objects.x)))
 
     with pytest.raises(ConfigError, match=r"region 'AR' needs the transfer factor 'ff'.*did you mean fff"):
         Missing().process(chunk("data"))
 
     class Nan(Fakes):
-        def transfers(self, events, objects, transfers):  # noqa: ARG002
+        def transfers(self, events, objects, transfers):
             transfers.add("ff", np.full(len(objects.x), np.nan))
 
     with pytest.raises(EventError, match="'transfer factor ff' is missing, infinite or not a number in 4 of 4 events"):

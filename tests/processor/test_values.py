@@ -162,10 +162,10 @@ class Assigning(Processor):
         jets["pt"] = jets.pt * (1 + 0.1 * shift["jes"])
         return Objects(jets=jets)
 
-    def observables(self, events, objects):  # noqa: ARG002
+    def observables(self, events, objects):
         return {"sum": ak.sum(objects.jets.pt, axis=1)}
 
-    def cuts(self, events, objects, observables):  # noqa: ARG002
+    def cuts(self, events, objects, observables):
         return {}
 
 

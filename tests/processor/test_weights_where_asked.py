@@ -85,7 +85,7 @@ class TestRegions:
             where = ("sof",)
             values = 1.0
 
-            def weights(self, events, objects, weights):  # noqa: ARG002
+            def weights(self, events, objects, weights):
                 weights.add("t", np.full(len(events), self.values), regions=self.where)
 
         with pytest.raises(ConfigError, match=r"'t' is for the region 'sof', which there is not \(did you mean soft\?"):
@@ -120,7 +120,7 @@ class TestAtHand:
 
     def test_shift_and_observables(self, toy, make_events):
         class Follows(toy):
-            def weights(self, events, objects, weights):  # noqa: ARG002
+            def weights(self, events, objects, weights):
                 up = weights.shift["jet_energy_scale"]
                 weights.add("follows", (2.0 + up) * np.asarray(weights.observables["n"]))
 
@@ -203,7 +203,7 @@ class TestData:
         class Weighted(toy):
             shifts = ("jet_loss", Source("jet_energy_scale", data=True, sides="up"))
 
-            def data_weights(self, events, objects, weights):  # noqa: ARG002
+            def data_weights(self, events, objects, weights):
                 weights.add("prescale", np.full(len(events), 3.0), np.full(len(events), 4.0))
 
         plain = toy().process(make_events(kind="data"))

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from processors.hnl_tau import CHANNELS, FAKE_RATE, HNLTau  # noqa: E402 - the project's own folder
+from processors.hnl_tau import CHANNELS, FAKE_RATE, HNLTau
 
 vector.register_awkward()
 
@@ -209,7 +209,7 @@ class TestFakes:
 
 def test_scores_are_shown_where_there_is_a_model():
     class Half:
-        def score_variations(self, variations, identities):  # noqa: ARG002 - the protocol's
+        def score_variations(self, variations, identities):
             return [np.full(len(one["met"]), 0.5) for one in variations]
 
     rows = [three(Tau=1, Electron=2)]

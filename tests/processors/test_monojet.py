@@ -14,7 +14,7 @@ PROJECT = Path(__file__).parents[2]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from processors.monojet import Monojet  # noqa: E402 - the project's own folder
+from processors.monojet import Monojet
 
 vector.register_awkward()
 

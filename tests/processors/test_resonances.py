@@ -19,8 +19,8 @@ PROJECT = Path(__file__).parents[2]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from processors.heavy_higgs import HeavyHiggs  # noqa: E402 - the project's own folder
-from processors.zgamma import ZGamma  # noqa: E402
+from processors.heavy_higgs import HeavyHiggs
+from processors.zgamma import ZGamma
 
 vector.register_awkward()
 

@@ -20,8 +20,8 @@ from colonnade.training.train import train_model, weigher
 from colonnade.training.trainer import SILENT
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
-from colonnade.training.export import require_equal  # noqa: E402
-from colonnade.training.networks import (  # noqa: E402
+from colonnade.training.export import require_equal
+from colonnade.training.networks import (
     Epoch,
     _Events,
     _loss,
@@ -30,8 +30,8 @@ from colonnade.training.networks import (  # noqa: E402
     fit_network,
     network_scores,
 )
-from colonnade.training.trees import _matrix  # noqa: E402
-from colonnade.training.weights import fit_scale  # noqa: E402
+from colonnade.training.trees import _matrix
+from colonnade.training.weights import fit_scale
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -116,7 +116,7 @@ def _callback(progress: Callable[[int, float, float], None]) -> Any:
     import xgboost
 
     class Report(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # xgboost is not analysed
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - the base class has it
             losses = [evals_log[name]["logloss"][-1] for name in ("training", "validation")]
             progress(epoch + 1, float(losses[0]), float(losses[1]))
             return False

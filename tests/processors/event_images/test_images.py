@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[3]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from processors.event_images import (  # noqa: E402 - the project's own folder
+from processors.event_images import (
     GRID,
     Grid,
     SparseImages,

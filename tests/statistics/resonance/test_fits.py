@@ -273,7 +273,7 @@ class _Dijet(Background):
 
     kind, names, label = "log", ("c1",), "power"
 
-    def functions(self, x, low, high):  # noqa: ARG002
+    def functions(self, x, low, high):
         return np.stack([np.ones_like(x), -np.log(x)], axis=-1)
 
 

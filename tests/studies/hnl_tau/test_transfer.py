@@ -10,28 +10,28 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from processors.three_leptons import INPUTS, THREE_LEPTON_TARGETS, three_lepton_targets  # noqa: E402
-from studies.hnl_tau.declaration import Regression, Transfer  # noqa: E402
-from studies.hnl_tau.made_events import LEPTONS, MISSING, Bounds, draw_events, inside  # noqa: E402
-from studies.hnl_tau.regression import (  # noqa: E402
+from processors.three_leptons import INPUTS, THREE_LEPTON_TARGETS, three_lepton_targets
+from studies.hnl_tau.declaration import Regression, Transfer
+from studies.hnl_tau.made_events import LEPTONS, MISSING, Bounds, draw_events, inside
+from studies.hnl_tau.regression import (
     DropInNetwork,
     fit_regression,
     residuals,
     scaled_targets,
 )
-from studies.hnl_tau.settings import MODELS as STUDY_MODELS  # noqa: E402
-from studies.hnl_tau.settings import SCANS  # noqa: E402
-from studies.hnl_tau.trainings import sized  # noqa: E402
-from studies.hnl_tau.transfer import TransferNetwork  # noqa: E402
+from studies.hnl_tau.settings import MODELS as STUDY_MODELS
+from studies.hnl_tau.settings import SCANS
+from studies.hnl_tau.trainings import sized
+from studies.hnl_tau.transfer import TransferNetwork
 
-from colonnade.errors import ConfigError  # noqa: E402 - after the check for torch
-from colonnade.inference import Classifier, Inputs  # noqa: E402
-from colonnade.statistics import asimov_significance  # noqa: E402
-from colonnade.training import Dense, Feature, Model, Optimisation, Parameter, load_models  # noqa: E402
-from colonnade.training.networks import build_network  # noqa: E402
-from colonnade.training.sample import Sample  # noqa: E402
-from colonnade.training.train import fit_fold, train_model  # noqa: E402
-from colonnade.training.weights import fit_scale  # noqa: E402
+from colonnade.errors import ConfigError
+from colonnade.inference import Classifier, Inputs
+from colonnade.statistics import asimov_significance
+from colonnade.training import Dense, Feature, Model, Optimisation, Parameter, load_models
+from colonnade.training.networks import build_network
+from colonnade.training.sample import Sample
+from colonnade.training.train import fit_fold, train_model
+from colonnade.training.weights import fit_scale
 
 MODELS = Path(__file__).parents[3] / "models" / "hnl_tau.py"
 TINY = Regression(width=24, depth=5, events=6000, batch=500, epochs=2, learning_rate=2e-3, decay=0.8)

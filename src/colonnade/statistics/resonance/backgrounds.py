@@ -75,7 +75,7 @@ class Exponential(Background):
     label = "exponential"
     shape: Literal["exponential"] = "exponential"
 
-    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
+    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002 - the base class has it
         """1 and -x."""
         return np.stack([np.ones_like(x), -x], axis=-1)
 
@@ -89,7 +89,7 @@ class QuadraticExponential(Background):
     label = "exponential with quadratic"
     shape: Literal["quadratic_exponential"] = "quadratic_exponential"
 
-    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002
+    def functions(self, x: Array, low: float, high: float) -> Array:  # noqa: ARG002 - the base class has it
         """1, -x and x^2."""
         return np.stack([np.ones_like(x), -x, x**2], axis=-1)
 

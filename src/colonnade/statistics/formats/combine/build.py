@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def read_combine(path: Path | Mapping[str, Path], mass: float | None = None) -> 
     """
     paths = {"": path} if isinstance(path, Path) else path
     cards = {label: read_card(each) for label, each in paths.items()}
-    settings: dict[str, dict[str, object]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     formulas: dict[str, Formula] = {}
     signals: dict[str, bool] = {}
     groups: dict[str, set[str]] = {}
@@ -116,7 +116,7 @@ class _Build:
 
     card: Card
     templates: Templates
-    settings: dict[str, dict[str, object]]
+    settings: dict[str, dict[str, Any]]
     acting: dict[Cell, list[Systematic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class _Build:
                 self.acting.setdefault(cell, []).append(systematic)
         self.formulas = {name: each.substituted(self.card.formulas) for name, each in self.card.formulas.items()}
 
-    def settle(self, name: str, **settings: object) -> None:
+    def settle(self, name: str, **settings: Any) -> None:
         """Give the parameter of a line its settings, which must be those of another line with its name."""
         if self.settings.setdefault(name, settings) != settings:
             self._refuse(f"{name} contradicts another line, column or card; give one another name.")
@@ -389,8 +389,8 @@ class _Build:
     def _init(self, name: str) -> float:
         found = self.settings.get(name, {})
         # Combine's sidebands begin one event above their count
-        known = [count + 1 for count in found["auxdata"]] if "factors" in found else found.get("inits", [1.0])  # type: ignore[attr-defined]
-        return float(known[0])  # type: ignore[index]  # a list of one number, as all of this class are
+        known = [count + 1 for count in found["auxdata"]] if "factors" in found else found.get("inits", [1.0])
+        return float(known[0])
 
 
 def moved(side: Floats, yields: Floats, scale: float, kind: Interpolation) -> Floats:
